@@ -1,0 +1,31 @@
+# Warnings and hardening of every target of the project, by linking dbk_compiler.
+add_library(dbk_compiler INTERFACE)
+target_include_directories(dbk_compiler INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(dbk_compiler INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
+set(warnings -Wall -Wextra -Wconversion -Wshadow -Wundef -Wpointer-arith -Wcast-align
+             -Wformat=2 -Wnull-dereference -Wdouble-promotion -Wvla -Wunused-result -Werror)
+target_compile_options(dbk_compiler INTERFACE
+  ${warnings}
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition>
+  -fno-strict-aliasing -fstack-protector-strong -fstack-clash-protection -fno-common
+  -fvisibility=hidden)
+if(CMAKE_BUILD_TYPE MATCHES "Release|RelWithDebInfo" AND NOT DAYBOOK_SANITIZE)
+  target_compile_options(dbk_compiler INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+target_link_options(dbk_compiler INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
+# Programmer errors stay asserted in release: NDEBUG is never defined.
+foreach(language C CXX)
+  foreach(type RELEASE RELWITHDEBINFO)
+    string(REPLACE "-DNDEBUG" "" CMAKE_${language}_FLAGS_${type} "${CMAKE_${language}_FLAGS_${type}}")
+  endforeach()
+  string(REPLACE "-O3" "-O2" CMAKE_${language}_FLAGS_RELEASE "${CMAKE_${language}_FLAGS_RELEASE}")
+endforeach()
+if(DAYBOOK_SANITIZE)
+  target_compile_options(dbk_compiler INTERFACE -fsanitize=${DAYBOOK_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(dbk_compiler INTERFACE -fsanitize=${DAYBOOK_SANITIZE})
+endif()
+if(DAYBOOK_COVERAGE)
+  target_compile_options(dbk_compiler INTERFACE --coverage)
+  target_link_options(dbk_compiler INTERFACE --coverage)
+endif()
