@@ -3,8 +3,9 @@
  * Refused with a code and the byte offset: anything outside the grammar, bytes after the value, bad
  * UTF-8, lone surrogates, duplicate member names, nesting over 32, over 10,000 members or elements in
  * one container or 1,000,000 nodes in all, a number beyond a finite double (1e400). Number text is
- * kept as sent (1.10 stays 1.10, 12345678901234567890 stays). The parser behind it is simdjson
- * On-Demand (docs/decisions). A parser belongs to one thread at a time and is reused. */
+ * kept as sent (1.10 stays 1.10, 12345678901234567890 stays). The first stage of simdjson finds the
+ * tokens, a walk of our own checks every one (docs/decisions). A parser belongs to one thread at a
+ * time and is reused. */
 #ifndef DBK_JSON_H
 #define DBK_JSON_H
 
@@ -56,7 +57,7 @@ void dbk_json_put_double(dbk_buffer *out, double value);
 /* The value with no spaces and order and number text kept ("as sent, minimised"). */
 void dbk_json_put_minimal(dbk_buffer *out, const dbk_json_node *node);
 /* The same with members sorted by the bytes of their names at every depth: equal for equal content,
- * what the command hash is taken over. */
+ * what the command hash is taken over. Number text is content: 1.0 and 1.00 differ. */
 void dbk_json_put_canonical(dbk_buffer *out, const dbk_json_node *node);
 
 #endif

@@ -1,0 +1,779 @@
+/* JSON in and out. The documents with their verdicts are in json_cases.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "json_cases.h"
+
+/* The machine's port, but allocation number `fail_at` (from 1, 0: none) and all later ones fail. */
+static dbk_port port;
+static unsigned calls, fail_at;
+
+static bool may_allocate(void)
+{
+    return ++calls < fail_at || fail_at == 0;
+}
+
+static void *failing_alloc(void *ctx, size_t size)
+{
+    const dbk_port *machine = dbk_port_system();
+    (void)ctx;
+    return may_allocate() ? machine->alloc(machine->ctx, size) : NULL;
+}
+
+static void *failing_resize(void *ctx, void *memory, size_t size)
+{
+    const dbk_port *machine = dbk_port_system();
+    (void)ctx;
+    return may_allocate() ? machine->resize(machine->ctx, memory, size) : NULL;
+}
+
+static void plain_free(void *ctx, void *memory)
+{
+    const dbk_port *machine = dbk_port_system();
+    (void)ctx;
+    machine->free(machine->ctx, memory);
+}
+
+static dbk_json_parser *parser;
+static dbk_buffer out;
+static dbk_error err;
+
+static int set_up(void **state)
+{
+    (void)state;
+    port = *dbk_port_system();
+    port.ctx = NULL;
+    port.alloc = failing_alloc;
+    port.resize = failing_resize;
+    port.free = plain_free;
+    calls = fail_at = 0;
+    dbk_buffer_init(&out, dbk_port_system());
+    parser = dbk_json_parser_new(&port);
+    return parser ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fail_at = 0;
+    dbk_json_parser_free(parser);
+    dbk_buffer_release(&out);
+    return 0;
+}
+
+static const dbk_json_node *parse_slice(dbk_slice text)
+{
+    const dbk_json_node *root = NULL;
+    if (dbk_json_parse(parser, text, &root, &err) != DBK_OK) fail_msg("%s", err.text);
+    assert_non_null(root);
+    return root;
+}
+
+static const dbk_json_node *parse(const char *text)
+{
+    return parse_slice(dbk_slice_text(text));
+}
+
+static void assert_slice(dbk_slice slice, const char *text)
+{
+    if (!dbk_slice_equal(slice, dbk_slice_text(text)))
+        fail_msg("'%.*s' instead of '%s'", DBK_SLICE_ARG(slice), text);
+}
+
+static void assert_out(const char *text)
+{
+    assert_false(out.failed);
+    assert_slice(dbk_buffer_slice(&out), text);
+    dbk_buffer_clear(&out);
+}
+
+static void assert_refused(const char *text, dbk_result code, const char *message)
+{
+    const dbk_json_node *root = (const dbk_json_node *)text;
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(text), &root, &err), code);
+    assert_null(root);
+    assert_int_equal(err.code, code);
+    assert_string_equal(err.text, message);
+}
+
+/* before, then `count` times each with %u from 0, joined by commas, then after */
+static dbk_slice repeat(dbk_buffer *buffer, const char *before, const char *each, unsigned count,
+                        const char *after)
+{
+    const char *mark = strstr(each, "%u");
+    dbk_buffer_clear(buffer);
+    dbk_buffer_put_text(buffer, before);
+    for (unsigned i = 0; i < count; i++) {
+        if (i > 0) dbk_buffer_put_u8(buffer, ',');
+        if (mark) {
+            dbk_buffer_put(buffer, each, (size_t)(mark - each));
+            dbk_json_put_u64(buffer, i);
+            dbk_buffer_put_text(buffer, mark + 2);
+        } else {
+            dbk_buffer_put_text(buffer, each);
+        }
+    }
+    dbk_buffer_put_text(buffer, after);
+    assert_false(buffer->failed);
+    return dbk_buffer_slice(buffer);
+}
+
+/* Each document alone, with one parser for all; the text stands at the very end of its memory, so
+ * that a read beyond it is seen. */
+static void every_case_has_its_verdict(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof json_cases / sizeof *json_cases; i++) {
+        const json_case *c = &json_cases[i];
+        const dbk_json_node *root;
+        uint8_t *copy = malloc(c->size + (c->size == 0));
+        assert_non_null(copy);
+        memcpy(copy, c->text, c->size);
+        dbk_result result = dbk_json_parse(parser, dbk_slice_of(copy, c->size), &root, &err);
+        free(copy);
+        if (result != c->expected) fail_msg("case %zu '%s' gave %d", i, c->text, result);
+        if (result != DBK_OK && strncmp(err.text, "byte ", 5) != 0) fail_msg("%s", err.text);
+    }
+}
+
+/* The same documents, the good ones inside an array, the bad ones in white space, at every position
+ * within the 64 bytes that the first stage takes at once. */
+static void every_case_keeps_its_verdict_at_every_offset(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof json_cases / sizeof *json_cases; i++) {
+        const json_case *c = &json_cases[i];
+        const dbk_json_node *root;
+        for (unsigned pad = 0; pad < 67; pad++) {
+            dbk_buffer_clear(&out);
+            for (unsigned k = 0; k < pad; k++) dbk_buffer_put_u8(&out, ' ');
+            dbk_buffer_put_u8(&out, c->expected == DBK_OK ? '[' : ' ');
+            dbk_buffer_put(&out, c->text, c->size);
+            dbk_buffer_put_u8(&out, c->expected == DBK_OK ? ']' : ' ');
+            dbk_result result = dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL);
+            if (result != c->expected)
+                fail_msg("case %zu '%s' at %u gave %d", i, c->text, pad, result);
+        }
+    }
+}
+
+/* A good document cut off at any byte is refused, and so is one with any byte behind it. */
+static void every_prefix_is_refused(void **state)
+{
+    (void)state;
+    const dbk_json_node *root;
+    const char *text =
+        "{\"a\":[1,-2.5e-3,\"x\\u00e9\\ud83d\\ude00\\n\",true,false,null],\"\\u0062\":{\"c\":{}}}";
+    (void)parse(text);
+    for (size_t size = 0; size < strlen(text); size++)
+        assert_int_equal(dbk_json_parse(parser, dbk_slice_of(text, size), &root, NULL),
+                         DBK_BAD_JSON);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        bool space = byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+        dbk_buffer_clear(&out);
+        dbk_buffer_put_text(&out, text);
+        dbk_buffer_put_u8(&out, (uint8_t)byte);
+        assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL),
+                         space ? DBK_OK : DBK_BAD_JSON);
+    }
+}
+
+static void errors_name_the_byte_and_what_was_found(void **state)
+{
+    (void)state;
+    assert_refused("", DBK_BAD_JSON, "byte 0: expected a value, found the end of the input");
+    assert_refused("  ", DBK_BAD_JSON, "byte 2: expected a value, found the end of the input");
+    assert_refused("[1,]", DBK_BAD_JSON, "byte 3: expected a value, found ']'");
+    assert_refused("[1 2]", DBK_BAD_JSON, "byte 3: expected ',' or ']', found '2'");
+    assert_refused("{\"a\":1", DBK_BAD_JSON,
+                   "byte 6: expected ',' or '}', found the end of the input");
+    assert_refused("{\"a\" 1}", DBK_BAD_JSON, "byte 5: expected ':', found '1'");
+    assert_refused("{a:1}", DBK_BAD_JSON,
+                   "byte 1: expected a member name in double quotes, found 'a'");
+    assert_refused("{} x", DBK_BAD_JSON, "byte 3: expected the end of the input, found 'x'");
+    assert_refused("nul", DBK_BAD_JSON, "byte 3: expected null, found the end of the input");
+    assert_refused("trues", DBK_BAD_JSON, "byte 4: expected the end of the word, found 's'");
+    assert_refused("-", DBK_BAD_JSON, "byte 1: expected a digit, found the end of the input");
+    assert_refused("[1.]", DBK_BAD_JSON, "byte 3: expected a digit, found ']'");
+    assert_refused("01", DBK_BAD_JSON, "byte 1: expected the end of the number, found '1'");
+    assert_refused("[1e400]", DBK_BAD_JSON, "byte 1: this number is beyond the range of a double");
+    assert_refused("\v1", DBK_BAD_JSON, "byte 0: expected a value, found byte 0x0b");
+    assert_refused("\xef\xbb\xbf{}", DBK_BAD_JSON,
+                   "byte 0: expected a value, found a byte order mark");
+    assert_refused("[\"a\tb\"]", DBK_BAD_JSON, "byte 3: control character 0x09 in a string");
+    assert_refused("[\"a", DBK_BAD_JSON, "byte 1: this string does not end");
+    assert_refused("[\"\\\\\",\"\\\"]", DBK_BAD_JSON, "byte 6: this string does not end");
+    assert_refused("[\"ab\xff\"]", DBK_BAD_JSON, "byte 4: not valid UTF-8");
+    assert_refused("\"a\\x\"", DBK_BAD_JSON,
+                   "byte 2: no such escape, expected one of \"\\/bfnrtu behind the backslash");
+    assert_refused("\"\\u12g4\"", DBK_BAD_JSON, "byte 1: \\u without four hexadecimal digits");
+    assert_refused("\"ab\\ud800\"", DBK_BAD_JSON, "byte 3: half of a surrogate pair");
+    assert_refused("{\"a\":1, \"a\":2}", DBK_BAD_JSON, "byte 8: the member name 'a' stands twice");
+}
+
+/* A tree of all kinds: spans lead to the siblings, texts are as sent or unescaped. */
+static void nodes_hold_the_tree(void **state)
+{
+    (void)state;
+    const dbk_json_node *root =
+        parse(" {\"a\" : [1.10, \"x\\ny\", []], \"\\u0062\":{\"c\":null},\"d\":true} ");
+    assert_int_equal(root->kind, DBK_JSON_OBJECT);
+    assert_int_equal(root->span, 8);
+    assert_int_equal(root->count, 3);
+    assert_int_equal(root->offset, 1);
+    const dbk_json_node *a = dbk_json_child(root), *b = dbk_json_next(a), *d = dbk_json_next(b);
+    assert_slice(a->name, "a");
+    assert_slice(a->text, "[1.10, \"x\\ny\", []]");
+    assert_int_equal(a->span, 4);
+    assert_int_equal(a->offset, 8);
+    assert_slice(a[1].text, "1.10");
+    assert_int_equal(a[1].name.size, 0);
+    assert_slice(a[2].text, "x\ny");
+    assert_true(a[2].escaped);
+    assert_slice(a[3].text, "[]");
+    assert_null(dbk_json_child(&a[3]));
+    assert_slice(b->name, "b");
+    assert_slice(b->text, "{\"c\":null}");
+    assert_int_equal(b[1].kind, DBK_JSON_NULL);
+    assert_int_equal(d->kind, DBK_JSON_TRUE);
+    assert_ptr_equal(dbk_json_next(d), root + root->span);
+    assert_ptr_equal(dbk_json_member(root, "b"), b);
+    assert_null(dbk_json_member(root, "e"));
+    assert_null(dbk_json_member(a, "a"));
+    assert_true(dbk_json_text_is(&a[2], "x\ny"));
+    assert_false(dbk_json_text_is(&a[2], "x"));
+    assert_false(dbk_json_text_is(d, "true"));
+}
+
+static void escapes_mean_what_they_should(void **state)
+{
+    (void)state;
+    const dbk_json_node *n =
+        parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t \\u0041\\u00e9\\u20AC\\ud83d\\ude00\\u007f\"");
+    assert_slice(n->text, "\"\\/\b\f\n\r\t A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\x7f");
+    n = parse("[\"\\u07ff\\u0800\\uffff\\ud800\\udc00\\udbff\\udfff\",\"plain\",\"\\u0080\"]");
+    assert_slice(n[1].text, "\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
+    assert_slice(n[2].text, "plain");
+    assert_false(n[2].escaped);
+    assert_slice(n[3].text, "\xc2\x80");
+    n = parse("\"a\\u0000b\"");
+    assert_int_equal(n->text.size, 3);
+    assert_memory_equal(n->text.data, "a\0b", 3);
+}
+
+/* Escapes and ends at every distance from the begin, so that every lane of the scan is met. */
+static void strings_end_where_they_should_at_every_length(void **state)
+{
+    (void)state;
+    for (unsigned size = 0; size < 80; size++) {
+        char text[200], expected[200];
+        memset(expected, 'x', size);
+        snprintf(text, sizeof text, "[\"%.*s\\n\",\"%.*s\",1]", (int)size, expected, (int)size,
+                 expected);
+        const dbk_json_node *root = parse(text);
+        assert_int_equal(root->count, 3);
+        assert_int_equal(root[1].text.size, size + 1);
+        assert_int_equal(root[1].text.data[size], '\n');
+        assert_int_equal(root[2].text.size, size);
+        assert_memory_equal(root[2].text.data, expected, size);
+    }
+}
+
+static void input_is_copied(void **state)
+{
+    (void)state;
+    char text[] = "[\"abc\",12]";
+    const dbk_json_node *root = parse(text);
+    memset(text, 'z', sizeof text - 1);
+    assert_slice(root[1].text, "abc");
+    assert_slice(root->text, "[\"abc\",12]");
+}
+
+static void check_integer(const char *text, bool expected, int64_t value)
+{
+    int64_t got = 77;
+    if (dbk_json_is_integer(parse(text), &got) != expected) fail_msg("%s", text);
+    assert_int_equal(got, expected ? value : 77);
+}
+
+static void integers_are_known_by_value(void **state)
+{
+    (void)state;
+    check_integer("5", true, 5);
+    check_integer("-0", true, 0);
+    check_integer("5.0", true, 5);
+    check_integer("5e2", true, 500);
+    check_integer("1.5e1", true, 15);
+    check_integer("100e-2", true, 1);
+    check_integer("-1.20E+1", true, -12);
+    check_integer("0e999999999999999999999999", true, 0);
+    check_integer("0.0e-5", true, 0);
+    check_integer("1e18", true, INT64_C(1000000000000000000));
+    check_integer("9223372036854775807", true, INT64_MAX);
+    check_integer("9223372036854775807.000", true, INT64_MAX);
+    check_integer("922337203685477580700e-2", true, INT64_MAX);
+    check_integer("-9223372036854775808", true, INT64_MIN);
+    check_integer("9223372036854775808", false, 0);
+    check_integer("-9223372036854775809", false, 0);
+    check_integer("18446744073709551616", false, 0);
+    check_integer("99999999999999999999", false, 0);
+    check_integer("100000000000000000000", false, 0);
+    check_integer("2e18", true, INT64_C(2000000000000000000));
+    check_integer("10e18", false, 0);
+    check_integer("99e18", false, 0);
+    check_integer("1e19", false, 0);
+    check_integer("1e300", false, 0);
+    check_integer("0.5", false, 0);
+    check_integer("5e-1", false, 0);
+    check_integer("1.00000000000000000000000000001", false, 0);
+    check_integer("1e-99999999999999999999", false, 0);
+    check_integer("\"5\"", false, 0);
+    check_integer("true", false, 0);
+}
+
+static void doubles_are_exactly_rounded(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"0",
+                                        "1.10",
+                                        "-2.5e-3",
+                                        "5e-324",
+                                        "1e-5",
+                                        "123456789.123456789",
+                                        "1e22",
+                                        "1e23",
+                                        "9007199254740993",
+                                        "2.2250738585072011e-308",
+                                        "0.1e-6",
+                                        "1.7976931348623157e308"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_true(dbk_json_double(parse(texts[i])) == strtod(texts[i], NULL));
+    assert_true(dbk_json_double(parse("1e-400")) == 0.0);
+    assert_true(__builtin_signbit(dbk_json_double(parse("-1e-400"))));
+    assert_true(__builtin_signbit(dbk_json_double(parse("-0"))));
+    assert_true(dbk_json_double(parse("\"1\"")) == 0.0);
+}
+
+/* Numbers of thousands of digits: the order of the first digit decides. */
+static void long_numbers_are_judged_by_their_size(void **state)
+{
+    (void)state;
+    const dbk_json_node *root;
+    static const struct {
+        unsigned before, after;
+        const char *tail;
+        dbk_result expected;
+    } cases[] = {{308, 0, "", DBK_OK},
+                 {309, 0, "", DBK_OK},
+                 {310, 0, "", DBK_BAD_JSON},
+                 {5000, 0, "e-4800", DBK_OK},
+                 {5000, 0, "", DBK_BAD_JSON},
+                 {5000, 0, "e-4691", DBK_OK},
+                 {5000, 0, "e-4690", DBK_BAD_JSON},
+                 {1, 5000, "e308", DBK_OK},
+                 {1, 5000, "e309", DBK_BAD_JSON}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dbk_buffer_clear(&out);
+        for (unsigned k = 0; k < cases[i].before; k++) dbk_buffer_put_u8(&out, '1');
+        if (cases[i].after) dbk_buffer_put_u8(&out, '.');
+        for (unsigned k = 0; k < cases[i].after; k++) dbk_buffer_put_u8(&out, '1');
+        dbk_buffer_put_text(&out, cases[i].tail);
+        if (dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL) != cases[i].expected)
+            fail_msg("case %zu", i);
+    }
+    /* 0.000…01 with the exponent that brings it back */
+    dbk_buffer_clear(&out);
+    dbk_buffer_put_text(&out, "0.");
+    for (unsigned k = 0; k < 999; k++) dbk_buffer_put_u8(&out, '0');
+    dbk_buffer_put_text(&out, "1e1308");
+    assert_true(dbk_json_double(parse_slice(dbk_buffer_slice(&out))) == 1e308);
+}
+
+static void nesting_ends_at_its_limit(void **state)
+{
+    (void)state;
+    char text[200];
+    memset(text, '[', 33);
+    memset(text + 33, ']', 33);
+    (void)parse_slice(dbk_slice_of(text + 1, 64));
+    text[66] = '\0';
+    assert_refused(text, DBK_TOO_BIG, "byte 32: more than 32 levels of nesting");
+    size_t size = 0;
+    for (unsigned i = 0; i < 33; i++) size += (size_t)sprintf(text + size, "{\"\":");
+    assert_refused(text, DBK_TOO_BIG, "byte 128: more than 32 levels of nesting");
+    /* A hundred thousand brackets are refused at the 33rd, with or without their ends. */
+    char *many = malloc(200001);
+    assert_non_null(many);
+    memset(many, '[', 100000);
+    many[100000] = '\0';
+    assert_refused(many, DBK_TOO_BIG, "byte 32: more than 32 levels of nesting");
+    memset(many + 100000, ']', 100000);
+    many[200000] = '\0';
+    assert_refused(many, DBK_TOO_BIG, "byte 32: more than 32 levels of nesting");
+    free(many);
+}
+
+static void containers_end_at_their_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_slice(repeat(&out, "[", "1", 10000, "]"))->count, 10000);
+    assert_refused((repeat(&out, "[", "1", 10001, "]"), dbk_buffer_text(&out)), DBK_TOO_BIG,
+                   "byte 20000: more than 10000 elements in an array");
+    const dbk_json_node *root = parse_slice(repeat(&out, "{", "\"member %u\":1", 10000, "}"));
+    assert_int_equal(root->count, 10000);
+    assert_non_null(dbk_json_member(root, "member 9999"));
+    assert_refused((repeat(&out, "{", "\"%u\":1", 10001, "}"), dbk_buffer_text(&out)), DBK_TOO_BIG,
+                   "byte 88890: more than 10000 members in an object");
+}
+
+/* 100 arrays of 9,999 numbers are with their container 1,000,001 values. */
+static void values_end_at_their_limit(void **state)
+{
+    (void)state;
+    dbk_buffer inner;
+    dbk_buffer_init(&inner, dbk_port_system());
+    repeat(&inner, "[", "1", 9999, "]");
+    const char *array = dbk_buffer_text(&inner);
+    const dbk_json_node *root;
+    assert_int_equal(dbk_json_parse(parser, repeat(&out, "[", array, 100, "]"), &root, &err),
+                     DBK_TOO_BIG);
+    assert_non_null(strstr(err.text, "more than 1000000 values"));
+    root = parse_slice(repeat(&out, "[", array, 99, ",[1]]"));
+    assert_int_equal(root->span, 990000 + 3);
+    /* A small input afterwards gives the large memory back and works as before. */
+    assert_slice(parse("[7]")[1].text, "7");
+    dbk_buffer_release(&inner);
+}
+
+static void inputs_beyond_32_bits_are_refused_unread(void **state)
+{
+    (void)state;
+    const dbk_json_node *root;
+    dbk_slice huge = dbk_slice_of("1", (size_t)UINT32_MAX);
+    assert_int_equal(dbk_json_parse(parser, huge, &root, &err), DBK_TOO_BIG);
+    assert_string_equal(err.text, "4294967295 bytes of JSON, the limit is 4294963199");
+}
+
+/* In objects of every size around the change of method, a repeated name is found at each place. */
+static void duplicates_are_found_in_objects_of_every_size(void **state)
+{
+    (void)state;
+    const dbk_json_node *root;
+    for (unsigned count = 1; count < 40; count++) {
+        for (unsigned copy = 0; copy < count; copy++) {
+            dbk_buffer_clear(&out);
+            dbk_buffer_put_u8(&out, '{');
+            for (unsigned i = 0; i < count; i++)
+                dbk_buffer_printf(&out, "\"name-%02u\":[{\"name-%02u\":1}],", i, i);
+            size_t second = out.size;
+            dbk_buffer_printf(&out, " \"name-\\u00%02x%u\" : {}}", '0' + copy / 10, copy % 10);
+            char message[100];
+            snprintf(message, sizeof message, "byte %zu: the member name 'name-%02u' stands twice",
+                     second + 1, copy);
+            assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&out), &root, &err),
+                             DBK_BAD_JSON);
+            assert_string_equal(err.text, message);
+        }
+    }
+}
+
+/* Names that begin and end alike, and differ in the middle or by a NUL, are different. */
+static void names_alike_are_not_duplicates(void **state)
+{
+    (void)state;
+    const dbk_json_node *root =
+        parse_slice(repeat(&out, "{", "\"same beginning %u same end\":1", 5000, "}"));
+    assert_int_equal(root->count, 5000);
+    root = parse("{\"ab\":1,\"ba\":1,\"a\":1,\"a\\u0000\":1,\"a\\u0000\\u0000\":1,\"\":1,\"aXb\":1,"
+                 "\"aYb\":1}");
+    assert_int_equal(root->count, 8);
+    repeat(&out, "{\"a\":0,\"a\\u0000\":0,\"a\\u0000b\":0,", "\"%u\":1", 30, "}");
+    assert_int_equal(parse_slice(dbk_buffer_slice(&out))->count, 33);
+}
+
+/* A long repeated name is cut at a border of characters in the message. */
+static void a_long_duplicate_is_cut_in_the_message(void **state)
+{
+    (void)state;
+    const dbk_json_node *root;
+    char name[101] = "";
+    for (unsigned i = 0; i < 33; i++) strcat(name, "\xe2\x82\xac");
+    dbk_buffer_printf(&out, "{\"%s\":1,\"%s\":2}", name, name);
+    assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&out), &root, &err), DBK_BAD_JSON);
+    name[63] = '\0';
+    char message[200];
+    snprintf(message, sizeof message, "byte 105: the member name '%s' stands twice", name);
+    assert_string_equal(err.text, message);
+}
+
+static void strings_are_escaped_in_the_shortest_form(void **state)
+{
+    (void)state;
+    dbk_json_put_string(&out, dbk_slice_text(""));
+    assert_out("\"\"");
+    dbk_json_put_string(&out, dbk_slice_of(NULL, 0));
+    assert_out("\"\"");
+    dbk_json_put_string(&out, dbk_slice_text("plain text / \xc3\xa9\xf0\x9f\x98\x80\x7f"));
+    assert_out("\"plain text / \xc3\xa9\xf0\x9f\x98\x80\x7f\"");
+    dbk_json_put_string(&out, dbk_slice_of("\b\f\n\r\t\"\\\0\x01\x1f\x0b", 11));
+    assert_out("\"\\b\\f\\n\\r\\t\\\"\\\\\\u0000\\u0001\\u001f\\u000b\"");
+    dbk_json_put_string(&out, dbk_slice_text("12345678\n12345678\"x"));
+    assert_out("\"12345678\\n12345678\\\"x\"");
+}
+
+static void integers_are_written_whole(void **state)
+{
+    (void)state;
+    dbk_json_put_i64(&out, 0);
+    assert_out("0");
+    dbk_json_put_i64(&out, -1);
+    assert_out("-1");
+    dbk_json_put_i64(&out, INT64_MIN);
+    assert_out("-9223372036854775808");
+    dbk_json_put_i64(&out, INT64_MAX);
+    assert_out("9223372036854775807");
+    dbk_json_put_u64(&out, UINT64_MAX);
+    assert_out("18446744073709551615");
+}
+
+static void doubles_are_written_shortest(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {{0.0, "0.0"},
+                 {-0.0, "-0.0"},
+                 {2.0, "2.0"},
+                 {-2.5, "-2.5"},
+                 {0.1, "0.1"},
+                 {100000.0, "100000.0"},
+                 {1e15, "1000000000000000.0"},
+                 {9007199254740994.0, "9007199254740994.0"},
+                 {1e16, "1e+16"},
+                 {1e21, "1e+21"},
+                 {0.0001, "0.0001"},
+                 {0.00001, "1e-05"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {5e-324, "5e-324"},
+                 {1.7976931348623157e308, "1.7976931348623157e+308"},
+                 {-2.2250738585072014e-308, "-2.2250738585072014e-308"},
+                 {0.00012345678901234567, "0.00012345678901234567"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dbk_json_put_double(&out, cases[i].value);
+        assert_out(cases[i].text);
+    }
+}
+
+/* What is written for a double is read back as the same one, bit by bit. */
+static void doubles_come_back(void **state)
+{
+    (void)state;
+    uint64_t seed = 88172645463325252u;
+    for (unsigned i = 0; i < 20000; i++) {
+        double value;
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        memcpy(&value, &seed, sizeof value);
+        if (!__builtin_isfinite(value)) continue;
+        dbk_buffer_clear(&out);
+        dbk_json_put_double(&out, value);
+        double back = dbk_json_double(parse_slice(dbk_buffer_slice(&out)));
+        assert_memory_equal(&value, &back, sizeof value);
+    }
+}
+
+static void minimal_keeps_order_and_numbers(void **state)
+{
+    (void)state;
+    dbk_json_put_minimal(
+        &out,
+        parse(" { \"b\" : [ 1.10 , 12345678901234567890, -0, 1E5 ] ,\n\"a\":{ } ,\"c\\u0041\": [ ],"
+              " \"d\":[null,true,false,\"\\u00e9\\/\\u000A\"]} "));
+    assert_out("{\"b\":[1.10,12345678901234567890,-0,1E5],\"a\":{},\"cA\":[],\"d\":[null,true,"
+               "false,\"\xc3\xa9/\\n\"]}");
+    dbk_json_put_minimal(&out, parse(" \"x\" "));
+    assert_out("\"x\"");
+}
+
+static void canonical_sorts_by_bytes_at_every_depth(void **state)
+{
+    (void)state;
+    dbk_json_put_canonical(
+        &out,
+        parse("{\"b\":{\"z\":1,\"y\":[{\"q\":1,\"p\":2},{}]},\"a\":1.0,\"\":0,\"aa\":2,\"A\":3}"));
+    assert_out("{\"\":0,\"A\":3,\"a\":1.0,\"aa\":2,\"b\":{\"y\":[{\"p\":2,\"q\":1},{}],\"z\":1}}");
+    /* UTF-8 orders as code points do, unlike UTF-16: U+FFFF before U+10000. A NUL is the least. */
+    dbk_json_put_canonical(
+        &out, parse("{\"\\ud800\\udc00\":1,\"\\uffff\":2,\"\\u007f\":3,\"a\\u0000\":4,\"a\":5}"));
+    assert_out("{\"a\":5,\"a\\u0000\":4,\"\x7f\":3,\"\xef\xbf\xbf\":2,\"\xf0\x90\x80\x80\":1}");
+    dbk_json_put_canonical(&out, parse("[3,2,1]"));
+    assert_out("[3,2,1]");
+    /* Equal heads of eight bytes are decided by the rest. */
+    dbk_json_put_canonical(&out, parse("{\"longname2\":1,\"longname1\":2,\"longname\":3}"));
+    assert_out("{\"longname\":3,\"longname1\":2,\"longname2\":1}");
+}
+
+/* For any order of the members, at sizes on both sides of each limit inside. */
+static void canonical_does_not_depend_on_the_order(void **state)
+{
+    (void)state;
+    static const unsigned sizes[] = {2, 16, 17, 31, 32, 33, 34, 100, 1000};
+    dbk_buffer expected;
+    dbk_buffer_init(&expected, dbk_port_system());
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        unsigned count = sizes[s];
+        dbk_buffer_clear(&expected);
+        for (unsigned i = 0; i < count; i++)
+            dbk_buffer_printf(&expected, "%c\"member%04u\":[{\"x\":%u}]", i ? ',' : '{', i, i);
+        dbk_buffer_put_u8(&expected, '}');
+        for (unsigned step = 1; step < 8; step += 2) {
+            dbk_buffer text;
+            dbk_buffer_init(&text, dbk_port_system());
+            /* 10007 is a prime above every size: i * step visits each member once */
+            unsigned put = 0;
+            for (unsigned i = 0; put < count; i++) {
+                unsigned member = (10006 - i * step % 10007);
+                if (member >= count) continue;
+                dbk_buffer_printf(&text, "%c\"member%04u\":[{\"x\":%u}]", put++ ? ',' : '{', member,
+                                  member);
+            }
+            dbk_buffer_put_u8(&text, '}');
+            dbk_json_put_canonical(&out, parse_slice(dbk_buffer_slice(&text)));
+            assert_true(dbk_slice_equal(dbk_buffer_slice(&out), dbk_buffer_slice(&expected)));
+            dbk_buffer_clear(&out);
+            dbk_buffer_release(&text);
+        }
+    }
+    dbk_buffer_release(&expected);
+}
+
+/* parse, minimal, parse gives the same nodes: over all documents that are accepted. */
+static void minimal_form_is_read_as_the_same(void **state)
+{
+    (void)state;
+    dbk_json_parser *second = dbk_json_parser_new(&port);
+    const dbk_json_node *root, *again;
+    for (size_t i = 0; i < sizeof json_cases / sizeof *json_cases; i++) {
+        if (json_cases[i].expected != DBK_OK) continue;
+        root = parse_slice(dbk_slice_of(json_cases[i].text, json_cases[i].size));
+        dbk_buffer_clear(&out);
+        dbk_json_put_minimal(&out, root);
+        assert_int_equal(dbk_json_parse(second, dbk_buffer_slice(&out), &again, &err), DBK_OK);
+        assert_int_equal(again->span, root->span);
+        for (uint32_t k = 0; k < root->span; k++) {
+            assert_int_equal(root[k].kind, again[k].kind);
+            assert_int_equal(root[k].span, again[k].span);
+            assert_int_equal(root[k].count, again[k].count);
+            assert_true(dbk_slice_equal(root[k].name, again[k].name));
+            assert_true(root[k].kind >= DBK_JSON_ARRAY ||
+                        dbk_slice_equal(root[k].text, again[k].text));
+        }
+    }
+    dbk_json_parser_free(second);
+}
+
+/* Every allocation of a parse fails once, for a parser that is new and for the same one after. */
+static void allocation_failures_are_reported(void **state)
+{
+    (void)state;
+    dbk_buffer text;
+    dbk_buffer_init(&text, dbk_port_system());
+    repeat(&text, "{\"escaped\":\"a\\nb\",", "\"number %u\":[]", 300, "}");
+    for (unsigned n = 1;; n++) {
+        const dbk_json_node *root;
+        calls = 0;
+        fail_at = n;
+        dbk_json_parser *fresh = dbk_json_parser_new(&port);
+        dbk_result result =
+            fresh ? dbk_json_parse(fresh, dbk_buffer_slice(&text), &root, &err) : DBK_NO_MEMORY;
+        fail_at = 0;
+        if (fresh && result != DBK_OK) {
+            assert_int_equal(result, DBK_NO_MEMORY);
+            assert_null(root);
+            assert_int_equal(dbk_json_parse(fresh, dbk_buffer_slice(&text), &root, &err), DBK_OK);
+        }
+        dbk_json_parser_free(fresh);
+        if (result == DBK_OK) {
+            assert_in_range(n, 5, 20);
+            break;
+        }
+    }
+    dbk_buffer_release(&text);
+}
+
+static void writing_without_memory_marks_the_buffer(void **state)
+{
+    (void)state;
+    dbk_buffer text, small;
+    dbk_buffer_init(&text, dbk_port_system());
+    repeat(&text, "{", "\"n%u\":1", 40, "}");
+    const dbk_json_node *root = parse_slice(dbk_buffer_slice(&text));
+    dbk_buffer_init(&small, &port);
+    assert_true(dbk_buffer_reserve(&small, 10000));
+    calls = 0;
+    fail_at = 1;
+    dbk_json_put_canonical(&small, root);
+    assert_true(small.failed);
+    fail_at = 0;
+    dbk_buffer_release(&small);
+    dbk_buffer_init(&small, &port);
+    calls = 0;
+    fail_at = 1;
+    dbk_json_put_string(&small, dbk_slice_text("plain"));
+    assert_true(small.failed);
+    fail_at = 0;
+    dbk_buffer_release(&small);
+    dbk_buffer_release(&text);
+}
+
+static void no_parser_can_be_freed(void **state)
+{
+    (void)state;
+    dbk_json_parser_free(NULL);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(every_case_has_its_verdict),
+        T(every_case_keeps_its_verdict_at_every_offset),
+        T(every_prefix_is_refused),
+        T(errors_name_the_byte_and_what_was_found),
+        T(nodes_hold_the_tree),
+        T(escapes_mean_what_they_should),
+        T(strings_end_where_they_should_at_every_length),
+        T(input_is_copied),
+        T(integers_are_known_by_value),
+        T(doubles_are_exactly_rounded),
+        T(long_numbers_are_judged_by_their_size),
+        T(nesting_ends_at_its_limit),
+        T(containers_end_at_their_limit),
+        T(values_end_at_their_limit),
+        T(inputs_beyond_32_bits_are_refused_unread),
+        T(duplicates_are_found_in_objects_of_every_size),
+        T(names_alike_are_not_duplicates),
+        T(a_long_duplicate_is_cut_in_the_message),
+        T(strings_are_escaped_in_the_shortest_form),
+        T(integers_are_written_whole),
+        T(doubles_are_written_shortest),
+        T(doubles_come_back),
+        T(minimal_keeps_order_and_numbers),
+        T(canonical_sorts_by_bytes_at_every_depth),
+        T(canonical_does_not_depend_on_the_order),
+        T(minimal_form_is_read_as_the_same),
+        T(allocation_failures_are_reported),
+        T(writing_without_memory_marks_the_buffer),
+        T(no_parser_can_be_freed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
