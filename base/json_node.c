@@ -62,15 +62,19 @@ bool dbk_json_is_integer(const dbk_json_node *node, int64_t *value)
     return true;
 }
 
+static uint64_t head_of(dbk_slice name)
+{
+    uint64_t head = 0;
+    if (name.size >= 8) return __builtin_bswap64(dbk_load_u64(name.data));
+    for (size_t i = 0; i < name.size; i++) head |= (uint64_t)name.data[i] << (56 - 8 * i);
+    return head;
+}
+
 void dbk_json_list_members(const dbk_json_node *object, dbk_json_named *members)
 {
     const dbk_json_node *child = object + 1;
-    for (uint32_t i = 0; i < object->count; i++, child = dbk_json_next(child)) {
-        uint8_t first[8] = {0};
-        size_t size = child->name.size < 8 ? child->name.size : 8;
-        if (size) memcpy(first, child->name.data, size);
-        members[i] = (dbk_json_named){__builtin_bswap64(dbk_load_u64(first)), child};
-    }
+    for (uint32_t i = 0; i < object->count; i++, child = dbk_json_next(child))
+        members[i] = (dbk_json_named){head_of(child->name), child};
 }
 
 /* Zeros behind a short name keep the order: equal heads are decided by the whole names. */

@@ -10,8 +10,9 @@
  * cannot step over it. Whatever first-stage code the CPU gets, the walk checks strings again as it
  * reads them; only UTF-8 is left to simdjson alone.
  *
- * No exception can arise here: the functions of simdjson that are called are noexcept and allocate
- * with new (nothrow), which gives an error code; everything else comes from the port. */
+ * No exception leaves this file: the functions of simdjson are noexcept and allocate with new
+ * (nothrow), which gives an error code, but for the choice of its code for this CPU at the first
+ * use. Everything else comes from the port. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -103,17 +104,25 @@ void drop_memory(dbk_json_parser *p)
     p->stage.reset();
 }
 
+bool new_stage(size_t capacity, std::unique_ptr<first_stage> &stage)
+{
+    try {
+        const simdjson::implementation *chosen = simdjson::get_active_implementation();
+        if (chosen->create_dom_parser_implementation(capacity, 1, stage) == simdjson::SUCCESS)
+            return true;
+    } catch (const std::bad_alloc &) { /* as below */
+    }
+    stage.reset(); /* it may be half made */
+    return false;
+}
+
 bool reserve_stage(dbk_json_parser *p, size_t size)
 {
     if (p->stage && p->stage->capacity() >= size) return true;
     size_t capacity = std::max(first_bytes, size);
-    if (p->stage) {
-        capacity = std::max(capacity, std::min(p->stage->capacity() * 2, input_max));
-        if (p->stage->set_capacity(capacity) == simdjson::SUCCESS) return true;
-    } else if (simdjson::get_active_implementation()->create_dom_parser_implementation(
-                   capacity, 1, p->stage) == simdjson::SUCCESS) {
-        return true;
-    }
+    if (!p->stage) return new_stage(capacity, p->stage);
+    capacity = std::max(capacity, std::min(p->stage->capacity() * 2, input_max));
+    if (p->stage->set_capacity(capacity) == simdjson::SUCCESS) return true;
     p->stage.reset();
     return false;
 }

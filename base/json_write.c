@@ -79,86 +79,153 @@ void dbk_json_put_double(dbk_buffer *out, double value)
     dbk_buffer_put(out, text, dbk_json_format_double(value, text));
 }
 
-/* True when `node` was a scalar, and is written. */
-static bool put_scalar(dbk_buffer *out, const dbk_json_node *node)
+/* A place in a buffer while a value is written: the checks of room are inline, and begin with as
+ * much as the value took in the input, which its written form does not exceed. */
+typedef struct pen {
+    dbk_buffer *out;
+    uint8_t *at;
+    uint8_t *end;
+} pen;
+
+/* Hands what was written over to the buffer; lower() goes on behind it. */
+static void lift(pen *p)
 {
-    switch ((dbk_json_kind)node->kind) {
-    case DBK_JSON_NULL: dbk_buffer_put(out, "null", 4); return true;
-    case DBK_JSON_FALSE: dbk_buffer_put(out, "false", 5); return true;
-    case DBK_JSON_TRUE: dbk_buffer_put(out, "true", 4); return true;
-    case DBK_JSON_NUMBER: dbk_buffer_put_slice(out, node->text); return true;
-    case DBK_JSON_STRING: dbk_json_put_string(out, node->text); return true;
-    case DBK_JSON_ARRAY:
-    case DBK_JSON_OBJECT: break;
-    }
-    return false;
+    if (p->at) p->out->size = (size_t)(p->at - p->out->data);
+    p->at = p->end = NULL;
 }
 
-typedef void put_value(dbk_buffer *out, const dbk_json_node *node);
-
-/* The parser's limit on nesting bounds the recursion of the two below. */
-static void put_array(dbk_buffer *out, const dbk_json_node *array, put_value *put)
+/* Room for `size` bytes; false when out of memory, which the buffer remembers. */
+static bool lower(pen *p, size_t size)
 {
-    dbk_buffer_put_u8(out, '[');
+    lift(p);
+    if (!dbk_buffer_reserve(p->out, size)) return false;
+    p->at = p->out->data + p->out->size;
+    p->end = p->out->data + p->out->capacity;
+    return true;
+}
+
+static inline bool has_room(pen *p, size_t size)
+{
+    return (size_t)(p->end - p->at) >= size || lower(p, size);
+}
+
+static inline void pen_byte(pen *p, char byte)
+{
+    if (has_room(p, 1)) *p->at++ = (uint8_t)byte;
+}
+
+static inline void pen_bytes(pen *p, const void *data, size_t size)
+{
+    if (size == 0 || !has_room(p, size)) return;
+    if (size >= 8 && size <= 16) { /* most texts: two words that overlap, without a call */
+        uint64_t head = dbk_load_u64(data), tail = dbk_load_u64((const uint8_t *)data + size - 8);
+        dbk_store_u64(p->at, head);
+        dbk_store_u64(p->at + size - 8, tail);
+    } else if (size < 8) {
+        for (size_t i = 0; i < size; i++) p->at[i] = ((const uint8_t *)data)[i];
+    } else {
+        memcpy(p->at, data, size);
+    }
+    p->at += size;
+}
+
+static void pen_string(pen *p, dbk_slice text)
+{
+    const uint8_t *end = text.size ? text.data + text.size : text.data;
+    if (plain_end(text.data, end) == end) {
+        if (!has_room(p, text.size + 2)) return;
+        *p->at++ = '"';
+        pen_bytes(p, text.data, text.size);
+        *p->at++ = '"';
+        return;
+    }
+    lift(p);
+    dbk_json_put_string(p->out, text);
+    (void)lower(p, 1);
+}
+
+/* The parser's limit on nesting bounds the recursion of the following. */
+static void pen_value(pen *p, const dbk_json_node *node, bool sorted);
+
+static void pen_array(pen *p, const dbk_json_node *array, bool sorted)
+{
+    pen_byte(p, '[');
     const dbk_json_node *child = array + 1;
     for (uint32_t i = 0; i < array->count; i++, child = dbk_json_next(child)) {
-        if (i > 0) dbk_buffer_put_u8(out, ',');
-        put(out, child);
+        if (i > 0) pen_byte(p, ',');
+        pen_value(p, child, sorted);
     }
-    dbk_buffer_put_u8(out, ']');
+    pen_byte(p, ']');
 }
 
-static void put_member(dbk_buffer *out, const dbk_json_node *member, char before, put_value *put)
+static void pen_member(pen *p, const dbk_json_node *member, bool first, bool sorted)
 {
-    dbk_buffer_put_u8(out, (uint8_t)before);
-    dbk_json_put_string(out, member->name);
-    dbk_buffer_put_u8(out, ':');
-    put(out, member);
+    pen_byte(p, first ? '{' : ',');
+    pen_string(p, member->name);
+    pen_byte(p, ':');
+    pen_value(p, member, sorted);
+}
+
+static void pen_object(pen *p, const dbk_json_node *object, bool sorted)
+{
+    const dbk_json_node *child = object + 1;
+    for (uint32_t i = 0; i < object->count; i++, child = dbk_json_next(child))
+        pen_member(p, child, i == 0, sorted);
+    if (object->count == 0) pen_byte(p, '{');
+    pen_byte(p, '}');
+}
+
+/* A level of nesting with few members takes 512 bytes of stack, one with more takes memory. */
+static void pen_sorted_object(pen *p, const dbk_json_node *object)
+{
+    const dbk_port *port = p->out->port;
+    dbk_json_named few[32], *members = few;
+    if (object->count > sizeof few / sizeof *few) {
+        members = port->alloc(port->ctx, object->count * sizeof *members);
+        if (!members) {
+            p->out->failed = true;
+            return;
+        }
+    }
+    dbk_json_list_members(object, members);
+    dbk_json_sort(members, object->count);
+    for (uint32_t i = 0; i < object->count; i++) pen_member(p, members[i].node, i == 0, true);
+    if (object->count == 0) pen_byte(p, '{');
+    pen_byte(p, '}');
+    if (members != few) port->free(port->ctx, members);
+}
+
+static void pen_value(pen *p, const dbk_json_node *node, bool sorted)
+{
+    switch ((dbk_json_kind)node->kind) {
+    case DBK_JSON_NULL: pen_bytes(p, "null", 4); break;
+    case DBK_JSON_FALSE: pen_bytes(p, "false", 5); break;
+    case DBK_JSON_TRUE: pen_bytes(p, "true", 4); break;
+    case DBK_JSON_NUMBER: pen_bytes(p, node->text.data, node->text.size); break;
+    case DBK_JSON_STRING: pen_string(p, node->text); break;
+    case DBK_JSON_ARRAY: pen_array(p, node, sorted); break;
+    case DBK_JSON_OBJECT:
+        if (sorted && node->count > 1)
+            pen_sorted_object(p, node);
+        else
+            pen_object(p, node, sorted);
+    }
+}
+
+static void put_value(dbk_buffer *out, const dbk_json_node *node, bool sorted)
+{
+    pen p = {out, NULL, NULL};
+    if (!lower(&p, node->text.size + 8)) return;
+    pen_value(&p, node, sorted);
+    lift(&p);
 }
 
 void dbk_json_put_minimal(dbk_buffer *out, const dbk_json_node *node)
 {
-    if (put_scalar(out, node)) return;
-    if (node->kind == DBK_JSON_ARRAY) {
-        put_array(out, node, dbk_json_put_minimal);
-        return;
-    }
-    if (node->count == 0) dbk_buffer_put_u8(out, '{');
-    const dbk_json_node *child = node + 1;
-    for (uint32_t i = 0; i < node->count; i++, child = dbk_json_next(child))
-        put_member(out, child, i ? ',' : '{', dbk_json_put_minimal);
-    dbk_buffer_put_u8(out, '}');
+    put_value(out, node, false);
 }
 
-static void put_sorted(dbk_buffer *out, const dbk_json_node *object, dbk_json_named *members)
-{
-    dbk_json_list_members(object, members);
-    dbk_json_sort(members, object->count);
-    if (object->count == 0) dbk_buffer_put_u8(out, '{');
-    for (uint32_t i = 0; i < object->count; i++)
-        put_member(out, members[i].node, i ? ',' : '{', dbk_json_put_canonical);
-    dbk_buffer_put_u8(out, '}');
-}
-
-/* A level of nesting with few members takes 512 bytes of stack, one with more takes memory. */
 void dbk_json_put_canonical(dbk_buffer *out, const dbk_json_node *node)
 {
-    dbk_json_named few[32];
-    if (put_scalar(out, node)) return;
-    if (node->kind == DBK_JSON_ARRAY) {
-        put_array(out, node, dbk_json_put_canonical);
-        return;
-    }
-    if (node->count <= sizeof few / sizeof *few) {
-        put_sorted(out, node, few);
-        return;
-    }
-    const dbk_port *port = out->port;
-    dbk_json_named *members = port->alloc(port->ctx, node->count * sizeof *members);
-    if (!members) {
-        out->failed = true;
-        return;
-    }
-    put_sorted(out, node, members);
-    port->free(port->ctx, members);
+    put_value(out, node, true);
 }
