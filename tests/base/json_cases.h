@@ -89,7 +89,7 @@ static const json_case json_cases[] = {
     /* strings refused: surrogates */
     C(BAD, "\"\\ud800\""), C(BAD, "\"\\udbff\""), C(BAD, "\"\\udc00\""), C(BAD, "\"\\udfff\""),
     C(BAD, "\"\\ud800a\""), C(BAD, "\"\\ud800\\n\""), C(BAD, "\"\\ud800\\u0041\""), C(BAD, "\"\\ud800\\ud800\""),
-    C(BAD, "\"\\ud800\\udbff\""), C(BAD, "\"\\ud800\\ue000\""), C(BAD, "\"\\udc00\\ud800\""),
+    C(BAD, "\"\\ud800\\udbff\""), C(BAD, "\"\\ud800\\ue000\""), C(BAD, "\"\\udc00\\ud800\""), C(BAD, "\"\\udc00\\udc00\""),
     C(BAD, "\"\\ud800 \\udc00\""), C(BAD, "\"\\ud800\\\""), C(BAD, "\"\\ud800\\u\""), C(BAD, "\"\\uD800udc00\""),
     C(BAD, "{\"\\ud800\":1}"), C(BAD, "\"\\ud83d\xed\xb8\x80\""),
     /* bytes that are not UTF-8 */

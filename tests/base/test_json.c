@@ -98,6 +98,27 @@ static void errors_name_the_byte_and_what_was_found(void **state)
     assert_refused("{\"a\":1, \"a\":2}", DBK_BAD_JSON, "byte 8: the member name 'a' stands twice");
 }
 
+/* simdjson says only that the text is not UTF-8; where is found again, for each kind of fault. */
+static void bad_utf8_is_found_again(void **state)
+{
+    (void)state;
+    static const char *const faults[] = {"\x80",
+                                         "\xc1\xbf",
+                                         "\xe0\x9f\xbf",
+                                         "\xed\xa0\x80",
+                                         "\xf0\x8f\xbf\xbf",
+                                         "\xf4\x90\x80\x80",
+                                         "\xf5\x80\x80\x80",
+                                         "\xe2\x82",
+                                         "\xf0\x9f\x98",
+                                         "\xc3"};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "[\"\xe2\x82\xac%s\"]", faults[i]);
+        assert_refused(text, DBK_BAD_JSON, "byte 5: not valid UTF-8");
+    }
+}
+
 /* A tree of all kinds: spans lead to the siblings, texts are as sent or unescaped. */
 static void nodes_hold_the_tree(void **state)
 {
@@ -493,6 +514,7 @@ int main(void)
         T(every_case_keeps_its_verdict_at_every_offset),
         T(every_prefix_is_refused),
         T(errors_name_the_byte_and_what_was_found),
+        T(bad_utf8_is_found_again),
         T(nodes_hold_the_tree),
         T(escapes_mean_what_they_should),
         T(strings_end_where_they_should_at_every_length),

@@ -18,6 +18,24 @@ static void strings_are_escaped_in_the_shortest_form(void **state)
     assert_out("\"12345678\\n12345678\\\"x\"");
 }
 
+/* Each byte at each place of a word: what needs an escape gets one, the others stay. */
+static void escapes_are_found_at_every_place(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 0x80; byte++) {
+        for (unsigned place = 0; place < 16; place++) {
+            char text[20] = "abcdefghijklmnop";
+            bool plain = byte >= 0x20 && byte != '"' && byte != '\\';
+            text[place] = (char)byte;
+            dbk_buffer_clear(&out);
+            dbk_json_put_string(&out, dbk_slice_of(text, 16));
+            assert_true(plain ? out.size == 18 : out.size > 18);
+            assert_int_equal(out.data[place + 1], plain ? byte : '\\');
+            assert_memory_equal(parse_slice(dbk_buffer_slice(&out))->text.data, text, 16);
+        }
+    }
+}
+
 static void integers_are_written_whole(void **state)
 {
     (void)state;
@@ -211,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(strings_are_escaped_in_the_shortest_form),
+        T(escapes_are_found_at_every_place),
         T(integers_are_written_whole),
         T(doubles_are_written_shortest),
         T(doubles_come_back),
