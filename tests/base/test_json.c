@@ -417,6 +417,8 @@ static void a_long_duplicate_is_cut_in_the_message(void **state)
 
 /* simdjson's own memory comes from the nothrow forms of operator new; here they can fail as well.
  */
+void *_Znwm(size_t size);
+void *_Znam(size_t size);
 void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
 void *_ZnamRKSt9nothrow_t(size_t size, const void *tag);
 void _ZdlPv(void *memory);
