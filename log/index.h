@@ -1,0 +1,69 @@
+/* The log's index (internal): for each segment one table of (kind, 128-bit keyed hash, position), in
+ * memory while the segment is active, a sorted immutable run file with a filter once it is sealed.
+ * A cache (R23): each run names segment, positions and head it was made from, and is made anew from
+ * the segment when it is missing or wrong. */
+#ifndef DBK_LOG_INDEX_H
+#define DBK_LOG_INDEX_H
+
+#include "log/entry.h"
+
+typedef enum dbk_index_kind { DBK_INDEX_COMMAND = 1, DBK_INDEX_STREAM = 2 } dbk_index_kind;
+
+/* A batch of the segment: where it begins and what it covers; sorted by first_position. */
+typedef struct dbk_index_batch {
+    uint64_t first_position;
+    uint32_t offset; /* in the segment file */
+    uint32_t bytes;  /* from there to the next batch */
+    int64_t received_ms;
+} dbk_index_batch;
+
+/* A run of consecutive positions with consecutive seqs of one author. */
+typedef struct dbk_index_author_run {
+    uint64_t first_position, first_seq, count;
+    uint8_t replica[16];
+    uint32_t incarnation;
+} dbk_index_author_run;
+
+/* The table of the active segment. One thread adds; find is safe beside it under the owner's lock. */
+typedef struct dbk_index_table dbk_index_table;
+dbk_index_table *dbk_index_table_new(const dbk_port *port, const uint8_t store_id[16], uint64_t first_position);
+void dbk_index_table_free(dbk_index_table *table);
+/* Takes in one entry with all its streams (each once) and its command id. Entries come in order of
+ * position. DBK_NO_MEMORY leaves the table as before. */
+dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_index_table_add_batch(dbk_index_table *table, const dbk_index_batch *batch, dbk_error *err) DBK_MUST_USE;
+/* Forgets everything at and above `position` (a batch that was not written). */
+void dbk_index_table_cut(dbk_index_table *table, uint64_t position);
+uint64_t dbk_index_table_memory(const dbk_index_table *table);
+
+/* A sealed segment's run: file name "<segment, 16 hex digits>.idx". */
+typedef struct dbk_index_run dbk_index_run;
+typedef struct dbk_index_source { /* what the run was made from; compared at open */
+    uint64_t segment, first_position, last_position;
+    uint64_t salt;
+    uint8_t head[DBK_LEAF_SIZE];       /* of the log after last_position */
+    uint8_t top[DBK_ORDER_KEY_SIZE];   /* highest order key in the segment */
+    bool ordered;                      /* keys grow within the segment */
+} dbk_index_source;
+dbk_result dbk_index_run_write(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_index_table *table,
+                               const dbk_index_source *source, dbk_error *err) DBK_MUST_USE;
+/* DBK_MISSING, DBK_CORRUPT (damaged or of another source: the caller makes it anew). Keeps the filter,
+ * the batches, the author runs and a sparse table of the sorted keys in memory; reads pages on find.
+ * *found receives what the run says of its source; `expect` compares segment, salt and positions. */
+dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *name, const uint8_t store_id[16],
+                              const dbk_index_source *expect, dbk_index_source *found, dbk_index_run **out,
+                              dbk_error *err) DBK_MUST_USE;
+void dbk_index_run_close(dbk_index_run *run);
+
+/* The same questions to a table or a run. find: the highest position < before (0: no bound), 0: none. */
+dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position);
+dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position,
+                              dbk_error *err) DBK_MUST_USE;
+const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position); /* holding it, or NULL */
+const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t position);
+const dbk_index_batch *dbk_index_table_batches(const dbk_index_table *table, size_t *count);
+const dbk_index_batch *dbk_index_run_batches(const dbk_index_run *run, size_t *count);
+const dbk_index_author_run *dbk_index_table_authors(const dbk_index_table *table, size_t *count);
+const dbk_index_author_run *dbk_index_run_authors(const dbk_index_run *run, size_t *count);
+
+#endif

@@ -1,0 +1,130 @@
+/* log: the truth. Entries in batches, batches in segments, checksummed, append-only, synced before an
+ * append returns (format version 1, docs/format/log.md; rules R1–R9, R20, R25 of the reliability page).
+ *
+ * Threads: one thread at a time appends (the caller's lock); all read functions may run beside it from
+ * other threads. Positions count entries from 1. Only durable entries can be read. */
+#ifndef DBK_LOG_H
+#define DBK_LOG_H
+
+#include "log/entry.h"
+
+typedef struct dbk_log dbk_log;
+
+typedef struct dbk_log_options { /* zero = default */
+    uint8_t store_id[16];
+    uint8_t lineage[16];
+    bool read_only;     /* shows what is durable by watermark; takes no lock; changes nothing */
+    bool no_background; /* makes the next segment and writes indexes within append (simulation) */
+    bool no_direct;     /* pwrite + fdatasync instead of O_DIRECT|O_DSYNC */
+    uint32_t segment_first_bytes; /* 1 MiB; doubles segment by segment … */
+    uint32_t segment_max_bytes;   /* … up to 32 MiB */
+} dbk_log_options;
+
+/* Makes an empty log in `dir` (exists, empty): first segment, watermark, all synced. DBK_EXISTS. */
+dbk_result dbk_log_create(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
+                          dbk_error *err) DBK_MUST_USE;
+/* Recovers by the decision table, syncs the tail, opens. Borrows `dir` until close. DBK_CORRUPT,
+ * DBK_LOST, DBK_GAP, DBK_DUPLICATE, DBK_FOREIGN, DBK_VERSION, DBK_IO: refused, nothing changed; the
+ * text names file, offset and positions. DBK_LOCKED: the active segment is locked by another. */
+dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
+                        dbk_log **out, dbk_error *err) DBK_MUST_USE;
+/* Waits for background work, marks the clean end, frees; accepts NULL. */
+void dbk_log_close(dbk_log *log);
+
+/* Appends the entries (origin bytes, decoded and checked here) as one batch: all or nothing, durable
+ * when it returns DBK_OK; *first (may be NULL) is the position of the first. A failed write
+ * (DBK_NO_SPACE, DBK_IO) leaves the log as before and usable. A failed sync: DBK_POISONED, outcome
+ * unknown, no further append until reopened. An empty batch is DBK_OK. received_ms is raised to the
+ * last one. */
+dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, int64_t received_ms,
+                          uint64_t *first, dbk_error *err) DBK_MUST_USE;
+/* Call when nothing was appended for a second, from the appending thread: syncs the watermark. */
+dbk_result dbk_log_idle(dbk_log *log, dbk_error *err) DBK_MUST_USE;
+/* Read-only opener: takes in what the writer has appended since. */
+dbk_result dbk_log_refresh(dbk_log *log, dbk_error *err) DBK_MUST_USE;
+
+uint64_t dbk_log_position(const dbk_log *log); /* of the last durable entry, 0 when empty */
+bool dbk_log_was_clean(const dbk_log *log);    /* the last close was orderly */
+bool dbk_log_poisoned(const dbk_log *log);
+void dbk_log_head(const dbk_log *log, uint8_t head[DBK_LEAF_SIZE]); /* of all entries */
+/* The head over the first `position` entries; cheap at the end of a batch. DBK_NONE beyond the end. */
+dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE], dbk_error *err) DBK_MUST_USE;
+void dbk_log_clock(const dbk_log *log, uint32_t *epoch, uint64_t *hlc); /* the highest pair seen */
+int64_t dbk_log_received(const dbk_log *log);                           /* of the last batch, ms */
+void dbk_log_top(const dbk_log *log, uint8_t key[DBK_ORDER_KEY_SIZE]);  /* highest order key; zeros when empty */
+bool dbk_log_is_ordered(const dbk_log *log); /* every entry's order key is above all before it */
+uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_t incarnation); /* 1 if new */
+
+/* One entry. Its origin bytes are put into *out (cleared first); *received_ms may be NULL.
+ * DBK_NONE: no such position. Checks the checksum of its batch once per batch and open. */
+dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_t *received_ms,
+                        dbk_error *err) DBK_MUST_USE;
+
+/* A walk over positions first … last (0 = to the present end), in order of position. The slice lives
+ * until the next call. DBK_END after the last. */
+typedef struct dbk_log_cursor dbk_log_cursor;
+dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out,
+                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms,
+                               dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
+void dbk_log_cursor_close(dbk_log_cursor *cursor); /* accepts NULL */
+
+/* The fold's walk: the wanted entries in canonical order. `wanted` may be NULL (all up to `last`, 0 =
+ * the end). Sorted in memory (48 bytes an entry) unless the log is ordered. */
+typedef bool (*dbk_log_wanted_fn)(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE]);
+typedef struct dbk_log_fold dbk_log_fold;
+dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
+                             dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
+uint64_t dbk_log_fold_count(const dbk_log_fold *fold); /* entries in all */
+dbk_result dbk_log_fold_next(dbk_log_fold *fold, uint64_t *position, dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
+void dbk_log_fold_close(dbk_log_fold *fold);
+
+/* The index: keyed 128-bit hashes, so an answer needs no read of the entry (a false hit has a chance
+ * below 2^-80 for 10^7 streams). All cover the whole log. *position 0 and DBK_OK where there is none. */
+dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *position, dbk_error *err) DBK_MUST_USE;
+/* The id of the entry at a position, without reading it. DBK_NONE beyond the end. */
+dbk_result dbk_log_entry_id_at(dbk_log *log, uint64_t position, dbk_entry_id *id, dbk_error *err) DBK_MUST_USE;
+/* The highest position below `before` (0 = no bound) whose entry carries this command id (with or
+ * without events). Call again with the answer to walk down. */
+dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t before, uint64_t *position,
+                                dbk_error *err) DBK_MUST_USE;
+/* The highest position below `before` (0 = no bound) with an event on this stream. */
+dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position,
+                               dbk_error *err) DBK_MUST_USE;
+
+/* Verification reads every byte of every file and changes nothing. */
+typedef enum dbk_verify_depth { DBK_VERIFY_CHECKSUMS, DBK_VERIFY_PROOF } dbk_verify_depth;
+typedef struct dbk_log_fault {
+    dbk_result code;  /* DBK_CORRUPT, DBK_LOST, DBK_GAP, DBK_DUPLICATE, DBK_FOREIGN, DBK_IO … */
+    const char *file; /* within the log's folder */
+    uint64_t offset;
+    uint64_t first_position, last_position; /* that are not readable because of it; 0, 0: none */
+    const char *text;
+} dbk_log_fault;
+typedef struct dbk_log_report {
+    uint64_t entries, batches, segments, bytes, faults;
+    uint64_t file_bytes; /* on disk, indexes and preallocation included */
+    uint8_t head[DBK_LEAF_SIZE];
+} dbk_log_report;
+typedef struct dbk_log_watcher { /* each may be NULL */
+    void *arg;
+    void (*fault)(void *arg, const dbk_log_fault *fault);
+    void (*progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes);
+} dbk_log_watcher;
+/* Needs no open log: `dir` is its folder. DBK_OK also with faults found (see report->faults); another
+ * code only where it could not look at all. */
+dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
+                          dbk_verify_depth depth, const dbk_log_watcher *watcher,
+                          dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
+/* Sizes and counts of the open log, without reading it through (faults is 0). */
+dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
+
+/* A write lock on a file of a folder (R25): OFD lock, inode compared with the name afterwards; the
+ * file holds "<pid> <boot id> <since ms>\n" of the holder for the message of DBK_LOCKED. */
+typedef struct dbk_lock dbk_lock;
+dbk_result dbk_lock_take(const dbk_port *port, dbk_dir *dir, const char *name, dbk_lock **out, dbk_error *err) DBK_MUST_USE;
+void dbk_lock_release(dbk_lock *lock); /* the file stays; accepts NULL */
+/* DBK_OK while the lock's file still is the one of that name; DBK_POISONED when it was removed or replaced. */
+dbk_result dbk_lock_check(const dbk_lock *lock, dbk_error *err) DBK_MUST_USE;
+
+#endif
