@@ -97,7 +97,7 @@ static inline void assert_out(const char *text)
 
 static inline void assert_refused(const char *text, dbk_result code, const char *message)
 {
-    const dbk_json_node *root = (const dbk_json_node *)text;
+    const dbk_json_node untouched = {0}, *root = &untouched;
     assert_int_equal(dbk_json_parse(parser, dbk_slice_text(text), &root, &err), code);
     assert_null(root);
     assert_int_equal(err.code, code);
