@@ -183,6 +183,7 @@ static void pen_sorted_object(pen *p, const dbk_json_node *object)
     if (object->count > sizeof few / sizeof *few) {
         members = port->alloc(port->ctx, object->count * sizeof *members);
         if (!members) {
+            lift(p); /* nothing more goes into a failed buffer */
             p->out->failed = true;
             return;
         }
