@@ -62,15 +62,36 @@ void dbk_buffer_init(dbk_buffer *buffer, const dbk_port *port);
 void dbk_buffer_release(dbk_buffer *buffer); /* accepts a released or zeroed one */
 void dbk_buffer_clear(dbk_buffer *buffer);   /* size 0, failed false, keeps the memory */
 bool dbk_buffer_reserve(dbk_buffer *buffer, size_t more);
+uint8_t *dbk_buffer_extend_slow(dbk_buffer *buffer, size_t size); /* internal: extend when full */
 /* Appends `size` uninitialised bytes and returns them, NULL when out of memory. */
-uint8_t *dbk_buffer_extend(dbk_buffer *buffer, size_t size);
-void dbk_buffer_put(dbk_buffer *buffer, const void *data, size_t size);
-void dbk_buffer_put_slice(dbk_buffer *buffer, dbk_slice slice);
-void dbk_buffer_put_text(dbk_buffer *buffer, const char *text);
-void dbk_buffer_put_u8(dbk_buffer *buffer, uint8_t value);
-void dbk_buffer_put_u16(dbk_buffer *buffer, uint16_t value);
-void dbk_buffer_put_u32(dbk_buffer *buffer, uint32_t value);
-void dbk_buffer_put_u64(dbk_buffer *buffer, uint64_t value);
+static inline uint8_t *dbk_buffer_extend(dbk_buffer *buffer, size_t size)
+{
+    if (buffer->failed || size >= buffer->capacity - buffer->size) {
+        return dbk_buffer_extend_slow(buffer, size);
+    }
+    uint8_t *at = buffer->data + buffer->size;
+    buffer->size += size;
+    return at;
+}
+/* `data` must not lie inside the buffer itself. */
+static inline void dbk_buffer_put(dbk_buffer *buffer, const void *data, size_t size)
+{
+    if (size == 0) return;
+    uint8_t *at = dbk_buffer_extend(buffer, size);
+    if (at) memcpy(at, data, size);
+}
+static inline void dbk_buffer_put_slice(dbk_buffer *buffer, dbk_slice slice)
+{
+    dbk_buffer_put(buffer, slice.data, slice.size);
+}
+static inline void dbk_buffer_put_text(dbk_buffer *buffer, const char *text)
+{
+    dbk_buffer_put(buffer, text, strlen(text));
+}
+static inline void dbk_buffer_put_u8(dbk_buffer *buffer, uint8_t v) { dbk_buffer_put(buffer, &v, 1); }
+static inline void dbk_buffer_put_u16(dbk_buffer *buffer, uint16_t v) { dbk_buffer_put(buffer, &v, 2); }
+static inline void dbk_buffer_put_u32(dbk_buffer *buffer, uint32_t v) { dbk_buffer_put(buffer, &v, 4); }
+static inline void dbk_buffer_put_u64(dbk_buffer *buffer, uint64_t v) { dbk_buffer_put(buffer, &v, 8); }
 void dbk_buffer_printf(dbk_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Puts a NUL behind the content without counting it, so that data can be read as C text; NULL when
  * out of memory. */
@@ -103,14 +124,39 @@ typedef struct dbk_reader {
 
 static inline dbk_reader dbk_reader_of(dbk_slice slice)
 {
-    return (dbk_reader){slice.data, slice.data + slice.size, false};
+    return (dbk_reader){slice.data, slice.size ? slice.data + slice.size : slice.data, false};
 }
 static inline size_t dbk_reader_left(const dbk_reader *r) { return (size_t)(r->end - r->at); }
-dbk_slice dbk_reader_take(dbk_reader *reader, size_t size);
-uint8_t dbk_reader_u8(dbk_reader *reader);
-uint16_t dbk_reader_u16(dbk_reader *reader);
-uint32_t dbk_reader_u32(dbk_reader *reader);
-uint64_t dbk_reader_u64(dbk_reader *reader);
+static inline dbk_slice dbk_reader_take(dbk_reader *reader, size_t size)
+{
+    if (reader->failed || size > dbk_reader_left(reader)) {
+        reader->failed = true;
+        return (dbk_slice){NULL, 0};
+    }
+    dbk_slice taken = dbk_slice_of(reader->at, size);
+    if (size) reader->at += size;
+    return taken;
+}
+static inline uint8_t dbk_reader_u8(dbk_reader *reader)
+{
+    const uint8_t *at = dbk_reader_take(reader, 1).data;
+    return at ? *at : 0;
+}
+static inline uint16_t dbk_reader_u16(dbk_reader *reader)
+{
+    const uint8_t *at = dbk_reader_take(reader, 2).data;
+    return at ? dbk_load_u16(at) : 0;
+}
+static inline uint32_t dbk_reader_u32(dbk_reader *reader)
+{
+    const uint8_t *at = dbk_reader_take(reader, 4).data;
+    return at ? dbk_load_u32(at) : 0;
+}
+static inline uint64_t dbk_reader_u64(dbk_reader *reader)
+{
+    const uint8_t *at = dbk_reader_take(reader, 8).data;
+    return at ? dbk_load_u64(at) : 0;
+}
 
 /* An arena: many small allocations released at once. Memory is 8-byte aligned, uninitialised. */
 typedef struct dbk_arena dbk_arena;

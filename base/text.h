@@ -6,6 +6,8 @@
 
 bool dbk_utf8_valid(dbk_slice text); /* well-formed, no surrogates, no overlong forms (RFC 3629) */
 
+/* The decoders leave `out` as it was when they return false; out of memory is no false but shows in
+ * out->failed, as with every put. */
 void dbk_hex_encode(dbk_slice data, char *out); /* 2 * size + 1 bytes, lower case */
 bool dbk_hex_decode(dbk_slice text, uint8_t *out, size_t size); /* false unless 2 * size digits */
 void dbk_base64_encode(dbk_buffer *out, dbk_slice data);        /* RFC 4648 §4, padded */
@@ -21,7 +23,8 @@ enum { DBK_TIME_TEXT_SIZE = 32 };
 void dbk_time_stored(int64_t wall_ms, bool millis, char out[DBK_TIME_TEXT_SIZE]);
 void dbk_time_rfc3339(int64_t wall_ms, char out[DBK_TIME_TEXT_SIZE]); /* 2026-11-21T04:05:06.789Z */
 /* RFC 3339 with zone, or YYYY-MM-DD[ HH:MM[:SS[.f]]] as UTC (also with T); false: neither, or a date
- * that does not exist. Fractions beyond milliseconds are cut. */
+ * that does not exist, a second 60, or a UTC year outside 0000 to 9999. Fractions beyond
+ * milliseconds are cut. */
 bool dbk_time_parse(dbk_slice text, int64_t *wall_ms);
 
 enum { DBK_UUID_TEXT_SIZE = 37 };
