@@ -13,7 +13,7 @@
 #include "base/base.h"
 
 enum { DBK_ENTRY_APP = 0, DBK_ENTRY_ENGINE = 1, DBK_ENTRY_UNDO = 2 }; /* values of flags */
-enum { DBK_ORDER_KEY_SIZE = 40, DBK_LEAF_SIZE = 32, DBK_ENTRY_ID_TEXT_SIZE = 64 };
+enum { DBK_ORDER_KEY_SIZE = 40, DBK_LEAF_SIZE = 32, DBK_ENTRY_ID_TEXT_SIZE = 65 };
 enum { DBK_ENTRY_MAX_BYTES = 32 * 1024 * 1024 }; /* a batch command of 16 MiB and what it becomes */
 
 typedef struct dbk_entry_id {
@@ -71,6 +71,7 @@ void dbk_entry_leaf(dbk_slice origin, uint8_t leaf[DBK_LEAF_SIZE]); /* BLAKE2b-2
 void dbk_entry_order_key(const dbk_entry *entry, uint8_t key[DBK_ORDER_KEY_SIZE]);
 void dbk_order_key_id(const uint8_t key[DBK_ORDER_KEY_SIZE], dbk_entry_id *id); /* the id inside a key */
 void dbk_entry_id_text(const dbk_entry_id *id, char out[DBK_ENTRY_ID_TEXT_SIZE]); /* replica.incarnation.seq */
+/* That form only (lower case, no leading zero, seq from 1); *id stays as it was otherwise. */
 bool dbk_entry_id_parse(dbk_slice text, dbk_entry_id *id);
 bool dbk_entry_id_equal(const dbk_entry_id *a, const dbk_entry_id *b);
 /* The event that names its position within the entry, or an engine entry: type "daybook.…". */
