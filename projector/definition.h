@@ -1,0 +1,146 @@
+/* The app definition: plain text in, checked tables, projections and queries out (app-format.md). */
+#ifndef DBK_PROJECTOR_DEFINITION_H
+#define DBK_PROJECTOR_DEFINITION_H
+
+#include "base/base.h"
+
+enum { DBK_TABLES_MAX = 200, DBK_COLUMNS_MAX = 200, DBK_KEY_MAX_BYTES = 1024, DBK_STREAM_MAX_BYTES = 2048,
+       DBK_SOURCE_MAX_BYTES = 1024 * 1024 };
+
+typedef enum dbk_column_type { DBK_TYPE_TEXT, DBK_TYPE_INTEGER, DBK_TYPE_REAL, DBK_TYPE_BOOLEAN, DBK_TYPE_DATETIME,
+                               DBK_TYPE_UUID, DBK_TYPE_JSON, DBK_TYPE_BLOB, DBK_TYPE_ANY } dbk_column_type;
+
+typedef struct dbk_column {
+    const char *name;
+    const char *declared;    /* as written, "" when none */
+    const char *default_sql; /* NULL: none */
+    dbk_column_type type;
+    bool not_null;
+    bool real_affinity;      /* SQLite would store 2 as 2.0 */
+    uint16_t key_part;       /* 1, 2 … in the primary key; 0: not in it */
+} dbk_column;
+
+typedef struct dbk_table {
+    const char *name;
+    dbk_column *columns;     /* in order of the DDL: index = SQLite's column number */
+    uint16_t column_count, key_count;
+    uint16_t *key_columns;   /* column numbers in order of the key */
+    uint16_t *by_name;       /* column numbers in order of the names' bytes */
+    bool without_rowid;
+    bool collection;         /* no projection writes it: put, patch, delete work on it */
+    bool integer_key;        /* one INTEGER key column: the engine may make it (max + 1) */
+    bool row_local;          /* F6: collection, no foreign key to or from it, no UNIQUE but its key,
+                                read by no projection */
+    bool deferrable;         /* a deferrable foreign key can be reached from a change of it */
+    bool self_contained;     /* no other row or table can change with it (no cascade, no deferrable key) */
+} dbk_table;
+
+typedef struct dbk_statement {
+    const char *sql;         /* one statement, without the directive */
+    bool may_change_nothing; /* marked -- may change nothing */
+    const char *file;
+    uint32_t line;
+} dbk_statement;
+
+typedef struct dbk_projection { /* one "-- on pattern" with its block; a block with several patterns gives several */
+    const char *pattern;     /* "job.progressed", "job.*", "*" */
+    dbk_statement *statements;
+    uint32_t statement_count;
+} dbk_projection;
+
+typedef struct dbk_argument {
+    const char *name;
+    dbk_column_type type;
+    bool optional;           /* name? */
+    const char *default_sql; /* = literal, NULL: none */
+} dbk_argument;
+
+typedef struct dbk_named_query {
+    const char *name;
+    const char *sql;
+    dbk_argument *arguments;
+    uint16_t argument_count;
+    dbk_column_type *returns; /* of `returns (…)`, NULL: none */
+    uint16_t return_count;
+} dbk_named_query;
+
+typedef struct dbk_source { /* a file of the definition as it was read */
+    const char *name;        /* "schema.sql", "app.json" … */
+    dbk_slice text;
+} dbk_source;
+
+typedef struct dbk_definition {
+    uint8_t hash[16];        /* digest "def" over the sources in order of name: (u32 length, name, u32 length, text)… */
+    uint8_t (*ancestors)[16]; /* hashes of the definitions before it, oldest first */
+    uint32_t ancestor_count;
+    const char *name;        /* app.json's, else the file's or folder's */
+    uint32_t version;        /* app.json's, else 1: type version of collection events */
+    dbk_source *sources;
+    size_t source_count;
+    const char *schema_sql;  /* the DDL, verbatim */
+    dbk_table *tables;       /* in order of the DDL; FTS5 and their shadow tables are not among them */
+    size_t table_count;
+    dbk_projection *projections; /* in file order */
+    size_t projection_count;
+    dbk_named_query *queries;
+    size_t query_count;
+    void *owner;             /* memory: dbk_definition_free */
+} dbk_definition;
+
+/* One thing that check found. Texts live as long as the report. */
+typedef struct dbk_finding {
+    bool warning;            /* else an error */
+    const char *file;
+    uint32_t line, column;   /* from 1; 0: the whole file */
+    const char *source_line; /* the offending line, "" when none */
+    uint32_t caret_length;
+    const char *text;        /* what is wrong */
+    const char *advice;      /* what to write instead, "" when none */
+} dbk_finding;
+
+typedef struct dbk_findings {
+    const dbk_finding *items;
+    size_t count, errors;
+    void *owner;
+} dbk_findings;
+void dbk_findings_free(dbk_findings *findings);
+/* "file:line:column: error: text", the line, a caret, "  write: advice"; plain text. */
+void dbk_findings_print(const dbk_findings *findings, dbk_buffer *out);
+void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out); /* one JSON object per line */
+
+/* Reads a folder (schema.sql, projections.sql, queries.sql, app.json) or one file ending in .sql from
+ * `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
+ * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What a later
+ * version brings (commands.sql, upcasts.sql, schemas/, search, async models, table rules, …) is an error
+ * that names it. */
+dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out,
+                               dbk_findings *findings, dbk_error *err) DBK_MUST_USE;
+/* The same from texts in memory; the sources are copied. */
+dbk_result dbk_definition_parse(const dbk_port *port, const dbk_source *sources, size_t count, const char *name,
+                                dbk_definition **out, dbk_findings *findings, dbk_error *err) DBK_MUST_USE;
+/* Names what came before it (oldest first); copied. For tests `hash` may replace the computed one (NULL: keep). */
+dbk_result dbk_definition_set_ancestors(dbk_definition *definition, const uint8_t (*ancestors)[16], uint32_t count,
+                                        const uint8_t *hash, dbk_error *err) DBK_MUST_USE;
+void dbk_definition_free(dbk_definition *definition); /* accepts NULL */
+
+const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name);       /* NULL: none */
+int dbk_table_column(const dbk_table *table, dbk_slice name);                                    /* -1: none */
+const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name); /* NULL: none */
+bool dbk_pattern_matches(const char *pattern, dbk_slice type); /* app-format.md §2 */
+/* "notes.put" -> table and DBK_OP_…; false: not the event type of a table of the definition. */
+typedef enum dbk_row_op { DBK_OP_PUT, DBK_OP_PATCHED, DBK_OP_DELETED } dbk_row_op;
+bool dbk_definition_row_event(const dbk_definition *definition, dbk_slice type, const dbk_table **table, dbk_row_op *op);
+
+/* Registers on an SQLite connection (sqlite3 *) what makes SQL deterministic: the functions of §8 with
+ * the event's time, refusal of random and clocks, the authorizer for the role. Used by check on its
+ * scratch database and by the model. *time_ms is read at each call and must outlive the connection. */
+typedef enum dbk_sql_role { DBK_SQL_DDL, DBK_SQL_PROJECTION, DBK_SQL_QUERY, DBK_SQL_ENGINE } dbk_sql_role;
+struct sqlite3;
+typedef struct dbk_sandbox {
+    dbk_sql_role role;       /* may be changed between statements; ENGINE allows all */
+    int64_t time_ms;         /* what CURRENT_TIMESTAMP and datetime('now') mean */
+    char denied[160];        /* why the authorizer said no, "" if it did not */
+} dbk_sandbox;
+dbk_result dbk_sandbox_install(struct sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err) DBK_MUST_USE;
+
+#endif

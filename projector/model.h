@@ -1,0 +1,186 @@
+/* The inline read model: one SQLite file with the app's tables and, in the same transaction, position,
+ * head, fingerprint, journal, skip list (semantics.md §3, §4, §6). Engine tables begin with _daybook_.
+ *
+ * One thread at a time uses a model (the decider). Readers have connections of their own: dbk_reader. */
+#ifndef DBK_PROJECTOR_MODEL_H
+#define DBK_PROJECTOR_MODEL_H
+
+#include "log/log.h"
+#include "projector/definition.h"
+
+typedef struct dbk_model dbk_model;
+
+typedef struct dbk_model_options { /* zero = default */
+    const char *vfs;            /* SQLite's file layer, NULL: default */
+    bool bulk;                  /* building a shadow: no WAL, no sync, big cache; dbk_model_finish makes it durable */
+    bool reverse_unordered;     /* PRAGMA reverse_unordered_selects, for the determinism test */
+    uint32_t journal_rows;      /* journal keeps at most so many (position, table, key); default 1,000,000 */
+    uint32_t keys_only_over;    /* a message with more keys carries keys only; 0: by bytes (256 KiB) */
+    uint32_t reset_table_over;  /* … says reset table; 0: by bytes (1 MiB) */
+    uint32_t cache_pages;       /* default 512 pages of 4096 */
+} dbk_model_options;
+
+/* Makes a new file (DBK_EXISTS) with the definition's schema, at position 0. `definition` and `log` are
+ * borrowed until close; log may be NULL for a model that only answers about itself. */
+dbk_result dbk_model_create(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
+                            const dbk_model_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
+/* Opens an existing one. DBK_MISSING; DBK_CORRUPT: not a usable model (rebuild it); DBK_FOREIGN: built
+ * with another definition. */
+dbk_result dbk_model_open(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
+                          const dbk_model_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
+void dbk_model_close(dbk_model *model); /* rolls back what is open; accepts NULL */
+/* After a bulk build: switches to WAL and syncs, so that the file may become the store's model. With
+ * `plain` it drops the engine's tables instead: an ordinary SQLite file (replay's result). */
+dbk_result dbk_model_finish(dbk_model *model, bool plain, dbk_error *err) DBK_MUST_USE;
+struct sqlite3 *dbk_model_handle(dbk_model *model); /* for tests and checkpoints; borrowed */
+const char *dbk_model_path(const dbk_model *model);
+
+typedef struct dbk_model_state { /* of the last commit */
+    uint64_t position;
+    uint8_t head[DBK_LEAF_SIZE];
+    uint8_t top[DBK_ORDER_KEY_SIZE]; /* highest order key among the entries folded in */
+    dbk_hash128 fingerprint;         /* of all app rows */
+    uint64_t floor;                  /* the journal begins above this position */
+    uint8_t definition[16];
+} dbk_model_state;
+void dbk_model_get_state(const dbk_model *model, dbk_model_state *state);
+
+/* ---- a transaction of the fold */
+dbk_result dbk_model_begin(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+void dbk_model_rollback(dbk_model *model);
+bool dbk_model_in_transaction(dbk_model *model); /* false: SQLite dropped it (semantics.md §3.1) */
+
+/* A change of one table in a commit. */
+typedef struct dbk_change {
+    const dbk_table *table;
+    uint64_t previous;   /* position of the table's change before this one, 0: none */
+    size_t key_count;
+    const dbk_slice *keys; /* encoded (as in stream names), sorted by bytes */
+} dbk_change;
+typedef struct dbk_changes { /* sorted by table name; borrowed from the model until its next begin */
+    const dbk_change *items;
+    size_t count;
+} dbk_changes;
+/* Journal, position, head and top with the rows: COMMIT. */
+dbk_result dbk_model_commit(dbk_model *model, uint64_t position, const uint8_t head[DBK_LEAF_SIZE],
+                            const uint8_t top[DBK_ORDER_KEY_SIZE], dbk_changes *changes, dbk_error *err) DBK_MUST_USE;
+
+/* ---- a decision inside the transaction (semantics.md §3). Order: entry_begin, put/patch/… any number,
+ * then entry_end (it keeps all) or entry_drop (it leaves no trace). */
+typedef struct dbk_draft {
+    dbk_entry_id id;        /* of the entry being decided */
+    uint64_t position;      /* it will have */
+    int64_t time_ms;
+    dbk_slice command_id, actor, correlation, causation;
+    uint32_t event_count;
+    dbk_buffer events;      /* encoded events so far */
+    dbk_buffer key;         /* JSON of the key of the last put, for the receipt; empty: none */
+    dbk_slice last_stream;  /* of the last row or stream named, for the receipt's version; in last_stream_text */
+    dbk_buffer last_stream_text;
+    dbk_buffer detail;      /* after a refusal: JSON members for the receipt, `"expected":17,"actual":21`; empty: none */
+} dbk_draft;
+void dbk_draft_init(dbk_draft *draft, const dbk_port *port);
+void dbk_draft_clear(dbk_draft *draft); /* keeps memory and nothing else */
+void dbk_draft_release(dbk_draft *draft);
+
+/* `single`: the command is one put, patch or delete; no savepoint is made where none is needed. */
+dbk_result dbk_model_entry_begin(dbk_model *model, dbk_draft *draft, bool single, dbk_error *err) DBK_MUST_USE;
+/* Each appends its event (if any) to the draft and projects it. `key`, `data`, `expect` are JSON nodes
+ * or NULL where absent. Refusals by name: DBK_UNKNOWN_TABLE, DBK_UNKNOWN_FIELD, DBK_VERSION_CONFLICT,
+ * DBK_NOT_FOUND, DBK_SCHEMA, DBK_CONSTRAINT, DBK_REJECTED, DBK_BAD_COMMAND, DBK_TOO_BIG; failures:
+ * DBK_INTERNAL, DBK_NO_SPACE, DBK_NO_MEMORY. After any of them the caller calls entry_drop. */
+dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                         const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_patch(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                           const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_delete(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                            const dbk_json_node *expect, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_append(dbk_model *model, dbk_draft *draft, dbk_slice stream, dbk_slice type,
+                            const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err) DBK_MUST_USE;
+/* An event of the engine: type "daybook.<kind>", stream "daybook/…". */
+dbk_result dbk_model_engine_event(dbk_model *model, dbk_draft *draft, const char *stream, const char *type,
+                                  dbk_slice data, dbk_error *err) DBK_MUST_USE;
+/* Checks deferred foreign keys and the transaction, keeps row records, remembers the entry as fresh (its
+ * streams count for versions before the log has it). DBK_CONSTRAINT: a deferred key does not hold. */
+dbk_result dbk_model_entry_end(dbk_model *model, dbk_draft *draft, dbk_error *err) DBK_MUST_USE;
+void dbk_model_entry_drop(dbk_model *model);
+
+/* The version of a stream or row (F7) with the fresh entries of this transaction; 0: never named. */
+dbk_result dbk_model_version(dbk_model *model, dbk_slice stream, uint64_t *version, dbk_error *err) DBK_MUST_USE;
+
+/* ---- facts: the fold's step (semantics.md §4). Projects the entry whole, or writes the skip row.
+ * A refusal by the data is not an error here; errors are DBK_NO_SPACE, DBK_NO_MEMORY, DBK_INTERNAL … */
+dbk_result dbk_model_apply(dbk_model *model, uint64_t position, dbk_slice origin, dbk_error *err) DBK_MUST_USE;
+
+/* Brings the model from its position to the end of the log where that needs no shadow (nothing new
+ * sorts below what is applied, or it is row-local: F6), in transactions of at most `entries` (0: one).
+ * *shadow true: it needs one, nothing was done. */
+typedef void (*dbk_model_changed_fn)(void *arg, const dbk_changes *changes);
+typedef void (*dbk_progress_fn)(void *arg, uint64_t done, uint64_t all);
+dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed, dbk_progress_fn progress,
+                              void *arg, bool *shadow, dbk_error *err) DBK_MUST_USE;
+
+/* The shadow (K8): folds the wanted entries (see dbk_log_fold_open; position in the state is `last`, 0:
+ * the log's end) into a new file. The result is committed, in bulk mode until dbk_model_finish. */
+typedef struct dbk_shadow_options {
+    dbk_model_options model;
+    uint64_t last;
+    dbk_log_wanted_fn wanted;
+    void *wanted_arg;
+    dbk_progress_fn progress;
+    void *progress_arg;
+} dbk_shadow_options;
+dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
+                           const dbk_shadow_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
+/* Gives the shadow the journal, tables' last positions and floor of the model it replaces and adds one
+ * forward step with the net row difference (reset false), or starts them anew: floor and every table's
+ * last position are the position (reset true). `old` may be NULL with reset. Committed on return. */
+dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes, dbk_error *err) DBK_MUST_USE;
+
+/* ---- reading the model */
+/* One row as a JSON object by declared types; DBK_NONE: there is no such row. `key` as in stream names. */
+dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* Rows of the feed for a subscriber (semantics.md §6) as the members of a JSON object `"rows":{…}` plus
+ * `"reset":true` where it has to begin anew; `position` is the subscriber's in that table. */
+dbk_result dbk_model_catch_up_rows(dbk_model *model, const dbk_table *table, uint64_t position, bool other_life,
+                                   dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* The feed message of one change: members `"topic":…,"previous":…,` and rows, keys or reset. */
+dbk_result dbk_model_change_json(dbk_model *model, const dbk_change *change, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* {"table":last,…} of every table that ever changed. */
+dbk_result dbk_model_last_json(dbk_model *model, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* Skip list: state is skipped, superseded, duplicate, waiting; callback per row, sorted by entry text. */
+typedef struct dbk_skip {
+    dbk_entry_id entry;
+    uint64_t position; /* in the log */
+    const char *state, *reason;
+    bool has_against;
+    dbk_entry_id against;
+    bool dismissed;
+} dbk_skip;
+typedef dbk_result (*dbk_skip_fn)(void *arg, const dbk_skip *skip);
+dbk_result dbk_model_skips(dbk_model *model, dbk_skip_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
+/* Counts all rows anew: the fingerprint by a full scan (compare with the state's). */
+dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_t *rows, dbk_error *err) DBK_MUST_USE;
+void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
+
+/* ---- clients' SQL, read-only, on a connection of its own (any thread, one at a time each) */
+typedef struct dbk_reader dbk_reader;
+typedef struct dbk_reader_limits { /* zero = none, but for a client's query see semantics.md §11 */
+    uint32_t time_ms;
+    uint64_t answer_bytes, rows;
+} dbk_reader_limits;
+/* `path`: a model's file or a plain one. definition may be NULL. */
+dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *vfs, const dbk_definition *definition,
+                           dbk_reader **out, dbk_error *err) DBK_MUST_USE;
+void dbk_reader_close(dbk_reader *reader); /* accepts NULL */
+/* Runs one SELECT; `args` is a JSON object bound to :name, an array bound to ?, or NULL. Appends
+ * `"columns":[…],"rows":[[…],…],"position":P` (the model's position as the same read transaction sees it;
+ * 0 for a plain file); values by declared type. DBK_BAD_COMMAND: SQL error with its text; DBK_DENIED: writes,
+ * PRAGMA, ATTACH, engine tables; DBK_BUSY: over the time; DBK_TOO_BIG. */
+dbk_result dbk_reader_query(dbk_reader *reader, dbk_slice sql, const dbk_json_node *args, const dbk_reader_limits *limits,
+                            dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* A named query of the definition; missing or wrong arguments: DBK_BAD_COMMAND, DBK_UNKNOWN_FIELD, DBK_SCHEMA. */
+dbk_result dbk_reader_named(dbk_reader *reader, dbk_slice name, const dbk_json_node *args, const dbk_reader_limits *limits,
+                            dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+
+#endif

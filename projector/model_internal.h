@@ -1,0 +1,71 @@
+/* Internal to projector/: the parts of a model and who owns which.
+ *   model.c, model_schema.c   files, transactions, meta, journal      observer.c   the hook, fingerprint
+ *   row_*.c                   keys, values, decisions, facts          fold.c, shadow.c   catch up, build, take over */
+#ifndef DBK_PROJECTOR_MODEL_INTERNAL_H
+#define DBK_PROJECTOR_MODEL_INTERNAL_H
+
+#include "projector/observer.h"
+
+/* Prepared statements of one table, made when first needed (row_statement.c). */
+typedef struct dbk_row_statements dbk_row_statements;
+/* Streams named by entries of the open transaction that the log does not have yet (row_fresh.c). */
+typedef struct dbk_fresh dbk_fresh;
+/* Prepared projections (row_project.c). */
+typedef struct dbk_projections dbk_projections;
+
+struct dbk_model {
+    const dbk_port *port;
+    const dbk_definition *definition;
+    dbk_log *log;
+    sqlite3 *db;
+    char *path;
+    dbk_model_options options;
+    dbk_sandbox sandbox;
+    dbk_observer *observer;
+    dbk_model_state state;      /* as committed */
+    bool in_entry, savepoint;   /* an entry is open; it has a savepoint */
+    bool deciding;              /* a decision, else a fact */
+    bool has_skips;             /* the skip list has rows, or had some in this transaction */
+    bool has_row_records;       /* _daybook_rows has rows, or had some in this transaction */
+    dbk_row_statements **rows;  /* per table of the definition */
+    dbk_projections *projections;
+    dbk_fresh *fresh;
+    dbk_arena *arena;           /* cleared at entry_begin */
+    dbk_changes changes;        /* of the last commit */
+    dbk_arena *changes_arena;
+    sqlite3_stmt *statements[24]; /* fixed engine statements, see dbk_model_statement */
+};
+
+/* Engine tables, made by model_schema.c:
+ *   _daybook_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID        format, definition hash, floor …
+ *   _daybook_commits(position INTEGER PRIMARY KEY, head BLOB, top BLOB, fingerprint BLOB, keys BLOB)
+ *        one row per commit: the journal and the state; keys = the changed keys per table
+ *   _daybook_tables(name TEXT PRIMARY KEY, last INTEGER) WITHOUT ROWID
+ *   _daybook_skips(entry TEXT PRIMARY KEY, position INTEGER, state TEXT, reason TEXT, against TEXT) WITHOUT ROWID
+ *   _daybook_dismissed(entry TEXT PRIMARY KEY) WITHOUT ROWID
+ *   _daybook_rows(tab TEXT, key TEXT, last TEXT, version INTEGER, PRIMARY KEY(tab, key)) WITHOUT ROWID
+ *        only rows last changed by something that does not name them: last = entry id, version = position */
+/* A fixed statement of the engine by its place 0 … 23 in model->statements, prepared on first use. */
+dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+/* The result for an SQLite return code: FULL → no_space, NOMEM → no_memory, CONSTRAINT → constraint (text
+ * says which: "UNIQUE notes.title", detail member "constraint"), IOERR → io, CORRUPT/NOTADB → corrupt … */
+dbk_result dbk_model_sql_failure(dbk_model *model, int rc, const char *what, dbk_error *err);
+
+/* row_key.c */
+dbk_result dbk_key_from_json(const dbk_table *table, const dbk_json_node *key, dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
+void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out); /* scalar, or array for several */
+/* Binds the parts of an encoded key to consecutive parameters from `first`. false: not a key of the table. */
+bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *statement, int first, dbk_buffer *scratch);
+/* row_value.c: one value by declared type (app-format.md §5.6, §5.7). DBK_SCHEMA says what was expected.
+ * bind: JSON in; out: SQLite's value as JSON for clients and, with `stored` true, for events (as the log
+ * keeps it: booleans true/false, JSON parsed, DATETIME in stored form). */
+dbk_result dbk_value_bind(const dbk_column *column, const char *table, const dbk_json_node *value, sqlite3_stmt *statement,
+                          int parameter, dbk_buffer *scratch, dbk_error *err) DBK_MUST_USE;
+void dbk_value_out(dbk_column_type type, sqlite3_value *value, bool stored, dbk_buffer *out);
+dbk_column_type dbk_type_of_declared(const char *declared); /* by name, else SQLite's affinity rules */
+/* row_statement.c … made and freed by model.c's open and close */
+dbk_result dbk_rows_open(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+void dbk_rows_close(dbk_model *model);
+void dbk_rows_transaction_begin(dbk_model *model); /* forgets the fresh entries */
+
+#endif

@@ -1,0 +1,42 @@
+/* Internal to projector/: the row observer (preupdate hook) and what it gathers.
+ *
+ * Per entry: the touched rows (table, key) with whether they existed before and exist now. Per
+ * transaction: the dirty rows for journal and feed, and the fingerprint's difference. An entry that is
+ * dropped is cut back to its mark. */
+#ifndef DBK_PROJECTOR_OBSERVER_H
+#define DBK_PROJECTOR_OBSERVER_H
+
+#include "projector/model.h"
+#include <sqlite3.h>
+
+typedef struct dbk_touched {
+    const dbk_table *table;
+    dbk_slice key;        /* encoded as in stream names; owned by the observer until the entry ends */
+    bool existed, exists; /* before the entry, now */
+    bool changed;         /* some column differs, or it came or went */
+} dbk_touched;
+
+typedef struct dbk_observer dbk_observer;
+dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_definition *definition); /* NULL: memory */
+void dbk_observer_free(dbk_observer *observer);
+dbk_result dbk_observer_start(dbk_observer *observer, dbk_error *err) DBK_MUST_USE; /* sets the hook; before any prepare */
+void dbk_observer_transaction_begin(dbk_observer *observer);  /* forgets dirty rows and the difference */
+void dbk_observer_entry_begin(dbk_observer *observer);        /* mark */
+void dbk_observer_entry_drop(dbk_observer *observer);         /* back to the mark */
+void dbk_observer_statement_mark(dbk_observer *observer);     /* for a statement that may fail alone */
+void dbk_observer_statement_drop(dbk_observer *observer);
+/* DBK_NO_MEMORY or DBK_TOO_BIG (rows of one entry) that happened inside the hook. */
+dbk_result dbk_observer_failure(const dbk_observer *observer);
+const dbk_touched *dbk_observer_touched(const dbk_observer *observer, size_t *count);
+const dbk_touched *dbk_observer_find(const dbk_observer *observer, const dbk_table *table, dbk_slice key); /* of this entry */
+dbk_hash128 dbk_observer_difference(const dbk_observer *observer); /* of the transaction, to add to the fingerprint */
+/* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: values
+ * live until the next statement. NULL when the last change was no INSERT of `table`. */
+sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);
+/* The dirty rows of the transaction as changes without `previous`, sorted by table name and key. */
+dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count, dbk_error *err) DBK_MUST_USE;
+/* Hash of one row as the fingerprint takes it: `get` gives column i. */
+typedef sqlite3_value *(*dbk_column_fn)(void *arg, int column);
+dbk_hash128 dbk_row_hash(dbk_buffer *scratch, const dbk_table *table, dbk_column_fn get, void *arg);
+
+#endif

@@ -1,0 +1,8 @@
+/* projector: the derived half. App definitions, the SQLite read model, the fold, the shadow, readers. */
+#ifndef DBK_PROJECTOR_H
+#define DBK_PROJECTOR_H
+
+#include "projector/definition.h"
+#include "projector/model.h"
+
+#endif
