@@ -148,8 +148,7 @@ static bool take_head(walk *w, dbk_entry *entry)
     entry->flags = dbk_load_u16(at + 67);
     memcpy(entry->definition, at + 69, sizeof(entry->definition));
     memcpy(entry->command_hash, at + 85, sizeof(entry->command_hash));
-    return take_text(w, "command id", &entry->command_id) &&
-           take_text(w, "actor", &entry->actor) &&
+    return take_text(w, "command id", &entry->command_id) && take_text(w, "actor", &entry->actor) &&
            take_text(w, "correlation", &entry->correlation) &&
            take_text(w, "causation", &entry->causation) &&
            take_u32(w, "number of events", &entry->event_count);

@@ -1,4 +1,4 @@
-/* What is computed from an entry: its leaf, its order key, its id's text; and the range over leaves. */
+/* What is computed from an entry: leaf, order key, text of its id; and the range over leaves. */
 #include "log/entry.h"
 
 #include <inttypes.h>
@@ -114,7 +114,7 @@ void dbk_range_add(dbk_range *range, const uint8_t leaf[DBK_LEAF_SIZE])
 
 void dbk_range_head(const dbk_range *range, uint8_t head[DBK_LEAF_SIZE])
 {
-    uint8_t count[8];
+    uint8_t count[8] = {0};
     const dbk_slice parts[] = {
         dbk_slice_of(count, sizeof(count)),
         dbk_slice_of(range->peaks, (size_t)range->peak_count * DBK_LEAF_SIZE),
