@@ -1,0 +1,96 @@
+/* daybook.h: the embedding interface. C11 and C++17.
+ *
+ * A store is a folder. Every accepted command is one entry in a checksummed append-only log, on disk
+ * before its receipt is given; SQLite read models are projected from it in the same turn. The same calls
+ * work on a store that this process opened (dbk_open) and on a connection to a daemon (dbk_connect).
+ *
+ * Threads: all calls on one dbk_store may be made from any thread at any time, except that dbk_close
+ * comes last and alone. Callbacks run on the thread that decided (dbk_send), or on a thread of the
+ * store (dbk_subscribe); they must not call dbk_close and should be quick.
+ * Ownership: a dbk_text that a call fills is the caller's, released by dbk_text_free. Strings passed in
+ * are only borrowed for the call. Errors: the result says which, *err (may be NULL) what happened to
+ * what, and what to do. Durability: a receipt with "ok":true means synced to disk (unless the command
+ * said "wait":"accepted"). */
+#ifndef DAYBOOK_H
+#define DAYBOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "base/error.h"
+
+#define DBK_API __attribute__((visibility("default")))
+
+typedef struct dbk_store dbk_store;
+
+/* Text made by the library: UTF-8, NUL-terminated; size without the NUL. */
+typedef struct dbk_text {
+    char *data;
+    size_t size;
+} dbk_text;
+DBK_API void dbk_text_free(dbk_text *text); /* accepts an empty one; leaves it empty */
+
+/* Zero is the default of every member: `dbk_options options = {0};` (C++: `dbk_options options{};`). */
+typedef struct dbk_options {
+    bool read_only;          /* dbk_open: beside a writer; shows what is durable; changes nothing */
+    bool force_fs;           /* dbk_open: also on a network or FUSE file system */
+    uint32_t timeout_ms;     /* dbk_connect: for each answer; 10,000 */
+    uint64_t reserved[8];
+} dbk_options;
+
+/* Makes a store at `path` (must not exist, or be an empty folder) with the app definition `app`: a folder
+ * or one schema.sql. DBK_EXISTS; DBK_SCHEMA: the definition has errors, all in *report (may be NULL). */
+DBK_API dbk_result dbk_create(const char *path, const char *app, const dbk_options *options, dbk_text *report, dbk_error *err);
+/* Opens it: recovers the log, brings the model up to it. DBK_LOCKED names the holder; DBK_CORRUPT and its
+ * relatives refuse and change nothing; DBK_VERSION: a newer format. */
+DBK_API dbk_result dbk_open(const char *path, const dbk_options *options, dbk_store **out, dbk_error *err);
+/* Connects to a daemon: `url` is "ipc:///…/commands" as `daybook serve` prints it, or the path of a store
+ * that a daemon of this user serves. */
+DBK_API dbk_result dbk_connect(const char *url, const dbk_options *options, dbk_store **out, dbk_error *err);
+/* Decides what is queued, ends subscriptions, marks the clean end. Accepts NULL. */
+DBK_API void dbk_close(dbk_store *store);
+
+/* One command or request as JSON (docs/commands.md), or an array of them; the receipt, or the array of
+ * receipts in order. DBK_OK also for a refused command: its receipt says "ok":false. Another result
+ * means that there is no receipt: DBK_UNAVAILABLE, DBK_TIMEOUT, DBK_NO_MEMORY. Waits until durable. */
+DBK_API dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
+/* The same without waiting: `done` is called once, with the receipt, when it is durable and visible.
+ * Order of decision = order of the calls of one thread. DBK_BUSY: the queue is full (65,536). */
+typedef void (*dbk_done_fn)(void *arg, const char *receipt, size_t size);
+DBK_API dbk_result dbk_send(dbk_store *store, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err);
+
+typedef struct dbk_moment { /* zero: now */
+    uint64_t position;   /* the state at this position */
+    int64_t time_ms;     /* what this store showed at this time, ms since 1970 */
+    int64_t order_time_ms; /* what is known now to have happened by then */
+} dbk_moment;
+/* One SELECT on the model: {"columns":[…],"rows":[[…],…],"position":P}. `args`: a JSON object for :name,
+ * an array for ?, or NULL. `at` may be NULL. */
+DBK_API dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const dbk_moment *at, dbk_text *answer, dbk_error *err);
+/* Events as CloudEvents 1.0, one JSON object per call, positions from … to (0: the end); stream and type
+ * NULL or exact. Stops when `each` returns false. */
+typedef bool (*dbk_event_fn)(void *arg, const char *event, size_t size);
+DBK_API dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type,
+                                dbk_event_fn each, void *arg, dbk_error *err);
+
+/* Changes of one table (NULL: of all), live: one JSON message per commit and table, and "head" messages
+ * (docs/commands.md, "Changes"). `from`: a cursor [timeline, generation, position] to catch up from, NULL:
+ * from now. The first message after a gap the library could not bridge says "reset":true. */
+typedef struct dbk_subscription dbk_subscription;
+typedef void (*dbk_change_fn)(void *arg, const char *message, size_t size);
+DBK_API dbk_result dbk_subscribe(dbk_store *store, const char *table, const char *from, dbk_change_fn each, void *arg,
+                                 dbk_subscription **out, dbk_error *err);
+DBK_API void dbk_unsubscribe(dbk_subscription *subscription); /* no call comes after it returns; accepts NULL */
+
+/* "0.1.0" */
+DBK_API const char *dbk_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,82 @@
+/* Internal to store/: an open engine and who owns which part.
+ *   handle.c            daybook.h over dbk_store_ops
+ *   create.c, identity.c, open.c, models.c   the folder, daybook.json, self-healing open, models/current
+ *   queue.c, decide.c, receipt.c, command.c, publish.c, checkpoint.c      the commit loop
+ *   facts.c, switch.c, replay.c, copy.c      import, shadow and switch, as of, copy
+ *   request_*.c         reads: get list query changes log inbox status stats */
+#ifndef DBK_STORE_ENGINE_H
+#define DBK_STORE_ENGINE_H
+
+#include "store/store.h"
+
+/* daybook.json: replaced atomically. */
+typedef struct dbk_identity_file {
+    uint8_t store_id[16], lineage[16], replica[16];
+    uint32_t incarnation;
+    char timeline[64];
+    uint64_t generation;
+    uint32_t format; /* 1 */
+} dbk_identity_file;
+
+typedef struct dbk_queue dbk_queue;           /* queue.c */
+typedef struct dbk_checkpointer dbk_checkpointer; /* checkpoint.c */
+
+struct dbk_engine {
+    const dbk_port *port;
+    dbk_engine_options options;
+    char *path;
+    dbk_dir *dir, *log_dir, *models_dir;
+    dbk_lock *lock;
+    dbk_identity_file identity;
+    const dbk_definition *definition;
+    dbk_definition *own_definition; /* loaded from app/, else NULL */
+    dbk_log *log;
+    dbk_model *model;        /* used by the holder of `turn` only */
+    dbk_mutex *turn;         /* who holds it decides, imports, switches (semantics.md §3.7) */
+    dbk_queue *queue;
+    dbk_checkpointer *checkpointer;
+    dbk_json_parser *parser; /* the decider's */
+    dbk_draft draft;
+    dbk_buffer batch;        /* origin bytes of the turn */
+    bool dead;               /* a hook stopped it, or poisoned */
+    bool behind;             /* the model has to catch up before the next command */
+    uint32_t commit_failures;
+    uint32_t epoch;          /* highest clock seen, with the open turn's */
+    uint64_t hlc;
+    uint64_t next_seq;       /* of this replica and incarnation, with the open turn's */
+    int64_t first_failure_ms;
+    dbk_publish_fn publish;
+    void *publish_arg;
+    dbk_buffer message;
+    struct dbk_parked {      /* facts that wait before the log */
+        dbk_buffer bytes;    /* u32 length + origin bytes, one behind the other */
+        size_t count;
+    } parked;
+    dbk_mutex *readers_lock;
+    dbk_reader *readers[4];  /* idle ones */
+    int64_t opened_ms;
+    struct {
+        uint64_t commands, refused, entries, events, batches, imports, rebuilds, bytes;
+    } counts;
+};
+
+/* models.c */
+dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* current model, healed */
+dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err) DBK_MUST_USE; /* for a shadow */
+dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *err) DBK_MUST_USE;   /* pointer, close old, remove its folder */
+/* switch.c: the model up to the log's end, by append, row-local or shadow; publishes. */
+dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;
+/* decide.c: one turn, the caller holds `turn`. */
+dbk_result dbk_turn_run(dbk_engine *engine, const dbk_slice *commands, size_t count, int64_t now_ms, dbk_buffer *receipts, dbk_error *err) DBK_MUST_USE;
+/* An engine entry of one event, logged and folded in a turn of its own. */
+dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+/* publish.c */
+void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes);
+/* receipt.c */
+void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail, bool outcome_unknown, dbk_buffer *out);
+/* request_*.c: false: `do` names no request (a command that writes, or unknown). */
+bool dbk_request_is(const dbk_json_node *request);
+dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+
+#endif

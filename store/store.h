@@ -1,0 +1,86 @@
+/* store: one open store. What the bus, the command line and the tests need beyond daybook.h.
+ *
+ * A dbk_store is a table of functions and its context, so that bus/client.c can put a connection behind
+ * the same calls. */
+#ifndef DBK_STORE_H
+#define DBK_STORE_H
+
+#include "projector/projector.h"
+#include "store/daybook.h"
+
+typedef struct dbk_store_ops {
+    void (*close)(void *ctx);
+    dbk_result (*send)(void *ctx, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err);
+    dbk_result (*call)(void *ctx, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
+    dbk_result (*subscribe)(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out, dbk_error *err);
+    void (*unsubscribe)(void *ctx, void *subscription);
+} dbk_store_ops;
+/* Wraps an implementation; frees nothing of it until dbk_close → ops->close(ctx). query and read_log of
+ * daybook.h are made of `call` ({"do":"query"…}, {"do":"log"…}), so every implementation has them. */
+dbk_result dbk_store_wrap(const dbk_store_ops *ops, void *ctx, dbk_store **out, dbk_error *err) DBK_MUST_USE;
+
+/* ---- the embedded implementation */
+typedef struct dbk_engine dbk_engine;
+
+/* Where a test stops the turn: "decide" (in a command, before it ends; `command_id` set), "logged",
+ * "committed". Non-zero: the process "dies" here (the call returns DBK_UNAVAILABLE, the engine only allows close). */
+typedef int (*dbk_hook_fn)(void *arg, dbk_engine *engine, const char *point, dbk_slice command_id);
+
+typedef struct dbk_engine_options { /* zero = default */
+    const dbk_port *port;       /* the system's */
+    bool read_only, force_fs;
+    bool no_threads;            /* no worker, no checkpoint thread, no background in the log (simulation) */
+    bool given_ids;             /* create: take lineage, replica, incarnation, timeline from here */
+    uint8_t lineage[16], replica[16];
+    uint32_t incarnation;
+    const char *timeline;
+    const dbk_definition *definition; /* instead of app/ (borrowed, must outlive) */
+    dbk_model_options model;    /* limits of journal and feed, vfs */
+    dbk_log_options log;        /* segment sizes, no_direct … */
+    dbk_hook_fn hook;
+    void *hook_arg;
+    dbk_progress_fn progress;   /* of a rebuild at open */
+    void *progress_arg;
+} dbk_engine_options;
+
+/* `dir` NULL: `path` is a path of the machine; else a name in that folder of the port. SQLite gets `path`. */
+dbk_result dbk_engine_create(const char *path, const char *app, const dbk_engine_options *options, dbk_text *report, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, dbk_engine **out, dbk_error *err) DBK_MUST_USE;
+void dbk_engine_close(dbk_engine *engine);
+dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) DBK_MUST_USE; /* the store then owns it */
+
+/* One turn of the commit loop over exactly these commands, at the given wall clock, by the calling
+ * thread; receipts[i] is filled for each (JSON). */
+dbk_result dbk_engine_decide(dbk_engine *engine, const dbk_slice *commands, size_t count, int64_t now_ms,
+                             dbk_buffer *receipts, dbk_error *err) DBK_MUST_USE;
+/* Facts of other replicas (origin bytes): logs what is next of its author, parks the rest, folds once
+ * (semantics.md §4, Replica.import_). DBK_DUPLICATE: a fork, nothing of the round is logged. */
+dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
+                             uint64_t *logged, uint64_t *parked, dbk_error *err) DBK_MUST_USE;
+/* A new generation from the log alone; waits for it. */
+dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;
+/* The fold at a moment into a new SQLite file at `path`; plain: without the engine's tables. The state says
+ * position and fingerprint. at NULL: now. */
+dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain,
+                             dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
+/* A copy of the entries up to a position as a store of its own that writes under a new incarnation. */
+dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation, const char *timeline,
+                           const dbk_engine_options *options, dbk_error *err) DBK_MUST_USE;
+/* Messages of the feed, as published: called on the deciding thread after each commit. */
+typedef void (*dbk_publish_fn)(void *arg, const char *table, const char *message, size_t size);
+void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg);
+/* The present head message {"head":true,…}. */
+dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_log *dbk_engine_log(dbk_engine *engine);     /* borrowed */
+dbk_model *dbk_engine_model(dbk_engine *engine); /* borrowed; only while nobody decides */
+const char *dbk_engine_id(const dbk_engine *engine); /* the store's id, UUID text */
+void dbk_engine_cursor(dbk_engine *engine, const char **timeline, uint64_t *generation, uint64_t *position);
+int64_t dbk_engine_now(const dbk_engine *engine);
+
+/* ---- requests: what dbk_do understands beside commands that write; see docs/commands.md
+ *   {"do":"get","table","key"} · {"do":"list","table","prefix","limit"} · {"do":"query","sql"|"name","args","at"} ·
+ *   {"do":"changes","table","from":[timeline,generation,position]} · {"do":"log","from","to","stream","type","limit"} ·
+ *   {"do":"inbox"} · {"do":"apply","entry"} and {"do":"dismiss","entry"} (these write and have an id) ·
+ *   {"do":"status"} · {"do":"fingerprint"} · {"do":"stats"} · {"do":"rebuild"} · {"do":"hello"} */
+
+#endif
