@@ -30,6 +30,12 @@ struct dbk_model {
     dbk_row_statements **rows;  /* per table of the definition */
     dbk_projections *projections;
     dbk_fresh *fresh;
+    /* What is being folded (fold.c, shadow.c): an entry of the log counts as folded before the one in work
+     * when its position is at most wanted_last (0: no bound), `wanted` (NULL: all) takes it and its order
+     * key is lower. All zero outside catch_up and build. */
+    dbk_log_wanted_fn wanted;
+    void *wanted_arg;
+    uint64_t wanted_last;
     dbk_arena *arena;           /* cleared at entry_begin */
     dbk_changes changes;        /* of the last commit */
     dbk_arena *changes_arena;
