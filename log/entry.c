@@ -17,12 +17,18 @@ typedef struct walk {
     bool strict; /* checks what the bounds do not ask for: UTF-8, flags, order of names */
 } walk;
 
-static __attribute__((noinline, cold)) bool refuse(walk *w, const uint8_t *at, const char *field,
-                                                   const char *wrong)
+static __attribute__((noinline, cold)) void note_wrong(walk *w, const uint8_t *at,
+                                                       const char *field, const char *wrong)
 {
     w->wrong_at = at;
     w->field = field;
     w->wrong = wrong;
+}
+
+/* Inline, so that the compiler sees that it is false. */
+static inline bool refuse(walk *w, const uint8_t *at, const char *field, const char *wrong)
+{
+    note_wrong(w, at, field, wrong);
     return false;
 }
 
