@@ -1,0 +1,110 @@
+/* Shared by the files of the index: the keyed hash, the table's inside and the layout of a run
+ * file.
+ *
+ * Hash of a name: XXH3-128 of (kind u8 | store id 16 | name). The store id is in it so that a run
+ * of another store answers nothing, and so that names prepared for one store do not collide in all.
+ *
+ * Run file, version 1. Pages of 4096 bytes: 4088 of payload, then XXH3-64 of the payload, seeded
+ * with salt + number of the page, so that a page of another run or another place is seen. Payload
+ * without content is zero. Integers are little-endian.
+ *
+ *   page 0          header: magic 8 | version u32 | page bytes u32 | store id 16 | segment u64 |
+ *                   first position u64 | last position u64 | salt u64 | head 32 | top 40 | ordered
+ * u32 | keys u32 | filter blocks u32 | batches u32 | author runs u32 key pages       204 keys each
+ * {high u64, low u64, position - first position u32}, sorted by these resident pages  one stream:
+ * filter blocks 64 | per key page its first key 20 | batches {first position u64, offset u32, bytes
+ * u32, received i64} | author runs {first position u64, first seq u64, count u64, replica 16,
+ * incarnation u32}
+ *
+ * Filter: one block of 512 bits per hash, chosen by high; 7 bits in it, chosen by 9 bits of low
+ * each; 16 bits per different hash in all. */
+#ifndef DBK_LOG_INDEX_INTERNAL_H
+#define DBK_LOG_INDEX_INTERNAL_H
+
+#include "log/index.h"
+
+enum {
+    DBK_INDEX_PAGE_SIZE = 4096,
+    DBK_INDEX_PAYLOAD_SIZE = DBK_INDEX_PAGE_SIZE - 8,
+    DBK_INDEX_KEY_SIZE = 20,
+    DBK_INDEX_PAGE_KEYS = DBK_INDEX_PAYLOAD_SIZE / DBK_INDEX_KEY_SIZE,
+    DBK_INDEX_BLOCK_SIZE = 64,
+    DBK_INDEX_BATCH_SIZE = 24,
+    DBK_INDEX_AUTHOR_SIZE = 44,
+    DBK_INDEX_VERSION = 1,
+    DBK_INDEX_CHUNK_RECORDS = 512,
+};
+#define DBK_INDEX_MAGIC "dbkindex"
+
+/* One (kind, name) at one position. */
+typedef struct dbk_index_record {
+    dbk_hash128 hash;
+    uint32_t delta;    /* position - first_position of the table */
+    uint32_t previous; /* the one before it with the same hash: its number from 1; 0: none */
+} dbk_index_record;
+
+/* Records are numbered from 1 in the order they came, so their positions never fall. A slot holds
+ * the number of the newest record of its hash, 0 when free. Slots are filled in the order in which
+ * the hashes first came, after growth too; taking records back newest first therefore leaves no gap
+ * in any probe sequence, and a slot is freed by writing 0. */
+struct dbk_index_table {
+    const dbk_port *port;
+    uint8_t store_id[16];
+    uint64_t first_position;
+    dbk_index_record **chunks; /* of DBK_INDEX_CHUNK_RECORDS; they stay where they are */
+    size_t chunk_count, chunk_capacity;
+    uint32_t record_count;
+    uint32_t *slots;
+    uint32_t slot_bits;
+    uint32_t hash_count; /* slots in use */
+    dbk_index_batch *batches;
+    size_t batch_count, batch_capacity;
+    dbk_index_author_run *authors;
+    size_t author_count, author_capacity;
+};
+
+static inline dbk_index_record *dbk_index_table_record(const dbk_index_table *table,
+                                                       uint32_t number)
+{
+    uint32_t index = number - 1;
+
+    return &table->chunks[index / DBK_INDEX_CHUNK_RECORDS][index % DBK_INDEX_CHUNK_RECORDS];
+}
+
+/* false: no entry can carry this name (empty, or longer than a text may be). */
+bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name,
+                    dbk_hash128 *hash);
+/* The last of the batches that begin at or below the position; NULL when none does. */
+const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, size_t count,
+                                             uint64_t position);
+
+/* What the header of a run says, and what follows from it. */
+typedef struct dbk_index_layout {
+    uint8_t store_id[16];
+    dbk_index_source source;
+    uint32_t key_count, block_count, batch_count, author_count;
+    uint64_t key_pages, resident_bytes, resident_pages;
+} dbk_index_layout;
+
+/* Fills the last three members from the counts. */
+void dbk_index_layout_measure(dbk_index_layout *layout);
+static inline uint64_t dbk_index_layout_file_bytes(const dbk_index_layout *layout)
+{
+    return (1 + layout->key_pages + layout->resident_pages) * DBK_INDEX_PAGE_SIZE;
+}
+
+uint64_t dbk_index_page_checksum(const uint8_t *page, uint64_t number, uint64_t salt);
+
+/* Where the block of the hash begins in the filter. */
+static inline size_t dbk_index_filter_block(uint32_t block_count, dbk_hash128 hash)
+{
+    return (size_t)(((unsigned __int128)hash.high * block_count) >> 64) * DBK_INDEX_BLOCK_SIZE;
+}
+/* The bit of probe 0 to 6 within the block. */
+enum { DBK_INDEX_PROBES = 7 };
+static inline uint32_t dbk_index_filter_bit(dbk_hash128 hash, uint32_t probe)
+{
+    return (uint32_t)(hash.low >> (probe * 9)) & 511;
+}
+
+#endif

@@ -1,0 +1,374 @@
+/* Reads a run. Opening checks the header and the resident pages; a key page is checked each time it
+ * is read. Nothing changes after open, so any number of threads may find. */
+#include "log/index_internal.h"
+
+#include <inttypes.h>
+
+/* The first key of a page, or a key that is looked for. */
+typedef struct run_key {
+    dbk_hash128 hash;
+    uint64_t delta;
+} run_key;
+
+struct dbk_index_run {
+    const dbk_port *port;
+    dbk_file *file;
+    char *name;
+    dbk_index_layout layout;
+    uint8_t *filter; /* aligned to its blocks */
+    run_key *fences; /* one per key page */
+    dbk_index_batch *batches;
+    dbk_index_author_run *authors;
+};
+
+void dbk_index_layout_measure(dbk_index_layout *layout)
+{
+    layout->key_pages =
+        ((uint64_t)layout->key_count + DBK_INDEX_PAGE_KEYS - 1) / DBK_INDEX_PAGE_KEYS;
+    layout->resident_bytes = (uint64_t)layout->block_count * DBK_INDEX_BLOCK_SIZE +
+                             layout->key_pages * DBK_INDEX_KEY_SIZE +
+                             (uint64_t)layout->batch_count * DBK_INDEX_BATCH_SIZE +
+                             (uint64_t)layout->author_count * DBK_INDEX_AUTHOR_SIZE;
+    layout->resident_pages =
+        (layout->resident_bytes + DBK_INDEX_PAYLOAD_SIZE - 1) / DBK_INDEX_PAYLOAD_SIZE;
+}
+
+uint64_t dbk_index_page_checksum(const uint8_t *page, uint64_t number, uint64_t salt)
+{
+    return dbk_checksum(dbk_slice_of(page, DBK_INDEX_PAYLOAD_SIZE), salt + number);
+}
+
+static dbk_result fail_page(const dbk_index_run *run, uint64_t number, const char *wrong,
+                            dbk_error *err)
+{
+    return dbk_fail(err, DBK_CORRUPT, "index '%s' is damaged at offset %" PRIu64 ": %s", run->name,
+                    number * DBK_INDEX_PAGE_SIZE, wrong);
+}
+
+static dbk_result check_page(const dbk_index_run *run, const uint8_t *page, uint64_t number,
+                             uint64_t salt, dbk_error *err)
+{
+    if (dbk_load_u64(page + DBK_INDEX_PAYLOAD_SIZE) ==
+        dbk_index_page_checksum(page, number, salt)) {
+        return DBK_OK;
+    }
+    return fail_page(run, number, "the checksum of the page differs", err);
+}
+
+static dbk_result read_pages(const dbk_index_run *run, uint64_t first, uint64_t count, uint8_t *out,
+                             dbk_error *err)
+{
+    size_t size = (size_t)count * DBK_INDEX_PAGE_SIZE, got;
+    dbk_result rc = dbk_io_read(run->port, run->file, run->name, first * DBK_INDEX_PAGE_SIZE, out,
+                                size, &got, err);
+
+    if (rc < 0) return rc;
+    if (got == size) return DBK_OK;
+    return fail_page(run, first + got / DBK_INDEX_PAGE_SIZE, "the file ends within the page", err);
+}
+
+static void take_bytes(dbk_reader *reader, void *out, size_t size)
+{
+    dbk_slice taken = dbk_reader_take(reader, size);
+
+    if (taken.data) memcpy(out, taken.data, size);
+}
+
+/* The header page has room for all of this: the reader cannot fail. */
+static bool parse_header(const uint8_t *page, dbk_index_layout *layout)
+{
+    dbk_reader reader = dbk_reader_of(dbk_slice_of(page, DBK_INDEX_PAYLOAD_SIZE));
+    dbk_index_source *source = &layout->source;
+    dbk_slice magic = dbk_reader_take(&reader, 8);
+    uint32_t version = dbk_reader_u32(&reader), page_bytes = dbk_reader_u32(&reader), ordered;
+
+    take_bytes(&reader, layout->store_id, sizeof(layout->store_id));
+    source->segment = dbk_reader_u64(&reader);
+    source->first_position = dbk_reader_u64(&reader);
+    source->last_position = dbk_reader_u64(&reader);
+    source->salt = dbk_reader_u64(&reader);
+    take_bytes(&reader, source->head, sizeof(source->head));
+    take_bytes(&reader, source->top, sizeof(source->top));
+    ordered = dbk_reader_u32(&reader);
+    source->ordered = ordered == 1;
+    layout->key_count = dbk_reader_u32(&reader);
+    layout->block_count = dbk_reader_u32(&reader);
+    layout->batch_count = dbk_reader_u32(&reader);
+    layout->author_count = dbk_reader_u32(&reader);
+    dbk_index_layout_measure(layout);
+    return dbk_slice_equal(magic, dbk_slice_text(DBK_INDEX_MAGIC)) &&
+           version == DBK_INDEX_VERSION && page_bytes == DBK_INDEX_PAGE_SIZE && ordered <= 1 &&
+           (layout->block_count > 0 || layout->key_count == 0);
+}
+
+/* The salt that seeds the checksum stands in the page itself: one that is wrong there fails too. */
+static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16],
+                              const dbk_index_source *expect, dbk_error *err)
+{
+    uint8_t page[DBK_INDEX_PAGE_SIZE];
+    const dbk_index_source *source = &run->layout.source;
+    uint64_t size;
+    bool known;
+    dbk_result rc = read_pages(run, 0, 1, page, err);
+
+    if (rc < 0) return rc;
+    known = parse_header(page, &run->layout);
+    rc = check_page(run, page, 0, source->salt, err);
+    if (rc < 0) return rc;
+    if (!known) return fail_page(run, 0, "the header is not one of this version", err);
+    if (memcmp(store_id, run->layout.store_id, sizeof(run->layout.store_id)) != 0 ||
+        source->segment != expect->segment || source->salt != expect->salt ||
+        source->first_position != expect->first_position ||
+        source->last_position != expect->last_position) {
+        return dbk_fail(err, DBK_CORRUPT, "index '%s' was made from another segment", run->name);
+    }
+    rc = dbk_io_size(run->port, run->file, run->name, &size, err);
+    if (rc < 0) return rc;
+    if (size == dbk_index_layout_file_bytes(&run->layout)) return DBK_OK;
+    return dbk_fail(err, DBK_CORRUPT,
+                    "index '%s' has %" PRIu64 " bytes, its header asks for %" PRIu64, run->name,
+                    size, dbk_index_layout_file_bytes(&run->layout));
+}
+
+static bool allocate_parts(dbk_index_run *run)
+{
+    const dbk_port *port = run->port;
+    const dbk_index_layout *layout = &run->layout;
+
+    run->filter = port->alloc_aligned(port->ctx, DBK_INDEX_BLOCK_SIZE,
+                                      ((size_t)layout->block_count + 1) * DBK_INDEX_BLOCK_SIZE);
+    run->fences = dbk_alloc_zero(port, (size_t)layout->key_pages + 1, sizeof(*run->fences));
+    run->batches = dbk_alloc_zero(port, (size_t)layout->batch_count + 1, sizeof(*run->batches));
+    run->authors = dbk_alloc_zero(port, (size_t)layout->author_count + 1, sizeof(*run->authors));
+    return run->filter && run->fences && run->batches && run->authors;
+}
+
+static run_key take_key(dbk_reader *reader)
+{
+    uint64_t high = dbk_reader_u64(reader), low = dbk_reader_u64(reader);
+
+    return (run_key){{low, high}, dbk_reader_u32(reader)};
+}
+
+/* Batches and runs in order and within the segment: what the searches in them rest on. */
+static bool parse_lists(dbk_index_run *run, dbk_reader *reader)
+{
+    const dbk_index_source *source = &run->layout.source;
+    uint64_t from = source->first_position;
+
+    for (uint32_t i = 0; i < run->layout.batch_count; i++) {
+        dbk_index_batch *batch = &run->batches[i];
+        batch->first_position = dbk_reader_u64(reader);
+        batch->offset = dbk_reader_u32(reader);
+        batch->bytes = dbk_reader_u32(reader);
+        batch->received_ms = (int64_t)dbk_reader_u64(reader);
+        if (batch->first_position < from || batch->first_position > source->last_position)
+            return false;
+        from = batch->first_position + 1;
+    }
+    from = source->first_position;
+    for (uint32_t i = 0; i < run->layout.author_count; i++) {
+        dbk_index_author_run *author = &run->authors[i];
+        author->first_position = dbk_reader_u64(reader);
+        author->first_seq = dbk_reader_u64(reader);
+        author->count = dbk_reader_u64(reader);
+        take_bytes(reader, author->replica, sizeof(author->replica));
+        author->incarnation = dbk_reader_u32(reader);
+        if (author->first_position < from || author->first_position > source->last_position)
+            return false;
+        if (author->count == 0 ||
+            author->count - 1 > source->last_position - author->first_position)
+            return false;
+        from = author->first_position + author->count;
+    }
+    return !reader->failed;
+}
+
+/* Joins the payloads of the resident pages where they are and takes the stream apart. */
+static dbk_result parse_resident(dbk_index_run *run, uint8_t *pages, dbk_error *err)
+{
+    const dbk_index_layout *layout = &run->layout;
+    uint64_t first = 1 + layout->key_pages;
+    dbk_reader reader;
+
+    for (uint64_t i = 0; i < layout->resident_pages; i++) {
+        const uint8_t *page = pages + i * DBK_INDEX_PAGE_SIZE;
+        dbk_result rc = check_page(run, page, first + i, layout->source.salt, err);
+        if (rc < 0) return rc;
+        memmove(pages + i * DBK_INDEX_PAYLOAD_SIZE, page, DBK_INDEX_PAYLOAD_SIZE);
+    }
+    reader = dbk_reader_of(dbk_slice_of(pages, (size_t)layout->resident_bytes));
+    take_bytes(&reader, run->filter, (size_t)layout->block_count * DBK_INDEX_BLOCK_SIZE);
+    for (uint64_t i = 0; i < layout->key_pages; i++) run->fences[i] = take_key(&reader);
+    if (parse_lists(run, &reader)) return DBK_OK;
+    return fail_page(run, first, "batches or authors are out of order", err);
+}
+
+static dbk_result read_resident(dbk_index_run *run, dbk_error *err)
+{
+    const dbk_index_layout *layout = &run->layout;
+    uint8_t *pages =
+        dbk_alloc(run->port, ((size_t)layout->resident_pages + 1) * DBK_INDEX_PAGE_SIZE);
+    dbk_result rc;
+
+    if (pages && allocate_parts(run)) {
+        rc = read_pages(run, 1 + layout->key_pages, layout->resident_pages, pages, err);
+        if (rc == DBK_OK) rc = parse_resident(run, pages, err);
+    } else {
+        rc = dbk_fail(err, DBK_NO_MEMORY, "cannot open index '%s': out of memory", run->name);
+    }
+    dbk_free(run->port, pages);
+    return rc;
+}
+
+dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *name,
+                              const uint8_t store_id[16], const dbk_index_source *expect,
+                              dbk_index_source *found, dbk_index_run **out, dbk_error *err)
+{
+    dbk_index_run *run = dbk_alloc_zero(port, 1, sizeof(*run));
+    dbk_result rc;
+
+    *out = NULL;
+    if (run) {
+        run->port = port;
+        run->name = dbk_copy_text(port, name);
+    }
+    if (!run || !run->name) {
+        rc = dbk_fail(err, DBK_NO_MEMORY, "cannot open index '%s': out of memory", name);
+        goto fail;
+    }
+    rc = dbk_io_open(port, dir, name, DBK_OPEN_READ, &run->file, err);
+    if (rc == DBK_OK) rc = read_header(run, store_id, expect, err);
+    if (rc == DBK_OK) rc = read_resident(run, err);
+    if (rc < 0) goto fail;
+    *found = run->layout.source;
+    *out = run;
+    return DBK_OK;
+fail:
+    if (run) run->port = port;
+    dbk_index_run_close(run);
+    return rc;
+}
+
+void dbk_index_run_close(dbk_index_run *run)
+{
+    if (!run) return;
+    if (run->file) run->port->close_file(run->port->ctx, run->file);
+    if (run->filter) run->port->free_aligned(run->port->ctx, run->filter);
+    dbk_free(run->port, run->fences);
+    dbk_free(run->port, run->batches);
+    dbk_free(run->port, run->authors);
+    dbk_free(run->port, run->name);
+    dbk_free(run->port, run);
+}
+
+static bool may_have(const dbk_index_run *run, dbk_hash128 hash)
+{
+    const uint8_t *block;
+
+    if (run->layout.key_count == 0) return false;
+    block = run->filter + dbk_index_filter_block(run->layout.block_count, hash);
+    for (uint32_t probe = 0; probe < DBK_INDEX_PROBES; probe++) {
+        uint32_t bit = dbk_index_filter_bit(hash, probe);
+        if (!(block[bit / 8] >> bit % 8 & 1)) return false;
+    }
+    return true;
+}
+
+static bool is_below(const run_key *a, const run_key *b)
+{
+    if (a->hash.high != b->hash.high) return a->hash.high < b->hash.high;
+    if (a->hash.low != b->hash.low) return a->hash.low < b->hash.low;
+    return a->delta < b->delta;
+}
+
+static run_key key_in(const uint8_t *page, size_t index)
+{
+    dbk_reader reader =
+        dbk_reader_of(dbk_slice_of(page + index * DBK_INDEX_KEY_SIZE, DBK_INDEX_KEY_SIZE));
+
+    return take_key(&reader);
+}
+
+/* How many key pages begin below the wanted key: it can only stand behind the last of them. */
+static uint64_t count_fences_below(const dbk_index_run *run, const run_key *wanted)
+{
+    uint64_t low = 0, high = run->layout.key_pages;
+
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (is_below(&run->fences[middle], wanted)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* The last key of the page below the wanted one. */
+static run_key last_below(const uint8_t *page, size_t count, const run_key *wanted)
+{
+    size_t low = 0, high = count;
+
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        run_key key = key_in(page, middle);
+        if (is_below(&key, wanted)) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return key_in(page, low);
+}
+
+/* The highest position below `before` is the last key below (hash, before): the fences name the one
+ * page that can hold it. */
+dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name,
+                              uint64_t before, uint64_t *position, dbk_error *err)
+{
+    const dbk_index_layout *layout = &run->layout;
+    uint8_t page[DBK_INDEX_PAGE_SIZE];
+    run_key wanted, found;
+    uint64_t pages, keys;
+    dbk_result rc;
+
+    *position = 0;
+    if (before && before <= layout->source.first_position) return DBK_OK;
+    if (!dbk_index_hash(layout->store_id, kind, name, &wanted.hash)) return DBK_OK;
+    if (!may_have(run, wanted.hash)) return DBK_OK;
+    wanted.delta = before ? before - layout->source.first_position : UINT64_MAX;
+    pages = count_fences_below(run, &wanted);
+    if (pages == 0) return DBK_OK;
+    rc = read_pages(run, pages, 1, page, err); /* page 0 is the header */
+    if (rc == DBK_OK) rc = check_page(run, page, pages, layout->source.salt, err);
+    if (rc < 0) return rc;
+    keys = layout->key_count - (pages - 1) * DBK_INDEX_PAGE_KEYS;
+    if (keys > DBK_INDEX_PAGE_KEYS) keys = DBK_INDEX_PAGE_KEYS;
+    found = last_below(page, (size_t)keys, &wanted);
+    if (found.hash.high != wanted.hash.high || found.hash.low != wanted.hash.low) return DBK_OK;
+    if (found.delta > layout->source.last_position - layout->source.first_position) {
+        return fail_page(run, pages, "a key is beyond the segment", err);
+    }
+    *position = layout->source.first_position + found.delta;
+    return DBK_OK;
+}
+
+const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t position)
+{
+    if (position > run->layout.source.last_position) return NULL;
+    return dbk_index_batch_below(run->batches, run->layout.batch_count, position);
+}
+
+const dbk_index_batch *dbk_index_run_batches(const dbk_index_run *run, size_t *count)
+{
+    *count = run->layout.batch_count;
+    return run->batches;
+}
+
+const dbk_index_author_run *dbk_index_run_authors(const dbk_index_run *run, size_t *count)
+{
+    *count = run->layout.author_count;
+    return run->authors;
+}

@@ -1,0 +1,311 @@
+#include "log/index_internal.h"
+
+#include <assert.h>
+
+enum { FIRST_SLOT_BITS = 10, FIRST_CAPACITY = 16, HASHED_ON_STACK = 1024, KEY_HEAD_BYTES = 17 };
+
+static dbk_hash128 hash_in(uint8_t *joined, const uint8_t store_id[16], dbk_index_kind kind,
+                           dbk_slice name)
+{
+    joined[0] = (uint8_t)kind;
+    memcpy(joined + 1, store_id, 16);
+    memcpy(joined + KEY_HEAD_BYTES, name.data, name.size);
+    return dbk_checksum128(dbk_slice_of(joined, KEY_HEAD_BYTES + name.size));
+}
+
+/* Apart, so that only names beyond any limit of the engine pay for a large frame. */
+static __attribute__((noinline)) dbk_hash128 hash_long(const uint8_t store_id[16],
+                                                       dbk_index_kind kind, dbk_slice name)
+{
+    uint8_t joined[KEY_HEAD_BYTES + UINT16_MAX];
+
+    return hash_in(joined, store_id, kind, name);
+}
+
+bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name,
+                    dbk_hash128 *hash)
+{
+    uint8_t joined[KEY_HEAD_BYTES + HASHED_ON_STACK];
+
+    if (name.size == 0 || name.size > UINT16_MAX) return false;
+    *hash = name.size <= HASHED_ON_STACK ? hash_in(joined, store_id, kind, name)
+                                         : hash_long(store_id, kind, name);
+    return true;
+}
+
+const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, size_t count,
+                                             uint64_t position)
+{
+    size_t low = 0, high = count; /* batches[..low) begin at or below, batches[high..) above */
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (batches[middle].first_position <= position) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low ? &batches[low - 1] : NULL;
+}
+
+/* Room for one more element; false: out of memory, the array is as before. */
+static bool reserve_one(const dbk_port *port, void *array, size_t count, size_t *capacity,
+                        size_t element_size)
+{
+    size_t grown = *capacity ? *capacity * 2 : FIRST_CAPACITY;
+    void *old, *memory;
+
+    if (count < *capacity) return true;
+    memcpy(&old, array, sizeof(old));
+    memory = port->resize(port->ctx, old, grown * element_size);
+    if (!memory) return false;
+    memcpy(array, &memory, sizeof(memory));
+    *capacity = grown;
+    return true;
+}
+
+dbk_index_table *dbk_index_table_new(const dbk_port *port, const uint8_t store_id[16],
+                                     uint64_t first_position)
+{
+    dbk_index_table *table = dbk_alloc_zero(port, 1, sizeof(*table));
+
+    if (!table) return NULL;
+    table->port = port;
+    memcpy(table->store_id, store_id, sizeof(table->store_id));
+    table->first_position = first_position;
+    table->slot_bits = FIRST_SLOT_BITS;
+    table->slots = dbk_alloc_zero(port, (size_t)1 << FIRST_SLOT_BITS, sizeof(*table->slots));
+    if (table->slots) return table;
+    dbk_free(port, table);
+    return NULL;
+}
+
+void dbk_index_table_free(dbk_index_table *table)
+{
+    if (!table) return;
+    for (size_t i = 0; i < table->chunk_count; i++) dbk_free(table->port, table->chunks[i]);
+    dbk_free(table->port, table->chunks);
+    dbk_free(table->port, table->slots);
+    dbk_free(table->port, table->batches);
+    dbk_free(table->port, table->authors);
+    dbk_free(table->port, table);
+}
+
+/* The slot of the hash, or the free one where it would go. There always is a free one. */
+static uint32_t *find_slot(const dbk_index_table *table, dbk_hash128 hash)
+{
+    uint64_t mask = ((uint64_t)1 << table->slot_bits) - 1;
+    uint64_t index = hash.high >> (64 - table->slot_bits);
+
+    while (table->slots[index]) {
+        const dbk_index_record *record = dbk_index_table_record(table, table->slots[index]);
+        if (record->hash.high == hash.high && record->hash.low == hash.low) break;
+        index = (index + 1) & mask;
+    }
+    return &table->slots[index];
+}
+
+/* Doubles the slots and enters all records again in their order (see the struct). */
+static bool grow_slots(dbk_index_table *table)
+{
+    uint32_t bits = table->slot_bits + 1;
+    uint32_t *slots = dbk_alloc_zero(table->port, (size_t)1 << bits, sizeof(*slots));
+
+    if (!slots) return false;
+    dbk_free(table->port, table->slots);
+    table->slots = slots;
+    table->slot_bits = bits;
+    for (uint32_t number = 1; number <= table->record_count; number++) {
+        *find_slot(table, dbk_index_table_record(table, number)->hash) = number;
+    }
+    return true;
+}
+
+/* Room for one more record under one more hash. Slots stay at most three quarters full. */
+static bool reserve_record(dbk_index_table *table)
+{
+    dbk_index_record *chunk;
+
+    if (table->record_count == UINT32_MAX) return false;
+    if (((uint64_t)table->hash_count + 1) * 4 > ((uint64_t)3 << table->slot_bits) &&
+        !grow_slots(table)) {
+        return false;
+    }
+    if (table->record_count < table->chunk_count * DBK_INDEX_CHUNK_RECORDS) return true;
+    if (!reserve_one(table->port, &table->chunks, table->chunk_count, &table->chunk_capacity,
+                     sizeof(dbk_index_record *))) {
+        return false;
+    }
+    chunk = dbk_alloc(table->port, DBK_INDEX_CHUNK_RECORDS * sizeof(*chunk));
+    if (!chunk) return false;
+    table->chunks[table->chunk_count++] = chunk;
+    return true;
+}
+
+/* Absent names and those the position has already are passed over. */
+static bool add_name(dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint32_t delta)
+{
+    dbk_hash128 hash;
+    uint32_t *slot;
+
+    if (!dbk_index_hash(table->store_id, kind, name, &hash)) return true;
+    if (!reserve_record(table)) return false;
+    slot = find_slot(table, hash);
+    if (*slot && dbk_index_table_record(table, *slot)->delta == delta) return true;
+    if (!*slot) table->hash_count++;
+    *dbk_index_table_record(table, table->record_count + 1) =
+        (dbk_index_record){.hash = hash, .delta = delta, .previous = *slot};
+    *slot = ++table->record_count;
+    return true;
+}
+
+static void take_back(dbk_index_table *table, uint32_t record_count)
+{
+    while (table->record_count > record_count) {
+        const dbk_index_record *record = dbk_index_table_record(table, table->record_count);
+        *find_slot(table, record->hash) = record->previous;
+        if (!record->previous) table->hash_count--;
+        table->record_count--;
+    }
+}
+
+/* 0 when there is none. */
+static uint64_t last_position(const dbk_index_table *table)
+{
+    const dbk_index_author_run *last;
+
+    if (table->author_count == 0) return 0;
+    last = &table->authors[table->author_count - 1];
+    return last->first_position + last->count - 1;
+}
+
+/* Room for one more author run was made before. */
+static void add_author(dbk_index_table *table, uint64_t position, const dbk_entry_id *id)
+{
+    dbk_index_author_run *last = table->authors + table->author_count - 1;
+
+    if (table->author_count && last->first_position + last->count == position &&
+        last->first_seq + last->count == id->seq && last->incarnation == id->incarnation &&
+        memcmp(last->replica, id->replica, sizeof(last->replica)) == 0) {
+        last->count++;
+        return;
+    }
+    last = &table->authors[table->author_count++];
+    *last = (dbk_index_author_run){position, id->seq, 1, {0}, id->incarnation};
+    memcpy(last->replica, id->replica, sizeof(last->replica));
+}
+
+dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const dbk_entry *entry,
+                               dbk_error *err)
+{
+    uint32_t before = table->record_count, delta;
+    dbk_slice rest = entry->events;
+    dbk_event event;
+    bool added;
+
+    assert(position >= table->first_position && position > last_position(table));
+    if (position - table->first_position > UINT32_MAX) {
+        return dbk_fail(err, DBK_TOO_BIG, "cannot index position %llu: too far from %llu",
+                        (unsigned long long)position, (unsigned long long)table->first_position);
+    }
+    delta = (uint32_t)(position - table->first_position);
+    added = reserve_one(table->port, &table->authors, table->author_count, &table->author_capacity,
+                        sizeof(*table->authors)) &&
+            add_name(table, DBK_INDEX_COMMAND, entry->command_id, delta);
+    while (added && dbk_event_next(&rest, &event)) {
+        added = add_name(table, DBK_INDEX_STREAM, event.stream, delta);
+    }
+    if (!added) {
+        take_back(table, before);
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot index position %llu: out of memory",
+                        (unsigned long long)position);
+    }
+    add_author(table, position, &entry->id);
+    return DBK_OK;
+}
+
+dbk_result dbk_index_table_add_batch(dbk_index_table *table, const dbk_index_batch *batch,
+                                     dbk_error *err)
+{
+    assert(batch->first_position >= table->first_position);
+    assert(!table->batch_count ||
+           batch->first_position > table->batches[table->batch_count - 1].first_position);
+    if (!reserve_one(table->port, &table->batches, table->batch_count, &table->batch_capacity,
+                     sizeof(*table->batches))) {
+        return dbk_fail(err, DBK_NO_MEMORY,
+                        "cannot index the batch at position %llu: out of memory",
+                        (unsigned long long)batch->first_position);
+    }
+    table->batches[table->batch_count++] = *batch;
+    return DBK_OK;
+}
+
+void dbk_index_table_cut(dbk_index_table *table, uint64_t position)
+{
+    uint32_t kept = table->record_count;
+    dbk_index_author_run *run;
+
+    while (kept && table->first_position + dbk_index_table_record(table, kept)->delta >= position) {
+        kept--;
+    }
+    take_back(table, kept);
+    while (table->batch_count &&
+           table->batches[table->batch_count - 1].first_position >= position) {
+        table->batch_count--;
+    }
+    while (table->author_count &&
+           table->authors[table->author_count - 1].first_position >= position) {
+        table->author_count--;
+    }
+    if (table->author_count == 0) return;
+    run = &table->authors[table->author_count - 1];
+    if (run->count > position - run->first_position) run->count = position - run->first_position;
+}
+
+uint64_t dbk_index_table_memory(const dbk_index_table *table)
+{
+    return sizeof(*table) + table->chunk_capacity * sizeof(*table->chunks) +
+           table->chunk_count * DBK_INDEX_CHUNK_RECORDS * sizeof(**table->chunks) +
+           (sizeof(*table->slots) << table->slot_bits) +
+           table->batch_capacity * sizeof(*table->batches) +
+           table->author_capacity * sizeof(*table->authors);
+}
+
+dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name,
+                                uint64_t before, uint64_t *position)
+{
+    dbk_hash128 hash;
+    uint32_t number;
+
+    *position = 0;
+    if (!dbk_index_hash(table->store_id, kind, name, &hash)) return DBK_OK;
+    for (number = *find_slot(table, hash); number;) {
+        const dbk_index_record *record = dbk_index_table_record(table, number);
+        uint64_t at = table->first_position + record->delta;
+        if (before == 0 || at < before) {
+            *position = at;
+            break;
+        }
+        number = record->previous;
+    }
+    return DBK_OK;
+}
+
+const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position)
+{
+    if (position > last_position(table)) return NULL;
+    return dbk_index_batch_below(table->batches, table->batch_count, position);
+}
+
+const dbk_index_batch *dbk_index_table_batches(const dbk_index_table *table, size_t *count)
+{
+    *count = table->batch_count;
+    return table->batches;
+}
+
+const dbk_index_author_run *dbk_index_table_authors(const dbk_index_table *table, size_t *count)
+{
+    *count = table->author_count;
+    return table->authors;
+}
