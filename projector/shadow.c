@@ -1,0 +1,102 @@
+/* The shadow: the fold of a wanted set of entries into a file of its own (K8). Rebuild, late entries,
+ * as of, upgrade and the source of undo all come through dbk_model_build.
+ *
+ * Transactions of a few thousand entries keep what SQLite and the observer hold in memory small. The
+ * states between them are none of the log: their position counts entries and their head is zero, which
+ * no log compares equal to. A build that stops leaves a file that nobody opens; its maker removes it. */
+#include "projector/model_internal.h"
+
+enum { SHADOW_ENTRIES = 4096 }; /* of one transaction */
+
+typedef struct dbk_build {
+    dbk_model *model;
+    dbk_log_fold *fold;
+    uint64_t done, all, last;
+    uint8_t top[DBK_ORDER_KEY_SIZE];
+} dbk_build;
+
+/* Where the fold begins: an empty file. The nearest image would be copied to `path` and opened here,
+ * with `top` as its state has it, and `wanted` would leave out what it holds: the rest of the build
+ * does not change. */
+static dbk_result open_start(dbk_build *build, const dbk_port *port, const char *path, const dbk_definition *definition,
+                             dbk_log *log, const dbk_shadow_options *options, dbk_error *err)
+{
+    dbk_model_options bulk = options->model;
+    bulk.bulk = true;
+    dbk_result result = dbk_model_create(port, path, definition, log, &bulk, &build->model, err);
+    if (result != DBK_OK) return result;
+    uint64_t end = dbk_log_position(log);
+    build->last = options->last && options->last < end ? options->last : end;
+    build->model->wanted = options->wanted;
+    build->model->wanted_arg = options->wanted_arg;
+    build->model->wanted_last = build->last;
+    if (build->last == 0) return DBK_OK; /* 0 would mean "all" to the walk */
+    result = dbk_log_fold_open(log, build->last, options->wanted, options->wanted_arg, &build->fold, err);
+    if (result == DBK_OK) build->all = dbk_log_fold_count(build->fold);
+    return result;
+}
+
+static dbk_result fold_some(dbk_build *build, uint64_t until, dbk_error *err)
+{
+    dbk_result result = DBK_OK;
+    while (result == DBK_OK && build->done < until) {
+        uint64_t position;
+        dbk_slice origin;
+        dbk_entry entry;
+        result = dbk_log_fold_next(build->fold, &position, &origin, err);
+        if (result == DBK_END) {
+            return dbk_fail(err, DBK_GAP, "the fold ended after %llu of %llu entries", (unsigned long long)build->done,
+                            (unsigned long long)build->all);
+        }
+        if (result == DBK_OK) result = dbk_model_apply(build->model, position, origin, err);
+        if (result == DBK_OK && ++build->done == until) { /* only the last one's key is asked for */
+            result = dbk_entry_decode(origin, &entry, err);
+            if (result == DBK_OK) dbk_entry_order_key(&entry, build->top);
+        }
+    }
+    return result;
+}
+
+/* One transaction; the last one gives the state its position and head. */
+static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *err)
+{
+    uint8_t head[DBK_LEAF_SIZE] = {0};
+    dbk_changes changes;
+    bool ends = build->all - build->done <= SHADOW_ENTRIES;
+    dbk_result result = dbk_model_begin(build->model, err);
+    if (result != DBK_OK) return result;
+    result = fold_some(build, ends ? build->all : build->done + SHADOW_ENTRIES, err);
+    if (result == DBK_OK && ends) {
+        result = dbk_log_head_at(log, build->last, head, err);
+        if (result == DBK_NONE) {
+            result = dbk_fail(err, DBK_GAP, "the log has no head at position %llu", (unsigned long long)build->last);
+        }
+    }
+    /* Counts stay below `last` until the end, so positions of commits grow. */
+    if (result == DBK_OK) {
+        result = dbk_model_commit(build->model, ends ? build->last : build->done, head, build->top, &changes, err);
+    }
+    if (result != DBK_OK) dbk_model_rollback(build->model);
+    return result;
+}
+
+dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
+                           const dbk_shadow_options *options, dbk_model **out, dbk_error *err)
+{
+    dbk_build build = {0};
+    dbk_result result = open_start(&build, port, path, definition, log, options, err);
+    do {
+        if (result == DBK_OK) result = fold_transaction(&build, log, err);
+        if (result == DBK_OK && options->progress) options->progress(options->progress_arg, build.done, build.all);
+    } while (result == DBK_OK && build.done < build.all);
+    if (build.fold) dbk_log_fold_close(build.fold);
+    if (result != DBK_OK) {
+        dbk_model_close(build.model);
+        return result;
+    }
+    build.model->wanted = NULL;
+    build.model->wanted_arg = NULL;
+    build.model->wanted_last = 0;
+    *out = build.model;
+    return DBK_OK;
+}
