@@ -18,6 +18,8 @@ typedef struct dbk_model_options { /* zero = default */
     uint32_t keys_only_over;    /* a message with more keys carries keys only; 0: by bytes (256 KiB) */
     uint32_t reset_table_over;  /* … says reset table; 0: by bytes (1 MiB) */
     uint32_t cache_pages;       /* default 512 pages of 4096 */
+    bool put_keeps_unnamed;     /* a put leaves the columns it does not name on an existing row as they are:
+                                   the reference model's reading, for its traces (docs/decisions/0005) */
 } dbk_model_options;
 
 /* Makes a new file (DBK_EXISTS) with the definition's schema, at position 0. `definition` and `log` are
@@ -70,6 +72,7 @@ dbk_result dbk_model_commit(dbk_model *model, uint64_t position, const uint8_t h
 typedef struct dbk_draft {
     dbk_entry_id id;        /* of the entry being decided */
     uint64_t position;      /* it will have */
+    uint8_t order[DBK_ORDER_KEY_SIZE]; /* the order key it will have, for :order; set by the caller like all above */
     int64_t time_ms;
     dbk_slice command_id, actor, correlation, causation;
     uint32_t event_count;

@@ -49,8 +49,10 @@ struct dbk_model {
  *   _daybook_tables(name TEXT PRIMARY KEY, last INTEGER) WITHOUT ROWID
  *   _daybook_skips(entry TEXT PRIMARY KEY, position INTEGER, state TEXT, reason TEXT, against TEXT) WITHOUT ROWID
  *   _daybook_dismissed(entry TEXT PRIMARY KEY) WITHOUT ROWID
- *   _daybook_rows(tab TEXT, key TEXT, last TEXT, version INTEGER, PRIMARY KEY(tab, key)) WITHOUT ROWID
- *        only rows last changed by something that does not name them: last = entry id, version = position */
+ *   _daybook_rows(tab TEXT, key TEXT, last TEXT, at TEXT, version INTEGER, PRIMARY KEY(tab, key)) WITHOUT ROWID
+ *        what the log's stream index cannot tell: rows changed by an entry that does not name them (last = at =
+ *        its id) and rows named by an applied entry that left them alone (at = its id, last = who wrote it
+ *        before); version = the highest such position */
 /* A fixed statement of the engine by its place 0 … 23 in model->statements, prepared on first use. */
 dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
 /* The result for an SQLite return code: FULL → no_space, NOMEM → no_memory, CONSTRAINT → constraint (text
@@ -60,6 +62,8 @@ dbk_result dbk_model_sql_failure(dbk_model *model, int rc, const char *what, dbk
 /* row_key.c */
 dbk_result dbk_key_from_json(const dbk_table *table, const dbk_json_node *key, dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
 void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out); /* scalar, or array for several */
+/* Appends the key of a row to `out` as in stream names; `get` gives column i. false: not a key (NULL, NUL). */
+bool dbk_key_from_row(const dbk_table *table, dbk_column_fn get, void *arg, dbk_buffer *out);
 /* Binds the parts of an encoded key to consecutive parameters from `first`. false: not a key of the table. */
 bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *statement, int first, dbk_buffer *scratch);
 /* row_value.c: one value by declared type (app-format.md §5.6, §5.7). DBK_SCHEMA says what was expected.
