@@ -30,6 +30,7 @@ struct dbk_model {
     dbk_row_statements **rows;  /* per table of the definition */
     dbk_projections *projections;
     dbk_fresh *fresh;
+    struct dbk_row_work *work;  /* the entry in work and scratch memory of row_*.c (row_internal.h) */
     /* What is being folded (fold.c, shadow.c): an entry of the log counts as folded before the one in work
      * when its position is at most wanted_last (0: no bound), `wanted` (NULL: all) takes it and its order
      * key is lower. All zero outside catch_up and build. */
@@ -53,7 +54,8 @@ struct dbk_model {
  *        what the log's stream index cannot tell: rows changed by an entry that does not name them (last = at =
  *        its id) and rows named by an applied entry that left them alone (at = its id, last = who wrote it
  *        before); version = the highest such position */
-/* A fixed statement of the engine by its place 0 … 23 in model->statements, prepared on first use. */
+/* A fixed statement of the engine by its place 0 … 23 in model->statements, prepared on first use.
+ * 12 to 19 belong to row_*.c. */
 dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
 /* The result for an SQLite return code: FULL → no_space, NOMEM → no_memory, CONSTRAINT → constraint (text
  * says which: "UNIQUE notes.title", detail member "constraint"), IOERR → io, CORRUPT/NOTADB → corrupt … */
