@@ -1,7 +1,7 @@
 /* The inline read model: one SQLite file with the app's tables and, in the same transaction, position,
  * head, fingerprint, journal, skip list (semantics.md §3, §4, §6). Engine tables begin with _daybook_.
  *
- * One thread at a time uses a model (the decider). Readers have connections of their own: dbk_reader. */
+ * One thread at a time uses a model (the decider). Readers have connections of their own: dbk_reader_open. */
 #ifndef DBK_PROJECTOR_MODEL_H
 #define DBK_PROJECTOR_MODEL_H
 
@@ -167,23 +167,23 @@ dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_
 void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
 
 /* ---- clients' SQL, read-only, on a connection of its own (any thread, one at a time each) */
-typedef struct dbk_reader dbk_reader;
+typedef struct dbk_model_reader dbk_model_reader; /* (dbk_reader is the bounded reader of bytes.h) */
 typedef struct dbk_reader_limits { /* zero = none, but for a client's query see semantics.md §11 */
     uint32_t time_ms;
     uint64_t answer_bytes, rows;
 } dbk_reader_limits;
 /* `path`: a model's file or a plain one. definition may be NULL. */
 dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *vfs, const dbk_definition *definition,
-                           dbk_reader **out, dbk_error *err) DBK_MUST_USE;
-void dbk_reader_close(dbk_reader *reader); /* accepts NULL */
+                           dbk_model_reader **out, dbk_error *err) DBK_MUST_USE;
+void dbk_reader_close(dbk_model_reader *reader); /* accepts NULL */
 /* Runs one SELECT; `args` is a JSON object bound to :name, an array bound to ?, or NULL. Appends
  * `"columns":[…],"rows":[[…],…],"position":P` (the model's position as the same read transaction sees it;
  * 0 for a plain file); values by declared type. DBK_BAD_COMMAND: SQL error with its text; DBK_DENIED: writes,
  * PRAGMA, ATTACH, engine tables; DBK_BUSY: over the time; DBK_TOO_BIG. */
-dbk_result dbk_reader_query(dbk_reader *reader, dbk_slice sql, const dbk_json_node *args, const dbk_reader_limits *limits,
+dbk_result dbk_reader_query(dbk_model_reader *reader, dbk_slice sql, const dbk_json_node *args, const dbk_reader_limits *limits,
                             dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* A named query of the definition; missing or wrong arguments: DBK_BAD_COMMAND, DBK_UNKNOWN_FIELD, DBK_SCHEMA. */
-dbk_result dbk_reader_named(dbk_reader *reader, dbk_slice name, const dbk_json_node *args, const dbk_reader_limits *limits,
+dbk_result dbk_reader_named(dbk_model_reader *reader, dbk_slice name, const dbk_json_node *args, const dbk_reader_limits *limits,
                             dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -40,13 +40,18 @@ struct dbk_model {
     dbk_arena *arena;           /* cleared at entry_begin */
     dbk_changes changes;        /* of the last commit */
     dbk_arena *changes_arena;
+    struct dbk_journal *journal; /* tables' last positions, what the journal holds (model_journal.h) */
     sqlite3_stmt *statements[24]; /* fixed engine statements, see dbk_model_statement */
 };
 
+/* Whose places are whose in model->statements: below this, model*.c's; from it on, row_*.c's and fold.c's. */
+enum { DBK_STATEMENTS_OF_MODEL = 10 };
+
 /* Engine tables, made by model_schema.c:
- *   _daybook_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID        format, definition hash, floor …
- *   _daybook_commits(position INTEGER PRIMARY KEY, head BLOB, top BLOB, fingerprint BLOB, keys BLOB)
- *        one row per commit: the journal and the state; keys = the changed keys per table
+ *   _daybook_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID        format, definition hash
+ *   _daybook_commits(position INTEGER PRIMARY KEY, head BLOB, top BLOB, fingerprint BLOB,
+ *                    floor INTEGER, rows INTEGER, keys BLOB)
+ *        one row per commit: the journal and the state; keys = the changed keys per table, rows = how many
  *   _daybook_tables(name TEXT PRIMARY KEY, last INTEGER) WITHOUT ROWID
  *   _daybook_skips(entry TEXT PRIMARY KEY, position INTEGER, state TEXT, reason TEXT, against TEXT) WITHOUT ROWID
  *   _daybook_dismissed(entry TEXT PRIMARY KEY) WITHOUT ROWID
@@ -74,7 +79,6 @@ bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *state
 dbk_result dbk_value_bind(const dbk_column *column, const char *table, const dbk_json_node *value, sqlite3_stmt *statement,
                           int parameter, dbk_buffer *scratch, dbk_error *err) DBK_MUST_USE;
 void dbk_value_out(dbk_column_type type, sqlite3_value *value, bool stored, dbk_buffer *out);
-dbk_column_type dbk_type_of_declared(const char *declared); /* by name, else SQLite's affinity rules */
 /* row_statement.c … made and freed by model.c's open and close */
 dbk_result dbk_rows_open(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_rows_close(dbk_model *model);

@@ -30,6 +30,12 @@ dbk_result dbk_observer_failure(const dbk_observer *observer);
 const dbk_touched *dbk_observer_touched(const dbk_observer *observer, size_t *count);
 const dbk_touched *dbk_observer_find(const dbk_observer *observer, const dbk_table *table, dbk_slice key); /* of this entry */
 dbk_hash128 dbk_observer_difference(const dbk_observer *observer); /* of the transaction, to add to the fingerprint */
+/* For bulk builds: dirty rows are not kept (dbk_observer_changes gives none), only the entry's touched ones. */
+void dbk_observer_set_bulk(dbk_observer *observer, bool bulk);
+/* Whether dbk_observer_inserted is wanted (default true): a copy of each inserted row; facts need none. */
+void dbk_observer_keep_inserted(dbk_observer *observer, bool keep);
+/* Adds a dirty row from outside the hook (the net difference of a switch); also in bulk. */
+dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, dbk_error *err) DBK_MUST_USE;
 /* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: values
  * live until the next statement. NULL when the last change was no INSERT of `table`. */
 sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);
@@ -38,5 +44,13 @@ dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, si
 /* Hash of one row as the fingerprint takes it: `get` gives column i. */
 typedef sqlite3_value *(*dbk_column_fn)(void *arg, int column);
 dbk_hash128 dbk_row_hash(dbk_buffer *scratch, const dbk_table *table, dbk_column_fn get, void *arg);
+/* The same with the table's prefix, computed once: 16 bytes over its name and columns. */
+dbk_hash128 dbk_row_hash_prefix(dbk_buffer *scratch, const dbk_table *table);
+dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table, dbk_column_fn get, void *arg);
+/* Puts the encoded key of a row: parts joined by '/', integers in decimal, text percent-encoded. The rowid
+ * stands in for the key of a table that has none. */
+void dbk_key_of_row(const dbk_table *table, dbk_column_fn get, void *arg, int64_t rowid, dbk_buffer *out);
+/* column_fn for the row a statement stands on: arg is the sqlite3_stmt, column i of the table its result column i. */
+sqlite3_value *dbk_statement_column(void *statement, int column);
 
 #endif
