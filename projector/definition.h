@@ -123,6 +123,8 @@ dbk_result dbk_definition_set_ancestors(dbk_definition *definition, const uint8_
                                         const uint8_t *hash, dbk_error *err) DBK_MUST_USE;
 void dbk_definition_free(dbk_definition *definition); /* accepts NULL */
 
+/* The type that a declared type means (app-format.md §5.6): by name, else by SQLite's affinity rules. */
+dbk_column_type dbk_type_of_declared(const char *declared);
 const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name);       /* NULL: none */
 int dbk_table_column(const dbk_table *table, dbk_slice name);                                    /* -1: none */
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name); /* NULL: none */

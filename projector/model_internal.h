@@ -44,8 +44,8 @@ struct dbk_model {
     sqlite3_stmt *statements[24]; /* fixed engine statements, see dbk_model_statement */
 };
 
-/* Whose places are whose in model->statements: below this, model*.c's; from it on, row_*.c's and fold.c's. */
-enum { DBK_STATEMENTS_OF_MODEL = 10 };
+/* Places in model->statements below this are those of model*.c. */
+enum { DBK_STATEMENTS_OF_MODEL = 12 };
 
 /* Engine tables, made by model_schema.c:
  *   _daybook_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID        format, definition hash
