@@ -64,6 +64,11 @@ struct dbk_engine {
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* current model, healed */
 dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err) DBK_MUST_USE; /* for a shadow */
 dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *err) DBK_MUST_USE;   /* pointer, close old, remove its folder */
+/* The path of the model that models/current names; DBK_MISSING: it names none. */
+dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
+void dbk_models_discard(dbk_engine *engine, const char *path); /* removes the folder of a shadow given up */
+/* request_query.c: closes the idle readers (they read a model that is no longer current). */
+void dbk_engine_drop_readers(dbk_engine *engine);
 /* switch.c: the model up to the log's end, by append, row-local or shadow; publishes. */
 dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;

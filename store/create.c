@@ -1,0 +1,105 @@
+/* Making a store: folders, app definition, empty log; daybook.json comes last, so that a folder without
+ * one is known to be unfinished. */
+#include "store/identity.h"
+
+static int note_entry(void *arg, const char *name)
+{
+    (void)name;
+    *(bool *)arg = true;
+    return 1;
+}
+
+static dbk_result open_empty(const dbk_port *port, const char *path, dbk_dir **dir, dbk_error *err)
+{
+    dbk_result result = dbk_io_open_dir(port, NULL, path, DBK_OPEN_DIRECTORY, dir, err);
+    if (result != DBK_OK) return result;
+    bool any = false;
+    int rc = port->list(port->ctx, *dir, note_entry, &any);
+    if (rc < 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot list '%s'", path);
+    if (any) {
+        dbk_error_hint(err, "choose another path, or remove what is there");
+        return dbk_fail(err, DBK_EXISTS, "'%s' exists and is not empty", path);
+    }
+    return DBK_OK;
+}
+
+static dbk_result make_folder(const dbk_port *port, dbk_dir *dir, const char *name, dbk_dir **out, dbk_error *err)
+{
+    int rc = port->make_dir(port->ctx, dir, name, 0700);
+    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot make folder '%s'", name);
+    return dbk_io_open_dir(port, dir, name, 0, out, err);
+}
+
+static dbk_result copy_sources(const dbk_port *port, dbk_dir *dir, const dbk_definition *definition, dbk_error *err)
+{
+    dbk_dir *app = NULL;
+    dbk_result result = make_folder(port, dir, "app", &app, err);
+    for (size_t i = 0; result == DBK_OK && i < definition->source_count; i++)
+        result = dbk_io_replace_file(port, app, definition->sources[i].name, definition->sources[i].text, err);
+    if (app) port->close_dir(port->ctx, app);
+    return result;
+}
+
+static dbk_result make_log(const dbk_port *port, dbk_dir *dir, const dbk_engine_options *options,
+                           const dbk_identity_file *identity, dbk_error *err)
+{
+    dbk_log_options log = options->log;
+    memcpy(log.store_id, identity->store_id, 16);
+    memcpy(log.lineage, identity->lineage, 16);
+    log.no_background = log.no_background || options->no_threads;
+    dbk_dir *folder = NULL;
+    dbk_result result = make_folder(port, dir, "log", &folder, err);
+    if (result == DBK_OK) result = dbk_log_create(port, folder, &log, err);
+    if (folder) port->close_dir(port->ctx, folder);
+    return result;
+}
+
+static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_definition *definition,
+                       const dbk_engine_options *options, dbk_error *err)
+{
+    dbk_identity_file identity;
+    dbk_dir *models = NULL;
+    dbk_result result = dbk_identity_fresh(options, port, &identity, err);
+    if (result == DBK_OK && !options->definition) result = copy_sources(port, dir, definition, err);
+    if (result == DBK_OK) result = make_log(port, dir, options, &identity, err);
+    if (result == DBK_OK) result = make_folder(port, dir, "models", &models, err);
+    if (models) port->close_dir(port->ctx, models);
+    if (result == DBK_OK) result = dbk_io_sync_dir(port, dir, "the store", err);
+    if (result == DBK_OK) result = dbk_identity_write(port, dir, &identity, err);
+    return result;
+}
+
+static dbk_result load(const dbk_port *port, const char *app, dbk_definition **out, dbk_text *report, dbk_error *err)
+{
+    dbk_findings findings = {0};
+    dbk_result result = dbk_definition_load(port, app, out, &findings, err);
+    if (report && findings.count > 0) {
+        dbk_buffer text;
+        dbk_buffer_init(&text, dbk_port_system());
+        dbk_findings_print(&findings, &text);
+        if (dbk_buffer_text(&text)) *report = (dbk_text){(char *)text.data, text.size};
+    }
+    dbk_findings_free(&findings);
+    return result;
+}
+
+dbk_result dbk_engine_create(const char *path, const char *app, const dbk_engine_options *options, dbk_text *report,
+                             dbk_error *err)
+{
+    static const dbk_engine_options none = {0};
+    options = options ? options : &none;
+    const dbk_port *port = options->port ? options->port : dbk_port_system();
+    dbk_definition *loaded = NULL;
+    if (report) *report = (dbk_text){0};
+    dbk_result result = options->definition ? DBK_OK : load(port, app, &loaded, report, err);
+    dbk_dir *dir = NULL;
+    dbk_lock *lock = NULL;
+    if (result == DBK_OK) result = open_empty(port, path, &dir, err);
+    if (result == DBK_OK) result = dbk_lock_take(port, dir, "LOCK", &lock, err);
+    if (result == DBK_OK) result = fill(port, dir, options->definition ? options->definition : loaded, options, err);
+    dbk_lock_release(lock);
+    if (dir) port->close_dir(port->ctx, dir);
+    dbk_definition_free(loaded);
+    if (result != DBK_OK) dbk_error_wrap(err, result, "cannot create store '%s'", path);
+    return result;
+}
