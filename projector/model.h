@@ -141,6 +141,8 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
 dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes, dbk_error *err) DBK_MUST_USE;
 
 /* ---- reading the model */
+/* The key of a stream name as JSON: a scalar, or an array for several columns. */
+void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out);
 /* One row as a JSON object by declared types; DBK_NONE: there is no such row. `key` as in stream names. */
 dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* Rows of the feed for a subscriber (semantics.md §6) as the members of a JSON object `"rows":{…}` plus

@@ -1,7 +1,7 @@
 /* Internal to store/: an open engine and who owns which part.
  *   handle.c            daybook.h over dbk_store_ops
  *   create.c, identity.c, open.c, models.c   the folder, daybook.json, self-healing open, models/current
- *   queue.c, decide.c, receipt.c, command.c, publish.c, checkpoint.c      the commit loop
+ *   queue.c, command.c, decide.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   facts.c, switch.c, replay.c, copy.c      import, shadow and switch, as of, copy
  *   request_*.c         reads: get list query changes log inbox status stats */
 #ifndef DBK_STORE_ENGINE_H
@@ -38,6 +38,7 @@ struct dbk_engine {
     dbk_json_parser *parser; /* the decider's */
     dbk_draft draft;
     dbk_buffer batch;        /* origin bytes of the turn */
+    struct dbk_turn *turn_memory; /* decide.c */
     bool dead;               /* a hook stopped it, or poisoned */
     bool behind;             /* the model has to catch up before the next command */
     uint32_t commit_failures;
@@ -47,13 +48,14 @@ struct dbk_engine {
     int64_t first_failure_ms;
     dbk_publish_fn publish;
     void *publish_arg;
+    struct dbk_listener *listeners; /* publish.c */
     dbk_buffer message;
     struct dbk_parked {      /* facts that wait before the log */
         dbk_buffer bytes;    /* u32 length + origin bytes, one behind the other */
         size_t count;
     } parked;
     dbk_mutex *readers_lock;
-    dbk_reader *readers[4];  /* idle ones */
+    dbk_model_reader *readers[4];  /* idle ones */
     int64_t opened_ms;
     struct {
         uint64_t commands, refused, entries, events, batches, imports, rebuilds, bytes;
@@ -72,15 +74,18 @@ void dbk_engine_drop_readers(dbk_engine *engine);
 /* switch.c: the model up to the log's end, by append, row-local or shadow; publishes. */
 dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;
-/* decide.c: one turn, the caller holds `turn`. */
-dbk_result dbk_turn_run(dbk_engine *engine, const dbk_slice *commands, size_t count, int64_t now_ms, dbk_buffer *receipts, dbk_error *err) DBK_MUST_USE;
-/* An engine entry of one event, logged and folded in a turn of its own. */
+/* decide.c: frees what the turns kept between them. */
+void dbk_turn_release(dbk_engine *engine);
+/* engine_entry.c: an engine entry of one event, logged and folded in a turn of its own. */
 dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
 /* publish.c */
 void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes);
+dbk_result dbk_engine_subscribe(dbk_engine *engine, const char *table, const char *from, dbk_change_fn each, void *arg,
+                                void **out, dbk_error *err) DBK_MUST_USE;
+void dbk_engine_unsubscribe(dbk_engine *engine, void *subscription);
 /* receipt.c */
 void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail, bool outcome_unknown, dbk_buffer *out);
-/* request_*.c: false: `do` names no request (a command that writes, or unknown). */
+/* request_*.c. They take engine->turn themselves where they need it; the caller does not hold it. false: `do` names no request (a command that writes, or unknown). */
 bool dbk_request_is(const dbk_json_node *request);
 dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 

@@ -1,0 +1,221 @@
+/* Reading commands: their form, before anything is looked up (app-format.md §5.6: bad_command first). */
+#include "store/turn.h"
+
+/* Which members a verb takes; `must` ones are required. */
+typedef struct dbk_verb_form {
+    const char *name;
+    dbk_verb verb;
+    const char *may[6];
+    const char *must[3];
+} dbk_verb_form;
+
+static const dbk_verb_form forms[] = {
+    {"put", DBK_DO_PUT, {"table", "key", "data", "expect"}, {"table"}},
+    {"patch", DBK_DO_PATCH, {"table", "key", "data", "expect"}, {"table", "key", "data"}},
+    {"delete", DBK_DO_DELETE, {"table", "key", "expect"}, {"table", "key"}},
+    {"append", DBK_DO_APPEND, {"stream", "type", "data", "expect"}, {"stream", "type"}},
+    {"batch", DBK_DO_BATCH, {"commands"}, {"commands"}},
+    {"dismiss", DBK_DO_DISMISS, {"entry"}, {"entry"}},
+};
+static const char *const common[] = {"id", "do", "actor", "correlation", "causation", "wait"};
+static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "get",   "list",
+                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello"};
+
+static const dbk_verb_form *form_of(const dbk_json_node *verb)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (dbk_json_text_is(verb, forms[i].name)) return &forms[i];
+    return NULL;
+}
+
+static bool among(const char *const *names, size_t count, dbk_slice name)
+{
+    for (size_t i = 0; i < count && names[i]; i++)
+        if (dbk_slice_equal(dbk_slice_text(names[i]), name)) return true;
+    return false;
+}
+
+static dbk_result unknown_member(const dbk_verb_form *form, dbk_slice name, dbk_error *err)
+{
+    const char *all[12];
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) all[count++] = common[i];
+    for (size_t i = 0; i < 6 && form->may[i]; i++) all[count++] = form->may[i];
+    const char *near = dbk_nearest(name, all, count);
+    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is no member of a %s command", DBK_SLICE_ARG(name), form->name);
+    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    return result;
+}
+
+static dbk_result check_members(const dbk_json_node *node, const dbk_verb_form *form, dbk_error *err)
+{
+    const dbk_json_node *child = node + 1;
+    for (uint32_t i = 0; i < node->count; i++, child = dbk_json_next(child)) {
+        if (!among(common, sizeof common / sizeof common[0], child->name) && !among(form->may, 6, child->name))
+            return unknown_member(form, child->name, err);
+    }
+    for (size_t i = 0; i < 3 && form->must[i]; i++)
+        if (!dbk_json_member(node, form->must[i]))
+            return dbk_fail(err, DBK_BAD_COMMAND, "a %s command needs '%s'", form->name, form->must[i]);
+    return DBK_OK;
+}
+
+static dbk_result want_kind(const dbk_json_node *node, const char *name, dbk_json_kind kind, const char *what, dbk_error *err)
+{
+    if (!node || node->kind == kind) return DBK_OK;
+    return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be %s", name, what);
+}
+
+static dbk_result take_text(const dbk_json_node *node, const char *name, dbk_slice *out, dbk_error *err)
+{
+    const dbk_json_node *member = dbk_json_member(node, name);
+    *out = (dbk_slice){NULL, 0};
+    if (!member || member->kind == DBK_JSON_NULL) return DBK_OK;
+    if (member->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be text", name);
+    if (member->text.size > DBK_KEY_MAX_BYTES) return dbk_fail(err, DBK_TOO_BIG, "'%s' is over %d bytes", name, DBK_KEY_MAX_BYTES);
+    *out = member->text;
+    return DBK_OK;
+}
+
+static dbk_result check_id(const dbk_json_node *id, bool inner, dbk_error *err)
+{
+    if (!id && inner) return DBK_OK;
+    if (!id) {
+        dbk_error_hint(err, "give each command its own unique 'id': sending it again is then safe");
+        return dbk_fail(err, DBK_BAD_COMMAND, "a command that writes has an id");
+    }
+    if (id->kind != DBK_JSON_STRING || id->text.size == 0) return dbk_fail(err, DBK_BAD_COMMAND, "'id' must be text that is not empty");
+    if (id->text.size > DBK_COMMAND_ID_MAX_BYTES)
+        return dbk_fail(err, DBK_TOO_BIG, "'id' is over %d bytes", DBK_COMMAND_ID_MAX_BYTES);
+    return DBK_OK;
+}
+
+static dbk_result check_wait(const dbk_json_node *node, dbk_error *err)
+{
+    const dbk_json_node *wait = dbk_json_member(node, "wait");
+    if (!wait || dbk_json_text_is(wait, "durable") || dbk_json_text_is(wait, "accepted")) return DBK_OK;
+    return dbk_fail(err, DBK_BAD_COMMAND, "'wait' must be \"durable\" or \"accepted\"");
+}
+
+static dbk_result check_expect(const dbk_json_node *expect, dbk_error *err)
+{
+    int64_t version;
+    if (!expect || dbk_json_text_is(expect, "any") || dbk_json_text_is(expect, "none") || dbk_json_text_is(expect, "exists"))
+        return DBK_OK;
+    if (expect->kind == DBK_JSON_NUMBER && dbk_json_is_integer(expect, &version) && version >= 0) return DBK_OK;
+    return dbk_fail(err, DBK_BAD_COMMAND, "'expect' must be a version, \"none\", \"exists\" or \"any\"");
+}
+
+static dbk_result check_kinds(const dbk_command *c, dbk_error *err)
+{
+    dbk_result result = want_kind(c->table, "table", DBK_JSON_STRING, "text", err);
+    if (result == DBK_OK) result = want_kind(c->data, "data", DBK_JSON_OBJECT, "an object", err);
+    if (result == DBK_OK) result = want_kind(c->stream, "stream", DBK_JSON_STRING, "text", err);
+    if (result == DBK_OK) result = want_kind(c->type, "type", DBK_JSON_STRING, "text", err);
+    if (result == DBK_OK) result = want_kind(c->commands, "commands", DBK_JSON_ARRAY, "an array", err);
+    if (result == DBK_OK) result = want_kind(c->entry, "entry", DBK_JSON_STRING, "text", err);
+    if (result == DBK_OK) result = check_expect(c->expect, err);
+    if (result == DBK_OK && c->commands && c->commands->count > DBK_BATCH_MAX_COMMANDS)
+        result = dbk_fail(err, DBK_TOO_BIG, "a batch of %u commands is over %d", c->commands->count, DBK_BATCH_MAX_COMMANDS);
+    return result;
+}
+
+static dbk_result check_size(const dbk_json_node *node, dbk_verb verb, dbk_error *err)
+{
+    size_t limit = verb == DBK_DO_BATCH ? DBK_BATCH_MAX_BYTES : DBK_COMMAND_MAX_BYTES;
+    if (node->text.size <= limit) return DBK_OK;
+    return dbk_fail(err, DBK_TOO_BIG, "a command of %zu bytes is over %zu", node->text.size, limit);
+}
+
+static dbk_result unknown_verb(const dbk_json_node *verb, dbk_error *err)
+{
+    if (!verb) return dbk_fail(err, DBK_BAD_COMMAND, "a command says what to 'do'");
+    if (verb->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'do' must be text");
+    const char *near = dbk_nearest(verb->text, verbs, sizeof verbs / sizeof verbs[0]);
+    dbk_result result = dbk_fail(err, DBK_UNKNOWN_COMMAND, "there is no command '%.*s'",
+                                 (int)(verb->text.size < 128 ? verb->text.size : 128), (const char *)verb->text.data);
+    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    return result;
+}
+
+dbk_result dbk_command_read(const dbk_json_node *node, bool inner, dbk_command *command, dbk_error *err)
+{
+    memset(command, 0, sizeof *command);
+    command->node = node;
+    if (node->kind != DBK_JSON_OBJECT) return dbk_fail(err, DBK_BAD_COMMAND, "a command is a JSON object");
+    const dbk_json_node *verb = dbk_json_member(node, "do");
+    const dbk_verb_form *form = verb ? form_of(verb) : NULL;
+    if (!form) return unknown_verb(verb, err);
+    command->verb = form->verb;
+    if (inner && (form->verb == DBK_DO_BATCH || form->verb == DBK_DO_DISMISS))
+        return dbk_fail(err, DBK_BAD_COMMAND, "no %s in a batch", form->name);
+    command->id = dbk_json_member(node, "id");
+    command->table = dbk_json_member(node, "table");
+    command->key = dbk_json_member(node, "key");
+    command->data = dbk_json_member(node, "data");
+    command->stream = dbk_json_member(node, "stream");
+    command->type = dbk_json_member(node, "type");
+    command->expect = dbk_json_member(node, "expect");
+    command->commands = dbk_json_member(node, "commands");
+    command->entry = dbk_json_member(node, "entry");
+    dbk_result result = check_size(node, form->verb, err);
+    if (result == DBK_OK) result = check_id(command->id, inner, err);
+    if (result == DBK_OK) result = check_members(node, form, err);
+    if (result == DBK_OK) result = check_kinds(command, err);
+    if (result == DBK_OK) result = check_wait(node, err);
+    if (result == DBK_OK) result = take_text(node, "actor", &command->actor, err);
+    if (result == DBK_OK) result = take_text(node, "correlation", &command->correlation, err);
+    if (result == DBK_OK) result = take_text(node, "causation", &command->causation, err);
+    return result;
+}
+
+static bool hidden(dbk_slice name)
+{
+    static const char *const names[] = {"id", "actor", "correlation", "causation", "wait"};
+    return among(names, 5, name);
+}
+
+/* At most as many members as the forms above allow: anything more was refused before. */
+enum { CONTENT_MEMBERS = 16 };
+
+static void put_content(dbk_buffer *out, const dbk_json_node *node)
+{
+    const dbk_json_node *members[CONTENT_MEMBERS];
+    size_t count = 0;
+    const dbk_json_node *child = node + 1;
+    for (uint32_t i = 0; i < node->count && count < CONTENT_MEMBERS; i++, child = dbk_json_next(child)) {
+        if (hidden(child->name)) continue;
+        size_t at = count++;
+        for (; at > 0 && dbk_slice_compare(members[at - 1]->name, child->name) > 0; at--) members[at] = members[at - 1];
+        members[at] = child;
+    }
+    dbk_buffer_put_u8(out, '{');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) dbk_buffer_put_u8(out, ',');
+        dbk_json_put_string(out, members[i]->name);
+        dbk_buffer_put_u8(out, ':');
+        bool batch = members[i]->kind == DBK_JSON_ARRAY && dbk_slice_equal(members[i]->name, dbk_slice_text("commands"));
+        if (!batch) {
+            dbk_json_put_canonical(out, members[i]);
+            continue;
+        }
+        dbk_buffer_put_u8(out, '[');
+        const dbk_json_node *inner = members[i] + 1;
+        for (uint32_t k = 0; k < members[i]->count; k++, inner = dbk_json_next(inner)) {
+            if (k > 0) dbk_buffer_put_u8(out, ',');
+            put_content(out, inner);
+        }
+        dbk_buffer_put_u8(out, ']');
+    }
+    dbk_buffer_put_u8(out, '}');
+}
+
+dbk_result dbk_command_hash(dbk_engine *engine, const dbk_json_node *node, uint8_t hash[32], dbk_error *err)
+{
+    dbk_buffer *scratch = &engine->message;
+    dbk_buffer_clear(scratch);
+    put_content(scratch, node);
+    if (scratch->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory to hash a command");
+    dbk_digest(DBK_DIGEST_COMMAND, dbk_buffer_slice(scratch), hash, 32);
+    return DBK_OK;
+}

@@ -1,0 +1,564 @@
+/* The turn of the commit loop (semantics.md §3): decide all in one transaction, one write, one sync, one
+ * COMMIT, then publish. Nothing is visible before the log has it. */
+#include "store/turn.h"
+
+enum { IDS_SLOTS = 4096, TURN_ELEMENTS_START = 256 };
+
+/* What became of one command, where its receipt stands in the item's answer, where its entry in the batch. */
+typedef struct dbk_element {
+    uint32_t item;
+    uint32_t order;         /* within the item */
+    size_t receipt, receipt_size;
+    size_t origin, origin_size; /* size 0: no new entry */
+    uint64_t id_hash;
+    uint32_t next;          /* chain of the id table, from 1; 0: end */
+} dbk_element;
+
+typedef struct dbk_turn {
+    dbk_engine *engine;
+    dbk_turn_item *items;
+    size_t item_count;
+    int64_t now_ms;
+    dbk_element *elements;
+    size_t count, capacity;
+    uint32_t ids[IDS_SLOTS]; /* id hash → element index + 1 */
+    size_t entries;
+    /* the command during which SQLite gave up the transaction: answered internal when the turn is redone */
+    struct {
+        uint32_t item, order;
+    } culprits[64];
+    size_t culprit_count;
+    bool stopped; /* a hook ended the process */
+} dbk_turn;
+
+static dbk_result element_new(dbk_turn *turn, uint32_t item, uint32_t order, dbk_element **out, dbk_error *err)
+{
+    if (turn->count == turn->capacity) {
+        size_t capacity = turn->capacity ? turn->capacity * 2 : TURN_ELEMENTS_START;
+        const dbk_port *port = turn->engine->port;
+        dbk_element *grown = port->resize(port->ctx, turn->elements, capacity * sizeof *grown);
+        if (!grown) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a turn of %zu commands", capacity);
+        turn->elements = grown;
+        turn->capacity = capacity;
+    }
+    *out = &turn->elements[turn->count++];
+    memset(*out, 0, sizeof **out);
+    (*out)->item = item;
+    (*out)->order = order;
+    return DBK_OK;
+}
+
+static bool is_culprit(const dbk_turn *turn, uint32_t item, uint32_t order)
+{
+    for (size_t i = 0; i < turn->culprit_count; i++)
+        if (turn->culprits[i].item == item && turn->culprits[i].order == order) return true;
+    return false;
+}
+
+/* ---- known ids (§3.5) */
+
+static dbk_slice origin_of(const dbk_turn *turn, const dbk_element *element)
+{
+    return dbk_slice_of(turn->engine->batch.data + element->origin, element->origin_size);
+}
+
+static const dbk_element *fresh_with_id(dbk_turn *turn, dbk_slice id, uint64_t hash, dbk_entry *entry)
+{
+    for (uint32_t at = turn->ids[hash % IDS_SLOTS]; at; at = turn->elements[at - 1].next) {
+        const dbk_element *element = &turn->elements[at - 1];
+        if (element->id_hash == hash && dbk_entry_decode(origin_of(turn, element), entry, NULL) == DBK_OK &&
+            dbk_slice_equal(entry->command_id, id))
+            return element;
+    }
+    return NULL;
+}
+
+static void remember_id(dbk_turn *turn, dbk_element *element, uint64_t hash)
+{
+    element->id_hash = hash;
+    element->next = turn->ids[hash % IDS_SLOTS];
+    turn->ids[hash % IDS_SLOTS] = (uint32_t)(element - turn->elements) + 1;
+}
+
+/* The first entry of the log with this command id: its position, 0 when there is none. */
+static dbk_result logged_with_id(dbk_engine *engine, dbk_slice id, uint64_t *position, dbk_error *err)
+{
+    *position = 0;
+    for (uint64_t before = 0;;) {
+        uint64_t found = 0;
+        dbk_result result = dbk_log_find_command(engine->log, id, before, &found, err);
+        if (result != DBK_OK || found == 0) return result;
+        *position = before = found;
+        if (found == 1) return DBK_OK;
+    }
+}
+
+static dbk_result answer_known(dbk_engine *engine, const dbk_entry *entry, uint64_t position, const uint8_t hash[32],
+                               dbk_buffer *out, dbk_error *err)
+{
+    if (memcmp(entry->command_hash, hash, 32) != 0) {
+        dbk_error_hint(err, "use a new id for a new command");
+        return dbk_fail(err, DBK_ID_REUSED, "id '%.*s' was used for another command, at position %llu",
+                        DBK_SLICE_ARG(entry->command_id), (unsigned long long)position);
+    }
+    dbk_receipt_again(engine, entry, position, out);
+    return DBK_OK;
+}
+
+/* *known: the id was used before, and the answer is in `out` or the result says id_reused. */
+static dbk_result look_up_id(dbk_turn *turn, dbk_slice id, uint64_t id_hash, const uint8_t hash[32], bool *known,
+                             dbk_buffer *out, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_entry entry;
+    uint64_t position = 0;
+    *known = true;
+    dbk_result result = logged_with_id(engine, id, &position, err);
+    if (result != DBK_OK) return result;
+    if (position > 0) {
+        result = dbk_log_read(engine->log, position, &engine->message, NULL, err);
+        if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&engine->message), &entry, err);
+        return result == DBK_OK ? answer_known(engine, &entry, position, hash, out, err) : result;
+    }
+    const dbk_element *fresh = fresh_with_id(turn, id, id_hash, &entry);
+    if (fresh) {
+        uint64_t own = entry.id.seq;
+        uint64_t at = dbk_log_position(engine->log) + 1 + (own - (engine->next_seq - turn->entries));
+        return answer_known(engine, &entry, at, hash, out, err);
+    }
+    *known = false;
+    return DBK_OK;
+}
+
+/* ---- one command */
+
+static dbk_result run_one(dbk_engine *engine, const dbk_command *c, dbk_error *err)
+{
+    dbk_model *model = engine->model;
+    dbk_draft *draft = &engine->draft;
+    switch (c->verb) {
+    case DBK_DO_PUT: return dbk_model_put(model, draft, c->table->text, c->key, c->data, c->expect, err);
+    case DBK_DO_PATCH: return dbk_model_patch(model, draft, c->table->text, c->key, c->data, c->expect, err);
+    case DBK_DO_DELETE: return dbk_model_delete(model, draft, c->table->text, c->key, c->expect, err);
+    case DBK_DO_APPEND: return dbk_model_append(model, draft, c->stream->text, c->type->text, c->data, c->expect, err);
+    case DBK_DO_BATCH: case DBK_DO_DISMISS: break;
+    }
+    return dbk_fail(err, DBK_INTERNAL, "a command of no kind");
+}
+
+static dbk_result run_batch(dbk_engine *engine, const dbk_command *batch, dbk_error *err)
+{
+    const dbk_json_node *node = batch->commands + 1;
+    for (uint32_t i = 0; i < batch->commands->count; i++, node = dbk_json_next(node)) {
+        dbk_command inner;
+        dbk_result result = dbk_command_read(node, true, &inner, err);
+        if (result == DBK_OK) result = run_one(engine, &inner, err);
+        if (result != DBK_OK) {
+            if (engine->draft.detail.size > 0) dbk_buffer_put_u8(&engine->draft.detail, ',');
+            dbk_buffer_printf(&engine->draft.detail, "\"at\":%u", i);
+            return result;
+        }
+    }
+    return DBK_OK;
+}
+
+static dbk_result run_dismiss(dbk_engine *engine, const dbk_command *c, dbk_error *err)
+{
+    dbk_entry_id id;
+    if (!dbk_entry_id_parse(c->entry->text, &id))
+        return dbk_fail(err, DBK_BAD_COMMAND, "'entry' is no entry id (replica.incarnation.seq)");
+    dbk_buffer data;
+    dbk_buffer_init(&data, engine->port);
+    dbk_buffer_put_text(&data, "{\"entry\":");
+    dbk_json_put_string(&data, c->entry->text);
+    dbk_buffer_put_u8(&data, '}');
+    dbk_result result = data.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an event")
+                                    : dbk_model_engine_event(engine->model, &engine->draft, "daybook/inbox", "daybook.dismissed",
+                                                             dbk_buffer_slice(&data), err);
+    dbk_buffer_release(&data);
+    return result;
+}
+
+static int call_hook(dbk_turn *turn, const char *point, dbk_slice id)
+{
+    dbk_engine *engine = turn->engine;
+    if (!engine->options.hook) return 0;
+    int stop = engine->options.hook(engine->options.hook_arg, engine, point, id);
+    if (stop) turn->stopped = engine->dead = true;
+    return stop;
+}
+
+static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    bool single = c->verb == DBK_DO_PUT || c->verb == DBK_DO_PATCH || c->verb == DBK_DO_DELETE;
+    dbk_result result = dbk_model_entry_begin(engine->model, &engine->draft, single, err);
+    if (result == DBK_OK)
+        result = c->verb == DBK_DO_BATCH ? run_batch(engine, c, err)
+                 : c->verb == DBK_DO_DISMISS ? run_dismiss(engine, c, err) : run_one(engine, c, err);
+    if (result == DBK_OK) (void)call_hook(turn, "decide", engine->draft.command_id);
+    if (result == DBK_OK) result = dbk_model_entry_end(engine->model, &engine->draft, err);
+    if (result != DBK_OK) dbk_model_entry_drop(engine->model);
+    return result;
+}
+
+static void fill_entry(dbk_turn *turn, const uint8_t hash[32], uint32_t epoch, uint64_t hlc, dbk_entry *entry)
+{
+    const dbk_engine *engine = turn->engine;
+    const dbk_draft *draft = &engine->draft;
+    memset(entry, 0, sizeof *entry);
+    memcpy(entry->lineage, engine->identity.lineage, 16);
+    memcpy(entry->definition, engine->definition->hash, 16);
+    memcpy(entry->command_hash, hash, 32);
+    entry->id = draft->id;
+    entry->epoch = epoch;
+    entry->hlc = hlc;
+    entry->time_ms = turn->now_ms;
+    entry->zone_minutes = engine->options.given_ids ? 0 : (int16_t)engine->port->zone_minutes(engine->port->ctx);
+    entry->flags = DBK_ENTRY_APP;
+    entry->command_id = draft->command_id;
+    entry->actor = draft->actor;
+    entry->correlation = draft->correlation;
+    entry->causation = draft->causation;
+    entry->event_count = draft->event_count;
+    entry->events = dbk_buffer_slice(&draft->events);
+}
+
+static void begin_draft(dbk_turn *turn, const dbk_command *c, uint32_t epoch, uint64_t hlc)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_draft *draft = &engine->draft;
+    dbk_draft_clear(draft);
+    memcpy(draft->id.replica, engine->identity.replica, 16);
+    draft->id.incarnation = engine->identity.incarnation;
+    draft->id.seq = engine->next_seq;
+    draft->position = dbk_log_position(engine->log) + turn->entries + 1;
+    draft->time_ms = turn->now_ms;
+    draft->command_id = c->id->text;
+    draft->actor = c->actor;
+    draft->correlation = c->correlation;
+    draft->causation = c->causation;
+    dbk_entry stamp = {.id = draft->id, .epoch = epoch, .hlc = hlc};
+    dbk_entry_order_key(&stamp, draft->order);
+}
+
+static dbk_result accept(dbk_turn *turn, dbk_element *element, const uint8_t hash[32], uint32_t epoch, uint64_t hlc,
+                         dbk_buffer *out, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_draft *draft = &engine->draft;
+    dbk_entry entry;
+    uint64_t version = draft->event_count > 0 ? draft->position : 0;
+    if (version == 0 && draft->last_stream.size > 0) {
+        dbk_result result = dbk_model_version(engine->model, draft->last_stream, &version, err);
+        if (result != DBK_OK) return result;
+    }
+    fill_entry(turn, hash, epoch, hlc, &entry);
+    size_t origin = engine->batch.size;
+    dbk_entry_encode(&engine->batch, &entry);
+    if (engine->batch.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the entry");
+    element->origin = origin;
+    element->origin_size = engine->batch.size - origin;
+    engine->epoch = epoch;
+    engine->hlc = hlc;
+    engine->next_seq++;
+    turn->entries++;
+    dbk_receipt_accepted(engine, draft, version, out);
+    return DBK_OK;
+}
+
+static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk_json_node *node, dbk_slice *id,
+                                 dbk_buffer *out, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_command command;
+    uint8_t hash[32];
+    bool known = false;
+    dbk_draft_clear(&engine->draft);
+    const dbk_json_node *sent = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "id") : NULL;
+    if (sent && sent->kind == DBK_JSON_STRING && sent->text.size <= DBK_COMMAND_ID_MAX_BYTES) *id = sent->text;
+    dbk_result result = dbk_command_read(node, false, &command, err);
+    if (result == DBK_OK && is_culprit(turn, element->item, element->order))
+        result = dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction during this command");
+    if (result == DBK_OK) result = dbk_command_hash(engine, node, hash, err);
+    if (result != DBK_OK) return result;
+    uint64_t id_hash = dbk_checksum(*id, 0);
+    result = look_up_id(turn, *id, id_hash, hash, &known, out, err);
+    if (result != DBK_OK || known) return result;
+
+    uint32_t epoch;
+    uint64_t hlc;
+    dbk_clock_next(engine, turn->now_ms, &epoch, &hlc);
+    begin_draft(turn, &command, epoch, hlc);
+    result = decide_events(turn, &command, err);
+    if (result == DBK_OK) result = accept(turn, element, hash, epoch, hlc, out, err);
+    if (result == DBK_OK) remember_id(turn, element, id_hash);
+    return result;
+}
+
+static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, const dbk_json_node *node, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_buffer *out = turn->items[item].answer;
+    dbk_element *element;
+    dbk_error refusal = {0};
+    dbk_slice id = {NULL, 0};
+    dbk_result result = element_new(turn, item, order, &element, err);
+    if (result != DBK_OK) return result;
+    element->receipt = out->size;
+    engine->counts.commands++;
+    result = decide_command(turn, element, node, &id, out, &refusal);
+    if (result != DBK_OK) {
+        refusal.code = result;
+        dbk_receipt_refused(engine, id, &refusal, dbk_buffer_slice(&engine->draft.detail), false, out);
+    }
+    element->receipt_size = out->size - element->receipt;
+    return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for receipts") : DBK_OK;
+}
+
+/* ---- one item: a command or an array of them */
+
+static bool has_request(const dbk_json_node *root)
+{
+    if (root->kind != DBK_JSON_ARRAY) return dbk_request_is(root);
+    const dbk_json_node *child = root + 1;
+    for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child))
+        if (dbk_request_is(child)) return true;
+    return false;
+}
+
+static void refuse_item(dbk_turn *turn, uint32_t item, dbk_error *refusal, dbk_result code)
+{
+    refusal->code = code;
+    dbk_receipt_refused(turn->engine, (dbk_slice){NULL, 0}, refusal, (dbk_slice){NULL, 0}, false, turn->items[item].answer);
+}
+
+static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
+{
+    dbk_turn_item *item = &turn->items[index];
+    const dbk_json_node *root;
+    dbk_error refusal = {0};
+    dbk_buffer_clear(item->answer);
+    dbk_result result = item->json.size > DBK_BATCH_MAX_BYTES + 4096
+                            ? dbk_fail(&refusal, DBK_TOO_BIG, "a message of %zu bytes is over %d", item->json.size, DBK_BATCH_MAX_BYTES)
+                            : dbk_json_parse(turn->engine->parser, item->json, &root, &refusal);
+    if (result != DBK_OK) return refuse_item(turn, index, &refusal, result), DBK_OK;
+    item->deferred = has_request(root);
+    if (item->deferred) return DBK_OK;
+    if (root->kind != DBK_JSON_ARRAY) return decide_element(turn, index, 0, root, err);
+    dbk_buffer_put_u8(item->answer, '[');
+    const dbk_json_node *child = root + 1;
+    for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) {
+        if (i > 0) dbk_buffer_put_u8(item->answer, ',');
+        result = decide_element(turn, index, i, child, err);
+        if (result != DBK_OK || turn->stopped || !dbk_model_in_transaction(turn->engine->model)) return result;
+    }
+    dbk_buffer_put_u8(item->answer, ']');
+    return item->answer->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for receipts") : DBK_OK;
+}
+
+static void note_culprit(dbk_turn *turn)
+{
+    if (turn->count == 0 || turn->culprit_count == sizeof turn->culprits / sizeof turn->culprits[0]) return;
+    const dbk_element *last = &turn->elements[turn->count - 1];
+    turn->culprits[turn->culprit_count].item = last->item;
+    turn->culprits[turn->culprit_count++].order = last->order;
+}
+
+/* Decides all; again without the culprit when SQLite gave up the transaction. */
+static dbk_result decide_all(dbk_turn *turn, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    uint64_t seq = engine->next_seq, hlc = engine->hlc;
+    uint32_t epoch = engine->epoch;
+    for (size_t attempt = 0; attempt <= sizeof turn->culprits / sizeof turn->culprits[0]; attempt++) {
+        engine->next_seq = seq;
+        engine->hlc = hlc;
+        engine->epoch = epoch;
+        turn->count = turn->entries = 0;
+        memset(turn->ids, 0, sizeof turn->ids);
+        dbk_buffer_clear(&engine->batch);
+        dbk_result result = dbk_model_begin(engine->model, err);
+        for (uint32_t i = 0; result == DBK_OK && i < turn->item_count && dbk_model_in_transaction(engine->model); i++)
+            result = decide_item(turn, i, err);
+        if (turn->stopped) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+        if (result != DBK_OK) return result;
+        if (dbk_model_in_transaction(engine->model)) return DBK_OK;
+        note_culprit(turn);
+    }
+    return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction again and again");
+}
+
+/* ---- write, commit, answer */
+
+static dbk_result append(dbk_turn *turn, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_slice *origins = dbk_alloc(engine->port, turn->entries * sizeof *origins);
+    if (!origins) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a batch");
+    size_t count = 0;
+    for (size_t i = 0; i < turn->count; i++)
+        if (turn->elements[i].origin_size > 0) origins[count++] = origin_of(turn, &turn->elements[i]);
+    dbk_result result = dbk_log_append(engine->log, origins, count, turn->now_ms, NULL, err);
+    dbk_free(engine->port, origins);
+    return result;
+}
+
+static dbk_slice id_of(dbk_turn *turn, const dbk_element *element)
+{
+    dbk_entry entry;
+    return dbk_entry_decode(origin_of(turn, element), &entry, NULL) == DBK_OK ? entry.command_id : (dbk_slice){NULL, 0};
+}
+
+/* Rewrites the receipts of what was accepted: `error` as a refusal, or NULL: ok, but not yet projected. */
+static void rewrite_receipts(dbk_turn *turn, const dbk_error *error, bool unknown)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_buffer old;
+    for (uint32_t item = 0, i = 0; item < turn->item_count; item++) {
+        if (i >= turn->count || turn->elements[i].item != item) continue;
+        dbk_buffer *out = turn->items[item].answer;
+        old = *out;
+        dbk_buffer_init(out, engine->port);
+        size_t at = 0;
+        for (; i < turn->count && turn->elements[i].item == item; i++) {
+            const dbk_element *e = &turn->elements[i];
+            dbk_buffer_put(out, old.data + at, e->receipt - at);
+            at = e->receipt + e->receipt_size;
+            if (e->origin_size == 0) {
+                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size);
+            } else if (error) {
+                dbk_receipt_refused(engine, id_of(turn, e), error, (dbk_slice){NULL, 0}, unknown, out);
+            } else {
+                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size - 1);
+                dbk_buffer_put_text(out, ",\"projected\":false}");
+            }
+        }
+        dbk_buffer_put(out, old.data + at, old.size - at);
+        dbk_buffer_release(&old);
+    }
+}
+
+/* Nothing can be decided: every command is answered with the error; reading goes on. */
+static void refuse_all(dbk_turn *turn, dbk_error *error)
+{
+    for (uint32_t i = 0; i < turn->item_count; i++) {
+        dbk_turn_item *item = &turn->items[i];
+        const dbk_json_node *root;
+        dbk_result result = dbk_json_parse(turn->engine->parser, item->json, &root, NULL);
+        item->deferred = result == DBK_OK && has_request(root);
+        dbk_buffer_clear(item->answer);
+        if (!item->deferred) refuse_item(turn, i, error, error->code);
+    }
+}
+
+static void take_back_clock(dbk_engine *engine)
+{
+    dbk_log_clock(engine->log, &engine->epoch, &engine->hlc);
+    engine->next_seq = dbk_log_next_seq(engine->log, engine->identity.replica, engine->identity.incarnation);
+}
+
+static void write_failed(dbk_turn *turn, dbk_error *error, dbk_result result)
+{
+    dbk_model_rollback(turn->engine->model);
+    take_back_clock(turn->engine);
+    error->code = result;
+    rewrite_receipts(turn, error, result == DBK_POISONED);
+}
+
+static void commit_failed(dbk_turn *turn)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_model_rollback(engine->model);
+    engine->behind = true;
+    engine->commit_failures++;
+    rewrite_receipts(turn, NULL, false);
+}
+
+static dbk_result finish(dbk_turn *turn, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_error error = {0};
+    dbk_changes changes = {0};
+    uint8_t head[DBK_LEAF_SIZE], top[DBK_ORDER_KEY_SIZE];
+    if (turn->entries == 0) return dbk_model_rollback(engine->model), DBK_OK;
+    dbk_result result = append(turn, &error);
+    if (result != DBK_OK) return write_failed(turn, &error, result), DBK_OK;
+    engine->counts.batches++;
+    engine->counts.entries += turn->entries;
+    engine->counts.bytes += engine->batch.size;
+    if (call_hook(turn, "logged", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_log_head(engine->log, head);
+    dbk_log_top(engine->log, top);
+    result = dbk_model_commit(engine->model, dbk_log_position(engine->log), head, top, &changes, &error);
+    if (result != DBK_OK) return commit_failed(turn), DBK_OK;
+    engine->commit_failures = 0;
+    if (call_hook(turn, "committed", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_engine_publish(engine, &changes);
+    return DBK_OK;
+}
+
+/* The model up to the log before anything is decided on it (§3.6). */
+static dbk_result ready(dbk_engine *engine, dbk_error *err)
+{
+    if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
+    if (dbk_log_poisoned(engine->log)) {
+        dbk_error_hint(err, "close the store and open it again; the same ids are safe to send again");
+        return dbk_fail(err, DBK_POISONED, "a sync of the log failed earlier");
+    }
+    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
+    if (!engine->behind) return DBK_OK;
+    if (engine->commit_failures >= 2) {
+        dbk_model_state state;
+        dbk_model_get_state(engine->model, &state);
+        dbk_error_hint(err, "look at the disk of 'models', then open the store again");
+        return dbk_fail(err, DBK_UNAVAILABLE, "the model failed at position %llu", (unsigned long long)state.position + 1);
+    }
+    dbk_result result = dbk_engine_catch_up(engine, err);
+    if (result == DBK_OK) engine->behind = false;
+    else engine->commit_failures++;
+    return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, DBK_UNAVAILABLE, "the model is behind the log");
+}
+
+dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms, dbk_error *err)
+{
+    dbk_error error = {0};
+    dbk_turn *turn = engine->turn_memory;
+    dbk_element *elements = turn ? turn->elements : NULL;
+    size_t capacity = turn ? turn->capacity : 0;
+    if (!turn) turn = engine->turn_memory = dbk_alloc_zero(engine->port, 1, sizeof *turn);
+    if (!turn) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a turn");
+    *turn = (dbk_turn){.engine = engine, .items = items, .item_count = count, .now_ms = now_ms, .elements = elements, .capacity = capacity};
+    dbk_result result = ready(engine, &error);
+    if (result == DBK_OK) result = decide_all(turn, &error);
+    if (turn->stopped) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    if (result != DBK_OK) {
+        if (engine->model) dbk_model_rollback(engine->model);
+        take_back_clock(engine);
+        error.code = result;
+        refuse_all(turn, &error);
+        return DBK_OK;
+    }
+    return finish(turn, err);
+}
+
+void dbk_turn_release(dbk_engine *engine)
+{
+    dbk_turn *turn = engine->turn_memory;
+    if (turn) dbk_free(engine->port, turn->elements);
+    dbk_free(engine->port, turn);
+    engine->turn_memory = NULL;
+}
+
+dbk_result dbk_engine_decide(dbk_engine *engine, const dbk_slice *commands, size_t count, int64_t now_ms,
+                             dbk_buffer *receipts, dbk_error *err)
+{
+    dbk_turn_item *items = dbk_alloc_zero(engine->port, count + 1, sizeof *items);
+    if (!items) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a turn");
+    for (size_t i = 0; i < count; i++) items[i] = (dbk_turn_item){.json = commands[i], .answer = &receipts[i]};
+    engine->port->mutex_lock(engine->port->ctx, engine->turn);
+    dbk_result result = dbk_turn_decide(engine, items, count, now_ms, err);
+    engine->port->mutex_unlock(engine->port->ctx, engine->turn);
+    dbk_free(engine->port, items);
+    return result;
+}

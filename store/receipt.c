@@ -1,0 +1,102 @@
+/* Receipts: what a command is answered (interface.md §2). */
+#include "store/turn.h"
+
+static void put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out)
+{
+    dbk_buffer_put_text(out, ",\"cursor\":[");
+    dbk_json_put_string(out, dbk_slice_text(engine->identity.timeline));
+    dbk_buffer_put_u8(out, ',');
+    dbk_json_put_u64(out, engine->identity.generation);
+    dbk_buffer_put_u8(out, ',');
+    dbk_json_put_u64(out, position);
+    dbk_buffer_put_u8(out, ']');
+}
+
+static void put_entry(const dbk_entry_id *id, dbk_buffer *out)
+{
+    char text[DBK_ENTRY_ID_TEXT_SIZE];
+    dbk_entry_id_text(id, text);
+    dbk_buffer_put_text(out, ",\"entry\":\"");
+    dbk_buffer_put_text(out, text);
+    dbk_buffer_put_u8(out, '"');
+}
+
+static void put_head(dbk_slice id, uint64_t position, dbk_buffer *out)
+{
+    dbk_buffer_put_text(out, "{\"id\":");
+    dbk_json_put_string(out, id);
+    dbk_buffer_put_text(out, ",\"ok\":true,\"position\":");
+    dbk_json_put_u64(out, position);
+}
+
+void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t version, dbk_buffer *out)
+{
+    put_head(draft->command_id, draft->position, out);
+    if (version > 0) {
+        dbk_buffer_put_text(out, ",\"version\":");
+        dbk_json_put_u64(out, version);
+    }
+    if (draft->key.size > 0) {
+        dbk_buffer_put_text(out, ",\"key\":");
+        dbk_buffer_put_slice(out, dbk_buffer_slice(&draft->key));
+    }
+    put_entry(&draft->id, out);
+    put_cursor(engine, draft->position, out);
+    dbk_buffer_put_u8(out, '}');
+}
+
+/* Rebuilt from the log: the key of the last put, the version its own position. */
+void dbk_receipt_again(dbk_engine *engine, const dbk_entry *entry, uint64_t position, dbk_buffer *out)
+{
+    put_head(entry->command_id, position, out);
+    if (entry->event_count > 0) {
+        dbk_buffer_put_text(out, ",\"version\":");
+        dbk_json_put_u64(out, position);
+    }
+    dbk_slice rest = entry->events, key = {NULL, 0};
+    const dbk_table *table = NULL, *of = NULL;
+    dbk_row_op op;
+    for (dbk_event event; dbk_event_next(&rest, &event);) {
+        if (!dbk_definition_row_event(engine->definition, event.type, &of, &op) || op == DBK_OP_DELETED) continue;
+        size_t prefix = strlen(of->name) + 1;
+        if (event.stream.size < prefix) continue;
+        table = of;
+        key = dbk_slice_of(event.stream.data + prefix, event.stream.size - prefix);
+    }
+    if (table) {
+        dbk_buffer_put_text(out, ",\"key\":");
+        dbk_key_to_json(table, key, out);
+    }
+    put_entry(&entry->id, out);
+    put_cursor(engine, position, out);
+    dbk_buffer_put_text(out, ",\"again\":true}");
+}
+
+static void put_member(dbk_buffer *out, const char *name, const char *text)
+{
+    dbk_buffer_printf(out, ",\"%s\":", name);
+    dbk_json_put_string(out, dbk_slice_text(text));
+}
+
+void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail, bool outcome_unknown,
+                         dbk_buffer *out)
+{
+    engine->counts.refused++;
+    dbk_buffer_put_u8(out, '{');
+    if (id.size > 0) {
+        dbk_buffer_put_text(out, "\"id\":");
+        dbk_json_put_string(out, id);
+        dbk_buffer_put_u8(out, ',');
+    }
+    dbk_buffer_put_text(out, "\"ok\":false");
+    put_member(out, "error", dbk_result_wire_name(error->code));
+    put_member(out, "class", dbk_class_name(dbk_result_class(error->code)));
+    put_member(out, "message", error->text);
+    if (error->hint[0]) put_member(out, "hint", error->hint);
+    put_member(out, "outcome", outcome_unknown ? "unknown" : "none");
+    if (detail.size > 0) {
+        dbk_buffer_put_u8(out, ',');
+        dbk_buffer_put_slice(out, detail);
+    }
+    dbk_buffer_put_u8(out, '}');
+}

@@ -1,0 +1,42 @@
+/* Internal to store/: commands as they are read, the turn of the commit loop, receipts. */
+#ifndef DBK_STORE_TURN_H
+#define DBK_STORE_TURN_H
+
+#include "store/engine.h"
+
+enum { DBK_COMMAND_MAX_BYTES = 1024 * 1024, DBK_BATCH_MAX_BYTES = 16 * 1024 * 1024, DBK_BATCH_MAX_COMMANDS = 10000,
+       DBK_COMMAND_ID_MAX_BYTES = 128 };
+
+typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS } dbk_verb;
+
+/* The members of one command, NULL where absent. They belong to the parser. */
+typedef struct dbk_command {
+    dbk_verb verb;
+    const dbk_json_node *node;
+    const dbk_json_node *id, *table, *key, *data, *stream, *type, *expect, *commands, *entry;
+    dbk_slice actor, correlation, causation;
+} dbk_command;
+/* Checks the form: members known for the verb (named, with the nearest right one), their JSON kinds,
+ * what is required, the limits. `inner`: inside a batch. */
+dbk_result dbk_command_read(const dbk_json_node *node, bool inner, dbk_command *command, dbk_error *err) DBK_MUST_USE;
+/* BLAKE2b-256 over the canonical command without id, actor, correlation, causation, wait (F1). */
+dbk_result dbk_command_hash(dbk_engine *engine, const dbk_json_node *node, uint8_t hash[32], dbk_error *err) DBK_MUST_USE;
+
+/* One message in: a command, or an array of them, and the answer as it is built. */
+typedef struct dbk_turn_item {
+    dbk_slice json;
+    dbk_buffer *answer;
+    bool deferred; /* it has requests in it: not decided here, answered by the reading thread */
+} dbk_turn_item;
+
+/* Decides the items as one turn: one transaction, one write, one sync, one COMMIT. The caller holds
+ * engine->turn. DBK_UNAVAILABLE when a hook ended the process; every other outcome is in the answers. */
+dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+
+/* receipt.c */
+void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t version, dbk_buffer *out);
+void dbk_receipt_again(dbk_engine *engine, const dbk_entry *entry, uint64_t position, dbk_buffer *out);
+/* store/clock.c: the next stamp of the decider: max(wall clock, last + 1) in the highest epoch seen (§5). */
+void dbk_clock_next(dbk_engine *engine, int64_t now_ms, uint32_t *epoch, uint64_t *hlc);
+
+#endif
