@@ -204,6 +204,10 @@ static void test_full_disk(void **state)
     close_it(f, a);
     assert_int_equal(fill(f, b, 3 * 4096, 3, 1), 1);
     close_it(f, b);
+    assert_int_equal(f->port->unlink(ctx, f->root, "b"), 0);
+    dbk_file *c = open_as(f, "c", MAKE);
+    assert_int_equal(f->port->allocate(ctx, c, 0, 4 * 4096), 0);
+    close_it(f, c);
 }
 
 /* A lock is held against every other open file until its own is closed. */
