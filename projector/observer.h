@@ -47,9 +47,6 @@ dbk_hash128 dbk_row_hash(dbk_buffer *scratch, const dbk_table *table, dbk_column
 /* The same with the table's prefix, computed once: 16 bytes over its name and columns. */
 dbk_hash128 dbk_row_hash_prefix(dbk_buffer *scratch, const dbk_table *table);
 dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table, dbk_column_fn get, void *arg);
-/* Puts the encoded key of a row: parts joined by '/', integers in decimal, text percent-encoded. The rowid
- * stands in for the key of a table that has none. */
-void dbk_key_of_row(const dbk_table *table, dbk_column_fn get, void *arg, int64_t rowid, dbk_buffer *out);
 /* column_fn for the row a statement stands on: arg is the sqlite3_stmt, column i of the table its result column i. */
 sqlite3_value *dbk_statement_column(void *statement, int column);
 

@@ -1,0 +1,97 @@
+/* Internal to observer*.c: the rows of a transaction and how they are found and cut back. */
+#ifndef DBK_PROJECTOR_OBSERVER_INTERNAL_H
+#define DBK_PROJECTOR_OBSERVER_INTERNAL_H
+
+#include "projector/model_internal.h"
+
+enum { DBK_ENTRY_ROWS_MAX = 100000 }; /* rows changed by one entry (semantics.md §11) */
+
+/* A dirty row of the transaction. Its place in the entry's touched rows counts only while `entry` is
+ * the entry in work. */
+typedef struct dbk_dirty {
+    const dbk_table *table;
+    dbk_slice key;
+    uint64_t hash; /* of table and key, for the slots */
+    uint64_t entry;
+    uint32_t touched;
+} dbk_dirty;
+
+/* What one change did to the lists; walking these back undoes it. */
+typedef struct dbk_step {
+    uint32_t touched;
+    bool is_new_dirty, is_new_touched;
+    bool exists, changed;  /* of the touched row before it */
+    uint64_t dirty_entry;  /* of the dirty row before it */
+    uint32_t dirty_touched;
+    uint32_t dirty;
+    dbk_hash128 now;
+} dbk_step;
+
+typedef struct dbk_mark {
+    size_t steps;
+    dbk_hash128 difference;
+    dbk_result failure;
+} dbk_mark;
+
+typedef struct dbk_tracked { /* per table of the definition */
+    const dbk_table *table;
+    dbk_hash128 prefix;
+} dbk_tracked;
+
+struct dbk_observer {
+    const dbk_port *port;
+    sqlite3 *db;
+    const dbk_definition *definition;
+    dbk_tracked *tracked;  /* as in definition->tables */
+    const dbk_tracked *last_tracked;
+    bool bulk, keep_inserted;
+    bool has_added;        /* by dbk_observer_add, in this transaction */
+    dbk_result failure;
+    dbk_hash128 difference;
+    uint64_t entry;
+    dbk_arena *arena;      /* keys */
+    dbk_buffer dirty;      /* dbk_dirty */
+    dbk_buffer touched;    /* dbk_touched, of the entry */
+    dbk_buffer hashes;     /* two dbk_hash128 beside each: the row before the entry, now */
+    dbk_buffer steps;      /* dbk_step, of the entry */
+    uint32_t *slots;       /* index into dirty + 1; 0: free */
+    uint32_t slot_count;   /* a power of two */
+    dbk_mark entry_mark, statement_mark;
+    dbk_buffer key, row;   /* scratch of the hook */
+    const dbk_table *inserted_table;
+    sqlite3_value **inserted;
+    uint16_t inserted_count, inserted_room;
+    dbk_arena *changes_arena;
+};
+
+static inline dbk_dirty *dbk_dirty_at(const dbk_observer *observer, uint32_t i)
+{
+    return (dbk_dirty *)(void *)observer->dirty.data + i;
+}
+static inline uint32_t dbk_dirty_count(const dbk_observer *observer)
+{
+    return (uint32_t)(observer->dirty.size / sizeof(dbk_dirty));
+}
+static inline dbk_touched *dbk_touched_at(const dbk_observer *observer, uint32_t i)
+{
+    return (dbk_touched *)(void *)observer->touched.data + i;
+}
+static inline uint32_t dbk_touched_count(const dbk_observer *observer)
+{
+    return (uint32_t)(observer->touched.size / sizeof(dbk_touched));
+}
+
+/* observer_rows.c. A row as a change found it and left it. */
+typedef struct dbk_row_change {
+    const dbk_table *table;
+    dbk_slice key; /* copied when it is new */
+    bool existed, exists;
+    dbk_hash128 before, now;
+} dbk_row_change;
+dbk_result dbk_observer_record(dbk_observer *observer, const dbk_row_change *change);
+void dbk_observer_cut(dbk_observer *observer, const dbk_mark *mark);
+void dbk_observer_begin_entry(dbk_observer *observer); /* dirty rows stay */
+void dbk_observer_forget_rows(dbk_observer *observer); /* all dirty rows, with their keys */
+const dbk_dirty *dbk_observer_dirty(const dbk_observer *observer, const dbk_table *table, dbk_slice key);
+
+#endif
