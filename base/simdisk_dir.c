@@ -9,6 +9,22 @@ static int dir_check(const dbk_dir *dir, const char *name)
     return name ? sim_name_check(name) : 0;
 }
 
+static bool is_self(const char *name)
+{
+    return strcmp(name, ".") == 0;
+}
+
+/* For calls that only look: "." is the directory itself, as for the machine. */
+static int look_up(const dbk_dir *dir, const char *name, uint32_t *node)
+{
+    const dbk_simdisk *disk = dir->handle.disk;
+    int failed = dir_check(dir, is_self(name) ? NULL : name);
+    if (failed) return failed;
+    uint32_t self = dir->handle.node;
+    *node = is_self(name) ? self : sim_lookup(disk, &disk->tree, self, name);
+    return 0;
+}
+
 /* A new name cannot be made in a directory that was removed while open. */
 static bool dir_is_gone(const dbk_dir *dir)
 {
@@ -49,10 +65,9 @@ static int sim_open_dir(void *ctx, dbk_dir *parent, const char *name, int flags,
         int found = sim_resolve(disk, &disk->tree, name, &node, &above, last);
         return open_or_make(disk, found, node, above, last, flags, out);
     }
-    int failed = dir_check(parent, name);
+    int failed = look_up(parent, name, &node);
     if (failed) return failed;
     above = parent->handle.node;
-    node = sim_lookup(disk, &disk->tree, above, name);
     return open_or_make(disk, node == SIM_NO_NODE ? -ENOENT : 0, node, above, name, flags, out);
 }
 
@@ -124,12 +139,12 @@ static void describe(const dbk_simdisk *disk, uint32_t at, dbk_identity *out)
 static int sim_identify(void *ctx, dbk_dir *dir, const char *name, dbk_identity *out)
 {
     dbk_simdisk *disk = ctx;
-    int failed = dir_check(dir, name);
+    uint32_t node;
+    int failed = look_up(dir, name, &node);
     if (failed) return failed;
     sim_target target = {.node = dir->handle.node, .name = name};
     sim_verdict verdict = sim_enter(disk, DBK_SIM_IDENTIFY, &target);
     if (verdict.error) return -verdict.error;
-    uint32_t node = sim_lookup(disk, &disk->tree, dir->handle.node, name);
     if (node == SIM_NO_NODE) return -ENOENT;
     describe(disk, node, out);
     return 0;

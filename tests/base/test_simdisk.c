@@ -128,6 +128,22 @@ static void test_directories(void **state)
     f->port->close_dir(ctx, b);
 }
 
+/* To calls that only look, "." is the directory itself; it can be neither made nor removed. */
+static void test_dot(void **state)
+{
+    fixture *f = *state;
+    void *ctx = f->port->ctx;
+    dbk_dir *again = NULL;
+    dbk_identity self, root;
+    assert_int_equal(f->port->open_dir(ctx, f->root, ".", 0, &again), 0);
+    assert_int_equal(f->port->identify_dir(ctx, again, &self), 0);
+    assert_int_equal(f->port->identify(ctx, again, ".", &root), 0);
+    assert_int_equal(self.inode, root.inode);
+    assert_int_equal(f->port->make_dir(ctx, f->root, ".", 0700), -EINVAL);
+    assert_int_equal(f->port->remove_dir(ctx, f->root, "."), -EINVAL);
+    f->port->close_dir(ctx, again);
+}
+
 /* A rename replaces files and empty directories, and nothing else. */
 static void test_rename(void **state)
 {
@@ -552,6 +568,7 @@ int main(void)
         TEST(test_handle_refusals),
         TEST(test_direct_alignment),
         TEST(test_directories),
+        TEST(test_dot),
         TEST(test_rename),
         TEST(test_unlinked_file_lives),
         TEST(test_full_disk),
