@@ -217,6 +217,8 @@ static void files_know_who_they_are(void **state)
     assert_int_equal(by_file.links, 1);
     assert_int_equal(by_file.mode & 0700, 0600);
     assert_in_range(by_file.modified_ms / 1000 - time(NULL) + 60, 0, 120);
+    assert_int_equal(fcntl(file->fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(fcntl(dir->fd, F_GETFD), FD_CLOEXEC);
     assert_int_equal(port->unlink(port->ctx, dir, "a"), 0);
     assert_int_equal(port->identify_file(port->ctx, file, &by_file), 0);
     assert_int_equal(by_file.links, 0);
