@@ -1,5 +1,6 @@
 /* The turn of the commit loop (semantics.md §3): decide all in one transaction, one write, one sync, one
  * COMMIT, then publish. Nothing is visible before the log has it. */
+#include "store/checkpoint.h"
 #include "store/turn.h"
 
 enum { IDS_SLOTS = 4096, TURN_ELEMENTS_START = 256 };
@@ -495,6 +496,7 @@ static dbk_result finish(dbk_turn *turn, dbk_error *err)
     engine->commit_failures = 0;
     if (call_hook(turn, "committed", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     dbk_engine_publish(engine, &changes);
+    dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
     return DBK_OK;
 }
 

@@ -56,6 +56,8 @@ struct dbk_engine {
     } parked;
     dbk_mutex *readers_lock;
     dbk_model_reader *readers[4];  /* idle ones */
+    dbk_thread *check;       /* counts the model's rows after an unclean end */
+    char id_text[DBK_UUID_TEXT_SIZE];
     int64_t opened_ms;
     struct {
         uint64_t commands, refused, entries, events, batches, imports, rebuilds, bytes;

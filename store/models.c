@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/engine.h"
+#include "store/checkpoint.h"
 
 enum { SERIAL_DIGITS = 8 };
 
@@ -112,6 +112,7 @@ dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *e
     if (result != DBK_OK) return result;
     dbk_model *old = engine->model;
     engine->model = shadow;
+    if (engine->checkpointer) dbk_checkpoint_watch(engine->checkpointer, shadow);
     dbk_engine_drop_readers(engine);
     if (old) {
         char gone[SERIAL_DIGITS + 1];
@@ -165,6 +166,7 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK) result = belongs(engine, model, &usable, err);
     if (result == DBK_OK && usable) {
         engine->model = model;
+        if (engine->checkpointer) dbk_checkpoint_watch(engine->checkpointer, model);
         result = remove_leftovers(engine, (const char *)path.data, err);
         if (result == DBK_OK) result = dbk_engine_catch_up(engine, err);
     } else if (result == DBK_OK || heals(result)) {

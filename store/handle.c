@@ -1,0 +1,226 @@
+/* daybook.h over a table of functions: the embedded engine here, a connection in bus/client.c. */
+#include <stdio.h>
+
+#include "store/queue.h"
+
+struct dbk_store {
+    const dbk_store_ops *ops;
+    void *ctx;
+};
+struct dbk_subscription {
+    dbk_store *store;
+    void *inner;
+};
+
+const char *dbk_version(void) { return "0.1.0"; }
+
+void dbk_text_free(dbk_text *text)
+{
+    if (!text) return;
+    dbk_free(dbk_port_system(), text->data);
+    *text = (dbk_text){0};
+}
+
+dbk_result dbk_store_wrap(const dbk_store_ops *ops, void *ctx, dbk_store **out, dbk_error *err)
+{
+    dbk_store *store = dbk_alloc_zero(dbk_port_system(), 1, sizeof *store);
+    if (!store) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
+    *store = (dbk_store){ops, ctx};
+    *out = store;
+    return DBK_OK;
+}
+
+void dbk_close(dbk_store *store)
+{
+    if (!store) return;
+    store->ops->close(store->ctx);
+    dbk_free(dbk_port_system(), store);
+}
+
+dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_text *receipt, dbk_error *err)
+{
+    *receipt = (dbk_text){0};
+    return store->ops->call(store->ctx, json, size, receipt, err);
+}
+
+dbk_result dbk_send(dbk_store *store, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
+{
+    return store->ops->send(store->ctx, json, size, done, arg, err);
+}
+
+/* ---- answers of requests as results */
+
+static dbk_result code_of_wire(dbk_slice name)
+{
+#define X(code, value, precise, wire, class_, text)                                                \
+    if ((value) < 0 && dbk_slice_equal(name, dbk_slice_text(wire))) return DBK_##code;
+    DBK_RESULT_LIST(X)
+#undef X
+    return DBK_INTERNAL;
+}
+
+/* A refusal of the answer as result and error record. */
+static dbk_result refusal_of(const dbk_json_node *root, dbk_error *err)
+{
+    const dbk_json_node *ok = root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "ok") : NULL;
+    if (ok && ok->kind == DBK_JSON_TRUE) return DBK_OK;
+    const dbk_json_node *name = ok ? dbk_json_member(root, "error") : NULL;
+    const dbk_json_node *message = ok ? dbk_json_member(root, "message") : NULL;
+    const dbk_json_node *hint = ok ? dbk_json_member(root, "hint") : NULL;
+    if (!name || !message) return dbk_fail(err, DBK_INTERNAL, "an answer without 'ok'");
+    dbk_result result = dbk_fail(err, code_of_wire(name->text), "%.*s", DBK_SLICE_ARG(message->text));
+    if (hint) dbk_error_hint(err, "%.*s", DBK_SLICE_ARG(hint->text));
+    return result;
+}
+
+static dbk_result ask(dbk_store *store, dbk_buffer *request, dbk_json_parser *parser, dbk_text *answer,
+                      const dbk_json_node **root, dbk_error *err)
+{
+    if (!dbk_buffer_text(request)) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
+    dbk_result result = dbk_do(store, (const char *)request->data, request->size, answer, err);
+    if (result == DBK_OK) result = dbk_json_parse(parser, dbk_slice_of(answer->data, answer->size), root, err);
+    if (result == DBK_OK) result = refusal_of(*root, err);
+    return result;
+}
+
+static void put_moment(dbk_buffer *out, const dbk_moment *at)
+{
+    if (!at) return;
+    if (at->position) dbk_buffer_printf(out, ",\"at\":%llu", (unsigned long long)at->position);
+    if (at->time_ms) dbk_buffer_printf(out, ",\"at_time\":%lld", (long long)at->time_ms);
+    if (at->order_time_ms) dbk_buffer_printf(out, ",\"order_time\":%lld", (long long)at->order_time_ms);
+}
+
+dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const dbk_moment *at, dbk_text *answer, dbk_error *err)
+{
+    const dbk_port *port = dbk_port_system();
+    const dbk_json_node *root;
+    dbk_buffer request;
+    dbk_buffer_init(&request, port);
+    *answer = (dbk_text){0};
+    dbk_json_parser *parser = dbk_json_parser_new(port);
+    if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
+    dbk_buffer_put_text(&request, "{\"do\":\"query\",\"sql\":");
+    dbk_json_put_string(&request, dbk_slice_text(sql));
+    if (args) dbk_buffer_printf(&request, ",\"args\":%s", args);
+    put_moment(&request, at);
+    dbk_buffer_put_u8(&request, '}');
+    dbk_result result = ask(store, &request, parser, answer, &root, err);
+    if (result != DBK_OK) dbk_text_free(answer);
+    dbk_json_parser_free(parser);
+    dbk_buffer_release(&request);
+    return result;
+}
+
+enum { LOG_PAGE = 500 };
+
+/* Hands out the events of one page. *next 0: that was the last one, or `each` had enough. */
+static dbk_result hand_out_events(const dbk_json_node *root, dbk_event_fn each, void *arg, uint64_t *next, dbk_error *err)
+{
+    const dbk_json_node *events = dbk_json_member(root, "events"), *follow = dbk_json_member(root, "next");
+    int64_t position = 0;
+    *next = 0;
+    if (!events || events->kind != DBK_JSON_ARRAY) return dbk_fail(err, DBK_INTERNAL, "an answer without 'events'");
+    dbk_buffer line;
+    dbk_buffer_init(&line, dbk_port_system());
+    const dbk_json_node *event = events + 1;
+    bool more = true;
+    dbk_result result = DBK_OK;
+    for (uint32_t i = 0; more && result == DBK_OK && i < events->count; i++, event = dbk_json_next(event)) {
+        dbk_buffer_clear(&line);
+        dbk_json_put_minimal(&line, event);
+        if (!dbk_buffer_text(&line)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for an event");
+        else more = each(arg, (const char *)line.data, line.size);
+    }
+    dbk_buffer_release(&line);
+    if (result == DBK_OK && more && follow && dbk_json_is_integer(follow, &position) && position > 0) *next = (uint64_t)position;
+    return result;
+}
+
+dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type, dbk_event_fn each,
+                        void *arg, dbk_error *err)
+{
+    const dbk_port *port = dbk_port_system();
+    dbk_json_parser *parser = dbk_json_parser_new(port);
+    if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
+    dbk_buffer request;
+    dbk_buffer_init(&request, port);
+    dbk_result result = DBK_OK;
+    for (uint64_t next = from ? from : 1; result == DBK_OK && next;) {
+        const dbk_json_node *root;
+        dbk_text answer = {0};
+        dbk_buffer_clear(&request);
+        dbk_buffer_printf(&request, "{\"do\":\"log\",\"from\":%llu,\"limit\":%d", (unsigned long long)next, LOG_PAGE);
+        if (to) dbk_buffer_printf(&request, ",\"to\":%llu", (unsigned long long)to);
+        if (stream) dbk_buffer_put_text(&request, ",\"stream\":"), dbk_json_put_string(&request, dbk_slice_text(stream));
+        if (type) dbk_buffer_put_text(&request, ",\"type\":"), dbk_json_put_string(&request, dbk_slice_text(type));
+        dbk_buffer_put_u8(&request, '}');
+        result = ask(store, &request, parser, &answer, &root, err);
+        if (result == DBK_OK) result = hand_out_events(root, each, arg, &next, err);
+        dbk_text_free(&answer);
+    }
+    dbk_json_parser_free(parser);
+    dbk_buffer_release(&request);
+    return result;
+}
+
+dbk_result dbk_subscribe(dbk_store *store, const char *table, const char *from, dbk_change_fn each, void *arg,
+                         dbk_subscription **out, dbk_error *err)
+{
+    dbk_subscription *subscription = dbk_alloc_zero(dbk_port_system(), 1, sizeof *subscription);
+    if (!subscription) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
+    subscription->store = store;
+    dbk_result result = store->ops->subscribe(store->ctx, table, from, each, arg, &subscription->inner, err);
+    if (result == DBK_OK) *out = subscription;
+    else dbk_free(dbk_port_system(), subscription);
+    return result;
+}
+
+void dbk_unsubscribe(dbk_subscription *subscription)
+{
+    if (!subscription) return;
+    subscription->store->ops->unsubscribe(subscription->store->ctx, subscription->inner);
+    dbk_free(dbk_port_system(), subscription);
+}
+
+/* ---- the embedded engine behind the calls */
+
+static void engine_close(void *ctx) { dbk_engine_close(ctx); }
+
+static dbk_result engine_send(void *ctx, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
+{
+    return dbk_queue_send(((dbk_engine *)ctx)->queue, json, size, done, arg, err);
+}
+
+static dbk_result engine_call(void *ctx, const char *json, size_t size, dbk_text *receipt, dbk_error *err)
+{
+    return dbk_queue_call(((dbk_engine *)ctx)->queue, json, size, receipt, err);
+}
+
+static dbk_result engine_subscribe(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out, dbk_error *err)
+{
+    return dbk_engine_subscribe(ctx, table, from, each, arg, out, err);
+}
+
+static void engine_unsubscribe(void *ctx, void *subscription) { dbk_engine_unsubscribe(ctx, subscription); }
+
+static const dbk_store_ops engine_ops = {engine_close, engine_send, engine_call, engine_subscribe, engine_unsubscribe};
+
+dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) { return dbk_store_wrap(&engine_ops, engine, out, err); }
+
+dbk_result dbk_create(const char *path, const char *app, const dbk_options *options, dbk_text *report, dbk_error *err)
+{
+    dbk_engine_options engine = {.force_fs = options && options->force_fs};
+    return dbk_engine_create(path, app, &engine, report, err);
+}
+
+dbk_result dbk_open(const char *path, const dbk_options *options, dbk_store **out, dbk_error *err)
+{
+    dbk_engine_options engine_options = {.read_only = options && options->read_only, .force_fs = options && options->force_fs};
+    dbk_engine *engine = NULL;
+    dbk_result result = dbk_engine_open(path, &engine_options, &engine, err);
+    if (result != DBK_OK) return result;
+    result = dbk_engine_wrap(engine, out, err);
+    if (result != DBK_OK) dbk_engine_close(engine);
+    return result;
+}

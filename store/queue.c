@@ -1,0 +1,406 @@
+/* Who decides, and when. A caller that waits and finds the queue empty decides by itself; what comes
+ * while somebody decides is queued and taken as one turn by the worker. One thread at a time holds
+ * engine->turn. Messages with requests in them (reads) go to a thread of their own. */
+#include <errno.h>
+
+#include "store/queue.h"
+#include "store/turn.h"
+
+enum { QUEUE_MAX = 65536, TURN_MAX_ITEMS = 1000, TURN_MAX_BYTES = 8 * 1024 * 1024 };
+static const int64_t IDLE_NS = 1000000000;
+
+typedef struct dbk_item {
+    struct dbk_item *next;
+    dbk_buffer json;    /* owned when queued; borrowed bytes are in `text` */
+    dbk_slice text;
+    dbk_buffer answer;
+    dbk_done_fn done;   /* NULL: a caller waits */
+    void *arg;
+    dbk_cond *ready;    /* of a waiting caller */
+    bool answered;
+    dbk_result result;
+    dbk_error error;
+} dbk_item;
+
+typedef struct dbk_list {
+    dbk_item *first, **last;
+    size_t count, bytes;
+} dbk_list;
+
+struct dbk_queue {
+    dbk_engine *engine;
+    const dbk_port *port;
+    dbk_mutex *mutex;
+    dbk_cond *work, *reads_wanted, *quiet;
+    dbk_list commands, reads;
+    size_t unfinished; /* items not yet answered */
+    bool deciding, closing;
+    bool worked; /* something was appended since the last idle */
+    bool dozing; /* the worker waits without a time limit: it must be told of work, also of another's */
+    dbk_thread *worker, *reader;
+    dbk_json_parser *read_parser;
+};
+
+static void list_init(dbk_list *list) { *list = (dbk_list){.last = &list->first}; }
+
+static void list_put(dbk_list *list, dbk_item *item)
+{
+    item->next = NULL;
+    *list->last = item;
+    list->last = &item->next;
+    list->count++;
+    list->bytes += item->text.size;
+}
+
+static dbk_item *list_take(dbk_list *list)
+{
+    dbk_item *item = list->first;
+    if (!item) return NULL;
+    list->first = item->next;
+    if (!list->first) list->last = &list->first;
+    list->count--;
+    list->bytes -= item->text.size;
+    return item;
+}
+
+static void lock(dbk_queue *queue) { queue->port->mutex_lock(queue->port->ctx, queue->mutex); }
+static void unlock(dbk_queue *queue) { queue->port->mutex_unlock(queue->port->ctx, queue->mutex); }
+
+static void item_release(dbk_queue *queue, dbk_item *item)
+{
+    dbk_buffer_release(&item->json);
+    dbk_buffer_release(&item->answer);
+    if (item->ready) queue->port->cond_free(queue->port->ctx, item->ready);
+}
+
+/* The answer of an item that got none. */
+static void put_failure(dbk_queue *queue, dbk_item *item)
+{
+    if (item->result == DBK_OK && item->answer.failed) item->result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory for the answer");
+    if (item->result == DBK_OK) return;
+    item->error.code = item->result;
+    item->answer.failed = false;
+    dbk_buffer_clear(&item->answer);
+    dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &item->error, (dbk_slice){NULL, 0}, false, &item->answer);
+}
+
+/* Hands the answer over. The queue's mutex is not held. */
+static void finish(dbk_queue *queue, dbk_item *item)
+{
+    static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"unknown\"}";
+    if (item->done) {
+        put_failure(queue, item);
+        const char *text = dbk_buffer_text(&item->answer);
+        item->done(item->arg, text ? text : lost, text ? item->answer.size : sizeof lost - 1);
+        item_release(queue, item);
+        dbk_free(queue->port, item);
+    }
+    lock(queue);
+    queue->unfinished--;
+    if (!item->done) {
+        item->answered = true;
+        queue->port->cond_signal(queue->port->ctx, item->ready);
+    }
+    if (queue->unfinished == 0) queue->port->cond_broadcast(queue->port->ctx, queue->quiet);
+    unlock(queue);
+}
+
+/* ---- requests */
+
+static dbk_result answer_element(dbk_queue *queue, dbk_json_parser *parser, dbk_slice text, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_json_node *root;
+    dbk_result result = dbk_json_parse(parser, text, &root, err);
+    if (result != DBK_OK) return result;
+    if (dbk_request_is(root)) return dbk_request_answer(queue->engine, root, out, err);
+    dbk_buffer receipt;
+    dbk_buffer_init(&receipt, queue->port);
+    result = dbk_engine_decide(queue->engine, &text, 1, dbk_engine_now(queue->engine), &receipt, err);
+    dbk_buffer_put_slice(out, dbk_buffer_slice(&receipt));
+    dbk_buffer_release(&receipt);
+    return result;
+}
+
+static dbk_result answer_into(dbk_queue *queue, dbk_json_parser *parser, dbk_slice text, dbk_buffer *out)
+{
+    dbk_error error = {0};
+    size_t begin = out->size;
+    dbk_result result = answer_element(queue, parser, text, out, &error);
+    if (result == DBK_OK || out->failed) return DBK_OK;
+    out->size = begin;
+    error.code = result;
+    dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &error, (dbk_slice){NULL, 0}, false, out);
+    return DBK_OK;
+}
+
+/* An item with requests in it: its elements one after the other, in order. */
+static void answer_item(dbk_queue *queue, dbk_item *item)
+{
+    const dbk_json_node *root;
+    dbk_json_parser *parser = dbk_json_parser_new(queue->port);
+    dbk_json_parser *inner = dbk_json_parser_new(queue->port);
+    dbk_buffer_clear(&item->answer);
+    if (!parser || !inner) item->result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory to answer");
+    else item->result = dbk_json_parse(parser, item->text, &root, &item->error);
+    if (item->result == DBK_OK && root->kind == DBK_JSON_ARRAY) {
+        dbk_buffer_put_u8(&item->answer, '[');
+        const dbk_json_node *child = root + 1;
+        for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) {
+            if (i > 0) dbk_buffer_put_u8(&item->answer, ',');
+            dbk_buffer one;
+            dbk_buffer_init(&one, queue->port);
+            dbk_json_put_minimal(&one, child);
+            (void)answer_into(queue, inner, dbk_buffer_slice(&one), &item->answer);
+            dbk_buffer_release(&one);
+        }
+        dbk_buffer_put_u8(&item->answer, ']');
+    } else if (item->result == DBK_OK) {
+        (void)answer_into(queue, inner, item->text, &item->answer);
+    }
+    dbk_json_parser_free(parser);
+    dbk_json_parser_free(inner);
+}
+
+static void run_reads(void *arg)
+{
+    dbk_queue *queue = arg;
+    lock(queue);
+    for (;;) {
+        dbk_item *item = list_take(&queue->reads);
+        if (!item) {
+            if (queue->closing) break;
+            (void)queue->port->cond_wait(queue->port->ctx, queue->reads_wanted, queue->mutex, -1);
+            continue;
+        }
+        unlock(queue);
+        answer_item(queue, item);
+        finish(queue, item);
+        lock(queue);
+    }
+    unlock(queue);
+}
+
+/* ---- turns */
+
+/* Decides up to TURN_MAX_ITEMS items linked by next; hands over those that are done. */
+static void run_turn(dbk_queue *queue, dbk_item *first)
+{
+    dbk_engine *engine = queue->engine;
+    dbk_turn_item items[TURN_MAX_ITEMS];
+    size_t count = 0;
+    for (dbk_item *i = first; i; i = i->next) items[count++] = (dbk_turn_item){.json = i->text, .answer = &i->answer};
+    dbk_error error = {0};
+    queue->port->mutex_lock(queue->port->ctx, engine->turn);
+    dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
+    queue->port->mutex_unlock(queue->port->ctx, engine->turn);
+    size_t at = 0;
+    for (dbk_item *i = first, *next; i; i = next, at++) {
+        next = i->next;
+        i->result = result;
+        if (result != DBK_OK) i->error = error;
+        if (result != DBK_OK || !items[at].deferred) {
+            finish(queue, i);
+        } else if (!queue->reader) {
+            answer_item(queue, i);
+            finish(queue, i);
+        } else {
+            lock(queue);
+            list_put(&queue->reads, i);
+            queue->port->cond_signal(queue->port->ctx, queue->reads_wanted);
+            unlock(queue);
+        }
+    }
+}
+
+static dbk_item *take_turn(dbk_queue *queue)
+{
+    dbk_item *first = NULL, **last = &first;
+    size_t count = 0, bytes = 0;
+    while (queue->commands.first && count < TURN_MAX_ITEMS && bytes < TURN_MAX_BYTES) {
+        dbk_item *item = list_take(&queue->commands);
+        bytes += item->text.size;
+        count++;
+        item->next = NULL;
+        *last = item;
+        last = &item->next;
+    }
+    return first;
+}
+
+/* The mutex is held, and is held again on return. */
+static void decide_queued(dbk_queue *queue)
+{
+    queue->deciding = true;
+    dbk_item *first = take_turn(queue);
+    unlock(queue);
+    run_turn(queue, first);
+    lock(queue);
+    queue->deciding = false;
+    queue->worked = true;
+}
+
+static void idle(dbk_queue *queue)
+{
+    dbk_engine *engine = queue->engine;
+    queue->worked = false;
+    queue->deciding = true;
+    unlock(queue);
+    queue->port->mutex_lock(queue->port->ctx, engine->turn);
+    if (!engine->options.read_only) (void)dbk_log_idle(engine->log, NULL);
+    queue->port->mutex_unlock(queue->port->ctx, engine->turn);
+    lock(queue);
+    queue->deciding = false;
+}
+
+static void run_worker(void *arg)
+{
+    dbk_queue *queue = arg;
+    lock(queue);
+    for (;;) {
+        if (queue->commands.first && !queue->deciding) {
+            decide_queued(queue);
+            continue;
+        }
+        if (queue->closing && !queue->commands.first && !queue->deciding) break;
+        bool may_idle = queue->worked && !queue->commands.first;
+        queue->dozing = !may_idle;
+        int rc = queue->port->cond_wait(queue->port->ctx, queue->work, queue->mutex, may_idle ? IDLE_NS : -1);
+        queue->dozing = false;
+        if (rc == -ETIMEDOUT && may_idle && queue->worked && !queue->deciding && !queue->commands.first) idle(queue);
+    }
+    unlock(queue);
+}
+
+/* ---- callers */
+
+static dbk_result admit(dbk_queue *queue, dbk_error *err)
+{
+    if (queue->closing) return dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
+    if (queue->commands.count + queue->reads.count < QUEUE_MAX) return DBK_OK;
+    dbk_error_hint(err, "wait for receipts before sending more");
+    return dbk_fail(err, DBK_BUSY, "%d commands are waiting already", QUEUE_MAX);
+}
+
+dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
+{
+    dbk_item *item = dbk_alloc_zero(queue->port, 1, sizeof *item);
+    if (!item) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
+    dbk_buffer_init(&item->json, queue->port);
+    dbk_buffer_init(&item->answer, queue->port);
+    dbk_buffer_put(&item->json, json, size);
+    item->done = done;
+    item->arg = arg;
+    item->text = dbk_buffer_slice(&item->json);
+    dbk_result result = item->json.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a command") : DBK_OK;
+    if (result == DBK_OK) {
+        lock(queue);
+        result = admit(queue, err);
+        if (result == DBK_OK) {
+            queue->unfinished++;
+            list_put(&queue->commands, item);
+            if (!queue->worker) decide_queued(queue);
+            else if (!queue->deciding) queue->port->cond_signal(queue->port->ctx, queue->work);
+        }
+        unlock(queue);
+    }
+    if (result != DBK_OK) {
+        item_release(queue, item);
+        dbk_free(queue->port, item);
+    }
+    return result;
+}
+
+/* Waits until the item of this caller is answered. The mutex is held. */
+static void wait_for(dbk_queue *queue, dbk_item *item)
+{
+    while (!item->answered) (void)queue->port->cond_wait(queue->port->ctx, item->ready, queue->mutex, -1);
+}
+
+static dbk_result hand_out(dbk_queue *queue, dbk_item *item, dbk_text *receipt, dbk_error *err)
+{
+    dbk_result result = item->result;
+    if (result == DBK_OK && !dbk_buffer_text(&item->answer)) result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory for the answer");
+    if (result != DBK_OK) {
+        if (err) *err = item->error;
+        return result;
+    }
+    *receipt = (dbk_text){(char *)item->answer.data, item->answer.size};
+    dbk_buffer_init(&item->answer, queue->port);
+    return DBK_OK;
+}
+
+dbk_result dbk_queue_call(dbk_queue *queue, const char *json, size_t size, dbk_text *receipt, dbk_error *err)
+{
+    dbk_item item = {.text = dbk_slice_of(json, size)};
+    dbk_buffer_init(&item.json, queue->port);
+    dbk_buffer_init(&item.answer, queue->port);
+    item.ready = queue->port->cond_new(queue->port->ctx);
+    if (!item.ready) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
+    lock(queue);
+    dbk_result result = admit(queue, err);
+    if (result == DBK_OK) {
+        queue->unfinished++;
+        list_put(&queue->commands, &item);
+        if (!queue->deciding && queue->commands.count == 1) {
+            decide_queued(queue);
+            if (queue->commands.first || queue->dozing) queue->port->cond_signal(queue->port->ctx, queue->work);
+        } else if (!queue->deciding) {
+            queue->port->cond_signal(queue->port->ctx, queue->work);
+        }
+        wait_for(queue, &item);
+    }
+    unlock(queue);
+    if (result == DBK_OK) result = hand_out(queue, &item, receipt, err);
+    item_release(queue, &item);
+    return result;
+}
+
+/* ---- life */
+
+void dbk_queue_free(dbk_queue *queue)
+{
+    if (!queue) return;
+    const dbk_port *port = queue->port;
+    if (queue->mutex) {
+        lock(queue);
+        queue->closing = true;
+        while (queue->unfinished > 0 && queue->worker) {
+            port->cond_signal(port->ctx, queue->work);
+            (void)port->cond_wait(port->ctx, queue->quiet, queue->mutex, -1);
+        }
+        port->cond_broadcast(port->ctx, queue->work);
+        port->cond_broadcast(port->ctx, queue->reads_wanted);
+        unlock(queue);
+    }
+    if (queue->worker) port->thread_join(port->ctx, queue->worker);
+    if (queue->reader) port->thread_join(port->ctx, queue->reader);
+    if (queue->work) port->cond_free(port->ctx, queue->work);
+    if (queue->reads_wanted) port->cond_free(port->ctx, queue->reads_wanted);
+    if (queue->quiet) port->cond_free(port->ctx, queue->quiet);
+    if (queue->mutex) port->mutex_free(port->ctx, queue->mutex);
+    dbk_free(port, queue);
+}
+
+dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_queue *queue = dbk_alloc_zero(port, 1, sizeof *queue);
+    if (!queue) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the queue");
+    queue->engine = engine;
+    queue->port = port;
+    list_init(&queue->commands);
+    list_init(&queue->reads);
+    queue->mutex = port->mutex_new(port->ctx);
+    queue->work = port->cond_new(port->ctx);
+    queue->reads_wanted = port->cond_new(port->ctx);
+    queue->quiet = port->cond_new(port->ctx);
+    int rc = queue->mutex && queue->work && queue->reads_wanted && queue->quiet ? 0 : -ENOMEM;
+    if (rc == 0 && !engine->options.no_threads) rc = port->thread_start(port->ctx, "dbk-worker", run_worker, queue, &queue->worker);
+    if (rc == 0 && !engine->options.no_threads) rc = port->thread_start(port->ctx, "dbk-reads", run_reads, queue, &queue->reader);
+    if (rc != 0) {
+        dbk_queue_free(queue);
+        return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the store's threads");
+    }
+    *out = queue;
+    return DBK_OK;
+}
