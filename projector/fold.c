@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+enum { LOOKS_FREE = 4096 };
+
 typedef struct dbk_newcomer {
     uint8_t key[DBK_ORDER_KEY_SIZE];
     uint64_t position;
@@ -83,7 +85,7 @@ static dbk_result order_new(dbk_catch *catch, dbk_error *err)
 }
 
 /* Does an entry that the model has, and that sorts above `key`, name the stream? Positions say nothing
- * about order here, so every one of them is looked at. Deciding by reading more than a shadow would
+ * about order here, so every one of them is looked at. Deciding by reading much more than a shadow would
  * read is no gain: the answer is "yes" then, which is always safe. */
 static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t *key, bool *later, dbk_error *err)
 {
@@ -98,7 +100,7 @@ static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t 
         if (result == DBK_NONE) result = dbk_fail(err, DBK_GAP, "entry at position %llu is missing", (unsigned long long)position);
         if (result == DBK_OK) result = order_key_of(dbk_buffer_slice(&catch->other), other, err);
         if (result != DBK_OK) return result;
-        *later = memcmp(other, key, DBK_ORDER_KEY_SIZE) > 0 || ++catch->looked > catch->done;
+        *later = memcmp(other, key, DBK_ORDER_KEY_SIZE) > 0 || ++catch->looked > catch->done + LOOKS_FREE;
     }
     return DBK_OK;
 }
