@@ -4,7 +4,7 @@
  * Transactions of a few thousand entries keep what SQLite and the observer hold in memory small. The
  * states between them are none of the log: their position counts entries and their head is zero, which
  * no log compares equal to. A build that stops leaves a file that nobody opens; its maker removes it. */
-#include "projector/model_internal.h"
+#include "projector/shadow_index.h"
 
 enum { SHADOW_ENTRIES = 4096 }; /* of one transaction */
 
@@ -13,6 +13,7 @@ typedef struct dbk_build {
     dbk_log_fold *fold;
     uint64_t done, all, last;
     uint8_t top[DBK_ORDER_KEY_SIZE];
+    dbk_buffer indexes; /* SQL of those that were set aside */
 } dbk_build;
 
 /* Where the fold begins: an empty file. The nearest image would be copied to `path` and opened here,
@@ -30,7 +31,8 @@ static dbk_result open_start(dbk_build *build, const dbk_port *port, const char 
     build->model->wanted = options->wanted;
     build->model->wanted_arg = options->wanted_arg;
     build->model->wanted_last = build->last;
-    if (build->last == 0) return DBK_OK; /* 0 would mean "all" to the walk */
+    result = dbk_indexes_set_aside(build->model, &build->indexes, err);
+    if (result != DBK_OK || build->last == 0) return result; /* 0 would mean "all" to the walk */
     result = dbk_log_fold_open(log, build->last, options->wanted, options->wanted_arg, &build->fold, err);
     if (result == DBK_OK) build->all = dbk_log_fold_count(build->fold);
     return result;
@@ -72,6 +74,7 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
             result = dbk_fail(err, DBK_GAP, "the log has no head at position %llu", (unsigned long long)build->last);
         }
     }
+    if (result == DBK_OK && ends) result = dbk_indexes_put_back(build->model, &build->indexes, err);
     /* Counts stay below `last` until the end, so positions of commits grow. */
     if (result == DBK_OK) {
         result = dbk_model_commit(build->model, ends ? build->last : build->done, head, build->top, &changes, err);
@@ -84,12 +87,14 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err)
 {
     dbk_build build = {0};
+    dbk_buffer_init(&build.indexes, port);
     dbk_result result = open_start(&build, port, path, definition, log, options, err);
     do {
         if (result == DBK_OK) result = fold_transaction(&build, log, err);
         if (result == DBK_OK && options->progress) options->progress(options->progress_arg, build.done, build.all);
     } while (result == DBK_OK && build.done < build.all);
     if (build.fold) dbk_log_fold_close(build.fold);
+    dbk_buffer_release(&build.indexes);
     if (result != DBK_OK) {
         dbk_model_close(build.model);
         return result;
