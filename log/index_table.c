@@ -92,6 +92,11 @@ void dbk_index_table_free(dbk_index_table *table)
     dbk_free(table->port, table);
 }
 
+static bool is_equal(dbk_hash128 a, dbk_hash128 b)
+{
+    return a.high == b.high && a.low == b.low;
+}
+
 /* The slot of the hash, or the free one where it would go. There always is a free one. */
 static uint32_t *find_slot(const dbk_index_table *table, dbk_hash128 hash)
 {
@@ -100,7 +105,7 @@ static uint32_t *find_slot(const dbk_index_table *table, dbk_hash128 hash)
 
     while (table->slots[index]) {
         const dbk_index_record *record = dbk_index_table_record(table, table->slots[index]);
-        if (record->hash.high == hash.high && record->hash.low == hash.low) break;
+        if (is_equal(record->hash, hash)) break;
         index = (index + 1) & mask;
     }
     return &table->slots[index];
@@ -127,7 +132,7 @@ static bool reserve_record(dbk_index_table *table)
 {
     dbk_index_record *chunk;
 
-    if (table->record_count == UINT32_MAX) return false;
+    if (table->record_count >= UINT32_MAX - 1) return false;
     if (((uint64_t)table->hash_count + 1) * 4 > ((uint64_t)3 << table->slot_bits) &&
         !grow_slots(table)) {
         return false;
@@ -272,6 +277,40 @@ uint64_t dbk_index_table_memory(const dbk_index_table *table)
            table->author_capacity * sizeof(*table->authors);
 }
 
+/* The first record at or above delta; one more than the last where there is none. */
+static uint32_t first_at(const dbk_index_table *table, uint64_t delta)
+{
+    uint32_t low = 1, high = table->record_count + 1;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (dbk_index_table_record(table, middle)->delta < delta) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* The newest record of the hash below delta. Whoever walks down asks with the position of the
+ * record found last: the chain is entered there, or n steps of a walk would cost n * n / 2. */
+static uint32_t chain_below(const dbk_index_table *table, dbk_hash128 hash, uint64_t delta)
+{
+    uint32_t number = first_at(table, delta);
+
+    for (; number <= table->record_count; number++) {
+        const dbk_index_record *record = dbk_index_table_record(table, number);
+        if (record->delta != delta) break;
+        if (is_equal(record->hash, hash)) return record->previous;
+    }
+    number = *find_slot(table, hash);
+    while (number && dbk_index_table_record(table, number)->delta >= delta) {
+        number = dbk_index_table_record(table, number)->previous;
+    }
+    return number;
+}
+
 dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name,
                                 uint64_t before, uint64_t *position)
 {
@@ -279,16 +318,11 @@ dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kin
     uint32_t number;
 
     *position = 0;
+    if (before && before <= table->first_position) return DBK_OK;
     if (!dbk_index_hash(table->store_id, kind, name, &hash)) return DBK_OK;
-    for (number = *find_slot(table, hash); number;) {
-        const dbk_index_record *record = dbk_index_table_record(table, number);
-        uint64_t at = table->first_position + record->delta;
-        if (before == 0 || at < before) {
-            *position = at;
-            break;
-        }
-        number = record->previous;
-    }
+    number =
+        before ? chain_below(table, hash, before - table->first_position) : *find_slot(table, hash);
+    if (number) *position = table->first_position + dbk_index_table_record(table, number)->delta;
     return DBK_OK;
 }
 

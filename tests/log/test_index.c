@@ -129,6 +129,50 @@ static void hashes_differ_in_each_part(void **state)
     dbk_index_run_close(NULL);
 }
 
+/* Walking down a stream of 200,000 entries in memory costs no more than a search for each step;
+ * with a walk from the top each time this test would run into its time limit. */
+static void a_long_stream_is_walked_down(void **state)
+{
+    fixture *f = *state;
+    dbk_index_table *table = dbk_index_table_new(f->port, store_id, FIRST);
+    uint64_t position = 0;
+
+    for (uint32_t i = 0; i < 200000; i++)
+        add_stream(table, FIRST + 2 * i, "c", i % 100 ? "hot" : "cold");
+    for (uint32_t i = 200000; i > 0; i--) {
+        if ((i - 1) % 100 == 0) continue;
+        assert_int_equal(dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("hot"),
+                                              position, &position),
+                         DBK_OK);
+        assert_int_equal(position, FIRST + 2 * (i - 1));
+    }
+    assert_int_equal(
+        dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("hot"), position, &position),
+        DBK_OK);
+    assert_int_equal(position, 0);
+    dbk_index_table_free(table);
+}
+
+/* Many events of one entry on one stream are one record. */
+static void a_stream_is_indexed_once_an_entry(void **state)
+{
+    fixture *f = *state;
+    dbk_index_table *table = dbk_index_table_new(f->port, store_id, FIRST);
+    dbk_entry entry = {.event_count = 100, .command_id = dbk_slice_text("n1/")};
+    dbk_buffer events;
+
+    dbk_buffer_init(&events, dbk_port_system());
+    for (uint32_t i = 0; i < 100; i++) put_event(&events, 1 + i % 2);
+    entry.events = dbk_buffer_slice(&events);
+    for (uint32_t i = 1; i <= 3; i++) {
+        assert_int_equal(dbk_index_table_add(table, FIRST + i, &entry, NULL), DBK_OK);
+        assert_int_equal(table->record_count, 3 * i);
+        assert_int_equal(table->hash_count, 3);
+    }
+    dbk_buffer_release(&events);
+    dbk_index_table_free(table);
+}
+
 static void positions_too_far_are_refused(void **state)
 {
     fixture *f = *state;
@@ -151,6 +195,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(small_tables_of_all_sizes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_pair_is_small, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hashes_differ_in_each_part, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_long_stream_is_walked_down, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_stream_is_indexed_once_an_entry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(positions_too_far_are_refused, set_up, tear_down),
     };
 

@@ -129,6 +129,29 @@ static void a_page_lost_later_is_found(void **state)
     free_written(&w);
 }
 
+/* Two whole key pages, each in the other's place: their checksums know where they belong. */
+static void swapped_pages_are_found(void **state)
+{
+    fixture *f = *state;
+    written w = make_written(f, 60, 160);
+    uint8_t pages[2 * DBK_INDEX_PAGE_SIZE];
+    dbk_index_run *run;
+
+    assert_true(w.table->record_count > DBK_INDEX_PAGE_KEYS);
+    assert_int_equal(dbk_simdisk_read(f->disk, run_name, DBK_INDEX_PAGE_SIZE, pages, sizeof(pages)),
+                     sizeof(pages));
+    assert_int_equal(dbk_simdisk_write(f->disk, run_name, DBK_INDEX_PAGE_SIZE,
+                                       pages + DBK_INDEX_PAGE_SIZE, DBK_INDEX_PAGE_SIZE),
+                     0);
+    assert_int_equal(
+        dbk_simdisk_write(f->disk, run_name, 2 * DBK_INDEX_PAGE_SIZE, pages, DBK_INDEX_PAGE_SIZE),
+        0);
+    assert_int_equal(open_run(f, &w.m, &run, NULL), DBK_OK);
+    assert_true(count_corrupt(run, &w) > 100);
+    dbk_index_run_close(run);
+    free_written(&w);
+}
+
 static void expect_refused(fixture *f, const dbk_index_source *expect, const uint8_t store[16])
 {
     dbk_index_source found;
@@ -239,6 +262,7 @@ static void forged_pages_are_refused(void **state)
     forge_and_restore(f, &w, 2, authors + 16, 0, 8, lists);
     forge_and_restore(f, &w, 2, authors + 16, 13, 8, lists);
     forge_and_restore(f, &w, 2, authors + 16, UINT64_MAX, 8, lists);
+    forge_and_restore(f, &w, 2, authors + DBK_INDEX_AUTHOR_SIZE, FIRST, 8, lists);
     assert_open(f, &w, DBK_OK, "");
     free_written(&w);
 }
@@ -316,11 +340,14 @@ static void table_survives_lack_of_memory(void **state)
         m.batches[m.batch_count++] = batch;
         before.batch_count++;
         for (uint64_t n = 0;; n++) {
+            uint32_t records = table->record_count, hashes = table->hash_count;
             random = f->random;
             fail_nth(f, DBK_SIM_MEMORY, n);
             if (try_add_entry(f, &m, table) == DBK_OK) break;
             assert_true(fault_was_hit(f));
             m = before;
+            assert_int_equal(table->record_count, records);
+            assert_int_equal(table->hash_count, hashes);
             check_finds(f, &s, &m, 20);
             check_authors(&s, &m);
             f->random = random;
@@ -397,6 +424,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(any_flipped_byte_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_sizes_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_page_lost_later_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(swapped_pages_are_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(source_is_compared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forged_pages_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forged_keys_stay_inside, set_up, tear_down),
