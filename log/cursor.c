@@ -1,0 +1,116 @@
+/* A walk over records in large reads. What it walks over is durable and never changes, so it needs
+ * the lock only where it enters a segment. */
+#include "log/internal.h"
+
+struct dbk_log_cursor {
+    dbk_log *log;
+    uint64_t position, last; /* the next to give, and the last of all */
+    dbk_segment *segment;    /* pinned; NULL: to be entered */
+    dbk_scanner scanner;
+    uint64_t offset; /* of the next record */
+    dbk_expect expect;
+    dbk_record record;
+    dbk_slice rest; /* of the present batch */
+    uint64_t in_batch; /* position of the next origin in rest */
+};
+
+dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out, dbk_error *err)
+{
+    uint64_t end = dbk_log_position(log);
+    dbk_log_cursor *cursor = dbk_alloc_zero(log->port, 1, sizeof(*cursor));
+
+    *out = cursor;
+    if (!cursor) return dbk_fail(err, DBK_NO_MEMORY, "cannot walk through the log: out of memory");
+    cursor->log = log;
+    cursor->position = first ? first : 1;
+    cursor->last = last == 0 || last > end ? end : last;
+    return DBK_OK;
+}
+
+static void leave(dbk_log_cursor *cursor)
+{
+    if (cursor->segment) dbk_segment_unpin(cursor->log, cursor->segment);
+    cursor->segment = NULL;
+    cursor->scanner.filled = 0;
+}
+
+static dbk_result enter(dbk_log_cursor *cursor, dbk_error *err)
+{
+    dbk_log *log = cursor->log;
+    dbk_segment *segment = dbk_log_segment_of(log, cursor->position);
+    dbk_index_batch batch;
+    dbk_file *file;
+
+    if (!segment || !dbk_log_batch_of(log, segment, cursor->position, &batch)) {
+        return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu",
+                        (unsigned long long)cursor->position);
+    }
+    dbk_result rc = dbk_segment_pin(log, segment, &file, err);
+    if (rc != DBK_OK) return rc;
+    uint8_t *data = cursor->scanner.data;
+    size_t capacity = cursor->scanner.capacity;
+    dbk_scanner_init(&cursor->scanner, log->port, file, segment);
+    cursor->scanner.data = data;
+    cursor->scanner.capacity = capacity;
+    if (batch.offset > segment->header.size) cursor->scanner.header.size = batch.offset;
+    cursor->segment = segment;
+    cursor->offset = batch.offset;
+    cursor->expect = (dbk_expect){batch.first_position, 0, true};
+    cursor->in_batch = batch.first_position;
+    return DBK_OK;
+}
+
+/* The next batch, in the same segment or the one after. */
+static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
+{
+    const uint8_t *whole;
+    uint64_t bytes = 0;
+    dbk_head head;
+
+    for (;;) {
+        if (!cursor->segment) {
+            dbk_result rc = enter(cursor, err);
+            if (rc != DBK_OK) return rc;
+        }
+        dbk_result rc = dbk_scan_record(&cursor->scanner, cursor->offset, &cursor->expect, &cursor->record, &whole,
+                                        &bytes, &head, err);
+        if (rc != DBK_OK) return rc;
+        if (head != DBK_HEAD_RECORD || cursor->record.type == DBK_RECORD_START) {
+            return dbk_log_bad_record(cursor->segment, cursor->offset, cursor->expect.position,
+                                      cursor->expect.position, err);
+        }
+        cursor->offset += bytes;
+        cursor->expect = (dbk_expect){cursor->expect.position + cursor->record.count, cursor->record.checksum, false};
+        if (cursor->record.type == DBK_RECORD_ENTRIES) {
+            cursor->rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, cursor->record.payload_bytes);
+            return DBK_OK;
+        }
+        leave(cursor);
+    }
+}
+
+dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms,
+                               dbk_slice *origin, dbk_error *err)
+{
+    while (cursor->position <= cursor->last) {
+        if (dbk_record_next_origin(&cursor->rest, origin)) {
+            if (cursor->in_batch++ < cursor->position) continue;
+            if (position) *position = cursor->position;
+            if (received_ms) *received_ms = cursor->record.received_ms;
+            cursor->position++;
+            return DBK_OK;
+        }
+        cursor->rest = dbk_slice_of(NULL, 0);
+        dbk_result rc = next_batch(cursor, err);
+        if (rc != DBK_OK) return rc;
+    }
+    return DBK_END;
+}
+
+void dbk_log_cursor_close(dbk_log_cursor *cursor)
+{
+    if (!cursor) return;
+    leave(cursor);
+    if (cursor->scanner.data) dbk_scanner_release(&cursor->scanner);
+    dbk_free(cursor->log->port, cursor);
+}

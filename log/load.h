@@ -1,0 +1,41 @@
+/* Between the parts of opening (internal): survey, links, walk. */
+#ifndef DBK_LOG_LOAD_H
+#define DBK_LOG_LOAD_H
+
+#include "log/internal.h"
+
+typedef struct dbk_found {
+    dbk_segment *segment;
+    dbk_record record; /* its start */
+    uint64_t file_bytes;
+    bool sound;   /* header and size */
+    bool started; /* has a sound start record */
+} dbk_found;
+typedef struct dbk_survey {
+    dbk_found *found; /* [number - 1] */
+    uint64_t count;
+    uint64_t base; /* the highest started one; 0: none */
+} dbk_survey;
+
+dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers, dbk_error *err);
+dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail, dbk_error *err);
+dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment, uint64_t number,
+                                 dbk_error *err);
+dbk_result dbk_load_start(const dbk_port *port, dbk_file *file, dbk_segment *segment, dbk_record *record,
+                          bool *started, dbk_error *err);
+/* Reads the watermark, lists and reads all headers and starts. Release it in any case. */
+dbk_result dbk_survey_take(dbk_log *log, dbk_survey *survey, dbk_error *err);
+dbk_result dbk_survey_link(dbk_log *log, dbk_survey *survey, dbk_error *err);
+void dbk_survey_release(const dbk_log *log, dbk_survey *survey);
+
+/* walk.c: from the end of the active segment. Without `take` nothing of the log changes; *proven is
+ * raised to the highest durable_upto met. Stops before a batch beyond `limit` (head RECORD). */
+dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven, dbk_error *err);
+/* Judges the spot of a walk that was not stopped by its limit; survey may be NULL (refresh). */
+dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan, dbk_error *err);
+/* Opens the run of a sealed segment, or reads the segment into a table. */
+dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err);
+/* Makes the log's last segment the active one: state from its start, a new table. */
+dbk_result dbk_load_active(dbk_log *log, const dbk_record *start, dbk_error *err);
+
+#endif

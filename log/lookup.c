@@ -1,0 +1,287 @@
+/* Questions to the log as a whole: its state, and the indexes of its segments from the newest down. */
+#include "log/internal.h"
+
+uint64_t dbk_log_position(const dbk_log *log)
+{
+    dbk_log_lock(log);
+    uint64_t position = log->state.position;
+    dbk_log_unlock(log);
+    return position;
+}
+
+bool dbk_log_was_clean(const dbk_log *log) { return log->was_clean; }
+
+bool dbk_log_poisoned(const dbk_log *log)
+{
+    dbk_log_lock(log);
+    bool poisoned = log->poisoned;
+    dbk_log_unlock(log);
+    return poisoned;
+}
+
+void dbk_log_head(const dbk_log *log, uint8_t head[DBK_LEAF_SIZE])
+{
+    dbk_log_lock(log);
+    dbk_range range = log->state.range;
+    dbk_log_unlock(log);
+    dbk_range_head(&range, head);
+}
+
+void dbk_log_clock(const dbk_log *log, uint32_t *epoch, uint64_t *hlc)
+{
+    dbk_log_lock(log);
+    *epoch = log->state.epoch;
+    *hlc = log->state.hlc;
+    dbk_log_unlock(log);
+}
+
+int64_t dbk_log_received(const dbk_log *log)
+{
+    dbk_log_lock(log);
+    int64_t received_ms = log->state.received_ms;
+    dbk_log_unlock(log);
+    return received_ms;
+}
+
+void dbk_log_top(const dbk_log *log, uint8_t key[DBK_ORDER_KEY_SIZE])
+{
+    dbk_log_lock(log);
+    memcpy(key, log->state.top, DBK_ORDER_KEY_SIZE);
+    dbk_log_unlock(log);
+}
+
+bool dbk_log_is_ordered(const dbk_log *log)
+{
+    dbk_log_lock(log);
+    bool ordered = log->state.ordered;
+    dbk_log_unlock(log);
+    return ordered;
+}
+
+/* From the start of the segment, leaf by leaf: for positions inside a batch. */
+static dbk_result head_by_leaves(dbk_log *log, const dbk_segment *segment, uint64_t position, uint8_t *head,
+                                 dbk_error *err)
+{
+    dbk_range *range = dbk_alloc(log->port, sizeof(*range));
+    dbk_log_cursor *cursor = NULL;
+    uint8_t leaf[DBK_LEAF_SIZE];
+    dbk_slice origin;
+
+    if (!range) return dbk_fail(err, DBK_NO_MEMORY, "cannot compute a head: out of memory");
+    *range = segment->start.range;
+    dbk_result rc = dbk_log_cursor_open(log, segment->first_position, position, &cursor, err);
+    while (rc == DBK_OK) {
+        rc = dbk_log_cursor_next(cursor, NULL, NULL, &origin, err);
+        if (rc != DBK_OK) break;
+        dbk_entry_leaf(origin, leaf);
+        dbk_range_add(range, leaf);
+    }
+    dbk_log_cursor_close(cursor);
+    if (rc == DBK_END) dbk_range_head(range, head);
+    dbk_free(log->port, range);
+    return rc == DBK_END ? DBK_OK : rc;
+}
+
+static dbk_result read_record(dbk_log *log, dbk_segment *segment, const dbk_index_batch *batch, dbk_record *record,
+                              dbk_error *err)
+{
+    uint8_t header[DBK_RECORD_HEADER_SIZE];
+    dbk_file *file;
+    size_t got = 0;
+
+    dbk_result rc = dbk_segment_pin(log, segment, &file, err);
+    if (rc != DBK_OK) return rc;
+    rc = dbk_io_read(log->port, file, segment->name, batch->offset, header, sizeof(header), &got, err);
+    dbk_segment_unpin(log, segment);
+    if (rc != DBK_OK) return rc;
+    if (got == sizeof(header) && dbk_record_decode(header, log->options.store_id, record) &&
+        record->first_position == batch->first_position && record->salt == segment->header.salt &&
+        record->offset == batch->offset && record->segment == segment->header.number) {
+        return DBK_OK;
+    }
+    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position, err);
+}
+
+dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE], dbk_error *err)
+{
+    dbk_segment *segment = dbk_log_segment_of(log, position);
+    dbk_index_batch batch;
+    dbk_record record;
+    dbk_range empty;
+
+    if (position == 0) {
+        dbk_range_init(&empty);
+        dbk_range_head(&empty, head);
+        return DBK_OK;
+    }
+    if (!segment) return DBK_NONE;
+    if (!dbk_log_batch_of(log, segment, position, &batch)) {
+        return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu", (unsigned long long)position);
+    }
+    dbk_result rc = read_record(log, segment, &batch, &record, err);
+    if (rc != DBK_OK) return rc;
+    if (record.first_position + record.count - 1 != position) {
+        return head_by_leaves(log, segment, position, head, err);
+    }
+    memcpy(head, record.head, DBK_LEAF_SIZE);
+    return DBK_OK;
+}
+
+/* A run never changes once it is there, and stays until close; so the lock guards only the look for
+ * it, and reading its pages has a lock of its own. */
+static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                          uint64_t *position, dbk_error *err)
+{
+    dbk_result rc = DBK_OK;
+
+    dbk_log_lock(log);
+    dbk_segment *segment = log->segments[index];
+    dbk_index_run *run = segment->run;
+    if (!run) rc = dbk_index_table_find(segment->table, kind, name, before, position);
+    dbk_log_unlock(log);
+    if (!run) return rc == DBK_OK ? DBK_OK : dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
+    log->port->mutex_lock(log->port->ctx, log->run_lock);
+    rc = dbk_index_run_find(run, kind, name, before, position, err);
+    log->port->mutex_unlock(log->port->ctx, log->run_lock);
+    return rc;
+}
+
+static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position,
+                       dbk_error *err)
+{
+    dbk_log_lock(log);
+    uint64_t end = log->state.position;
+    size_t index = log->segment_count;
+    dbk_log_unlock(log);
+
+    *position = 0;
+    if (before == 0 || before > end) before = end + 1; /* what is not durable yet is not found */
+    while (index-- > 0 && *position == 0) {
+        dbk_log_lock(log);
+        bool beyond = log->segments[index]->first_position >= before;
+        dbk_log_unlock(log);
+        if (beyond) continue;
+        dbk_result rc = find_in(log, index, kind, name, before, position, err);
+        if (rc != DBK_OK) return rc;
+    }
+    return DBK_OK;
+}
+
+dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t before, uint64_t *position, dbk_error *err)
+{
+    return find(log, DBK_INDEX_COMMAND, command_id, before, position, err);
+}
+
+dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position, dbk_error *err)
+{
+    return find(log, DBK_INDEX_STREAM, stream, before, position, err);
+}
+
+/* Under the lock. */
+static const dbk_index_author_run *authors_of(const dbk_segment *segment, size_t *count)
+{
+    return segment->run ? dbk_index_run_authors(segment->run, count) : dbk_index_table_authors(segment->table, count);
+}
+
+static bool is_author(const dbk_index_author_run *run, const uint8_t replica[16], uint32_t incarnation)
+{
+    return run->incarnation == incarnation && memcmp(run->replica, replica, 16) == 0;
+}
+
+dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *position, dbk_error *err)
+{
+    (void)err;
+    *position = 0;
+    dbk_log_lock(log);
+    for (size_t i = log->segment_count; i-- > 0 && *position == 0;) {
+        size_t count;
+        const dbk_index_author_run *runs = authors_of(log->segments[i], &count);
+        for (size_t j = 0; j < count && *position == 0; j++) {
+            if (!is_author(&runs[j], id->replica, id->incarnation)) continue;
+            if (id->seq < runs[j].first_seq || id->seq - runs[j].first_seq >= runs[j].count) continue;
+            *position = runs[j].first_position + (id->seq - runs[j].first_seq);
+        }
+    }
+    if (*position > log->state.position) *position = 0;
+    dbk_log_unlock(log);
+    return DBK_OK;
+}
+
+dbk_result dbk_log_entry_id_at(dbk_log *log, uint64_t position, dbk_entry_id *id, dbk_error *err)
+{
+    dbk_segment *segment = dbk_log_segment_of(log, position);
+    size_t count, low = 0;
+
+    if (!segment) return DBK_NONE;
+    dbk_log_lock(log);
+    const dbk_index_author_run *runs = authors_of(segment, &count);
+    for (size_t high = count; high - low > 1;) {
+        size_t middle = low + (high - low) / 2;
+        if (runs[middle].first_position <= position) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    bool found = count > 0 && runs[low].first_position <= position && position - runs[low].first_position < runs[low].count;
+    if (found) {
+        memcpy(id->replica, runs[low].replica, 16);
+        id->incarnation = runs[low].incarnation;
+        id->seq = runs[low].first_seq + (position - runs[low].first_position);
+    }
+    dbk_log_unlock(log);
+    if (found) return DBK_OK;
+    return dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no author for position %llu", segment->name,
+                    (unsigned long long)position);
+}
+
+uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_t incarnation)
+{
+    uint64_t next = 1;
+
+    dbk_log_lock(log);
+    for (size_t i = 0; i < log->segment_count; i++) {
+        size_t count;
+        const dbk_index_author_run *runs = authors_of(log->segments[i], &count);
+        for (size_t j = 0; j < count; j++) {
+            if (runs[j].first_position > log->state.position) continue; /* under way */
+            if (!is_author(&runs[j], replica, incarnation)) continue;
+            if (runs[j].first_seq + runs[j].count > next) next = runs[j].first_seq + runs[j].count;
+        }
+    }
+    dbk_log_unlock(log);
+    return next;
+}
+
+static uint64_t file_bytes(const dbk_log *log, const char *name)
+{
+    dbk_identity identity;
+
+    return log->port->identify(log->port->ctx, log->dir, name, &identity) == 0 ? identity.size_bytes : 0;
+}
+
+dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err)
+{
+    (void)err;
+    memset(report, 0, sizeof(*report));
+    dbk_log_lock(log);
+    report->entries = log->state.position;
+    report->segments = log->segment_count;
+    for (size_t i = 0; i < log->segment_count; i++) {
+        const dbk_segment *segment = log->segments[i];
+        report->bytes += segment->end;
+        report->batches += segment->records - (segment->seal_offset ? 2 : 1);
+    }
+    dbk_range range = log->state.range;
+    dbk_log_unlock(log);
+    dbk_range_head(&range, report->head);
+    for (uint64_t number = 1; number <= report->segments + 1; number++) {
+        char name[DBK_SEGMENT_NAME_SIZE];
+        dbk_segment_name(number, "seg", name);
+        report->file_bytes += file_bytes(log, name);
+        dbk_segment_name(number, "idx", name);
+        report->file_bytes += file_bytes(log, name);
+    }
+    report->file_bytes += file_bytes(log, DBK_WATERMARK_NAME) + file_bytes(log, DBK_RECOVERY_NAME);
+    return DBK_OK;
+}

@@ -1,0 +1,279 @@
+/* Walks through the records of the active segment and gathers what is known of the spot where they
+ * end. Reads only. */
+#include "log/load.h"
+
+#include <assert.h>
+
+/* The watermark's place must hold the record it names: another one there is another history. */
+static bool mark_contradicts(const dbk_log *log, const dbk_segment *segment, uint64_t end, uint64_t checksum)
+{
+    const dbk_watermark *mark = &log->mark;
+
+    return log->mark_valid && mark->segment == segment->header.number && mark->offset == end &&
+           mark->checksum != checksum;
+}
+
+/* Under the lock: other threads may read beside a refresh. A batch is taken in whole or not at all. */
+static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_record *record,
+                              const uint8_t *whole, uint64_t bytes, dbk_error *err)
+{
+    dbk_seal seal;
+
+    if (record->type == DBK_RECORD_SEAL) {
+        dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
+        if (!dbk_seal_decode(payload, &seal) || seal.first_position != segment->first_position) {
+            return dbk_fail(err, DBK_CORRUPT, "the seal is not this segment's");
+        }
+        segment->seal_offset = record->offset;
+        memcpy(segment->head, record->head, sizeof(segment->head));
+        log->state.previous = record->checksum;
+        log->state.received_ms = record->received_ms;
+    } else {
+        *log->scratch = log->state;
+        dbk_result rc = dbk_state_take(log->scratch, segment, segment->table, record, whole, bytes, err);
+        if (rc != DBK_OK) {
+            dbk_index_table_cut(segment->table, log->state.position + 1);
+            return rc;
+        }
+        log->state = *log->scratch;
+        segment->last_position = log->state.position;
+    }
+    segment->end = record->offset + bytes;
+    segment->records++;
+    return DBK_OK;
+}
+
+static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limit, bool take, dbk_plan *plan,
+                               uint64_t *proven, dbk_error *err)
+{
+    dbk_segment *segment = dbk_log_active(log);
+    dbk_expect expect = {log->state.position + 1, log->state.previous, false};
+    uint64_t bytes = 0;
+
+    plan->segment = segment->header.number;
+    plan->offset = segment->end;
+    bool sealed = segment->seal_offset != 0;
+    for (;;) {
+        dbk_record record;
+        const uint8_t *whole;
+        plan->position = expect.position;
+        if (sealed) {
+            plan->situation.head = DBK_HEAD_MISSING; /* goes on in the next segment */
+            return DBK_OK;
+        }
+        dbk_result rc = dbk_scan_record(scanner, plan->offset, &expect, &record, &whole, &bytes,
+                                        &plan->situation.head, err);
+        if (rc != DBK_OK || plan->situation.head != DBK_HEAD_RECORD) return rc;
+        if (record.durable_upto > *proven) *proven = record.durable_upto;
+        if (record.first_position + record.count - 1 > limit) return DBK_OK;
+        if (take) {
+            dbk_log_lock(log);
+            rc = take_record(log, segment, &record, whole, bytes, err);
+            dbk_log_unlock(log);
+        }
+        if (rc == DBK_CORRUPT || rc == DBK_VERSION) plan->situation.head = DBK_HEAD_ALIEN;
+        if (rc != DBK_OK) return rc;
+        plan->offset += bytes;
+        expect.position += record.count;
+        expect.previous = record.checksum;
+        sealed = record.type == DBK_RECORD_SEAL;
+        if (mark_contradicts(log, segment, plan->offset, record.checksum)) {
+            plan->situation.head = DBK_HEAD_ALIEN;
+            return dbk_fail(err, DBK_CORRUPT, "the watermark was written behind another record");
+        }
+    }
+}
+
+dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven, dbk_error *err)
+{
+    dbk_segment *segment = dbk_log_active(log);
+    dbk_scanner scanner;
+    dbk_file *file;
+
+    memset(plan, 0, sizeof(*plan));
+    dbk_result rc = dbk_segment_pin(log, segment, &file, err);
+    if (rc != DBK_OK) return rc;
+    dbk_scanner_init(&scanner, log->port, file, segment);
+    rc = walk_records(log, &scanner, limit, take, plan, proven, err);
+    dbk_scanner_release(&scanner);
+    dbk_segment_unpin(log, segment);
+    if (rc == DBK_IO || plan->situation.head == DBK_HEAD_ALIEN) {
+        plan->situation.later = DBK_LATER_NONE;
+        if (rc == DBK_IO) plan->situation.head = DBK_HEAD_UNREADABLE;
+        plan->row = dbk_recover_decide(&plan->situation);
+        return dbk_error_wrap(err, rc, "'%s' at offset %llu, position %llu: %s", segment->name,
+                              (unsigned long long)plan->offset, (unsigned long long)plan->position,
+                              dbk_recovery_table[plan->row].text);
+    }
+    return rc;
+}
+
+static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_bytes, uint64_t offset,
+                              dbk_evidence *evidence, dbk_error *err)
+{
+    const dbk_port *port = log->port;
+    dbk_scanner scanner;
+    dbk_file *file;
+
+    dbk_result rc = dbk_io_open(port, log->dir, segment->name, DBK_OPEN_READ, &file, err);
+    if (rc != DBK_OK) return rc;
+    dbk_scanner_init(&scanner, port, file, segment);
+    scanner.header.size = file_bytes / DBK_UNIT_MIN * DBK_UNIT_MIN;
+    scanner.store_id = log->options.store_id;
+    rc = dbk_scan_evidence(&scanner, offset, evidence, err);
+    dbk_scanner_release(&scanner);
+    port->close_file(port->ctx, file);
+    return rc;
+}
+
+/* The segment behind the base, which has no sound start. Where the base is sealed the log goes on
+ * there: the spot moves. Where it is not, records in it prove that the base once was. A file still
+ * further on was made only after that segment's start was durable. */
+static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *plan, dbk_error *err)
+{
+    dbk_found *next = &survey->found[survey->base];
+    uint64_t number = survey->base + 1;
+    bool beyond = survey->count > number;
+    dbk_segment place = *next->segment;
+    dbk_evidence evidence;
+
+    place.header.number = number;
+    if (!next->sound) place.header.salt = 0; /* whichever the records name */
+    dbk_result rc = look_behind(log, &place, next->file_bytes,
+                                next->file_bytes < DBK_SEGMENT_DATA_OFFSET ? next->file_bytes : DBK_SEGMENT_DATA_OFFSET,
+                                &evidence, err);
+    if (rc != DBK_OK) return rc;
+    if (plan->situation.head != DBK_HEAD_MISSING) {
+        plan->situation.sealed = evidence.later || beyond;
+        return DBK_OK;
+    }
+    plan->segment = number;
+    plan->offset = DBK_SEGMENT_DATA_OFFSET;
+    plan->used_end = evidence.used_end;
+    bool used = evidence.used_end > DBK_SEGMENT_DATA_OFFSET;
+    plan->situation.head = used ? DBK_HEAD_BAD : DBK_HEAD_ZEROS;
+    if (evidence.later) {
+        bool above = evidence.durable_upto >= plan->position || !next->sound;
+        plan->situation.later = above ? DBK_LATER_ABOVE : DBK_LATER_BELOW;
+    } else if (!next->sound) {
+        plan->situation.head = DBK_HEAD_MISSING; /* an unfinished preparation: made anew when needed */
+    }
+    if (beyond) plan->situation.later = DBK_LATER_ABOVE;
+    return DBK_OK;
+}
+
+static dbk_result judge_spot(dbk_log *log, dbk_plan *plan, dbk_error *err)
+{
+    dbk_segment *segment = dbk_log_active(log);
+    dbk_evidence evidence;
+    bool stranger = plan->situation.head == DBK_HEAD_STRANGER;
+
+    uint64_t from = plan->offset + (stranger ? 0 : DBK_UNIT_MIN);
+    dbk_result rc = look_behind(log, segment, segment->header.size, from, &evidence, err);
+    if (rc != DBK_OK) return rc;
+    plan->used_end = evidence.used_end;
+    if (evidence.later) {
+        bool above = evidence.durable_upto >= plan->position;
+        plan->situation.later = above ? DBK_LATER_ABOVE : DBK_LATER_BELOW;
+    }
+    return DBK_OK;
+}
+
+static bool covered(const dbk_log *log, const dbk_plan *plan)
+{
+    const dbk_watermark *mark = &log->mark;
+
+    if (!log->mark_valid) return false;
+    return mark->position >= plan->position || mark->segment > plan->segment ||
+           (mark->segment == plan->segment && mark->offset > plan->offset);
+}
+
+dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan, dbk_error *err)
+{
+    char name[DBK_SEGMENT_NAME_SIZE];
+    dbk_result rc = DBK_OK;
+    unsigned head = plan->situation.head;
+
+    plan->situation.later = DBK_LATER_NONE;
+    if (head == DBK_HEAD_MISSING) {
+        plan->segment++;
+        plan->offset = DBK_SEGMENT_DATA_OFFSET;
+    }
+    if (head & (DBK_HEAD_BAD | DBK_HEAD_MISDIRECTED | DBK_HEAD_STRANGER)) rc = judge_spot(log, plan, err);
+    if (rc == DBK_OK && survey && survey->count > survey->base) rc = judge_next(log, survey, plan, err);
+    if (rc != DBK_OK) return rc;
+    plan->situation.covered = covered(log, plan);
+    plan->row = dbk_recover_decide(&plan->situation);
+    if (dbk_recovery_table[plan->row].decision != DBK_DECIDE_REFUSE) return DBK_OK;
+    dbk_segment_name(plan->segment, "seg", name);
+    return dbk_load_refuse(plan, name, "", err);
+}
+
+static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_error *err)
+{
+    dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
+    dbk_expect expect = {segment->first_position, 0, true};
+    dbk_scanner scanner;
+    dbk_result rc;
+    dbk_file *file;
+
+    if (!state) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    rc = dbk_segment_pin(log, segment, &file, err);
+    if (rc == DBK_OK) {
+        dbk_record record = {.first_position = segment->first_position};
+        dbk_state_begin(state, &record, &segment->start);
+        dbk_scanner_init(&scanner, log->port, file, segment);
+        for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0; at < segment->seal_offset && rc == DBK_OK; at += bytes) {
+            const uint8_t *whole;
+            dbk_head head;
+            rc = dbk_scan_record(&scanner, at, &expect, &record, &whole, &bytes, &head, err);
+            if (rc == DBK_OK && head != DBK_HEAD_RECORD) {
+                rc = dbk_log_bad_record(segment, at, expect.position, segment->last_position, err);
+            } else if (rc == DBK_OK && record.type == DBK_RECORD_ENTRIES) {
+                rc = dbk_state_take(state, segment, segment->table, &record, whole, bytes, err);
+            }
+            expect = (dbk_expect){expect.position + record.count, record.checksum, false};
+        }
+        dbk_scanner_release(&scanner);
+        dbk_segment_unpin(log, segment);
+    }
+    dbk_free(log->port, state);
+    return rc;
+}
+
+dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
+{
+    char name[DBK_SEGMENT_NAME_SIZE];
+    dbk_index_source expect, found;
+    dbk_error local;
+
+    dbk_segment_source(segment, &expect);
+    dbk_segment_name(segment->header.number, "idx", name);
+    dbk_result rc = dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect, &found,
+                                       &segment->run, &local);
+    if (rc == DBK_OK) {
+        memcpy(segment->top, found.top, sizeof(segment->top));
+        segment->ordered = found.ordered;
+        return DBK_OK;
+    }
+    segment->run = NULL;
+    if (rc != DBK_MISSING && rc != DBK_CORRUPT) {
+        if (err) *err = local;
+        return rc;
+    }
+    memset(segment->top, 0, sizeof(segment->top));
+    segment->ordered = true;
+    segment->table = dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
+    if (!segment->table) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    return read_into_table(log, segment, err);
+}
+
+dbk_result dbk_load_active(dbk_log *log, const dbk_record *start, dbk_error *err)
+{
+    dbk_segment *segment = dbk_log_active(log);
+
+    segment->table = dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
+    if (!segment->table) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    dbk_state_begin(&log->state, start, &segment->start);
+    return DBK_OK;
+}
