@@ -12,7 +12,7 @@ enum { ARENA_BLOCK_BYTES = 64 * 1024 };
 
 /* Once per process, before SQLite wakes. In a program that has used SQLite already it is refused, which
  * costs a little time per allocation and nothing else. */
-static void configure_sqlite(void)
+void dbk_sqlite_configure(void)
 {
     static atomic_int state; /* 0 not yet, 1 being done, 2 done */
     int expected = 0;
@@ -68,7 +68,7 @@ static dbk_result connect(dbk_model *model, dbk_error *err)
 static dbk_result start(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                         const dbk_model_options *options, dbk_model **out, dbk_error *err)
 {
-    configure_sqlite();
+    dbk_sqlite_configure();
     *out = new_model(port, path, definition, log, options);
     if (!*out) return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", path);
     dbk_result result = connect(*out, err);
@@ -229,13 +229,14 @@ dbk_result dbk_model_begin(dbk_model *model, dbk_error *err)
     return DBK_OK;
 }
 
-/* A ROLLBACK cannot fail in a way that leaves the transaction open, except for want of memory to
- * prepare it: SQLite's own form is tried then, and closing the connection rolls back in any case. */
+/* The rows of a committed transaction are still being published: they go at the next begin. Closing the
+ * connection rolls back in any case. */
 void dbk_model_rollback(dbk_model *model)
 {
     model->sandbox.role = DBK_SQL_ENGINE;
-    if (dbk_model_in_transaction(model)) (void)sqlite3_exec(model->db, "ROLLBACK", NULL, NULL, NULL);
     model->in_entry = model->savepoint = false;
+    if (!dbk_model_in_transaction(model)) return;
+    (void)sqlite3_exec(model->db, "ROLLBACK", NULL, NULL, NULL);
     if (model->observer) dbk_observer_transaction_begin(model->observer);
 }
 

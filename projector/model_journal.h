@@ -25,6 +25,8 @@ typedef struct dbk_journal {
     sqlite3_stmt **select;  /* per table: one row by its key, made when first asked for */
 } dbk_journal;
 
+void dbk_sqlite_configure(void); /* model.c; once per process, any thread */
+
 /* model_schema.c */
 dbk_result dbk_model_configure(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* pragmas and settings */
 dbk_result dbk_model_make_schema(dbk_model *model, dbk_error *err) DBK_MUST_USE;
@@ -35,6 +37,13 @@ dbk_result dbk_model_run(dbk_model *model, sqlite3_stmt *statement, const char *
 
 /* sql_failure.c: as dbk_model_sql_failure, for any connection; db may be NULL */
 dbk_result dbk_sql_failure(sqlite3 *db, int rc, const char *what, dbk_error *err);
+
+/* model_select.c: SELECT of all columns of a table in its order */
+void dbk_put_name(dbk_buffer *sql, const char *name); /* quoted */
+dbk_result dbk_select_by_key(dbk_model *model, const dbk_table *table, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE; /* cached */
+/* All rows; `sorted`: in order of the key by SQLite's comparison. The caller finalizes. */
+dbk_result dbk_select_all(dbk_model *model, const dbk_table *table, bool sorted, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+void dbk_row_put_json(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out);
 
 /* model_path.c: the folder of a path, opened, and the name in it; close in any case */
 typedef struct dbk_path_parts {
@@ -50,6 +59,9 @@ dbk_result dbk_path_check(const dbk_port *port, const char *path, dbk_error *err
 dbk_result dbk_journal_open(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_journal_close(dbk_model *model);
 dbk_result dbk_model_load_state(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+
+/* model_difference.c */
+dbk_result dbk_model_difference(dbk_model *mine, dbk_model *other, dbk_error *err) DBK_MUST_USE;
 
 /* model_keys.c: the keys of a commit: per table u16 name length, name, u32 count, per key u32 length, key */
 void dbk_keys_encode(dbk_buffer *out, const dbk_change *changes, size_t count);
