@@ -3,7 +3,7 @@ add_library(dbk_compiler INTERFACE)
 target_include_directories(dbk_compiler INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(dbk_compiler INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
 set(warnings -Wall -Wextra -Wconversion -Wshadow -Wundef -Wpointer-arith -Wcast-align
-             -Wformat=2 -Wnull-dereference -Wdouble-promotion -Wvla -Wunused-result -Werror)
+             -Wformat=2 -Wdouble-promotion -Wvla -Wunused-result -Werror)
 target_compile_options(dbk_compiler INTERFACE
   ${warnings}
   $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition>
