@@ -1,0 +1,361 @@
+/* Sources in (a folder, one file, memory), the steps of a check in their order, lookups. */
+#include <stdlib.h>
+#include <strings.h>
+
+#include "projector/definition_internal.h"
+
+static const char *const known_files[] = {"app.json", "projections.sql", "queries.sql", "schema.sql"};
+enum { KNOWN_FILES = 4, DIGEST_PARTS_PER_SOURCE = 4 };
+
+const dbk_source *dbk_check_source(dbk_check *check, const char *name)
+{
+    for (size_t i = 0; i < check->definition->source_count; i++)
+        if (strcmp(check->definition->sources[i].name, name) == 0) return &check->definition->sources[i];
+    return NULL;
+}
+
+static dbk_span whole(const dbk_source *source)
+{
+    return (dbk_span){source, SIZE_MAX, 0};
+}
+
+/* A file that belongs to a later version, or whose name is nearly one of ours. */
+static void check_source_name(dbk_check *check, const dbk_source *source)
+{
+    const char *name = source->name, *slash = strchr(name, '/');
+    dbk_report *report = check->report;
+
+    for (size_t i = 0; i < KNOWN_FILES; i++)
+        if (strcmp(name, known_files[i]) == 0) return;
+    if (strcmp(name, "commands.sql") == 0)
+        dbk_report_error(report, whole(source), "put, patch, delete or append from the client until then",
+                         "commands of the app (commands.sql) come with a later version");
+    else if (strcmp(name, "upcasts.sql") == 0)
+        dbk_report_error(report, whole(source), "projections that read both forms until then",
+                         "upcasts (upcasts.sql) come with a later version");
+    else if (strncmp(name, "schemas/", 8) == 0 || strcmp(name, "schemas") == 0)
+        dbk_report_error(report, whole(source), "CHECK clauses in schema.sql until then",
+                         "JSON Schemas (schemas/) come with a later version");
+    else if (slash)
+        dbk_report_error(report, whole(source), "projections of 'main' until then",
+                         "async models (%.*s/) come with a later version", (int)(slash - name), name);
+    else
+        dbk_report_error(report, whole(source),
+                         dbk_check_nearest(check, dbk_slice_text(name), known_files, KNOWN_FILES),
+                         "'%s' is no file of a definition", name);
+}
+
+/* false: nothing in it can be read. */
+static bool check_source_text(dbk_check *check, const dbk_source *source)
+{
+    const uint8_t *nul = source->text.size ? memchr(source->text.data, 0, source->text.size) : NULL;
+
+    if (source->text.size > DBK_SOURCE_MAX_BYTES) {
+        dbk_report_error(check->report, whole(source), "less, or split the app", "over 1 MiB");
+        return false;
+    }
+    if (nul) {
+        size_t at = (size_t)(nul - source->text.data);
+        dbk_report_error(check->report, (dbk_span){source, at, at + 1}, "plain text", "a NUL byte");
+        return false;
+    }
+    if (dbk_utf8_valid(source->text)) return true;
+    size_t low = 0, high = source->text.size; /* the longest valid prefix, but for a cut character */
+    while (low < source->text.size && source->text.data[low] < 0x80) low++;
+    for (size_t at = low; at < high; at++) {
+        size_t end = at + 1;
+        while (end < source->text.size && (source->text.data[end] & 0xc0) == 0x80) end++;
+        if (!dbk_utf8_valid(dbk_slice_of(source->text.data + at, end - at))) {
+            low = at;
+            break;
+        }
+        at = end - 1;
+    }
+    dbk_report_error(check->report, (dbk_span){source, low, low + 1}, "save the file as UTF-8", "not UTF-8");
+    return false;
+}
+
+static int compare_sources(const void *a, const void *b)
+{
+    return strcmp(((const dbk_source *)a)->name, ((const dbk_source *)b)->name);
+}
+
+static bool copy_sources(dbk_check *check, const dbk_source *sources, size_t count)
+{
+    dbk_definition *definition = check->definition;
+
+    definition->sources = dbk_check_take(check, count + 1, sizeof(dbk_source));
+    for (size_t i = 0; i < count && !check->failed; i++) {
+        dbk_source *copy = &definition->sources[i];
+        copy->name = dbk_check_text(check, dbk_slice_text(sources[i].name));
+        copy->text = dbk_arena_copy(check->arena, sources[i].text);
+        if (!copy->name || !copy->text.data) check->failed = true;
+        definition->source_count++;
+    }
+    if (!check->failed) qsort(definition->sources, count, sizeof(dbk_source), compare_sources);
+    return !check->failed;
+}
+
+/* Digest over (u32 length, name, u32 length, text) of each source in order of name. */
+static void hash_sources(dbk_check *check)
+{
+    dbk_definition *definition = check->definition;
+    size_t count = definition->source_count;
+    dbk_slice *parts = dbk_check_take(check, count * DIGEST_PARTS_PER_SOURCE + 1, sizeof(*parts));
+    uint8_t(*sizes)[4] = dbk_check_take(check, count * 2 + 1, sizeof(*sizes));
+
+    if (!parts || !sizes) return;
+    for (size_t i = 0; i < count; i++) {
+        const dbk_source *source = &definition->sources[i];
+        dbk_slice name = dbk_slice_text(source->name), *part = parts + i * DIGEST_PARTS_PER_SOURCE;
+        dbk_store_u32(sizes[2 * i], (uint32_t)name.size);
+        dbk_store_u32(sizes[2 * i + 1], (uint32_t)source->text.size);
+        part[0] = dbk_slice_of(sizes[2 * i], 4);
+        part[1] = name;
+        part[2] = dbk_slice_of(sizes[2 * i + 1], 4);
+        part[3] = source->text;
+    }
+    dbk_digest_parts(DBK_DIGEST_DEFINITION, parts, count * DIGEST_PARTS_PER_SOURCE, definition->hash,
+                     sizeof(definition->hash));
+}
+
+static void scan_sources(dbk_check *check)
+{
+    static const char *const none[] = {NULL}, *const on[] = {"on", NULL}, *const query[] = {"query", NULL};
+
+    for (size_t i = 0; i < check->definition->source_count && !check->failed; i++) {
+        const dbk_source *source = &check->definition->sources[i];
+        if (i > 0 && strcmp(source->name, source[-1].name) == 0)
+            dbk_report_error(check->report, whole(source), NULL, "the file stands twice");
+        check_source_name(check, source);
+        if (!check_source_text(check, source)) continue;
+        if (strcmp(source->name, "schema.sql") == 0) {
+            check->definition->schema_sql = (const char *)source->text.data;
+            dbk_scan(check, source, none, &check->schema);
+        }
+        if (strcmp(source->name, "projections.sql") == 0) dbk_scan(check, source, on, &check->projections);
+        if (strcmp(source->name, "queries.sql") == 0) dbk_scan(check, source, query, &check->queries);
+    }
+    if (!dbk_check_source(check, "schema.sql"))
+        dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "a file schema.sql with CREATE TABLE statements",
+                         "there is no schema.sql");
+}
+
+static dbk_result run_check(dbk_check *check, dbk_error *err)
+{
+    static void (*const steps[])(dbk_check *) = {
+        hash_sources,          scan_sources,      dbk_check_app,  dbk_check_schema, dbk_check_tables, dbk_check_links,
+        dbk_check_rows, dbk_check_projections, dbk_check_queries, dbk_check_classes,
+    };
+
+    if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !check->failed; i++) steps[i](check);
+    if (check->failed || check->report->failed) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    if (check->report->errors == 0) return DBK_OK;
+    return dbk_fail(err, DBK_SCHEMA, "the definition has %zu error%s", check->report->errors,
+                    check->report->errors == 1 ? "" : "s");
+}
+
+static dbk_result begin_check(dbk_check *check, const dbk_port *port, const char *schema_name, const char *name,
+                              dbk_findings *findings, dbk_error *err)
+{
+    *findings = (dbk_findings){NULL, 0, 0, NULL};
+    *check = (dbk_check){.port = port, .arena = dbk_arena_new(port, 16 * 1024), .report = dbk_report_new(port)};
+    check->definition = check->arena ? dbk_check_take(check, 1, sizeof(dbk_definition)) : NULL;
+    if (!check->definition || !check->report) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    *check->definition = (dbk_definition){.owner = check->arena, .version = 1};
+    check->definition->name = dbk_check_text(check, dbk_slice_text(name ? name : "app"));
+    check->report->schema_name = schema_name;
+    return DBK_OK;
+}
+
+static dbk_result parse(const dbk_port *port, const dbk_source *sources, size_t count, const char *schema_name,
+                        const char *name, dbk_definition **out, dbk_findings *findings, dbk_error *err)
+{
+    dbk_check check;
+    dbk_result result = begin_check(&check, port, schema_name, name, findings, err);
+
+    *out = NULL;
+    if (result == DBK_OK && !copy_sources(&check, sources, count))
+        result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    if (result == DBK_OK) result = run_check(&check, err);
+    dbk_check_close(&check);
+    if (check.report && result != DBK_NO_MEMORY) dbk_report_take(check.report, findings);
+    else if (check.report) dbk_arena_free(check.report->arena);
+    if (result == DBK_OK) *out = check.definition;
+    else dbk_arena_free(check.arena);
+    return result;
+}
+
+dbk_result dbk_definition_parse(const dbk_port *port, const dbk_source *sources, size_t count, const char *name,
+                                dbk_definition **out, dbk_findings *findings, dbk_error *err)
+{
+    return parse(port, sources, count, NULL, name, out, findings, err);
+}
+
+/* ---- reading a folder or a file */
+typedef struct reading {
+    const dbk_port *port;
+    dbk_dir *dir;
+    dbk_arena *arena;
+    dbk_source *sources;
+    size_t count, capacity;
+    dbk_result result;
+} reading;
+
+static bool add_source(reading *r, const char *name, dbk_slice text)
+{
+    if (r->count == r->capacity) {
+        size_t capacity = r->capacity ? r->capacity * 2 : 8;
+        dbk_source *grown = dbk_arena_take(r->arena, capacity * sizeof(*grown));
+        if (!grown) return false;
+        if (r->count) memcpy(grown, r->sources, r->count * sizeof(*grown));
+        r->sources = grown;
+        r->capacity = capacity;
+    }
+    dbk_slice copied = dbk_arena_copy(r->arena, dbk_slice_text(name)), body = dbk_arena_copy(r->arena, text);
+    if (!copied.data || !body.data) return false;
+    r->sources[r->count++] = (dbk_source){(const char *)copied.data, body};
+    return true;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t size = strlen(name), more = strlen(suffix);
+
+    return size > more && strcasecmp(name + size - more, suffix) == 0;
+}
+
+static int stop_at_sql(void *arg, const char *name)
+{
+    (void)arg;
+    return has_suffix(name, ".sql") ? 1 : 0;
+}
+
+/* Folders that mean something later are kept as sources without text, so that the check names them. */
+static bool note_folder(reading *r, const char *name)
+{
+    char inner[300];
+    dbk_dir *dir;
+
+    if (strcmp(name, "schemas") == 0) return add_source(r, name, (dbk_slice){NULL, 0});
+    if (dbk_io_open_dir(r->port, r->dir, name, 0, &dir, NULL)) return true;
+    int found = r->port->list(r->port->ctx, dir, stop_at_sql, NULL);
+    r->port->close_dir(r->port->ctx, dir);
+    if (found != 1 || strlen(name) + sizeof("/schema.sql") > sizeof(inner)) return true;
+    memcpy(inner, name, strlen(name));
+    memcpy(inner + strlen(name), "/schema.sql", sizeof("/schema.sql"));
+    return add_source(r, inner, (dbk_slice){NULL, 0});
+}
+
+/* Names only: files are read after the listing. */
+static int note_name(void *arg, const char *name)
+{
+    reading *r = arg;
+    dbk_identity identity;
+
+    if (name[0] == '.') return 0;
+    int rc = r->port->identify(r->port->ctx, r->dir, name, &identity);
+    if (rc < 0) return rc;
+    bool ok = true;
+    if (identity.kind == DBK_IS_DIRECTORY) ok = note_folder(r, name);
+    else if (has_suffix(name, ".sql") || strcmp(name, "app.json") == 0) ok = add_source(r, name, (dbk_slice){NULL, 0});
+    return ok ? 0 : 1;
+}
+
+static dbk_result read_sources(reading *r, const char *path, dbk_error *err)
+{
+    dbk_buffer text;
+    dbk_result result = DBK_OK;
+
+    dbk_buffer_init(&text, r->port);
+    for (size_t i = 0; i < r->count && result == DBK_OK; i++) {
+        if (strchr(r->sources[i].name, '/') || strcmp(r->sources[i].name, "schemas") == 0) continue;
+        result = dbk_io_read_file(r->port, r->dir, r->sources[i].name, DBK_SOURCE_MAX_BYTES, &text, err);
+        if (result != DBK_OK) {
+            (void)dbk_error_wrap(err, result, "cannot read the definition '%s'", path);
+            break;
+        }
+        r->sources[i].text = dbk_arena_copy(r->arena, dbk_buffer_slice(&text));
+        if (!r->sources[i].text.data) result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    }
+    dbk_buffer_release(&text);
+    return result;
+}
+
+static dbk_result read_folder(reading *r, const char *path, dbk_error *err)
+{
+    dbk_result result = dbk_io_open_dir(r->port, NULL, path, 0, &r->dir, err);
+
+    if (result) return dbk_error_wrap(err, result, "cannot read the definition '%s'", path);
+    int rc = r->port->list(r->port->ctx, r->dir, note_name, r);
+    if (rc > 0) result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    else if (rc < 0) result = dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot list the definition '%s'", path);
+    else result = read_sources(r, path, err);
+    r->port->close_dir(r->port->ctx, r->dir);
+    return result;
+}
+
+/* One file is the schema, whatever its name; findings call it by its own. */
+static dbk_result read_single(reading *r, const char *path, const char *base, dbk_error *err)
+{
+    dbk_slice parent = base == path ? dbk_slice_text(".") : dbk_slice_of(path, (size_t)(base - path));
+    dbk_slice copied = dbk_arena_copy(r->arena, parent);
+    dbk_result result;
+
+    if (!copied.data) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    result = dbk_io_open_dir(r->port, NULL, (const char *)copied.data, 0, &r->dir, err);
+    if (result) return dbk_error_wrap(err, result, "cannot read the definition '%s'", path);
+    if (!add_source(r, base, (dbk_slice){NULL, 0})) result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    else result = read_sources(r, path, err);
+    if (result == DBK_OK) r->sources[0].name = "schema.sql";
+    r->port->close_dir(r->port->ctx, r->dir);
+    return result;
+}
+
+/* The last component of a path without '/' at its end and, for files, without ".sql". */
+static const char *name_of(dbk_arena *arena, const char *path, bool file)
+{
+    size_t end = strlen(path), begin;
+
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';) begin--;
+    if (file) end -= 4;
+    if (end <= begin || strncmp(path + begin, ".", end - begin) == 0) return "app";
+    return (const char *)dbk_arena_copy(arena, dbk_slice_of(path + begin, end - begin)).data;
+}
+
+dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out, dbk_findings *findings,
+                               dbk_error *err)
+{
+    reading r = {.port = port, .arena = dbk_arena_new(port, 16 * 1024)};
+    bool file = has_suffix(path, ".sql");
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+
+    *out = NULL;
+    *findings = (dbk_findings){NULL, 0, 0, NULL};
+    if (!r.arena) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    const char *name = name_of(r.arena, path, file);
+    dbk_result result = file ? read_single(&r, path, base, err) : read_folder(&r, path, err);
+    if (result == DBK_OK) result = parse(port, r.sources, r.count, file ? base : NULL, name, out, findings, err);
+    dbk_arena_free(r.arena);
+    return result;
+}
+
+dbk_result dbk_definition_set_ancestors(dbk_definition *definition, const uint8_t (*ancestors)[16], uint32_t count,
+                                        const uint8_t *hash, dbk_error *err)
+{
+    uint8_t(*copy)[16] = dbk_arena_take(definition->owner, ((size_t)count + 1) * 16);
+
+    if (!copy) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for the definitions before this one");
+    if (count) memcpy(copy, ancestors, (size_t)count * 16);
+    definition->ancestors = copy;
+    definition->ancestor_count = count;
+    if (hash) memcpy(definition->hash, hash, 16);
+    return DBK_OK;
+}
+
+void dbk_definition_free(dbk_definition *definition)
+{
+    if (definition) dbk_arena_free(definition->owner);
+}

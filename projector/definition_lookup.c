@@ -1,0 +1,59 @@
+/* Questions to a definition that was loaded. */
+#include "projector/definition_internal.h"
+
+const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name)
+{
+    for (size_t i = 0; i < definition->table_count; i++)
+        if (dbk_slice_equal(dbk_slice_text(definition->tables[i].name), name)) return &definition->tables[i];
+    return NULL;
+}
+
+int dbk_table_column(const dbk_table *table, dbk_slice name)
+{
+    int low = 0, high = table->column_count;
+
+    while (low < high) {
+        int middle = (low + high) / 2, column = table->by_name[middle];
+        int order = dbk_slice_compare(name, dbk_slice_text(table->columns[column].name));
+        if (order == 0) return column;
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return -1;
+}
+
+const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name)
+{
+    for (size_t i = 0; i < definition->query_count; i++)
+        if (dbk_slice_equal(dbk_slice_text(definition->queries[i].name), name)) return &definition->queries[i];
+    return NULL;
+}
+
+/* "job.*" takes all that begins with "job." and goes on. */
+bool dbk_pattern_matches(const char *pattern, dbk_slice type)
+{
+    size_t size = strlen(pattern);
+
+    if (strcmp(pattern, "*") == 0) return true;
+    if (size < 2 || strcmp(pattern + size - 2, ".*") != 0) return dbk_slice_equal(dbk_slice_text(pattern), type);
+    return type.size > size - 1 && memcmp(type.data, pattern, size - 1) == 0;
+}
+
+bool dbk_definition_row_event(const dbk_definition *definition, dbk_slice type, const dbk_table **table, dbk_row_op *op)
+{
+    static const char *const ops[] = {"put", "patched", "deleted"};
+    const uint8_t *dot = type.size ? memchr(type.data, '.', type.size) : NULL;
+
+    if (!dot) return false;
+    dbk_slice name = dbk_slice_of(type.data, (size_t)(dot - type.data));
+    dbk_slice rest = dbk_slice_of(dot + 1, type.size - name.size - 1);
+    for (int i = 0; i < 3; i++) {
+        if (!dbk_slice_equal(rest, dbk_slice_text(ops[i]))) continue;
+        const dbk_table *found = dbk_definition_table(definition, name);
+        if (!found) return false;
+        *table = found;
+        *op = (dbk_row_op)i;
+        return true;
+    }
+    return false;
+}
