@@ -1,0 +1,198 @@
+/* Internal to row_*.c: the entry in work, and what the files there share.
+ *
+ *   row_entry.c      begin, end, drop, savepoint        row_decide.c   put, patch, delete
+ *   row_key.c        keys of streams                    row_append.c   append, engine events
+ *   row_value.c      values by declared type            row_apply.c    facts: the fold's step
+ *   row_cell.c       values between JSON and SQLite     row_merge.c    RFC 7396
+ *   row_json.c       is a text JSON                     row_put.c      what a put means
+ *   row_statement.c  prepared statements of a table     row_project.c  projections
+ *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers */
+#ifndef DBK_PROJECTOR_ROW_INTERNAL_H
+#define DBK_PROJECTOR_ROW_INTERNAL_H
+
+#include "projector/model_internal.h"
+
+enum { DBK_MASK_WORDS = (DBK_COLUMNS_MAX + 63) / 64, DBK_ENGINE_STATEMENT_FIRST = 12 };
+
+/* Places in model->statements that belong to row_*.c. */
+enum { DBK_PLACE_SKIP_SET = DBK_ENGINE_STATEMENT_FIRST, DBK_PLACE_SKIP_GET, DBK_PLACE_DISMISS, DBK_PLACE_RECORD_SET,
+       DBK_PLACE_RECORD_GET, DBK_PLACE_SAVEPOINT, DBK_PLACE_RELEASE, DBK_PLACE_ROLLBACK };
+
+/* A set of columns of one table, by column number. */
+typedef struct dbk_mask {
+    uint64_t words[DBK_MASK_WORDS];
+} dbk_mask;
+static inline void dbk_mask_add(dbk_mask *mask, int column) { mask->words[column >> 6] |= UINT64_C(1) << (column & 63); }
+static inline bool dbk_mask_has(const dbk_mask *mask, int column) { return mask->words[column >> 6] >> (column & 63) & 1; }
+static inline bool dbk_mask_is_empty(const dbk_mask *mask)
+{
+    uint64_t any = 0;
+    for (int i = 0; i < DBK_MASK_WORDS; i++) any |= mask->words[i];
+    return any == 0;
+}
+
+/* A value on its way into a row, as SQLite will hold it. Texts and bytes made here stand in work->made,
+ * by offset because that grows; those of a JSON node are borrowed. */
+typedef struct dbk_cell {
+    uint8_t type; /* SQLITE_NULL, SQLITE_INTEGER … */
+    bool made;
+    union {
+        int64_t integer;
+        double real;
+        size_t offset;       /* made */
+        const uint8_t *data; /* else */
+    };
+    size_t size;
+} dbk_cell;
+
+/* A row that an event of the entry in work names. */
+typedef struct dbk_row_named {
+    const dbk_table *table;
+    size_t at, size; /* of its key, in work->named_keys */
+    bool wrote;      /* some such event went into the row */
+} dbk_row_named;
+
+/* The entry in work. Scratch buffers belong to the function that fills them and lose their content at
+ * the next call of put, patch, delete, append or apply. */
+typedef struct dbk_row_work {
+    dbk_entry_id id;
+    char id_text[DBK_ENTRY_ID_TEXT_SIZE];
+    uint8_t order[DBK_ORDER_KEY_SIZE];
+    uint64_t position;
+    int64_t time_ms;
+    dbk_slice command_id, actor, correlation, causation;
+    uint32_t event_index;
+    bool wrote;      /* a statement of the entry changed rows */
+    bool superseded; /* the failure means that a fact found no row, or changes none */
+    char against[DBK_ENTRY_ID_TEXT_SIZE];
+    dbk_row_named *named;
+    size_t named_count, named_room;
+    dbk_buffer named_keys;
+    dbk_buffer key, stream, data, filled, scratch, part, made, origin, place;
+    dbk_json_parser *parser;    /* data of events */
+    dbk_json_parser *old_value; /* JSON columns of a row, for merge patches */
+    const dbk_json_node *values[DBK_COLUMNS_MAX]; /* by column number, NULL: not named */
+    dbk_cell cells[DBK_COLUMNS_MAX];
+} dbk_row_work;
+
+/* row_json.c */
+bool dbk_json_text_valid(dbk_slice text); /* one JSON value, at most 32 deep, nothing behind it */
+
+/* row_key.c */
+/* Takes the next part of an encoded key off *rest, decoded into `part` (cleared first). */
+bool dbk_key_next(dbk_slice *rest, dbk_buffer *part);
+bool dbk_key_part_bind(const dbk_port *port, const dbk_column *column, dbk_slice part, sqlite3_stmt *statement, int parameter);
+/* Appends one part; the error names table and column. */
+dbk_result dbk_key_part_put(const dbk_table *table, const dbk_column *column, const dbk_json_node *value,
+                            dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
+
+/* row_value.c. The texts made are appended to `made`. */
+dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_buffer *made,
+                            dbk_cell *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_cell_bind(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement, int parameter,
+                         dbk_error *err) DBK_MUST_USE;
+/* row_cell.c */
+dbk_result dbk_cell_of_column(sqlite3_stmt *statement, int column, dbk_buffer *made, dbk_cell *out, dbk_error *err) DBK_MUST_USE;
+dbk_cell dbk_cell_of_made(const dbk_buffer *made, size_t from); /* the text from `from` to the end */
+/* Whether the row on which the statement stands holds this in that column already. */
+bool dbk_cell_equals_column(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement, int column);
+void dbk_cell_out(const dbk_column *column, const dbk_cell *cell, const dbk_buffer *made, dbk_buffer *out); /* as in events */
+
+/* row_statement.c. Parameters: column i is ?(i + 1); key part p (from 0) is ?(column_count + 1 + p) of an
+ * UPDATE and ?(1 + p) of the others. */
+typedef enum dbk_row_statement { DBK_ROW_SELECT, DBK_ROW_DELETE, DBK_ROW_MAX, DBK_ROW_DEFAULTS, DBK_ROW_STATEMENTS } dbk_row_statement;
+struct dbk_row_statements {
+    sqlite3_stmt *fixed[DBK_ROW_STATEMENTS];
+    struct dbk_row_cached {
+        dbk_mask mask;
+        bool insert;
+        uint64_t used;
+        sqlite3_stmt *statement;
+    } cached[16];
+    uint64_t uses;
+    int guess;               /* above 0: puts mostly meet existing rows */
+    int8_t is_projected[3];  /* by dbk_row_op: 0 unknown, 1 yes, -1 no */
+};
+dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_statement which, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+/* INSERT … ON CONFLICT(key) DO NOTHING, or UPDATE, of the columns of the mask. */
+dbk_result dbk_row_prepare_masked(dbk_model *model, const dbk_table *table, bool insert, const dbk_mask *mask,
+                                  sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+dbk_row_statements *dbk_row_statements_of(dbk_model *model, const dbk_table *table);
+/* Runs a statement that writes and resets it; *changes (may be NULL) is the number of rows. Looks at the
+ * transaction and the observer afterwards. */
+dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *what, int *changes, dbk_error *err) DBK_MUST_USE;
+/* Binds the key and steps a SELECT of the row: DBK_OK (on the row: the caller resets) or DBK_NONE (reset). */
+dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+
+/* row_entry.c */
+dbk_result dbk_row_savepoint(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* none where there is one */
+dbk_result dbk_row_entry_start(dbk_model *model, bool savepoint, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_entry_finish(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* deferred keys, row records, RELEASE */
+void dbk_row_entry_undo(dbk_model *model);
+dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key, bool wrote, dbk_error *err) DBK_MUST_USE;
+/* Adds the event to the draft and runs its projections. */
+dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *event, const dbk_json_node *data,
+                        dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_no_memory(dbk_error *err);
+/* Puts the name of a constraint that does not hold into the draft's detail; returns `result`. */
+dbk_result dbk_row_note_constraint(dbk_draft *draft, dbk_result result, const dbk_error *err);
+dbk_result dbk_row_engine_event(dbk_model *model, const dbk_event *event, dbk_error *err) DBK_MUST_USE; /* row_append.c */
+
+/* row_decide.c: a put, patch or delete being decided. */
+typedef struct dbk_decision {
+    dbk_model *model;
+    dbk_draft *draft;
+    const dbk_table *table;
+    const char *op;              /* "put", "patch", "delete" */
+    const dbk_json_node *data, *expect;
+    dbk_slice key, stream;       /* in work->key, work->stream */
+    char base[DBK_ENTRY_ID_TEXT_SIZE];
+} dbk_decision;
+dbk_result dbk_row_expect(dbk_model *model, dbk_draft *draft, dbk_slice stream, const dbk_json_node *expect, bool exists,
+                          dbk_error *err) DBK_MUST_USE;
+bool dbk_row_expect_asks_row(const dbk_json_node *expect); /* "none" or "exists" */
+/* Makes a cell of every named value; objects for JSON columns are left to the merge where `merging`. */
+dbk_result dbk_row_convert(dbk_decision *change, bool merging, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_take_base(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
+/* UPDATE of the changed columns and the .patched event; an empty mask: nothing. */
+dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts, dbk_error *err) DBK_MUST_USE;
+/* Binds the key, and the cells of the mask but not its key columns. */
+dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *mask, bool insert,
+                        sqlite3_stmt *statement, dbk_error *err) DBK_MUST_USE;
+static inline bool dbk_row_is_key(const dbk_table *table, int column) { return table->columns[column].key_part != 0; }
+/* row_put.c */
+dbk_result dbk_row_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
+
+/* row_project.c */
+bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op); /* whether such events have projections */
+size_t dbk_project_count(dbk_model *model, dbk_slice type);                      /* statements of the type */
+dbk_result dbk_project_event(dbk_model *model, const dbk_event *event, const dbk_json_node *data, dbk_error *err) DBK_MUST_USE;
+dbk_projections *dbk_projections_new(dbk_model *model); /* NULL: out of memory */
+void dbk_projections_free(dbk_model *model);
+
+/* row_fresh.c */
+dbk_fresh *dbk_fresh_new(const dbk_port *port); /* NULL: out of memory */
+void dbk_fresh_free(dbk_fresh *fresh);
+void dbk_fresh_clear(dbk_fresh *fresh);
+/* Remembers that the entry (a decision) names or changes the stream; false: out of memory. */
+bool dbk_fresh_add(dbk_fresh *fresh, dbk_slice stream, const dbk_entry_id *id, uint64_t position);
+bool dbk_fresh_find(const dbk_fresh *fresh, dbk_slice stream, dbk_entry_id *id, uint64_t *position);
+
+/* row_history.c */
+/* The id text of the entry that last changed the row among what is folded before the one in work (F17
+ * included: its own if it touched the row); "" when none. */
+dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_slice key, char out[DBK_ENTRY_ID_TEXT_SIZE],
+                               dbk_error *err) DBK_MUST_USE;
+/* For each row the entry touched without naming it, or named without touching it: its record. */
+dbk_result dbk_row_records_keep(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_is_skipped(dbk_model *model, const char *entry, bool *skipped, dbk_error *err) DBK_MUST_USE;
+/* Whether the entry at the position counts as folded before the one in work. */
+dbk_result dbk_row_is_folded(dbk_model *model, uint64_t position, const dbk_entry *entry, int64_t received_ms,
+                             bool *folded, dbk_error *err) DBK_MUST_USE;
+void dbk_row_stream(dbk_buffer *out, const dbk_table *table, dbk_slice key); /* cleared first: "table/key" */
+
+/* row_merge.c: RFC 7396. Appends old merged with patch, minimised; old NULL: none. */
+void dbk_json_merge_patch(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *patch);
+
+#endif
