@@ -301,7 +301,7 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
 {
     dbk_engine *engine = turn->engine;
     dbk_buffer *out = turn->items[item].answer;
-    dbk_element *element;
+    dbk_element *element = NULL;
     dbk_error refusal = {0};
     dbk_slice id = {NULL, 0};
     dbk_result result = element_new(turn, item, order, &element, err);

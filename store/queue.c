@@ -246,9 +246,10 @@ static void idle(dbk_queue *queue)
     queue->deciding = true;
     unlock(queue);
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
-    if (!engine->options.read_only) (void)dbk_log_idle(engine->log, NULL);
+    dbk_result result = engine->options.read_only ? DBK_OK : dbk_log_idle(engine->log, NULL);
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
     lock(queue);
+    if (result != DBK_OK && result != DBK_POISONED) queue->worked = true; /* tried again in a second */
     queue->deciding = false;
 }
 
