@@ -180,6 +180,17 @@ static dbk_span denied_span(const dbk_sql *sql, const char *denied)
     return dbk_sql_span(sql, dbk_sql_find(sql, 0, name));
 }
 
+/* Follows from an error of the schema that was said where it stands. */
+static bool is_consequence(const dbk_check *check, const char *message, const char *name)
+{
+    if (check->report->errors == 0 || !check->definition->tables) return false;
+    if (strncmp(message, "foreign key mismatch", 20) == 0) return true;
+    if (strncmp(message, "no such table", 13) != 0 || !name) return false;
+    for (const dbk_object *object = check->refused; object; object = object->next)
+        if (strcasecmp(object->name, name) == 0) return true;
+    return false;
+}
+
 void dbk_check_refused(dbk_check *check, const dbk_sql *sql)
 {
     const char *message = sqlite3_errmsg(check->db), *name = named_in(message);
@@ -194,6 +205,8 @@ void dbk_check_refused(dbk_check *check, const dbk_sql *sql)
         dbk_report_error(check->report, denied_span(sql, check->sandbox.denied), NULL, "%s", check->sandbox.denied);
         return;
     }
+    if (is_consequence(check, message, name)) return;
+    if (name && strncasecmp(name, "_daybook_", 9) == 0) message = "tables of the engine are not for the app's SQL";
     if (strcmp(message, "incomplete input") == 0) token = sql->count - 1;
     const char *advice = advice_for(check, sql, message, name);
     if (advice && strstr(advice, "WHERE true")) message = "SQLite takes ON CONFLICT behind a SELECT without WHERE for a join";
@@ -251,6 +264,28 @@ static bool check_row(dbk_check *check, dbk_object *object, const dbk_table *tab
     return rc == SQLITE_OK;
 }
 
+/* Defaults are read when a row is inserted, not by CREATE TABLE. */
+static void check_defaults(dbk_check *check, dbk_object *object, const dbk_table *table)
+{
+    for (uint16_t i = 0; i < table->column_count; i++) {
+        sqlite3_stmt *statement = NULL;
+        char *sql = table->columns[i].default_sql ? sqlite3_mprintf("SELECT (%s)", table->columns[i].default_sql) : NULL;
+        if (!sql) continue;
+        check->sandbox.role = DBK_SQL_PROJECTION;
+        if (sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) != SQLITE_OK) {
+            const char *denied = check->sandbox.denied;
+            uint32_t column = dbk_object_column(object, table->columns[i].name);
+            dbk_span at = denied[0] ? denied_span(object->sql, denied) : dbk_sql_span(object->sql, column);
+            dbk_report_error(check->report, at, NULL, "%s", denied[0] ? denied : sqlite3_errmsg(check->db));
+            object->doubted = true;
+        }
+        check->sandbox.role = DBK_SQL_ENGINE;
+        check->sandbox.denied[0] = '\0';
+        sqlite3_free(sql);
+        (void)sqlite3_finalize(statement);
+    }
+}
+
 static void check_view(dbk_check *check, const dbk_object *object)
 {
     dbk_sql select = *object->sql;
@@ -270,6 +305,7 @@ void dbk_check_rows(dbk_check *check)
         const dbk_table *table = object->kind == DBK_OBJECT_TABLE ? dbk_check_table(check, object->name) : NULL;
 
         if (object->kind == DBK_OBJECT_VIEW) check_view(check, object);
+        if (table) check_defaults(check, object, table);
         if (!table || object->doubted) continue;
         for (int kind = 0; kind < 3 && !check->failed; kind++)
             if (!check_row(check, object, table, kind)) break;

@@ -118,6 +118,7 @@ typedef struct dbk_check {
     dbk_report *report;
     dbk_script schema, projections, queries;
     dbk_object *objects, *last_object;
+    dbk_object *refused; /* CREATEs that failed: what misses them is not said again */
     dbk_link *links;
     sqlite3 *db;
     dbk_sandbox sandbox;

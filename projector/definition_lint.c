@@ -175,7 +175,7 @@ static void lint_from(dbk_check *check, const dbk_sql *sql, uint32_t target)
     bool update = target > 0 && (dbk_sql_is(sql, target - 1, "update") || dbk_sql_is(sql, target - 2, "or"));
 
     for (uint32_t at = target; update && at < sql->count; at = dbk_sql_is(sql, at, "(") ? dbk_sql_skip(sql, at) : at + 1)
-        if (dbk_sql_is(sql, at, "from"))
+        if (dbk_sql_is(sql, at, "from") && !dbk_sql_is(sql, at - 1, "distinct"))
             dbk_report_error(check->report, dbk_sql_span(sql, at), "SET column = (SELECT … WHERE …)",
                              "UPDATE … FROM takes any of several matching rows");
 }

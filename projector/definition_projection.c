@@ -172,10 +172,11 @@ static void check_statement(dbk_check *check, const dbk_sql *sql, const patterns
         return;
     }
     size_t before = check->report->errors;
-    dbk_lint_projection(check, sql);
+    if (!sql->swallowed) dbk_lint_projection(check, sql);
     check->track = true;
     sqlite3_stmt *statement = dbk_check_prepare(check, sql, DBK_SQL_PROJECTION);
     check->track = false;
+    if (sql->swallowed && statement) dbk_lint_projection(check, sql);
     if (statement) {
         check_parameters(check, sql, statement, on);
         if (check->report->errors == before) dbk_check_plan(check, sql);

@@ -123,6 +123,13 @@ static void keep_object(dbk_check *check, dbk_object *object)
     check->last_object = object;
 }
 
+static void keep_refused(dbk_check *check, dbk_object *object)
+{
+    if (!object->name) return;
+    object->next = check->refused;
+    check->refused = object;
+}
+
 static bool is_as_select(dbk_check *check, const dbk_object *object)
 {
     if (object->kind != DBK_OBJECT_TABLE || !dbk_sql_is(object->sql, object->body_token, "as")) return false;
@@ -140,9 +147,9 @@ static void run_statement(dbk_check *check, const dbk_sql *sql)
     if (!dbk_sql_is(sql, 0, "create")) return refuse_word(check, sql);
     if (refuse_create(check, sql)) return;
     bool known = find_name(object, sql);
-    if (known && (!check_name(check, object) || !check_new(check, object) || is_as_select(check, object))) return;
-    sqlite3_stmt *statement = dbk_check_prepare(check, sql, DBK_SQL_DDL);
-    if (!statement) return;
+    bool good = !known || (check_name(check, object) && check_new(check, object) && !is_as_select(check, object));
+    sqlite3_stmt *statement = good ? dbk_check_prepare(check, sql, DBK_SQL_DDL) : NULL;
+    if (!statement) return keep_refused(check, object);
     check->sandbox.role = DBK_SQL_DDL; /* CREATE compiles more SQL while it runs */
     int rc = sqlite3_step(statement);
     if (rc != SQLITE_DONE) dbk_check_refused(check, sql);
