@@ -55,8 +55,7 @@ static dbk_result choose(dbk_model *model, const char *plans, dbk_buffer *drop, 
         if (statement) dbk_buffer_put_text(drop, statement);
         else rc = SQLITE_NOMEM;
         sqlite3_free(statement);
-        dbk_buffer_put_text(create, sql);
-        dbk_buffer_put_text(create, "\n;\n"); /* on a line of its own: the text may end in a comment */
+        dbk_buffer_put(create, sql, strlen(sql) + 1);
     }
     sqlite3_finalize(rows);
     return rc == SQLITE_DONE ? DBK_OK : dbk_model_sql_failure(model, rc, "list the indexes", err);
@@ -82,10 +81,11 @@ dbk_result dbk_indexes_set_aside(dbk_model *model, dbk_buffer *create, dbk_error
 
 dbk_result dbk_indexes_put_back(dbk_model *model, dbk_buffer *create, dbk_error *err)
 {
-    if (create->size == 0) return DBK_OK;
-    const char *statements = dbk_buffer_text(create);
-    if (!statements) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for the indexes");
-    dbk_result result = dbk_model_exec(model, statements, "make an index", err);
+    dbk_result result = DBK_OK;
+    /* One by one and as they were: the file's schema is the text, to the byte. */
+    for (size_t at = 0; result == DBK_OK && at < create->size; at += strlen((const char *)create->data + at) + 1) {
+        result = dbk_model_exec(model, (const char *)create->data + at, "make an index", err);
+    }
     if (result == DBK_OK) dbk_buffer_clear(create);
     return result;
 }
