@@ -10,6 +10,7 @@ typedef struct dbk_found {
     uint64_t file_bytes;
     bool sound;   /* header and size */
     bool started; /* has a sound start record */
+    bool used;    /* walk.c: holds more than zeros behind its headers */
 } dbk_found;
 typedef struct dbk_survey {
     dbk_found *found; /* [number - 1] */

@@ -168,7 +168,7 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     if (rc == DBK_OK) rc = dbk_watermark_write(log, false, err);
     if (rc == DBK_OK) rc = dbk_watermark_sync(log, err);
     if (rc != DBK_OK) return rc;
-    if (survey->count > survey->base && survey->found[survey->base].sound) {
+    if (survey->count > survey->base && survey->found[survey->base].sound && !survey->found[survey->base].used) {
         dbk_found *found = &survey->found[survey->base];
         uint64_t size = dbk_segment_next_size(&log->options, active->header.size);
         if (found->segment->header.size == size && found->segment->header.unit == log->unit) {

@@ -143,6 +143,7 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
                                 next->file_bytes < DBK_SEGMENT_DATA_OFFSET ? next->file_bytes : DBK_SEGMENT_DATA_OFFSET,
                                 &evidence, err);
     if (rc != DBK_OK) return rc;
+    next->used = evidence.used_end > DBK_SEGMENT_DATA_OFFSET;
     if (plan->situation.head != DBK_HEAD_MISSING) {
         plan->situation.sealed = evidence.later || beyond;
         return DBK_OK;
@@ -150,8 +151,7 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
     plan->segment = number;
     plan->offset = DBK_SEGMENT_DATA_OFFSET;
     plan->used_end = evidence.used_end;
-    bool used = evidence.used_end > DBK_SEGMENT_DATA_OFFSET;
-    plan->situation.head = used ? DBK_HEAD_BAD : DBK_HEAD_ZEROS;
+    plan->situation.head = next->used ? DBK_HEAD_BAD : DBK_HEAD_ZEROS;
     if (evidence.later) {
         bool above = evidence.durable_upto >= plan->position || !next->sound;
         plan->situation.later = above ? DBK_LATER_ABOVE : DBK_LATER_BELOW;

@@ -135,7 +135,7 @@ static inline void world_close(world *w)
 }
 
 /* An open, empty log. */
-static inline void world_new(world *w, uint64_t seed)
+static inline void world_new_with(world *w, uint64_t seed, bool no_direct)
 {
     dbk_error err = {0};
 
@@ -143,11 +143,14 @@ static inline void world_new(world *w, uint64_t seed)
     w->disk = dbk_simdisk_new(seed);
     w->port = dbk_simdisk_port(w->disk);
     w->options = small_options();
+    w->options.no_direct = no_direct;
     w->dir = root_of(w->port);
     if (dbk_log_create(w->port, w->dir, &w->options, &err) != DBK_OK) fail_msg("create: %s", err.text);
     dbk_simdisk_sync_all(w->disk);
     if (world_open(w, &err) != DBK_OK) fail_msg("open: %s", err.text);
 }
+
+static inline void world_new(world *w, uint64_t seed) { world_new_with(w, seed, false); }
 
 static inline void world_free(world *w)
 {
