@@ -11,8 +11,7 @@ typedef enum parameter_kind { P_MEMBER, P_DATA, P_TYPE, P_STREAM, P_TIME, P_ACTO
                               P_EVENT, P_ORDER } parameter_kind;
 
 typedef struct parameter {
-    parameter_kind kind;
-    const char *path; /* of a member: "a::b" */
+    parameter_kind kind; /* the path of a member is read off the statement: the name moves when the schema changes */
 } parameter;
 
 typedef struct prepared {
@@ -176,12 +175,12 @@ static bool read_parameter(const char *name, parameter *out)
                                         "causation", "event", "order"};
 
     if (name && name[0] == '$') {
-        *out = (parameter){P_MEMBER, name + 1};
+        *out = (parameter){P_MEMBER};
         return true;
     }
     for (int kind = P_DATA; name && name[0] == ':' && kind <= P_ORDER; kind++) {
         if (strcmp(name + 1, names[kind]) != 0) continue;
-        *out = (parameter){(parameter_kind)kind, NULL};
+        *out = (parameter){(parameter_kind)kind};
         return true;
     }
     return false;
@@ -269,7 +268,7 @@ static int bind_parameter(const offer *o, sqlite3_stmt *statement, int at, const
     const dbk_row_work *work = o->model->work;
 
     switch (p->kind) {
-    case P_MEMBER: return bind_member(o->model, statement, at, find_member(o->data, p->path));
+    case P_MEMBER: return bind_member(o->model, statement, at, find_member(o->data, sqlite3_bind_parameter_name(statement, at) + 1));
     case P_DATA: return bind_slice(statement, at, o->event->data);
     case P_TYPE: return bind_slice(statement, at, o->event->type);
     case P_STREAM: return bind_slice(statement, at, o->event->stream);
