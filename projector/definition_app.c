@@ -133,10 +133,12 @@ static void require(const app *a, const char *name, const char *advice)
 static void refuse_json(dbk_check *check, const dbk_source *source, const dbk_error *err)
 {
     const char *at = strstr(err->text, "byte ");
+    const char *colon = at == err->text ? strstr(at, ": ") : NULL;
     size_t offset = at ? (size_t)strtoull(at + 5, NULL, 10) : 0;
 
     if (offset >= source->text.size && source->text.size) offset = source->text.size - 1;
-    dbk_report_error(check->report, (dbk_span){source, offset, offset + 1}, NULL, "%s", err->text);
+    dbk_report_error(check->report, (dbk_span){source, offset, offset + 1}, NULL, "%s",
+                     colon ? colon + 2 : err->text);
 }
 
 void dbk_check_app(dbk_check *check)

@@ -19,6 +19,14 @@ static int authorize(void *arg, int action, const char *first, const char *secon
     return answer;
 }
 
+/* Bounds what the check's own questions may cost: many keys of many columns are asked about in turn. */
+static int count_steps(void *arg)
+{
+    dbk_check *check = arg;
+
+    return ++check->steps > DBK_CHECK_STEPS_MAX;
+}
+
 bool dbk_check_open(dbk_check *check, dbk_error *err)
 {
     int rc = sqlite3_open_v2(":memory:", &check->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -34,6 +42,8 @@ bool dbk_check_open(dbk_check *check, dbk_error *err)
     if (rc == SQLITE_OK) rc = sqlite3_exec(check->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
     (void)sqlite3_limit(check->db, SQLITE_LIMIT_SQL_LENGTH, DBK_SOURCE_MAX_BYTES + 4096);
     (void)sqlite3_limit(check->db, SQLITE_LIMIT_COMPOUND_SELECT, 100);
+    (void)sqlite3_limit(check->db, SQLITE_LIMIT_VARIABLE_NUMBER, 1000);
+    sqlite3_progress_handler(check->db, 1000, count_steps, check);
     if (rc == SQLITE_OK) return true;
     (void)dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : DBK_INTERNAL, "cannot set up a scratch database: %s",
                    sqlite3_errmsg(check->db));
@@ -177,10 +187,20 @@ static dbk_span denied_span(const dbk_sql *sql, const char *denied)
         memcpy(name, denied + 1, (size_t)(end - denied - 1));
         name[end - denied - 1] = '\0';
     }
-    return dbk_sql_span(sql, dbk_sql_find(sql, 0, name));
+    uint32_t token = dbk_sql_find(sql, 0, name);
+    if (token == sql->count && strcmp(name, "rowid") == 0) token = dbk_sql_find(sql, 0, "_rowid_");
+    if (token == sql->count && strcmp(name, "rowid") == 0) token = dbk_sql_find(sql, 0, "oid");
+    return dbk_sql_span(sql, token);
 }
 
 /* Follows from an error of the schema that was said where it stands. */
+/* The grammar alone: nothing can be said of such a statement by its words. */
+static bool is_syntax(const char *message)
+{
+    return strstr(message, "syntax error") || strstr(message, "incomplete input") || strstr(message, "unrecognized token") ||
+           strstr(message, "too large") || strstr(message, "too many") || strstr(message, "overflow");
+}
+
 static bool is_consequence(const dbk_check *check, const char *message, const char *name)
 {
     if (check->report->errors == 0 || !check->definition->tables) return false;
@@ -201,10 +221,12 @@ void dbk_check_refused(dbk_check *check, const dbk_sql *sql)
         check->failed = true;
         return;
     }
-    if (check->sandbox.denied[0]) {
+    if (strncmp(check->sandbox.denied, "'sqlite_master'", 15) == 0 && dbk_sql_find(sql, 0, "sqlite_master") == sql->count)
+        dbk_report_error(check->report, dbk_sql_span(sql, 0), NULL, "a table of SQLite's own shows the database file, not the data");
+    else if (check->sandbox.denied[0])
         dbk_report_error(check->report, denied_span(sql, check->sandbox.denied), NULL, "%s", check->sandbox.denied);
-        return;
-    }
+    if (check->sandbox.denied[0]) return;
+    check->syntax = is_syntax(message);
     if (is_consequence(check, message, name)) return;
     if (name && strncasecmp(name, "_daybook_", 9) == 0) message = "tables of the engine are not for the app's SQL";
     if (strcmp(message, "incomplete input") == 0) token = sql->count - 1;
@@ -217,7 +239,10 @@ sqlite3_stmt *dbk_check_prepare(dbk_check *check, const dbk_sql *sql, dbk_sql_ro
 {
     sqlite3_stmt *statement = NULL;
 
-    if (role != DBK_SQL_DDL && !dbk_check_unfold(check, sql)) return NULL;
+    if (role != DBK_SQL_DDL && !dbk_check_unfold(check, sql)) {
+        check->syntax = true;
+        return NULL;
+    }
     check->sandbox.role = role;
     check->sandbox.denied[0] = '\0';
     int rc = sqlite3_prepare_v2(check->db, sql->text, -1, &statement, NULL);
@@ -315,7 +340,9 @@ void dbk_check_rows(dbk_check *check)
 /* Warns of whole tables read although a WHERE asks for less. */
 void dbk_check_plan(dbk_check *check, const dbk_sql *sql)
 {
-    if (dbk_sql_find(sql, 0, "where") == sql->count) return;
+    uint32_t where = dbk_sql_find(sql, 0, "where");
+
+    if (where == sql->count || dbk_sql_is(sql, where + 1, "true")) return;
     sqlite3_stmt *plan = NULL;
     char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sql->text);
     if (!explain || sqlite3_prepare_v2(check->db, explain, -1, &plan, NULL) == SQLITE_NOMEM) check->failed = true;

@@ -17,7 +17,8 @@
 
 #include "projector/definition.h"
 
-enum { DBK_FINDINGS_MAX = 200, DBK_NAME_MAX = 63, DBK_UNFOLD_MAX = 20000 };
+enum { DBK_FINDINGS_MAX = 200, DBK_NAME_MAX = 63, DBK_UNFOLD_MAX = 1000, DBK_UNFOLD_ALL_MAX = 100000,
+       DBK_OBJECTS_MAX = 2000, DBK_QUERIES_MAX = 1000, DBK_CHECK_STEPS_MAX = 50000 };
 
 /* ---- findings.c */
 typedef struct dbk_span { /* bytes of a source; source NULL: of no file */
@@ -62,6 +63,7 @@ typedef struct dbk_sql {
     size_t begin, end;
     dbk_token *tokens;
     uint32_t count;
+    uint32_t line;
     size_t swallowed;    /* where a directive of the file stands inside it, 0: none */
     bool may_change_nothing;
     bool broken;         /* said already; not prepared */
@@ -78,6 +80,7 @@ uint32_t dbk_sql_skip(const dbk_sql *sql, uint32_t token);
 uint32_t dbk_sql_find(const dbk_sql *sql, uint32_t from, const char *name);
 /* An identifier without its quotes, in the arena; NULL when the token is none or out of memory. */
 const char *dbk_sql_name(dbk_arena *arena, const dbk_sql *sql, uint32_t token);
+bool dbk_sql_named(const dbk_sql *sql, uint32_t token, const char *name); /* that token is `name` so */
 bool dbk_name_valid(dbk_slice name); /* [A-Za-z_][A-Za-z0-9_]{0,62} */
 
 /* ---- definition_scan.c */
@@ -124,6 +127,10 @@ typedef struct dbk_check {
     dbk_sandbox sandbox;
     bool *read; /* per table: a projection reads it */
     bool track; /* the authorizer notes what is read */
+    bool syntax; /* the last refusal was one of the grammar */
+    uint32_t steps; /* thousands of SQLite's instructions run so far */
+    uint64_t unfolded; /* SELECTs of all statements so far */
+    struct dbk_bodies *bodies; /* definition_unfold.c */
     bool failed;
 } dbk_check;
 

@@ -19,7 +19,7 @@ static bool has_deferred(const dbk_sql *sql)
 static uint32_t references_token(const dbk_sql *sql, const char *parent)
 {
     for (uint32_t at = 0; at + 1 < sql->count; at++)
-        if (dbk_sql_is(sql, at, "references") && dbk_sql_find(sql, at + 1, parent) == at + 1) return at + 1;
+        if (dbk_sql_is(sql, at, "references") && dbk_sql_named(sql, at + 1, parent)) return at + 1;
     return sql->count;
 }
 

@@ -151,6 +151,9 @@ static dbk_result run_check(dbk_check *check, dbk_error *err)
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !check->failed; i++) steps[i](check);
     if (check->failed || check->report->failed) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    if (check->steps > DBK_CHECK_STEPS_MAX)
+        dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "fewer tables, keys and columns",
+                         "the definition takes too long to check");
     if (check->report->errors == 0) return DBK_OK;
     return dbk_fail(err, DBK_SCHEMA, "the definition has %zu error%s", check->report->errors,
                     check->report->errors == 1 ? "" : "s");

@@ -172,11 +172,11 @@ static void check_statement(dbk_check *check, const dbk_sql *sql, const patterns
         return;
     }
     size_t before = check->report->errors;
-    if (!sql->swallowed) dbk_lint_projection(check, sql);
+    check->syntax = false;
     check->track = true;
     sqlite3_stmt *statement = dbk_check_prepare(check, sql, DBK_SQL_PROJECTION);
     check->track = false;
-    if (sql->swallowed && statement) dbk_lint_projection(check, sql);
+    if (!check->syntax) dbk_lint_projection(check, sql);
     if (statement) {
         check_parameters(check, sql, statement, on);
         if (check->report->errors == before) dbk_check_plan(check, sql);
@@ -202,12 +202,9 @@ static dbk_statement *copy_statements(dbk_check *check, const dbk_block *block, 
     *count = 0;
     for (const dbk_sql *sql = block->first; sql; sql = sql->next) (*count)++;
     dbk_statement *made = dbk_check_take(check, (size_t)*count + 1, sizeof(*made)), *next = made;
-    uint32_t line = 1;
-    size_t at = 0;
-    for (const dbk_sql *sql = block->first; sql && made; sql = sql->next) {
-        for (; at < sql->begin; at++) line += sql->source->text.data[at] == '\n';
-        *next++ = (dbk_statement){sql->text, sql->may_change_nothing, sql->source->name, line};
-    }
+
+    for (const dbk_sql *sql = block->first; sql && made; sql = sql->next)
+        *next++ = (dbk_statement){sql->text, sql->may_change_nothing, sql->source->name, sql->line};
     return made;
 }
 

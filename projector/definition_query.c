@@ -273,7 +273,10 @@ void dbk_check_queries(dbk_check *check)
 {
     size_t count = 0;
 
-    for (const dbk_block *block = check->queries.first; block; block = block->next) count++;
+    for (const dbk_block *block = check->queries.first; block; block = block->next)
+        if (++count == DBK_QUERIES_MAX + 1)
+            dbk_report_error(check->report, block->line, "fewer queries", "more than %d queries", DBK_QUERIES_MAX);
+    if (count > DBK_QUERIES_MAX) return;
     check->definition->queries = dbk_check_take(check, count + 1, sizeof(dbk_named_query));
     for (const dbk_block *block = check->queries.first; block && !check->failed; block = block->next) {
         query_head head;

@@ -12,6 +12,8 @@ typedef struct scanner {
     size_t begin;        /* behind a byte order mark */
     size_t mark;         /* where "-- may change nothing" stands, SIZE_MAX: nowhere */
     bool orphans_said;
+    size_t counted;      /* the lines up to here are counted */
+    uint32_t line;
 } scanner;
 
 static size_t line_end(dbk_slice text, size_t at)
@@ -163,6 +165,8 @@ static size_t scan_statement(scanner *s, size_t at)
     sql->source = s->source;
     sql->begin = sql->end = at;
     at = read_tokens(s, sql, at);
+    for (; s->counted < sql->begin; s->counted++) s->line += s->text.data[s->counted] == '\n';
+    sql->line = s->line;
     sql->may_change_nothing = s->mark != SIZE_MAX;
     s->mark = SIZE_MAX;
     sql->text = dbk_check_text(s->check, dbk_slice_of(s->text.data + sql->begin, sql->end - sql->begin));
@@ -185,7 +189,7 @@ static size_t scan_blank(scanner *s, size_t at, size_t size)
 
 void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words, dbk_script *script)
 {
-    scanner s = {check, source, words, script, source->text, 0, SIZE_MAX, false};
+    scanner s = {check, source, words, script, source->text, 0, SIZE_MAX, false, 0, 1};
 
     if (begins_with(s.text, 0, "\xef\xbb\xbf")) s.begin = 3;
     for (size_t at = s.begin; at < s.text.size && !check->failed;) {

@@ -162,8 +162,16 @@ void dbk_check_schema(dbk_check *check)
 {
     const dbk_block *block = check->schema.first;
 
-    for (const dbk_sql *sql = block ? block->first : NULL; sql && !check->failed; sql = sql->next)
+    size_t count = 0;
+
+    for (const dbk_sql *sql = block ? block->first : NULL; sql && !check->failed; sql = sql->next) {
+        if (++count > DBK_OBJECTS_MAX) {
+            dbk_report_error(check->report, dbk_sql_span(sql, 0), "fewer tables, indexes and views",
+                             "more than %d statements in a schema", DBK_OBJECTS_MAX);
+            break;
+        }
         if (!sql->broken) run_statement(check, sql);
+    }
 }
 
 dbk_object *dbk_check_object(dbk_check *check, const char *name)
@@ -181,7 +189,7 @@ uint32_t dbk_object_column(const dbk_object *object, const char *column)
     for (uint32_t at = object->body_token; at < sql->count; at++) {
         bool begins = dbk_sql_is(sql, at, "(") ? depth++ == 0 : depth == 1 && dbk_sql_is(sql, at, ",");
         if (dbk_sql_is(sql, at, ")")) depth--;
-        if (begins && dbk_sql_find(sql, at + 1, column) == at + 1) return at + 1;
+        if (begins && dbk_sql_named(sql, at + 1, column)) return at + 1;
     }
     return 0;
 }

@@ -185,6 +185,11 @@ uint32_t dbk_sql_find(const dbk_sql *sql, uint32_t from, const char *name)
     return from;
 }
 
+bool dbk_sql_named(const dbk_sql *sql, uint32_t token, const char *name)
+{
+    return token < sql->count && is_identifier(sql, token, name, strlen(name));
+}
+
 const char *dbk_sql_name(dbk_arena *arena, const dbk_sql *sql, uint32_t token)
 {
     dbk_slice slice = dbk_sql_slice(sql, token);

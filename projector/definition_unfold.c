@@ -14,9 +14,10 @@ typedef struct body { /* the SQL behind a name */
     bool open;     /* being counted: a mention of itself adds nothing */
 } body;
 
-typedef struct bodies {
+typedef struct dbk_bodies {
     dbk_check *check;
     body items[BODIES_MAX];
+    size_t views; /* the first ones: of views and of the WITH tables inside them, counted once */
     size_t count;
     bool too_many;
 } bodies;
@@ -29,7 +30,7 @@ static void add_body(bodies *b, const char *name, const dbk_sql *sql, uint32_t b
 
 static bool is_mention(const dbk_sql *sql, uint32_t at, const char *name)
 {
-    return dbk_sql_find(sql, at, name) == at && !dbk_sql_is(sql, at + 1, ".");
+    return dbk_sql_named(sql, at, name) && !dbk_sql_is(sql, at + 1, ".");
 }
 
 static uint64_t cost_of(bodies *b, const dbk_sql *sql, uint32_t begin, uint32_t end, int depth);
@@ -80,20 +81,35 @@ static void collect(bodies *b, const dbk_sql *sql)
     }
 }
 
-bool dbk_check_unfold(dbk_check *check, const dbk_sql *sql)
+static bodies *views_of(dbk_check *check)
 {
     bodies *b = dbk_check_take(check, 1, sizeof(*b));
 
-    if (!b) return false;
+    if (!b) return NULL;
     b->check = check;
-    for (const dbk_object *o = check->objects; o; o = o->next)
-        if (o->kind == DBK_OBJECT_VIEW && o->body_token) {
-            add_body(b, o->name, o->sql, o->body_token, o->sql->count);
-            collect(b, o->sql);
-        }
+    for (const dbk_object *o = check->objects; o; o = o->next) {
+        if (o->kind != DBK_OBJECT_VIEW || !o->body_token) continue;
+        add_body(b, o->name, o->sql, o->body_token, o->sql->count);
+        collect(b, o->sql);
+    }
+    b->views = b->count;
+    for (size_t i = 0; i < b->views; i++) (void)cost_of_body(b, &b->items[i], 0);
+    return b;
+}
+
+bool dbk_check_unfold(dbk_check *check, const dbk_sql *sql)
+{
+    bodies *b = check->bodies ? check->bodies : (check->bodies = views_of(check));
+
+    if (!b) return false;
+    b->count = b->views;
     collect(b, sql);
-    if (!b->too_many && cost_of(b, sql, 0, sql->count, 0) <= DBK_UNFOLD_MAX) return true;
+    uint64_t cost = b->too_many ? DBK_UNFOLD_MAX + 1 : cost_of(b, sql, 0, sql->count, 0);
+    check->unfolded += cost;
+    if (cost <= DBK_UNFOLD_MAX && check->unfolded <= DBK_UNFOLD_ALL_MAX) return true;
     dbk_report_error(check->report, dbk_sql_span(sql, 0), "a table that a projection keeps, or fewer mentions",
-                     "views and WITH tables unfold to more than %d SELECTs", DBK_UNFOLD_MAX);
+                     cost > DBK_UNFOLD_MAX ? "views and WITH tables unfold to more than %d SELECTs"
+                                           : "the definition unfolds to more than %d SELECTs",
+                     cost > DBK_UNFOLD_MAX ? DBK_UNFOLD_MAX : DBK_UNFOLD_ALL_MAX);
     return false;
 }

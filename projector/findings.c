@@ -61,7 +61,9 @@ static void locate(dbk_report *report, dbk_span at, dbk_finding *finding)
         line_end = line + SOURCE_LINE_MAX;
         while (line_end > line && (*line_end & 0xc0) == 0x80) line_end--;
     }
-    finding->source_line = copy(report, dbk_slice_of(line, (size_t)(line_end - line)));
+    dbk_slice shown = dbk_slice_of(line, (size_t)(line_end - line));
+    if (!dbk_utf8_valid(shown) || (shown.size && memchr(shown.data, 0, shown.size))) return;
+    finding->source_line = copy(report, shown);
     if (stop > line_end && begin < line_end) finding->caret_length = characters(begin, line_end);
 }
 

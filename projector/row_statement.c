@@ -152,6 +152,14 @@ dbk_result dbk_row_prepare_masked(dbk_model *model, const dbk_table *table, bool
     return result;
 }
 
+/* SQLite lets a key column without NOT NULL be NULL; a projection then made a row that has no name. */
+static dbk_result fail_observed(dbk_result observed, const char *what, dbk_error *err)
+{
+    if (observed == DBK_INTERNAL) return dbk_fail(err, DBK_CONSTRAINT, "NOT NULL: cannot %s: a key has no null", what);
+    if (observed == DBK_TOO_BIG) return dbk_fail(err, DBK_TOO_BIG, "cannot %s: one entry changes too many rows", what);
+    return dbk_fail(err, observed, "cannot %s: %s", what, dbk_result_text(observed));
+}
+
 dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *what, int *changes, dbk_error *err)
 {
     dbk_result result = DBK_OK, observed;
@@ -165,8 +173,7 @@ dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *wh
     (void)sqlite3_reset(statement);
     if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
     observed = dbk_observer_failure(model->observer);
-    if (observed != DBK_OK) return dbk_fail(err, observed, "cannot %s: %s", what, observed == DBK_TOO_BIG ? "one entry changes too many rows" : dbk_result_text(observed));
-    return result;
+    return observed == DBK_OK ? result : fail_observed(observed, what, err);
 }
 
 dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out, dbk_error *err)
@@ -252,5 +259,5 @@ void dbk_rows_close(dbk_model *model)
 
 void dbk_rows_transaction_begin(dbk_model *model)
 {
-    dbk_fresh_clear(model->fresh);
+    if (model->fresh) dbk_fresh_clear(model->fresh); /* the schema is made before the rows are opened */
 }
