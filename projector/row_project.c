@@ -65,6 +65,14 @@ dbk_projections *dbk_projections_new(dbk_model *model)
     return NULL;
 }
 
+static void release(const dbk_port *port, prepared *item)
+{
+    for (int i = 0; i < item->parameter_count; i++) dbk_free(port, item->parameters[i].path);
+    dbk_free(port, item->parameters);
+    sqlite3_finalize(item->statement);
+    *item = (prepared){.source = item->source};
+}
+
 static void forget_types(const dbk_port *port, dbk_projections *projections)
 {
     for (size_t i = 0; i < TYPES_ROOM; i++) {
@@ -81,10 +89,7 @@ void dbk_projections_free(dbk_model *model)
 
     if (!projections) return;
     forget_types(model->port, projections);
-    for (size_t i = 0; i < projections->item_count; i++) {
-        sqlite3_finalize(projections->items[i].statement);
-        dbk_free(model->port, projections->items[i].parameters);
-    }
+    for (size_t i = 0; i < projections->item_count; i++) release(model->port, &projections->items[i]);
     dbk_free(model->port, projections->items);
     dbk_free(model->port, projections);
     model->projections = NULL;
@@ -169,7 +174,7 @@ bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op)
 
 /* ---- parameters */
 
-static bool read_parameter(const char *name, parameter *out)
+static bool read_parameter(const dbk_port *port, const char *name, parameter *out)
 {
     static const char *const names[] = {"member", "data", "type", "stream", "time", "actor", "command", "correlation",
                                         "causation", "event", "order"};
@@ -199,17 +204,18 @@ static dbk_result prepare(dbk_model *model, prepared *item, dbk_error *err)
     int count = sqlite3_bind_parameter_count(item->statement);
     item->parameters = dbk_alloc_zero(model->port, (size_t)count + 1, sizeof(*item->parameters));
     if (!item->parameters) result = dbk_row_no_memory(err);
+    item->parameter_count = item->parameters ? count : 0;
     for (int i = 0; i < count && result == DBK_OK; i++) {
         const char *name = sqlite3_bind_parameter_name(item->statement, i + 1);
-        if (read_parameter(name, &item->parameters[i])) continue;
+        if (read_parameter(model->port, name, &item->parameters[i])) continue;
+        if (name && name[0] == '$') {
+            result = dbk_row_no_memory(err);
+            break;
+        }
         result = dbk_fail(err, DBK_INTERNAL, "%s:%u: unknown parameter '%s'", item->source->file, item->source->line,
                           name ? name : "?");
     }
-    item->parameter_count = count;
-    if (result == DBK_OK) return DBK_OK;
-    sqlite3_finalize(item->statement);
-    dbk_free(model->port, item->parameters);
-    *item = (prepared){.source = item->source};
+    if (result != DBK_OK) release(model->port, item);
     return result;
 }
 
