@@ -123,6 +123,26 @@ static void test_late_engine_entry_is_applied(void **state)
     assert_false(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""), {1, 1, 50, "b", "", "", NULL}));
 }
 
+/* A projection would make a row without a key: the entry is skipped, and the fold goes on. */
+static void test_row_without_key_is_skipped(void **state)
+{
+    (void)state;
+    fold_place place;
+    const fact_text texts[] = {{0, 1, 10, "a", "job/1", "job.queued", "{\"list\":\"2\"}"},
+                               {0, 2, 20, "b", "job/2", "job.queued", "{\"id\":\"2\",\"list\":\"2\"}"}};
+    place_open(&place, definition);
+    for (int i = 0; i < 2; i++) place_append(&place, &(fact){make_fact(arena, definition, &texts[i]).origin, 0}, 1);
+    dbk_model *model = place_model(&place);
+    assert_false(catch_up(&place, model));
+    char *text = model_text(model, false);
+    assert_non_null(strstr(text, "\njobs|3:2|3:queued"));
+    assert_null(strstr(text, "\njobs|5:"));
+    assert_non_null(strstr(text, ".1.1 skipped"));
+    free(text);
+    dbk_model_close(model);
+    place_close(&place);
+}
+
 /* ---- random histories */
 
 typedef struct way_counts {
@@ -290,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_shared_command_id_asks),
         cmocka_unit_test(test_tables_with_ties_ask),
         cmocka_unit_test(test_late_engine_entry_is_applied),
+        cmocka_unit_test(test_row_without_key_is_skipped),
         cmocka_unit_test(test_any_order_of_arrival_gives_one_model),
         cmocka_unit_test(test_each_commit_is_a_state_of_the_log),
         cmocka_unit_test(test_model_ahead_of_the_log_is_lost),
