@@ -67,7 +67,6 @@ dbk_projections *dbk_projections_new(dbk_model *model)
 
 static void release(const dbk_port *port, prepared *item)
 {
-    for (int i = 0; i < item->parameter_count; i++) dbk_free(port, item->parameters[i].path);
     dbk_free(port, item->parameters);
     sqlite3_finalize(item->statement);
     *item = (prepared){.source = item->source};
@@ -174,7 +173,7 @@ bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op)
 
 /* ---- parameters */
 
-static bool read_parameter(const dbk_port *port, const char *name, parameter *out)
+static bool read_parameter(const char *name, parameter *out)
 {
     static const char *const names[] = {"member", "data", "type", "stream", "time", "actor", "command", "correlation",
                                         "causation", "event", "order"};
@@ -207,11 +206,7 @@ static dbk_result prepare(dbk_model *model, prepared *item, dbk_error *err)
     item->parameter_count = item->parameters ? count : 0;
     for (int i = 0; i < count && result == DBK_OK; i++) {
         const char *name = sqlite3_bind_parameter_name(item->statement, i + 1);
-        if (read_parameter(model->port, name, &item->parameters[i])) continue;
-        if (name && name[0] == '$') {
-            result = dbk_row_no_memory(err);
-            break;
-        }
+        if (read_parameter(name, &item->parameters[i])) continue;
         result = dbk_fail(err, DBK_INTERNAL, "%s:%u: unknown parameter '%s'", item->source->file, item->source->line,
                           name ? name : "?");
     }
