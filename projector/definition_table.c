@@ -134,6 +134,14 @@ static void check_collations(dbk_check *check, const dbk_object *object)
     (void)sqlite3_finalize(rows);
 }
 
+/* Read from the words: PRAGMA table_list unfolds every view. */
+static bool is_without_rowid(const dbk_object *object)
+{
+    for (uint32_t at = dbk_sql_skip(object->sql, object->body_token); at < object->sql->count; at++)
+        if (dbk_sql_are(object->sql, at, "without rowid")) return true;
+    return false;
+}
+
 static void read_table(dbk_check *check, dbk_object *object)
 {
     dbk_table *table = &check->definition->tables[check->definition->table_count];
@@ -143,9 +151,7 @@ static void read_table(dbk_check *check, dbk_object *object)
     order_columns(check, table);
     if (check->failed) return;
     check->definition->table_count++;
-    sqlite3_stmt *list = dbk_check_ask(check, "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = %Q", object->name);
-    table->without_rowid = list && sqlite3_step(list) == SQLITE_ROW && sqlite3_column_int(list, 0) != 0;
-    (void)sqlite3_finalize(list);
+    table->without_rowid = is_without_rowid(object);
     table->integer_key = table->key_count == 1 &&
                          strcasecmp(table->columns[table->key_columns[0]].declared, "INTEGER") == 0;
     check_key(check, object, table);
