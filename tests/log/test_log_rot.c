@@ -1,0 +1,131 @@
+/* One bit of a closed log flips: opening refuses, or all is there, or reading tells. Never fewer
+ * entries, or other bytes, without a word. */
+#include "log_fixture.h"
+
+typedef struct tally {
+    uint64_t flips, refused, told, harmless, verified;
+} tally;
+
+/* true when every entry comes back right; false when the failure was told. */
+static bool reads_back(dbk_log *log, uint64_t want)
+{
+    dbk_log_cursor *cursor;
+    dbk_buffer expected;
+    uint64_t position, count = 0;
+    dbk_slice origin;
+    dbk_result rc;
+
+    dbk_buffer_init(&expected, dbk_port_system());
+    assert_int_equal(dbk_log_cursor_open(log, 1, 0, &cursor, NULL), DBK_OK);
+    while ((rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL)) == DBK_OK) {
+        make_entry(&expected, replica_one, position, 100 + position, size_of_seq(position));
+        assert_true(dbk_slice_equal(origin, dbk_buffer_slice(&expected)));
+        count++;
+    }
+    dbk_log_cursor_close(cursor);
+    dbk_buffer_release(&expected);
+    if (rc == DBK_END) assert_int_equal(count, want);
+    return rc == DBK_END;
+}
+
+static void flip_and_look(world *w, const dbk_simdisk_image *image, const char *path, uint64_t offset, unsigned bit,
+                          uint64_t want, tally *t)
+{
+    dbk_log_report report = {0};
+
+    dbk_simdisk_restore(w->disk, image);
+    assert_int_equal(dbk_simdisk_flip_bit(w->disk, path, offset, bit), 0);
+    t->flips++;
+    uint64_t hash = dbk_simdisk_hash(w->disk, NULL);
+    if (t->flips % 8 == 0) { /* verification sees what opening or reading sees, or more */
+        w->dir = root_of(w->port);
+        assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+        w->port->close_dir(w->port->ctx, w->dir);
+        w->dir = NULL;
+        assert_int_equal(dbk_simdisk_hash(w->disk, NULL), hash);
+        t->verified += report.faults > 0;
+    }
+    dbk_result rc = world_open(w, NULL);
+    bool bad = true;
+    if (rc != DBK_OK) {
+        t->refused++;
+        assert_int_equal(dbk_simdisk_hash(w->disk, NULL), hash);
+    } else {
+        if (dbk_log_position(w->log) != want) fail_msg("%s %d bit %u: %d entries", path, (int)offset, bit, (int)dbk_log_position(w->log));
+        bad = !reads_back(w->log, want);
+        if (bad) t->told++;
+        else t->harmless++;
+    }
+    if (t->flips % 8 == 0 && bad && report.faults == 0) {
+        fail_msg("%s %d bit %u: verify saw nothing (%s)", path, (int)offset, bit, dbk_result_name(rc));
+    }
+    world_close(w);
+}
+
+static dbk_simdisk_image *small_log(world *w, size_t batches, size_t count)
+{
+    world_new(w, 9);
+    for (size_t i = 0; i < batches; i++) assert_int_equal(append(w->log, count), DBK_OK);
+    world_close(w);
+    return dbk_simdisk_snapshot(w->disk);
+}
+
+/* Every bit of a log of one segment, its headers and its watermark. */
+static void test_every_bit(void **state)
+{
+    static const char segment[] = "log/0000000000000001.seg";
+    static const uint64_t ranges[][2] = {{0, 128}, {4096, 4224}, {8192, 11264}};
+    tally t = {0};
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = small_log(&w, 3, 3);
+    for (size_t i = 0; i < 3; i++) {
+        for (uint64_t at = ranges[i][0]; at < ranges[i][1]; at++) {
+            for (unsigned bit = 0; bit < 8; bit++) flip_and_look(&w, image, segment, at, bit, 9, &t);
+        }
+    }
+    assert_true(t.refused > 15000);
+    assert_int_equal(t.told, 0); /* the last segment is read at open */
+    for (uint64_t at = 0; at < 8192; at += at % 4096 == 127 ? 3969 : 1) {
+        for (unsigned bit = 0; bit < 8; bit++) flip_and_look(&w, image, "log/WATERMARK", at, bit, 9, &t);
+    }
+    print_message("%llu flips: %llu refused, %llu without effect\n", (unsigned long long)t.flips,
+                  (unsigned long long)t.refused, (unsigned long long)t.harmless);
+    world_free(&w);
+}
+
+/* Bits of sealed segments and their indexes: drawn. */
+static void test_sealed(void **state)
+{
+    static const char *files[] = {"log/0000000000000001.seg", "log/0000000000000002.seg", "log/0000000000000001.idx",
+                                  "log/0000000000000002.idx", "log/0000000000000003.seg"};
+    uint64_t random = 88172645463325252ull;
+    tally t = {0};
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = small_log(&w, 40, 6);
+    for (int i = 0; i < 4000; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        const char *file = files[random % 5];
+        uint64_t size = (uint64_t)dbk_simdisk_size(w.disk, file);
+        flip_and_look(&w, image, file, (random >> 20) % size, (unsigned)(random >> 8) % 8, 240, &t);
+        if (i % 50 == 0) dbk_simdisk_restore(w.disk, image);
+    }
+    assert_true(t.told > 500);
+    print_message("%llu flips: %llu refused, %llu told by reading, %llu without effect\n", (unsigned long long)t.flips,
+                  (unsigned long long)t.refused, (unsigned long long)t.told, (unsigned long long)t.harmless);
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_sealed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
