@@ -40,7 +40,8 @@ dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
     if ((rc & 0xff) == SQLITE_INTERRUPT && reader->out_of_time) {
         return dbk_fail(err, DBK_BUSY, "the query took too long");
     }
-    if ((rc & 0xff) == SQLITE_AUTH) {
+    /* a function that is not allowed is an ordinary error to SQLite */
+    if ((rc & 0xff) == SQLITE_AUTH || reader->sandbox.denied[0]) {
         return dbk_fail(err, DBK_DENIED, "a query cannot do this: %s",
                         reader->sandbox.denied[0] ? reader->sandbox.denied : sqlite3_errmsg(reader->db));
     }

@@ -156,3 +156,14 @@ uint64_t next_random(uint64_t *seed)
     mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
     return mixed ^ (mixed >> 31);
 }
+
+static void free_some(void *ctx, void *memory)
+{
+    if (memory) thrifty_free(ctx, memory);
+}
+
+void thrifty_place(thrifty_port *thrifty, size_t fail_at)
+{
+    thrifty_init(thrifty, fail_at);
+    thrifty->port.free = free_some;
+}

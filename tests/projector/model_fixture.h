@@ -34,6 +34,8 @@ void assert_recount(dbk_model *model);
 void assert_text(dbk_buffer *buffer, const char *expected);
 void assert_result(dbk_result result, dbk_result expected, const dbk_error *err);
 #define assert_ok(result, err) assert_result((result), DBK_OK, (err))
+/* A port whose allocation number `fail_at` and all later ones fail; as thrifty_init, but free(NULL) is nothing. */
+void thrifty_place(thrifty_port *thrifty, size_t fail_at);
 uint64_t next_random(uint64_t *seed);
 
 #endif
