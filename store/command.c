@@ -81,8 +81,9 @@ static dbk_result check_id(const dbk_json_node *id, bool inner, dbk_error *err)
 {
     if (!id && inner) return DBK_OK;
     if (!id) {
+        dbk_fail(err, DBK_BAD_COMMAND, "a command that writes has an id");
         dbk_error_hint(err, "give each command its own unique 'id': sending it again is then safe");
-        return dbk_fail(err, DBK_BAD_COMMAND, "a command that writes has an id");
+        return DBK_BAD_COMMAND;
     }
     if (id->kind != DBK_JSON_STRING || id->text.size == 0) return dbk_fail(err, DBK_BAD_COMMAND, "'id' must be text that is not empty");
     if (id->text.size > DBK_COMMAND_ID_MAX_BYTES)

@@ -17,8 +17,9 @@ static dbk_result open_empty(const dbk_port *port, const char *path, dbk_dir **d
     int rc = port->list(port->ctx, *dir, note_entry, &any);
     if (rc < 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot list '%s'", path);
     if (any) {
+        dbk_fail(err, DBK_EXISTS, "'%s' exists and is not empty", path);
         dbk_error_hint(err, "choose another path, or remove what is there");
-        return dbk_fail(err, DBK_EXISTS, "'%s' exists and is not empty", path);
+        return DBK_EXISTS;
     }
     return DBK_OK;
 }
@@ -54,16 +55,17 @@ static dbk_result make_log(const dbk_port *port, dbk_dir *dir, const dbk_engine_
     return result;
 }
 
-static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_definition *definition,
-                       const dbk_engine_options *options, dbk_error *err)
+static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan *plan, const dbk_engine_options *options,
+                       dbk_error *err)
 {
     dbk_identity_file identity;
     dbk_dir *models = NULL;
     dbk_result result = dbk_identity_fresh(options, port, &identity, err);
-    if (result == DBK_OK && !options->definition) result = copy_sources(port, dir, definition, err);
+    if (result == DBK_OK && plan->keep_sources) result = copy_sources(port, dir, plan->definition, err);
     if (result == DBK_OK) result = make_log(port, dir, options, &identity, err);
     if (result == DBK_OK) result = make_folder(port, dir, "models", &models, err);
     if (models) port->close_dir(port->ctx, models);
+    if (result == DBK_OK && plan->fill) result = plan->fill(plan->fill_arg, port, dir, options, &identity, err);
     if (result == DBK_OK) result = dbk_io_sync_dir(port, dir, "the store", err);
     if (result == DBK_OK) result = dbk_identity_write(port, dir, &identity, err);
     return result;
@@ -83,6 +85,19 @@ static dbk_result load(const dbk_port *port, const char *app, dbk_definition **o
     return result;
 }
 
+dbk_result dbk_store_make(const char *path, const dbk_store_plan *plan, const dbk_engine_options *options, dbk_error *err)
+{
+    const dbk_port *port = options->port ? options->port : dbk_port_system();
+    dbk_dir *dir = NULL;
+    dbk_lock *lock = NULL;
+    dbk_result result = open_empty(port, path, &dir, err);
+    if (result == DBK_OK) result = dbk_lock_take(port, dir, "LOCK", &lock, err);
+    if (result == DBK_OK) result = fill(port, dir, plan, options, err);
+    dbk_lock_release(lock);
+    if (dir) port->close_dir(port->ctx, dir);
+    return result;
+}
+
 dbk_result dbk_engine_create(const char *path, const char *app, const dbk_engine_options *options, dbk_text *report,
                              dbk_error *err)
 {
@@ -92,13 +107,10 @@ dbk_result dbk_engine_create(const char *path, const char *app, const dbk_engine
     dbk_definition *loaded = NULL;
     if (report) *report = (dbk_text){0};
     dbk_result result = options->definition ? DBK_OK : load(port, app, &loaded, report, err);
-    dbk_dir *dir = NULL;
-    dbk_lock *lock = NULL;
-    if (result == DBK_OK) result = open_empty(port, path, &dir, err);
-    if (result == DBK_OK) result = dbk_lock_take(port, dir, "LOCK", &lock, err);
-    if (result == DBK_OK) result = fill(port, dir, options->definition ? options->definition : loaded, options, err);
-    dbk_lock_release(lock);
-    if (dir) port->close_dir(port->ctx, dir);
+    if (result == DBK_OK) {
+        dbk_store_plan plan = {.definition = loaded ? loaded : options->definition, .keep_sources = loaded != NULL};
+        result = dbk_store_make(path, &plan, options, err);
+    }
     dbk_definition_free(loaded);
     if (result != DBK_OK) dbk_error_wrap(err, result, "cannot create store '%s'", path);
     return result;

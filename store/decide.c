@@ -98,9 +98,10 @@ static dbk_result answer_known(dbk_engine *engine, const dbk_entry *entry, uint6
                                dbk_buffer *out, dbk_error *err)
 {
     if (memcmp(entry->command_hash, hash, 32) != 0) {
-        dbk_error_hint(err, "use a new id for a new command");
-        return dbk_fail(err, DBK_ID_REUSED, "id '%.*s' was used for another command, at position %llu",
+        dbk_fail(err, DBK_ID_REUSED, "id '%.*s' was used for another command, at position %llu",
                         DBK_SLICE_ARG(entry->command_id), (unsigned long long)position);
+        dbk_error_hint(err, "use a new id for a new command");
+        return DBK_ID_REUSED;
     }
     dbk_receipt_again(engine, entry, position, out);
     return DBK_OK;
@@ -505,16 +506,18 @@ static dbk_result ready(dbk_engine *engine, dbk_error *err)
 {
     if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
     if (dbk_log_poisoned(engine->log)) {
+        dbk_fail(err, DBK_POISONED, "a sync of the log failed earlier");
         dbk_error_hint(err, "close the store and open it again; the same ids are safe to send again");
-        return dbk_fail(err, DBK_POISONED, "a sync of the log failed earlier");
+        return DBK_POISONED;
     }
     if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
     if (!engine->behind) return DBK_OK;
     if (engine->commit_failures >= 2) {
         dbk_model_state state;
         dbk_model_get_state(engine->model, &state);
+        dbk_fail(err, DBK_UNAVAILABLE, "the model failed at position %llu", (unsigned long long)state.position + 1);
         dbk_error_hint(err, "look at the disk of 'models', then open the store again");
-        return dbk_fail(err, DBK_UNAVAILABLE, "the model failed at position %llu", (unsigned long long)state.position + 1);
+        return DBK_UNAVAILABLE;
     }
     dbk_result result = dbk_engine_catch_up(engine, err);
     if (result == DBK_OK) engine->behind = false;

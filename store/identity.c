@@ -48,8 +48,9 @@ static dbk_result read_members(const dbk_json_node *root, dbk_identity_file *ide
     if (root->kind != DBK_JSON_OBJECT || !read_number(root, "format", INT32_MAX, &format))
         return dbk_fail(err, DBK_CORRUPT, "'daybook.json' has no format number");
     if (format != 1) {
+        dbk_fail(err, DBK_VERSION, "'daybook.json' has format %lld, this Daybook reads 1", (long long)format);
         dbk_error_hint(err, "open it with a newer Daybook");
-        return dbk_fail(err, DBK_VERSION, "'daybook.json' has format %lld, this Daybook reads 1", (long long)format);
+        return DBK_VERSION;
     }
     const dbk_json_node *store = dbk_json_member(root, "store"), *timeline = dbk_json_member(root, "timeline");
     bool good = store && store->kind == DBK_JSON_STRING && dbk_uuid_parse(store->text, identity->store_id) &&

@@ -6,6 +6,7 @@
 #include "store/checkpoint.h"
 #include "store/identity.h"
 #include "store/queue.h"
+#include "store/replay.h"
 #include "store/turn.h"
 
 static dbk_result open_folder(dbk_engine *engine, dbk_error *err)
@@ -20,13 +21,15 @@ static dbk_result open_folder(dbk_engine *engine, dbk_error *err)
     dbk_space space;
     int rc = port->space(port->ctx, engine->dir, &space);
     if (rc == 0 && !space.suits_live_store && !engine->options.force_fs && !engine->options.read_only) {
+        dbk_fail(err, DBK_UNSUPPORTED_FS, "'%s' is on a file system of kind %s", engine->path, space.fs_name);
         dbk_error_hint(err, "keep the live store on a local disk and let the sync agent carry it");
-        return dbk_fail(err, DBK_UNSUPPORTED_FS, "'%s' is on a file system of kind %s", engine->path, space.fs_name);
+        return DBK_UNSUPPORTED_FS;
     }
     result = dbk_identity_read(port, engine->dir, &engine->identity, err);
     if (result == DBK_MISSING) {
+        dbk_fail(err, DBK_MISSING, "'%s' is no store: it has no 'daybook.json'", engine->path);
         dbk_error_hint(err, "name a folder that 'daybook init' made");
-        return dbk_fail(err, DBK_MISSING, "'%s' is no store: it has no 'daybook.json'", engine->path);
+        return DBK_MISSING;
     }
     return result;
 }
@@ -160,8 +163,9 @@ static dbk_result make_parts(dbk_engine *engine, dbk_error *err)
     dbk_buffer_init(&engine->parked.bytes, port);
     engine->turn = port->mutex_new(port->ctx);
     engine->readers_lock = port->mutex_new(port->ctx);
+    engine->pasts_lock = port->mutex_new(port->ctx);
     engine->parser = dbk_json_parser_new(port);
-    if (!engine->turn || !engine->readers_lock || !engine->parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
+    if (!engine->turn || !engine->readers_lock || !engine->pasts_lock || !engine->parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
     return DBK_OK;
 }
 
@@ -215,6 +219,7 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_checkpointer_free(engine->checkpointer);
     while (engine->listeners) dbk_engine_unsubscribe(engine, engine->listeners);
     dbk_engine_drop_readers(engine);
+    dbk_pasts_free(engine);
     dbk_model_close(engine->model);
     dbk_log_close(engine->log);
     dbk_definition_free(engine->own_definition);
@@ -230,6 +235,7 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_buffer_release(&engine->parked.bytes);
     if (engine->turn) port->mutex_free(port->ctx, engine->turn);
     if (engine->readers_lock) port->mutex_free(port->ctx, engine->readers_lock);
+    if (engine->pasts_lock) port->mutex_free(port->ctx, engine->pasts_lock);
     dbk_free(port, engine->path);
     dbk_free(port, engine);
 }

@@ -278,8 +278,9 @@ static dbk_result admit(dbk_queue *queue, dbk_error *err)
 {
     if (queue->closing) return dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
     if (queue->commands.count + queue->reads.count < QUEUE_MAX) return DBK_OK;
+    dbk_fail(err, DBK_BUSY, "%d commands are waiting already", QUEUE_MAX);
     dbk_error_hint(err, "wait for receipts before sending more");
-    return dbk_fail(err, DBK_BUSY, "%d commands are waiting already", QUEUE_MAX);
+    return DBK_BUSY;
 }
 
 dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
