@@ -9,8 +9,8 @@
 
 #include "projector/model_internal.h"
 
-/* Drops them; `create` (initialised by the caller) receives the SQL that makes them again, each text with its NUL. Outside a
- * transaction. */
+/* Drops them; `create` (initialised by the caller) receives the SQL that makes them again, each text with
+ * its NUL. Outside a transaction. */
 dbk_result dbk_indexes_set_aside(dbk_model *model, dbk_buffer *create, dbk_error *err) DBK_MUST_USE;
 /* Makes them again, within the transaction that commits the build. */
 dbk_result dbk_indexes_put_back(dbk_model *model, dbk_buffer *create, dbk_error *err) DBK_MUST_USE;

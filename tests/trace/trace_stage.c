@@ -85,12 +85,40 @@ static int at_point(void *arg, dbk_engine *engine, const char *point, dbk_slice 
     return 1;
 }
 
+/* A message in the model's words: the cursor as one member. */
+static void put_message(const dbk_json_node *message, dbk_buffer *out)
+{
+    static const char *const cursor[] = {"timeline", "generation", "position"}, *const rest[] = {"topic", "previous", "rows", "keys", "reset"};
+    dbk_buffer_put_text(out, "{\"cursor\":[");
+    for (size_t i = 0; i < 3; i++) {
+        const dbk_json_node *member = dbk_json_member(message, cursor[i]);
+        if (i) dbk_buffer_put_u8(out, ',');
+        if (member) dbk_json_put_minimal(out, member);
+        else dbk_buffer_put_text(out, "null");
+    }
+    dbk_buffer_put_u8(out, ']');
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) {
+        const dbk_json_node *member = dbk_json_member(message, rest[i]);
+        if (!member) continue;
+        dbk_buffer_printf(out, ",\"%s\":", rest[i]);
+        dbk_json_put_minimal(out, member);
+    }
+    dbk_buffer_put_u8(out, '}');
+}
+
 static void on_message(void *arg, const char *table, const char *message, size_t size)
 {
     stage_replica *replica = arg;
-    (void)table;
+    const dbk_json_node *parsed;
+    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
     if (replica->feed.size) dbk_buffer_put_u8(&replica->feed, ',');
-    dbk_buffer_put(&replica->feed, message, size);
+    /* A table's name is missing only in a head message, which is no change. */
+    if (!table || !parser || dbk_json_parse(parser, dbk_slice_of(message, size), &parsed, NULL) != DBK_OK) {
+        dbk_buffer_put_text(&replica->feed, "{\"unreadable\":true}");
+    } else {
+        put_message(parsed, &replica->feed);
+    }
+    dbk_json_parser_free(parser);
 }
 
 dbk_result replica_open(trace_stage *stage, stage_replica *replica)
