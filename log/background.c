@@ -22,7 +22,8 @@ static void make_next(dbk_log *log)
     }
     if (!next) {
         uint64_t size = dbk_segment_next_size(&log->options, active->header.size);
-        if (dbk_segment_prepare(log, active->header.number + 1, size, &next, NULL) != DBK_OK) return;
+        if (dbk_segment_prepare(log, active->header.number + 1, size, &next, NULL) != DBK_OK)
+            return;
     }
     dbk_log_lock(log);
     log->next = next;
@@ -36,7 +37,8 @@ static dbk_segment *next_without_run(dbk_log *log, size_t *index)
     dbk_log_lock(log);
     for (; *index < log->segment_count && !found; (*index)++) {
         dbk_segment *segment = log->segments[*index];
-        if (segment->seal_offset && segment->table && segment->last_position >= segment->first_position) {
+        if (segment->seal_offset && segment->table && !segment->rotten &&
+            segment->last_position >= segment->first_position) {
             found = segment;
         }
     }
@@ -53,8 +55,10 @@ static void make_run(dbk_log *log, dbk_segment *segment)
 
     dbk_segment_name(segment->header.number, "idx", name);
     dbk_segment_source(segment, &source);
-    if (dbk_index_run_write(log->port, log->dir, name, segment->table, &source, NULL) != DBK_OK) return;
-    if (dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &source, &found, &run, NULL) != DBK_OK) {
+    if (dbk_index_run_write(log->port, log->dir, name, segment->table, &source, NULL) != DBK_OK)
+        return;
+    if (dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &source, &found, &run,
+                           NULL) != DBK_OK) {
         return;
     }
     dbk_log_lock(log);
@@ -106,7 +110,9 @@ void dbk_background_kick(dbk_log *log)
     if (running) return;
     if (log->thread) port->thread_join(port->ctx, log->thread);
     log->thread = NULL;
-    if (!log->options.no_background && port->thread_start(port->ctx, "log", run, log, &log->thread) == 0) return;
+    if (!log->options.no_background &&
+        port->thread_start(port->ctx, "log", run, log, &log->thread) == 0)
+        return;
     log->thread = NULL;
     run(log);
 }

@@ -10,11 +10,12 @@ struct dbk_log_cursor {
     uint64_t offset; /* of the next record */
     dbk_expect expect;
     dbk_record record;
-    dbk_slice rest; /* of the present batch */
+    dbk_slice rest;    /* of the present batch */
     uint64_t in_batch; /* position of the next origin in rest */
 };
 
-dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out, dbk_error *err)
+dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out,
+                               dbk_error *err)
 {
     uint64_t end = dbk_log_position(log);
     dbk_log_cursor *cursor = dbk_alloc_zero(log->port, 1, sizeof(*cursor));
@@ -72,17 +73,19 @@ static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
             dbk_result rc = enter(cursor, err);
             if (rc != DBK_OK) return rc;
         }
-        dbk_result rc = dbk_scan_record(&cursor->scanner, cursor->offset, &cursor->expect, &cursor->record, &whole,
-                                        &bytes, &head, err);
+        dbk_result rc = dbk_scan_record(&cursor->scanner, cursor->offset, &cursor->expect,
+                                        &cursor->record, &whole, &bytes, &head, err);
         if (rc != DBK_OK) return rc;
         if (head != DBK_HEAD_RECORD || cursor->record.type == DBK_RECORD_START) {
             return dbk_log_bad_record(cursor->segment, cursor->offset, cursor->expect.position,
                                       cursor->expect.position, err);
         }
         cursor->offset += bytes;
-        cursor->expect = (dbk_expect){cursor->expect.position + cursor->record.count, cursor->record.checksum, false};
+        cursor->expect = (dbk_expect){cursor->expect.position + cursor->record.count,
+                                      cursor->record.checksum, false};
         if (cursor->record.type == DBK_RECORD_ENTRIES) {
-            cursor->rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, cursor->record.payload_bytes);
+            cursor->rest =
+                dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, cursor->record.payload_bytes);
             return DBK_OK;
         }
         leave(cursor);

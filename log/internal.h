@@ -19,7 +19,7 @@ enum {
     DBK_OPEN_FILES_MAX = 16,             /* sealed segments held open for reading */
 };
 #define DBK_WATERMARK_NAME "WATERMARK"
-#define DBK_RECOVERY_NAME "recovery.ndjson"
+#define DBK_RECOVERY_NAME  "recovery.ndjson"
 
 /* What the entries up to a position add up to. */
 typedef struct dbk_log_state {
@@ -47,9 +47,10 @@ typedef struct dbk_segment {
     bool ordered;
     dbk_index_table *table; /* until the run is there */
     dbk_index_run *run;
-    dbk_file *file; /* for reading; NULL: opened when needed */
-    unsigned pins;  /* readers using file */
-    uint64_t used;  /* when last, in pins given out */
+    dbk_index_run *rotten; /* a run that was found damaged, kept for who reads it */
+    dbk_file *file;        /* for reading; NULL: opened when needed */
+    unsigned pins;         /* readers using file */
+    uint64_t used;         /* when last, in pins given out */
 } dbk_segment;
 
 typedef struct dbk_batch_slot {
@@ -66,7 +67,7 @@ struct dbk_log {
     uint32_t sector_bytes; /* what direct writes ask for */
 
     dbk_mutex *lock, *run_lock, *cache_lock;
-    dbk_cond *wake; /* background work wanted or done */
+    dbk_cond *wake;         /* background work wanted or done */
     dbk_segment **segments; /* lock; [number - 1]; the pointers stay valid until close */
     size_t segment_count, segment_room;
     dbk_log_state state; /* lock; only the appending thread changes it */
@@ -80,7 +81,7 @@ struct dbk_log {
     dbk_segment *pending; /* next segment, locked, without a start yet; the active one is sealed */
     dbk_file *pending_file;
     bool pending_direct;
-    uint64_t dirty_bytes; /* left by a failed write where the next record goes */
+    uint64_t dirty_bytes;   /* left by a failed write where the next record goes */
     dbk_log_state *scratch; /* what state will be once the batch is durable */
     uint8_t *buffer;
     size_t buffer_size;
@@ -90,7 +91,7 @@ struct dbk_log {
     bool mark_unsynced;
 
     /* background work */
-    dbk_thread *thread;  /* started for each piece of work; joined before the next and at close */
+    dbk_thread *thread;   /* started for each piece of work; joined before the next and at close */
     bool running, wanted; /* lock */
     bool preparing;       /* lock; the next segment is under way */
     dbk_segment *next;    /* lock; prepared, has no start record */
@@ -104,8 +105,14 @@ static inline dbk_segment *dbk_log_active(const dbk_log *log)
 {
     return log->segment_count ? log->segments[log->segment_count - 1] : NULL;
 }
-static inline void dbk_log_lock(const dbk_log *log) { log->port->mutex_lock(log->port->ctx, log->lock); }
-static inline void dbk_log_unlock(const dbk_log *log) { log->port->mutex_unlock(log->port->ctx, log->lock); }
+static inline void dbk_log_lock(const dbk_log *log)
+{
+    log->port->mutex_lock(log->port->ctx, log->lock);
+}
+static inline void dbk_log_unlock(const dbk_log *log)
+{
+    log->port->mutex_unlock(log->port->ctx, log->lock);
+}
 
 /* state.c */
 void dbk_state_init(dbk_log_state *state);
@@ -116,7 +123,8 @@ void dbk_state_start(const dbk_log_state *state, uint64_t seal_offset, dbk_start
 /* Adds a batch's entries to state, segment totals and index table; table may be NULL. A batch that
  * does not decode, or whose head is not that of its entries, is DBK_CORRUPT. */
 dbk_result dbk_state_take(dbk_log_state *state, dbk_segment *segment, dbk_index_table *table,
-                          const dbk_record *record, const uint8_t *whole, uint64_t bytes, dbk_error *err);
+                          const dbk_record *record, const uint8_t *whole, uint64_t bytes,
+                          dbk_error *err);
 
 /* segment.c */
 void dbk_segment_name(uint64_t number, const char *suffix, char out[DBK_SEGMENT_NAME_SIZE]);
@@ -125,18 +133,20 @@ dbk_segment *dbk_segment_new(const dbk_port *port, uint64_t number);
 void dbk_segment_free(const dbk_port *port, dbk_segment *segment);
 /* Reads both header copies. *decoded: OK when one is sound; the caller judges number and store. */
 dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const char *name,
-                                   dbk_segment_header *header, dbk_decoded *decoded, dbk_error *err);
-/* Makes a zeroed segment of that size under its final name, synced with its name; a leftover of that
- * name without records is overwritten. */
-dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size, dbk_segment **out,
-                               dbk_error *err);
+                                   dbk_segment_header *header, dbk_decoded *decoded,
+                                   dbk_error *err);
+/* Makes a zeroed segment of that size under its final name, synced with its name; a leftover of
+ * that name without records is overwritten. */
+dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size,
+                               dbk_segment **out, dbk_error *err);
 uint64_t dbk_segment_next_size(const dbk_log_options *options, uint64_t size);
 dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_file **file, dbk_error *err);
 void dbk_segment_unpin(dbk_log *log, dbk_segment *segment);
 dbk_result dbk_log_reserve_segment(dbk_log *log, dbk_error *err); /* the next add cannot fail */
-dbk_result dbk_log_add_segment(dbk_log *log, dbk_segment *segment, dbk_error *err); /* takes it on OK */
-/* A segment found prepared at open: its headers are written and synced again, as nobody knows whether
- * they were. */
+dbk_result dbk_log_add_segment(dbk_log *log, dbk_segment *segment,
+                               dbk_error *err); /* takes it on OK */
+/* A segment found prepared at open: its headers are written and synced again, as nobody knows
+ * whether they were. */
 dbk_result dbk_segment_adopt(const dbk_log *log, dbk_segment *segment, dbk_error *err);
 void dbk_segment_source(const dbk_segment *segment, dbk_index_source *source);
 
@@ -154,7 +164,7 @@ typedef struct dbk_scanner {
 } dbk_scanner;
 typedef enum dbk_head {
     DBK_HEAD_RECORD = 1,
-    DBK_HEAD_ZEROS = 2,        /* nothing but zeros from here, or the end of the file */
+    DBK_HEAD_ZEROS = 2, /* nothing but zeros from here, or the end of the file */
     DBK_HEAD_BAD = 4,
     DBK_HEAD_MISDIRECTED = 8,  /* sound, but belongs elsewhere */
     DBK_HEAD_HIGHER = 16,      /* sound, positions missing before it */
@@ -162,28 +172,32 @@ typedef enum dbk_head {
     DBK_HEAD_STRANGER = 64,    /* sound, follows another record than the one before it */
     DBK_HEAD_UNREADABLE = 128, /* the system failed the read */
     DBK_HEAD_NEWER = 256,
-    DBK_HEAD_MISSING = 512,    /* a file that must be there is not */
-    DBK_HEAD_ALIEN = 1024,     /* contents that do not decode or do not give the head */
+    DBK_HEAD_MISSING = 512, /* a file that must be there is not */
+    DBK_HEAD_ALIEN = 1024,  /* contents that do not decode or do not give the head */
 } dbk_head;
 typedef struct dbk_expect {
     uint64_t position, previous;
     bool any_previous; /* the walk begins in the middle */
 } dbk_expect;
-void dbk_scanner_init(dbk_scanner *scanner, const dbk_port *port, dbk_file *file, const dbk_segment *segment);
+void dbk_scanner_init(dbk_scanner *scanner, const dbk_port *port, dbk_file *file,
+                      const dbk_segment *segment);
 void dbk_scanner_release(dbk_scanner *scanner);
-dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, const uint8_t **at, dbk_error *err);
-/* What stands at `offset`. DBK_OK with *head; *whole, *bytes and *record are set for RECORD, *record
- * also for the heads that call it sound. */
-dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expect *expect, dbk_record *record,
-                           const uint8_t **whole, uint64_t *bytes, dbk_head *head, dbk_error *err);
-/* Looks from `offset` to the end for headers that are sound in their place: whether there is one, and
- * the highest durable_upto; and where the last byte that is not zero ends. */
+dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, const uint8_t **at,
+                            dbk_error *err);
+/* What stands at `offset`. DBK_OK with *head; *whole, *bytes and *record are set for RECORD,
+ * *record also for the heads that call it sound. */
+dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expect *expect,
+                           dbk_record *record, const uint8_t **whole, uint64_t *bytes,
+                           dbk_head *head, dbk_error *err);
+/* Looks from `offset` to the end for headers that are sound in their place: whether there is one,
+ * and the highest durable_upto; and where the last byte that is not zero ends. */
 typedef struct dbk_evidence {
     bool later;
     uint64_t durable_upto;
     uint64_t used_end; /* rounded up to 512; `offset` if all is zero */
 } dbk_evidence;
-dbk_result dbk_scan_evidence(dbk_scanner *scanner, uint64_t offset, dbk_evidence *evidence, dbk_error *err);
+dbk_result dbk_scan_evidence(dbk_scanner *scanner, uint64_t offset, dbk_evidence *evidence,
+                             dbk_error *err);
 
 /* watermark.c */
 dbk_result dbk_watermark_read(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16],
@@ -197,9 +211,10 @@ typedef enum dbk_later { DBK_LATER_NONE = 1, DBK_LATER_BELOW = 2, DBK_LATER_ABOV
 typedef enum dbk_decision { DBK_DECIDE_OPEN, DBK_DECIDE_CUT, DBK_DECIDE_REFUSE } dbk_decision;
 typedef struct dbk_situation {
     dbk_head head;
-    dbk_later later; /* evidence behind the spot: none, not reaching it, or proving it was durable */
-    bool covered;    /* the watermark says the spot was durable */
-    bool sealed;     /* in a segment that was ended */
+    dbk_later
+        later;    /* evidence behind the spot: none, not reaching it, or proving it was durable */
+    bool covered; /* the watermark says the spot was durable */
+    bool sealed;  /* in a segment that was ended */
 } dbk_situation;
 typedef struct dbk_recovery_row {
     unsigned heads, laters; /* sets */
@@ -211,7 +226,7 @@ typedef struct dbk_recovery_row {
 extern const dbk_recovery_row dbk_recovery_table[];
 extern const unsigned dbk_recovery_row_count;
 unsigned dbk_recover_decide(const dbk_situation *situation); /* index of the row; marks it */
-uint64_t dbk_recover_mark(unsigned row);                     /* how often it was hit, in this process */
+uint64_t dbk_recover_mark(unsigned row); /* how often it was hit, in this process */
 
 /* What recovery found, for load.h. */
 typedef struct dbk_plan {
@@ -234,31 +249,39 @@ typedef struct dbk_tail {
 } dbk_tail;
 dbk_tail dbk_tail_of(dbk_log *log); /* where the next record goes */
 /* Opens a segment for appending and takes its lock. */
-dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_file **file, bool *direct, dbk_error *err);
+dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_file **file,
+                         bool *direct, dbk_error *err);
 /* Durable when it returns DBK_OK. A failed sync poisons the log; after a failed write the range is
  * zeroed, now or before the next write. */
-dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size_t size, dbk_error *err);
+dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size_t size,
+                          dbk_error *err);
 dbk_result dbk_tail_clean(dbk_log *log, dbk_error *err);
 void dbk_log_poison(dbk_log *log);
 
 /* roll.c */
-/* Seals the active segment and makes ready one with room for `need` bytes of batch: log->pending. */
+/* Seals the active segment and makes ready one with room for `need` bytes of batch: log->pending.
+ */
 dbk_result dbk_log_roll(dbk_log *log, uint64_t need, dbk_error *err);
 /* Puts the start record of the pending segment at `at`, links the state to it; its length. */
-uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_state *state, uint8_t *at);
+uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_state *state,
+                           uint8_t *at);
 void dbk_log_activate(dbk_log *log); /* under the lock: pending becomes the active segment */
-dbk_result dbk_log_buffer(dbk_log *log, size_t size, dbk_error *err); /* log->buffer holds so much */
+dbk_result dbk_log_buffer(dbk_log *log, size_t size,
+                          dbk_error *err); /* log->buffer holds so much */
 
 /* background.c */
-void dbk_background_kick(dbk_log *log);              /* the next segment and missing runs are wanted */
-dbk_segment *dbk_background_take_next(dbk_log *log); /* waits for it if it is under way; NULL: none */
+void dbk_background_kick(dbk_log *log); /* the next segment and missing runs are wanted */
+dbk_segment *
+dbk_background_take_next(dbk_log *log); /* waits for it if it is under way; NULL: none */
 void dbk_background_stop(dbk_log *log);
 
 /* read.c */
-dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position); /* takes the lock itself; NULL: beyond */
-bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_index_batch *batch);
-dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first, uint64_t last,
-                              dbk_error *err);
+dbk_segment *dbk_log_segment_of(dbk_log *log,
+                                uint64_t position); /* takes the lock itself; NULL: beyond */
+bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position,
+                      dbk_index_batch *batch);
+dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first,
+                              uint64_t last, dbk_error *err);
 void dbk_cache_release(dbk_log *log);
 
 #endif

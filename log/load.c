@@ -1,8 +1,9 @@
 /* Finds out what a log's folder holds, without changing it.
  *
  * Survey: all headers, sizes and start records; the base is the highest segment with a sound start
- * record, all below it are sealed and linked by seal and start. Walk: the base record by record. The
- * first spot where that does not go on, with what is known of it, goes to the table of recover.c. */
+ * record, all below it are sealed and linked by seal and start. Walk: the base record by record.
+ * The first spot where that does not go on, with what is known of it, goes to the table of
+ * recover.c. */
 #include "log/load.h"
 
 #include <assert.h>
@@ -28,20 +29,24 @@ dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers
 {
     int rc = port->list(port->ctx, dir, collect, numbers);
 
-    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot list the log's folder");
-    if (numbers->failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot list the log's folder: out of memory");
+    if (rc != 0)
+        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot list the log's folder");
+    if (numbers->failed)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot list the log's folder: out of memory");
     if (numbers->size) qsort(numbers->data, numbers->size / 8, 8, compare_numbers);
     return DBK_OK;
 }
 
-dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail, dbk_error *err)
+dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail,
+                           dbk_error *err)
 {
     const dbk_recovery_row *row = &dbk_recovery_table[plan->row];
     bool stray = plan->situation.head == DBK_HEAD_MISDIRECTED;
 
     dbk_result rc = dbk_fail(err, row->code, "'%s' at offset %llu, position %llu: %s%s%s%s", file,
-                             (unsigned long long)plan->offset, (unsigned long long)plan->position, row->text,
-                             stray ? " (a record of another place stands there)" : "", detail[0] ? ": " : "", detail);
+                             (unsigned long long)plan->offset, (unsigned long long)plan->position,
+                             row->text, stray ? " (a record of another place stands there)" : "",
+                             detail[0] ? ": " : "", detail);
     if (rc == DBK_CORRUPT || rc == DBK_LOST || rc == DBK_GAP) {
         dbk_error_hint(err, "nothing was changed; verify the log, then restore or salvage a copy");
     }
@@ -49,8 +54,8 @@ dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *d
 }
 
 /* Refuses for a spot in a segment that must be whole. */
-static dbk_result refuse_at(uint64_t number, uint64_t offset, uint64_t position, dbk_head head, bool sealed,
-                            const char *detail, dbk_error *err)
+static dbk_result refuse_at(uint64_t number, uint64_t offset, uint64_t position, dbk_head head,
+                            bool sealed, const char *detail, dbk_error *err)
 {
     dbk_plan plan = {0};
     char name[DBK_SEGMENT_NAME_SIZE];
@@ -65,8 +70,8 @@ static dbk_result refuse_at(uint64_t number, uint64_t offset, uint64_t position,
 }
 
 /* A header that is sound but of another place: which other, decides the word for it. */
-dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment, uint64_t number,
-                                 dbk_error *err)
+dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment,
+                                 uint64_t number, dbk_error *err)
 {
     static const uint8_t none[16];
     char other[DBK_SEGMENT_NAME_SIZE];
@@ -74,7 +79,8 @@ dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segme
     if (memcmp(segment->header.store_id, options->store_id, 16) != 0) {
         return dbk_fail(err, DBK_FOREIGN, "segment '%s' belongs to another store", segment->name);
     }
-    if (memcmp(options->lineage, none, 16) != 0 && memcmp(segment->header.lineage, options->lineage, 16) != 0) {
+    if (memcmp(options->lineage, none, 16) != 0 &&
+        memcmp(segment->header.lineage, options->lineage, 16) != 0) {
         return dbk_fail(err, DBK_FOREIGN, "segment '%s' belongs to another lineage", segment->name);
     }
     if (segment->header.number == number) return DBK_OK;
@@ -83,8 +89,8 @@ dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segme
 }
 
 /* The start record, if a sound one is there: fills first_position, start, end, and *record. */
-dbk_result dbk_load_start(const dbk_port *port, dbk_file *file, dbk_segment *segment, dbk_record *record,
-                          bool *started, dbk_error *err)
+dbk_result dbk_load_start(const dbk_port *port, dbk_file *file, dbk_segment *segment,
+                          dbk_record *record, bool *started, dbk_error *err)
 {
     dbk_scanner scanner;
     const uint8_t *at;
@@ -92,13 +98,15 @@ dbk_result dbk_load_start(const dbk_port *port, dbk_file *file, dbk_segment *seg
     *started = false;
     dbk_scanner_init(&scanner, port, file, segment);
     scanner.chunk = DBK_UNIT_MAX;
-    dbk_result rc = dbk_scanner_view(&scanner, DBK_SEGMENT_DATA_OFFSET, DBK_RECORD_HEADER_SIZE, &at, err);
+    dbk_result rc =
+        dbk_scanner_view(&scanner, DBK_SEGMENT_DATA_OFFSET, DBK_RECORD_HEADER_SIZE, &at, err);
     if (rc == DBK_OK && dbk_record_decode(at, scanner.store_id, record)) {
         dbk_expect expect = {record->first_position, 0, true};
         const uint8_t *whole;
         uint64_t bytes = 0;
         dbk_head head;
-        rc = dbk_scan_record(&scanner, DBK_SEGMENT_DATA_OFFSET, &expect, record, &whole, &bytes, &head, err);
+        rc = dbk_scan_record(&scanner, DBK_SEGMENT_DATA_OFFSET, &expect, record, &whole, &bytes,
+                             &head, err);
         if (rc == DBK_OK && head == DBK_HEAD_RECORD) {
             dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
             *started = dbk_start_decode(payload, &segment->start) &&
@@ -205,7 +213,8 @@ static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segmen
     dbk_seal seal;
 
     if (offset < before->end || offset >= before->header.size || offset % before->header.unit) {
-        return refuse_at(before->header.number, offset, start->first_position, DBK_HEAD_BAD, true, "no seal", err);
+        return refuse_at(before->header.number, offset, start->first_position, DBK_HEAD_BAD, true,
+                         "no seal", err);
     }
     dbk_result rc = dbk_segment_pin(log, before, &file, err);
     if (rc != DBK_OK) return rc;
@@ -213,9 +222,12 @@ static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segmen
     scanner.chunk = DBK_UNIT_MAX;
     rc = dbk_scan_record(&scanner, offset, &expect, &record, &whole, &bytes, &head, err);
     if (rc == DBK_OK) {
-        bool right = head == DBK_HEAD_RECORD && record.type == DBK_RECORD_SEAL && record.checksum == start->previous &&
-                     dbk_seal_decode(dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record.payload_bytes), &seal) &&
-                     seal.first_position == before->first_position;
+        bool right =
+            head == DBK_HEAD_RECORD && record.type == DBK_RECORD_SEAL &&
+            record.checksum == start->previous &&
+            dbk_seal_decode(dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record.payload_bytes),
+                            &seal) &&
+            seal.first_position == before->first_position;
         if (!right) {
             if (head == DBK_HEAD_RECORD) head = DBK_HEAD_STRANGER;
             rc = refuse_at(before->header.number, offset, start->first_position, head, true,
@@ -237,17 +249,21 @@ static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segmen
 dbk_result dbk_survey_link(dbk_log *log, dbk_survey *survey, dbk_error *err)
 {
     if (survey->base == 0) {
-        return refuse_at(1, DBK_SEGMENT_DATA_OFFSET, 1, DBK_HEAD_BAD, true, "no segment has a sound start", err);
+        return refuse_at(1, DBK_SEGMENT_DATA_OFFSET, 1, DBK_HEAD_BAD, true,
+                         "no segment has a sound start", err);
     }
     for (uint64_t i = 0; i < survey->base; i++) {
         dbk_found *found = &survey->found[i];
         if (!found->started) {
             uint64_t position = i ? log->segments[i - 1]->first_position : 1;
-            return refuse_at(i + 1, found->sound ? DBK_SEGMENT_DATA_OFFSET : 0, position, DBK_HEAD_BAD, true,
-                             found->sound ? "its start record is damaged" : "its header or size is damaged", err);
+            return refuse_at(
+                i + 1, found->sound ? DBK_SEGMENT_DATA_OFFSET : 0, position, DBK_HEAD_BAD, true,
+                found->sound ? "its start record is damaged" : "its header or size is damaged",
+                err);
         }
         if (i > 0) {
-            dbk_result rc = check_seal(log, log->segments[i - 1], found->segment, &found->record, err);
+            dbk_result rc =
+                check_seal(log, log->segments[i - 1], found->segment, &found->record, err);
             if (rc != DBK_OK) return rc;
         }
         dbk_result rc = dbk_log_add_segment(log, found->segment, err);

@@ -1,5 +1,6 @@
-/* Questions to the log as a whole: its state, and the indexes of its segments from the newest down. */
-#include "log/internal.h"
+/* Questions to the log as a whole: its state, and the indexes of its segments from the newest down.
+ */
+#include "log/load.h"
 
 uint64_t dbk_log_position(const dbk_log *log)
 {
@@ -9,7 +10,10 @@ uint64_t dbk_log_position(const dbk_log *log)
     return position;
 }
 
-bool dbk_log_was_clean(const dbk_log *log) { return log->was_clean; }
+bool dbk_log_was_clean(const dbk_log *log)
+{
+    return log->was_clean;
+}
 
 bool dbk_log_poisoned(const dbk_log *log)
 {
@@ -59,8 +63,8 @@ bool dbk_log_is_ordered(const dbk_log *log)
 }
 
 /* From the start of the segment, leaf by leaf: for positions inside a batch. */
-static dbk_result head_by_leaves(dbk_log *log, const dbk_segment *segment, uint64_t position, uint8_t *head,
-                                 dbk_error *err)
+static dbk_result head_by_leaves(dbk_log *log, const dbk_segment *segment, uint64_t position,
+                                 uint8_t *head, dbk_error *err)
 {
     dbk_range *range = dbk_alloc(log->port, sizeof(*range));
     dbk_log_cursor *cursor = NULL;
@@ -82,8 +86,8 @@ static dbk_result head_by_leaves(dbk_log *log, const dbk_segment *segment, uint6
     return rc == DBK_END ? DBK_OK : rc;
 }
 
-static dbk_result read_record(dbk_log *log, dbk_segment *segment, const dbk_index_batch *batch, dbk_record *record,
-                              dbk_error *err)
+static dbk_result read_record(dbk_log *log, dbk_segment *segment, const dbk_index_batch *batch,
+                              dbk_record *record, dbk_error *err)
 {
     uint8_t header[DBK_RECORD_HEADER_SIZE];
     dbk_file *file;
@@ -91,7 +95,8 @@ static dbk_result read_record(dbk_log *log, dbk_segment *segment, const dbk_inde
 
     dbk_result rc = dbk_segment_pin(log, segment, &file, err);
     if (rc != DBK_OK) return rc;
-    rc = dbk_io_read(log->port, file, segment->name, batch->offset, header, sizeof(header), &got, err);
+    rc = dbk_io_read(log->port, file, segment->name, batch->offset, header, sizeof(header), &got,
+                     err);
     dbk_segment_unpin(log, segment);
     if (rc != DBK_OK) return rc;
     if (got == sizeof(header) && dbk_record_decode(header, log->options.store_id, record) &&
@@ -99,10 +104,12 @@ static dbk_result read_record(dbk_log *log, dbk_segment *segment, const dbk_inde
         record->offset == batch->offset && record->segment == segment->header.number) {
         return DBK_OK;
     }
-    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position, err);
+    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position,
+                              err);
 }
 
-dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE], dbk_error *err)
+dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE],
+                           dbk_error *err)
 {
     dbk_segment *segment = dbk_log_segment_of(log, position);
     dbk_index_batch batch;
@@ -116,7 +123,8 @@ dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEA
     }
     if (!segment) return DBK_NONE;
     if (!dbk_log_batch_of(log, segment, position, &batch)) {
-        return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu", (unsigned long long)position);
+        return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu",
+                        (unsigned long long)position);
     }
     dbk_result rc = read_record(log, segment, &batch, &record, err);
     if (rc != DBK_OK) return rc;
@@ -127,27 +135,52 @@ dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEA
     return DBK_OK;
 }
 
-/* A run never changes once it is there, and stays until close; so the lock guards only the look for
- * it, and reading its pages has a lock of its own. */
-static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_slice name, uint64_t before,
-                          uint64_t *position, dbk_error *err)
+/* A run that rotted is a cache that is wrong: the segment is read again and its table answers from
+ * then on. The run stays open, since others may hold its batches. */
+static dbk_result replace_run(dbk_log *log, dbk_segment *segment, dbk_error *err)
 {
-    dbk_result rc = DBK_OK;
+    dbk_index_table *table = NULL;
 
+    dbk_result rc = dbk_load_table(log, segment, &table, err);
+    if (rc != DBK_OK) return rc;
     dbk_log_lock(log);
-    dbk_segment *segment = log->segments[index];
-    dbk_index_run *run = segment->run;
-    if (!run) rc = dbk_index_table_find(segment->table, kind, name, before, position);
+    if (!segment->table) {
+        segment->table = table;
+        segment->rotten = segment->run;
+        segment->run = NULL;
+        table = NULL;
+    }
     dbk_log_unlock(log);
-    if (!run) return rc == DBK_OK ? DBK_OK : dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
-    log->port->mutex_lock(log->port->ctx, log->run_lock);
-    rc = dbk_index_run_find(run, kind, name, before, position, err);
-    log->port->mutex_unlock(log->port->ctx, log->run_lock);
-    return rc;
+    dbk_index_table_free(table);
+    return DBK_OK;
 }
 
-static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position,
-                       dbk_error *err)
+/* A run never changes once it is there, and stays until close; so the lock guards only the look for
+ * it, and reading its pages has a lock of its own. */
+static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_slice name,
+                          uint64_t before, uint64_t *position, dbk_error *err)
+{
+    for (;;) {
+        dbk_result rc = DBK_OK;
+        dbk_log_lock(log);
+        dbk_segment *segment = log->segments[index];
+        dbk_index_run *run = segment->run;
+        if (!run) rc = dbk_index_table_find(segment->table, kind, name, before, position);
+        dbk_log_unlock(log);
+        if (!run)
+            return rc == DBK_OK ? DBK_OK
+                                : dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
+        log->port->mutex_lock(log->port->ctx, log->run_lock);
+        rc = dbk_index_run_find(run, kind, name, before, position, err);
+        log->port->mutex_unlock(log->port->ctx, log->run_lock);
+        if (rc != DBK_CORRUPT) return rc;
+        rc = replace_run(log, segment, err);
+        if (rc != DBK_OK) return rc;
+    }
+}
+
+static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                       uint64_t *position, dbk_error *err)
 {
     dbk_log_lock(log);
     uint64_t end = log->state.position;
@@ -167,12 +200,14 @@ static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64
     return DBK_OK;
 }
 
-dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t before, uint64_t *position, dbk_error *err)
+dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t before,
+                                uint64_t *position, dbk_error *err)
 {
     return find(log, DBK_INDEX_COMMAND, command_id, before, position, err);
 }
 
-dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position, dbk_error *err)
+dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position,
+                               dbk_error *err)
 {
     return find(log, DBK_INDEX_STREAM, stream, before, position, err);
 }
@@ -180,15 +215,18 @@ dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, 
 /* Under the lock. */
 static const dbk_index_author_run *authors_of(const dbk_segment *segment, size_t *count)
 {
-    return segment->run ? dbk_index_run_authors(segment->run, count) : dbk_index_table_authors(segment->table, count);
+    return segment->run ? dbk_index_run_authors(segment->run, count)
+                        : dbk_index_table_authors(segment->table, count);
 }
 
-static bool is_author(const dbk_index_author_run *run, const uint8_t replica[16], uint32_t incarnation)
+static bool is_author(const dbk_index_author_run *run, const uint8_t replica[16],
+                      uint32_t incarnation)
 {
     return run->incarnation == incarnation && memcmp(run->replica, replica, 16) == 0;
 }
 
-dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *position, dbk_error *err)
+dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *position,
+                              dbk_error *err)
 {
     (void)err;
     *position = 0;
@@ -198,7 +236,8 @@ dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *po
         const dbk_index_author_run *runs = authors_of(log->segments[i], &count);
         for (size_t j = 0; j < count && *position == 0; j++) {
             if (!is_author(&runs[j], id->replica, id->incarnation)) continue;
-            if (id->seq < runs[j].first_seq || id->seq - runs[j].first_seq >= runs[j].count) continue;
+            if (id->seq < runs[j].first_seq || id->seq - runs[j].first_seq >= runs[j].count)
+                continue;
             *position = runs[j].first_position + (id->seq - runs[j].first_seq);
         }
     }
@@ -223,7 +262,8 @@ dbk_result dbk_log_entry_id_at(dbk_log *log, uint64_t position, dbk_entry_id *id
             high = middle;
         }
     }
-    bool found = count > 0 && runs[low].first_position <= position && position - runs[low].first_position < runs[low].count;
+    bool found = count > 0 && runs[low].first_position <= position &&
+                 position - runs[low].first_position < runs[low].count;
     if (found) {
         memcpy(id->replica, runs[low].replica, 16);
         id->incarnation = runs[low].incarnation;
@@ -231,8 +271,8 @@ dbk_result dbk_log_entry_id_at(dbk_log *log, uint64_t position, dbk_entry_id *id
     }
     dbk_log_unlock(log);
     if (found) return DBK_OK;
-    return dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no author for position %llu", segment->name,
-                    (unsigned long long)position);
+    return dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no author for position %llu",
+                    segment->name, (unsigned long long)position);
 }
 
 uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_t incarnation)
@@ -257,7 +297,8 @@ static uint64_t file_bytes(const dbk_log *log, const char *name)
 {
     dbk_identity identity;
 
-    return log->port->identify(log->port->ctx, log->dir, name, &identity) == 0 ? identity.size_bytes : 0;
+    return log->port->identify(log->port->ctx, log->dir, name, &identity) == 0 ? identity.size_bytes
+                                                                               : 0;
 }
 
 dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err)

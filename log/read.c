@@ -33,17 +33,19 @@ bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk
     return found != NULL;
 }
 
-dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first, uint64_t last,
-                              dbk_error *err)
+dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first,
+                              uint64_t last, dbk_error *err)
 {
-    dbk_fail(err, DBK_CORRUPT, "segment '%s' is damaged at offset %llu: positions %llu to %llu cannot be read",
-             segment->name, (unsigned long long)offset, (unsigned long long)first, (unsigned long long)last);
+    dbk_fail(err, DBK_CORRUPT,
+             "segment '%s' is damaged at offset %llu: positions %llu to %llu cannot be read",
+             segment->name, (unsigned long long)offset, (unsigned long long)first,
+             (unsigned long long)last);
     dbk_error_hint(err, "verify the log; entries before and after the damage can be salvaged");
     return DBK_CORRUPT;
 }
 
-static dbk_result read_batch(dbk_log *log, dbk_segment *segment, const dbk_index_batch *batch, uint8_t *data,
-                             dbk_record *record, dbk_error *err)
+static dbk_result read_batch(dbk_log *log, dbk_segment *segment, const dbk_index_batch *batch,
+                             uint8_t *data, dbk_record *record, dbk_error *err)
 {
     dbk_file *file;
     size_t got = 0;
@@ -60,13 +62,15 @@ static dbk_result read_batch(dbk_log *log, dbk_segment *segment, const dbk_index
         dbk_record_sound(record, log->options.store_id, data, batch->bytes)) {
         return DBK_OK;
     }
-    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position, err);
+    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position,
+                              err);
 }
 
-static dbk_result copy_entry(const dbk_batch_slot *slot, uint64_t position, dbk_buffer *out, int64_t *received_ms,
-                             dbk_error *err)
+static dbk_result copy_entry(const dbk_batch_slot *slot, uint64_t position, dbk_buffer *out,
+                             int64_t *received_ms, dbk_error *err)
 {
-    dbk_slice rest = dbk_slice_of(slot->data + DBK_RECORD_HEADER_SIZE, slot->record.payload_bytes), origin;
+    dbk_slice rest = dbk_slice_of(slot->data + DBK_RECORD_HEADER_SIZE, slot->record.payload_bytes),
+              origin;
     uint64_t at = slot->record.first_position;
 
     while (dbk_record_next_origin(&rest, &origin)) {
@@ -74,21 +78,25 @@ static dbk_result copy_entry(const dbk_batch_slot *slot, uint64_t position, dbk_
         dbk_buffer_clear(out);
         dbk_buffer_put_slice(out, origin);
         if (received_ms) *received_ms = slot->record.received_ms;
-        return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory") : DBK_OK;
+        return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory")
+                           : DBK_OK;
     }
-    return dbk_fail(err, DBK_CORRUPT, "the batch at position %llu holds fewer entries than it counts",
+    return dbk_fail(err, DBK_CORRUPT,
+                    "the batch at position %llu holds fewer entries than it counts",
                     (unsigned long long)slot->record.first_position);
 }
 
-static bool read_cached(dbk_log *log, const dbk_segment *segment, const dbk_index_batch *batch, uint64_t position,
-                        dbk_buffer *out, int64_t *received_ms, dbk_result *rc, dbk_error *err)
+static bool read_cached(dbk_log *log, const dbk_segment *segment, const dbk_index_batch *batch,
+                        uint64_t position, dbk_buffer *out, int64_t *received_ms, dbk_result *rc,
+                        dbk_error *err)
 {
     bool found = false;
 
     log->port->mutex_lock(log->port->ctx, log->cache_lock);
     for (size_t i = 0; i < DBK_BATCH_CACHE_SLOTS && !found; i++) {
         dbk_batch_slot *slot = &log->cache[i];
-        if (!slot->data || slot->segment != segment->header.number || slot->offset != batch->offset) continue;
+        if (!slot->data || slot->segment != segment->header.number || slot->offset != batch->offset)
+            continue;
         slot->used = ++log->cache_clock;
         *rc = copy_entry(slot, position, out, received_ms, err);
         found = true;
@@ -114,7 +122,8 @@ static void keep(dbk_log *log, dbk_batch_slot *slot, uint64_t bytes)
     dbk_free(log->port, slot->data);
 }
 
-dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_t *received_ms, dbk_error *err)
+dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_t *received_ms,
+                        dbk_error *err)
 {
     dbk_segment *segment = dbk_log_segment_of(log, position);
     dbk_index_batch batch;
@@ -122,11 +131,13 @@ dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_
 
     if (!segment) return DBK_NONE;
     if (!dbk_log_batch_of(log, segment, position, &batch)) {
-        return dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu", segment->name,
+        return dbk_fail(err, DBK_CORRUPT,
+                        "the index of segment '%s' has no batch with position %llu", segment->name,
                         (unsigned long long)position);
     }
     if (read_cached(log, segment, &batch, position, out, received_ms, &rc, err)) return rc;
-    if (batch.bytes < DBK_RECORD_FRAME_SIZE) return dbk_log_bad_record(segment, batch.offset, position, position, err);
+    if (batch.bytes < DBK_RECORD_FRAME_SIZE)
+        return dbk_log_bad_record(segment, batch.offset, position, position, err);
     dbk_batch_slot slot = {.segment = segment->header.number, .offset = batch.offset};
     slot.data = dbk_alloc(log->port, batch.bytes);
     if (!slot.data) return dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory");

@@ -5,7 +5,8 @@
 #include <assert.h>
 
 /* The watermark's place must hold the record it names: another one there is another history. */
-static bool mark_contradicts(const dbk_log *log, const dbk_segment *segment, uint64_t end, uint64_t checksum)
+static bool mark_contradicts(const dbk_log *log, const dbk_segment *segment, uint64_t end,
+                             uint64_t checksum)
 {
     const dbk_watermark *mark = &log->mark;
 
@@ -13,7 +14,8 @@ static bool mark_contradicts(const dbk_log *log, const dbk_segment *segment, uin
            mark->checksum != checksum;
 }
 
-/* Under the lock: other threads may read beside a refresh. A batch is taken in whole or not at all. */
+/* Under the lock: other threads may read beside a refresh. A batch is taken in whole or not at all.
+ */
 static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_record *record,
                               const uint8_t *whole, uint64_t bytes, dbk_error *err)
 {
@@ -30,7 +32,8 @@ static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_reco
         log->state.received_ms = record->received_ms;
     } else {
         *log->scratch = log->state;
-        dbk_result rc = dbk_state_take(log->scratch, segment, segment->table, record, whole, bytes, err);
+        dbk_result rc =
+            dbk_state_take(log->scratch, segment, segment->table, record, whole, bytes, err);
         if (rc != DBK_OK) {
             dbk_index_table_cut(segment->table, log->state.position + 1);
             return rc;
@@ -43,8 +46,8 @@ static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_reco
     return DBK_OK;
 }
 
-static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limit, bool take, dbk_plan *plan,
-                               uint64_t *proven, dbk_error *err)
+static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limit, bool take,
+                               dbk_plan *plan, uint64_t *proven, dbk_error *err)
 {
     dbk_segment *segment = dbk_log_active(log);
     dbk_expect expect = {log->state.position + 1, log->state.previous, false};
@@ -84,7 +87,8 @@ static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limi
     }
 }
 
-dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven, dbk_error *err)
+dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven,
+                    dbk_error *err)
 {
     dbk_segment *segment = dbk_log_active(log);
     dbk_scanner scanner;
@@ -108,8 +112,8 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
     return rc;
 }
 
-static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_bytes, uint64_t offset,
-                              dbk_evidence *evidence, dbk_error *err)
+static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_bytes,
+                              uint64_t offset, dbk_evidence *evidence, dbk_error *err)
 {
     const dbk_port *port = log->port;
     dbk_scanner scanner;
@@ -139,9 +143,10 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
 
     place.header.number = number;
     if (!next->sound) place.header.salt = 0; /* whichever the records name */
-    dbk_result rc = look_behind(log, &place, next->file_bytes,
-                                next->file_bytes < DBK_SEGMENT_DATA_OFFSET ? next->file_bytes : DBK_SEGMENT_DATA_OFFSET,
-                                &evidence, err);
+    dbk_result rc = look_behind(
+        log, &place, next->file_bytes,
+        next->file_bytes < DBK_SEGMENT_DATA_OFFSET ? next->file_bytes : DBK_SEGMENT_DATA_OFFSET,
+        &evidence, err);
     if (rc != DBK_OK) return rc;
     next->used = evidence.used_end > DBK_SEGMENT_DATA_OFFSET;
     if (plan->situation.head != DBK_HEAD_MISSING) {
@@ -156,7 +161,8 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
         bool above = evidence.durable_upto >= plan->position || !next->sound;
         plan->situation.later = above ? DBK_LATER_ABOVE : DBK_LATER_BELOW;
     } else if (!next->sound) {
-        plan->situation.head = DBK_HEAD_MISSING; /* an unfinished preparation: made anew when needed */
+        plan->situation.head =
+            DBK_HEAD_MISSING; /* an unfinished preparation: made anew when needed */
     }
     if (beyond) plan->situation.later = DBK_LATER_ABOVE;
     return DBK_OK;
@@ -199,8 +205,10 @@ dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan
         plan->segment++;
         plan->offset = DBK_SEGMENT_DATA_OFFSET;
     }
-    if (head & (DBK_HEAD_BAD | DBK_HEAD_MISDIRECTED | DBK_HEAD_STRANGER)) rc = judge_spot(log, plan, err);
-    if (rc == DBK_OK && survey && survey->count > survey->base) rc = judge_next(log, survey, plan, err);
+    if (head & (DBK_HEAD_BAD | DBK_HEAD_MISDIRECTED | DBK_HEAD_STRANGER))
+        rc = judge_spot(log, plan, err);
+    if (rc == DBK_OK && survey && survey->count > survey->base)
+        rc = judge_next(log, survey, plan, err);
     if (rc != DBK_OK) return rc;
     plan->situation.covered = covered(log, plan);
     plan->row = dbk_recover_decide(&plan->situation);
@@ -209,36 +217,64 @@ dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan
     return dbk_load_refuse(plan, name, "", err);
 }
 
-static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_error *err)
+/* `totals` receives the segment's own top key and order. */
+static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment,
+                               dbk_segment *totals, dbk_index_table *table, dbk_log_state *state,
+                               dbk_error *err)
+{
+    dbk_record record = {.first_position = segment->first_position};
+    dbk_expect expect = {segment->first_position, 0, true};
+    dbk_result rc = DBK_OK;
+
+    dbk_state_begin(state, &record, &segment->start);
+    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
+         at < segment->seal_offset && rc == DBK_OK; at += bytes) {
+        const uint8_t *whole;
+        dbk_head head;
+        rc = dbk_scan_record(scanner, at, &expect, &record, &whole, &bytes, &head, err);
+        if (rc == DBK_OK && head != DBK_HEAD_RECORD) {
+            rc = dbk_log_bad_record(segment, at, expect.position, segment->last_position, err);
+        } else if (rc == DBK_OK && record.type == DBK_RECORD_ENTRIES) {
+            rc = dbk_state_take(state, totals, table, &record, whole, bytes, err);
+        }
+        expect = (dbk_expect){expect.position + record.count, record.checksum, false};
+    }
+    return rc;
+}
+
+static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segment *totals,
+                                  dbk_index_table **out, dbk_error *err)
 {
     dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
-    dbk_expect expect = {segment->first_position, 0, true};
+    dbk_index_table *table =
+        dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
     dbk_scanner scanner;
-    dbk_result rc;
     dbk_file *file;
+    dbk_result rc = DBK_OK;
 
-    if (!state) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
-    rc = dbk_segment_pin(log, segment, &file, err);
+    if (!state || !table)
+        rc = dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    if (rc == DBK_OK) rc = dbk_segment_pin(log, segment, &file, err);
     if (rc == DBK_OK) {
-        dbk_record record = {.first_position = segment->first_position};
-        dbk_state_begin(state, &record, &segment->start);
         dbk_scanner_init(&scanner, log->port, file, segment);
-        for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0; at < segment->seal_offset && rc == DBK_OK; at += bytes) {
-            const uint8_t *whole;
-            dbk_head head;
-            rc = dbk_scan_record(&scanner, at, &expect, &record, &whole, &bytes, &head, err);
-            if (rc == DBK_OK && head != DBK_HEAD_RECORD) {
-                rc = dbk_log_bad_record(segment, at, expect.position, segment->last_position, err);
-            } else if (rc == DBK_OK && record.type == DBK_RECORD_ENTRIES) {
-                rc = dbk_state_take(state, segment, segment->table, &record, whole, bytes, err);
-            }
-            expect = (dbk_expect){expect.position + record.count, record.checksum, false};
-        }
+        rc = read_records(&scanner, segment, totals, table, state, err);
         dbk_scanner_release(&scanner);
         dbk_segment_unpin(log, segment);
     }
     dbk_free(log->port, state);
+    if (rc == DBK_OK) {
+        *out = table;
+    } else {
+        dbk_index_table_free(table);
+    }
     return rc;
+}
+
+dbk_result dbk_load_table(dbk_log *log, dbk_segment *segment, dbk_index_table **out, dbk_error *err)
+{
+    dbk_segment totals = {.ordered = true}; /* those of the segment are known */
+
+    return read_into_table(log, segment, &totals, out, err);
 }
 
 dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
@@ -249,8 +285,8 @@ dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
 
     dbk_segment_source(segment, &expect);
     dbk_segment_name(segment->header.number, "idx", name);
-    dbk_result rc = dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect, &found,
-                                       &segment->run, &local);
+    dbk_result rc = dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect,
+                                       &found, &segment->run, &local);
     if (rc == DBK_OK) {
         memcpy(segment->top, found.top, sizeof(segment->top));
         segment->ordered = found.ordered;
@@ -263,9 +299,7 @@ dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
     }
     memset(segment->top, 0, sizeof(segment->top));
     segment->ordered = true;
-    segment->table = dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
-    if (!segment->table) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
-    return read_into_table(log, segment, err);
+    return read_into_table(log, segment, segment, &segment->table, err);
 }
 
 dbk_result dbk_load_active(dbk_log *log, const dbk_record *start, dbk_error *err)
@@ -273,7 +307,8 @@ dbk_result dbk_load_active(dbk_log *log, const dbk_record *start, dbk_error *err
     dbk_segment *segment = dbk_log_active(log);
 
     segment->table = dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
-    if (!segment->table) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    if (!segment->table)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
     dbk_state_begin(&log->state, start, &segment->start);
     return DBK_OK;
 }
