@@ -44,7 +44,7 @@ static inline void *thrifty_resize(void *ctx, void *memory, size_t size)
 
 static inline void thrifty_free(void *ctx, void *memory)
 {
-    ((thrifty_port *)ctx)->held--;
+    ((thrifty_port *)ctx)->held -= memory != NULL;
     dbk_port_system()->free(NULL, memory);
 }
 
