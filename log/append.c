@@ -8,6 +8,8 @@ typedef struct append_job {
     dbk_record record;
     uint64_t start_bytes; /* of the start record in front of it; 0: none */
     uint64_t bytes;
+    uint8_t top[DBK_ORDER_KEY_SIZE]; /* the segment's, with the batch in it */
+    bool ordered;
 } append_job;
 
 static dbk_result measure(const dbk_slice *origins, size_t count, uint64_t *payload, dbk_error *err)
@@ -62,6 +64,7 @@ static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *o
         dbk_log_unlock(log);
         if (rc != DBK_OK) return rc;
         dbk_state_add(log->scratch, &entry, origins[i]);
+        dbk_state_note_key(&entry, job->top, &job->ordered);
         dbk_store_u32(at, (uint32_t)origins[i].size);
         memcpy(at + 4, origins[i].data, origins[i].size);
         at += 4 + origins[i].size;
@@ -76,6 +79,8 @@ static dbk_result build(dbk_log *log, append_job *job, const dbk_slice *origins,
     dbk_record *record = &job->record;
 
     *log->scratch = log->state;
+    job->ordered = segment->ordered;
+    memcpy(job->top, segment->top, sizeof(job->top));
     job->bytes = dbk_record_bytes(payload, segment->header.unit);
     dbk_result rc = dbk_log_buffer(
         log, (size_t)(job->bytes + dbk_record_bytes(DBK_START_PAYLOAD_MAX, segment->header.unit)),
@@ -108,22 +113,6 @@ static dbk_result build(dbk_log *log, append_job *job, const dbk_slice *origins,
     return DBK_OK;
 }
 
-/* The segment's own top key and order, for its run. */
-static void note_keys(dbk_segment *segment, const dbk_slice *origins, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint8_t key[DBK_ORDER_KEY_SIZE];
-        dbk_entry entry;
-        if (dbk_entry_decode(origins[i], &entry, NULL) != DBK_OK) continue; /* was checked before */
-        dbk_entry_order_key(&entry, key);
-        if (memcmp(key, segment->top, sizeof(key)) > 0) {
-            memcpy(segment->top, key, sizeof(key));
-        } else {
-            segment->ordered = false;
-        }
-    }
-}
-
 /* Only now can readers see the batch. */
 static void publish(dbk_log *log, append_job *job)
 {
@@ -133,6 +122,8 @@ static void publish(dbk_log *log, append_job *job)
     segment->end = job->tail.offset + job->start_bytes + job->bytes;
     segment->records += job->start_bytes ? 2 : 1;
     segment->last_position = log->scratch->position;
+    segment->ordered = job->ordered;
+    memcpy(segment->top, job->top, sizeof(segment->top));
     log->state = *log->scratch;
     if (job->start_bytes) dbk_log_activate(log);
     dbk_log_unlock(log);
@@ -183,7 +174,6 @@ dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, 
         return rc;
     }
     if (first) *first = job.record.first_position;
-    note_keys(job.tail.segment, origins, count);
     publish(log, &job);
     if (log->buffer_size > 4 * DBK_SCAN_CHUNK_BYTES) {
         log->port->free_aligned(log->port->ctx, log->buffer);

@@ -118,6 +118,8 @@ static inline void dbk_log_unlock(const dbk_log *log)
 void dbk_state_init(dbk_log_state *state);
 /* Takes in one decoded entry at position + 1. */
 void dbk_state_add(dbk_log_state *state, const dbk_entry *entry, dbk_slice origin);
+/* Raises `top` to the entry's order key, or clears *ordered where the key is not above it. */
+void dbk_state_note_key(const dbk_entry *entry, uint8_t top[DBK_ORDER_KEY_SIZE], bool *ordered);
 void dbk_state_begin(dbk_log_state *state, const dbk_record *record, const dbk_start *start);
 void dbk_state_start(const dbk_log_state *state, uint64_t seal_offset, dbk_start *start);
 /* Adds a batch's entries to state, segment totals and index table; table may be NULL. A batch that

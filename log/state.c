@@ -9,18 +9,25 @@ void dbk_state_init(dbk_log_state *state)
     dbk_range_init(&state->range);
 }
 
+void dbk_state_note_key(const dbk_entry *entry, uint8_t top[DBK_ORDER_KEY_SIZE], bool *ordered)
+{
+    uint8_t key[DBK_ORDER_KEY_SIZE];
+
+    dbk_entry_order_key(entry, key);
+    if (memcmp(key, top, sizeof(key)) > 0) {
+        memcpy(top, key, sizeof(key));
+    } else {
+        *ordered = false;
+    }
+}
+
 void dbk_state_add(dbk_log_state *state, const dbk_entry *entry, dbk_slice origin)
 {
-    uint8_t leaf[DBK_LEAF_SIZE], key[DBK_ORDER_KEY_SIZE];
+    uint8_t leaf[DBK_LEAF_SIZE];
 
     dbk_entry_leaf(origin, leaf);
     dbk_range_add(&state->range, leaf);
-    dbk_entry_order_key(entry, key);
-    if (memcmp(key, state->top, sizeof(key)) > 0) {
-        memcpy(state->top, key, sizeof(key));
-    } else {
-        state->ordered = false;
-    }
+    dbk_state_note_key(entry, state->top, &state->ordered);
     if (entry->epoch > state->epoch || (entry->epoch == state->epoch && entry->hlc > state->hlc)) {
         state->epoch = entry->epoch;
         state->hlc = entry->hlc;
@@ -51,18 +58,6 @@ void dbk_state_start(const dbk_log_state *state, uint64_t seal_offset, dbk_start
     start->range = state->range;
 }
 
-static void add_to_segment(dbk_segment *segment, const dbk_entry *entry)
-{
-    uint8_t key[DBK_ORDER_KEY_SIZE];
-
-    dbk_entry_order_key(entry, key);
-    if (memcmp(key, segment->top, sizeof(key)) > 0) {
-        memcpy(segment->top, key, sizeof(key));
-    } else {
-        segment->ordered = false;
-    }
-}
-
 static dbk_result take_entries(dbk_log_state *state, dbk_segment *segment, dbk_index_table *table,
                                const dbk_record *record, const uint8_t *whole, dbk_error *err)
 {
@@ -81,7 +76,7 @@ static dbk_result take_entries(dbk_log_state *state, dbk_segment *segment, dbk_i
         if (table) rc = dbk_index_table_add(table, state->position + 1, &entry, err);
         if (rc != DBK_OK) return rc;
         dbk_state_add(state, &entry, origin);
-        add_to_segment(segment, &entry);
+        dbk_state_note_key(&entry, segment->top, &segment->ordered);
     }
     if (rest.size == 0) return DBK_OK;
     return dbk_fail(err, DBK_CORRUPT, "the batch holds more bytes than its entries");

@@ -1,5 +1,5 @@
-/* The n-th call fails, once or for ever; the n-th allocation fails. After each run the log opens and
- * holds what was acknowledged, and nothing leaks. */
+/* The n-th call fails, once or for ever; the n-th allocation fails. After each run the log opens
+ * and holds what was acknowledged, and nothing leaks. */
 #include <errno.h>
 
 #include "log_fixture.h"
@@ -38,7 +38,8 @@ static uint64_t run_scenario(world *w)
     dbk_buffer_init(&out, w->port);
     for (uint64_t position = 1; position <= acknowledged; position += 9) {
         dbk_result rc = dbk_log_read(w->log, position, &out, NULL, NULL);
-        assert_true(rc == DBK_OK || rc == DBK_IO || rc == DBK_NO_MEMORY || rc == DBK_NO_SPACE || rc == DBK_CORRUPT);
+        assert_true(rc == DBK_OK || rc == DBK_IO || rc == DBK_NO_MEMORY || rc == DBK_NO_SPACE ||
+                    rc == DBK_CORRUPT);
         dbk_buffer_release(&out);
     }
     (void)!dbk_log_find_stream(w->log, dbk_slice_text("note/3"), 0, &found, NULL);
@@ -52,9 +53,15 @@ static uint64_t run_scenario(world *w)
     return acknowledged;
 }
 
-static bool one_fault(uint32_t kinds, dbk_simdisk_action action, int error, uint64_t skip, uint64_t times, bool no_direct)
+static bool one_fault(uint32_t kinds, dbk_simdisk_action action, int error, uint64_t skip,
+                      uint64_t times, bool no_direct)
 {
-    dbk_simdisk_fault fault = {.kinds = kinds, .skip = skip, .times = times, .action = action, .error = error, .bytes = 100};
+    dbk_simdisk_fault fault = {.kinds = kinds,
+                               .skip = skip,
+                               .times = times,
+                               .action = action,
+                               .error = error,
+                               .bytes = 100};
     world w;
 
     world_new_with(&w, skip, no_direct);
@@ -67,7 +74,8 @@ static bool one_fault(uint32_t kinds, dbk_simdisk_action action, int error, uint
     dbk_simdisk_clear_faults(w.disk);
     uint64_t position = check_all(&w);
     if (position < acknowledged) {
-        fail_msg("kinds %x error %d skip %d: %d of %d", kinds, error, (int)skip, (int)position, (int)acknowledged);
+        fail_msg("kinds %x error %d skip %d: %d of %d", kinds, error, (int)skip, (int)position,
+                 (int)acknowledged);
     }
     /* no outcome was unknown but with a failed sync, which a failed write of this size is not */
     if (error == ENOSPC) assert_int_equal(position, acknowledged);
@@ -78,7 +86,8 @@ static bool one_fault(uint32_t kinds, dbk_simdisk_action action, int error, uint
 static void loop(uint32_t kinds, dbk_simdisk_action action, int error, uint64_t times)
 {
     for (int no_direct = 0; no_direct < 2; no_direct++) {
-        for (uint64_t skip = 0; one_fault(kinds, action, error, skip, times, no_direct); skip++) {}
+        for (uint64_t skip = 0; one_fault(kinds, action, error, skip, times, no_direct); skip++) {
+        }
     }
 }
 
@@ -188,7 +197,8 @@ static void test_direct_refused(void **state)
 /* A write that the device reports and loses (F4): told at the next open. */
 static void test_lying_disk(void **state)
 {
-    dbk_simdisk_fault fault = {.kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_LIE};
+    dbk_simdisk_fault fault = {
+        .kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_LIE};
     world w;
 
     (void)state;
@@ -207,7 +217,8 @@ static void test_lying_disk(void **state)
 /* A write that lands where it does not belong (F8). */
 static void test_misdirected_write(void **state)
 {
-    dbk_simdisk_fault fault = {.kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_MISDIRECT};
+    dbk_simdisk_fault fault = {
+        .kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_MISDIRECT};
     world w;
 
     (void)state;
@@ -231,10 +242,14 @@ static void test_misdirected_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_io_errors),      cmocka_unit_test(test_no_space),
-        cmocka_unit_test(test_interrupted_and_short), cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_space_returns),  cmocka_unit_test(test_failed_sync),
-        cmocka_unit_test(test_direct_refused), cmocka_unit_test(test_lying_disk),
+        cmocka_unit_test(test_io_errors),
+        cmocka_unit_test(test_no_space),
+        cmocka_unit_test(test_interrupted_and_short),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_space_returns),
+        cmocka_unit_test(test_failed_sync),
+        cmocka_unit_test(test_direct_refused),
+        cmocka_unit_test(test_lying_disk),
         cmocka_unit_test(test_misdirected_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

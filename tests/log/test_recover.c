@@ -14,7 +14,10 @@ static unsigned row_named(const char *name)
     return 0;
 }
 
-static void path_of(uint64_t number, char out[64]) { snprintf(out, 64, "log/%016llx.seg", (unsigned long long)number); }
+static void path_of(uint64_t number, char out[64])
+{
+    snprintf(out, 64, "log/%016llx.seg", (unsigned long long)number);
+}
 
 /* The records of a segment as they lie, up to the first that is not sound. */
 typedef struct layout {
@@ -41,10 +44,14 @@ static void read_layout(world *w, uint64_t number, layout *l)
     }
 }
 
-static dbk_record last_of(const layout *l) { return l->records[l->count - 1]; }
+static dbk_record last_of(const layout *l)
+{
+    return l->records[l->count - 1];
+}
 
 /* Writes a sound record of one entry where and as asked. */
-static void forge(world *w, const layout *l, uint64_t offset, dbk_record record, const char *garbage)
+static void forge(world *w, const layout *l, uint64_t offset, dbk_record record,
+                  const char *garbage)
 {
     uint8_t bytes[4096] = {0};
     dbk_buffer entry;
@@ -147,7 +154,9 @@ static void test_unreadable(void **state)
         assert_true(dbk_recover_mark(row_named("unreadable")) > mark);
     }
     dbk_simdisk_clear_faults(w.disk);
-    dbk_simdisk_add_fault(w.disk, &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = "1.seg", .skip = 2, .error = 5});
+    dbk_simdisk_add_fault(
+        w.disk,
+        &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = "1.seg", .skip = 2, .error = 5});
     refuses(&w, "unreadable", DBK_IO);
 }
 
@@ -199,14 +208,15 @@ static void test_missing_end(void **state)
     refuses(&w, "missing-end", DBK_LOST);
 }
 
-static void forge_behind(bool watermark, uint64_t position, uint64_t durable_upto, bool linked, const char *garbage,
-                         world *w)
+static void forge_behind(bool watermark, uint64_t position, uint64_t durable_upto, bool linked,
+                         const char *garbage, world *w)
 {
     layout l;
 
     three_batches(w, watermark);
     read_layout(w, 1, &l);
-    dbk_record record = {.first_position = position, .durable_upto = durable_upto,
+    dbk_record record = {.first_position = position,
+                         .durable_upto = durable_upto,
                          .previous = linked ? last_of(&l).checksum : 12345};
     forge(w, &l, l.end, record, garbage);
 }
@@ -243,7 +253,8 @@ static void test_alien(void **state)
     dbk_record record = {.first_position = 5, .durable_upto = 4, .previous = l.records[2].checksum};
     uint64_t end = last_of(&l).offset;
     forge(&w, &l, end, record, NULL);
-    dbk_watermark mark = {.counter = 99, .position = 4, .segment = 1, .offset = last_of(&l).offset, .checksum = 1};
+    dbk_watermark mark = {
+        .counter = 99, .position = 4, .segment = 1, .offset = last_of(&l).offset, .checksum = 1};
     uint8_t slot[DBK_WATERMARK_SLOT_SIZE];
     memcpy(mark.store_id, w.options.store_id, 16);
     dbk_watermark_encode(&mark, slot);
@@ -260,10 +271,12 @@ static void test_bad_in_sealed(void **state)
     (void)state;
     many_batches(&w);
     read_layout(&w, 2, &l);
-    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", last_of(&l).offset + 50, 3); /* its seal */
+    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", last_of(&l).offset + 50,
+                         3); /* its seal */
     refuses(&w, "bad-in-sealed", DBK_CORRUPT);
     many_batches(&w);
-    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", DBK_SEGMENT_DATA_OFFSET + 50, 3); /* its start */
+    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", DBK_SEGMENT_DATA_OFFSET + 50,
+                         3); /* its start */
     refuses(&w, "bad-in-sealed", DBK_CORRUPT);
     many_batches(&w);
     dbk_simdisk_truncate(w.disk, "log/0000000000000002.seg", 20000);
@@ -293,7 +306,8 @@ static void test_end_of_sealed(void **state)
     (void)state;
     world_new(&w, 8);
     dbk_simdisk_add_fault(w.disk, &fault);
-    while (append(w.log, 3) == DBK_OK) {}
+    while (append(w.log, 3) == DBK_OK) {
+    }
     position = dbk_log_position(w.log);
     world_close(&w);
     dbk_simdisk_clear_faults(w.disk);
@@ -464,16 +478,26 @@ static void test_table_is_total(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_end),           cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_newer),         cmocka_unit_test(test_missing_segment),
-        cmocka_unit_test(test_missing_end),   cmocka_unit_test(test_higher),
-        cmocka_unit_test(test_lower),         cmocka_unit_test(test_alien),
-        cmocka_unit_test(test_bad_in_sealed), cmocka_unit_test(test_lost_end),
-        cmocka_unit_test(test_end_of_sealed), cmocka_unit_test(test_stranger),
-        cmocka_unit_test(test_stranger_proven), cmocka_unit_test(test_stranger_covered),
-        cmocka_unit_test(test_bad_proven),    cmocka_unit_test(test_bad_covered),
-        cmocka_unit_test(test_torn),          cmocka_unit_test(test_misdirected),
-        cmocka_unit_test(test_reordered),     cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_end),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_newer),
+        cmocka_unit_test(test_missing_segment),
+        cmocka_unit_test(test_missing_end),
+        cmocka_unit_test(test_higher),
+        cmocka_unit_test(test_lower),
+        cmocka_unit_test(test_alien),
+        cmocka_unit_test(test_bad_in_sealed),
+        cmocka_unit_test(test_lost_end),
+        cmocka_unit_test(test_end_of_sealed),
+        cmocka_unit_test(test_stranger),
+        cmocka_unit_test(test_stranger_proven),
+        cmocka_unit_test(test_stranger_covered),
+        cmocka_unit_test(test_bad_proven),
+        cmocka_unit_test(test_bad_covered),
+        cmocka_unit_test(test_torn),
+        cmocka_unit_test(test_misdirected),
+        cmocka_unit_test(test_reordered),
+        cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_table_is_total),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
