@@ -141,6 +141,9 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
 dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes, dbk_error *err) DBK_MUST_USE;
 
 /* ---- reading the model */
+/* The key of a command as in stream names (`encoded` is cleared first). DBK_BAD_COMMAND: not the parts of a
+ * key; DBK_SCHEMA: a part of another type; DBK_CONSTRAINT: a null; DBK_TOO_BIG. */
+dbk_result dbk_key_from_json(const dbk_table *table, const dbk_json_node *key, dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
 /* The key of a stream name as JSON: a scalar, or an array for several columns. */
 void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out);
 /* One row as a JSON object by declared types; DBK_NONE: there is no such row. `key` as in stream names. */

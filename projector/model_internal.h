@@ -67,7 +67,6 @@ dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sql
 dbk_result dbk_model_sql_failure(dbk_model *model, int rc, const char *what, dbk_error *err);
 
 /* row_key.c */
-dbk_result dbk_key_from_json(const dbk_table *table, const dbk_json_node *key, dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
 /* Appends the key of a row to `out` as in stream names; `get` gives column i. false: not a key (NULL, NUL). */
 bool dbk_key_from_row(const dbk_table *table, dbk_column_fn get, void *arg, dbk_buffer *out);
 /* Binds the parts of an encoded key to consecutive parameters from `first`. false: not a key of the table. */
