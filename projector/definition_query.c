@@ -84,10 +84,11 @@ static bool is_json_literal(dbk_check *check, dbk_slice literal)
         if (literal.data[i] == '\'') i++;
     }
     if (!parser || text.failed) check->failed = true;
-    bool valid = parser && !text.failed && dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL) == DBK_OK;
+    dbk_result result = check->failed ? DBK_NO_MEMORY : dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL);
+    if (result == DBK_NO_MEMORY) check->failed = true;
     dbk_buffer_release(&text);
     dbk_json_parser_free(parser);
-    return valid;
+    return result == DBK_OK;
 }
 
 /* NULL, a string or a number that fits the argument's type. */

@@ -120,8 +120,10 @@ int dbk_sandbox_authorize(void *arg, int action, const char *first, const char *
 
 dbk_result dbk_sandbox_install(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err)
 {
-    int rc = sqlite3_set_authorizer(db, dbk_sandbox_authorize, sandbox);
+    /* The first use of json_each declares its table, which the roles would take for a CREATE. */
+    int rc = sqlite3_exec(db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", NULL, NULL, NULL);
 
+    if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(db, dbk_sandbox_authorize, sandbox);
     /* "text" never means a string: a misspelt column would pass as a constant. */
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);

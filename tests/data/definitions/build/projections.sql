@@ -1,0 +1,3 @@
+-- on a
+UPDATE notes SET title = sqlite_version();
+UPDATE notes SET title = load_extension('x');

@@ -1,0 +1,1 @@
+CREATE TABLE a(id TEXT PRIMARY KEY, b INTEGER CHECK(b < random()));

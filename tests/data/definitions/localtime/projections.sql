@@ -1,0 +1,3 @@
+-- on a
+UPDATE notes SET title = datetime('now', 'localtime');
+UPDATE notes SET title = datetime($at, 'utc');

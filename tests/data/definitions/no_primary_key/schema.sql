@@ -1,0 +1,1 @@
+CREATE TABLE a(id TEXT, b TEXT);

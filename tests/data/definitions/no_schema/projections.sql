@@ -1,0 +1,2 @@
+-- on a
+DELETE FROM a;

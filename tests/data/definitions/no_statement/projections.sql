@@ -1,0 +1,4 @@
+-- on a
+-- on b
+UPDATE notes SET n = 2;
+-- on c

@@ -1,0 +1,9 @@
+-- on a
+SELECT 1;
+PRAGMA user_version = 1;
+CREATE TABLE x(id TEXT PRIMARY KEY);
+DROP TABLE notes;
+ATTACH 'x' AS y;
+BEGIN;
+EXPLAIN UPDATE notes SET n = 1;
+WITH a AS (SELECT 1) SELECT * FROM a;

@@ -1,0 +1,2 @@
+CREATE TABLE a(id TEXT PRIMARY KEY, -- ü
+ b TEXT);

@@ -1,0 +1,2 @@
+-- on x
+INSERT INTO a VALUES($id);

@@ -1,0 +1,4 @@
+CREATE TABLE notes(id TEXT PRIMARY KEY, title TEXT, n INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX notes_title ON notes(title);
+CREATE VIEW titles AS SELECT title FROM notes;
+CREATE TABLE jobs(id TEXT PRIMARY KEY, pct INTEGER, at TEXT);

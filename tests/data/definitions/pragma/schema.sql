@@ -1,0 +1,2 @@
+CREATE TABLE notes(id TEXT PRIMARY KEY, title TEXT, n INTEGER NOT NULL DEFAULT 0);
+PRAGMA foreign_keys = OFF;

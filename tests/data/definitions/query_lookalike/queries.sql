@@ -1,0 +1,8 @@
+-- query
+-- query a
+-- query a(x TEXT,y TEXT)
+-- query a(x NUMBER)
+-- query a(x = y)
+-- query a() returns TEXT
+-- query put me here
+-- query 1a()

@@ -1,0 +1,2 @@
+-- query a(x SECRET)
+SELECT :x;

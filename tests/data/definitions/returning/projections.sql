@@ -1,0 +1,2 @@
+-- on a
+DELETE FROM notes WHERE id = $id RETURNING id;

@@ -1,0 +1,2 @@
+-- on a
+UPDATE notes SET n = 1 WHERE title = $title;

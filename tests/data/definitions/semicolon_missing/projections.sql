@@ -1,0 +1,4 @@
+-- on a
+UPDATE notes SET n = 1
+-- on b
+UPDATE notes SET n = 2;

@@ -1,0 +1,10 @@
+CREATE TABLE notes(id TEXT PRIMARY KEY, title TEXT, n INTEGER NOT NULL DEFAULT 0);
+CREATE VIEW v0 AS SELECT id FROM notes;
+CREATE VIEW v1 AS SELECT a.id FROM v0 a, v0 b, v0 c, v0 d, v0 e, v0 f;
+CREATE VIEW v2 AS SELECT a.id FROM v1 a, v1 b, v1 c, v1 d, v1 e, v1 f;
+CREATE VIEW v3 AS SELECT a.id FROM v2 a, v2 b, v2 c, v2 d, v2 e, v2 f;
+CREATE VIEW v4 AS SELECT a.id FROM v3 a, v3 b, v3 c, v3 d, v3 e, v3 f;
+CREATE VIEW v5 AS SELECT a.id FROM v4 a, v4 b, v4 c, v4 d, v4 e, v4 f;
+CREATE VIEW v6 AS SELECT a.id FROM v5 a, v5 b, v5 c, v5 d, v5 e, v5 f;
+CREATE VIEW v7 AS SELECT a.id FROM v6 a, v6 b, v6 c, v6 d, v6 e, v6 f;
+CREATE VIEW v8 AS SELECT a.id FROM v7 a, v7 b, v7 c, v7 d, v7 e, v7 f;

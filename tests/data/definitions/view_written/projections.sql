@@ -1,0 +1,2 @@
+-- on a
+INSERT INTO v VALUES(1);
