@@ -19,7 +19,7 @@ static const dbk_verb_form forms[] = {
 };
 static const char *const common[] = {"id", "do", "actor", "correlation", "causation", "wait"};
 static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "get",   "list",
-                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello"};
+                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay"};
 
 static const dbk_verb_form *form_of(const dbk_json_node *verb)
 {

@@ -56,6 +56,9 @@ struct dbk_engine {
     } parked;
     dbk_mutex *readers_lock;
     dbk_model_reader *readers[4];  /* idle ones */
+    uint64_t readers_epoch;        /* rises when the model they read is no longer current */
+    dbk_mutex *pasts_lock;
+    struct dbk_pasts *pasts;       /* replay.c: files of moments asked for lately */
     dbk_thread *check;       /* counts the model's rows after an unclean end */
     char id_text[DBK_UUID_TEXT_SIZE];
     int64_t opened_ms;

@@ -1,5 +1,7 @@
 /* The change feed (semantics.md §6): one message per commit and table, to the bus and to subscribers in
  * this process, on the deciding thread, in order. */
+#include "store/request.h"
+#include "store/switch.h"
 #include "store/turn.h"
 
 /* A subscription of this process; a list under the turn's mutex. */
@@ -46,17 +48,24 @@ void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes)
     }
 }
 
-dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err)
+/* The turn is held. */
+static dbk_result put_head(dbk_engine *engine, dbk_buffer *out, dbk_error *err)
 {
-    const dbk_port *port = engine->port;
-    port->mutex_lock(port->ctx, engine->turn);
+    if (!engine->model) return dbk_fail(err, DBK_READ_ONLY, "a store opened for reading only has no feed");
     dbk_buffer_put_text(out, "{\"head\":true,");
     put_cursor(engine, out);
     dbk_buffer_put_text(out, ",\"last\":");
     dbk_result result = dbk_model_last_json(engine->model, out, err);
     dbk_buffer_put_u8(out, '}');
+    return result == DBK_OK && out->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a message") : result;
+}
+
+dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    port->mutex_lock(port->ctx, engine->turn);
+    dbk_result result = put_head(engine, out, err);
     port->mutex_unlock(port->ctx, engine->turn);
-    if (result == DBK_OK && out->failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a message");
     return result;
 }
 
@@ -69,28 +78,31 @@ void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg
     port->mutex_unlock(port->ctx, engine->turn);
 }
 
-/* What was missed since `from`, one message per table, before the first live one. */
-static dbk_result catch_up(dbk_listener *listener, const char *from, dbk_error *err)
+void dbk_engine_publish_head(dbk_engine *engine)
+{
+    if (!engine->publish && !engine->listeners) return;
+    dbk_buffer *message = &engine->message;
+    dbk_buffer_clear(message);
+    if (put_head(engine, message, NULL) == DBK_OK) deliver(engine, NULL, message);
+}
+
+/* What was missed since `from`, one message per table, before the first live one. The turn is held. */
+static dbk_result catch_up(dbk_listener *listener, const dbk_json_node *from, dbk_error *err)
 {
     dbk_engine *engine = listener->engine;
-    dbk_buffer request, answer;
-    dbk_buffer_init(&request, engine->port);
+    dbk_buffer answer;
     dbk_buffer_init(&answer, engine->port);
-    dbk_json_parser *parser = dbk_json_parser_new(engine->port);
-    const dbk_json_node *root;
-    dbk_result result = parser ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
+    dbk_result result = DBK_OK;
     for (size_t i = 0; result == DBK_OK && i < engine->definition->table_count; i++) {
-        const char *table = engine->definition->tables[i].name;
-        if (listener->table && strcmp(listener->table, table) != 0) continue;
-        dbk_buffer_clear(&request);
+        const dbk_table *table = &engine->definition->tables[i];
+        if (listener->table && strcmp(listener->table, table->name) != 0) continue;
         dbk_buffer_clear(&answer);
-        dbk_buffer_printf(&request, "{\"do\":\"changes\",\"table\":\"%s\",\"from\":%s}", table, from);
-        result = dbk_json_parse(parser, dbk_buffer_slice(&request), &root, err);
-        if (result == DBK_OK) result = dbk_request_answer(engine, root, &answer, err);
-        if (result == DBK_OK && dbk_buffer_text(&answer)) listener->each(listener->arg, (const char *)answer.data, answer.size);
+        dbk_buffer_put_text(&answer, "{\"ok\":true");
+        result = dbk_changes_answer(engine, table, from, &answer, err);
+        dbk_buffer_put_u8(&answer, '}');
+        if (result == DBK_OK && !dbk_buffer_text(&answer)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a message");
+        if (result == DBK_OK) listener->each(listener->arg, (const char *)answer.data, answer.size);
     }
-    dbk_json_parser_free(parser);
-    dbk_buffer_release(&request);
     dbk_buffer_release(&answer);
     return result;
 }
@@ -111,13 +123,20 @@ dbk_result dbk_engine_subscribe(dbk_engine *engine, const char *table, const cha
     if (!listener) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
     *listener = (dbk_listener){.engine = engine, .table = table ? dbk_copy_text(port, table) : NULL, .each = each, .arg = arg};
     if (table && !listener->table) return listener_free(listener), dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
+    const dbk_json_node *cursor = NULL;
+    dbk_json_parser *parser = from ? dbk_json_parser_new(port) : NULL;
     dbk_result result = DBK_OK;
-    if (from) result = catch_up(listener, from, err);
-    if (result != DBK_OK) return listener_free(listener), result;
+    if (from) result = parser ? dbk_json_parse(parser, dbk_slice_text(from), &cursor, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
+    /* In one turn, so that no change falls between what was missed and what comes. */
     port->mutex_lock(port->ctx, engine->turn);
-    listener->next = engine->listeners;
-    engine->listeners = listener;
+    if (result == DBK_OK && cursor) result = catch_up(listener, cursor, err);
+    if (result == DBK_OK) {
+        listener->next = engine->listeners;
+        engine->listeners = listener;
+    }
     port->mutex_unlock(port->ctx, engine->turn);
+    dbk_json_parser_free(parser);
+    if (result != DBK_OK) return listener_free(listener), result;
     *out = listener;
     return DBK_OK;
 }

@@ -66,7 +66,8 @@ dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const cha
 /* A copy of the entries up to a position as a store of its own that writes under a new incarnation. */
 dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation, const char *timeline,
                            const dbk_engine_options *options, dbk_error *err) DBK_MUST_USE;
-/* Messages of the feed, as published: called on the deciding thread after each commit. */
+/* Messages of the feed, as published: called on the deciding thread after each commit. `table` NULL: a head
+ * message, sent at once when a new generation begins. */
 typedef void (*dbk_publish_fn)(void *arg, const char *table, const char *message, size_t size);
 void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg);
 /* The present head message {"head":true,…}. */
@@ -81,6 +82,7 @@ int64_t dbk_engine_now(const dbk_engine *engine);
  *   {"do":"get","table","key"} · {"do":"list","table","prefix","limit"} · {"do":"query","sql"|"name","args","at"} ·
  *   {"do":"changes","table","from":[timeline,generation,position]} · {"do":"log","from","to","stream","type","limit"} ·
  *   {"do":"inbox"} · {"do":"apply","entry"} and {"do":"dismiss","entry"} (these write and have an id) ·
- *   {"do":"status"} · {"do":"fingerprint"} · {"do":"stats"} · {"do":"rebuild"} · {"do":"hello"} */
+ *   {"do":"status"} · {"do":"fingerprint","at"} · {"do":"stats"} · {"do":"rebuild"} · {"do":"verify","depth"} ·
+ *   {"do":"replay","into","at"} · {"do":"hello"} */
 
 #endif

@@ -1,0 +1,254 @@
+/* Facts of other replicas (semantics.md §4): what is next of its author is logged in canonical order as
+ * one round, the rest waits in memory before the log, the model catches up once.
+ *   1. all that waits and all that came, one of each id
+ *   2. what the log has goes, or is a fork: then nothing of the round is logged
+ *   3. by order key: foreign and invalid ones go, the next of each author are taken, the others wait
+ *   4. append, then the new list of those that wait, then the model */
+#include <stdlib.h>
+
+#include "store/switch.h"
+#include "store/turn.h"
+
+static const uint64_t DAY_MS = 86400000, YEAR_2200_MS = 7258118400000;
+enum { BATCH_MAX_BYTES = 32 * 1024 * 1024 }; /* of one append */
+
+typedef enum dbk_fact_fate { FACT_WAITS, FACT_TAKEN, FACT_GONE } dbk_fact_fate;
+
+typedef struct dbk_fact {
+    dbk_slice origin;
+    dbk_entry_id id;
+    uint8_t key[DBK_ORDER_KEY_SIZE];
+    size_t arrival; /* of several with one id the last counts */
+    uint32_t author;
+    uint64_t time_ms; /* of the hlc */
+    bool own_lineage, needs_key;
+    dbk_fact_fate fate;
+} dbk_fact;
+
+typedef struct dbk_round {
+    dbk_engine *engine;
+    dbk_fact *facts;
+    uint64_t *next_seq; /* per author */
+    dbk_slice *origins; /* of those that are taken */
+    size_t count, taken;
+    int64_t now_ms;
+} dbk_round;
+
+static bool needs_key(const dbk_entry *entry)
+{
+    dbk_slice rest = entry->events;
+    for (dbk_event event; dbk_event_next(&rest, &event);)
+        if (event.key_id.size > 0) return true;
+    return false;
+}
+
+static dbk_result add_fact(dbk_round *round, dbk_slice origin, dbk_error *err)
+{
+    dbk_fact *fact = &round->facts[round->count];
+    dbk_entry entry;
+    dbk_result result = dbk_entry_decode(origin, &entry, err);
+    if (result != DBK_OK) return dbk_error_wrap(err, result, "fact %zu", round->count + 1);
+    *fact = (dbk_fact){.origin = origin, .id = entry.id, .arrival = round->count, .time_ms = entry.hlc >> 16};
+    fact->own_lineage = memcmp(entry.lineage, round->engine->identity.lineage, 16) == 0;
+    fact->needs_key = needs_key(&entry);
+    dbk_entry_order_key(&entry, fact->key);
+    round->count++;
+    return DBK_OK;
+}
+
+static int compare_authors(const dbk_entry_id *a, const dbk_entry_id *b)
+{
+    int order = memcmp(a->replica, b->replica, 16);
+    return order ? order : (a->incarnation > b->incarnation) - (a->incarnation < b->incarnation);
+}
+
+/* By author, seq, and the one that came last first. */
+static int compare_ids(const void *left, const void *right)
+{
+    const dbk_fact *a = left, *b = right;
+    int order = compare_authors(&a->id, &b->id);
+    if (order == 0) order = (a->id.seq > b->id.seq) - (a->id.seq < b->id.seq);
+    return order ? order : (a->arrival < b->arrival) - (a->arrival > b->arrival);
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+    return memcmp(((const dbk_fact *)left)->key, ((const dbk_fact *)right)->key, DBK_ORDER_KEY_SIZE);
+}
+
+/* All that waits and all that came, one of each id, with the number of its author. */
+static dbk_result gather(dbk_round *round, const dbk_slice *origins, size_t count, dbk_error *err)
+{
+    dbk_engine *engine = round->engine;
+    size_t most = engine->parked.count + count;
+    round->facts = dbk_alloc_zero(engine->port, most + 1, sizeof *round->facts);
+    round->next_seq = dbk_alloc_zero(engine->port, most + 1, sizeof *round->next_seq);
+    round->origins = dbk_alloc_zero(engine->port, most + 1, sizeof *round->origins);
+    if (!round->facts || !round->next_seq || !round->origins) return dbk_fail(err, DBK_NO_MEMORY, "no memory for %zu facts", most);
+    dbk_result result = DBK_OK;
+    dbk_reader parked = dbk_reader_of(dbk_buffer_slice(&engine->parked.bytes));
+    for (size_t i = 0; result == DBK_OK && i < engine->parked.count; i++) {
+        uint32_t size = dbk_reader_u32(&parked);
+        result = add_fact(round, dbk_reader_take(&parked, size), err);
+    }
+    for (size_t i = 0; result == DBK_OK && i < count; i++) result = add_fact(round, origins[i], err);
+    if (result != DBK_OK) return result;
+    qsort(round->facts, round->count, sizeof *round->facts, compare_ids);
+    size_t kept = 0;
+    uint32_t authors = 0;
+    for (size_t i = 0; i < round->count; i++) {
+        if (kept && dbk_entry_id_equal(&round->facts[kept - 1].id, &round->facts[i].id)) continue;
+        if (kept && compare_authors(&round->facts[kept - 1].id, &round->facts[i].id) == 0) authors--;
+        round->facts[kept] = round->facts[i];
+        round->facts[kept++].author = authors++;
+    }
+    round->count = kept;
+    return DBK_OK;
+}
+
+static dbk_result check_known(dbk_round *round, dbk_buffer *logged, dbk_fact *fact, dbk_error *err)
+{
+    dbk_log *log = round->engine->log;
+    char id[DBK_ENTRY_ID_TEXT_SIZE];
+    uint64_t position = 0;
+    dbk_result result = dbk_log_find_entry(log, &fact->id, &position, err);
+    if (result != DBK_OK || position == 0) return result;
+    result = dbk_log_read(log, position, logged, NULL, err);
+    if (result != DBK_OK) return result;
+    fact->fate = FACT_GONE;
+    if (dbk_slice_equal(dbk_buffer_slice(logged), fact->origin)) return DBK_OK;
+    dbk_entry_id_text(&fact->id, id);
+    dbk_fail(err, DBK_DUPLICATE, "entry '%s' at position %llu has another content there: a fork", id,
+                    (unsigned long long)position);
+    dbk_error_hint(err, "two stores write under one identity: give one of them a new incarnation by 'daybook salvage' or a copy");
+    return DBK_DUPLICATE;
+}
+
+static dbk_result drop_known(dbk_round *round, dbk_error *err)
+{
+    dbk_buffer logged;
+    dbk_buffer_init(&logged, round->engine->port);
+    dbk_result result = DBK_OK;
+    for (size_t i = 0; result == DBK_OK && i < round->count; i++) {
+        dbk_fact *fact = &round->facts[i];
+        if (i == 0 || fact->author != round->facts[i - 1].author)
+            round->next_seq[fact->author] = dbk_log_next_seq(round->engine->log, fact->id.replica, fact->id.incarnation);
+        result = check_known(round, &logged, fact, err);
+    }
+    dbk_buffer_release(&logged);
+    return result;
+}
+
+/* No ring of subject keys exists in this version, so what needs one of them waits. */
+static void choose(dbk_round *round)
+{
+    uint64_t ahead = (uint64_t)(round->now_ms > 0 ? round->now_ms : 0) + DAY_MS;
+    qsort(round->facts, round->count, sizeof *round->facts, compare_keys);
+    for (size_t i = 0; i < round->count; i++) {
+        dbk_fact *fact = &round->facts[i];
+        if (fact->fate != FACT_WAITS) continue;
+        if (!fact->own_lineage || fact->time_ms >= YEAR_2200_MS) {
+            fact->fate = FACT_GONE;
+        } else if (fact->id.seq == round->next_seq[fact->author] && fact->time_ms <= ahead && !fact->needs_key) {
+            fact->fate = FACT_TAKEN;
+            round->next_seq[fact->author]++;
+            round->origins[round->taken++] = fact->origin;
+        }
+    }
+}
+
+static dbk_result collect_waiting(const dbk_round *round, dbk_buffer *bytes, size_t *count, dbk_error *err)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        const dbk_fact *fact = &round->facts[i];
+        if (fact->fate != FACT_WAITS) continue;
+        dbk_buffer_put_u32(bytes, (uint32_t)fact->origin.size);
+        dbk_buffer_put_slice(bytes, fact->origin);
+        ++*count;
+    }
+    return bytes->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for the facts that wait") : DBK_OK;
+}
+
+/* One write where it fits. Each batch is whole by itself: what follows it comes again. */
+static dbk_result append(dbk_round *round, dbk_error *err)
+{
+    dbk_engine *engine = round->engine;
+    dbk_result result = DBK_OK;
+    for (size_t first = 0, end; result == DBK_OK && first < round->taken; first = end) {
+        size_t bytes = 0;
+        for (end = first; end < round->taken && (end == first || bytes + round->origins[end].size <= BATCH_MAX_BYTES); end++)
+            bytes += round->origins[end].size;
+        result = dbk_log_append(engine->log, round->origins + first, end - first, round->now_ms, NULL, err);
+        if (result != DBK_OK) break;
+        engine->counts.entries += end - first;
+        engine->counts.bytes += bytes;
+        engine->counts.batches++;
+        engine->behind = true;
+    }
+    dbk_log_clock(engine->log, &engine->epoch, &engine->hlc);
+    engine->next_seq = dbk_log_next_seq(engine->log, engine->identity.replica, engine->identity.incarnation);
+    return result;
+}
+
+/* The facts are durable now: whether the model can follow at once does not change that. */
+static dbk_result project(dbk_engine *engine, dbk_error *err)
+{
+    if (dbk_engine_stops_at(engine, "logged")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_result result = dbk_engine_catch_up(engine, err);
+    if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    if (result == DBK_OK) return DBK_OK;
+    engine->behind = true;
+    engine->commit_failures++;
+    return DBK_OK;
+}
+
+static dbk_result run_round(dbk_round *round, const dbk_slice *origins, size_t count, uint64_t *parked, dbk_error *err)
+{
+    dbk_engine *engine = round->engine;
+    dbk_buffer waiting;
+    size_t waiting_count = 0;
+    dbk_buffer_init(&waiting, engine->port);
+    dbk_result result = gather(round, origins, count, err);
+    if (result == DBK_OK) result = drop_known(round, err);
+    if (result == DBK_OK) {
+        choose(round);
+        result = collect_waiting(round, &waiting, &waiting_count, err);
+    }
+    if (result == DBK_OK) result = append(round, err);
+    if (result != DBK_OK) {
+        dbk_buffer_release(&waiting);
+        return result;
+    }
+    dbk_buffer_release(&engine->parked.bytes);
+    engine->parked.bytes = waiting;
+    engine->parked.count = waiting_count;
+    if (parked) *parked = waiting_count;
+    engine->counts.imports++;
+    return project(engine, err);
+}
+
+static dbk_result may_import(dbk_engine *engine, dbk_error *err)
+{
+    if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
+    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
+    if (dbk_log_poisoned(engine->log)) return dbk_fail(err, DBK_POISONED, "a sync of the log failed earlier");
+    return DBK_OK;
+}
+
+dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms, uint64_t *logged,
+                             uint64_t *parked, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_round round = {.engine = engine, .now_ms = now_ms};
+    if (logged) *logged = 0;
+    port->mutex_lock(port->ctx, engine->turn);
+    if (parked) *parked = engine->parked.count;
+    dbk_result result = may_import(engine, err);
+    if (result == DBK_OK) result = run_round(&round, origins, count, parked, err);
+    port->mutex_unlock(port->ctx, engine->turn);
+    if (result == DBK_OK && logged) *logged = round.taken;
+    dbk_free(port, round.facts);
+    dbk_free(port, round.next_seq);
+    dbk_free(port, round.origins);
+    return result;
+}

@@ -1,0 +1,232 @@
+/* As of (semantics.md §7): the fold of a wanted set of entries into a file of its own. */
+#include "store/replay.h"
+
+#include <stdio.h>
+
+enum { PASTS_MAX = 4, NAME_TRIES = 100 };
+
+/* ---- which entries */
+
+/* Received times never decrease: the last position received by then, 0 when there is none. */
+static dbk_result position_at(dbk_engine *engine, int64_t time_ms, uint64_t *position, dbk_error *err)
+{
+    uint64_t low = 0, high = dbk_log_position(engine->log);
+    dbk_buffer origin;
+    dbk_buffer_init(&origin, engine->port);
+    dbk_result result = DBK_OK;
+    while (result == DBK_OK && low < high) {
+        uint64_t middle = low + (high - low + 1) / 2;
+        int64_t received_ms = 0;
+        result = dbk_log_read(engine->log, middle, &origin, &received_ms, err);
+        if (received_ms <= time_ms) low = middle;
+        else high = middle - 1;
+    }
+    dbk_buffer_release(&origin);
+    *position = low;
+    return result == DBK_NONE ? dbk_fail(err, DBK_GAP, "the log has no entry at a position below its end") : result;
+}
+
+dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past, dbk_error *err)
+{
+    uint64_t end = dbk_log_position(engine->log);
+    *past = (dbk_past){.position = end};
+    if (!at) return DBK_OK;
+    if (at->position > end) {
+        dbk_fail(err, DBK_NOT_FOUND, "there is no position %llu", (unsigned long long)at->position);
+        dbk_error_hint(err, "the last position is %llu", (unsigned long long)end);
+        return DBK_NOT_FOUND;
+    }
+    past->order_time_ms = at->order_time_ms;
+    if (at->position > 0) past->position = at->position;
+    if (at->time_ms == 0) return DBK_OK;
+    uint64_t position = 0;
+    dbk_result result = position_at(engine, at->time_ms, &position, err);
+    if (result == DBK_OK && position < past->position) past->position = position;
+    return result;
+}
+
+static bool happened_by(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
+{
+    const dbk_past *past = arg;
+    (void)position;
+    (void)received_ms;
+    return past->order_time_ms >= 0 && dbk_load_be64(key + 4) >> 16 <= (uint64_t)past->order_time_ms;
+}
+
+/* ---- the file */
+
+/* A path as folder and name; the buffer keeps the folder. */
+static const char *split(const char *path, dbk_buffer *folder)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) dbk_buffer_put_text(folder, ".");
+    else dbk_buffer_put(folder, path, slash == path ? 1 : (size_t)(slash - path));
+    return slash ? slash + 1 : path;
+}
+
+/* Best effort: the caller tells of the failure that led here. */
+static void remove_database(const dbk_port *port, const char *path)
+{
+    static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
+    dbk_buffer folder, name;
+    dbk_dir *dir = NULL;
+    dbk_buffer_init(&folder, port);
+    dbk_buffer_init(&name, port);
+    const char *base = split(path, &folder);
+    if (dbk_buffer_text(&folder) && dbk_io_open_dir(port, NULL, (const char *)folder.data, 0, &dir, NULL) == DBK_OK) {
+        for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+            dbk_buffer_clear(&name);
+            dbk_buffer_printf(&name, "%s%s", base, tails[i]);
+            if (dbk_buffer_text(&name)) (void)port->unlink(port->ctx, dir, (const char *)name.data);
+        }
+        port->close_dir(port->ctx, dir);
+    }
+    dbk_buffer_release(&folder);
+    dbk_buffer_release(&name);
+}
+
+static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *path, dbk_progress_fn progress, void *arg,
+                       dbk_model **model, dbk_error *err)
+{
+    dbk_past wanted = *past;
+    dbk_shadow_options options = {.model = engine->options.model, .last = past->position, .progress = progress, .progress_arg = arg};
+    if (past->order_time_ms) {
+        options.wanted = happened_by;
+        options.wanted_arg = &wanted;
+    }
+    if (past->position > 0) return dbk_model_build(engine->port, path, engine->definition, engine->log, &options, model, err);
+    options.model.bulk = true; /* before the first entry: to the builder 0 would mean all */
+    return dbk_model_create(engine->port, path, engine->definition, engine->log, &options.model, model, err);
+}
+
+dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain, dbk_progress_fn progress,
+                          void *arg, dbk_model_state *state, dbk_error *err)
+{
+    dbk_model *model = NULL;
+    dbk_result result = fold(engine, past, path, progress, arg, &model, err);
+    if (result == DBK_OK && state) dbk_model_get_state(model, state);
+    if (result == DBK_OK) result = dbk_model_finish(model, plain, err);
+    dbk_model_close(model);
+    if (result != DBK_OK && result != DBK_EXISTS) remove_database(engine->port, path);
+    return result;
+}
+
+dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain, dbk_progress_fn progress,
+                             void *arg, dbk_model_state *state, dbk_error *err)
+{
+    dbk_past past;
+    dbk_result result = dbk_past_of(engine, at, &past, err);
+    if (result == DBK_OK) result = dbk_past_build(engine, &past, path, plain, progress, arg, state, err);
+    return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, result, "cannot replay into '%s'", path);
+}
+
+/* ---- moments that were asked for lately */
+
+typedef struct dbk_past_file {
+    dbk_past past;
+    uint64_t log_position; /* what was known: it counts for order times */
+    uint64_t used;         /* the higher, the later */
+    char *path;
+    dbk_model_reader *reader;
+    dbk_model_state state;
+} dbk_past_file;
+
+struct dbk_pasts {
+    dbk_past_file files[PASTS_MAX];
+    uint64_t uses;
+};
+
+static void forget(dbk_engine *engine, dbk_past_file *file)
+{
+    dbk_reader_close(file->reader);
+    if (file->path && engine->options.read_only) remove_database(engine->port, file->path);
+    else if (file->path) dbk_models_discard(engine, file->path);
+    dbk_free(engine->port, file->path);
+    *file = (dbk_past_file){0};
+}
+
+/* In a folder of the models, where a next opening removes what a crash left; a store that is only read
+ * keeps its hands off its folders. */
+static dbk_result choose_path(dbk_engine *engine, uint64_t number, dbk_buffer *path, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    if (engine->options.read_only) {
+        dbk_buffer_clear(path);
+        dbk_buffer_printf(path, "/tmp/daybook-%u-%llu-%llu.sqlite", port->process_id(port->ctx),
+                          (unsigned long long)port->monotonic_ns(port->ctx), (unsigned long long)number);
+        return dbk_buffer_text(path) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    }
+    dbk_result result = DBK_EXISTS;
+    for (int i = 0; result == DBK_EXISTS && i < NAME_TRIES; i++) result = dbk_models_next_path(engine, path, err);
+    return result;
+}
+
+static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_position, dbk_past_file *file, dbk_error *err)
+{
+    dbk_buffer path;
+    dbk_buffer_init(&path, engine->port);
+    dbk_result result = choose_path(engine, engine->pasts->uses, &path, err);
+    if (result == DBK_OK) {
+        *file = (dbk_past_file){.past = *past, .log_position = log_position, .path = dbk_copy_text(engine->port, (const char *)path.data)};
+        if (!file->path) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    }
+    if (result == DBK_OK) result = dbk_past_build(engine, past, file->path, false, NULL, NULL, &file->state, err);
+    if (result == DBK_OK)
+        result = dbk_reader_open(engine->port, file->path, engine->options.model.vfs, engine->definition, &file->reader, err);
+    if (result != DBK_OK) forget(engine, file);
+    dbk_buffer_release(&path);
+    return result;
+}
+
+static dbk_past_file *find(dbk_pasts *pasts, const dbk_past *past, uint64_t log_position)
+{
+    for (size_t i = 0; i < PASTS_MAX; i++) {
+        dbk_past_file *file = &pasts->files[i];
+        bool known = past->order_time_ms == 0 || file->log_position == log_position;
+        if (file->reader && known && file->past.position == past->position && file->past.order_time_ms == past->order_time_ms) return file;
+    }
+    return NULL;
+}
+
+static dbk_past_file *oldest(dbk_pasts *pasts)
+{
+    dbk_past_file *old = &pasts->files[0];
+    for (size_t i = 1; i < PASTS_MAX; i++)
+        if (pasts->files[i].used < old->used) old = &pasts->files[i];
+    return old;
+}
+
+dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_reader **reader, dbk_model_state *state, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_past past;
+    *reader = NULL;
+    port->mutex_lock(port->ctx, engine->pasts_lock);
+    if (!engine->pasts) engine->pasts = dbk_alloc_zero(port, 1, sizeof *engine->pasts);
+    if (!engine->pasts) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a moment of the past");
+    uint64_t log_position = dbk_log_position(engine->log);
+    dbk_result result = dbk_past_of(engine, at, &past, err);
+    if (result != DBK_OK) return result;
+    dbk_past_file *file = find(engine->pasts, &past, log_position);
+    engine->pasts->uses++;
+    if (!file) {
+        file = oldest(engine->pasts);
+        forget(engine, file);
+        result = make(engine, &past, log_position, file, err);
+    }
+    if (result != DBK_OK) return result;
+    file->used = engine->pasts->uses;
+    *reader = file->reader;
+    if (state) *state = file->state;
+    return DBK_OK;
+}
+
+void dbk_pasts_leave(dbk_engine *engine) { engine->port->mutex_unlock(engine->port->ctx, engine->pasts_lock); }
+
+void dbk_pasts_free(dbk_engine *engine)
+{
+    if (!engine->pasts) return;
+    for (size_t i = 0; i < PASTS_MAX; i++) forget(engine, &engine->pasts->files[i]);
+    dbk_free(engine->port, engine->pasts);
+    engine->pasts = NULL;
+}

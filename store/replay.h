@@ -1,0 +1,26 @@
+/* Internal to store/: moments of the past (semantics.md §7). */
+#ifndef DBK_STORE_REPLAY_H
+#define DBK_STORE_REPLAY_H
+
+#include "store/engine.h"
+
+/* What a moment means in the log as it is now. */
+typedef struct dbk_past {
+    uint64_t position;     /* the entries up to it … */
+    int64_t order_time_ms; /* … of these, those that happened by then; 0: all */
+} dbk_past;
+/* `at` NULL: now. DBK_NOT_FOUND: a position beyond the end. */
+dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past, dbk_error *err) DBK_MUST_USE;
+/* Folds it into a new file, plain or as a model. A file left by a failure is removed. */
+dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain, dbk_progress_fn progress,
+                          void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
+
+/* The files of the last few moments that were asked for. */
+typedef struct dbk_pasts dbk_pasts;
+/* A reader on the moment's file, for the caller alone until dbk_pasts_leave, which comes in any case. */
+dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_reader **reader, dbk_model_state *state,
+                           dbk_error *err) DBK_MUST_USE;
+void dbk_pasts_leave(dbk_engine *engine);
+void dbk_pasts_free(dbk_engine *engine); /* with their files; accepts an engine that has none */
+
+#endif

@@ -1,0 +1,216 @@
+/* Requests: what is asked of a store and changes nothing of it, and "apply", which makes a command of an
+ * entry of the inbox (docs/commands.md). Their form is checked here, before anything is looked up. */
+#include "store/request.h"
+
+enum { MEMBERS_MAX = 6 };
+
+typedef struct dbk_request_form {
+    const char *name;
+    const char *may[MEMBERS_MAX];
+    const char *must[2];
+    dbk_request_fn answer;
+} dbk_request_form;
+
+static const dbk_request_form forms[] = {
+    {"get", {"table", "key"}, {"table", "key"}, dbk_request_get},
+    {"list", {"table", "prefix", "after", "limit"}, {"table"}, dbk_request_list},
+    {"query", {"sql", "name", "args", "at", "at_time", "order_time"}, {NULL}, dbk_request_query},
+    {"changes", {"table", "from"}, {"table"}, dbk_request_changes},
+    {"log", {"from", "to", "stream", "type", "limit"}, {NULL}, dbk_request_log},
+    {"inbox", {"all"}, {NULL}, dbk_request_inbox},
+    {"apply", {"entry", "actor", "correlation", "causation", "wait"}, {"id", "entry"}, NULL},
+    {"status", {NULL}, {NULL}, dbk_request_status},
+    {"fingerprint", {"at", "at_time", "order_time"}, {NULL}, dbk_request_fingerprint},
+    {"stats", {NULL}, {NULL}, dbk_request_stats},
+    {"rebuild", {NULL}, {NULL}, dbk_request_rebuild},
+    {"verify", {"depth"}, {NULL}, dbk_request_verify},
+    {"replay", {"into", "at", "at_time", "order_time"}, {"into"}, dbk_request_replay},
+    {"hello", {NULL}, {NULL}, dbk_request_hello},
+};
+
+static const dbk_request_form *form_of(const dbk_json_node *request)
+{
+    const dbk_json_node *verb = request->kind == DBK_JSON_OBJECT ? dbk_json_member(request, "do") : NULL;
+    for (size_t i = 0; verb && i < sizeof forms / sizeof *forms; i++)
+        if (dbk_json_text_is(verb, forms[i].name)) return &forms[i];
+    return NULL;
+}
+
+bool dbk_request_is(const dbk_json_node *request) { return form_of(request) != NULL; }
+
+/* ---- form */
+
+static bool is_member(const dbk_request_form *form, dbk_slice name)
+{
+    if (dbk_slice_equal(name, dbk_slice_text("do")) || dbk_slice_equal(name, dbk_slice_text("id"))) return true;
+    for (size_t i = 0; i < MEMBERS_MAX && form->may[i]; i++)
+        if (dbk_slice_equal(name, dbk_slice_text(form->may[i]))) return true;
+    return false;
+}
+
+static dbk_result unknown_member(const dbk_request_form *form, dbk_slice name, dbk_error *err)
+{
+    const char *all[MEMBERS_MAX + 2] = {"do", "id"};
+    size_t count = 2;
+    for (size_t i = 0; i < MEMBERS_MAX && form->may[i]; i++) all[count++] = form->may[i];
+    const char *near = dbk_nearest(name, all, count);
+    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is no member of a %s request",
+                                 (int)(name.size < 128 ? name.size : 128), (const char *)name.data, form->name);
+    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    return result;
+}
+
+static dbk_result check_form(const dbk_request_form *form, const dbk_json_node *request, dbk_error *err)
+{
+    const dbk_json_node *child = request + 1;
+    for (uint32_t i = 0; i < request->count; i++, child = dbk_json_next(child))
+        if (!is_member(form, child->name)) return unknown_member(form, child->name, err);
+    for (size_t i = 0; i < 2 && form->must[i]; i++)
+        if (!dbk_json_member(request, form->must[i]))
+            return dbk_fail(err, DBK_BAD_COMMAND, "a %s request needs '%s'", form->name, form->must[i]);
+    return DBK_OK;
+}
+
+/* ---- the answer */
+
+static dbk_result answer(dbk_engine *engine, const dbk_json_node *request, dbk_slice id, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_request_form *form = form_of(request);
+    if (!form) return dbk_fail(err, DBK_UNKNOWN_COMMAND, "it names no request");
+    dbk_result result = check_form(form, request, err);
+    if (result == DBK_OK) result = dbk_request_refresh(engine, err);
+    if (result != DBK_OK || !form->answer) return result == DBK_OK ? dbk_request_apply(engine, request, out, err) : result;
+    dbk_buffer_put_u8(out, '{');
+    if (id.size > 0) {
+        dbk_buffer_put_text(out, "\"id\":");
+        dbk_json_put_string(out, id);
+        dbk_buffer_put_u8(out, ',');
+    }
+    dbk_buffer_put_text(out, "\"ok\":true");
+    result = form->answer(engine, request, out, err);
+    dbk_buffer_put_u8(out, '}');
+    if (result == DBK_OK && out->failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer");
+    return result;
+}
+
+dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    dbk_error error = {0};
+    size_t begin = out->size;
+    dbk_slice id = {NULL, 0};
+    const dbk_json_node *sent = request->kind == DBK_JSON_OBJECT ? dbk_json_member(request, "id") : NULL;
+    if (sent && sent->kind == DBK_JSON_STRING) id = sent->text;
+    dbk_result result = answer(engine, request, id, out, &error);
+    if (result == DBK_OK) return DBK_OK;
+    if (out->size > begin) out->size = begin;
+    if (id.size > 0 && !out->failed) { /* the caller does not know the id any more */
+        error.code = result;
+        dbk_receipt_refused(engine, id, &error, (dbk_slice){NULL, 0}, false, out);
+        return DBK_OK;
+    }
+    if (err) *err = error;
+    return result;
+}
+
+/* ---- helpers */
+
+dbk_result dbk_request_refresh(dbk_engine *engine, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    if (!engine->options.read_only) return DBK_OK;
+    port->mutex_lock(port->ctx, engine->turn);
+    dbk_result result = dbk_log_refresh(engine->log, err);
+    port->mutex_unlock(port->ctx, engine->turn);
+    return result;
+}
+
+dbk_result dbk_request_table(dbk_engine *engine, const dbk_json_node *request, const dbk_table **table, dbk_error *err)
+{
+    const dbk_json_node *name = dbk_json_member(request, "table");
+    const char *names[DBK_TABLES_MAX];
+    size_t count = 0;
+    if (!name || name->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'table' must be text");
+    *table = dbk_definition_table(engine->definition, name->text);
+    if (*table) return DBK_OK;
+    for (size_t i = 0; i < engine->definition->table_count && count < DBK_TABLES_MAX; i++) names[count++] = engine->definition->tables[i].name;
+    const char *near = dbk_nearest(name->text, names, count);
+    dbk_result result = dbk_fail(err, DBK_UNKNOWN_TABLE, "there is no table '%.*s'",
+                                 (int)(name->text.size < 128 ? name->text.size : 128), (const char *)name->text.data);
+    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    return result;
+}
+
+dbk_result dbk_request_number(const dbk_json_node *request, const char *name, int64_t low, int64_t high, int64_t *value,
+                              dbk_error *err)
+{
+    const dbk_json_node *node = dbk_json_member(request, name);
+    int64_t number;
+    if (!node || node->kind == DBK_JSON_NULL) return DBK_OK;
+    if (node->kind != DBK_JSON_NUMBER || !dbk_json_is_integer(node, &number) || number < low || number > high)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be an integer from %lld to %lld", name, (long long)low, (long long)high);
+    *value = number;
+    return DBK_OK;
+}
+
+dbk_result dbk_request_text(const dbk_json_node *request, const char *name, dbk_slice *text, dbk_error *err)
+{
+    const dbk_json_node *node = dbk_json_member(request, name);
+    *text = (dbk_slice){NULL, 0};
+    if (!node || node->kind == DBK_JSON_NULL) return DBK_OK;
+    if (node->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be text", name);
+    *text = node->text;
+    return DBK_OK;
+}
+
+/* Milliseconds since 1970, or a time in words. */
+static dbk_result take_time(const dbk_json_node *node, const char *name, int64_t *time_ms, dbk_error *err)
+{
+    if (node->kind == DBK_JSON_STRING ? dbk_time_parse(node->text, time_ms)
+                                      : node->kind == DBK_JSON_NUMBER && dbk_json_is_integer(node, time_ms) && *time_ms > 0)
+        return DBK_OK;
+    (void)dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be a time", name);
+    dbk_error_hint(err, "write it as 2026-11-21T04:05:06Z");
+    return DBK_BAD_COMMAND;
+}
+
+dbk_result dbk_request_moment(const dbk_json_node *request, dbk_moment *at, bool *given, dbk_error *err)
+{
+    const dbk_json_node *point = dbk_json_member(request, "at"), *time = dbk_json_member(request, "at_time");
+    const dbk_json_node *order = dbk_json_member(request, "order_time");
+    int64_t position = 0;
+    dbk_result result = DBK_OK;
+    *at = (dbk_moment){0};
+    *given = point || time || order;
+    if (point && point->kind == DBK_JSON_STRING && !time) time = point;
+    else if (point) result = dbk_request_number(request, "at", 1, INT64_MAX, &position, err);
+    at->position = (uint64_t)position;
+    if (result == DBK_OK && time) result = take_time(time, time == point ? "at" : "at_time", &at->time_ms, err);
+    if (result == DBK_OK && order) result = take_time(order, "order_time", &at->order_time_ms, err);
+    return result;
+}
+
+void dbk_request_put_u64(dbk_buffer *out, const char *name, uint64_t value)
+{
+    dbk_buffer_printf(out, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+void dbk_request_put_text(dbk_buffer *out, const char *name, dbk_slice text)
+{
+    dbk_buffer_printf(out, ",\"%s\":", name);
+    dbk_json_put_string(out, text);
+}
+
+void dbk_request_put_hex(dbk_buffer *out, const char *name, dbk_slice bytes)
+{
+    char text[2 * 64 + 1];
+    if (bytes.size > 64) bytes.size = 64;
+    dbk_hex_encode(bytes, text);
+    dbk_buffer_printf(out, ",\"%s\":\"%s\"", name, text);
+}
+
+void dbk_request_put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out)
+{
+    dbk_request_put_text(out, "timeline", dbk_slice_text(engine->identity.timeline));
+    dbk_request_put_u64(out, "generation", engine->identity.generation);
+    dbk_request_put_u64(out, "position", position);
+}

@@ -1,0 +1,54 @@
+/* Internal to store/: requests, one function each. A function appends the members of its answer behind
+ * `{"ok":true`, each with a comma in front; what it appended before a failure is cut off by the caller. */
+#ifndef DBK_STORE_REQUEST_H
+#define DBK_STORE_REQUEST_H
+
+#include "store/engine.h"
+
+typedef dbk_result (*dbk_request_fn)(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err);
+
+dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_list(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_changes(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_inbox(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_rebuild(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_verify(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_replay(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* This one writes: *out is the whole receipt, as the commit loop gave it. */
+dbk_result dbk_request_apply(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+
+/* The members of a changes answer; the caller holds engine->turn. `from` NULL: as if from another life. */
+dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const dbk_json_node *from, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
+
+/* ---- helpers */
+/* The table that a request names: DBK_BAD_COMMAND, DBK_UNKNOWN_TABLE with the nearest right name. */
+dbk_result dbk_request_table(dbk_engine *engine, const dbk_json_node *request, const dbk_table **table, dbk_error *err) DBK_MUST_USE;
+/* A member that is an integer from `low` to `high`; absent or null leaves *value as it is. */
+dbk_result dbk_request_number(const dbk_json_node *request, const char *name, int64_t low, int64_t high, int64_t *value,
+                              dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_text(const dbk_json_node *request, const char *name, dbk_slice *text, dbk_error *err) DBK_MUST_USE;
+/* "at" (a position or a time), "at_time", "order_time" (ms or text). *given: any of them. */
+dbk_result dbk_request_moment(const dbk_json_node *request, dbk_moment *at, bool *given, dbk_error *err) DBK_MUST_USE;
+/* A store that is only read looks again at how far the log reaches. */
+dbk_result dbk_request_refresh(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
+void dbk_request_put_hex(dbk_buffer *out, const char *name, dbk_slice bytes); /* ,"name":"0af…" */
+void dbk_request_put_u64(dbk_buffer *out, const char *name, uint64_t value);
+void dbk_request_put_text(dbk_buffer *out, const char *name, dbk_slice text);
+void dbk_request_put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out); /* timeline, generation, position */
+
+/* request_query.c: a reader of the current model, from the pool or new; leave it in any case of success. */
+typedef struct dbk_lent_reader {
+    dbk_model_reader *reader;
+    uint64_t epoch;
+} dbk_lent_reader;
+dbk_result dbk_reader_borrow(dbk_engine *engine, dbk_lent_reader *lent, dbk_error *err) DBK_MUST_USE;
+void dbk_reader_give_back(dbk_engine *engine, dbk_lent_reader *lent);
+
+#endif

@@ -1,0 +1,168 @@
+/* Events as CloudEvents 1.0 (interface.md §3), page by page. A page ends between entries. */
+#include <stdlib.h>
+
+#include "store/request.h"
+
+enum { LOG_DEFAULT = 500, LOG_MAX = 5000, PAGE_MAX_BYTES = 8 * 1024 * 1024 };
+
+typedef struct dbk_page {
+    dbk_engine *engine;
+    dbk_buffer *out;
+    dbk_json_parser *parser; /* looks whether data is JSON */
+    dbk_slice stream, type;
+    uint64_t limit, count;
+    size_t begin;
+    uint64_t next; /* where the next page begins, 0: nowhere */
+} dbk_page;
+
+/* ---- one event */
+
+static void put_optional(dbk_buffer *out, const char *name, dbk_slice text)
+{
+    if (text.size > 0) dbk_request_put_text(out, name, text);
+}
+
+/* What came from another device is data from outside: it may say JSON and be none. */
+static void put_data(dbk_page *page, const dbk_event *event)
+{
+    const dbk_json_node *root;
+    dbk_buffer *out = page->out;
+    if (event->data.size == 0) return;
+    if (dbk_json_parse(page->parser, event->data, &root, NULL) == DBK_OK) {
+        dbk_buffer_put_text(out, ",\"data\":");
+        dbk_json_put_minimal(out, root);
+        return;
+    }
+    dbk_buffer_put_text(out, ",\"data_base64\":\"");
+    dbk_base64_encode(out, event->data);
+    dbk_buffer_put_u8(out, '"');
+}
+
+static void put_event(dbk_page *page, const dbk_entry *entry, const dbk_event *event, uint64_t position, uint32_t index)
+{
+    dbk_buffer *out = page->out;
+    char id[DBK_ENTRY_ID_TEXT_SIZE], time[DBK_TIME_TEXT_SIZE];
+    dbk_entry_id_text(&entry->id, id);
+    dbk_time_rfc3339(entry->time_ms, time);
+    if (page->count++ > 0) dbk_buffer_put_u8(out, ',');
+    dbk_buffer_printf(out, "{\"specversion\":\"1.0\",\"id\":\"%s.%u\",\"source\":\"daybook:%s\"", id, index, page->engine->id_text);
+    dbk_request_put_text(out, "type", event->type);
+    dbk_request_put_text(out, "subject", event->stream);
+    dbk_buffer_printf(out, ",\"time\":\"%s\"", time);
+    dbk_request_put_text(out, "datacontenttype", event->content_type.size ? event->content_type : dbk_slice_text("application/json"));
+    put_data(page, event);
+    dbk_request_put_u64(out, "position", position);
+    dbk_request_put_u64(out, "index", index);
+    dbk_request_put_u64(out, "streamversion", position); /* an entry that names a stream gives it its position as version */
+    dbk_request_put_u64(out, "typeversion", event->type_version);
+    put_optional(out, "commandid", entry->command_id);
+    put_optional(out, "actor", entry->actor);
+    put_optional(out, "correlationid", entry->correlation);
+    put_optional(out, "causationid", entry->causation);
+    dbk_buffer_put_u8(out, '}');
+}
+
+static bool is_wanted(const dbk_page *page, const dbk_event *event)
+{
+    return (page->stream.size == 0 || dbk_slice_equal(page->stream, event->stream)) &&
+           (page->type.size == 0 || dbk_slice_equal(page->type, event->type));
+}
+
+static uint64_t count_wanted(const dbk_page *page, const dbk_entry *entry)
+{
+    uint64_t count = 0;
+    dbk_slice rest = entry->events;
+    for (dbk_event event; dbk_event_next(&rest, &event);) count += is_wanted(page, &event);
+    return count;
+}
+
+/* *full: the page ends before this entry. */
+static dbk_result put_entry(dbk_page *page, uint64_t position, dbk_slice origin, bool *full, dbk_error *err)
+{
+    dbk_entry entry;
+    dbk_result result = dbk_entry_decode(origin, &entry, err);
+    if (result != DBK_OK) return result;
+    uint64_t wanted = count_wanted(page, &entry);
+    *full = wanted > 0 && page->count > 0 && (page->count + wanted > page->limit || page->out->size - page->begin > PAGE_MAX_BYTES);
+    if (*full) {
+        page->next = position;
+        return DBK_OK;
+    }
+    dbk_slice rest = entry.events;
+    uint32_t index = 0;
+    for (dbk_event event; dbk_event_next(&rest, &event); index++)
+        if (is_wanted(page, &event)) put_event(page, &entry, &event, position, index);
+    return page->out->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer") : DBK_OK;
+}
+
+/* ---- which entries */
+
+static dbk_result walk(dbk_page *page, uint64_t from, uint64_t to, dbk_error *err)
+{
+    dbk_log_cursor *cursor = NULL;
+    uint64_t position;
+    int64_t received_ms;
+    dbk_slice origin;
+    bool full = false;
+    dbk_result result = dbk_log_cursor_open(page->engine->log, from, to, &cursor, err);
+    while (result == DBK_OK && !full) {
+        result = dbk_log_cursor_next(cursor, &position, &received_ms, &origin, err);
+        if (result == DBK_OK) result = put_entry(page, position, origin, &full, err);
+    }
+    dbk_log_cursor_close(cursor);
+    return result == DBK_END ? DBK_OK : result;
+}
+
+/* The index walks a stream downwards: its positions are gathered, then given upwards. */
+static dbk_result walk_stream(dbk_page *page, uint64_t from, uint64_t to, dbk_error *err)
+{
+    dbk_log *log = page->engine->log;
+    dbk_buffer positions, origin;
+    dbk_buffer_init(&positions, page->engine->port);
+    dbk_buffer_init(&origin, page->engine->port);
+    dbk_result result = DBK_OK;
+    for (uint64_t before = to + 1; result == DBK_OK;) {
+        uint64_t found = 0;
+        result = dbk_log_find_stream(log, page->stream, before, &found, err);
+        if (result != DBK_OK || found < from || found == 0) break;
+        dbk_buffer_put_u64(&positions, found);
+        if (found == 1) break; /* 0 as a bound would mean none */
+        before = found;
+    }
+    if (result == DBK_OK && positions.failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the stream's positions");
+    bool full = false;
+    for (size_t i = positions.size / 8; result == DBK_OK && !full && i > 0; i--) {
+        uint64_t position = dbk_load_u64(positions.data + (i - 1) * 8);
+        result = dbk_log_read(log, position, &origin, NULL, err);
+        if (result == DBK_OK) result = put_entry(page, position, dbk_buffer_slice(&origin), &full, err);
+    }
+    dbk_buffer_release(&positions);
+    dbk_buffer_release(&origin);
+    return result;
+}
+
+dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    uint64_t end = dbk_log_position(engine->log);
+    int64_t from = 1, to = (int64_t)end, limit = LOG_DEFAULT;
+    dbk_page page = {.engine = engine, .out = out};
+    dbk_result result = dbk_request_number(request, "from", 0, INT64_MAX, &from, err);
+    if (result == DBK_OK) result = dbk_request_number(request, "to", 0, INT64_MAX, &to, err);
+    if (result == DBK_OK) result = dbk_request_number(request, "limit", 1, LOG_MAX, &limit, err);
+    if (result == DBK_OK) result = dbk_request_text(request, "stream", &page.stream, err);
+    if (result == DBK_OK) result = dbk_request_text(request, "type", &page.type, err);
+    if (result != DBK_OK) return result;
+    if (from == 0) from = 1;
+    if (to == 0 || (uint64_t)to > end) to = (int64_t)end;
+    page.limit = (uint64_t)limit;
+    page.parser = dbk_json_parser_new(engine->port);
+    if (!page.parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
+    dbk_buffer_put_text(out, ",\"events\":[");
+    page.begin = out->size;
+    if (from <= to) result = page.stream.size ? walk_stream(&page, (uint64_t)from, (uint64_t)to, err) : walk(&page, (uint64_t)from, (uint64_t)to, err);
+    dbk_buffer_put_u8(out, ']');
+    dbk_request_put_u64(out, "position", end);
+    if (page.next > 0) dbk_request_put_u64(out, "next", page.next);
+    dbk_json_parser_free(page.parser);
+    return result;
+}

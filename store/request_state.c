@@ -1,0 +1,252 @@
+/* What a store says of itself, and the long works that are asked for by a request. */
+#include "store/replay.h"
+#include "store/request.h"
+#include "store/turn.h"
+
+static void put_bool(dbk_buffer *out, const char *name, bool value)
+{
+    dbk_buffer_printf(out, ",\"%s\":%s", name, value ? "true" : "false");
+}
+
+static void put_fingerprint(dbk_buffer *out, dbk_hash128 fingerprint)
+{
+    char text[33];
+    dbk_fingerprint_text(fingerprint, text);
+    dbk_buffer_printf(out, ",\"fingerprint\":\"%s\"", text);
+}
+
+static void put_identity(dbk_engine *engine, dbk_buffer *out)
+{
+    dbk_request_put_text(out, "store", dbk_slice_text(engine->id_text));
+    dbk_request_put_text(out, "app", dbk_slice_text(engine->definition->name));
+    dbk_request_put_hex(out, "definition", dbk_slice_of(engine->definition->hash, 16));
+}
+
+/* ---- hello, status, stats */
+
+dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_definition *definition = engine->definition;
+    (void)request;
+    (void)err;
+    dbk_request_put_text(out, "daybook", dbk_slice_text(dbk_version()));
+    dbk_request_put_u64(out, "protocol", 1);
+    put_identity(engine, out);
+    dbk_request_put_cursor(engine, dbk_log_position(engine->log), out);
+    dbk_buffer_put_text(out, ",\"tables\":[");
+    for (size_t i = 0; i < definition->table_count; i++) {
+        if (i > 0) dbk_buffer_put_u8(out, ',');
+        dbk_json_put_string(out, dbk_slice_text(definition->tables[i].name));
+    }
+    dbk_buffer_put_text(out, "],\"queries\":[");
+    for (size_t i = 0; i < definition->query_count; i++) {
+        if (i > 0) dbk_buffer_put_u8(out, ',');
+        dbk_json_put_string(out, dbk_slice_text(definition->queries[i].name));
+    }
+    dbk_buffer_put_u8(out, ']');
+    put_bool(out, "read_only", engine->options.read_only);
+    return DBK_OK;
+}
+
+static const char *condition_of(const dbk_engine *engine)
+{
+    if (engine->options.read_only) return "read_only";
+    if (dbk_log_poisoned(engine->log)) return "poisoned";
+    if (engine->commit_failures >= 2) return "failed";
+    return engine->behind ? "behind" : "ok";
+}
+
+dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    uint8_t head[DBK_LEAF_SIZE];
+    char opened[DBK_TIME_TEXT_SIZE];
+    (void)request;
+    (void)err;
+    port->mutex_lock(port->ctx, engine->turn);
+    put_identity(engine, out);
+    dbk_request_put_cursor(engine, dbk_log_position(engine->log), out);
+    dbk_log_head(engine->log, head);
+    dbk_request_put_hex(out, "head", dbk_slice_of(head, sizeof head));
+    dbk_request_put_hex(out, "lineage", dbk_slice_of(engine->identity.lineage, 16));
+    dbk_request_put_hex(out, "replica", dbk_slice_of(engine->identity.replica, 16));
+    dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);
+    dbk_request_put_text(out, "condition", dbk_slice_text(condition_of(engine)));
+    if (engine->model) {
+        dbk_model_state state;
+        dbk_model_get_state(engine->model, &state);
+        dbk_request_put_u64(out, "model_position", state.position);
+        put_fingerprint(out, state.fingerprint);
+    }
+    dbk_request_put_u64(out, "parked", engine->parked.count);
+    dbk_time_rfc3339(engine->opened_ms, opened);
+    dbk_request_put_text(out, "opened", dbk_slice_text(opened));
+    port->mutex_unlock(port->ctx, engine->turn);
+    return DBK_OK;
+}
+
+dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_log_report report = {0};
+    (void)request;
+    port->mutex_lock(port->ctx, engine->turn);
+    dbk_result result = dbk_log_stats(engine->log, &report, err);
+    dbk_request_put_u64(out, "position", dbk_log_position(engine->log));
+    dbk_request_put_u64(out, "entries", report.entries);
+    dbk_request_put_u64(out, "batches", report.batches);
+    dbk_request_put_u64(out, "segments", report.segments);
+    dbk_request_put_u64(out, "bytes", report.bytes);
+    dbk_request_put_u64(out, "file_bytes", report.file_bytes);
+    dbk_buffer_put_text(out, ",\"since_open\":{\"commands\":");
+    dbk_json_put_u64(out, engine->counts.commands);
+    dbk_request_put_u64(out, "refused", engine->counts.refused);
+    dbk_request_put_u64(out, "entries", engine->counts.entries);
+    dbk_request_put_u64(out, "batches", engine->counts.batches);
+    dbk_request_put_u64(out, "bytes", engine->counts.bytes);
+    dbk_request_put_u64(out, "imports", engine->counts.imports);
+    dbk_request_put_u64(out, "rebuilds", engine->counts.rebuilds);
+    dbk_buffer_put_u8(out, '}');
+    port->mutex_unlock(port->ctx, engine->turn);
+    return result;
+}
+
+/* ---- fingerprint, replay, rebuild */
+
+dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_moment at;
+    dbk_model_state state;
+    bool past;
+    dbk_result result = dbk_request_moment(request, &at, &past, err);
+    if (result != DBK_OK) return result;
+    if (past || !engine->model) {
+        dbk_model_reader *reader;
+        result = dbk_pasts_enter(engine, &at, &reader, &state, err);
+        dbk_pasts_leave(engine);
+    } else {
+        port->mutex_lock(port->ctx, engine->turn);
+        dbk_model_get_state(engine->model, &state);
+        port->mutex_unlock(port->ctx, engine->turn);
+    }
+    if (result != DBK_OK) return result;
+    put_fingerprint(out, state.fingerprint);
+    dbk_request_put_u64(out, "position", state.position);
+    dbk_request_put_hex(out, "definition", dbk_slice_of(engine->definition->hash, 16));
+    return DBK_OK;
+}
+
+dbk_result dbk_request_replay(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    dbk_moment at;
+    dbk_model_state state;
+    dbk_slice into;
+    bool past;
+    dbk_buffer path;
+    dbk_result result = dbk_request_moment(request, &at, &past, err);
+    if (result == DBK_OK) result = dbk_request_text(request, "into", &into, err);
+    if (result != DBK_OK) return result;
+    if (into.size == 0 || memchr(into.data, 0, into.size)) return dbk_fail(err, DBK_BAD_COMMAND, "'into' must be the path of a new file");
+    dbk_buffer_init(&path, engine->port);
+    dbk_buffer_put_slice(&path, into);
+    result = dbk_buffer_text(&path) ? dbk_engine_replay(engine, &at, (const char *)path.data, true, NULL, NULL, &state, err)
+                                    : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    dbk_buffer_release(&path);
+    if (result != DBK_OK) return result;
+    dbk_request_put_text(out, "into", into);
+    dbk_request_put_u64(out, "position", state.position);
+    put_fingerprint(out, state.fingerprint);
+    return DBK_OK;
+}
+
+dbk_result dbk_request_rebuild(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    int64_t begin_ns = port->monotonic_ns(port->ctx);
+    dbk_model_state state;
+    (void)request;
+    dbk_result result = dbk_engine_rebuild(engine, NULL, NULL, err);
+    if (result != DBK_OK) return result;
+    port->mutex_lock(port->ctx, engine->turn);
+    dbk_model_get_state(engine->model, &state);
+    dbk_request_put_cursor(engine, state.position, out);
+    port->mutex_unlock(port->ctx, engine->turn);
+    put_fingerprint(out, state.fingerprint);
+    dbk_request_put_u64(out, "took_ms", (uint64_t)(port->monotonic_ns(port->ctx) - begin_ns) / 1000000);
+    return DBK_OK;
+}
+
+/* ---- verify */
+
+enum { FAULTS_TOLD_MAX = 1000 };
+
+typedef struct dbk_faults {
+    dbk_buffer text;
+    uint64_t count;
+} dbk_faults;
+
+static void note_fault(void *arg, const dbk_log_fault *fault)
+{
+    dbk_faults *faults = arg;
+    if (faults->count++ >= FAULTS_TOLD_MAX) return;
+    dbk_buffer *out = &faults->text;
+    dbk_buffer_printf(out, "%s{\"error\":\"%s\"", out->size ? "," : "", dbk_result_name(fault->code));
+    dbk_request_put_text(out, "file", dbk_slice_text(fault->file ? fault->file : ""));
+    dbk_request_put_u64(out, "offset", fault->offset);
+    if (fault->first_position) {
+        dbk_request_put_u64(out, "first_position", fault->first_position);
+        dbk_request_put_u64(out, "last_position", fault->last_position);
+    }
+    dbk_request_put_text(out, "message", dbk_slice_text(fault->text ? fault->text : ""));
+    dbk_buffer_put_u8(out, '}');
+}
+
+static dbk_result verify(dbk_engine *engine, dbk_verify_depth depth, dbk_faults *faults, dbk_log_report *report, dbk_error *err)
+{
+    dbk_log_options options = engine->options.log;
+    dbk_log_watcher watcher = {.arg = faults, .fault = note_fault};
+    memcpy(options.store_id, engine->identity.store_id, 16);
+    memcpy(options.lineage, engine->identity.lineage, 16);
+    dbk_buffer_clear(&faults->text);
+    faults->count = 0;
+    return dbk_log_verify(engine->port, engine->log_dir, &options, depth, &watcher, report, err);
+}
+
+/* A batch in flight can look like a fault: what is found is looked for again while nobody writes. */
+static dbk_result verify_surely(dbk_engine *engine, dbk_verify_depth depth, dbk_faults *faults, dbk_log_report *report, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_result result = verify(engine, depth, faults, report, err);
+    if (result == DBK_OK && report->faults == 0) return DBK_OK;
+    port->mutex_lock(port->ctx, engine->turn);
+    result = verify(engine, depth, faults, report, err);
+    port->mutex_unlock(port->ctx, engine->turn);
+    return result;
+}
+
+dbk_result dbk_request_verify(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_json_node *depth = dbk_json_member(request, "depth");
+    bool proof = !depth || dbk_json_text_is(depth, "proof");
+    dbk_log_report report = {0};
+    dbk_faults faults = {0};
+    if (!proof && !dbk_json_text_is(depth, "checksums"))
+        return dbk_fail(err, DBK_BAD_COMMAND, "'depth' must be \"checksums\" or \"proof\"");
+    dbk_buffer_init(&faults.text, engine->port);
+    dbk_result result = verify_surely(engine, proof ? DBK_VERIFY_PROOF : DBK_VERIFY_CHECKSUMS, &faults, &report, err);
+    if (result == DBK_OK) {
+        dbk_request_put_text(out, "depth", dbk_slice_text(proof ? "proof" : "checksums"));
+        dbk_request_put_u64(out, "entries", report.entries);
+        dbk_request_put_u64(out, "batches", report.batches);
+        dbk_request_put_u64(out, "segments", report.segments);
+        dbk_request_put_u64(out, "bytes", report.bytes);
+        dbk_request_put_u64(out, "fault_count", report.faults);
+        dbk_buffer_put_text(out, ",\"faults\":[");
+        dbk_buffer_put_slice(out, dbk_buffer_slice(&faults.text));
+        dbk_buffer_put_u8(out, ']');
+        if (proof) dbk_request_put_hex(out, "head", dbk_slice_of(report.head, sizeof report.head));
+    }
+    dbk_buffer_release(&faults.text);
+    return result;
+}

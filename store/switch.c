@@ -1,0 +1,166 @@
+/* From a model to the next: catching up by append or row-local application, or by a shadow and a switch
+ * (semantics.md §4, K8).
+ *   1. the shadow is built in a folder of its own; nobody sees it
+ *   2. it takes over the journal and one step forward, or begins anew; then it is made durable
+ *   3. a new generation is written to daybook.json before the pointer moves: a crash in between costs a
+ *      reset too many, never one too few
+ *   4. models/current names it; the old one is closed and removed
+ * A failure before 4 discards the shadow and leaves the model as it was. */
+#include "store/switch.h"
+
+#include "store/checkpoint.h"
+#include "store/identity.h"
+
+/* A backlog over the first is folded in transactions of the second. */
+enum { ONE_STEP_MAX = 20000, STEP_ENTRIES = 10000 };
+
+bool dbk_engine_stops_at(dbk_engine *engine, const char *point)
+{
+    if (!engine->options.hook || engine->options.hook(engine->options.hook_arg, engine, point, (dbk_slice){NULL, 0}) == 0) return false;
+    engine->dead = true;
+    return true;
+}
+
+static void on_changed(void *arg, const dbk_changes *changes)
+{
+    dbk_engine *engine = arg;
+    if (engine->dead || dbk_engine_stops_at(engine, "committed")) return;
+    dbk_engine_publish(engine, changes);
+}
+
+static void on_progress(void *arg, uint64_t done, uint64_t all)
+{
+    const dbk_engine *engine = arg;
+    if (engine->options.progress) engine->options.progress(engine->options.progress_arg, done, all);
+}
+
+/* ---- the shadow */
+
+typedef struct dbk_switch {
+    dbk_engine *engine;
+    dbk_buffer path;
+    dbk_model *shadow;
+    dbk_progress_fn progress;
+    void *progress_arg;
+    bool adopted;
+} dbk_switch;
+
+static dbk_result build(dbk_switch *s, dbk_error *err)
+{
+    dbk_engine *engine = s->engine;
+    dbk_shadow_options options = {.model = engine->options.model, .progress = s->progress, .progress_arg = s->progress_arg};
+    dbk_result result = dbk_models_next_path(engine, &s->path, err);
+    if (result != DBK_OK) return result;
+    return dbk_model_build(engine->port, (const char *)s->path.data, engine->definition, engine->log, &options, &s->shadow, err);
+}
+
+static dbk_result next_generation(dbk_engine *engine, dbk_error *err)
+{
+    dbk_identity_file identity = engine->identity;
+    identity.generation++;
+    dbk_result result = dbk_identity_write(engine->port, engine->dir, &identity, err);
+    if (result == DBK_OK) engine->identity = identity;
+    return result;
+}
+
+/* The turn is held. */
+static dbk_result adopt(dbk_switch *s, bool reset, dbk_error *err)
+{
+    dbk_engine *engine = s->engine;
+    dbk_changes changes = {0};
+    dbk_result result = dbk_model_take_over(s->shadow, reset ? NULL : engine->model, reset, &changes, err);
+    if (result == DBK_OK) result = dbk_model_finish(s->shadow, false, err);
+    if (result == DBK_OK && reset) result = next_generation(engine, err);
+    if (result == DBK_OK) result = dbk_models_switch(engine, s->shadow, err);
+    if (result != DBK_OK) return result;
+    s->adopted = true;
+    engine->behind = false;
+    engine->commit_failures = 0;
+    engine->counts.rebuilds++;
+    if (dbk_engine_stops_at(engine, "committed")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_engine_publish(engine, &changes);
+    if (reset) dbk_engine_publish_head(engine);
+    return DBK_OK;
+}
+
+static void give_up(dbk_switch *s)
+{
+    dbk_model_close(s->shadow);
+    s->shadow = NULL;
+    if (s->path.size > 0) dbk_models_discard(s->engine, (const char *)s->path.data);
+    dbk_buffer_clear(&s->path);
+}
+
+static void switch_init(dbk_switch *s, dbk_engine *engine, dbk_progress_fn progress, void *arg)
+{
+    *s = (dbk_switch){.engine = engine, .progress = progress, .progress_arg = arg};
+    dbk_buffer_init(&s->path, engine->port);
+}
+
+static void switch_release(dbk_switch *s)
+{
+    if (!s->adopted) give_up(s);
+    dbk_buffer_release(&s->path);
+}
+
+static dbk_result switch_to_shadow(dbk_engine *engine, bool reset, dbk_progress_fn progress, void *arg, dbk_error *err)
+{
+    dbk_switch s;
+    switch_init(&s, engine, progress, arg);
+    dbk_result result = build(&s, err);
+    if (result == DBK_OK) result = adopt(&s, reset, err);
+    switch_release(&s);
+    return result;
+}
+
+dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err)
+{
+    return switch_to_shadow(engine, true, progress, arg, err);
+}
+
+dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err)
+{
+    dbk_model_state state;
+    bool shadow = false;
+    dbk_model_get_state(engine->model, &state);
+    uint64_t end = dbk_log_position(engine->log);
+    uint32_t step = end > state.position && end - state.position > ONE_STEP_MAX ? STEP_ENTRIES : 0;
+    dbk_result result = dbk_model_catch_up(engine->model, step, on_changed, on_progress, engine, &shadow, err);
+    if (result == DBK_OK && shadow)
+        result = switch_to_shadow(engine, false, engine->options.progress, engine->options.progress_arg, err);
+    if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    if (result != DBK_OK) return result;
+    engine->behind = false;
+    engine->commit_failures = 0;
+    dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
+    return DBK_OK;
+}
+
+/* ---- rebuild */
+
+/* What was logged while the shadow was being built is added to it; late entries need another one. */
+static dbk_result complete(dbk_switch *s, dbk_error *err)
+{
+    bool again = false;
+    dbk_result result = dbk_model_catch_up(s->shadow, 0, NULL, NULL, NULL, &again, err);
+    if (result != DBK_OK || !again) return result;
+    give_up(s);
+    return build(s, err);
+}
+
+/* The long part beside the commands, the switch in a turn of its own. */
+dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_switch s;
+    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
+    switch_init(&s, engine, progress, arg);
+    dbk_result result = build(&s, err);
+    port->mutex_lock(port->ctx, engine->turn);
+    if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
+    if (result == DBK_OK) result = complete(&s, err);
+    if (result == DBK_OK) result = adopt(&s, true, err);
+    port->mutex_unlock(port->ctx, engine->turn);
+    switch_release(&s);
+    return result;
+}
