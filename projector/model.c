@@ -60,7 +60,7 @@ static dbk_result connect(dbk_model *model, dbk_error *err)
     if (!model->observer) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the model: out of memory");
     dbk_observer_set_bulk(model->observer, model->options.bulk);
     dbk_result result = dbk_observer_start(model->observer, err);
-    if (result == DBK_OK) result = dbk_sandbox_install(model->db, &model->sandbox, err);
+    if (result == DBK_OK) result = dbk_sql_guard(model->db, &model->sandbox, err);
     if (result == DBK_OK) result = dbk_model_configure(model, err);
     return result;
 }

@@ -155,7 +155,11 @@ static dbk_result drop_empty(dbk_model *model, dbk_commit *commit, dbk_error *er
     const dbk_journal *journal = model->journal;
     sqlite3_stmt *statement;
 
-    if (!journal->has_commit || journal->newest_rows != 0 || model->state.position == commit->state.position) return DBK_OK;
+    if (!journal->has_commit || model->state.position == commit->state.position) return DBK_OK;
+    if (journal->newest_rows != 0) {
+        commit->behind += model->state.position <= model->state.floor; /* it was too big for the journal itself */
+        return DBK_OK;
+    }
     dbk_result result = dbk_model_statement(model, DBK_SQL_DROP_EMPTY, "DELETE FROM _daybook_commits WHERE position=?1",
                                             &statement, err);
     if (result != DBK_OK) return result;

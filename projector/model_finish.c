@@ -25,11 +25,7 @@ static dbk_result leave_bulk(dbk_model *model, dbk_error *err)
 {
     model->options.bulk = false;
     dbk_observer_set_bulk(model->observer, false);
-    /* an exclusive lock goes with the next read after its mode has changed */
-    dbk_result result = dbk_model_exec(model, "PRAGMA locking_mode=NORMAL; SELECT count(*) FROM sqlite_schema;",
-                                       "finish the model", err);
-    if (result == DBK_OK) result = dbk_model_configure(model, err);
-    return result;
+    return dbk_model_configure(model, err);
 }
 
 dbk_result dbk_model_finish(dbk_model *model, bool plain, dbk_error *err)

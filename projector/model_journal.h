@@ -44,6 +44,8 @@ dbk_result dbk_select_by_key(dbk_model *model, const dbk_table *table, sqlite3_s
 /* All rows; `sorted`: in order of the key by SQLite's comparison. The caller finalizes. */
 dbk_result dbk_select_all(dbk_model *model, const dbk_table *table, bool sorted, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
 void dbk_row_put_json(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out);
+/* dbk_sandbox_install, with the codes of SQLite's failures */
+dbk_result dbk_sql_guard(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err) DBK_MUST_USE;
 
 /* model_path.c: the folder of a path, opened, and the name in it; close in any case */
 typedef struct dbk_path_parts {

@@ -125,8 +125,8 @@ dbk_result dbk_model_load_state(dbk_model *model, dbk_error *err)
     if (result == DBK_OK) {
         result = each_row(model,
                           "SELECT coalesce(sum(rows) FILTER (WHERE position > f), 0),"
-                          " count(*) FILTER (WHERE position <= f) FROM _daybook_commits,"
-                          " (SELECT floor AS f FROM _daybook_commits ORDER BY position DESC LIMIT 1)",
+                          " count(*) FILTER (WHERE position <= f AND position < p) FROM _daybook_commits,"
+                          " (SELECT floor AS f, position AS p FROM _daybook_commits ORDER BY position DESC LIMIT 1)",
                           take_counts, err);
     }
     if (result == DBK_OK) result = each_row(model, "SELECT name, last FROM _daybook_tables", take_last, err);

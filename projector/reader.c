@@ -79,7 +79,7 @@ static dbk_result find_position(dbk_model_reader *reader, dbk_error *err)
 static dbk_result configure(dbk_model_reader *reader, dbk_error *err)
 {
     char sql[128];
-    dbk_result result = dbk_sandbox_install(reader->db, &reader->sandbox, err);
+    dbk_result result = dbk_sql_guard(reader->db, &reader->sandbox, err);
 
     if (result != DBK_OK) return result;
     sqlite3_extended_result_codes(reader->db, 1);

@@ -68,3 +68,13 @@ dbk_result dbk_model_sql_failure(dbk_model *model, int rc, const char *what, dbk
 {
     return dbk_sql_failure(model->db, rc, what, err);
 }
+
+/* The sandbox knows its own failures only; what SQLite says of a file that is none or of memory tells more. */
+dbk_result dbk_sql_guard(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err)
+{
+    dbk_result result = dbk_sandbox_install(db, sandbox, err);
+    int rc = sqlite3_extended_errcode(db);
+
+    if (result != DBK_INTERNAL || rc == SQLITE_OK) return result;
+    return dbk_sql_failure(db, rc, "guard the connection", err);
+}

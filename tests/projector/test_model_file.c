@@ -13,7 +13,7 @@ static dbk_model_state state_of(const dbk_model *model)
 static int64_t number(dbk_model *model, const char *text)
 {
     sqlite3_stmt *row;
-    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), text, -1, &row, NULL), SQLITE_OK);
+    if (sqlite3_prepare_v2(dbk_model_handle(model), text, -1, &row, NULL) != SQLITE_OK) fail_msg("%s", sqlite3_errmsg(dbk_model_handle(model)));
     assert_int_equal(sqlite3_step(row), SQLITE_ROW);
     int64_t value = sqlite3_column_int64(row, 0);
     sqlite3_finalize(row);
@@ -224,6 +224,8 @@ static void reference_commit(reference *journal, uint64_t position, size_t keys,
 static void test_floor_is_the_reference_models(void **state)
 {
     enum { MOST = 16 };
+    static const char behind[] = "SELECT count(*) FROM _daybook_commits c, (SELECT max(position) AS p, floor AS f FROM _daybook_commits)"
+                                 " WHERE c.position <= f AND c.position < p";
     model_place place;
     reference journal = {.floor = 0};
     uint64_t seed = 7;
@@ -242,7 +244,8 @@ static void test_floor_is_the_reference_models(void **state)
         assert_int_equal(state_of(model).floor, journal.floor);
         assert_int_equal(model->journal->rows, journal.count);
         assert_int_equal(state_of(model).position, position);
-        if (next_random(&seed) % 50 == 0) {
+        assert_int_equal(number(model, behind), model->journal->behind);
+        if (next_random(&seed) % 300 == 0) {
             dbk_model_close(model);
             model = place_open(&place, "model", &options);
             assert_int_equal(state_of(model).floor, journal.floor);
