@@ -22,7 +22,6 @@ enum {
     DBK_SEAL_PAYLOAD_SIZE = 24,
     DBK_WATERMARK_SLOT_SIZE = 512,
     DBK_WATERMARK_STRIDE = 4096, /* the slots lie in different sectors of any disk */
-    DBK_WATERMARK_FILE_SIZE = 8192,
 };
 
 /* How much of its input a decoder could make sense of. */
