@@ -88,7 +88,8 @@ static void put_failure(dbk_queue *queue, dbk_item *item)
 static void finish(dbk_queue *queue, dbk_item *item)
 {
     static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"unknown\"}";
-    if (item->done) {
+    bool waiting = item->done == NULL; /* its caller; else the item is freed here */
+    if (!waiting) {
         put_failure(queue, item);
         const char *text = dbk_buffer_text(&item->answer);
         item->done(item->arg, text ? text : lost, text ? item->answer.size : sizeof lost - 1);
@@ -97,7 +98,7 @@ static void finish(dbk_queue *queue, dbk_item *item)
     }
     lock(queue);
     queue->unfinished--;
-    if (!item->done) {
+    if (waiting) {
         item->answered = true;
         queue->port->cond_signal(queue->port->ctx, item->ready);
     }
