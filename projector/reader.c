@@ -210,7 +210,7 @@ static dbk_result run(dbk_model_reader *reader, dbk_slice sql, const dbk_named_q
                       const dbk_reader_limits *limits, dbk_buffer *out, dbk_error *err)
 {
     size_t size = out->size;
-    uint64_t position;
+    uint64_t position = 0;
     sqlite3_stmt *statement = NULL;
 
     start_clock(reader, limits);
