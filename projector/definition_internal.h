@@ -1,12 +1,12 @@
 /* Internal to projector/: how a definition is read and checked.
- *   definition_load.c    sources from a folder, a file or memory; lookups    findings.c  what was found
- *   definition_token.c   SQL tokens      definition_scan.c   blocks and statements of a file
- *   definition_schema.c  DDL into the scratch database      definition_table.c  tables, keys, indexes
- *   definition_link.c    foreign keys    definition_app.c    app.json
- *   definition_lookup.c  questions to the result   definition_unfold.c  bounds views and WITH
- *   definition_projection.c, definition_query.c              the two files of directives
- *   definition_check.c   prepares under the authorizer      definition_lint.c   what only tokens show
- *   definition_type.c    declared types  sandbox.c, sandbox_date.c              deterministic SQL
+ *   definition_load.c    sources from a folder, a file or memory; lookups    findings.c  what was
+ * found definition_token.c   SQL tokens      definition_scan.c   blocks and statements of a file
+ *   definition_schema.c  DDL into the scratch database      definition_table.c  tables, keys,
+ * indexes definition_link.c    foreign keys    definition_app.c    app.json definition_lookup.c
+ * questions to the result   definition_unfold.c  bounds views and WITH definition_projection.c,
+ * definition_query.c              the two files of directives definition_check.c   prepares under
+ * the authorizer      definition_lint.c   what only tokens show definition_type.c    declared types
+ * sandbox.c, sandbox_date.c              deterministic SQL
  *
  * One run is one dbk_check. Nothing stops at the first error: every step adds findings and goes on.
  * Out of memory sets `failed` and is looked at between the steps. */
@@ -17,8 +17,15 @@
 
 #include "projector/definition.h"
 
-enum { DBK_FINDINGS_MAX = 200, DBK_NAME_MAX = 63, DBK_UNFOLD_MAX = 1000, DBK_UNFOLD_ALL_MAX = 100000,
-       DBK_OBJECTS_MAX = 2000, DBK_QUERIES_MAX = 1000, DBK_CHECK_STEPS_MAX = 50000 };
+enum {
+    DBK_FINDINGS_MAX = 200,
+    DBK_NAME_MAX = 63,
+    DBK_UNFOLD_MAX = 1000,
+    DBK_UNFOLD_ALL_MAX = 100000,
+    DBK_OBJECTS_MAX = 2000,
+    DBK_QUERIES_MAX = 1000,
+    DBK_CHECK_STEPS_MAX = 50000
+};
 
 /* ---- findings.c */
 typedef struct dbk_span { /* bytes of a source; source NULL: of no file */
@@ -38,14 +45,21 @@ dbk_report *dbk_report_new(const dbk_port *port); /* NULL: out of memory */
 /* `advice` may be NULL; it is copied. */
 void dbk_report_error(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
 /* Sorted by file, line, column; ownership of the report moves into *out. */
 void dbk_report_take(dbk_report *report, dbk_findings *out);
 
 /* ---- definition_token.c */
-typedef enum dbk_token_kind { DBK_TOKEN_WORD, DBK_TOKEN_STRING, DBK_TOKEN_QUOTED, DBK_TOKEN_NUMBER,
-                              DBK_TOKEN_PARAMETER, DBK_TOKEN_PUNCTUATION, DBK_TOKEN_BROKEN } dbk_token_kind;
+typedef enum dbk_token_kind {
+    DBK_TOKEN_WORD,
+    DBK_TOKEN_STRING,
+    DBK_TOKEN_QUOTED,
+    DBK_TOKEN_NUMBER,
+    DBK_TOKEN_PARAMETER,
+    DBK_TOKEN_PUNCTUATION,
+    DBK_TOKEN_BROKEN
+} dbk_token_kind;
 typedef struct dbk_token {
     dbk_token_kind kind;
     uint32_t begin, end; /* bytes of the source */
@@ -59,20 +73,22 @@ dbk_token dbk_token_read(dbk_slice text, size_t at);
 typedef struct dbk_sql {
     struct dbk_sql *next;
     const dbk_source *source;
-    const char *text;    /* from the first token on, NUL-terminated */
+    const char *text; /* from the first token on, NUL-terminated */
     size_t begin, end;
     dbk_token *tokens;
     uint32_t count;
     uint32_t line;
-    size_t swallowed;    /* where a directive of the file stands inside it, 0: none */
+    size_t swallowed; /* where a directive of the file stands inside it, 0: none */
     bool may_change_nothing;
-    bool broken;         /* said already; not prepared */
+    bool broken; /* said already; not prepared */
 } dbk_sql;
 
 dbk_slice dbk_sql_slice(const dbk_sql *sql, uint32_t token);
-bool dbk_sql_is(const dbk_sql *sql, uint32_t token, const char *word); /* a word, either case, or punctuation */
-bool dbk_sql_are(const dbk_sql *sql, uint32_t token, const char *words); /* consecutive, "on conflict" */
-dbk_span dbk_sql_span(const dbk_sql *sql, uint32_t token);             /* beyond the end: the first token */
+bool dbk_sql_is(const dbk_sql *sql, uint32_t token,
+                const char *word); /* a word, either case, or punctuation */
+bool dbk_sql_are(const dbk_sql *sql, uint32_t token,
+                 const char *words);                       /* consecutive, "on conflict" */
+dbk_span dbk_sql_span(const dbk_sql *sql, uint32_t token); /* beyond the end: the first token */
 dbk_span dbk_sql_whole(const dbk_sql *sql);
 /* The token behind the bracket that closes the one at `token`; count when it is not closed. */
 uint32_t dbk_sql_skip(const dbk_sql *sql, uint32_t token);
@@ -80,8 +96,9 @@ uint32_t dbk_sql_skip(const dbk_sql *sql, uint32_t token);
 uint32_t dbk_sql_find(const dbk_sql *sql, uint32_t from, const char *name);
 /* An identifier without its quotes, in the arena; NULL when the token is none or out of memory. */
 const char *dbk_sql_name(dbk_arena *arena, const dbk_sql *sql, uint32_t token);
-bool dbk_sql_named(const dbk_sql *sql, uint32_t token, const char *name); /* that token is `name` so */
-bool dbk_name_valid(dbk_slice name); /* [A-Za-z_][A-Za-z0-9_]{0,62} */
+bool dbk_sql_named(const dbk_sql *sql, uint32_t token,
+                   const char *name); /* that token is `name` so */
+bool dbk_name_valid(dbk_slice name);  /* [A-Za-z_][A-Za-z0-9_]{0,62} */
 
 /* ---- definition_scan.c */
 typedef struct dbk_block {
@@ -125,51 +142,54 @@ typedef struct dbk_check {
     dbk_link *links;
     sqlite3 *db;
     dbk_sandbox sandbox;
-    bool *read; /* per table: a projection reads it */
-    bool track; /* the authorizer notes what is read */
-    bool syntax; /* the last refusal was one of the grammar */
-    uint32_t steps; /* thousands of SQLite's instructions run so far */
-    uint64_t unfolded; /* SELECTs of all statements so far */
+    bool *read;                /* per table: a projection reads it */
+    bool track;                /* the authorizer notes what is read */
+    bool syntax;               /* the last refusal was one of the grammar */
+    uint32_t steps;            /* thousands of SQLite's instructions run so far */
+    uint64_t unfolded;         /* SELECTs of all statements so far */
     struct dbk_bodies *bodies; /* definition_unfold.c */
     bool failed;
 } dbk_check;
 
 void *dbk_check_take(dbk_check *check, size_t count, size_t size); /* zeroed; NULL sets failed */
 const char *dbk_check_text(dbk_check *check, dbk_slice text);      /* a copy; NULL sets failed */
-const char *dbk_check_printf(dbk_check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *dbk_check_printf(dbk_check *check, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 const dbk_source *dbk_check_source(dbk_check *check, const char *name); /* NULL: none */
 /* "did you mean 'x'?" or NULL */
-const char *dbk_check_nearest(dbk_check *check, dbk_slice name, const char *const *names, size_t count);
+const char *dbk_check_nearest(dbk_check *check, dbk_slice name, const char *const *names,
+                              size_t count);
 const char *dbk_check_nearest_table(dbk_check *check, dbk_slice name);
 const char *dbk_check_nearest_column(dbk_check *check, const dbk_table *table, dbk_slice name);
 
 /* `words` are the directive words of this kind of file, ended by NULL. */
-void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words, dbk_script *script);
+void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words,
+              dbk_script *script);
 
 /* A cursor over a directive's line. */
 typedef struct dbk_line {
     const char *at, *end;
 } dbk_line;
-bool dbk_line_take(dbk_line *line, const char *text);        /* false: something else stands there */
+bool dbk_line_take(dbk_line *line, const char *text); /* false: something else stands there */
 bool dbk_line_name(dbk_line *line, dbk_slice *name);
-bool dbk_line_string(dbk_line *line, dbk_slice *literal);    /* an SQL string with its quotes */
+bool dbk_line_string(dbk_line *line, dbk_slice *literal); /* an SQL string with its quotes */
 void dbk_line_lookalike(dbk_check *check, const dbk_block *block, const char *advice);
 
 /* ---- the steps, in their order */
-bool dbk_check_open(dbk_check *check, dbk_error *err);       /* the scratch database */
+bool dbk_check_open(dbk_check *check, dbk_error *err); /* the scratch database */
 void dbk_check_close(dbk_check *check);
 void dbk_check_app(dbk_check *check);
-void dbk_check_schema(dbk_check *check);                     /* runs the DDL */
-void dbk_check_tables(dbk_check *check);                     /* fills definition->tables */
+void dbk_check_schema(dbk_check *check); /* runs the DDL */
+void dbk_check_tables(dbk_check *check); /* fills definition->tables */
 void dbk_check_links(dbk_check *check);
 void dbk_check_projections(dbk_check *check);
 void dbk_check_queries(dbk_check *check);
-void dbk_check_rows(dbk_check *check);                       /* INSERT, UPDATE, DELETE of each table */
-void dbk_check_classes(dbk_check *check);                    /* collection, row_local, self_contained … */
+void dbk_check_rows(dbk_check *check);    /* INSERT, UPDATE, DELETE of each table */
+void dbk_check_classes(dbk_check *check); /* collection, row_local, self_contained … */
 
 /* The token of a column's definition in its table's DDL; 0: not found. */
 uint32_t dbk_object_column(const dbk_object *object, const char *column);
-dbk_table *dbk_check_table(dbk_check *check, const char *name); /* either case; NULL: none */
+dbk_table *dbk_check_table(dbk_check *check, const char *name);   /* either case; NULL: none */
 dbk_object *dbk_check_object(dbk_check *check, const char *name); /* a table or view; NULL: none */
 /* Prepares SQL of the check's own with SQLite's formats (%Q); NULL: out of memory (sets failed). */
 sqlite3_stmt *dbk_check_ask(dbk_check *check, const char *format, ...);
@@ -189,8 +209,13 @@ void dbk_lint_projection(dbk_check *check, const dbk_sql *sql);
 uint32_t dbk_lint_target(const dbk_sql *sql);
 
 /* ---- definition_type.c */
-typedef enum dbk_affinity { DBK_AFFINITY_INTEGER, DBK_AFFINITY_TEXT, DBK_AFFINITY_BLOB,
-                            DBK_AFFINITY_REAL, DBK_AFFINITY_NUMERIC } dbk_affinity;
+typedef enum dbk_affinity {
+    DBK_AFFINITY_INTEGER,
+    DBK_AFFINITY_TEXT,
+    DBK_AFFINITY_BLOB,
+    DBK_AFFINITY_REAL,
+    DBK_AFFINITY_NUMERIC
+} dbk_affinity;
 dbk_affinity dbk_affinity_of_declared(const char *declared);
 
 /* ---- sandbox.c, sandbox_date.c */

@@ -4,7 +4,8 @@
 const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name)
 {
     for (size_t i = 0; i < definition->table_count; i++)
-        if (dbk_slice_equal(dbk_slice_text(definition->tables[i].name), name)) return &definition->tables[i];
+        if (dbk_slice_equal(dbk_slice_text(definition->tables[i].name), name))
+            return &definition->tables[i];
     return NULL;
 }
 
@@ -16,8 +17,10 @@ int dbk_table_column(const dbk_table *table, dbk_slice name)
         int middle = (low + high) / 2, column = table->by_name[middle];
         int order = dbk_slice_compare(name, dbk_slice_text(table->columns[column].name));
         if (order == 0) return column;
-        if (order < 0) high = middle;
-        else low = middle + 1;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
     }
     return -1;
 }
@@ -25,7 +28,8 @@ int dbk_table_column(const dbk_table *table, dbk_slice name)
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name)
 {
     for (size_t i = 0; i < definition->query_count; i++)
-        if (dbk_slice_equal(dbk_slice_text(definition->queries[i].name), name)) return &definition->queries[i];
+        if (dbk_slice_equal(dbk_slice_text(definition->queries[i].name), name))
+            return &definition->queries[i];
     return NULL;
 }
 
@@ -35,11 +39,13 @@ bool dbk_pattern_matches(const char *pattern, dbk_slice type)
     size_t size = strlen(pattern);
 
     if (strcmp(pattern, "*") == 0) return true;
-    if (size < 2 || strcmp(pattern + size - 2, ".*") != 0) return dbk_slice_equal(dbk_slice_text(pattern), type);
+    if (size < 2 || strcmp(pattern + size - 2, ".*") != 0)
+        return dbk_slice_equal(dbk_slice_text(pattern), type);
     return type.size > size - 1 && memcmp(type.data, pattern, size - 1) == 0;
 }
 
-bool dbk_definition_row_event(const dbk_definition *definition, dbk_slice type, const dbk_table **table, dbk_row_op *op)
+bool dbk_definition_row_event(const dbk_definition *definition, dbk_slice type,
+                              const dbk_table **table, dbk_row_op *op)
 {
     static const char *const ops[] = {"put", "patched", "deleted"};
     const uint8_t *dot = type.size ? memchr(type.data, '.', type.size) : NULL;

@@ -1,6 +1,6 @@
 /* A .sql file as blocks and statements. Comments between statements are free; a line that begins in
- * column 1 with "-- " and a directive word of the file begins a block. Inside a statement such a line
- * is text, but remembered: a ';' may be missing before it. */
+ * column 1 with "-- " and a directive word of the file begins a block. Inside a statement such a
+ * line is text, but remembered: a ';' may be missing before it. */
 #include "projector/definition_internal.h"
 
 typedef struct scanner {
@@ -9,10 +9,10 @@ typedef struct scanner {
     const char *const *words;
     dbk_script *script;
     dbk_slice text;
-    size_t begin;        /* behind a byte order mark */
-    size_t mark;         /* where "-- may change nothing" stands, SIZE_MAX: nowhere */
+    size_t begin; /* behind a byte order mark */
+    size_t mark;  /* where "-- may change nothing" stands, SIZE_MAX: nowhere */
     bool orphans_said;
-    size_t counted;      /* the lines up to here are counted */
+    size_t counted; /* the lines up to here are counted */
     uint32_t line;
 } scanner;
 
@@ -27,7 +27,9 @@ static size_t line_trimmed(dbk_slice text, size_t at)
 {
     size_t end = line_end(text, at);
 
-    while (end > at && (text.data[end - 1] == '\r' || text.data[end - 1] == ' ' || text.data[end - 1] == '\t')) end--;
+    while (end > at &&
+           (text.data[end - 1] == '\r' || text.data[end - 1] == ' ' || text.data[end - 1] == '\t'))
+        end--;
     return end;
 }
 
@@ -57,8 +59,10 @@ static dbk_block *add_block(scanner *s, const char *word, dbk_span line)
 
     if (!block) return NULL;
     *block = (dbk_block){.word = word, .line = line};
-    if (s->script->last) s->script->last->next = block;
-    else s->script->first = block;
+    if (s->script->last)
+        s->script->last->next = block;
+    else
+        s->script->first = block;
     s->script->last = block;
     return block;
 }
@@ -66,7 +70,8 @@ static dbk_block *add_block(scanner *s, const char *word, dbk_span line)
 static void mark_orphan(scanner *s)
 {
     if (s->mark == SIZE_MAX) return;
-    dbk_report_error(s->check->report, (dbk_span){s->source, s->mark, line_trimmed(s->text, s->mark)},
+    dbk_report_error(s->check->report,
+                     (dbk_span){s->source, s->mark, line_trimmed(s->text, s->mark)},
                      "put it on the line before the statement it is about",
                      "'-- may change nothing' stands before no statement");
     s->mark = SIZE_MAX;
@@ -79,13 +84,16 @@ static void scan_mark(scanner *s, size_t at)
     size_t end = line_trimmed(s->text, at);
 
     if (s->words[0] == NULL || strcmp(s->words[0], "on") != 0) return;
-    if ((at != s->begin && s->text.data[at - 1] != '\n') || !begins_with(s->text, at, "-- may change")) return;
+    if ((at != s->begin && s->text.data[at - 1] != '\n') ||
+        !begins_with(s->text, at, "-- may change"))
+        return;
     if (end - at == sizeof(exact) - 1 && begins_with(s->text, at, exact)) {
         s->mark = at;
         return;
     }
     dbk_report_error(s->check->report, (dbk_span){s->source, at, end},
-                     "-- may change nothing    (or indent the comment)", "looks like '-- may change nothing'");
+                     "-- may change nothing    (or indent the comment)",
+                     "looks like '-- may change nothing'");
 }
 
 /* CREATE [TEMP] TRIGGER holds statements of its own, up to "; END ;". */
@@ -94,7 +102,8 @@ static bool is_complete(const dbk_sql *sql)
     uint32_t second = dbk_sql_is(sql, 1, "temp") || dbk_sql_is(sql, 1, "temporary") ? 2 : 1;
 
     if (!dbk_sql_is(sql, 0, "create") || !dbk_sql_is(sql, second, "trigger")) return true;
-    return sql->count > 2 && dbk_sql_is(sql, sql->count - 1, "end") && dbk_sql_is(sql, sql->count - 2, ";");
+    return sql->count > 2 && dbk_sql_is(sql, sql->count - 1, "end") &&
+           dbk_sql_is(sql, sql->count - 2, ";");
 }
 
 static bool add_token(scanner *s, dbk_sql *sql, uint32_t *capacity, dbk_token token)
@@ -129,7 +138,8 @@ static size_t read_tokens(scanner *s, dbk_sql *sql, size_t at)
         sql->end = token.end;
         if (token.kind == DBK_TOKEN_BROKEN) {
             dbk_span span = {s->source, token.begin, token.begin + 1};
-            dbk_report_error(s->check->report, span, "close it with the same sign; inside it is written twice",
+            dbk_report_error(s->check->report, span,
+                             "close it with the same sign; inside it is written twice",
                              "this quote is never closed");
             sql->broken = true;
         }
@@ -146,14 +156,17 @@ static void keep_statement(scanner *s, dbk_sql *sql)
     if (!block) return;
     if (!block->word && s->words[0]) {
         if (!s->orphans_said) {
-            dbk_report_error(s->check->report, dbk_sql_span(sql, 0), "put it below the directive it belongs to",
+            dbk_report_error(s->check->report, dbk_sql_span(sql, 0),
+                             "put it below the directive it belongs to",
                              "SQL before the first directive");
         }
         s->orphans_said = true;
         return;
     }
-    if (block->last) block->last->next = sql;
-    else block->first = sql;
+    if (block->last)
+        block->last->next = sql;
+    else
+        block->first = sql;
     block->last = sql;
 }
 
@@ -169,7 +182,8 @@ static size_t scan_statement(scanner *s, size_t at)
     sql->line = s->line;
     sql->may_change_nothing = s->mark != SIZE_MAX;
     s->mark = SIZE_MAX;
-    sql->text = dbk_check_text(s->check, dbk_slice_of(s->text.data + sql->begin, sql->end - sql->begin));
+    sql->text =
+        dbk_check_text(s->check, dbk_slice_of(s->text.data + sql->begin, sql->end - sql->begin));
     if (sql->text) keep_statement(s, sql);
     return at;
 }
@@ -187,16 +201,20 @@ static size_t scan_blank(scanner *s, size_t at, size_t size)
     return at + size;
 }
 
-void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words, dbk_script *script)
+void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words,
+              dbk_script *script)
 {
     scanner s = {check, source, words, script, source->text, 0, SIZE_MAX, false, 0, 1};
 
     if (begins_with(s.text, 0, "\xef\xbb\xbf")) s.begin = 3;
     for (size_t at = s.begin; at < s.text.size && !check->failed;) {
         size_t blank = dbk_token_blank(s.text, at);
-        if (blank) at = scan_blank(&s, at, blank);
-        else if (s.text.data[at] == ';') at++;
-        else at = scan_statement(&s, at);
+        if (blank)
+            at = scan_blank(&s, at, blank);
+        else if (s.text.data[at] == ';')
+            at++;
+        else
+            at = scan_statement(&s, at);
     }
     mark_orphan(&s);
 }
@@ -215,7 +233,8 @@ bool dbk_line_name(dbk_line *line, dbk_slice *name)
     const char *at = line->at;
 
     while (at < line->end && ((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
-                              (*at >= '0' && *at <= '9') || *at == '_')) at++;
+                              (*at >= '0' && *at <= '9') || *at == '_'))
+        at++;
     *name = dbk_slice_of(line->at, (size_t)(at - line->at));
     if (!dbk_name_valid(*name)) return false;
     line->at = at;

@@ -36,9 +36,10 @@ dbk_column_type dbk_type_of_declared(const char *declared)
         const char *name;
         dbk_column_type type;
     } names[] = {
-        {"BOOLEAN", DBK_TYPE_BOOLEAN}, {"BOOL", DBK_TYPE_BOOLEAN},  {"DATETIME", DBK_TYPE_DATETIME},
-        {"DATE", DBK_TYPE_DATETIME},   {"TIMESTAMP", DBK_TYPE_DATETIME}, {"UUID", DBK_TYPE_UUID},
-        {"JSON", DBK_TYPE_JSON},       {"ANY", DBK_TYPE_ANY},
+        {"BOOLEAN", DBK_TYPE_BOOLEAN},    {"BOOL", DBK_TYPE_BOOLEAN},
+        {"DATETIME", DBK_TYPE_DATETIME},  {"DATE", DBK_TYPE_DATETIME},
+        {"TIMESTAMP", DBK_TYPE_DATETIME}, {"UUID", DBK_TYPE_UUID},
+        {"JSON", DBK_TYPE_JSON},          {"ANY", DBK_TYPE_ANY},
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

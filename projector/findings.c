@@ -40,11 +40,20 @@ static uint32_t characters(const uint8_t *from, const uint8_t *to)
     return count;
 }
 
+/* One at least: a span may begin inside a broken character, or where a line ends. */
+static uint32_t caret(const uint8_t *from, const uint8_t *to)
+{
+    uint32_t count = to > from ? characters(from, to) : 0;
+
+    return count ? count : 1;
+}
+
 /* Line, column, the line itself and the caret's length; the span may go on over several lines. */
 static void locate(dbk_report *report, dbk_span at, dbk_finding *finding)
 {
     const uint8_t *text = at.source->text.data, *end = text + at.source->text.size;
-    const uint8_t *begin = text + (at.begin < at.source->text.size ? at.begin : at.source->text.size);
+    const uint8_t *begin =
+        text + (at.begin < at.source->text.size ? at.begin : at.source->text.size);
     const uint8_t *line = begin, *line_end = begin;
     const uint8_t *stop = at.end > at.begin ? text + at.end : begin;
 
@@ -55,7 +64,7 @@ static void locate(dbk_report *report, dbk_span at, dbk_finding *finding)
     finding->line = 1;
     for (const uint8_t *p = text; p < line; p++) finding->line += *p == '\n';
     finding->column = 1 + characters(line, begin);
-    finding->caret_length = stop > begin ? characters(begin, stop) : 1;
+    finding->caret_length = caret(begin, stop);
     if (begin - line > SOURCE_LINE_MAX) return; /* a line too long to be shown */
     if (line_end - line > SOURCE_LINE_MAX) {
         line_end = line + SOURCE_LINE_MAX;
@@ -64,13 +73,14 @@ static void locate(dbk_report *report, dbk_span at, dbk_finding *finding)
     dbk_slice shown = dbk_slice_of(line, (size_t)(line_end - line));
     if (!dbk_utf8_valid(shown) || (shown.size && memchr(shown.data, 0, shown.size))) return;
     finding->source_line = copy(report, shown);
-    if (stop > line_end && begin < line_end) finding->caret_length = characters(begin, line_end);
+    if (stop > line_end) finding->caret_length = caret(begin, line_end);
 }
 
 /* Room for one more: errors go before warnings, the last place says that there is more. */
 static dbk_finding *room(dbk_report *report, bool warning)
 {
-    if (!report->items) report->items = dbk_arena_take(report->arena, DBK_FINDINGS_MAX * sizeof(dbk_finding));
+    if (!report->items)
+        report->items = dbk_arena_take(report->arena, DBK_FINDINGS_MAX * sizeof(dbk_finding));
     if (!report->items) {
         report->failed = true;
         return NULL;
@@ -87,7 +97,8 @@ static void add(dbk_report *report, bool warning, dbk_span at, const char *advic
 
     if (!warning) report->errors++;
     if (!finding) return;
-    *finding = (dbk_finding){.warning = warning, .file = "", .source_line = "", .text = "", .advice = ""};
+    *finding =
+        (dbk_finding){.warning = warning, .file = "", .source_line = "", .text = "", .advice = ""};
     if (report->count == DBK_FINDINGS_MAX) {
         finding->text = "there is more: correct what is listed and check again";
         return;
@@ -113,7 +124,8 @@ void dbk_report_error(dbk_report *report, dbk_span at, const char *advice, const
     va_end(args);
 }
 
-void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
+void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format,
+                        ...)
 {
     va_list args;
 
