@@ -365,7 +365,32 @@ static void test_other_tables_are_not_seen(void **state)
     sql(model, "INSERT INTO temp.notes VALUES('n1'); INSERT INTO _daybook_dismissed VALUES('x')");
     dbk_observer_touched(model->observer, &count);
     assert_int_equal(count, 0);
+    assert_int_equal(dbk_observer_failure(model->observer), DBK_OK);
     dbk_model_rollback(model);
+    dbk_model_close(model);
+    place_done(&place);
+}
+
+/* The whole hash of a row is that with the table's prefix; the fingerprint's text is its bytes in order. */
+static void test_row_hash_and_fingerprint_text(void **state)
+{
+    model_place place;
+    dbk_buffer scratch;
+    sqlite3_stmt *row;
+    char text[33];
+    (void)state;
+    place_init(&place, NULL);
+    dbk_buffer_init(&scratch, place.port);
+    dbk_model *model = place_create(&place, "model", NULL);
+    commit_sql(model, 1, "INSERT INTO pairs VALUES(1, 'a', x'00')");
+    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), "SELECT * FROM pairs", -1, &row, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+    dbk_hash128 hash = dbk_row_hash(&scratch, table_of(model, "pairs"), dbk_statement_column, row);
+    sqlite3_finalize(row);
+    assert_memory_equal(&hash, &model->state.fingerprint, sizeof hash);
+    dbk_fingerprint_text((dbk_hash128){UINT64_C(0x0807060504030201), 0xff}, text);
+    assert_string_equal(text, "0102030405060708ff00000000000000");
+    dbk_buffer_release(&scratch);
     dbk_model_close(model);
     place_done(&place);
 }
@@ -379,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_too_many_rows_of_one_entry),
         cmocka_unit_test(test_bulk_keeps_no_dirty_rows),
         cmocka_unit_test(test_other_tables_are_not_seen),
+        cmocka_unit_test(test_row_hash_and_fingerprint_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,6 +194,34 @@ static void test_position_and_rows_of_one_state(void **state)
     teardown(&self);
 }
 
+/* A port whose first growth of a buffer commits: after the position was read, before the first row. */
+static dbk_model *to_commit;
+
+static void *committing_resize(void *ctx, void *memory, size_t size)
+{
+    dbk_model *model = to_commit;
+    to_commit = NULL;
+    if (model) commit_sql(model, 5, "DELETE FROM notes");
+    return dbk_port_system()->resize(ctx, memory, size);
+}
+
+static void test_commit_between_position_and_rows(void **state)
+{
+    reader_place self;
+    dbk_port port = *dbk_port_system();
+    dbk_buffer out;
+    (void)state;
+    setup(&self);
+    port.resize = committing_resize;
+    dbk_buffer_init(&out, &port);
+    to_commit = self.model;
+    assert_ok(dbk_reader_query(self.reader, dbk_slice_text("SELECT count(*) AS n FROM notes"), NULL, NULL, &out, &self.place.err), &self.place.err);
+    assert_null(to_commit);
+    assert_text(&out, "\"columns\":[\"n\"],\"rows\":[[2]],\"position\":4");
+    dbk_buffer_release(&out);
+    teardown(&self);
+}
+
 /* A plain file is at position 0 and needs no definition; a missing one and other bytes are refused. */
 static void test_files_of_other_kinds(void **state)
 {
@@ -253,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_limits_of_an_answer),
         cmocka_unit_test(test_named_queries),
         cmocka_unit_test(test_position_and_rows_of_one_state),
+        cmocka_unit_test(test_commit_between_position_and_rows),
         cmocka_unit_test(test_files_of_other_kinds),
         cmocka_unit_test(test_memory_runs_out),
     };
