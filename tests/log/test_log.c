@@ -312,6 +312,13 @@ static void count_progress(void *arg, uint64_t done, uint64_t all)
     ((uint64_t *)arg)[2]++;
 }
 
+static void note_code(void *arg, const dbk_log_fault *fault)
+{
+    dbk_result *seen = arg; /* what was seen, what is looked for */
+
+    if (fault->code == seen[1]) seen[0] = fault->code;
+}
+
 /* Verification counts what there is, and lists all faults with the positions they cost. */
 static void test_verify(void **state)
 {
@@ -384,6 +391,141 @@ static void test_machine(void **state)
     assert_int_equal(system(command), 0);
 }
 
+typedef struct reading {
+    dbk_log *log;
+    uint64_t seed;
+    uint64_t *stop; /* atomic */
+} reading;
+
+static void read_beside(void *arg)
+{
+    reading *r = arg;
+    dbk_buffer out, want;
+
+    dbk_buffer_init(&out, dbk_port_system());
+    dbk_buffer_init(&want, dbk_port_system());
+    while (!__atomic_load_n(r->stop, __ATOMIC_RELAXED)) {
+        uint64_t end = dbk_log_position(r->log), found, position;
+        dbk_log_cursor *cursor;
+        dbk_slice origin;
+        char command[32];
+        if (end == 0) continue;
+        r->seed = r->seed * 6364136223846793005ull + 1442695040888963407ull;
+        position = 1 + (r->seed >> 33) % end;
+        assert_int_equal(dbk_log_read(r->log, position, &out, NULL, NULL), DBK_OK);
+        make_entry(&want, replica_one, position, 100 + position, size_of_seq(position));
+        assert_true(dbk_slice_equal(dbk_buffer_slice(&out), dbk_buffer_slice(&want)));
+        snprintf(command, sizeof(command), "c%llu", (unsigned long long)position);
+        assert_int_equal(dbk_log_find_command(r->log, dbk_slice_text(command), 0, &found, NULL),
+                         DBK_OK);
+        assert_int_equal(found, position);
+        assert_int_equal(dbk_log_cursor_open(r->log, position, 0, &cursor, NULL), DBK_OK);
+        for (int i = 0;
+             i < 50 && dbk_log_cursor_next(cursor, &found, NULL, &origin, NULL) == DBK_OK; i++) {
+            assert_int_equal(found, position++);
+        }
+        dbk_log_cursor_close(cursor);
+    }
+    dbk_buffer_release(&out);
+    dbk_buffer_release(&want);
+}
+
+/* Two threads read, look up and walk while the log grows through segments. */
+static void test_threads(void **state)
+{
+    char path[] = "/tmp/dbk-log-XXXXXX", command[64];
+    dbk_log_options options = small_options();
+    const dbk_port *port = dbk_port_system();
+    uint64_t stop = 0;
+    dbk_thread *threads[2];
+    dbk_log *log;
+    dbk_dir *dir;
+
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    assert_int_equal(port->open_dir(port->ctx, NULL, path, 0, &dir), 0);
+    options.no_background = false;
+    assert_int_equal(dbk_log_create(port, dir, &options, NULL), DBK_OK);
+    assert_int_equal(dbk_log_open(port, dir, &options, &log, NULL), DBK_OK);
+    reading readers[2] = {{log, 1, &stop}, {log, 2, &stop}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            port->thread_start(port->ctx, "reader", read_beside, &readers[i], &threads[i]), 0);
+    }
+    for (int i = 0; i < 400; i++) assert_int_equal(append(log, 9), DBK_OK);
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++) port->thread_join(port->ctx, threads[i]);
+    dbk_log_close(log);
+    port->close_dir(port->ctx, dir);
+    snprintf(command, sizeof(command), "rm -rf %s", path);
+    assert_int_equal(system(command), 0);
+}
+
+/* Verification names each kind of damage, at both depths, whatever else it finds. */
+static void check_fault(world *w, const dbk_simdisk_image *image, dbk_result code)
+{
+    dbk_result seen[2] = {DBK_OK, code};
+    dbk_log_watcher watcher = {seen, note_code, NULL};
+    dbk_log_report report;
+
+    w->dir = root_of(w->port);
+    for (int depth = 0; depth < 2; depth++) {
+        seen[0] = DBK_OK;
+        assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, (dbk_verify_depth)depth,
+                                        &watcher, &report, NULL),
+                         DBK_OK);
+        if (seen[0] != code)
+            fail_msg("%s not found in %d faults", dbk_result_name(code), (int)report.faults);
+    }
+    w->port->close_dir(w->port->ctx, w->dir);
+    w->dir = NULL;
+    dbk_simdisk_clear_faults(w->disk);
+    dbk_simdisk_restore(w->disk, image);
+}
+
+static void test_verify_kinds(void **state)
+{
+    static const char one[] = "log/0000000000000001.seg", two[] = "log/0000000000000002.seg",
+                      three[] = "log/0000000000000003.seg", mark[] = "log/WATERMARK";
+    uint8_t sector[512] = {1, 2, 3}, zeros[20480] = {0};
+    world w;
+
+    (void)state;
+    world_new(&w, 10);
+    while (!dbk_simdisk_exists(w.disk, three)) assert_int_equal(append(w.log, 4), DBK_OK);
+    world_close(&w);
+    dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
+    dbk_simdisk_flip_bit(w.disk, one, 5, 1);
+    dbk_simdisk_flip_bit(w.disk, one, 4101, 1); /* both headers */
+    check_fault(&w, image, DBK_CORRUPT);
+    dbk_simdisk_swap(w.disk, one, two);
+    check_fault(&w, image, DBK_DUPLICATE);
+    dbk_simdisk_truncate(w.disk, two, 12288);
+    check_fault(&w, image, DBK_CORRUPT);
+    dbk_simdisk_remove(w.disk, one);
+    check_fault(&w, image, DBK_GAP);
+    dbk_simdisk_write(w.disk, one, 16384 - 512, sector, sizeof(sector)); /* behind the seal */
+    check_fault(&w, image, DBK_CORRUPT);
+    dbk_simdisk_write(w.disk, two, 8192, zeros, sizeof(zeros));
+    check_fault(&w, image, DBK_LOST);
+    dbk_simdisk_read(w.disk, one, 8704, sector, sizeof(sector)); /* a record of another place */
+    dbk_simdisk_write(w.disk, one, 12288, sector, sizeof(sector));
+    check_fault(&w, image, DBK_CORRUPT);
+    dbk_simdisk_add_fault(w.disk,
+                          &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = "1.seg", .error = 5});
+    check_fault(&w, image, DBK_IO);
+    dbk_simdisk_add_fault(w.disk,
+                          &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = mark, .error = 5});
+    check_fault(&w, image, DBK_IO);
+    w.options.store_id[0] ^= 1;
+    check_fault(&w, image, DBK_FOREIGN);
+    w.options.store_id[0] ^= 1;
+    dbk_simdisk_remove(w.disk, two);
+    dbk_simdisk_remove(w.disk, three);
+    check_fault(&w, image, DBK_GAP);
+    world_free(&w);
+}
+
 /* The lock file: one holder, told by its process; a replaced file is seen. */
 static void test_lock(void **state)
 {
@@ -445,7 +587,8 @@ int main(void)
         cmocka_unit_test(test_large),         cmocka_unit_test(test_reader),
         cmocka_unit_test(test_second_writer), cmocka_unit_test(test_verify),
         cmocka_unit_test(test_machine),       cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_lock_faults),
+        cmocka_unit_test(test_lock_faults),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_verify_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
