@@ -58,6 +58,7 @@ typedef struct dbk_change {
     uint64_t previous;   /* position of the table's change before this one, 0: none */
     size_t key_count;
     const dbk_slice *keys; /* encoded (as in stream names), sorted by bytes */
+    const bool *existed;   /* per key: the row was there before the commit */
 } dbk_change;
 typedef struct dbk_changes { /* sorted by table name; borrowed from the model until its next begin */
     const dbk_change *items;
@@ -148,11 +149,14 @@ dbk_result dbk_key_from_json(const dbk_table *table, const dbk_json_node *key, d
 void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out);
 /* One row as a JSON object by declared types; DBK_NONE: there is no such row. `key` as in stream names. */
 dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-/* Rows of the feed for a subscriber (semantics.md §6) as the members of a JSON object `"rows":{…}` plus
- * `"reset":true` where it has to begin anew; `position` is the subscriber's in that table. */
+/* What changed for a subscriber (semantics.md §6) whose position in the table is `position`, as members of a
+ * JSON object: `"table":…,"reset":false,"changes":[{"op":"update","key":…,"row":{…}},{"op":"delete","key":…},…]`,
+ * in order of the keys' bytes; where it has to begin anew, `"reset":true` and every row, as inserted. */
 dbk_result dbk_model_catch_up_rows(dbk_model *model, const dbk_table *table, uint64_t position, bool other_life,
                                    dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-/* The feed message of one change: members `"topic":…,"previous":…,` and rows, keys or reset. */
+/* The feed message of one change: members `"previous":…,"table":…,"changes":[{"op":"insert|update|delete",
+ * "key":…,"row":{…}},…]`; over the limit of rows `"keys":true` and only keys; over that of keys `"reset":true`
+ * and no changes. */
 dbk_result dbk_model_change_json(dbk_model *model, const dbk_change *change, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* {"table":last,…} of every table that ever changed. */
 dbk_result dbk_model_last_json(dbk_model *model, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;

@@ -50,7 +50,7 @@ static dbk_result keys_at(dbk_model *model, uint64_t position, dbk_error *err)
     dbk_keys_begin(&walk, dbk_buffer_slice(keys));
     while (result == DBK_OK && rc == SQLITE_ROW && dbk_keys_next(&walk, &key)) {
         const dbk_table *table = dbk_definition_table(model->definition, walk.table);
-        if (table) result = dbk_observer_add(model->observer, table, key, err);
+        if (table) result = dbk_observer_add(model->observer, table, key, true, err);
     }
     return result;
 }

@@ -86,9 +86,9 @@ static int compare_sides(const dbk_walk *walk)
     return order;
 }
 
-static dbk_result note(dbk_walk *walk, const dbk_side *side, dbk_error *err)
+static dbk_result note(dbk_walk *walk, const dbk_side *side, bool existed, dbk_error *err)
 {
-    return dbk_observer_add(walk->mine.model->observer, walk->table, dbk_buffer_slice(&side->key), err);
+    return dbk_observer_add(walk->mine.model->observer, walk->table, dbk_buffer_slice(&side->key), existed, err);
 }
 
 static dbk_result walk_rows(dbk_walk *walk, dbk_error *err)
@@ -99,9 +99,9 @@ static dbk_result walk_rows(dbk_walk *walk, dbk_error *err)
     while (result == DBK_OK && (walk->mine.has_row || walk->other.has_row)) {
         int order = compare_sides(walk);
         bool same = order == 0 && memcmp(&walk->mine.hash, &walk->other.hash, sizeof walk->mine.hash) == 0;
-        if (order <= 0 && !same) result = note(walk, &walk->mine, err);
+        if (order <= 0 && !same) result = note(walk, &walk->mine, order == 0, err);
         /* 2 and 2.0 are one key to SQLite and two in stream names: both rows are told then */
-        if (result == DBK_OK && order >= 0 && !same) result = note(walk, &walk->other, err);
+        if (result == DBK_OK && order >= 0 && !same) result = note(walk, &walk->other, true, err);
         if (result == DBK_OK && order <= 0) result = step(walk, &walk->mine, err);
         if (result == DBK_OK && order >= 0) result = step(walk, &walk->other, err);
     }

@@ -39,16 +39,23 @@ dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slic
     return finish(out, size, result, err);
 }
 
-static dbk_result put_row(dbk_model *model, const dbk_table *table, dbk_slice key, bool first, dbk_buffer *out,
-                          dbk_error *err)
+/* One change: the row as it is now, or that there is none. */
+static dbk_result put_row(dbk_model *model, const dbk_table *table, dbk_slice key, const char *op, dbk_buffer *out, dbk_error *err)
 {
-    if (!first) dbk_buffer_put_u8(out, ',');
-    dbk_json_put_string(out, key);
-    dbk_buffer_put_u8(out, ':');
+    size_t begin = out->size;
+
+    dbk_buffer_printf(out, "{\"op\":\"%s\",\"key\":", op);
+    dbk_key_to_json(table, key, out);
+    dbk_buffer_put_text(out, ",\"row\":");
     dbk_result result = dbk_model_row_json(model, table, key, out, err);
-    if (result != DBK_NONE) return result;
-    dbk_buffer_put_text(out, "null");
-    return DBK_OK;
+    if (result == DBK_NONE) {
+        if (out->size > begin) out->size = begin;
+        dbk_buffer_put_text(out, "{\"op\":\"delete\",\"key\":");
+        dbk_key_to_json(table, key, out);
+        result = DBK_OK;
+    }
+    dbk_buffer_put_u8(out, '}');
+    return result;
 }
 
 /* ---- the message of a change */
@@ -59,12 +66,13 @@ static dbk_result put_rows(dbk_model *model, const dbk_change *change, size_t mo
     size_t begin = out->size;
     dbk_result result = DBK_OK;
 
-    dbk_buffer_put_text(out, "\"rows\":{");
+    dbk_buffer_put_text(out, "\"changes\":[");
     for (size_t i = 0; result == DBK_OK && i < change->key_count; i++) {
-        result = put_row(model, change->table, change->keys[i], i == 0, out, err);
+        if (i) dbk_buffer_put_u8(out, ',');
+        result = put_row(model, change->table, change->keys[i], change->existed[i] ? "update" : "insert", out, err);
         if (result == DBK_OK && most && out->size - begin > most) result = DBK_TOO_BIG;
     }
-    if (result == DBK_OK) dbk_buffer_put_u8(out, '}');
+    if (result == DBK_OK) dbk_buffer_put_u8(out, ']');
     else if (out->size > begin) out->size = begin;
     return result;
 }
@@ -73,10 +81,11 @@ static bool put_keys(const dbk_change *change, size_t most, dbk_buffer *out)
 {
     size_t begin = out->size;
 
-    dbk_buffer_put_text(out, "\"keys\":[");
+    dbk_buffer_put_text(out, "\"keys\":true,\"changes\":[");
     for (size_t i = 0; i < change->key_count; i++) {
-        if (i) dbk_buffer_put_u8(out, ',');
-        dbk_json_put_string(out, change->keys[i]);
+        dbk_buffer_put_text(out, i ? ",{\"key\":" : "{\"key\":");
+        dbk_key_to_json(change->table, change->keys[i], out);
+        dbk_buffer_put_u8(out, '}');
         if (most && out->size - begin > most) {
             out->size = begin;
             return false;
@@ -86,26 +95,28 @@ static bool put_keys(const dbk_change *change, size_t most, dbk_buffer *out)
     return true;
 }
 
+static void put_reset(dbk_buffer *out) { dbk_buffer_put_text(out, "\"reset\":true,\"changes\":[]"); }
+
 dbk_result dbk_model_change_json(dbk_model *model, const dbk_change *change, dbk_buffer *out, dbk_error *err)
 {
     uint32_t keys_only = model->options.keys_only_over, reset = model->options.reset_table_over;
     size_t size = out->size;
     dbk_result result = DBK_TOO_BIG;
 
-    dbk_buffer_put_text(out, "\"topic\":");
-    dbk_json_put_string(out, dbk_slice_text(change->table->name));
-    dbk_buffer_put_text(out, ",\"previous\":");
+    dbk_buffer_put_text(out, "\"previous\":");
     dbk_json_put_u64(out, change->previous);
+    dbk_buffer_put_text(out, ",\"table\":");
+    dbk_json_put_string(out, dbk_slice_text(change->table->name));
     dbk_buffer_put_u8(out, ',');
     if (reset && change->key_count > reset) {
-        dbk_buffer_put_text(out, "\"reset\":true");
+        put_reset(out);
         return finish(out, size, DBK_OK, err);
     }
     if (!keys_only || change->key_count <= keys_only) {
         result = put_rows(model, change, keys_only ? 0 : ROWS_BYTES_MAX, out, err);
     }
     if (result == DBK_TOO_BIG) {
-        if (!put_keys(change, reset ? 0 : KEYS_BYTES_MAX, out)) dbk_buffer_put_text(out, "\"reset\":true");
+        if (!put_keys(change, reset ? 0 : KEYS_BYTES_MAX, out)) put_reset(out);
         result = DBK_OK;
     }
     return finish(out, size, result, err);
@@ -120,20 +131,21 @@ static dbk_result put_all_rows(dbk_model *model, const dbk_table *table, dbk_buf
     int rc = SQLITE_DONE;
     dbk_result result = dbk_select_all(model, table, true, &row, err);
 
-    dbk_buffer_put_text(out, "\"rows\":{");
+    dbk_buffer_put_text(out, ",\"reset\":true,\"changes\":[");
     for (bool first = true; result == DBK_OK && (rc = sqlite3_step(row)) == SQLITE_ROW; first = false) {
         dbk_buffer_clear(key);
         bool is_key = dbk_key_from_row(table, dbk_statement_column, row, key);
         if (key->failed) result = no_memory(err);
         else if (!is_key) result = dbk_fail(err, DBK_CORRUPT, "a row of '%s' has no key", table->name);
-        if (!first) dbk_buffer_put_u8(out, ',');
-        dbk_json_put_string(out, dbk_buffer_slice(key));
-        dbk_buffer_put_u8(out, ':');
+        dbk_buffer_put_text(out, first ? "{\"op\":\"insert\",\"key\":" : ",{\"op\":\"insert\",\"key\":");
+        dbk_key_to_json(table, dbk_buffer_slice(key), out);
+        dbk_buffer_put_text(out, ",\"row\":");
         dbk_row_put_json(table, row, out);
+        dbk_buffer_put_u8(out, '}');
     }
     if (result == DBK_OK && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "read the rows", err);
     sqlite3_finalize(row);
-    dbk_buffer_put_text(out, "},\"reset\":true");
+    dbk_buffer_put_u8(out, ']');
     return result;
 }
 
@@ -192,15 +204,16 @@ static dbk_result put_rows_since(dbk_model *model, const dbk_table *table, uint6
     const dbk_slice *keys = (const dbk_slice *)(const void *)found.keys.data;
     size_t count = found.keys.size / sizeof *keys;
 
-    dbk_buffer_put_text(out, "\"rows\":{");
+    dbk_buffer_put_text(out, ",\"reset\":false,\"changes\":[");
     if (result == DBK_OK && count) qsort(found.keys.data, count, sizeof *keys, compare_keys);
     bool first = true;
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         if (i && dbk_slice_equal(keys[i], keys[i - 1])) continue;
-        result = put_row(model, table, keys[i], first, out, err);
+        if (!first) dbk_buffer_put_u8(out, ',');
+        result = put_row(model, table, keys[i], "update", out, err);
         first = false;
     }
-    dbk_buffer_put_u8(out, '}');
+    dbk_buffer_put_u8(out, ']');
     dbk_buffer_release(&found.keys);
     dbk_arena_free(found.arena);
     return result;
@@ -216,6 +229,8 @@ dbk_result dbk_model_catch_up_rows(dbk_model *model, const dbk_table *table, uin
     uint64_t floor = model->state.floor, reach = last > 0 ? (uint64_t)last : 0;
 
     if (reach > floor) reach = floor;
+    dbk_buffer_put_text(out, "\"table\":");
+    dbk_json_put_string(out, dbk_slice_text(table->name));
     dbk_result result = other_life || position < reach
                             ? put_all_rows(model, table, out, err)
                             : put_rows_since(model, table, position > floor ? position : floor, out, err);

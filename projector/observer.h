@@ -34,8 +34,9 @@ dbk_hash128 dbk_observer_difference(const dbk_observer *observer); /* of the tra
 void dbk_observer_set_bulk(dbk_observer *observer, bool bulk);
 /* Whether dbk_observer_inserted is wanted (default true): a copy of each inserted row; facts need none. */
 void dbk_observer_keep_inserted(dbk_observer *observer, bool keep);
-/* Adds a dirty row from outside the hook (the net difference of a switch); also in bulk. */
-dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, dbk_error *err) DBK_MUST_USE;
+/* Adds a dirty row from outside the hook (the net difference of a switch); also in bulk. `existed`: before
+ * the transaction. */
+dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, bool existed, dbk_error *err) DBK_MUST_USE;
 /* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: values
  * live until the next statement. NULL when the last change was no INSERT of `table`. */
 sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, dbk_error *err)
+dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, bool existed, dbk_error *err)
 {
-    dbk_row_change change = {.table = table, .key = key};
+    dbk_row_change change = {.table = table, .key = key, .existed = existed};
     dbk_result result = dbk_observer_record(observer, &change);
 
     /* No entry's row: neither its limit nor its marks may know of it. */
@@ -22,7 +22,7 @@ static int compare_rows(const void *left, const void *right)
     return order ? order : dbk_slice_compare(a->key, b->key);
 }
 
-static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, dbk_change *changes, size_t *filled)
+static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, bool *existed, dbk_change *changes, size_t *filled)
 {
     dbk_change *change = NULL;
 
@@ -30,9 +30,10 @@ static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, 
     for (uint32_t i = 0; i < count; i++) {
         if (!change || change->table != rows[i]->table) {
             change = &changes[(*filled)++];
-            *change = (dbk_change){.table = rows[i]->table, .keys = keys + i};
+            *change = (dbk_change){.table = rows[i]->table, .keys = keys + i, .existed = existed + i};
         }
         keys[i] = rows[i]->key;
+        existed[i] = rows[i]->existed;
         change->key_count++;
     }
 }
@@ -49,6 +50,7 @@ dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, si
     uint32_t rows = observer->bulk && !observer->has_added ? 0 : dbk_dirty_count(observer);
     const dbk_dirty **sorted;
     dbk_slice *keys;
+    bool *existed;
 
     *changes = NULL;
     *count = 0;
@@ -56,12 +58,13 @@ dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, si
     if (rows == 0) return DBK_OK;
     sorted = dbk_arena_take(observer->changes_arena, rows * sizeof *sorted);
     keys = dbk_arena_take(observer->changes_arena, rows * sizeof *keys);
-    if (!sorted || !keys) goto no_memory;
+    existed = dbk_arena_take(observer->changes_arena, rows * sizeof *existed);
+    if (!sorted || !keys || !existed) goto no_memory;
     for (uint32_t i = 0; i < rows; i++) sorted[i] = dbk_dirty_at(observer, i);
     qsort(sorted, rows, sizeof *sorted, compare_rows);
     *changes = dbk_arena_take(observer->changes_arena, count_tables(sorted, rows) * sizeof **changes);
     if (!*changes) goto no_memory;
-    fill(sorted, rows, keys, *changes, count);
+    fill(sorted, rows, keys, existed, *changes, count);
     return DBK_OK;
 no_memory:
     return dbk_fail(err, DBK_NO_MEMORY, "cannot list the changed rows: out of memory");

@@ -14,6 +14,7 @@ typedef struct dbk_dirty {
     uint64_t hash; /* of table and key, for the slots */
     uint64_t entry;
     uint32_t touched;
+    bool existed;  /* before the transaction */
 } dbk_dirty;
 
 /* What one change did to the lists; walking these back undoes it. */

@@ -35,10 +35,17 @@ static void check_change(feed_place *feed, const dbk_change *change, const char 
     assert_text(&feed->out, expected);
 }
 
-static void check_catch_up(feed_place *feed, const char *table, uint64_t position, const char *expected)
+static void check_reset(feed_place *feed, const char *table, uint64_t position, const char *expected)
 {
     assert_ok(dbk_model_catch_up_rows(feed->model, table_of(feed->model, table), position, false, &feed->out, &feed->place.err), &feed->place.err);
     assert_text(&feed->out, expected);
+}
+
+static void check_catch_up(feed_place *feed, const char *table, uint64_t position, const char *changes)
+{
+    char expected[512];
+    snprintf(expected, sizeof expected, "\"table\":\"%s\",\"reset\":false,\"changes\":[%s]", table, changes);
+    check_reset(feed, table, position, expected);
 }
 
 /* Values come by declared type; a key that no row has, or that is none, gives NONE and puts nothing. */
@@ -71,7 +78,8 @@ static void test_change_message_with_rows_and_tombstones(void **state)
     changes = commit_sql(feed.model, 5, "DELETE FROM pairs WHERE a=1; UPDATE pairs SET v='z'");
     assert_int_equal(changes.count, 1);
     check_change(&feed, &changes.items[0],
-                 "\"topic\":\"pairs\",\"previous\":1,\"rows\":{\"1/a\":null,\"2/b\":{\"a\":2,\"b\":\"b\",\"v\":\"z\"}}");
+                 "\"previous\":1,\"table\":\"pairs\",\"changes\":[{\"op\":\"delete\",\"key\":[1,\"a\"]},"
+                 "{\"op\":\"update\",\"key\":[2,\"b\"],\"row\":{\"a\":2,\"b\":\"b\",\"v\":\"z\"}}]");
     feed_done(&feed);
 }
 
@@ -89,13 +97,17 @@ static void test_message_limits_by_number(void **state)
     (void)state;
     feed_init(&feed, &(dbk_model_options){.keys_only_over = 2, .reset_table_over = 4});
     changes = put_pairs(feed.model, 1, 2);
-    check_change(&feed, changes.items, "\"topic\":\"pairs\",\"previous\":0,\"rows\":{\"1/k\":{\"a\":1,\"b\":\"k\",\"v\":\"1\"},\"2/k\":{\"a\":2,\"b\":\"k\",\"v\":\"1\"}}");
+    check_change(&feed, changes.items, 
+                 "\"previous\":0,\"table\":\"pairs\",\"changes\":[{\"op\":\"insert\",\"key\":[1,\"k\"],\"row\":{\"a\":1,\"b\":\"k\",\"v\":\"1\"}},"
+                 "{\"op\":\"insert\",\"key\":[2,\"k\"],\"row\":{\"a\":2,\"b\":\"k\",\"v\":\"1\"}}]");
     changes = put_pairs(feed.model, 2, 3);
-    check_change(&feed, changes.items, "\"topic\":\"pairs\",\"previous\":1,\"keys\":[\"1/k\",\"2/k\",\"3/k\"]");
+    check_change(&feed, changes.items, 
+                 "\"previous\":1,\"table\":\"pairs\",\"keys\":true,\"changes\":[{\"key\":[1,\"k\"]},{\"key\":[2,\"k\"]},{\"key\":[3,\"k\"]}]");
     changes = put_pairs(feed.model, 3, 4);
-    check_change(&feed, changes.items, "\"topic\":\"pairs\",\"previous\":2,\"keys\":[\"1/k\",\"2/k\",\"3/k\",\"4/k\"]");
+    check_change(&feed, changes.items, 
+                 "\"previous\":2,\"table\":\"pairs\",\"keys\":true,\"changes\":[{\"key\":[1,\"k\"]},{\"key\":[2,\"k\"]},{\"key\":[3,\"k\"]},{\"key\":[4,\"k\"]}]");
     changes = put_pairs(feed.model, 4, 5);
-    check_change(&feed, changes.items, "\"topic\":\"pairs\",\"previous\":3,\"reset\":true");
+    check_change(&feed, changes.items, "\"previous\":3,\"table\":\"pairs\",\"reset\":true,\"changes\":[]");
     feed_done(&feed);
 }
 
@@ -111,16 +123,16 @@ static void test_message_limits_by_bytes(void **state)
     dbk_changes changes;
     (void)state;
     feed_init(&feed, NULL);
-    changes = put_pairs(feed.model, 1, 5000);
+    changes = put_pairs(feed.model, 1, 3000);
     assert_ok(dbk_model_change_json(feed.model, changes.items, &feed.out, &feed.place.err), &feed.place.err);
-    assert_true(holds(&feed.out, "\"rows\":{") && feed.out.size < 256 * 1024 + 100);
+    assert_true(holds(&feed.out, "\"row\":{") && feed.out.size < 256 * 1024 + 100);
     dbk_buffer_clear(&feed.out);
     changes = put_pairs(feed.model, 2, 9000);
     assert_ok(dbk_model_change_json(feed.model, changes.items, &feed.out, &feed.place.err), &feed.place.err);
-    assert_true(holds(&feed.out, "\"keys\":[") && !holds(&feed.out, "\"rows\"") && feed.out.size < 1024 * 1024 + 100);
+    assert_true(holds(&feed.out, "\"keys\":true") && !holds(&feed.out, "\"row\"") && feed.out.size < 1024 * 1024 + 100);
     dbk_buffer_clear(&feed.out);
     changes = commit_sql(feed.model, 3, "UPDATE pairs SET b = b || zeroblob(0) || printf('%%0150d', a)");
-    check_change(&feed, changes.items, "\"topic\":\"pairs\",\"previous\":2,\"reset\":true");
+    check_change(&feed, changes.items, "\"previous\":2,\"table\":\"pairs\",\"reset\":true,\"changes\":[]");
     feed_done(&feed);
 }
 
@@ -134,13 +146,14 @@ static void test_catch_up_since_a_position(void **state)
     commit_sql(feed.model, 2, "INSERT INTO counts(n) VALUES(1)");
     commit_sql(feed.model, 3, "UPDATE pairs SET v='z' WHERE a=2");
     commit_sql(feed.model, 4, "DELETE FROM pairs WHERE a=2; INSERT INTO pairs VALUES(3, 'c', NULL)");
-    check_catch_up(&feed, "pairs", 0, "\"rows\":{\"1/a\":{\"a\":1,\"b\":\"a\",\"v\":\"x\"},\"2/b\":null,\"3/c\":{\"a\":3,\"b\":\"c\",\"v\":null}}");
-    check_catch_up(&feed, "pairs", 1, "\"rows\":{\"2/b\":null,\"3/c\":{\"a\":3,\"b\":\"c\",\"v\":null}}");
-    check_catch_up(&feed, "pairs", 4, "\"rows\":{}");
-    check_catch_up(&feed, "counts", 2, "\"rows\":{}");
-    check_catch_up(&feed, "notes", 0, "\"rows\":{}");
+    check_catch_up(&feed, "pairs", 0, "{\"op\":\"update\",\"key\":[1,\"a\"],\"row\":{\"a\":1,\"b\":\"a\",\"v\":\"x\"}},"
+                   "{\"op\":\"delete\",\"key\":[2,\"b\"]},{\"op\":\"update\",\"key\":[3,\"c\"],\"row\":{\"a\":3,\"b\":\"c\",\"v\":null}}");
+    check_catch_up(&feed, "pairs", 1, "{\"op\":\"delete\",\"key\":[2,\"b\"]},{\"op\":\"update\",\"key\":[3,\"c\"],\"row\":{\"a\":3,\"b\":\"c\",\"v\":null}}");
+    check_catch_up(&feed, "pairs", 4, "");
+    check_catch_up(&feed, "counts", 2, "");
+    check_catch_up(&feed, "notes", 0, "");
     assert_ok(dbk_model_catch_up_rows(feed.model, table_of(feed.model, "counts"), 4, true, &feed.out, &feed.place.err), &feed.place.err);
-    assert_text(&feed.out, "\"rows\":{\"1\":{\"n\":1,\"note\":null,\"v\":null}},\"reset\":true");
+    assert_text(&feed.out, "\"table\":\"counts\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":1,\"row\":{\"n\":1,\"note\":null,\"v\":null}}]");
     assert_ok(dbk_model_last_json(feed.model, &feed.out, &feed.place.err), &feed.place.err);
     assert_text(&feed.out, "{\"counts\":2,\"pairs\":4}");
     feed_done(&feed);
@@ -157,11 +170,14 @@ static void test_catch_up_below_the_floor(void **state)
         commit_sql(feed.model, position, "REPLACE INTO pairs VALUES(%d, 'a', NULL)", (int)position % 3);
     }
     assert_int_equal(feed.model->state.floor, 4);
-    check_catch_up(&feed, "counts", 1, "\"rows\":{}");
-    check_catch_up(&feed, "counts", 0, "\"rows\":{\"1\":{\"n\":1,\"note\":null,\"v\":null}},\"reset\":true");
-    check_catch_up(&feed, "pairs", 4, "\"rows\":{\"0/a\":{\"a\":0,\"b\":\"a\",\"v\":null},\"2/a\":{\"a\":2,\"b\":\"a\",\"v\":null}}");
-    check_catch_up(&feed, "pairs", 3, "\"rows\":{\"0/a\":{\"a\":0,\"b\":\"a\",\"v\":null},\"1/a\":{\"a\":1,\"b\":\"a\",\"v\":null},"
-                                      "\"2/a\":{\"a\":2,\"b\":\"a\",\"v\":null}},\"reset\":true");
+    check_catch_up(&feed, "counts", 1, "");
+    check_reset(&feed, "counts", 0, "\"table\":\"counts\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":1,\"row\":{\"n\":1,\"note\":null,\"v\":null}}]");
+    check_catch_up(&feed, "pairs", 4, "{\"op\":\"update\",\"key\":[0,\"a\"],\"row\":{\"a\":0,\"b\":\"a\",\"v\":null}},"
+                   "{\"op\":\"update\",\"key\":[2,\"a\"],\"row\":{\"a\":2,\"b\":\"a\",\"v\":null}}");
+    check_reset(&feed, "pairs", 3,
+                "\"table\":\"pairs\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":[0,\"a\"],\"row\":{\"a\":0,\"b\":\"a\",\"v\":null}},"
+                "{\"op\":\"insert\",\"key\":[1,\"a\"],\"row\":{\"a\":1,\"b\":\"a\",\"v\":null}},"
+                "{\"op\":\"insert\",\"key\":[2,\"a\"],\"row\":{\"a\":2,\"b\":\"a\",\"v\":null}}]");
     feed_done(&feed);
 }
 
@@ -173,7 +189,7 @@ typedef struct subscriber {
 
 static void take_rows(subscriber *sub, dbk_json_parser *parser, dbk_buffer *members)
 {
-    const dbk_json_node *root, *rows;
+    const dbk_json_node *root, *changes;
     dbk_buffer text;
     dbk_error err;
 
@@ -182,14 +198,17 @@ static void take_rows(subscriber *sub, dbk_json_parser *parser, dbk_buffer *memb
     dbk_buffer_put_slice(&text, dbk_buffer_slice(members));
     dbk_buffer_put_u8(&text, '}');
     assert_ok(dbk_json_parse(parser, dbk_buffer_slice(&text), &root, &err), &err);
-    if (dbk_json_member(root, "reset")) memset(sub->rows, 0, sizeof sub->rows);
-    rows = dbk_json_member(root, "rows");
-    assert_non_null(rows);
-    const dbk_json_node *row = dbk_json_child(rows);
-    for (uint32_t i = 0; i < rows->count; i++, row = dbk_json_next(row)) {
-        int key = atoi((const char *)row->name.data);
-        int64_t value = -1;
-        if (row->kind != DBK_JSON_NULL) assert_true(dbk_json_is_integer(dbk_json_member(row, "v"), &value));
+    const dbk_json_node *reset = dbk_json_member(root, "reset");
+    if (reset && reset->kind == DBK_JSON_TRUE) memset(sub->rows, 0, sizeof sub->rows);
+    changes = dbk_json_member(root, "changes");
+    assert_non_null(changes);
+    const dbk_json_node *change = dbk_json_child(changes);
+    for (uint32_t i = 0; i < changes->count; i++, change = dbk_json_next(change)) {
+        int64_t key = -1, value = -1;
+        const dbk_json_node *row = dbk_json_member(change, "row");
+        assert_true(dbk_json_is_integer(dbk_json_member(change, "key"), &key) && key >= 0 && key < 64);
+        assert_int_equal(row == NULL, dbk_json_text_is(dbk_json_member(change, "op"), "delete"));
+        if (row) assert_true(dbk_json_is_integer(dbk_json_member(row, "v"), &value));
         sub->rows[key] = (int)value + 1;
     }
     dbk_buffer_clear(members);
@@ -227,10 +246,10 @@ static void test_lossy_subscriber_ends_equal(void **state)
         random_commit(feed.model, &seed, position, truth, &changes);
         if (changes.count == 0 || next_random(&seed) % 3 == 0) continue; /* lost */
         assert_ok(dbk_model_change_json(feed.model, changes.items, &feed.out, &feed.place.err), &feed.place.err);
-        if (changes.items[0].previous > sub.at || !holds(&feed.out, "\"rows\"")) {
+        if (changes.items[0].previous > sub.at || holds(&feed.out, "\"keys\":true") || holds(&feed.out, "\"reset\":true")) {
             dbk_buffer_clear(&feed.out);
             assert_ok(dbk_model_catch_up_rows(feed.model, counts, sub.at, false, &feed.out, &feed.place.err), &feed.place.err);
-            resets += holds(&feed.out, "\"reset\"");
+            resets += holds(&feed.out, "\"reset\":true");
             caught++;
         }
         take_rows(&sub, parser, &feed.out);
@@ -296,7 +315,7 @@ static void test_damaged_journal_is_told(void **state)
     assert_int_equal(dbk_model_catch_up_rows(feed.model, table_of(feed.model, "pairs"), 0, false, &feed.out, &feed.place.err), DBK_CORRUPT);
     assert_int_equal(feed.out.size, 0);
     sql(feed.model, "UPDATE _daybook_commits SET keys=x'0300616263010000000100000061'");
-    check_catch_up(&feed, "pairs", 0, "\"rows\":{}");
+    check_catch_up(&feed, "pairs", 0, "");
     feed_done(&feed);
 }
 

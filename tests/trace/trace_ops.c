@@ -342,9 +342,21 @@ static dbk_result op_changes(trace_stage *stage, const dbk_json_node *op, stage_
     part = dbk_json_next(part);
     other_life |= !dbk_json_is_integer(part, &its_generation) || (uint64_t)its_generation != generation;
     dbk_json_is_integer(dbk_json_next(part), &its_position);
-    put_cursor(replica, out);
-    dbk_buffer_put_u8(out, ',');
-    return dbk_model_catch_up_rows(dbk_engine_model(replica->engine), table, (uint64_t)its_position, other_life, out, &stage->err);
+    dbk_buffer answer;
+    const dbk_json_node *message;
+    dbk_buffer_init(&answer, stage->port);
+    dbk_buffer_put_u8(&answer, '{');
+    dbk_result result = dbk_model_catch_up_rows(dbk_engine_model(replica->engine), table, (uint64_t)its_position, other_life, &answer, &stage->err);
+    dbk_buffer_put_u8(&answer, '}');
+    if (result == DBK_OK) result = dbk_json_parse(stage->inner, dbk_buffer_slice(&answer), &message, &stage->err);
+    if (result == DBK_OK) {
+        const dbk_json_node *reset = dbk_json_member(message, "reset");
+        put_cursor(replica, out);
+        put_changes(message, out);
+        if (reset && reset->kind == DBK_JSON_TRUE) dbk_buffer_put_text(out, ",\"reset\":true");
+    }
+    dbk_buffer_release(&answer);
+    return result;
 }
 
 typedef struct skip_lists {

@@ -85,24 +85,56 @@ static int at_point(void *arg, dbk_engine *engine, const char *point, dbk_slice 
     return 1;
 }
 
-/* A message in the model's words: the cursor as one member. */
-static void put_message(const dbk_json_node *message, dbk_buffer *out)
+/* A key as it stands in stream names: parts percent-encoded, joined by '/'. */
+static void put_encoded_key(const dbk_json_node *key, dbk_buffer *out)
 {
-    static const char *const cursor[] = {"timeline", "generation", "position"}, *const rest[] = {"topic", "previous", "rows", "keys", "reset"};
-    dbk_buffer_put_text(out, "{\"cursor\":[");
-    for (size_t i = 0; i < 3; i++) {
-        const dbk_json_node *member = dbk_json_member(message, cursor[i]);
+    dbk_buffer text;
+    const dbk_json_node *part = key->kind == DBK_JSON_ARRAY ? key + 1 : key;
+    uint32_t count = key->kind == DBK_JSON_ARRAY ? key->count : 1;
+    dbk_buffer_init(&text, dbk_port_system());
+    for (uint32_t i = 0; i < count; i++, part = dbk_json_next(part)) {
+        if (i) dbk_buffer_put_u8(&text, '/');
+        dbk_percent_encode(&text, part->text);
+    }
+    dbk_json_put_string(out, dbk_buffer_slice(&text));
+    dbk_buffer_release(&text);
+}
+
+/* The changes in the model's words: rows by key, null for one that is gone; or the keys alone. */
+void put_changes(const dbk_json_node *message, dbk_buffer *out)
+{
+    const dbk_json_node *changes = dbk_json_member(message, "changes"), *keys = dbk_json_member(message, "keys");
+    const dbk_json_node *change = changes + 1;
+    bool keys_only = keys && keys->kind == DBK_JSON_TRUE;
+    dbk_buffer_put_text(out, keys_only ? ",\"keys\":[" : ",\"rows\":{");
+    for (uint32_t i = 0; i < changes->count; i++, change = dbk_json_next(change)) {
+        const dbk_json_node *row = dbk_json_member(change, "row");
         if (i) dbk_buffer_put_u8(out, ',');
-        if (member) dbk_json_put_minimal(out, member);
+        put_encoded_key(dbk_json_member(change, "key"), out);
+        if (keys_only) continue;
+        dbk_buffer_put_u8(out, ':');
+        if (row) dbk_json_put_minimal(out, row);
         else dbk_buffer_put_text(out, "null");
     }
-    dbk_buffer_put_u8(out, ']');
-    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) {
-        const dbk_json_node *member = dbk_json_member(message, rest[i]);
-        if (!member) continue;
-        dbk_buffer_printf(out, ",\"%s\":", rest[i]);
-        dbk_json_put_minimal(out, member);
+    dbk_buffer_put_u8(out, keys_only ? ']' : '}');
+}
+
+/* A message in the model's words: the cursor as one member, the table as topic. */
+static void put_message(const dbk_json_node *message, dbk_buffer *out)
+{
+    static const char *const cursor[] = {"timeline", "generation", "position"};
+    const dbk_json_node *reset = dbk_json_member(message, "reset");
+    dbk_buffer_put_text(out, "{\"cursor\":[");
+    for (size_t i = 0; i < 3; i++) {
+        if (i) dbk_buffer_put_u8(out, ',');
+        dbk_json_put_minimal(out, dbk_json_member(message, cursor[i]));
     }
+    dbk_buffer_put_text(out, "],\"topic\":");
+    dbk_json_put_minimal(out, dbk_json_member(message, "table"));
+    dbk_buffer_put_text(out, ",\"previous\":");
+    dbk_json_put_minimal(out, dbk_json_member(message, "previous"));
+    if (reset) dbk_buffer_put_text(out, ",\"reset\":true");
+    else put_changes(message, out);
     dbk_buffer_put_u8(out, '}');
 }
 
@@ -110,10 +142,10 @@ static void on_message(void *arg, const char *table, const char *message, size_t
 {
     stage_replica *replica = arg;
     const dbk_json_node *parsed;
+    if (!table) return; /* a head: the model gives one only when asked */
     dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
     if (replica->feed.size) dbk_buffer_put_u8(&replica->feed, ',');
-    /* A table's name is missing only in a head message, which is no change. */
-    if (!table || !parser || dbk_json_parse(parser, dbk_slice_of(message, size), &parsed, NULL) != DBK_OK) {
+    if (!parser || dbk_json_parse(parser, dbk_slice_of(message, size), &parsed, NULL) != DBK_OK) {
         dbk_buffer_put_text(&replica->feed, "{\"unreadable\":true}");
     } else {
         put_message(parsed, &replica->feed);
