@@ -1,0 +1,73 @@
+/* Inside bus/: a connection to a daemon (dbk_connect).
+ *
+ * What was sent and not answered stays in a list, in the order of the calls. At most the window is on
+ * the wire. When the connection is lost, everything on the list is sent again in that order on a new
+ * socket, so that nothing of the old one can come in between; commands carry ids, so that what the
+ * daemon had decided already is answered from its log. */
+#ifndef DBK_BUS_CLIENT_H
+#define DBK_BUS_CLIENT_H
+
+#include "bus/internal.h"
+
+enum { CLIENT_SLOTS = 4096, CLIENT_PENDING_MAX = 65536 };
+
+typedef struct dbk_pending {
+    struct dbk_pending *next, *previous;
+    dbk_slice json;     /* of a waiting caller borrowed, else in `copy` */
+    dbk_buffer copy;
+    dbk_done_fn done;   /* NULL: a caller waits */
+    void *arg;
+    dbk_cond *ready;    /* of a waiting caller */
+    const bool *cancel; /* may be NULL; true: it waits no longer */
+    dbk_buffer answer;
+    bool answered, failed; /* failed: the connection ends without an answer */
+    bool sent;
+    uint32_t id;        /* of the request on the wire, while sent */
+    int64_t deadline_ns;
+} dbk_pending;
+
+typedef struct dbk_client_subscription dbk_client_subscription;
+
+typedef struct dbk_client {
+    const dbk_port *port;
+    char commands[DBK_BUS_URL_SIZE], changes[DBK_BUS_URL_SIZE];
+    uint32_t timeout_ms, user;
+    dbk_mutex *mutex;
+    /* the list */
+    dbk_pending *first, *last, *unsent; /* unsent: the first that is not on the wire */
+    size_t pending_count, sent_count, sent_bytes;
+    uint32_t next_id;
+    dbk_pending *by_id[CLIENT_SLOTS]; /* of those on the wire */
+    /* the link */
+    dbk_thread *thread;
+    dbk_cond *wake;
+    nng_socket socket;
+    nng_aio *receive;
+    bool has_socket, connected, broken, foreign, stopping;
+    dbk_client_subscription *subscriptions;
+} dbk_client;
+
+/* client_pending.c; the mutex is held where it says so */
+dbk_result dbk_client_call(void *client, const char *json, size_t size, dbk_text *receipt, dbk_error *err) DBK_MUST_USE;
+/* The same, given up when *cancel becomes true, which dbk_client_cancel tells. */
+dbk_result dbk_client_call_until(dbk_client *client, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
+                                 dbk_error *err) DBK_MUST_USE;
+void dbk_client_cancel(dbk_client *client, const bool *cancel); /* held */
+dbk_result dbk_client_send(void *client, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err) DBK_MUST_USE;
+void dbk_client_pump(dbk_client *client);     /* sends what the window allows; held */
+void dbk_client_requeue(dbk_client *client);  /* nothing is on the wire any more; held */
+void dbk_client_answered(dbk_client *client, nng_msg *message); /* takes the message; not held */
+int64_t dbk_client_expire(dbk_client *client, int64_t now_ns);  /* gives up what waited too long; the next deadline or 0; held, let go for callbacks */
+void dbk_client_fail_all(dbk_client *client); /* not held; nothing is sent after it */
+
+/* client_link.c */
+dbk_result dbk_client_link_open(dbk_client *client, dbk_error *err) DBK_MUST_USE;
+void dbk_client_link_close(dbk_client *client);
+void dbk_client_check_peer(nng_pipe pipe, nng_pipe_ev event, void *client); /* closes it unless it is of this user */
+
+/* client_changes.c */
+dbk_result dbk_client_subscribe(void *client, const char *table, const char *from, dbk_change_fn each, void *arg, void **out,
+                                dbk_error *err) DBK_MUST_USE;
+void dbk_client_unsubscribe(void *client, void *subscription);
+
+#endif
