@@ -1,0 +1,147 @@
+/* cli: the program `daybook`. Internal header; nothing stands above this folder.
+ *
+ * main.c finds the command and parses its options, the command's run() does the work and returns the exit
+ * status. Data goes to stdout, everything else to stderr; stdio, signals, environment and terminal are this
+ * program's own matter, files and folders pass the port. */
+#ifndef DBK_CLI_H
+#define DBK_CLI_H
+
+#include <stdio.h>
+
+#include "bus/bus.h"
+
+enum { DBK_EXIT_DONE = 0, DBK_EXIT_FAILED = 1, DBK_EXIT_USAGE = 2, DBK_EXIT_STORE = 3 };
+
+/* ---- options.c */
+typedef struct dbk_cli_option {
+    const char *name;  /* without the dashes */
+    char letter;       /* 0: none */
+    const char *value; /* what stands for the value in the help; NULL: a flag */
+    const char *help;
+} dbk_cli_option;
+enum { DBK_CLI_OPTIONS_MAX = 10 };
+
+typedef struct dbk_cli_args {
+    char **words; /* what is no option, in order: compacted in place, so they live as long as argv */
+    size_t word_count;
+    const char *values[DBK_CLI_OPTIONS_MAX]; /* by index of the option; NULL: not given, a flag gives "" */
+} dbk_cli_args;
+
+/* Parses `argv` (without program and command). `options` ends with a zeroed one. A text beginning with '-'
+ * is an option up to "--"; "-" alone is a word. The last of a repeated option counts. DBK_USAGE. */
+dbk_result dbk_cli_parse(const dbk_cli_option *options, int argc, char **argv, dbk_cli_args *out, dbk_error *err) DBK_MUST_USE;
+
+/* ---- main.c */
+typedef struct dbk_cli dbk_cli;
+typedef struct dbk_cli_command {
+    const char *name;
+    const char *usage;   /* behind the name */
+    const char *summary; /* one line, no full stop */
+    const char *details; /* paragraphs for the help, may be "" */
+    const char *examples; /* lines, without the "  $ daybook " before each */
+    const dbk_cli_option *options; /* ends with a zeroed one; "help" is everybody's */
+    size_t words_max;
+    int (*run)(dbk_cli *cli);
+} dbk_cli_command;
+
+struct dbk_cli {
+    const dbk_port *port;
+    const dbk_cli_command *command;
+    dbk_cli_args args;
+};
+extern const dbk_cli_command *const dbk_cli_commands[]; /* ends with NULL */
+const char *dbk_cli_value(const dbk_cli *cli, const char *option); /* NULL: not given */
+static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option) { return dbk_cli_value(cli, option) != NULL; }
+
+extern const dbk_cli_command dbk_cmd_init, dbk_cmd_check, dbk_cmd_serve, dbk_cmd_send, dbk_cmd_query, dbk_cmd_log,
+    dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_stats,
+    dbk_cmd_doctor;
+
+/* ---- help.c */
+void dbk_help_all(FILE *out);
+void dbk_help_command(const dbk_cli_command *command, FILE *out);
+
+/* ---- output.c: what is said, and how numbers and values look */
+/* "daybook: text" and "hint: …" on stderr; both return the exit status. */
+int dbk_cli_fail(const dbk_error *err, int status);
+int dbk_cli_usage(const dbk_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void dbk_cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void dbk_out(dbk_slice text);
+void dbk_out_line(dbk_slice text);
+/* The text with control characters as \xNN where they would reach a terminal: data may not drive it. */
+void dbk_out_shown(dbk_slice text, bool terminal);
+/* Flushes; false when nobody reads any more (quietly), or the write failed (said once). */
+bool dbk_out_flush(void);
+/* What a finished command returns: DBK_EXIT_FAILED instead of done when stdout could not be written. */
+int dbk_out_finish(int status);
+/* Rows of {"columns":[…],"rows":[[…],…]}. */
+typedef enum dbk_out_form { DBK_OUT_TABLE, DBK_OUT_TABS, DBK_OUT_CSV } dbk_out_form;
+dbk_result dbk_out_rows(const dbk_port *port, const dbk_json_node *answer, dbk_out_form form, dbk_error *err) DBK_MUST_USE;
+/* "name   value" of every member but ok, aligned; nested ones with their path. */
+void dbk_out_members(const dbk_json_node *object);
+
+/* ---- terminal.c */
+bool dbk_terminal_is(FILE *stream);
+bool dbk_terminal_colour(FILE *stream); /* a terminal, NO_COLOR empty or unset, TERM not dumb */
+unsigned dbk_terminal_width(void);      /* of stderr, 80 where unknown */
+/* A line "label  42 %  [####      ]  12,345 entries/s  0:07 left" of at most `width` columns. */
+void dbk_bar_text(char *out, size_t size, unsigned width, const char *label, const char *unit, uint64_t done, uint64_t all,
+                  double seconds);
+/* Shown only on a terminal and only for what takes over a second. */
+typedef struct dbk_bar {
+    const dbk_port *port;
+    const char *label, *unit;
+    int64_t started_ns, drawn_ns;
+    bool on, drawn;
+} dbk_bar;
+void dbk_bar_begin(dbk_bar *bar, const dbk_port *port, const char *label, const char *unit);
+void dbk_bar_update(void *bar, uint64_t done, uint64_t all); /* a dbk_progress_fn */
+void dbk_bar_end(dbk_bar *bar);
+
+/* ---- store_open.c: STORE or URL → something to talk to */
+typedef enum dbk_cli_need {
+    DBK_CLI_READ,  /* the daemon; else the store itself, read-only where another process has the lock */
+    DBK_CLI_WRITE, /* the daemon; else the store itself */
+    DBK_CLI_LOG,   /* the daemon; else the store itself, always read-only */
+    DBK_CLI_LOCAL, /* the store itself, read-only, beside a daemon too */
+} dbk_cli_need;
+typedef struct dbk_cli_target {
+    dbk_store *store;
+    dbk_engine *engine; /* borrowed from store; NULL: a connection */
+    const char *path;   /* NULL: a url was given */
+    char found[256];    /* the path, where it was looked for */
+} dbk_cli_target;
+bool dbk_cli_is_url(const char *text);
+bool dbk_cli_is_store(const dbk_cli *cli, const char *text); /* a URL or an existing folder */
+/* $DAYBOOK_STORE, else the nearest *.daybook upwards. */
+dbk_result dbk_cli_default_store(const dbk_port *port, char *out, size_t size, dbk_error *err) DBK_MUST_USE;
+/* The first word if it names a store (then *words_used is 1), else the default. 0, or the exit status, said. */
+int dbk_cli_store_word(const dbk_cli *cli, bool first_word, dbk_cli_target *target, size_t *words_used);
+/* target->path holds a path or URL (from dbk_cli_store_word). 0, or the exit status, said. */
+int dbk_cli_open(const dbk_cli *cli, dbk_cli_need need, dbk_cli_target *target);
+void dbk_cli_close(dbk_cli_target *target);
+
+/* One request and its parsed answer. */
+typedef struct dbk_cli_answer {
+    dbk_text text;
+    dbk_json_parser *parser;
+    const dbk_json_node *root;
+} dbk_cli_answer;
+dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answer *answer, dbk_error *err) DBK_MUST_USE;
+void dbk_cli_answer_release(dbk_cli_answer *answer);
+
+/* ---- moment.c: a position or an RFC 3339 time. DBK_USAGE. */
+dbk_result dbk_cli_moment(const char *at, const char *order_time, dbk_moment *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_cli_position(const char *text, const char *option, uint64_t *out, dbk_error *err) DBK_MUST_USE;
+/* `,"at":17` and the like: the members of a request. */
+void dbk_cli_put_moment(dbk_buffer *request, const dbk_moment *at);
+
+/* ---- wait.c: signals and service manager */
+void dbk_signals_ignore_pipe(void);
+void dbk_signals_hold(void);             /* SIGTERM, SIGINT, SIGHUP wait for the calls below */
+void dbk_signals_wait(void);             /* until one comes */
+bool dbk_signals_came(uint32_t wait_ms); /* one came within that time */
+void dbk_signals_raise(void);            /* as if one had come: from another thread */
+void dbk_service_notify(const char *state); /* "READY=1" to $NOTIFY_SOCKET, if set */
+
+#endif

@@ -1,0 +1,44 @@
+/* daybook check: an app definition, no store needed. */
+#include "cli/cli.h"
+
+static void put_findings(const dbk_cli *cli, const dbk_findings *findings, bool json)
+{
+    dbk_buffer text;
+    dbk_buffer_init(&text, cli->port);
+    if (json) dbk_findings_json(findings, &text);
+    else dbk_findings_print(findings, &text);
+    dbk_out(dbk_buffer_slice(&text));
+    dbk_buffer_release(&text);
+}
+
+static int run(dbk_cli *cli)
+{
+    dbk_definition *definition = NULL;
+    dbk_findings findings = {0};
+    dbk_error err = {0};
+    bool json = dbk_cli_flag(cli, "json");
+    if (cli->args.word_count != 1) return dbk_cli_usage(cli, "name the app definition: a folder, or one schema.sql");
+    const char *app = cli->args.words[0];
+    dbk_result result = dbk_definition_load(cli->port, app, &definition, &findings, &err);
+    put_findings(cli, &findings, json);
+    size_t errors = findings.errors;
+    dbk_findings_free(&findings);
+    if (result == DBK_OK && !json)
+        printf("'%s' is good: %zu tables, %zu projections, %zu queries\n", app, definition->table_count,
+               definition->projection_count, definition->query_count);
+    dbk_definition_free(definition);
+    if (result == DBK_OK) return DBK_EXIT_DONE;
+    if (result == DBK_SCHEMA && errors > 0) {
+        dbk_out_flush();
+        dbk_cli_note("%zu error%s", errors, errors == 1 ? "" : "s");
+        return DBK_EXIT_FAILED;
+    }
+    return dbk_cli_fail(&err, DBK_EXIT_FAILED);
+}
+
+static const dbk_cli_option options[] = {{"json", 0, NULL, "one JSON object per finding"}, {0}};
+const dbk_cli_command dbk_cmd_check = {
+    "check", "APP", "checks an app definition, no store needed",
+    "Shows every error at once, each with file, line, column, the offending text and what to write instead.",
+    "check app/\ncheck schema.sql --json", options, 1, run,
+};

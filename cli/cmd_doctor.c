@@ -1,0 +1,174 @@
+/* daybook doctor: what this machine and this store's place mean for it, with advice. */
+#include "cli/cli.h"
+
+#include <sqlite3.h>
+#include <sys/resource.h>
+
+enum { SYNC_PROBES = 50, SYNC_BYTES = 4096, FILES_WANTED = 1024, SLOW_SYNC_MS = 20 };
+
+typedef struct report {
+    dbk_buffer members; /* "name":value,… */
+    dbk_buffer advice;  /* lines; in JSON texts of an array */
+    size_t advice_count;
+    bool json;
+} report;
+
+static void put_text(report *r, const char *name, const char *text)
+{
+    dbk_buffer_printf(&r->members, ",\"%s\":", name);
+    dbk_json_put_string(&r->members, dbk_slice_text(text));
+}
+
+static void put_number(report *r, const char *name, uint64_t value)
+{
+    dbk_buffer_printf(&r->members, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+static void advise(report *r, const char *text)
+{
+    if (r->advice_count++) dbk_buffer_put_u8(&r->advice, r->json ? ',' : '\n');
+    if (r->json) dbk_json_put_string(&r->advice, dbk_slice_text(text));
+    else dbk_buffer_printf(&r->advice, "advice: %s", text);
+}
+
+static void machine(const dbk_cli *cli, report *r)
+{
+    struct rlimit files;
+    char boot[37] = "";
+    put_text(r, "daybook", dbk_version());
+    put_text(r, "sqlite", sqlite3_libversion());
+    if (cli->port->boot_id(cli->port->ctx, boot) == 0) put_text(r, "boot", boot);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        put_number(r, "open_files_limit", files.rlim_cur);
+        if (files.rlim_cur < FILES_WANTED) advise(r, "raise the limit of open files (ulimit -n 1024): a daemon with many clients needs them");
+    }
+}
+
+/* Time of one write that is on the disk when it returns, in the store's own file system; the file is gone
+ * afterwards. */
+static dbk_result probe_sync(const dbk_port *port, dbk_dir *dir, uint64_t *per_second, dbk_error *err)
+{
+    static const char name[] = "doctor.tmp";
+    uint8_t block[SYNC_BYTES] = {0};
+    dbk_file *file = NULL;
+    dbk_result result = dbk_io_open(port, dir, name, DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, err);
+    if (result != DBK_OK) return result;
+    result = dbk_io_write(port, file, name, 0, block, sizeof block, err);
+    if (result == DBK_OK) result = dbk_io_sync(port, file, name, err);
+    int64_t begin = port->monotonic_ns(port->ctx);
+    for (int i = 0; result == DBK_OK && i < SYNC_PROBES; i++) {
+        result = dbk_io_write(port, file, name, 0, block, sizeof block, err);
+        if (result == DBK_OK) result = dbk_io_sync(port, file, name, err);
+    }
+    int64_t taken = port->monotonic_ns(port->ctx) - begin;
+    *per_second = taken > 0 ? (uint64_t)(SYNC_PROBES * 1000000000LL / taken) : 0;
+    port->close_file(port->ctx, file);
+    (void)port->unlink(port->ctx, dir, name);
+    return result;
+}
+
+static void place(const dbk_port *port, dbk_dir *dir, report *r)
+{
+    dbk_space space;
+    dbk_error err = {0};
+    uint64_t syncs = 0;
+    if (port->space(port->ctx, dir, &space) == 0) {
+        put_text(r, "file_system", space.fs_name);
+        put_number(r, "free_bytes", space.free_bytes);
+        put_number(r, "sector_bytes", space.sector_bytes);
+        if (!space.suits_live_store) advise(r, "keep the live store on a local disk: this kind of file system cannot hold its promises");
+        if (space.free_bytes < 256u * 1024 * 1024) advise(r, "less than 256 MiB are free: commands will be refused with no_space before it is full");
+    }
+    if (probe_sync(port, dir, &syncs, &err) == DBK_OK) {
+        put_number(r, "synced_writes_per_second", syncs);
+        if (syncs < 1000 / SLOW_SYNC_MS) advise(r, "a sync takes over 20 ms here: send commands in arrays, or with \"wait\":\"accepted\"");
+    } else {
+        advise(r, err.text);
+    }
+}
+
+static void file_text(const dbk_port *port, dbk_dir *dir, const char *file, const char *member, report *r)
+{
+    dbk_buffer text;
+    dbk_buffer_init(&text, port);
+    if (dbk_io_read_file(port, dir, file, 64 * 1024, &text, NULL) == DBK_OK && text.size > 0) {
+        while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == ' ')) text.size--;
+        if (dbk_buffer_text(&text) && dbk_utf8_valid(dbk_buffer_slice(&text))) put_text(r, member, (const char *)text.data);
+    }
+    dbk_buffer_release(&text);
+}
+
+/* Whether somebody writes to it: the lock is tried and given back. */
+static void holder(const dbk_port *port, const char *path, dbk_dir *dir, report *r)
+{
+    dbk_error err = {0};
+    dbk_lock *lock = NULL;
+    dbk_buffer url;
+    dbk_identity identity;
+    dbk_buffer_init(&url, port);
+    bool found = dbk_bus_find(port, path, &url, NULL) == DBK_OK && dbk_buffer_text(&url);
+    if (port->identify(port->ctx, dir, "LOCK", &identity) == 0) {
+        dbk_result result = dbk_lock_take(port, dir, "LOCK", &lock, &err);
+        put_text(r, "lock", result == DBK_OK ? "free" : err.text);
+        dbk_lock_release(lock);
+    }
+    if (found) put_text(r, "daemon", (const char *)url.data);
+    else if (err.text[0]) advise(r, "a process that is no daemon has the store open: only reading works beside it");
+    file_text(port, dir, "run.json", "run", r);
+    dbk_buffer_release(&url);
+}
+
+static int examine_store(const dbk_cli *cli, const char *path, report *r)
+{
+    const dbk_port *port = cli->port;
+    dbk_dir *dir = NULL;
+    dbk_error err = {0};
+    if (dbk_io_open_dir(port, NULL, path, 0, &dir, &err) != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
+    put_text(r, "store", path);
+    place(port, dir, r);
+    holder(port, path, dir, r);
+    port->close_dir(port->ctx, dir);
+    return DBK_EXIT_DONE;
+}
+
+static int show(const dbk_cli *cli, report *r)
+{
+    dbk_error err = {0};
+    const dbk_json_node *root;
+    if (r->json) dbk_buffer_printf(&r->members, ",\"advice\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&r->advice)));
+    dbk_buffer_put_u8(&r->members, '}');
+    dbk_json_parser *parser = dbk_json_parser_new(cli->port);
+    dbk_result result = parser && !r->members.failed && !r->advice.failed ? dbk_json_parse(parser, dbk_buffer_slice(&r->members), &root, &err)
+                                                                       : dbk_fail(&err, DBK_NO_MEMORY, "no memory for the report");
+    if (result == DBK_OK && r->json) dbk_out_line(dbk_buffer_slice(&r->members));
+    else if (result == DBK_OK) dbk_out_members(root);
+    if (result == DBK_OK && !r->json && r->advice.size) dbk_out_line(dbk_buffer_slice(&r->advice));
+    dbk_json_parser_free(parser);
+    return result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, DBK_EXIT_FAILED);
+}
+
+static int run(dbk_cli *cli)
+{
+    report r = {.json = dbk_cli_flag(cli, "json")};
+    char found[256];
+    const char *path = cli->args.word_count > 0 ? cli->args.words[0] : NULL;
+    if (path && dbk_cli_is_url(path)) return dbk_cli_usage(cli, "doctor looks at a store's folder, not at '%s'", path);
+    if (!path && dbk_cli_default_store(cli->port, found, sizeof found, NULL) == DBK_OK) path = found;
+    dbk_buffer_init(&r.members, cli->port);
+    dbk_buffer_init(&r.advice, cli->port);
+    dbk_buffer_put_text(&r.members, "{\"ok\":true");
+    machine(cli, &r);
+    int status = path ? examine_store(cli, path, &r) : DBK_EXIT_DONE;
+    if (status == DBK_EXIT_DONE) status = show(cli, &r);
+    dbk_buffer_release(&r.members);
+    dbk_buffer_release(&r.advice);
+    return status;
+}
+
+static const dbk_cli_option options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
+const dbk_cli_command dbk_cmd_doctor = {
+    "doctor", "[STORE]", "looks at limits, libraries, file system, sync speed and lock, and advises",
+    "Without a store it looks at the machine only. With one it writes and removes a small file in the store's\n"
+    "folder, to see how long a sync takes.",
+    "doctor\ndoctor notes.daybook --json", options, 1, run,
+};

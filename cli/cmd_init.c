@@ -1,0 +1,46 @@
+/* daybook init: a new store from an app definition. */
+#include "cli/cli.h"
+
+static void put_made(const char *path, bool json)
+{
+    dbk_buffer line;
+    dbk_buffer_init(&line, dbk_port_system());
+    if (json) {
+        dbk_buffer_put_text(&line, "{\"ok\":true,\"store\":");
+        dbk_json_put_string(&line, dbk_slice_text(path));
+        dbk_buffer_put_u8(&line, '}');
+    } else {
+        dbk_buffer_printf(&line, "made store '%s'", path);
+    }
+    dbk_out_line(dbk_buffer_slice(&line));
+    dbk_buffer_release(&line);
+}
+
+static int run(dbk_cli *cli)
+{
+    const char *app = dbk_cli_value(cli, "app");
+    dbk_options options = {.force_fs = dbk_cli_flag(cli, "force-fs")};
+    dbk_error err = {0};
+    dbk_text report = {0};
+    if (cli->args.word_count != 1) return dbk_cli_usage(cli, "name the store to make");
+    if (!app) return dbk_cli_usage(cli, "name the app definition with '--app'");
+    dbk_result result = dbk_create(cli->args.words[0], app, &options, &report, &err);
+    if (report.size > 0) fwrite(report.data, 1, report.size, stderr);
+    dbk_text_free(&report);
+    if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    put_made(cli->args.words[0], dbk_cli_flag(cli, "json"));
+    return DBK_EXIT_DONE;
+}
+
+static const dbk_cli_option options[] = {
+    {"app", 0, "FOLDER|FILE", "the app definition: a folder, or one schema.sql"},
+    {"force-fs", 0, NULL, "also on a network or FUSE file system"},
+    {"json", 0, NULL, "answers with one JSON object"},
+    {0},
+};
+const dbk_cli_command dbk_cmd_init = {
+    "init", "STORE --app FOLDER|FILE", "makes a store from an app definition",
+    "The definition is checked whole first: every error is shown with its place and what to write instead.\n"
+    "An existing store is refused.",
+    "init notes.daybook --app schema.sql\ninit notes.daybook --app app/", options, 1, run,
+};

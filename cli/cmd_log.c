@@ -1,0 +1,111 @@
+/* daybook log: the events. */
+#include "cli/cli.h"
+
+enum { FOLLOW_MS = 50 };
+
+typedef struct reading {
+    dbk_json_parser *parser;
+    bool json, terminal;
+    uint64_t next; /* the first position not shown yet */
+} reading;
+
+static dbk_slice member(const dbk_json_node *event, const char *name)
+{
+    const dbk_json_node *node = dbk_json_member(event, name);
+    return node ? node->text : (dbk_slice){NULL, 0};
+}
+
+static void put_readable(const reading *r, const dbk_json_node *event)
+{
+    dbk_slice actor = member(event, "actor");
+    const dbk_json_node *data = dbk_json_member(event, "data");
+    dbk_out(member(event, "position"));
+    putchar('.');
+    dbk_out(member(event, "index"));
+    printf("  %.*s  ", DBK_SLICE_ARG(member(event, "time")));
+    dbk_out_shown(member(event, "subject"), r->terminal);
+    fputs("  ", stdout);
+    dbk_out_shown(member(event, "type"), r->terminal);
+    if (actor.size) {
+        fputs("  by ", stdout);
+        dbk_out_shown(actor, r->terminal);
+    }
+    if (data && data->kind == DBK_JSON_STRING) {
+        dbk_buffer text;
+        dbk_buffer_init(&text, dbk_port_system());
+        dbk_json_put_string(&text, data->text);
+        fputs("  ", stdout);
+        dbk_out_shown(dbk_buffer_slice(&text), r->terminal);
+        dbk_buffer_release(&text);
+    } else if (data) {
+        fputs("  ", stdout);
+        dbk_out_shown(data->text, r->terminal);
+    }
+    putchar('\n');
+}
+
+static bool on_event(void *arg, const char *text, size_t size)
+{
+    reading *r = arg;
+    const dbk_json_node *event;
+    int64_t position = 0;
+    if (dbk_json_parse(r->parser, dbk_slice_of(text, size), &event, NULL) != DBK_OK || event->kind != DBK_JSON_OBJECT) return true;
+    const dbk_json_node *node = dbk_json_member(event, "position");
+    if (node && dbk_json_is_integer(node, &position) && (uint64_t)position >= r->next) r->next = (uint64_t)position + 1;
+    if (r->json) dbk_out_line(dbk_slice_of(text, size));
+    else put_readable(r, event);
+    return !ferror(stdout);
+}
+
+static int show(const dbk_cli *cli, dbk_cli_target *target, uint64_t from, uint64_t to)
+{
+    reading r = {.parser = dbk_json_parser_new(cli->port), .json = dbk_cli_flag(cli, "json"), .terminal = dbk_terminal_is(stdout), .next = from};
+    dbk_error err = {0};
+    bool follow = dbk_cli_flag(cli, "follow");
+    dbk_result result = r.parser ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to read the log");
+    if (follow) dbk_signals_hold();
+    while (result == DBK_OK) {
+        result = dbk_read_log(target->store, r.next, to, dbk_cli_value(cli, "stream"), dbk_cli_value(cli, "type"), on_event, &r, &err);
+        if (result != DBK_OK || !follow || !dbk_out_flush() || (to && r.next > to) || dbk_signals_came(FOLLOW_MS)) break;
+    }
+    dbk_json_parser_free(r.parser);
+    return result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, DBK_EXIT_FAILED);
+}
+
+static int run(dbk_cli *cli)
+{
+    dbk_cli_target target;
+    dbk_error err = {0};
+    size_t used;
+    uint64_t from = 1, to = 0;
+    const char *first = dbk_cli_value(cli, "from"), *last = dbk_cli_value(cli, "to");
+    const char *word = cli->args.word_count > 0 ? cli->args.words[0] : NULL;
+    if (word && (strcmp(word, "head") == 0 || strcmp(word, "prove") == 0 || strcmp(word, "consistency") == 0) && !dbk_cli_is_store(cli, word))
+        return dbk_cli_usage(cli, "'log %s' comes with a later version", word);
+    if (cli->args.word_count > 1) return dbk_cli_usage(cli, "'%s' is one word too many", cli->args.words[1]);
+    if ((first && dbk_cli_position(first, "--from", &from, &err) != DBK_OK) || (last && dbk_cli_position(last, "--to", &to, &err) != DBK_OK))
+        return dbk_cli_usage(cli, "%s", err.text);
+    if (from == 0) from = 1;
+    if (last && to == 0) return DBK_EXIT_DONE; /* nothing stands before the first */
+    int status = dbk_cli_store_word(cli, word != NULL, &target, &used);
+    if (!status) status = dbk_cli_open(cli, DBK_CLI_LOG, &target);
+    if (status) return status;
+    status = show(cli, &target, from, to);
+    dbk_cli_close(&target);
+    return status;
+}
+
+static const dbk_cli_option options[] = {
+    {"from", 0, "POS", "from this position; default: the first"},
+    {"to", 0, "POS", "up to this position; default: the last"},
+    {"stream", 0, "STREAM", "only this stream, e.g. notes/n1"},
+    {"type", 0, "TYPE", "only this type, e.g. notes.put"},
+    {"follow", 'f', NULL, "goes on with what comes, until it is stopped"},
+    {"json", 0, NULL, "CloudEvents 1.0, one per line"},
+    {0},
+};
+const dbk_cli_command dbk_cmd_log = {
+    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE]", "prints the events",
+    "One line per event: position and index, time, stream, type, actor, data.",
+    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --follow", options, 4, run,
+};

@@ -1,0 +1,321 @@
+/* daybook send: commands in, receipts out, in order, pipelined.
+ *
+ * Lines that are ready go out together, up to ARRAY_MAX in one message, with up to WINDOW messages under way:
+ * a single line never waits, and a fast input fills the arrays by itself. A message has a slot in a ring from
+ * when it is sent until its receipts are printed; what cannot be sent gets its refusal as a slot too, so that
+ * receipts keep the order of the lines. */
+#include "cli/lines.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum { WINDOW = 8, ARRAY_MAX = 100, ARRAY_MAX_BYTES = 512 * 1024 };
+
+typedef struct sender sender;
+typedef struct slot {
+    sender *owner;
+    bool done;
+    uint32_t lines;   /* that it answers */
+    uint64_t bytes;   /* of input up to its last line */
+    dbk_buffer answer; /* an array of receipts, or one */
+} slot;
+
+struct sender {
+    const dbk_port *port;
+    dbk_store *store;
+    dbk_mutex *mutex; /* guards slots' done and answer, count, and the lines' list */
+    dbk_cond *changed;
+    dbk_lines lines;
+    slot slots[WINDOW];
+    size_t first, count;
+    dbk_json_parser *parser;
+    dbk_buffer message;
+    dbk_error error; /* set: it cannot go on */
+    bool stopped, quiet, closed;
+    uint64_t receipts, refused, again, sent_bytes, all_bytes;
+    dbk_bar bar;
+};
+
+static void lock(sender *s) { s->port->mutex_lock(s->port->ctx, s->mutex); }
+static void unlock(sender *s) { s->port->mutex_unlock(s->port->ctx, s->mutex); }
+
+/* ---- going out */
+
+/* On a thread of the store, or within dbk_send. */
+static void on_receipt(void *arg, const char *receipt, size_t size)
+{
+    slot *at = arg;
+    sender *s = at->owner;
+    lock(s);
+    dbk_buffer_put(&at->answer, receipt, size);
+    at->done = true;
+    s->port->cond_broadcast(s->port->ctx, s->changed);
+    unlock(s);
+}
+
+/* What is wrong with a line, as a receipt; false: nothing. */
+static bool is_bad(sender *s, const dbk_line *line, dbk_error *err)
+{
+    const dbk_json_node *root;
+    if (line->too_long) {
+        dbk_fail(err, DBK_TOO_BIG, "line %llu is over %d MiB", (unsigned long long)line->number, DBK_LINE_MAX_BYTES >> 20);
+        return true;
+    }
+    dbk_result result = dbk_json_parse(s->parser, dbk_slice_of(line->text, line->size), &root, err);
+    if (result == DBK_OK && root->kind == DBK_JSON_OBJECT) return false;
+    if (result == DBK_OK) dbk_fail(err, DBK_BAD_COMMAND, "line %llu is no JSON object", (unsigned long long)line->number);
+    else dbk_error_wrap(err, result, "line %llu", (unsigned long long)line->number);
+    return true;
+}
+
+static bool is_blank(const dbk_line *line)
+{
+    for (size_t i = 0; i < line->size; i++) {
+        if (line->text[i] != ' ' && line->text[i] != '\t' && line->text[i] != '\r') return false;
+    }
+    return !line->too_long;
+}
+
+static void put_refusal(dbk_buffer *out, uint64_t number, const dbk_error *err)
+{
+    dbk_buffer_printf(out, "{\"ok\":false,\"error\":\"%s\",\"class\":\"%s\",\"message\":", dbk_result_wire_name(err->code),
+                      dbk_class_name(dbk_result_class(err->code)));
+    dbk_json_put_string(out, dbk_slice_text(err->text));
+    dbk_buffer_printf(out, ",\"outcome\":\"none\",\"line\":%llu}", (unsigned long long)number);
+}
+
+/* Moves lines that are ready into the message, as many as go together. A bad line goes alone: *bad. */
+static uint32_t gather(sender *s, bool *bad, slot *at)
+{
+    uint32_t count = 0;
+    dbk_buffer_clear(&s->message);
+    *bad = false;
+    while (count < ARRAY_MAX && s->message.size < ARRAY_MAX_BYTES && !*bad) {
+        dbk_error err = {0};
+        lock(s);
+        dbk_line *line = s->lines.head; /* only this thread takes from the list */
+        unlock(s);
+        if (!line) break;
+        bool blank = is_blank(line);
+        *bad = !blank && is_bad(s, line, &err);
+        if ((*bad && count > 0) || (count > 0 && s->message.size + line->size > ARRAY_MAX_BYTES)) {
+            *bad = false;
+            break;
+        }
+        lock(s);
+        (void)dbk_lines_pop(&s->lines);
+        unlock(s);
+        s->sent_bytes += line->size + 1;
+        if (*bad) put_refusal(&at->answer, line->number, &err);
+        if (!blank && !*bad) {
+            dbk_buffer_put_u8(&s->message, count ? ',' : '[');
+            dbk_buffer_put(&s->message, line->text, line->size);
+        }
+        count += !blank;
+        dbk_free(s->port, line);
+    }
+    if (count > 0 && !*bad) dbk_buffer_put_u8(&s->message, ']');
+    return count;
+}
+
+static void give_up(sender *s, const dbk_error *err)
+{
+    if (!s->stopped) s->error = *err;
+    s->stopped = true;
+}
+
+static dbk_result hand_over(sender *s, slot *at, dbk_error *err)
+{
+    const char *text = (const char *)s->message.data;
+    size_t size = s->message.size;
+    if (at->lines == 1) { /* alone it is no array, so that it may be as long as a command may */
+        text++;
+        size -= 2;
+    }
+    return dbk_send(s->store, text, size, on_receipt, at, err);
+}
+
+/* The next message, if there are lines for one. */
+static void send_next(sender *s)
+{
+    slot *at = &s->slots[(s->first + s->count) % WINDOW];
+    dbk_error err = {0};
+    bool bad;
+    dbk_buffer_clear(&at->answer);
+    at->done = false;
+    at->lines = gather(s, &bad, at);
+    at->bytes = s->sent_bytes;
+    if (at->lines == 0) return;
+    if (s->message.failed || at->answer.failed) {
+        dbk_fail(&err, DBK_NO_MEMORY, "no memory for a message");
+        return give_up(s, &err);
+    }
+    at->done = bad;
+    s->count++;
+    if (bad) return;
+    dbk_result result = hand_over(s, at, &err);
+    if (result == DBK_OK) return;
+    s->count--;
+    give_up(s, &err);
+}
+
+/* ---- coming in */
+
+static void put_receipt(sender *s, const dbk_json_node *receipt)
+{
+    const dbk_json_node *ok = receipt->kind == DBK_JSON_OBJECT ? dbk_json_member(receipt, "ok") : NULL;
+    bool good = ok && ok->kind == DBK_JSON_TRUE;
+    s->receipts++;
+    s->refused += !good;
+    if (good && dbk_json_member(receipt, "again")) s->again++;
+    if (!good || !s->quiet) dbk_out_line(receipt->text);
+}
+
+static void put_answer(sender *s, slot *at)
+{
+    const dbk_json_node *root;
+    dbk_error err = {0};
+    dbk_result result = at->answer.failed ? dbk_fail(&err, DBK_NO_MEMORY, "no memory for the receipts")
+                                          : dbk_json_parse(s->parser, dbk_buffer_slice(&at->answer), &root, &err);
+    if (result != DBK_OK) return give_up(s, &err);
+    if (root->kind == DBK_JSON_ARRAY) {
+        const dbk_json_node *receipt = root + 1;
+        for (uint32_t i = 0; i < root->count; i++, receipt = dbk_json_next(receipt)) put_receipt(s, receipt);
+    } else {
+        for (uint32_t i = 0; i < at->lines; i++) put_receipt(s, root);
+    }
+    if (s->all_bytes && at->bytes)
+        dbk_bar_update(&s->bar, s->receipts, (uint64_t)((double)s->receipts * (double)s->all_bytes / (double)at->bytes));
+    else dbk_bar_update(&s->bar, s->receipts, 0);
+}
+
+static void take_first(sender *s)
+{
+    slot *at = &s->slots[s->first];
+    put_answer(s, at);
+    s->first = (s->first + 1) % WINDOW;
+    s->count--;
+}
+
+/* ---- both */
+
+typedef enum next_step { STEP_TAKE, STEP_SEND, STEP_END } next_step;
+
+static next_step wait_for_step(sender *s)
+{
+    bool flushed = false;
+    for (;;) {
+        if (s->count > 0 && s->slots[s->first].done) return STEP_TAKE;
+        if (!s->stopped && s->lines.head && s->count < WINDOW) return STEP_SEND;
+        if (s->count == 0 && (s->stopped || (s->lines.end && !s->lines.head))) return STEP_END;
+        if (!flushed) { /* nothing to do: whoever reads the receipts gets what is there */
+            unlock(s);
+            bool good = dbk_out_flush();
+            lock(s);
+            if (!good) s->stopped = s->closed = true;
+            flushed = true;
+            continue;
+        }
+        (void)s->port->cond_wait(s->port->ctx, s->changed, s->mutex, -1);
+    }
+}
+
+static void pump(sender *s)
+{
+    for (;;) {
+        lock(s);
+        next_step step = wait_for_step(s);
+        unlock(s);
+        if (step == STEP_END) break;
+        if (step == STEP_TAKE) take_first(s);
+        else send_next(s);
+    }
+}
+
+static int finish(sender *s)
+{
+    dbk_bar_end(&s->bar);
+    if (s->lines.os_errno && !s->stopped) {
+        dbk_error err = {0};
+        dbk_fail_os(&err, DBK_IO, s->lines.os_errno, "cannot read the commands");
+        give_up(s, &err);
+    }
+    if (s->quiet || dbk_terminal_is(stderr))
+        dbk_cli_note("%llu commands, %llu accepted (%llu of them again), %llu refused", (unsigned long long)s->receipts,
+                     (unsigned long long)(s->receipts - s->refused), (unsigned long long)s->again, (unsigned long long)s->refused);
+    if (s->error.code) return dbk_cli_fail(&s->error, DBK_EXIT_FAILED);
+    return s->refused > 0 ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
+}
+
+static int send_all(const dbk_cli *cli, dbk_store *store, FILE *in)
+{
+    const dbk_port *port = cli->port;
+    struct stat about;
+    static sender s; /* a reader left behind may still look at it while the process ends */
+    s = (sender){.port = port, .store = store, .quiet = dbk_cli_flag(cli, "quiet")};
+    dbk_error err = {0};
+    if (fstat(fileno(in), &about) == 0 && S_ISREG(about.st_mode)) s.all_bytes = (uint64_t)about.st_size;
+    s.mutex = port->mutex_new(port->ctx);
+    s.changed = port->cond_new(port->ctx);
+    s.parser = dbk_json_parser_new(port);
+    dbk_buffer_init(&s.message, port);
+    for (size_t i = 0; i < WINDOW; i++) {
+        s.slots[i].owner = &s;
+        dbk_buffer_init(&s.slots[i].answer, port);
+    }
+    dbk_result result = s.mutex && s.changed && s.parser ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to send");
+    if (result == DBK_OK) result = dbk_lines_start(&s.lines, port, in, s.mutex, s.changed, &err);
+    if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    dbk_bar_begin(&s.bar, port, "sending", "commands");
+    pump(&s);
+    int status = finish(&s);
+    dbk_lines_finish(&s.lines);
+    for (size_t i = 0; i < WINDOW; i++) dbk_buffer_release(&s.slots[i].answer);
+    dbk_buffer_release(&s.message);
+    dbk_json_parser_free(s.parser);
+    return status;
+}
+
+static FILE *open_input(const char *file, dbk_error *err)
+{
+    if (strcmp(file, "-") == 0) return stdin;
+    FILE *in = fopen(file, "rbe");
+    if (!in) dbk_fail_os(err, DBK_IO, errno, "cannot read '%s'", file);
+    return in;
+}
+
+/* One word is a store if it is a folder or a URL, else the file of commands. */
+static int run(dbk_cli *cli)
+{
+    dbk_cli_target target;
+    dbk_error err = {0};
+    size_t used, words = cli->args.word_count;
+    bool first_is_store = words > 1 || (words == 1 && dbk_cli_is_store(cli, cli->args.words[0]));
+    int status = dbk_cli_store_word(cli, first_is_store, &target, &used);
+    if (status) return status;
+    const char *file = words > used ? cli->args.words[used] : "-";
+    FILE *in = open_input(file, &err);
+    if (!in) {
+        if (!first_is_store) dbk_error_hint(&err, "'%s' is no store's folder and was taken for a file of commands", file);
+        return dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    }
+    status = dbk_cli_open(cli, DBK_CLI_WRITE, &target);
+    if (!status) {
+        status = send_all(cli, target.store, in);
+        dbk_cli_close(&target);
+    }
+    return status; /* the file stays open: its reader may be left behind */
+}
+
+static const dbk_cli_option options[] = {
+    {"quiet", 'q', NULL, "prints refusals only, and a summary"},
+    {"json", 0, NULL, "as always: one receipt per line"},
+    {0},
+};
+const dbk_cli_command dbk_cmd_send = {
+    "send", "[STORE|URL] [FILE|-] [--quiet]", "sends commands, prints their receipts in order",
+    "One JSON object per line in, one receipt per line out. A receipt with \"ok\":true means: on disk, and visible\n"
+    "to every later query. The same id sent again gets its first receipt. Exit status 1 if any was refused.",
+    "send notes.daybook commands.ndjson\nsend notes.daybook - --quiet < commands.ndjson",
+    options, 2, run,
+};

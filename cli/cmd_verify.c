@@ -1,0 +1,165 @@
+/* daybook verify: reads every byte of the log on disk, beside a daemon or not, and changes nothing.
+ *
+ * A batch that a daemon is writing can look like a fault. While somebody has the lock, what is found is
+ * looked for again, and only what stays is told. */
+#include "cli/verify_parts.h"
+
+enum { PASSES_MAX = 4 };
+
+typedef struct verification {
+    const dbk_cli *cli;
+    dbk_buffer faults; /* lines as they will be printed */
+    uint64_t count;
+    bool json;
+    dbk_bar bar;
+    dbk_log_report report;
+    dbk_verify_depth depth;
+} verification;
+
+static void note(void *arg, const dbk_verify_fault *fault)
+{
+    verification *v = arg;
+    dbk_buffer *out = &v->faults;
+    v->count++;
+    if (v->json) {
+        dbk_buffer_printf(out, "%s{\"error\":\"%s\",\"file\":", v->count > 1 ? "," : "", fault->error);
+        dbk_json_put_string(out, dbk_slice_text(fault->file));
+        dbk_buffer_printf(out, ",\"offset\":%llu", (unsigned long long)fault->offset);
+        if (fault->first_position)
+            dbk_buffer_printf(out, ",\"first_position\":%llu,\"last_position\":%llu", (unsigned long long)fault->first_position,
+                              (unsigned long long)fault->last_position);
+        dbk_buffer_put_text(out, ",\"message\":");
+        dbk_json_put_string(out, dbk_slice_text(fault->text));
+        dbk_buffer_put_u8(out, '}');
+        return;
+    }
+    dbk_buffer_printf(out, "%s: %s at offset %llu", fault->file, fault->error, (unsigned long long)fault->offset);
+    if (fault->first_position)
+        dbk_buffer_printf(out, ", positions %llu to %llu", (unsigned long long)fault->first_position, (unsigned long long)fault->last_position);
+    dbk_buffer_printf(out, ": %s\n", fault->text);
+}
+
+static void note_log(void *arg, const dbk_log_fault *fault)
+{
+    char file[128];
+    snprintf(file, sizeof file, "log/%s", fault->file ? fault->file : "");
+    note(arg, &(dbk_verify_fault){dbk_result_name(fault->code), file, fault->offset, fault->first_position, fault->last_position,
+                                  fault->text ? fault->text : ""});
+}
+
+static void forward(void *arg, uint64_t done, uint64_t all)
+{
+    verification *v = arg;
+    dbk_bar_update(&v->bar, done, all);
+}
+
+/* One look at everything. */
+static dbk_result look(verification *v, const char *path, dbk_dir *store, dbk_error *err)
+{
+    const dbk_port *port = v->cli->port;
+    dbk_log_options options = {0};
+    dbk_dir *log = NULL;
+    dbk_log_watcher watcher = {.arg = v, .fault = note_log, .progress = forward};
+    dbk_buffer_clear(&v->faults);
+    v->count = 0;
+    bool known = dbk_verify_identity(port, store, &options, note, v);
+    dbk_result result = dbk_io_open_dir(port, store, "log", 0, &log, err);
+    if (result == DBK_MISSING) {
+        note(v, &(dbk_verify_fault){.error = dbk_result_name(DBK_LOST), .file = "log", .text = "the folder of the log is missing"});
+        result = DBK_OK;
+    } else if (result == DBK_OK) {
+        dbk_bar_begin(&v->bar, port, "verifying", "bytes");
+        result = dbk_log_verify(port, log, &options, v->depth, &watcher, &v->report, err);
+        dbk_bar_end(&v->bar);
+    }
+    if (result == DBK_OK) dbk_verify_app(port, path, known ? log : NULL, &options, note, v);
+    if (result == DBK_OK) dbk_verify_models(port, store, note, v);
+    if (log) port->close_dir(port->ctx, log);
+    return result;
+}
+
+static bool is_served(const dbk_port *port, const char *path)
+{
+    dbk_buffer url;
+    dbk_buffer_init(&url, port);
+    bool served = dbk_bus_find(port, path, &url, NULL) == DBK_OK;
+    dbk_buffer_release(&url);
+    return served;
+}
+
+static void show_json(const verification *v, const char *head)
+{
+    const dbk_log_report *r = &v->report;
+    printf("{\"ok\":%s,\"depth\":\"%s\",\"entries\":%llu,\"batches\":%llu,\"segments\":%llu,\"bytes\":%llu,\"file_bytes\":%llu",
+           v->count ? "false" : "true", v->depth == DBK_VERIFY_PROOF ? "proof" : "checksums", (unsigned long long)r->entries,
+           (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
+    if (v->depth == DBK_VERIFY_PROOF) printf(",\"head\":\"%s\"", head);
+    printf(",\"fault_count\":%llu,\"faults\":[", (unsigned long long)v->count);
+    dbk_out(dbk_buffer_slice(&v->faults));
+    puts("]}");
+}
+
+static void show(const verification *v)
+{
+    char head[2 * DBK_LEAF_SIZE + 1];
+    const dbk_log_report *r = &v->report;
+    dbk_hex_encode(dbk_slice_of(r->head, DBK_LEAF_SIZE), head);
+    if (v->json) return show_json(v, head);
+    dbk_out(dbk_buffer_slice(&v->faults));
+    printf("entries   %llu\nbatches   %llu\nsegments  %llu\nbytes     %llu\n", (unsigned long long)r->entries,
+           (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes);
+    if (v->depth == DBK_VERIFY_PROOF) printf("head      %s\n", head);
+    if (v->count) printf("%llu fault%s\n", (unsigned long long)v->count, v->count == 1 ? "" : "s");
+    else printf("no fault found\n");
+}
+
+static int verify(verification *v, const char *path)
+{
+    const dbk_port *port = v->cli->port;
+    dbk_error err = {0};
+    dbk_dir *store = NULL;
+    dbk_result result = dbk_io_open_dir(port, NULL, path, 0, &store, &err);
+    if (result != DBK_OK) {
+        dbk_error_wrap(&err, result, "cannot open store '%s'", path);
+        return dbk_cli_fail(&err, DBK_EXIT_STORE);
+    }
+    for (int pass = 0; pass < PASSES_MAX; pass++) {
+        result = look(v, path, store, &err);
+        if (result != DBK_OK || v->count == 0 || !is_served(port, path)) break;
+    }
+    port->close_dir(port->ctx, store);
+    if (result == DBK_OK && v->faults.failed) result = dbk_fail(&err, DBK_NO_MEMORY, "no memory for the list of faults");
+    if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
+    show(v);
+    return v->count ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
+}
+
+static int run(dbk_cli *cli)
+{
+    dbk_cli_target target;
+    size_t used;
+    const char *depth = dbk_cli_value(cli, "depth");
+    verification v = {.cli = cli, .json = dbk_cli_flag(cli, "json"), .depth = DBK_VERIFY_PROOF};
+    if (depth && strcmp(depth, "checksums") == 0) v.depth = DBK_VERIFY_CHECKSUMS;
+    else if (depth && strcmp(depth, "proof") != 0) return dbk_cli_usage(cli, "'%s' is no depth: checksums or proof", depth);
+    int status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
+    if (status) return status;
+    const char *path = target.path ? target.path : target.found;
+    if (dbk_cli_is_url(path)) return dbk_cli_usage(cli, "verify reads the store's own files: name its folder instead of '%s'", path);
+    dbk_buffer_init(&v.faults, cli->port);
+    status = verify(&v, path);
+    dbk_buffer_release(&v.faults);
+    return status;
+}
+
+static const dbk_cli_option options[] = {
+    {"depth", 0, "checksums|proof", "how deep: checksums, or the hashes of all entries too (proof, the default)"},
+    {"json", 0, NULL, "answers with one JSON object"},
+    {0},
+};
+const dbk_cli_command dbk_cmd_verify = {
+    "verify", "[STORE] [--depth checksums|proof]", "reads every byte of a store and names every fault",
+    "Works beside a daemon and changes nothing. Names file, offset and positions of each fault, then the figures.\n"
+    "Exit status 1 on any fault.",
+    "verify notes.daybook\nverify notes.daybook --depth checksums --json", options, 1, run,
+};

@@ -1,0 +1,93 @@
+/* daybook watch: the change feed, live, with catch-up. */
+#include "cli/cli.h"
+
+/* Runs on a thread of the client: one message, one line, at once. */
+static void on_change(void *arg, const char *message, size_t size)
+{
+    (void)arg;
+    flockfile(stdout);
+    dbk_out_line(dbk_slice_of(message, size));
+    bool good = dbk_out_flush();
+    funlockfile(stdout);
+    if (!good) dbk_signals_raise();
+}
+
+/* A bare position is one of this store's present life. */
+static dbk_result cursor_of(dbk_cli_target *target, const char *from, dbk_buffer *cursor, dbk_error *err)
+{
+    if (from[0] == '[') {
+        dbk_buffer_put_text(cursor, from);
+        return dbk_buffer_text(cursor) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for the cursor");
+    }
+    uint64_t position = 0;
+    dbk_buffer request;
+    dbk_cli_answer answer = {0};
+    dbk_buffer_init(&request, cursor->port);
+    dbk_buffer_put_text(&request, "{\"do\":\"status\"}");
+    dbk_result result = dbk_cli_position(from, "--from", &position, err);
+    if (result == DBK_OK) result = dbk_cli_ask(target, &request, &answer, err);
+    if (result == DBK_OK) {
+        const dbk_json_node *timeline = dbk_json_member(answer.root, "timeline");
+        const dbk_json_node *generation = dbk_json_member(answer.root, "generation");
+        int64_t number = 0;
+        if (!timeline || !generation || !dbk_json_is_integer(generation, &number)) {
+            result = dbk_fail(err, DBK_INTERNAL, "a status without timeline and generation");
+        } else {
+            dbk_buffer_put_u8(cursor, '[');
+            dbk_json_put_string(cursor, timeline->text);
+            dbk_buffer_printf(cursor, ",%lld,%llu]", (long long)number, (unsigned long long)position);
+        }
+    }
+    if (result == DBK_OK && !dbk_buffer_text(cursor)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the cursor");
+    dbk_cli_answer_release(&answer);
+    dbk_buffer_release(&request);
+    return result;
+}
+
+static int watch(const dbk_cli *cli, dbk_cli_target *target)
+{
+    const char *from = dbk_cli_value(cli, "from");
+    dbk_error err = {0};
+    dbk_subscription *subscription = NULL;
+    dbk_buffer cursor;
+    dbk_buffer_init(&cursor, cli->port);
+    dbk_result result = from ? cursor_of(target, from, &cursor, &err) : DBK_OK;
+    if (result == DBK_OK)
+        result = dbk_subscribe(target->store, dbk_cli_value(cli, "table"), from ? (const char *)cursor.data : NULL, on_change,
+                               NULL, &subscription, &err);
+    dbk_buffer_release(&cursor);
+    if (result != DBK_OK) return dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
+    dbk_signals_wait();
+    dbk_unsubscribe(subscription);
+    return DBK_EXIT_DONE;
+}
+
+static int run(dbk_cli *cli)
+{
+    dbk_cli_target target;
+    size_t used;
+    dbk_error err = {0};
+    int status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
+    if (status) return status;
+    dbk_signals_hold();
+    const char *path = target.path ? target.path : target.found;
+    if (dbk_connect(path, NULL, &target.store, &err) != DBK_OK) {
+        if (!err.hint[0]) dbk_error_hint(&err, "a daemon has to serve it: 'daybook serve STORE'");
+        return dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    }
+    status = watch(cli, &target);
+    dbk_cli_close(&target);
+    return status;
+}
+
+static const dbk_cli_option options[] = {
+    {"table", 0, "TABLE", "only this table; default: all"},
+    {"from", 0, "POS|CURSOR", "first what changed since then: a position or a cursor [timeline,generation,position]"},
+    {"json", 0, NULL, "as always: one JSON object per line"},
+    {0},
+};
+const dbk_cli_command dbk_cmd_watch = {
+    "watch", "[STORE|URL] [--table TABLE] [--from POS|CURSOR]", "prints every change as it happens",
+    "One JSON object per commit and table. A message with \"reset\":true says: read the table anew.",
+    "watch notes.daybook\nwatch notes.daybook --table notes --from 17", options, 1, run,
+};

@@ -1,0 +1,42 @@
+/* Moments on the command line: a position, or a time as RFC 3339 writes it. */
+#include "cli/cli.h"
+
+dbk_result dbk_cli_position(const char *text, const char *option, uint64_t *out, dbk_error *err)
+{
+    uint64_t value = 0;
+    bool good = *text != 0;
+    for (const char *c = text; good && *c; c++) {
+        good = *c >= '0' && *c <= '9' && dbk_mul(value, 10, &value) && dbk_add(value, (uint64_t)(*c - '0'), &value);
+    }
+    if (!good || value > INT64_MAX) return dbk_fail(err, DBK_USAGE, "'%s' is no position for '%s'", text, option);
+    *out = value;
+    return DBK_OK;
+}
+
+static dbk_result take_time(const char *text, const char *option, int64_t *out, dbk_error *err)
+{
+    if (dbk_time_parse(dbk_slice_text(text), out) && *out > 0) return DBK_OK;
+    return dbk_fail(err, DBK_USAGE, "'%s' is no time for '%s'; write it as 2026-11-21T04:05:06Z", text, option);
+}
+
+dbk_result dbk_cli_moment(const char *at, const char *order_time, dbk_moment *out, dbk_error *err)
+{
+    *out = (dbk_moment){0};
+    dbk_result result = DBK_OK;
+    bool digits = at && *at && at[strspn(at, "0123456789")] == 0;
+    if (digits) {
+        result = dbk_cli_position(at, "--at", &out->position, err);
+        if (result == DBK_OK && out->position == 0) result = dbk_fail(err, DBK_USAGE, "positions begin at 1");
+    } else if (at) {
+        result = take_time(at, "--at", &out->time_ms, err);
+    }
+    if (result == DBK_OK && order_time) result = take_time(order_time, "--order-time", &out->order_time_ms, err);
+    return result;
+}
+
+void dbk_cli_put_moment(dbk_buffer *request, const dbk_moment *at)
+{
+    if (at->position) dbk_buffer_printf(request, ",\"at\":%llu", (unsigned long long)at->position);
+    if (at->time_ms) dbk_buffer_printf(request, ",\"at_time\":%lld", (long long)at->time_ms);
+    if (at->order_time_ms) dbk_buffer_printf(request, ",\"order_time\":%lld", (long long)at->order_time_ms);
+}

@@ -1,0 +1,157 @@
+#include "cli/verify_parts.h"
+
+enum { SMALL_FILE = 64 * 1024, SQLITE_HEADER = 100 };
+
+static void fault(dbk_verify_fn tell, void *arg, dbk_result code, const char *file, const char *text)
+{
+    tell(arg, &(dbk_verify_fault){.error = dbk_result_name(code), .file = file, .text = text});
+}
+
+/* ---- daybook.json */
+
+static bool take_ids(const dbk_json_node *root, dbk_log_options *options)
+{
+    const dbk_json_node *store = dbk_json_member(root, "store"), *lineage = dbk_json_member(root, "lineage");
+    return store && lineage && dbk_uuid_parse(store->text, options->store_id) &&
+           dbk_hex_decode(lineage->text, options->lineage, sizeof options->lineage);
+}
+
+static const char *problem_of(const dbk_json_node *root, dbk_log_options *options, dbk_result *code)
+{
+    int64_t format;
+    const dbk_json_node *node = root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "format") : NULL;
+    *code = DBK_CORRUPT;
+    if (!node || !dbk_json_is_integer(node, &format)) return "it has no format number";
+    if (format != 1) {
+        *code = DBK_VERSION;
+        return "it has a format that this Daybook does not read";
+    }
+    return take_ids(root, options) ? NULL : "it lacks the ids of the store";
+}
+
+bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *options, dbk_verify_fn tell, void *arg)
+{
+    dbk_error err = {0};
+    dbk_buffer text;
+    dbk_buffer_init(&text, port);
+    dbk_json_parser *parser = dbk_json_parser_new(port);
+    const dbk_json_node *root = NULL;
+    dbk_result result = parser ? dbk_io_read_file(port, store, "daybook.json", SMALL_FILE, &text, &err)
+                               : dbk_fail(&err, DBK_NO_MEMORY, "no memory");
+    if (result == DBK_OK) result = dbk_json_parse(parser, dbk_buffer_slice(&text), &root, &err);
+    const char *problem = result == DBK_OK ? problem_of(root, options, &result) : err.text;
+    if (problem) fault(tell, arg, result, "daybook.json", problem);
+    dbk_json_parser_free(parser);
+    dbk_buffer_release(&text);
+    return problem == NULL;
+}
+
+/* ---- app/ */
+
+/* The hash in the last daybook.definition event of the log; false: there is none, or it cannot be read. */
+static bool recorded_hash(const dbk_port *port, dbk_log *log, char hash[33])
+{
+    uint64_t position = 0;
+    dbk_buffer origin;
+    dbk_entry entry;
+    dbk_event event;
+    bool found = false;
+    dbk_buffer_init(&origin, port);
+    dbk_json_parser *parser = dbk_json_parser_new(port);
+    const dbk_json_node *root;
+    if (parser && dbk_log_find_stream(log, dbk_slice_text("daybook/definition"), 0, &position, NULL) == DBK_OK && position > 0 &&
+        dbk_log_read(log, position, &origin, NULL, NULL) == DBK_OK && dbk_entry_decode(dbk_buffer_slice(&origin), &entry, NULL) == DBK_OK) {
+        dbk_slice rest = entry.events;
+        while (dbk_event_next(&rest, &event)) {
+            if (dbk_json_parse(parser, event.data, &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT) continue;
+            const dbk_json_node *node = dbk_json_member(root, "hash");
+            if (!node || node->kind != DBK_JSON_STRING || node->text.size != 32) continue;
+            memcpy(hash, node->text.data, 32);
+            hash[32] = 0;
+            found = true;
+        }
+    }
+    dbk_json_parser_free(parser);
+    dbk_buffer_release(&origin);
+    return found;
+}
+
+static void compare(const dbk_port *port, dbk_dir *dir, const dbk_log_options *given, const dbk_definition *definition,
+                    dbk_verify_fn tell, void *arg)
+{
+    dbk_log_options options = *given;
+    dbk_log *log = NULL;
+    char recorded[33], present[33];
+    options.read_only = true;
+    if (dbk_log_open(port, dir, &options, &log, NULL) != DBK_OK) return; /* the log's own faults are told already */
+    dbk_hex_encode(dbk_slice_of(definition->hash, 16), present);
+    if (recorded_hash(port, log, recorded) && memcmp(recorded, present, 32) != 0)
+        fault(tell, arg, DBK_FOREIGN, "app", "the definition is not the one that the log recorded");
+    dbk_log_close(log);
+}
+
+void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options, dbk_verify_fn tell, void *arg)
+{
+    dbk_error err = {0};
+    dbk_findings findings = {0};
+    dbk_definition *definition = NULL;
+    dbk_buffer folder;
+    dbk_buffer_init(&folder, port);
+    dbk_buffer_printf(&folder, "%s/app", path);
+    dbk_result result = dbk_buffer_text(&folder) ? dbk_definition_load(port, (const char *)folder.data, &definition, &findings, &err)
+                                                 : dbk_fail(&err, DBK_NO_MEMORY, "no memory");
+    if (result == DBK_SCHEMA && findings.count > 0) fault(tell, arg, DBK_CORRUPT, "app", findings.items[0].text);
+    else if (result != DBK_OK) fault(tell, arg, result, "app", err.text);
+    else if (log) compare(port, log, options, definition, tell, arg);
+    dbk_definition_free(definition);
+    dbk_findings_free(&findings);
+    dbk_buffer_release(&folder);
+}
+
+/* ---- models/ */
+
+static const char *sqlite_problem(const dbk_port *port, dbk_dir *dir, char *text, size_t size)
+{
+    dbk_file *file = NULL;
+    uint8_t header[SQLITE_HEADER];
+    size_t got = 0;
+    uint64_t bytes = 0;
+    dbk_error err = {0};
+    dbk_result result = dbk_io_open(port, dir, "main.sqlite", DBK_OPEN_READ, &file, &err);
+    if (result == DBK_OK) result = dbk_io_read(port, file, "main.sqlite", 0, header, sizeof header, &got, &err);
+    if (result == DBK_OK) result = dbk_io_size(port, file, "main.sqlite", &bytes, &err);
+    if (file) port->close_file(port->ctx, file);
+    if (result != DBK_OK) {
+        snprintf(text, size, "%s", err.text);
+        return text;
+    }
+    if (got < sizeof header || memcmp(header, "SQLite format 3", 16) != 0) return "it is no SQLite file";
+    uint32_t page = (uint32_t)header[16] << 8 | header[17];
+    if (page == 1) page = 65536;
+    return page < 512 || bytes % page != 0 ? "it ends within a page" : NULL;
+}
+
+void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell, void *arg)
+{
+    dbk_dir *models = NULL, *one = NULL;
+    char serial[64] = "", file[96], text[DBK_ERROR_TEXT_SIZE];
+    const char *problem = NULL;
+    dbk_buffer pointer;
+    dbk_buffer_init(&pointer, port);
+    if (dbk_io_open_dir(port, store, "models", 0, &models, NULL) != DBK_OK) goto out;
+    /* No pointer is no fault: the first opening makes the model. */
+    if (dbk_io_read_file(port, models, "current", sizeof serial - 1, &pointer, NULL) != DBK_OK) goto out;
+    memcpy(serial, pointer.data, pointer.size);
+    if (pointer.size == 0 || strspn(serial, "0123456789") != pointer.size) {
+        fault(tell, arg, DBK_CORRUPT, "models/current", "it names no model; the next opening builds one");
+        goto out;
+    }
+    snprintf(file, sizeof file, "models/%s/main.sqlite", serial);
+    if (dbk_io_open_dir(port, models, serial, 0, &one, NULL) != DBK_OK) problem = "it is missing";
+    else problem = sqlite_problem(port, one, text, sizeof text);
+    if (problem) fault(tell, arg, DBK_CORRUPT, file, problem);
+out:
+    if (one) port->close_dir(port->ctx, one);
+    if (models) port->close_dir(port->ctx, models);
+    dbk_buffer_release(&pointer);
+}

@@ -1,0 +1,22 @@
+/* What `verify` looks at beside the log. Internal to cli/. */
+#ifndef DBK_CLI_VERIFY_PARTS_H
+#define DBK_CLI_VERIFY_PARTS_H
+
+#include "cli/cli.h"
+
+typedef struct dbk_verify_fault {
+    const char *error; /* precise name of the code */
+    const char *file;  /* within the store */
+    uint64_t offset, first_position, last_position;
+    const char *text;
+} dbk_verify_fault;
+typedef void (*dbk_verify_fn)(void *arg, const dbk_verify_fault *fault);
+
+/* daybook.json; its ids are put where the log's files are held against them. false: told, and unusable. */
+bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *options, dbk_verify_fn tell, void *arg);
+/* The definition in app/ loads, and is the one that the log recorded last. */
+void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options, dbk_verify_fn tell, void *arg);
+/* models/current names a whole SQLite file. Looked at as bytes: SQLite itself would write beside it. */
+void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell, void *arg);
+
+#endif
