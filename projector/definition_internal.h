@@ -24,7 +24,9 @@ enum {
     DBK_UNFOLD_ALL_MAX = 100000,
     DBK_OBJECTS_MAX = 2000,
     DBK_QUERIES_MAX = 1000,
-    DBK_CHECK_STEPS_MAX = 50000
+    DBK_CHECK_STEPS_MAX = 20000,
+    DBK_LINKS_MAX = 1000,
+    DBK_INDEXES_MAX = 64
 };
 
 /* ---- findings.c */
@@ -121,6 +123,7 @@ typedef struct dbk_object { /* a CREATE TABLE, INDEX or VIEW that the scratch da
     uint32_t name_token;
     uint32_t body_token; /* the '(' of a table's or index's body, the AS of a view; 0: none */
     enum { DBK_OBJECT_TABLE = 1, DBK_OBJECT_INDEX, DBK_OBJECT_VIEW } kind;
+    bool crowded; /* more than DBK_INDEXES_MAX indexes: no more is asked about it */
     bool doubted; /* an error was found in it: its DML is not prepared */
 } dbk_object;
 
@@ -140,6 +143,7 @@ typedef struct dbk_check {
     dbk_object *objects, *last_object;
     dbk_object *refused; /* CREATEs that failed: what misses them is not said again */
     dbk_link *links;
+    uint32_t link_count;
     sqlite3 *db;
     dbk_sandbox sandbox;
     bool *read;                /* per table: a projection reads it */

@@ -76,10 +76,23 @@ static void doubt(dbk_check *check, const char *name)
     if (object) object->doubted = true;
 }
 
+static bool is_crowded(dbk_check *check, const char *name)
+{
+    const dbk_object *object = dbk_check_object(check, name);
+
+    return object && object->crowded;
+}
+
 /* One foreign key: id, its parent, the first column, the actions. */
 static void read_link(dbk_check *check, dbk_object *object, dbk_table *child, sqlite3_stmt *row)
 {
     int id = sqlite3_column_int(row, 0);
+    if (++check->link_count > DBK_LINKS_MAX) {
+        if (check->link_count == DBK_LINKS_MAX + 1)
+            dbk_report_error(check->report, dbk_sql_span(object->sql, object->name_token),
+                             "fewer foreign keys", "more than %d foreign keys", DBK_LINKS_MAX);
+        return;
+    }
     const char *name = (const char *)sqlite3_column_text(row, 1);
     const char *column = (const char *)sqlite3_column_text(row, 2);
     dbk_table *parent = name ? dbk_check_table(check, name) : NULL;
@@ -94,6 +107,7 @@ static void read_link(dbk_check *check, dbk_object *object, dbk_table *child, sq
         object->doubted = true;
         return;
     }
+    if (object->crowded || is_crowded(check, name) || check->steps > DBK_CHECK_STEPS_MAX) return;
     if (!is_unique(check, parent, child->name, id)) {
         dbk_report_error(
             check->report, at,

@@ -144,7 +144,7 @@ void dbk_lint_table(dbk_check *check, const dbk_object *object)
     if (!table) return;
     for (uint16_t i = 0; i < table->column_count; i++)
         lint_column(check, object, table, &table->columns[i]);
-    lint_unique(check, object, table);
+    if (!object->crowded) lint_unique(check, object, table);
     if (!table->integer_key || dbk_sql_find(object->sql, 0, "autoincrement") < object->sql->count)
         return;
     uint32_t token = dbk_object_column(object, table->columns[table->key_columns[0]].name);

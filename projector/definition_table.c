@@ -158,6 +158,20 @@ static bool is_without_rowid(const dbk_object *object)
     return false;
 }
 
+static void count_indexes(dbk_check *check, dbk_object *object)
+{
+    sqlite3_stmt *row =
+        dbk_check_ask(check, "SELECT count(*) FROM pragma_index_list(%Q)", object->name);
+    int count = row && sqlite3_step(row) == SQLITE_ROW ? sqlite3_column_int(row, 0) : 0;
+
+    (void)sqlite3_finalize(row);
+    if (count <= DBK_INDEXES_MAX) return;
+    dbk_report_error(check->report, dbk_sql_span(object->sql, object->name_token),
+                     "fewer UNIQUE constraints and indexes", "'%s' has %d indexes: %d at most",
+                     object->name, count, DBK_INDEXES_MAX);
+    object->crowded = true;
+}
+
 static void read_table(dbk_check *check, dbk_object *object)
 {
     dbk_table *table = &check->definition->tables[check->definition->table_count];
@@ -170,8 +184,9 @@ static void read_table(dbk_check *check, dbk_object *object)
     table->without_rowid = is_without_rowid(object);
     table->integer_key = table->key_count == 1 &&
                          strcasecmp(table->columns[table->key_columns[0]].declared, "INTEGER") == 0;
+    count_indexes(check, object);
     check_key(check, object, table);
-    check_collations(check, object);
+    if (!object->crowded) check_collations(check, object);
 }
 
 void dbk_check_tables(dbk_check *check)

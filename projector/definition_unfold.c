@@ -97,6 +97,9 @@ static bodies *views_of(dbk_check *check)
         add_body(b, o->name, o->sql, o->body_token, o->sql->count);
         collect(b, o->sql);
     }
+    if (b->too_many)
+        dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "fewer views",
+                         "more than %d views and WITH tables in a schema", BODIES_MAX);
     b->views = b->count;
     for (size_t i = 0; i < b->views; i++) (void)cost_of_body(b, &b->items[i], 0);
     return b;
@@ -107,9 +110,12 @@ bool dbk_check_unfold(dbk_check *check, const dbk_sql *sql)
     bodies *b = check->bodies ? check->bodies : (check->bodies = views_of(check));
 
     if (!b) return false;
+    if (b->too_many) return false; /* said when the views were counted */
     b->count = b->views;
     collect(b, sql);
-    uint64_t cost = b->too_many ? DBK_UNFOLD_MAX + 1 : cost_of(b, sql, 0, sql->count, 0);
+    bool too_many = b->too_many;
+    b->too_many = false; /* of this statement alone */
+    uint64_t cost = too_many ? DBK_UNFOLD_MAX + 1 : cost_of(b, sql, 0, sql->count, 0);
     check->unfolded += cost;
     if (cost <= DBK_UNFOLD_MAX && check->unfolded <= DBK_UNFOLD_ALL_MAX) return true;
     dbk_report_error(check->report, dbk_sql_span(sql, 0),
