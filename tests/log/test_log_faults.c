@@ -172,6 +172,30 @@ static void test_failed_sync(void **state)
     world_free(&w);
 }
 
+/* What was written and not synced when the process died is seen after reopening, so it has to be
+ * durable then (F23). */
+static void test_sync_before_serve(void **state)
+{
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_SYNC, .path = ".seg", .times = 1, .error = EIO};
+    world w;
+
+    (void)state;
+    world_new_with(&w, 4, true);
+    dbk_simdisk_world_of(w.disk)->failed_sync_keeps_dirty = true;
+    assert_int_equal(append(w.log, 4), DBK_OK);
+    dbk_simdisk_add_fault(w.disk, &fault);
+    assert_int_equal(append(w.log, 2), DBK_POISONED);
+    dbk_simdisk_kill(w.disk);
+    world_close(&w);
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    assert_int_equal(dbk_log_position(w.log), 6);
+    dbk_simdisk_crash(w.disk, DBK_SIM_ALL_OLD, 1);
+    world_close(&w);
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    assert_int_equal(dbk_log_position(w.log), 6);
+    world_free(&w);
+}
+
 /* The file system opens for direct writes and then refuses them. */
 static void test_direct_refused(void **state)
 {
@@ -251,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_direct_refused),
         cmocka_unit_test(test_lying_disk),
         cmocka_unit_test(test_misdirected_write),
+        cmocka_unit_test(test_sync_before_serve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -434,6 +434,40 @@ static void test_reordered(void **state)
     opens(&w, "reordered", 6, true);
 }
 
+/* A record of an earlier life of the file, right in all but the salt, is no record (F9). */
+static void test_stale_salt(void **state)
+{
+    layout l;
+    world w;
+
+    (void)state;
+    three_batches(&w, true);
+    read_layout(&w, 1, &l);
+    dbk_record record = {.first_position = 7, .durable_upto = 6, .previous = last_of(&l).checksum};
+    l.header.salt ^= 2;
+    forge(&w, &l, l.end, record, NULL);
+    opens(&w, "torn", 6, true);
+}
+
+/* The watermark names a new segment durably before its first batch is acknowledged. */
+static void test_watermark_at_roll(void **state)
+{
+    char path[64];
+    world w;
+
+    (void)state;
+    world_new(&w, 8);
+    while (!dbk_simdisk_exists(w.disk, "log/0000000000000003.seg"))
+        assert_int_equal(append(w.log, 3), DBK_OK);
+    dbk_simdisk_crash(w.disk, DBK_SIM_ALL_OLD, 1);
+    world_close(&w);
+    for (uint64_t number = 2; number < 4; number++) {
+        path_of(number, path);
+        assert_int_equal(dbk_simdisk_remove(w.disk, path), 0);
+    }
+    refuses(&w, "missing-end", DBK_LOST);
+}
+
 /* Copies and strangers in place of segments (F13). */
 static void test_foreign(void **state)
 {
@@ -499,6 +533,8 @@ int main(void)
         cmocka_unit_test(test_reordered),
         cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_table_is_total),
+        cmocka_unit_test(test_stale_salt),
+        cmocka_unit_test(test_watermark_at_roll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
