@@ -1,6 +1,6 @@
 /* One entry, whole: begun, then put, patch, delete, append or the events of a fact, then ended or
- * dropped. A savepoint is made where more than one statement can change something; a single statement
- * undoes itself when it fails. */
+ * dropped. A savepoint is made where more than one statement can change something; a single
+ * statement undoes itself when it fails. */
 #include "projector/row_internal.h"
 
 dbk_result dbk_row_no_memory(dbk_error *err)
@@ -21,7 +21,9 @@ void dbk_draft_clear(dbk_draft *draft)
 {
     dbk_draft kept = *draft;
 
-    *draft = (dbk_draft){.events = kept.events, .key = kept.key, .last_stream_text = kept.last_stream_text,
+    *draft = (dbk_draft){.events = kept.events,
+                         .key = kept.key,
+                         .last_stream_text = kept.last_stream_text,
                          .detail = kept.detail};
     dbk_buffer_clear(&draft->events);
     dbk_buffer_clear(&draft->key);
@@ -71,7 +73,8 @@ dbk_result dbk_row_entry_start(dbk_model *model, bool savepoint, dbk_error *err)
     dbk_row_work *work = model->work;
 
     if (model->in_entry) return dbk_fail(err, DBK_INTERNAL, "an entry is open already");
-    if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "no transaction is open");
+    if (sqlite3_get_autocommit(model->db))
+        return dbk_fail(err, DBK_INTERNAL, "no transaction is open");
     dbk_arena_clear(model->arena);
     dbk_buffer_clear(&work->named_keys);
     work->named_count = 0;
@@ -113,8 +116,10 @@ void dbk_row_entry_undo(dbk_model *model)
     if (!model->in_entry) return;
     if (!sqlite3_get_autocommit(model->db)) {
         if (model->savepoint) {
-            back = run_fixed(model, DBK_PLACE_ROLLBACK, "ROLLBACK TO _daybook_entry", &ignored) == DBK_OK &&
-                   run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", &ignored) == DBK_OK;
+            back =
+                run_fixed(model, DBK_PLACE_ROLLBACK, "ROLLBACK TO _daybook_entry", &ignored) ==
+                    DBK_OK &&
+                run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", &ignored) == DBK_OK;
         } else {
             back = !model->work->wrote;
         }
@@ -134,7 +139,8 @@ static dbk_result check_deferred(dbk_model *model, dbk_error *err)
 {
     int now = 0, highest = 0;
 
-    if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
+    if (sqlite3_get_autocommit(model->db))
+        return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
     (void)sqlite3_db_status(model->db, SQLITE_DBSTATUS_DEFERRED_FKS, &now, &highest, 0);
     if (now == 0) return DBK_OK;
     return dbk_fail(err, DBK_CONSTRAINT, "FOREIGN KEY: a deferred foreign key does not hold");
@@ -145,7 +151,8 @@ dbk_result dbk_row_entry_finish(dbk_model *model, dbk_error *err)
     dbk_result result = check_deferred(model, err);
 
     if (result == DBK_OK) result = dbk_row_records_keep(model, err);
-    if (result == DBK_OK && model->savepoint) result = run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", err);
+    if (result == DBK_OK && model->savepoint)
+        result = run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", err);
     if (result != DBK_OK) return result;
     model->in_entry = model->savepoint = false;
     return DBK_OK;
@@ -163,21 +170,24 @@ dbk_result dbk_model_entry_end(dbk_model *model, dbk_draft *draft, dbk_error *er
     rest = dbk_buffer_slice(&draft->events);
     while (dbk_event_next(&rest, &event)) {
         if (dbk_fresh_add(model->fresh, event.stream, &draft->id, draft->position)) continue;
-        /* the entry is in the transaction, but a later one would not see that it names the stream */
+        /* the entry is in the transaction, but a later one would not see that it names the stream
+         */
         (void)sqlite3_exec(model->db, "ROLLBACK", NULL, NULL, NULL);
         return dbk_row_no_memory(err);
     }
     return DBK_OK;
 }
 
-dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key, bool wrote, dbk_error *err)
+dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key, bool wrote,
+                        dbk_error *err)
 {
     dbk_row_work *work = model->work;
     size_t at = work->named_keys.size;
 
     if (work->named_count == work->named_room) {
         size_t room = work->named_room ? 2 * work->named_room : 16;
-        dbk_row_named *named = model->port->resize(model->port->ctx, work->named, room * sizeof(*named));
+        dbk_row_named *named =
+            model->port->resize(model->port->ctx, work->named, room * sizeof(*named));
         if (!named) return dbk_row_no_memory(err);
         work->named = named;
         work->named_room = room;
@@ -188,8 +198,8 @@ dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key,
     return DBK_OK;
 }
 
-dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *event, const dbk_json_node *data,
-                        dbk_error *err)
+dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *event,
+                        const dbk_json_node *data, dbk_error *err)
 {
     dbk_event_encode(&draft->events, event);
     if (draft->events.failed) return dbk_row_no_memory(err);

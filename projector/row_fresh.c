@@ -1,5 +1,5 @@
-/* Streams of the decisions of the open transaction, which the log does not have yet: the last of each
- * counts for versions and for `base`. An open-addressed table of 128-bit hashes. */
+/* Streams of the decisions of the open transaction, which the log does not have yet: the last of
+ * each counts for versions and for `base`. An open-addressed table of 128-bit hashes. */
 #include "projector/row_internal.h"
 
 typedef struct fresh_item {
@@ -38,7 +38,8 @@ static fresh_item *find(fresh_item *items, size_t room, dbk_hash128 stream)
 {
     size_t at = (size_t)stream.low & (room - 1);
 
-    while (items[at].position && (items[at].stream.low != stream.low || items[at].stream.high != stream.high)) {
+    while (items[at].position &&
+           (items[at].stream.low != stream.low || items[at].stream.high != stream.high)) {
         at = (at + 1) & (room - 1);
     }
     return &items[at];

@@ -1,5 +1,5 @@
-/* Whether a text is JSON. What the engine stored in a JSON column is, but a projection may write there
- * what it likes, and an answer has to be JSON in any case. */
+/* Whether a text is JSON. What the engine stored in a JSON column is, but a projection may write
+ * there what it likes, and an answer has to be JSON in any case. */
 #include "projector/row_internal.h"
 
 typedef struct scan {
@@ -8,7 +8,8 @@ typedef struct scan {
 
 static void skip_space(scan *s)
 {
-    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r')) s->at++;
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
+        s->at++;
 }
 
 static bool take(scan *s, char byte)

@@ -18,8 +18,8 @@ static void put_name(dbk_buffer *out, bool *first, dbk_slice name)
     dbk_buffer_put_u8(out, ':');
 }
 
-/* The members of the old object keep their places, new ones follow in the patch's order. The parser's
- * limit on nesting bounds the recursion. */
+/* The members of the old object keep their places, new ones follow in the patch's order. The
+ * parser's limit on nesting bounds the recursion. */
 static void merge_object(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *patch)
 {
     bool first = true;
