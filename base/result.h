@@ -62,12 +62,13 @@ typedef enum dbk_class { DBK_CLASS_NONE, DBK_CLASS_TRANSIENT, DBK_CLASS_PERSISTE
                          DBK_CLASS_CRITICAL, DBK_CLASS_VALIDATION } dbk_class;
 
 #define DBK_MUST_USE __attribute__((warn_unused_result))
+#define DBK_API __attribute__((visibility("default"))) /* seen outside the shared library */
 
 /* All return static text; an unknown code gives "internal" and its relatives. */
-const char *dbk_result_name(dbk_result result);      /* "lost" */
-const char *dbk_result_wire_name(dbk_result result); /* "corrupt" */
-const char *dbk_result_text(dbk_result result);      /* "acknowledged entries are gone" */
-dbk_class dbk_result_class(dbk_result result);
-const char *dbk_class_name(dbk_class class_); /* "transient" … ; "none" for success */
+DBK_API const char *dbk_result_name(dbk_result result);      /* "lost" */
+DBK_API const char *dbk_result_wire_name(dbk_result result); /* "corrupt" */
+DBK_API const char *dbk_result_text(dbk_result result);      /* "acknowledged entries are gone" */
+DBK_API dbk_class dbk_result_class(dbk_result result);
+DBK_API const char *dbk_class_name(dbk_class class_); /* "transient" … ; "none" for success */
 
 #endif

@@ -24,8 +24,6 @@ extern "C" {
 
 #include "base/error.h"
 
-#define DBK_API __attribute__((visibility("default")))
-
 typedef struct dbk_store dbk_store;
 
 /* Text made by the library: UTF-8, NUL-terminated; size without the NUL. */

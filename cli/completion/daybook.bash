@@ -1,0 +1,38 @@
+# bash completion of daybook: commands, options, stores, files.
+_daybook() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
+    local commands="init check serve send query log watch inbox replay rebuild fingerprint verify stats doctor help version"
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
+        return
+    fi
+    case $before in
+        --depth) mapfile -t COMPREPLY < <(compgen -W "checksums proof" -- "$word"); return ;;
+        --app | --into) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+    esac
+    case $command in
+        help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"); return ;;
+        init) options="--app --force-fs --json --help" ;;
+        check) options="--json --help" ;;
+        serve) options="--listen --web --force-fs --json --help" ;;
+        send) options="--quiet --json --help" ;;
+        query) options="--name --at --order-time --json --csv --help" ;;
+        log) options="--from --to --stream --type --follow --json --help" ;;
+        watch) options="--table --from --json --help" ;;
+        inbox) options="--all --json --help" ;;
+        replay) options="--to --order-time --into --json --help" ;;
+        rebuild) options="--json --help" ;;
+        fingerprint) options="--at --order-time --json --help" ;;
+        verify) options="--depth --json --help" ;;
+        stats) options="--json --help" ;;
+        doctor) options="--json --help" ;;
+        *) return ;;
+    esac
+    case $word in
+        -*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
+        *)
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            [ "$command" != inbox ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "apply dismiss" -- "$word") ;;
+    esac
+}
+complete -o filenames -F _daybook daybook
