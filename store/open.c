@@ -193,6 +193,8 @@ dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, 
     if (!engine) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
     engine->port = port;
     engine->options = *options;
+    engine->publish = options->publish;
+    engine->publish_arg = options->publish_arg;
     engine->path = dbk_copy_text(port, path);
     engine->opened_ms = port->wall_ms(port->ctx);
     dbk_result result = engine->path ? open_parts(engine, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");

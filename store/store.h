@@ -26,6 +26,10 @@ typedef struct dbk_engine dbk_engine;
  * "committed". Non-zero: the process "dies" here (the call returns DBK_UNAVAILABLE, the engine only allows close). */
 typedef int (*dbk_hook_fn)(void *arg, dbk_engine *engine, const char *point, dbk_slice command_id);
 
+/* Messages of the feed, as published: called on the deciding thread after each commit. `table` NULL: a head
+ * message, sent at once when a new generation begins. */
+typedef void (*dbk_publish_fn)(void *arg, const char *table, const char *message, size_t size);
+
 typedef struct dbk_engine_options { /* zero = default */
     const dbk_port *port;       /* the system's */
     bool read_only, force_fs;
@@ -39,6 +43,8 @@ typedef struct dbk_engine_options { /* zero = default */
     dbk_log_options log;        /* segment sizes, no_direct … */
     dbk_hook_fn hook;
     void *hook_arg;
+    dbk_publish_fn publish;     /* also of what is caught up at open; see dbk_engine_on_publish */
+    void *publish_arg;
     dbk_progress_fn progress;   /* of a rebuild at open */
     void *progress_arg;
 } dbk_engine_options;
@@ -66,9 +72,11 @@ dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const cha
 /* A copy of the entries up to a position as a store of its own that writes under a new incarnation. */
 dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation, const char *timeline,
                            const dbk_engine_options *options, dbk_error *err) DBK_MUST_USE;
-/* Messages of the feed, as published: called on the deciding thread after each commit. `table` NULL: a head
- * message, sent at once when a new generation begins. */
-typedef void (*dbk_publish_fn)(void *arg, const char *table, const char *message, size_t size);
+/* Folds with a newer definition (borrowed) from here on. Calls `each` for every entry that projected before
+ * and does not now; with any, nothing is changed unless `accept`. *count: how many. */
+dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, bool accept,
+                              void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count, dbk_error *err) DBK_MUST_USE;
+/* Sets the receiver of the feed; NULL: none. */
 void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg);
 /* The present head message {"head":true,…}. */
 dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;

@@ -123,7 +123,9 @@ static void put_receipt(const dbk_json_node *receipt, dbk_buffer *out)
         const dbk_json_node *member = dbk_json_member(receipt, names[i]);
         if (!member) continue;
         dbk_buffer_printf(out, "%s\"%s\":", first ? "" : ",", names[i]);
-        dbk_json_put_minimal(out, member);
+        /* The model knows no types: what its driver cannot bind it calls internal. */
+        if (dbk_json_text_is(member, "schema")) dbk_buffer_put_text(out, "\"internal\"");
+        else dbk_json_put_minimal(out, member);
         first = false;
     }
     if (ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(receipt, "again")) dbk_buffer_put_text(out, ",\"kept\":[]");
@@ -458,6 +460,30 @@ static dbk_result op_state(trace_stage *stage, stage_replica *replica, dbk_buffe
     return result;
 }
 
+static void put_lost(void *arg, const dbk_entry_id *lost)
+{
+    dbk_buffer *out = arg;
+    char text[DBK_ENTRY_ID_TEXT_SIZE];
+    dbk_entry_id_text(lost, text);
+    dbk_buffer_printf(out, "%s\"%s\"", out->data[out->size - 1] == '[' ? "" : ",", text);
+}
+
+static dbk_result op_upgrade(trace_stage *stage, const dbk_json_node *op, stage_replica *replica, dbk_buffer *out)
+{
+    int64_t now_ms = 0;
+    uint64_t lost = 0;
+    const dbk_json_node *now = dbk_json_member(op, "now"), *accept = dbk_json_member(op, "accept");
+    const dbk_definition *definition = find_definition(stage, dbk_json_member(op, "definition"));
+    bool accepted = accept && accept->kind == DBK_JSON_TRUE;
+    if (!definition) return malformed(stage, "definition");
+    if (!now || !dbk_json_is_integer(now, &now_ms)) return malformed(stage, "now");
+    dbk_buffer_put_text(out, "\"lost\":[");
+    dbk_result result = dbk_engine_upgrade(replica->engine, definition, now_ms, accepted, put_lost, out, &lost, &stage->err);
+    dbk_buffer_put_u8(out, ']');
+    if (result == DBK_OK && (accepted || lost == 0)) replica->definition = replica->options.definition = definition;
+    return result;
+}
+
 static void put_feed(stage_replica *replica, dbk_buffer *out)
 {
     dbk_buffer_printf(out, "%s\"feed\":[", out->size ? "," : "");
@@ -476,6 +502,7 @@ static dbk_result at_replica(trace_stage *stage, const dbk_json_node *op, const 
     if (dbk_json_text_is(name, "as_of")) return op_as_of(stage, op, replica, out);
     if (dbk_json_text_is(name, "changes")) return op_changes(stage, op, replica, out);
     if (dbk_json_text_is(name, "state")) return op_state(stage, replica, out);
+    if (dbk_json_text_is(name, "upgrade")) return op_upgrade(stage, op, replica, out);
     return dbk_fail(&stage->err, DBK_UNSUPPORTED, "it needs '%.*s'", DBK_SLICE_ARG(name->text));
 }
 

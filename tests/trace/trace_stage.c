@@ -155,9 +155,7 @@ static void on_message(void *arg, const char *table, const char *message, size_t
 
 dbk_result replica_open(trace_stage *stage, stage_replica *replica)
 {
-    dbk_result result = dbk_engine_open(replica->path, &replica->options, &replica->engine, &stage->err);
-    if (result == DBK_OK) dbk_engine_on_publish(replica->engine, on_message, replica);
-    return result;
+    return dbk_engine_open(replica->path, &replica->options, &replica->engine, &stage->err);
 }
 
 void replica_close(stage_replica *replica)
@@ -185,8 +183,10 @@ stage_replica *replica_add(trace_stage *stage, const dbk_json_node *name, const 
     options->incarnation = 1;
     options->timeline = replica->name;
     options->definition = definition;
-    options->model = (dbk_model_options){.journal_rows = 16, .keys_only_over = 4, .reset_table_over = 8};
+    options->model = (dbk_model_options){.journal_rows = 16, .keys_only_over = 4, .reset_table_over = 8, .put_keeps_unnamed = true};
     options->log = (dbk_log_options){.no_background = true, .no_direct = true};
+    options->publish = on_message;
+    options->publish_arg = replica;
     options->hook = at_point;
     options->hook_arg = replica;
     return replica;
