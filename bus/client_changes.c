@@ -38,6 +38,8 @@ static bool same_life(const dbk_cursor *a, const dbk_cursor *b)
     return a->generation == b->generation && strcmp(a->timeline, b->timeline) == 0;
 }
 
+static bool is_true(const dbk_json_node *node) { return node && node->kind == DBK_JSON_TRUE; }
+
 /* {"do":"changes"} for the table; what it says goes to the caller when it says something. */
 static dbk_result catch_up(dbk_client_subscription *s, dbk_track *track, bool hand_out, dbk_error *err)
 {
@@ -47,9 +49,9 @@ static dbk_result catch_up(dbk_client_subscription *s, dbk_track *track, bool ha
     dbk_result result = dbk_changes_ask(s, track->table, &track->cursor, &answer, &root, err);
     if (result == DBK_OK && !dbk_cursor_read(root, &now)) result = dbk_fail(err, DBK_INTERNAL, "changes without a position");
     if (result == DBK_OK) {
-        const dbk_json_node *rows = dbk_json_member(root, "rows"), *reset = dbk_json_member(root, "reset");
-        bool says_something = (rows && rows->count) || (reset && reset->kind == DBK_JSON_TRUE);
-        if (hand_out && says_something) result = dbk_changes_hand_out(s, track->table, &answer, err);
+        const dbk_json_node *changes = dbk_json_member(root, "changes"), *reset = dbk_json_member(root, "reset");
+        bool says_something = (changes && changes->count) || is_true(reset);
+        if (hand_out && says_something) s->each(s->arg, answer.data, answer.size);
     }
     /* Behind a position of the same life it would be handed out twice. */
     if (result == DBK_OK && (!same_life(&now, &track->cursor) || now.position > track->cursor.position)) track->cursor = now;
@@ -59,18 +61,20 @@ static dbk_result catch_up(dbk_client_subscription *s, dbk_track *track, bool ha
 
 /* ---- messages */
 
+/* A message that was too big for its rows is treated as a gap, so that the caller always gets rows. */
 static void take_change(dbk_client_subscription *s, const dbk_json_node *root, const char *json, size_t size)
 {
-    const dbk_json_node *topic = dbk_json_member(root, "topic"), *before = dbk_json_member(root, "previous");
+    const dbk_json_node *table = dbk_json_member(root, "table"), *before = dbk_json_member(root, "previous");
     dbk_cursor now;
     int64_t previous;
-    if (!topic || topic->kind != DBK_JSON_STRING || !is_wanted(s, topic->text) || !dbk_cursor_read(root, &now)) return;
+    if (!table || table->kind != DBK_JSON_STRING || !is_wanted(s, table->text) || !dbk_cursor_read(root, &now)) return;
     if (!before || !dbk_json_is_integer(before, &previous) || previous < 0) return;
-    dbk_track *track = track_of(s, topic->text);
+    dbk_track *track = track_of(s, table->text);
     if (!track) return; /* the next head shows it */
     bool is_same = same_life(&now, &track->cursor);
     if (is_same && now.position <= track->cursor.position) return;
-    if (!is_same || (uint64_t)previous > track->cursor.position) {
+    bool has_rows = !is_true(dbk_json_member(root, "keys")) && !is_true(dbk_json_member(root, "reset"));
+    if (!is_same || !has_rows || (uint64_t)previous > track->cursor.position) {
         (void)catch_up(s, track, true, NULL);
         return;
     }

@@ -42,7 +42,5 @@ dbk_result dbk_changes_hello(dbk_client_subscription *s, const char *from,
 /* The answer to {"do":"changes"}; *root belongs to s->answer_parser. */
 dbk_result dbk_changes_ask(dbk_client_subscription *s, const char *table, const dbk_cursor *from, dbk_text *answer,
                            const dbk_json_node **root, dbk_error *err) DBK_MUST_USE;
-/* Calls the caller with the answer and its table's name in it. */
-dbk_result dbk_changes_hand_out(dbk_client_subscription *s, const char *table, const dbk_text *answer, dbk_error *err) DBK_MUST_USE;
 
 #endif

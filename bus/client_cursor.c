@@ -88,18 +88,3 @@ dbk_result dbk_changes_ask(dbk_client_subscription *s, const char *table, const 
     dbk_buffer_printf(&request, ",%llu,%llu]}", (unsigned long long)from->generation, (unsigned long long)from->position);
     return ask(s, &request, answer, root, err);
 }
-
-/* Answers do not name their table; a message does: {"topic":"notes", and the rest of the answer. */
-dbk_result dbk_changes_hand_out(dbk_client_subscription *s, const char *table, const dbk_text *answer, dbk_error *err)
-{
-    dbk_buffer message;
-    dbk_buffer_init(&message, s->client->port);
-    dbk_buffer_put_text(&message, "{\"topic\":");
-    dbk_json_put_string(&message, dbk_slice_text(table));
-    dbk_buffer_put_u8(&message, ',');
-    dbk_buffer_put(&message, answer->data + 1, answer->size - 1);
-    const char *text = dbk_buffer_text(&message);
-    if (text) s->each(s->arg, text, message.size);
-    dbk_buffer_release(&message);
-    return text ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a message");
-}
