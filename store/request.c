@@ -54,7 +54,7 @@ static dbk_result unknown_member(const dbk_request_form *form, dbk_slice name, d
     size_t count = 2;
     for (size_t i = 0; i < MEMBERS_MAX && form->may[i]; i++) all[count++] = form->may[i];
     const char *near = dbk_nearest(name, all, count);
-    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is no member of a %s request",
+    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is no member of '%s'",
                                  (int)(name.size < 128 ? name.size : 128), (const char *)name.data, form->name);
     if (near) dbk_error_hint(err, "did you mean '%s'?", near);
     return result;
@@ -67,7 +67,7 @@ static dbk_result check_form(const dbk_request_form *form, const dbk_json_node *
         if (!is_member(form, child->name)) return unknown_member(form, child->name, err);
     for (size_t i = 0; i < 2 && form->must[i]; i++)
         if (!dbk_json_member(request, form->must[i]))
-            return dbk_fail(err, DBK_BAD_COMMAND, "a %s request needs '%s'", form->name, form->must[i]);
+            return dbk_fail(err, DBK_BAD_COMMAND, "'%s' needs '%s'", form->name, form->must[i]);
     return DBK_OK;
 }
 

@@ -102,7 +102,7 @@ static dbk_result read_question(const dbk_json_node *request, dbk_question *ques
     if (result == DBK_OK) result = dbk_request_text(request, "name", &question->name, err);
     if (result != DBK_OK) return result;
     if ((question->sql.size > 0) == (question->name.size > 0))
-        return dbk_fail(err, DBK_BAD_COMMAND, "a query request has either 'sql' or the 'name' of a query of the app");
+        return dbk_fail(err, DBK_BAD_COMMAND, "'query' needs either 'sql' or the 'name' of a query of the app");
     question->args = dbk_json_member(request, "args");
     if (question->args && question->args->kind == DBK_JSON_NULL) question->args = NULL;
     if (question->args && question->args->kind != DBK_JSON_OBJECT && question->args->kind != DBK_JSON_ARRAY)
