@@ -1,6 +1,8 @@
 /* Requests: the exact answer of each, and the refusal of what is not well-formed. */
 #include "tests/store/world_fixture.h"
 
+#include "store/request.h"
+
 static int setup(void **state)
 {
     world *w = calloc(1, sizeof *w);
@@ -57,6 +59,37 @@ static void query_takes_sql_and_arguments(void **state)
     world_contains(w, 0, "{\"do\":\"query\",\"name\":\"none\"}", "none");
     world_expect(w, 0, "{\"do\":\"query\",\"sql\":\"SELECT 1\",\"argz\":1}", "bad_command: 'argz' is no member of 'query' | did you mean 'args'?");
     for (int i = 0; i < 10; i++) world_contains(w, 0, "{\"do\":\"query\",\"sql\":\"SELECT 1\"}", "[[1]]");
+}
+
+/* A reader lent out over a switch reads the old model to its end and is not kept. */
+static void a_reader_of_an_old_model_is_not_lent_again(void **state)
+{
+    world *w = *state;
+    dbk_lent_reader lent, other;
+    assert_int_equal(dbk_reader_borrow(w->engines[0], &lent, &w->error), DBK_OK);
+    dbk_model_reader *old = lent.reader;
+    assert_int_equal(dbk_engine_rebuild(w->engines[0], NULL, NULL, &w->error), DBK_OK);
+    assert_int_equal(dbk_reader_borrow(w->engines[0], &other, &w->error), DBK_OK);
+    assert_ptr_not_equal(other.reader, old);
+    dbk_reader_give_back(w->engines[0], &other);
+    dbk_reader_give_back(w->engines[0], &lent);
+    size_t kept = 0;
+    for (size_t i = 0; i < 4; i++) kept += w->engines[0]->readers[i] != NULL;
+    assert_int_equal(kept, 1);
+}
+
+/* An answer may hold more rows than a JSON reader of ours takes in one array. */
+static void a_query_of_the_embedding_interface_may_be_long(void **state)
+{
+    world *w = *state;
+    dbk_store *store = NULL;
+    dbk_text answer;
+    assert_int_equal(dbk_engine_wrap(w->engines[0], &store, &w->error), DBK_OK);
+    w->engines[0] = NULL;
+    assert_int_equal(dbk_query(store, "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 10001) SELECT n FROM c", NULL, NULL, &answer, &w->error), DBK_OK);
+    assert_non_null(strstr(answer.data, "[10001]]"));
+    dbk_text_free(&answer);
+    dbk_close(store);
 }
 
 static void log_gives_cloud_events(void **state)
@@ -188,6 +221,8 @@ int main(void)
         TEST(get_gives_row_version_and_position),
         TEST(list_goes_through_a_table_page_by_page),
         TEST(query_takes_sql_and_arguments),
+        TEST(a_reader_of_an_old_model_is_not_lent_again),
+        TEST(a_query_of_the_embedding_interface_may_be_long),
         TEST(log_gives_cloud_events),
         TEST(the_inbox_shows_both_sides_and_lets_go),
         TEST(changes_since_a_cursor),

@@ -244,6 +244,12 @@ static void a_subscription_hears_what_it_missed_and_what_comes(void **state)
                         "{\"timeline\":\"a\",\"generation\":1,\"position\":3,\"previous\":2,\"table\":\"free\",\"changes\":[{\"op\":\"insert\",\"key\":3,\"row\":{\"id\":3,\"what\":null}}]}\n"
                         "{\"timeline\":\"a\",\"generation\":1,\"position\":4,\"previous\":3,\"table\":\"free\",\"changes\":[{\"op\":\"update\",\"key\":1,\"row\":{\"id\":1,\"what\":\"b\"}}]}\n"
                         "{\"timeline\":\"a\",\"generation\":1,\"position\":6,\"previous\":4,\"table\":\"free\",\"changes\":[{\"op\":\"delete\",\"key\":2}]}\n");
+    void *all_tables = NULL;
+    dbk_buffer_clear(&all);
+    assert_int_equal(dbk_engine_subscribe(w.engines[0], NULL, NULL, on_change, &all, &all_tables, &w.error), DBK_OK);
+    assert_int_equal(dbk_engine_subscribe(w.engines[0], "notes", NULL, on_change, &all, &subscription, &w.error), DBK_OK);
+    world_accept(&w, 0, "{\"id\":\"8\",\"do\":\"put\",\"table\":\"free\",\"key\":8}");
+    assert_non_null(strstr(dbk_buffer_text(&all), "\"key\":8"));
     assert_int_equal(dbk_engine_subscribe(w.engines[0], "free", "[1]", on_change, &all, &subscription, &w.error), DBK_BAD_COMMAND);
     dbk_buffer_release(&all);
     world_stop(&w);
