@@ -71,6 +71,25 @@ static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan 
     return result;
 }
 
+/* The folder's own name is durable only after its parent was synced: else a power loss soon after takes
+ * the whole store. A parent that may not be read was made by another, and earlier. */
+static dbk_result sync_parent(const dbk_port *port, const char *path, dbk_error *err)
+{
+    char *parent = dbk_copy_text(port, path);
+    if (!parent) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    size_t size = strlen(parent);
+    while (size > 1 && parent[size - 1] == '/') size--;
+    while (size > 0 && parent[size - 1] != '/') size--;
+    while (size > 1 && parent[size - 1] == '/') size--;
+    parent[size] = 0;
+    dbk_dir *dir = NULL;
+    dbk_result result = DBK_OK;
+    if (dbk_io_open_dir(port, NULL, size ? parent : ".", 0, &dir, NULL) == DBK_OK) result = dbk_io_sync_dir(port, dir, parent, err);
+    if (dir) port->close_dir(port->ctx, dir);
+    dbk_free(port, parent);
+    return result;
+}
+
 static dbk_result load(const dbk_port *port, const char *app, dbk_definition **out, dbk_text *report, dbk_error *err)
 {
     dbk_findings findings = {0};
@@ -92,6 +111,7 @@ dbk_result dbk_store_make(const char *path, const dbk_store_plan *plan, const db
     dbk_lock *lock = NULL;
     dbk_result result = open_empty(port, path, &dir, err);
     if (result == DBK_OK) result = dbk_lock_take(port, dir, "LOCK", &lock, err);
+    if (result == DBK_OK) result = sync_parent(port, path, err);
     if (result == DBK_OK) result = fill(port, dir, plan, options, err);
     dbk_lock_release(lock);
     if (dir) port->close_dir(port->ctx, dir);
