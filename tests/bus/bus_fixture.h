@@ -33,6 +33,9 @@ typedef struct served {
     dbk_store *store;
     dbk_bus *bus;
     dbk_bus_options options;
+    pthread_mutex_t mutex; /* of paused: while it is true, the deciding thread stands still */
+    pthread_cond_t resumed;
+    bool paused;
 } served;
 
 static const char served_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY, title TEXT, n INTEGER) WITHOUT ROWID;\n"
@@ -56,6 +59,39 @@ static inline bool until(bool (*holds)(void *), void *arg)
     for (int64_t end = now_ms() + DEADLINE_MS; now_ms() < end; nanosleep(&pause, NULL))
         if (holds(arg)) return true;
     return holds(arg);
+}
+
+static inline int served_hook(void *arg, dbk_engine *engine, const char *point, dbk_slice command)
+{
+    served *s = arg;
+    (void)engine, (void)point, (void)command;
+    pthread_mutex_lock(&s->mutex);
+    while (s->paused) pthread_cond_wait(&s->resumed, &s->mutex);
+    pthread_mutex_unlock(&s->mutex);
+    return 0;
+}
+
+static inline void served_pause(served *s, bool paused)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->paused = paused;
+    pthread_cond_broadcast(&s->resumed);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+/* A number of dbk_bus_stats. */
+static inline long long served_count(served *s, const char *name)
+{
+    dbk_buffer stats;
+    char member[64];
+    dbk_buffer_init(&stats, dbk_port_system());
+    dbk_bus_stats(s->bus, &stats);
+    snprintf(member, sizeof member, "\"%s\":", name);
+    const char *at = strstr(dbk_buffer_text(&stats), member);
+    assert_non_null(at);
+    long long count = atoll(at + strlen(member));
+    dbk_buffer_release(&stats);
+    return count;
 }
 
 static inline void served_start(served *s)
@@ -83,7 +119,9 @@ static inline int served_setup(void **state)
     assert_non_null(file);
     fputs(served_schema, file);
     fclose(file);
-    dbk_engine_options options = {.force_fs = true};
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->resumed, NULL);
+    dbk_engine_options options = {.force_fs = true, .hook = served_hook, .hook_arg = s};
     dbk_text report = {0};
     if (dbk_engine_create(s->path, s->app, &options, &report, &error) != DBK_OK) fail_msg("%s %s", error.text, report.data ? report.data : "");
     dbk_text_free(&report);

@@ -1,6 +1,12 @@
 /* Commands over the bus: answers, order, many clients, restarts, what a bad peer can do. */
 #include "bus_fixture.h"
 
+#include <nng/nng.h>
+
+/* nng 1.5.2 never frees a listener that a peer stopped by leaving in the handshake. */
+const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void) { return "leak:libnng.so\n"; }
+
 static void put_text(char *out, size_t size, const char *who, int i)
 {
     snprintf(out, size, "{\"id\":\"%s-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%d}}", who, i, who, i);
@@ -198,11 +204,7 @@ static void peers_that_leave_at_once_do_not_end_the_service(void **state)
     dbk_store *after = served_connect(s);
     does(after, "{\"do\":\"hello\"}", "\"ok\":true");
     does(before, "{\"do\":\"hello\"}", "\"ok\":true");
-    dbk_buffer stats;
-    dbk_buffer_init(&stats, dbk_port_system());
-    dbk_bus_stats(s->bus, &stats);
-    assert_null(strstr(dbk_buffer_text(&stats), "\"relistened\":0"));
-    dbk_buffer_release(&stats);
+    assert_true(served_count(s, "relistened") > 0);
     dbk_close(before);
     dbk_close(after);
 }
@@ -299,27 +301,37 @@ static void a_message_over_17_mib_is_refused(void **state)
     dbk_close(client);
 }
 
-/* Without waiting for answers 3,000 messages: the ones over the limit are told so, others are served. */
+static bool has_received(void *arg) { return served_count(arg, "messages") >= 3000; }
+
+/* The decider stands still and a client sends 3,000 commands: the ones over the limit are told so and
+ * stored nowhere, and another client's is decided when it goes on. */
 static void one_client_cannot_fill_the_queue(void **state)
 {
     served *s = *state;
     enum { MESSAGES = 3000 };
     uint8_t head[13], hello[8];
-    char body[4096];
-    int fd = raw_connect(dbk_bus_commands_url(s->bus)), answered = 0;
-    assert_true(write_all(fd, req_hello, 8) && read_all(fd, hello, 8));
-    static const char request[] = "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"x\"}";
-    for (int i = 0; i < MESSAGES; i++) {
-        frame_head(head, sizeof request - 1);
-        assert_true(write_all(fd, head, 13) && write_all(fd, request, sizeof request - 1));
-    }
+    char body[4096], json[200];
+    int fd = raw_connect(dbk_bus_commands_url(s->bus)), answered = 0, busy = 0;
     dbk_store *client = served_connect(s);
-    does(client, "{\"id\":\"f1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"f\",\"data\":{\"n\":1}}", "\"ok\":true");
+    assert_true(write_all(fd, req_hello, 8) && read_all(fd, hello, 8));
+    served_pause(s, true);
+    for (int i = 0; i < MESSAGES; i++) {
+        snprintf(json, sizeof json, "{\"id\":\"fill%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":1}}", i, i);
+        frame_head(head, strlen(json));
+        assert_true(write_all(fd, head, 13) && write_all(fd, json, strlen(json)));
+    }
+    assert_true(until(has_received, s));
+    served_pause(s, false);
+    does(client, "{\"id\":\"f1\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"f\",\"data\":{}}", "\"ok\":true");
     for (; answered < MESSAGES && read_all(fd, head, 13); answered++) {
         uint64_t size = dbk_load_be64(head + 1) - 4;
         assert_true(size < sizeof body && read_all(fd, body, (size_t)size));
+        body[size] = '\0';
+        if (strstr(body, "\"error\":\"busy\"")) busy++;
     }
     assert_int_equal(answered, MESSAGES);
+    assert_int_equal(busy, MESSAGES - 1024);
+    does(client, "{\"do\":\"query\",\"sql\":\"SELECT count(*) AS c FROM notes\"}", "[[1024]]");
     close(fd);
     dbk_close(client);
 }
@@ -341,5 +353,7 @@ int main(void)
         served(a_message_over_17_mib_is_refused),
         served(one_client_cannot_fill_the_queue),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    nng_fini(); /* it frees what is closed on a thread of its own: a leak checker would see the rest */
+    return failed;
 }

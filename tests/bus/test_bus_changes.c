@@ -2,6 +2,8 @@
  * sees each table move forward only. The replica below keeps `n` of each row of notes by the messages. */
 #include "bus_fixture.h"
 
+#include <nng/nng.h>
+
 enum { KEYS = 16 };
 
 typedef struct replica {
@@ -248,5 +250,7 @@ int main(void)
         served(a_restart_is_bridged),
         served(unknown_tables_and_bad_cursors_are_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    nng_fini();
+    return failed;
 }

@@ -4,6 +4,8 @@
 
 #include "bus_fixture.h"
 
+#include <nng/nng.h>
+
 static dbk_result try_start(served *s, const char *listen, dbk_error *error)
 {
     dbk_bus_options options = s->options;
@@ -241,5 +243,7 @@ int main(void)
         served(a_bad_or_long_address_is_refused),
         served(another_user_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    nng_fini();
+    return failed;
 }
