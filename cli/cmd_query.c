@@ -21,7 +21,7 @@ static dbk_result put_request(const dbk_cli *cli, size_t used, dbk_buffer *reque
 {
     const char *name = dbk_cli_value(cli, "name");
     dbk_moment at;
-    dbk_result result = dbk_cli_moment(dbk_cli_value(cli, "at"), dbk_cli_value(cli, "order-time"), &at, err);
+    dbk_result result = dbk_cli_moment(dbk_cli_value(cli, "at"), "--at", dbk_cli_value(cli, "order-time"), &at, err);
     if (result != DBK_OK) return result;
     if (!name && used >= cli->args.word_count) return dbk_fail(err, DBK_USAGE, "give a SELECT, or a query of the app with '--name'");
     const char *text = name ? name : cli->args.words[used++];

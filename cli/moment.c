@@ -19,16 +19,16 @@ static dbk_result take_time(const char *text, const char *option, int64_t *out, 
     return dbk_fail(err, DBK_USAGE, "'%s' is no time for '%s'; write it as 2026-11-21T04:05:06Z", text, option);
 }
 
-dbk_result dbk_cli_moment(const char *at, const char *order_time, dbk_moment *out, dbk_error *err)
+dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_time, dbk_moment *out, dbk_error *err)
 {
     *out = (dbk_moment){0};
     dbk_result result = DBK_OK;
     bool digits = at && *at && at[strspn(at, "0123456789")] == 0;
     if (digits) {
-        result = dbk_cli_position(at, "--at", &out->position, err);
+        result = dbk_cli_position(at, option, &out->position, err);
         if (result == DBK_OK && out->position == 0) result = dbk_fail(err, DBK_USAGE, "positions begin at 1");
     } else if (at) {
-        result = take_time(at, "--at", &out->time_ms, err);
+        result = take_time(at, option, &out->time_ms, err);
     }
     if (result == DBK_OK && order_time) result = take_time(order_time, "--order-time", &out->order_time_ms, err);
     return result;

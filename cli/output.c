@@ -57,14 +57,19 @@ void dbk_out_line(dbk_slice text)
     putchar('\n');
 }
 
+/* U+0080 to U+009F: some terminals take them for escape sequences. */
+static bool is_c1(dbk_slice text, size_t i)
+{
+    return text.data[i] == 0xc2 && i + 1 < text.size && text.data[i + 1] >= 0x80 && text.data[i + 1] <= 0x9f;
+}
+
 void dbk_out_shown(dbk_slice text, bool terminal)
 {
     if (!terminal) return dbk_out(text);
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
-        bool c1 = c == 0xc2 && i + 1 < text.size && text.data[i + 1] >= 0x80 && text.data[i + 1] <= 0x9f;
         if (c < ' ' || c == 0x7f) printf("\\x%02x", c);
-        else if (c1) printf("\\x%02x", text.data[++i]);
+        else if (is_c1(text, i)) printf("\\x%02x", text.data[++i]);
         else putchar(c);
     }
 }
@@ -88,13 +93,15 @@ int dbk_out_finish(int status)
 
 /* ---- rows */
 
+/* Columns that dbk_out_shown takes for it on a terminal. */
 static size_t shown_width(dbk_slice text)
 {
     size_t width = 0;
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
-        if (c < ' ' || c == 0x7f) width += 4;
+        if (c < ' ' || c == 0x7f || is_c1(text, i)) width += 4;
         else width += (c & 0xc0) != 0x80;
+        i += is_c1(text, i);
     }
     return width;
 }

@@ -1,0 +1,145 @@
+"""The daemon and what talks to it: ready, receipts, changes, signals, a kill in the middle."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import unittest
+
+from cli_case import PROGRAM, Case, Daemon, ndjson, put
+
+
+class Serve(Case):
+    def test_it_says_its_addresses_and_ready_and_closes_cleanly(self):
+        store = self.store(commands=1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            daemon = Daemon(self, store)
+            self.assertEqual([l.split()[0] for l in daemon.lines], ["commands", "changes", "ready"])
+            with open(self.path(store, "run.json"), encoding="utf-8") as f:
+                run = json.load(f)
+            self.assertEqual((run["pid"], run["commands"]), (daemon.process.pid, daemon.url))
+            self.assertEqual(daemon.end(number), 0)
+            self.assertFalse(os.path.exists(self.path(store, "run.json")))
+            self.assertEqual(daemon.process.stderr.read(), "")
+
+    def test_its_address_can_be_chosen(self):
+        daemon = Daemon(self, self.store(), "--listen", f"ipc://{self.dir}/own", "--json")
+        addresses = json.loads(daemon.lines[0])
+        self.assertEqual(addresses["commands"], f"ipc://{self.dir}/own")
+        self.assertTrue(json.loads(self.daybook("stats", addresses["commands"], "--json"))["ok"])
+        self.assertEqual(daemon.end(), 0)
+
+    def test_a_second_one_is_refused_with_the_holder(self):
+        store = self.store()
+        daemon = Daemon(self, store)
+        self.assertIn(f"held by process {daemon.process.pid}", self.refused(3, "serve", store))
+        self.assertTrue(json.loads(self.daybook("stats", daemon.url, "--json"))["ok"])
+
+    def test_every_command_talks_to_it_by_itself(self):
+        store = self.store(commands=2)
+        daemon = Daemon(self, store)
+        for target in (store, daemon.url):
+            self.receipts(target, ndjson(put(i) for i in range(1, 251)))
+            self.assertEqual(self.rows(target, "SELECT count(*) FROM notes"), [[250]])
+            self.assertEqual(self.rows(target, "SELECT count(*) FROM notes", "--at", "3"), [[2]])
+            now = json.loads(self.daybook("fingerprint", target, "--json"))
+            self.assertEqual(now["position"], 251)
+            self.assertEqual(json.loads(self.daybook("fingerprint", target, "--at", "251", "--json")), now)
+            self.assertEqual(len(self.daybook("log", target).splitlines()), 251)
+            self.assertEqual(json.loads(self.daybook("stats", target, "--json"))["entries"], 251)
+            self.assertEqual(json.loads(self.daybook("inbox", target, "--json"))["items"], [])
+            self.assertEqual(json.loads(self.daybook("rebuild", target, "--json"))["fingerprint"], now["fingerprint"])
+            self.assertTrue(self.receipts(target, "nonsense\n" + ndjson([put(1)]), status=1)[1]["again"])
+            self.assertIn("there is no table 'x'", self.refused(1, "watch", target, "--table", "x"))
+        self.assertEqual(json.loads(self.daybook("replay", store, "--into", "x.sqlite", "--json"))["fingerprint"], now["fingerprint"])
+        self.assertIn("no fault found", self.daybook("verify", store))
+        self.assertEqual(json.loads(self.daybook("doctor", store, "--json"))["daemon"], daemon.url)
+        self.assertEqual(daemon.end(), 0)
+
+    def test_nobody_at_the_address(self):
+        self.store()
+        for args in (("query", f"ipc://{self.dir}/nobody", "SELECT 1"), ("watch", f"ipc://{self.dir}/nobody"), ("watch", "a.daybook"),
+                     ("send", f"ipc://{self.dir}/nobody", "-"), ("stats", "tcp://127.0.0.1:1"), ("stats", "://")):
+            self.refused(1, *args)
+
+    def test_a_service_manager_is_told(self):
+        store = self.store()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.settimeout(30)
+            manager.bind(self.path("notify"))
+            self.env["NOTIFY_SOCKET"] = self.path("notify")
+            daemon = Daemon(self, store)
+            self.assertEqual(manager.recv(100), b"READY=1")
+            self.assertEqual(daemon.end(), 0)
+            self.assertEqual(manager.recv(100), b"STOPPING=1")
+
+    def test_nothing_acknowledged_is_lost_to_a_kill(self):
+        store = self.store()
+        daemon = Daemon(self, store)
+        with open(self.path("f.ndjson"), "w", encoding="utf-8") as f:
+            f.write(ndjson(put(i) for i in range(1, 20001)))
+        with subprocess.Popen([PROGRAM, "send", daemon.url, "f.ndjson"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              env=self.env, cwd=self.dir) as sender:
+            lines = [sender.stdout.readline() for _ in range(500)]
+            daemon.end(signal.SIGKILL)
+            sender.terminate()
+            lines += [l for l in sender.stdout if l.endswith("\n")]
+        given = [r for r in map(json.loads, lines) if r["ok"]]
+        self.assertGreaterEqual(len(given), 500)
+        self.assertIn("no fault found", self.daybook("verify", store))
+        daemon = Daemon(self, store)
+        again = self.receipts(store, ndjson(put(int(r["id"][1:])) for r in given))
+        self.assertEqual([(r["id"], r["position"], r.get("again")) for r in again], [(r["id"], r["position"], True) for r in given])
+        self.assertEqual(daemon.end(), 0)
+
+    def test_after_a_kill_the_commands_open_the_store_themselves(self):
+        store = self.store(commands=3)
+        Daemon(self, store).end(signal.SIGKILL)
+        self.assertTrue(os.path.exists(self.path(store, "run.json")))
+        self.assertEqual(self.rows(store, "SELECT count(*) FROM notes"), [[3]])
+        self.assertTrue(self.receipts(store, ndjson([put(4)]))[0]["ok"])
+
+
+class Watch(Case):
+    def watch(self, *args):
+        process = subprocess.Popen([PROGRAM, "watch", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env, cwd=self.dir)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def keys(self, process, count):
+        """The keys of the changes until so many were seen."""
+        seen = []
+        while len(seen) < count:
+            line = process.stdout.readline()
+            self.assertTrue(line, process.poll())
+            seen += [c["key"] for c in json.loads(line).get("changes", [])]
+        return seen
+
+    def test_catch_up_then_live(self):
+        store = self.store()
+        daemon = Daemon(self, store)
+        self.receipts(store, ndjson(put(i) for i in range(1, 4)))
+        process = self.watch(daemon.url, "--table", "notes", "--from", "2")
+        self.assertEqual(sorted(self.keys(process, 2)), ["n2", "n3"])
+        self.receipts(store, ndjson([put(4)]))
+        self.assertEqual(self.keys(process, 1), ["n4"])
+        process.terminate()
+        self.assertEqual(process.wait(30), 0)
+
+    def test_a_cursor_of_a_message_goes_on_behind_it(self):
+        store = self.store()
+        Daemon(self, store)
+        receipts = self.receipts(store, ndjson(put(i) for i in range(1, 4)))
+        process = self.watch(store, "--table", "notes", "--from", json.dumps(receipts[0]["cursor"]))
+        self.assertEqual(sorted(self.keys(process, 2)), ["n2", "n3"])
+
+    def test_a_bad_cursor(self):
+        store = self.store()
+        Daemon(self, store)
+        self.refused(2, "watch", store, "--from", "x")
+        self.refused(1, "watch", store, "--from", "[1")
+
+
+if __name__ == "__main__":
+    unittest.main()
