@@ -68,6 +68,7 @@ static dbk_result look(verification *v, const char *path, dbk_dir *store, dbk_er
         note(v, &(dbk_verify_fault){.error = dbk_result_name(DBK_LOST), .file = "log", .text = "the folder of the log is missing"});
         result = DBK_OK;
     } else if (result == DBK_OK) {
+        if (!known) dbk_verify_borrow_id(port, log, &options);
         dbk_bar_begin(&v->bar, port, "verifying", "bytes");
         result = dbk_log_verify(port, log, &options, v->depth, &watcher, &v->report, err);
         dbk_bar_end(&v->bar);

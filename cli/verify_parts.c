@@ -1,6 +1,6 @@
 #include "cli/verify_parts.h"
 
-enum { SMALL_FILE = 64 * 1024, SQLITE_HEADER = 100 };
+enum { SMALL_FILE = 64 * 1024, SEGMENT_NAME = 20, SQLITE_HEADER = 100 };
 
 static void fault(dbk_verify_fn tell, void *arg, dbk_result code, const char *file, const char *text)
 {
@@ -40,10 +40,37 @@ bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *
                                : dbk_fail(&err, DBK_NO_MEMORY, "no memory");
     if (result == DBK_OK) result = dbk_json_parse(parser, dbk_buffer_slice(&text), &root, &err);
     const char *problem = result == DBK_OK ? problem_of(root, options, &result) : err.text;
-    if (problem) fault(tell, arg, result, "daybook.json", problem);
+    if (problem) {
+        fault(tell, arg, result, "daybook.json", problem);
+        memset(options->store_id, 0, sizeof options->store_id);
+        memset(options->lineage, 0, sizeof options->lineage);
+    }
     dbk_json_parser_free(parser);
     dbk_buffer_release(&text);
     return problem == NULL;
+}
+
+enum { SEGMENT_ID_OFFSET = 16 };
+
+static int note_first(void *arg, const char *name)
+{
+    char *first = arg;
+    size_t size = strlen(name);
+    if (size == SEGMENT_NAME && strcmp(name + size - 4, ".seg") == 0 && (!*first || strcmp(name, first) < 0)) memcpy(first, name, size + 1);
+    return 0;
+}
+
+void dbk_verify_borrow_id(const dbk_port *port, dbk_dir *log, dbk_log_options *options)
+{
+    char first[SEGMENT_NAME + 1] = "";
+    dbk_file *file = NULL;
+    uint8_t id[16];
+    size_t got = 0;
+    if (port->list(port->ctx, log, note_first, first) < 0 || !*first) return;
+    if (dbk_io_open(port, log, first, DBK_OPEN_READ, &file, NULL) != DBK_OK) return;
+    if (dbk_io_read(port, file, first, SEGMENT_ID_OFFSET, id, sizeof id, &got, NULL) == DBK_OK && got == sizeof id)
+        memcpy(options->store_id, id, sizeof id);
+    port->close_file(port->ctx, file);
 }
 
 /* ---- app/ */
