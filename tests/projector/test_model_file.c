@@ -290,8 +290,10 @@ static void test_second_commit_at_a_position_joins_the_first(void **state)
     assert_int_equal(changes.items[0].key_count, 3);
     assert_int_equal(model->journal->rows, 3);
     assert_ok(dbk_model_catch_up_rows(model, table_of(model, "pairs"), 0, false, &out, &place.err), &place.err);
-    assert_text(&out, "\"rows\":{\"1/a\":{\"a\":1,\"b\":\"a\",\"v\":null},\"2/a\":{\"a\":2,\"b\":\"a\",\"v\":\"x\"},"
-                      "\"3/a\":{\"a\":3,\"b\":\"a\",\"v\":null}}");
+    assert_text(&out, "\"table\":\"pairs\",\"reset\":false,\"changes\":["
+                      "{\"op\":\"update\",\"key\":[1,\"a\"],\"row\":{\"a\":1,\"b\":\"a\",\"v\":null}},"
+                      "{\"op\":\"update\",\"key\":[2,\"a\"],\"row\":{\"a\":2,\"b\":\"a\",\"v\":\"x\"}},"
+                      "{\"op\":\"update\",\"key\":[3,\"a\"],\"row\":{\"a\":3,\"b\":\"a\",\"v\":null}}]");
     dbk_buffer_release(&out);
     dbk_model_close(model);
     place_done(&place);

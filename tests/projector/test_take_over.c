@@ -96,7 +96,7 @@ static void test_step_is_the_exact_difference(void **state)
         dbk_model_close(shadow);
         shadow = place_open(&place, "shadow", NULL);
         assert_ok(dbk_model_catch_up_rows(shadow, table_of(shadow, "pairs"), 3, false, &out, &place.err), &place.err);
-        assert_null(strstr(dbk_buffer_text(&out), "reset"));
+        assert_non_null(strstr(dbk_buffer_text(&out), "\"reset\":false"));
         assert_int_equal(shadow->state.position, 9);
         assert_recount(shadow);
         dbk_buffer_release(&out);
@@ -124,9 +124,9 @@ static void test_reset_begins_anew(void **state)
     assert_ok(dbk_model_last_json(shadow, &out, &place.err), &place.err);
     assert_text(&out, "{\"counts\":9,\"notes\":9,\"pairs\":9,\"tags\":9}");
     assert_ok(dbk_model_catch_up_rows(shadow, table_of(shadow, "tags"), 8, false, &out, &place.err), &place.err);
-    assert_text(&out, "\"rows\":{},\"reset\":true");
+    assert_text(&out, "\"table\":\"tags\",\"reset\":true,\"changes\":[]");
     assert_ok(dbk_model_catch_up_rows(shadow, table_of(shadow, "tags"), 9, false, &out, &place.err), &place.err);
-    assert_text(&out, "\"rows\":{}");
+    assert_text(&out, "\"table\":\"tags\",\"reset\":false,\"changes\":[]");
     assert_recount(shadow);
     dbk_buffer_release(&out);
     dbk_model_close(shadow);
