@@ -21,7 +21,7 @@ const char *dbk_cli_value(const dbk_cli *cli, const char *option)
     for (size_t i = 0; cli->command->options[i].name; i++) {
         if (strcmp(cli->command->options[i].name, option) == 0) return cli->args.values[i];
     }
-    assert(!"an option that the command's table has");
+    assert(false && "an option that the command's table has");
     return NULL;
 }
 
