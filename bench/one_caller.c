@@ -49,7 +49,8 @@ static void log_round(dbk_log *log, dbk_slice origin_like)
 {
     (void)origin_like;
     for (int i = 0; i < PER_ROUND; i++) {
-        dbk_entry entry = {.id = {{0}, 1, ++counter}, .hlc = counter << 16, .event_count = 1};
+        counter++;
+        dbk_entry entry = {.id = {{0}, 1, counter}, .hlc = counter << 16, .event_count = 1};
         dbk_event event = {.stream = dbk_slice_text("job/1"), .type = dbk_slice_text("job.done"), .type_version = 1,
                            .data = dbk_slice_of(body, BODY)};
         dbk_buffer events, origin;

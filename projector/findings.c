@@ -89,8 +89,8 @@ static dbk_finding *room(dbk_report *report, bool warning)
     return report->count < limit ? &report->items[report->count++] : NULL;
 }
 
-static void add(dbk_report *report, bool warning, dbk_span at, const char *advice,
-                const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void add(dbk_report *report, bool warning, dbk_span at, const char *advice,
+                                                      const char *format, va_list args)
 {
     char text[512];
     dbk_finding *finding = room(report, warning);

@@ -12,8 +12,8 @@ typedef struct seen_rows {
 } seen_rows;
 
 static const char *const dumps[] = {
-    "SELECT 'notes ' || id, quote(title)||quote(stars)||quote(score)||typeof(score)||quote(raw)||quote(amount)||"
-    "typeof(amount)||quote(doc) FROM notes",
+    ("SELECT 'notes ' || id, quote(title)||quote(stars)||quote(score)||typeof(score)||quote(raw)||quote(amount)||"
+     "typeof(amount)||quote(doc) FROM notes"),
     "SELECT 'tags ' || note || '/' || tag, quote(weight)||typeof(weight) FROM tags",
     "SELECT 'counts ' || n, quote(note)||quote(v) FROM counts",
     "SELECT 'pairs ' || a || '/' || b, quote(v) FROM pairs",
