@@ -39,6 +39,7 @@ void dbk_bar_text(char *out, size_t size, unsigned width, const char *label, con
 {
     char rate[32], head[96], tail[96];
     double per_second = seconds > 0 ? (double)done / seconds : 0;
+    if (per_second > 1e18) per_second = 1e18;
     group_digits((uint64_t)per_second, rate);
     if (all == 0) {
         snprintf(out, size, "%.*s  %s %s/s", (int)sizeof head / 2, label, rate, unit);
