@@ -1,5 +1,5 @@
 /* Entries: the canonical origin bytes of one command's events (semantics.md §2, version 1), the order
- * key, and the Merkle mountain range over their leaves. Described byte by byte in docs/format/log.md.
+ * key, and the Merkle mountain range over their leaves. Described byte by byte in docs/format/entry.md.
  *
  *   entry  version u8 = 1 | lineage 16 | replica 16 | incarnation u32 | seq u64 | epoch u32 | hlc u64 |
  *          time i64 ms | zone i16 min | flags u16 | definition 16 | command hash 32 | command id text |

@@ -76,8 +76,7 @@ void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *
 /* The header alone: false unless magic, checksum and ranges are right for the place it names. */
 bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t store_id[16],
                        dbk_record *record);
-/* Payload, padding and trailer of a record whose header was decoded; `bytes` is its whole length.
- */
+/* Payload, padding and trailer of a record with a decoded header; `bytes` is its whole length. */
 bool dbk_record_sound(const dbk_record *record, const uint8_t store_id[16], const uint8_t *at,
                       uint64_t bytes);
 /* Steps through the payload of a batch; false at the end and where a length leads beyond it. */

@@ -56,7 +56,7 @@ dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *na
 void dbk_index_run_close(dbk_index_run *run);
 
 /* The same questions to a table or a run. find: the highest position < before (0: no bound), 0: none. */
-dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position);
+dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position) DBK_MUST_USE;
 dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position,
                               dbk_error *err) DBK_MUST_USE;
 const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position); /* holding it, or NULL */

@@ -1,5 +1,4 @@
-/* Shared by the files of the index: the keyed hash, the table's inside and the layout of a run
- * file.
+/* Shared by the files of the index: the keyed hash, the table's inside, the layout of a run file.
  *
  * Hash of a name: XXH3-128 of (kind u8 | store id 16 | name). The store id is in it so that a run
  * of another store answers nothing, and so that names prepared for one store do not collide in all.
@@ -9,12 +8,14 @@
  * without content is zero. Integers are little-endian.
  *
  *   page 0          header: magic 8 | version u32 | page bytes u32 | store id 16 | segment u64 |
- *                   first position u64 | last position u64 | salt u64 | head 32 | top 40 | ordered
- * u32 | keys u32 | filter blocks u32 | batches u32 | author runs u32 key pages       204 keys each
- * {high u64, low u64, position - first position u32}, sorted by these resident pages  one stream:
- * filter blocks 64 | per key page its first key 20 | batches {first position u64, offset u32, bytes
- * u32, received i64} | author runs {first position u64, first seq u64, count u64, replica 16,
- * incarnation u32}
+ *                   first position u64 | last position u64 | salt u64 | head 32 | top 40 |
+ *                   ordered u32 | keys u32 | filter blocks u32 | batches u32 | author runs u32
+ *   key pages       204 keys each {high u64, low u64, position - first position u32}, sorted by
+ *                   these
+ *   resident pages  one stream: filter blocks 64 | per key page its first key 20 |
+ *                   batches {first position u64, offset u32, bytes u32, received i64} |
+ *                   author runs {first position u64, first seq u64, count u64, replica 16,
+ *                   incarnation u32}
  *
  * Filter: one block of 512 bits per hash, chosen by high; 7 bits in it, chosen by 9 bits of low
  * each; 16 bits per different hash in all. */

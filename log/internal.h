@@ -126,7 +126,7 @@ void dbk_state_start(const dbk_log_state *state, uint64_t seal_offset, dbk_start
  * does not decode, or whose head is not that of its entries, is DBK_CORRUPT. */
 dbk_result dbk_state_take(dbk_log_state *state, dbk_segment *segment, dbk_index_table *table,
                           const dbk_record *record, const uint8_t *whole, uint64_t bytes,
-                          dbk_error *err);
+                          dbk_error *err) DBK_MUST_USE;
 
 /* segment.c */
 void dbk_segment_name(uint64_t number, const char *suffix, char out[DBK_SEGMENT_NAME_SIZE]);
@@ -136,20 +136,23 @@ void dbk_segment_free(const dbk_port *port, dbk_segment *segment);
 /* Reads both header copies. *decoded: OK when one is sound; the caller judges number and store. */
 dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const char *name,
                                    dbk_segment_header *header, dbk_decoded *decoded,
-                                   dbk_error *err);
+                                   dbk_error *err) DBK_MUST_USE;
 /* Makes a zeroed segment of that size under its final name, synced with its name; a leftover of
  * that name without records is overwritten. */
 dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size,
-                               dbk_segment **out, dbk_error *err);
+                               dbk_segment **out, dbk_error *err) DBK_MUST_USE;
 uint64_t dbk_segment_next_size(const dbk_log_options *options, uint64_t size);
-dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_file **file, dbk_error *err);
+/* The segment's file, open for reading until as many unpins as pins. */
+dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_file **file,
+                           dbk_error *err) DBK_MUST_USE;
 void dbk_segment_unpin(dbk_log *log, dbk_segment *segment);
-dbk_result dbk_log_reserve_segment(dbk_log *log, dbk_error *err); /* the next add cannot fail */
-dbk_result dbk_log_add_segment(dbk_log *log, dbk_segment *segment,
-                               dbk_error *err); /* takes it on OK */
+/* After it the next add cannot fail. */
+dbk_result dbk_log_reserve_segment(dbk_log *log, dbk_error *err) DBK_MUST_USE;
+/* Takes the segment on DBK_OK. */
+dbk_result dbk_log_add_segment(dbk_log *log, dbk_segment *segment, dbk_error *err) DBK_MUST_USE;
 /* A segment found prepared at open: its headers are written and synced again, as nobody knows
  * whether they were. */
-dbk_result dbk_segment_adopt(const dbk_log *log, dbk_segment *segment, dbk_error *err);
+dbk_result dbk_segment_adopt(const dbk_log *log, dbk_segment *segment, dbk_error *err) DBK_MUST_USE;
 void dbk_segment_source(const dbk_segment *segment, dbk_index_source *source);
 
 /* scan.c: a window over a segment file that slides forward. */
@@ -185,12 +188,12 @@ void dbk_scanner_init(dbk_scanner *scanner, const dbk_port *port, dbk_file *file
                       const dbk_segment *segment);
 void dbk_scanner_release(dbk_scanner *scanner);
 dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, const uint8_t **at,
-                            dbk_error *err);
+                            dbk_error *err) DBK_MUST_USE;
 /* What stands at `offset`. DBK_OK with *head; *whole, *bytes and *record are set for RECORD,
  * *record also for the heads that call it sound. */
 dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expect *expect,
                            dbk_record *record, const uint8_t **whole, uint64_t *bytes,
-                           dbk_head *head, dbk_error *err);
+                           dbk_head *head, dbk_error *err) DBK_MUST_USE;
 /* Looks from `offset` to the end for headers that are sound in their place: whether there is one,
  * and the highest durable_upto; and where the last byte that is not zero ends. */
 typedef struct dbk_evidence {
@@ -199,24 +202,23 @@ typedef struct dbk_evidence {
     uint64_t used_end; /* rounded up to 512; `offset` if all is zero */
 } dbk_evidence;
 dbk_result dbk_scan_evidence(dbk_scanner *scanner, uint64_t offset, dbk_evidence *evidence,
-                             dbk_error *err);
+                             dbk_error *err) DBK_MUST_USE;
 
 /* watermark.c */
 dbk_result dbk_watermark_read(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16],
-                              dbk_watermark *mark, bool *valid, dbk_error *err);
-dbk_result dbk_watermark_open(dbk_log *log, dbk_error *err); /* for writing */
-dbk_result dbk_watermark_write(dbk_log *log, bool clean, dbk_error *err);
-dbk_result dbk_watermark_sync(dbk_log *log, dbk_error *err);
+                              dbk_watermark *mark, bool *valid, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_watermark_open(dbk_log *log, dbk_error *err) DBK_MUST_USE; /* for writing */
+dbk_result dbk_watermark_write(dbk_log *log, bool clean, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_watermark_sync(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
 /* recover.c: the decision. */
 typedef enum dbk_later { DBK_LATER_NONE = 1, DBK_LATER_BELOW = 2, DBK_LATER_ABOVE = 4 } dbk_later;
 typedef enum dbk_decision { DBK_DECIDE_OPEN, DBK_DECIDE_CUT, DBK_DECIDE_REFUSE } dbk_decision;
 typedef struct dbk_situation {
     dbk_head head;
-    dbk_later
-        later;    /* evidence behind the spot: none, not reaching it, or proving it was durable */
-    bool covered; /* the watermark says the spot was durable */
-    bool sealed;  /* in a segment that was ended */
+    dbk_later later; /* evidence behind the spot: none, not reaching it, proving it was durable */
+    bool covered;    /* the watermark says the spot was durable */
+    bool sealed;     /* in a segment that was ended */
 } dbk_situation;
 typedef struct dbk_recovery_row {
     unsigned heads, laters; /* sets */
@@ -237,10 +239,9 @@ typedef struct dbk_plan {
     uint64_t segment, offset, position; /* the spot */
     uint64_t used_end;                  /* what CUT clears ends here */
 } dbk_plan;
-/* Fills log->segments and state up to the spot. A refusal is an error. */
 
 /* repair.c */
-dbk_result dbk_log_repair(dbk_log *log, const dbk_plan *plan, dbk_error *err);
+dbk_result dbk_log_repair(dbk_log *log, const dbk_plan *plan, dbk_error *err) DBK_MUST_USE;
 
 /* tail.c: the one place that writes to a live segment. */
 typedef struct dbk_tail {
@@ -252,38 +253,37 @@ typedef struct dbk_tail {
 dbk_tail dbk_tail_of(dbk_log *log); /* where the next record goes */
 /* Opens a segment for appending and takes its lock. */
 dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_file **file,
-                         bool *direct, dbk_error *err);
+                         bool *direct, dbk_error *err) DBK_MUST_USE;
 /* Durable when it returns DBK_OK. A failed sync poisons the log; after a failed write the range is
  * zeroed, now or before the next write. */
 dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size_t size,
-                          dbk_error *err);
-dbk_result dbk_tail_clean(dbk_log *log, dbk_error *err);
+                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_tail_clean(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 void dbk_log_poison(dbk_log *log);
 
 /* roll.c */
-/* Seals the active segment and makes ready one with room for `need` bytes of batch: log->pending.
- */
-dbk_result dbk_log_roll(dbk_log *log, uint64_t need, dbk_error *err);
+/* Seals the active segment; log->pending becomes one with room for `need` bytes of batch. */
+dbk_result dbk_log_roll(dbk_log *log, uint64_t need, dbk_error *err) DBK_MUST_USE;
 /* Puts the start record of the pending segment at `at`, links the state to it; its length. */
 uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_state *state,
                            uint8_t *at);
 void dbk_log_activate(dbk_log *log); /* under the lock: pending becomes the active segment */
-dbk_result dbk_log_buffer(dbk_log *log, size_t size,
-                          dbk_error *err); /* log->buffer holds so much */
+/* Grows log->buffer to hold so much. */
+dbk_result dbk_log_buffer(dbk_log *log, size_t size, dbk_error *err) DBK_MUST_USE;
 
 /* background.c */
 void dbk_background_kick(dbk_log *log); /* the next segment and missing runs are wanted */
-dbk_segment *
-dbk_background_take_next(dbk_log *log); /* waits for it if it is under way; NULL: none */
+/* Waits for it if it is under way; NULL: none. */
+dbk_segment *dbk_background_take_next(dbk_log *log);
 void dbk_background_stop(dbk_log *log);
 
 /* read.c */
-dbk_segment *dbk_log_segment_of(dbk_log *log,
-                                uint64_t position); /* takes the lock itself; NULL: beyond */
+/* Takes the lock itself; NULL: beyond the end. */
+dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position);
 bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position,
                       dbk_index_batch *batch);
 dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first,
-                              uint64_t last, dbk_error *err);
+                              uint64_t last, dbk_error *err) DBK_MUST_USE;
 void dbk_cache_release(dbk_log *log);
 
 #endif

@@ -1,5 +1,4 @@
-/* Questions to the log as a whole: its state, and the indexes of its segments from the newest down.
- */
+/* Questions to the log as a whole: its state, and its segments' indexes from the newest down. */
 #include "log/load.h"
 
 uint64_t dbk_log_position(const dbk_log *log)
