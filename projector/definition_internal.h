@@ -1,12 +1,19 @@
 /* Internal to projector/: how a definition is read and checked.
- *   definition_load.c    sources from a folder, a file or memory; lookups    findings.c  what was
- * found definition_token.c   SQL tokens      definition_scan.c   blocks and statements of a file
- *   definition_schema.c  DDL into the scratch database      definition_table.c  tables, keys,
- * indexes definition_link.c    foreign keys    definition_app.c    app.json definition_lookup.c
- * questions to the result   definition_unfold.c  bounds views and WITH definition_projection.c,
- * definition_query.c              the two files of directives definition_check.c   prepares under
- * the authorizer      definition_lint.c   what only tokens show definition_type.c    declared types
- * sandbox.c, sandbox_date.c              deterministic SQL
+ *   definition_load.c     sources from a folder, a file or memory
+ *   findings.c            what was found
+ *   definition_token.c    SQL tokens
+ *   definition_scan.c     blocks and statements of a file
+ *   definition_schema.c   DDL into the scratch database
+ *   definition_table.c    tables, keys, indexes
+ *   definition_link.c     foreign keys
+ *   definition_app.c      app.json
+ *   definition_projection.c, definition_query.c   the two files of directives
+ *   definition_check.c    prepares under the authorizer
+ *   definition_unfold.c   bounds views and WITH
+ *   definition_lint.c     what only tokens show
+ *   definition_type.c     declared types
+ *   definition_lookup.c   questions to the result
+ *   sandbox.c, sandbox_date.c   deterministic SQL
  *
  * One run is one dbk_check. Nothing stops at the first error: every step adds findings and goes on.
  * Out of memory sets `failed` and is looked at between the steps. */
