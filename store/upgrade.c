@@ -89,18 +89,30 @@ static dbk_result log_definition(dbk_engine *engine, const dbk_definition *defin
     return result;
 }
 
+/* A model that cannot be built leaves the one before in place, and its definition with it: what is decided
+ * then is projected as it is named. */
+static dbk_result fold_with(dbk_engine *engine, const dbk_definition *definition, dbk_error *err)
+{
+    const dbk_definition *before = engine->definition;
+    engine->definition = definition;
+    dbk_result result = dbk_engine_reset_generation(engine, NULL, NULL, err);
+    if (result == DBK_OK || engine->dead) return result;
+    engine->definition = before;
+    engine->behind = true;
+    return result;
+}
+
 dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, bool accept,
                               void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count, dbk_error *err)
 {
     dbk_entry_ids lost = {.port = engine->port};
+    *count = 0;
+    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
     engine->port->mutex_lock(engine->port->ctx, engine->turn);
-    dbk_result result = list_lost(engine, definition, &lost, err);
+    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : list_lost(engine, definition, &lost, err);
     if (result == DBK_OK && (accept || lost.count == 0)) {
         result = log_definition(engine, definition, now_ms, err);
-        if (result == DBK_OK) {
-            engine->definition = definition;
-            result = dbk_engine_reset_generation(engine, NULL, NULL, err);
-        }
+        if (result == DBK_OK) result = fold_with(engine, definition, err);
     }
     engine->port->mutex_unlock(engine->port->ctx, engine->turn);
     for (size_t i = 0; result == DBK_OK && i < lost.count; i++) each(arg, &lost.items[i]);
