@@ -22,6 +22,8 @@ if(TARGET dbk_bus AND TARGET daybook)
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} EXPORT_NAME daybook
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/daybook.map)
 
+  # Relative, so that `cmake --install --prefix` and a moved tree stay right.
+  file(RELATIVE_PATH daybook_pc_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
   configure_file(cmake/daybook.pc.in ${PROJECT_BINARY_DIR}/daybook.pc @ONLY)
   configure_package_config_file(cmake/daybook-config.cmake.in ${PROJECT_BINARY_DIR}/daybook-config.cmake
     INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/daybook)
