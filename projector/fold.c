@@ -234,6 +234,8 @@ static dbk_result apply_all(dbk_catch *catch, uint32_t entries, dbk_model_change
     return result;
 }
 
+void dbk_model_doubt(dbk_model *model) { model->doubted = true; }
+
 dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed, dbk_progress_fn progress,
                               void *arg, bool *shadow, dbk_error *err)
 {
@@ -248,7 +250,9 @@ dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_chan
     dbk_buffer_init(&catch.other, model->port);
     dbk_result result = order_new(&catch, err);
     if (result == DBK_OK) result = needs_shadow(&catch, shadow, err);
+    if (result == DBK_OK && model->doubted && catch.items) *shadow = true;
     if (result == DBK_OK && !*shadow) result = apply_all(&catch, entries, changed, progress, arg, err);
+    if (result == DBK_OK) model->doubted = false;
     dbk_log_cursor_close(catch.cursor);
     dbk_buffer_release(&catch.origin);
     dbk_buffer_release(&catch.other);

@@ -124,6 +124,10 @@ typedef void (*dbk_progress_fn)(void *arg, uint64_t done, uint64_t all);
 dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed, dbk_progress_fn progress,
                               void *arg, bool *shadow, dbk_error *err) DBK_MUST_USE;
 
+/* States above the model's position were published and are lost to it: the next catch-up asks for a shadow
+ * unless all that is new is in canonical order above it, which leads through the same states. */
+void dbk_model_doubt(dbk_model *model);
+
 /* The shadow (K8): folds the wanted entries (see dbk_log_fold_open; position in the state is `last`, 0:
  * the log's end) into a new file. The result is committed, in bulk mode until dbk_model_finish. */
 typedef struct dbk_shadow_options {
@@ -173,6 +177,9 @@ typedef dbk_result (*dbk_skip_fn)(void *arg, const dbk_skip *skip);
 dbk_result dbk_model_skips(dbk_model *model, dbk_skip_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
 /* Counts all rows anew: the fingerprint by a full scan (compare with the state's). */
 dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_t *rows, dbk_error *err) DBK_MUST_USE;
+/* Looks through the file, SQLite's pages and the rows against the fingerprint, as one moment has them.
+ * DBK_CORRUPT: build it anew. */
+dbk_result dbk_model_check(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
 
 /* ---- clients' SQL, read-only, on a connection of its own (any thread, one at a time each) */

@@ -25,6 +25,7 @@ struct dbk_model {
     dbk_model_state state;      /* as committed */
     bool in_entry, savepoint;   /* an entry is open; it has a savepoint */
     bool deciding;              /* a decision, else a fact */
+    bool doubted;               /* see dbk_model_doubt */
     bool has_skips;             /* the skip list has rows, or had some in this transaction */
     bool has_row_records;       /* _daybook_rows has rows, or had some in this transaction */
     dbk_row_statements **rows;  /* per table of the definition */

@@ -74,3 +74,45 @@ dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_
     dbk_buffer_release(&scratch);
     return result;
 }
+
+static dbk_result quick_check(dbk_model *model, dbk_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    dbk_result result = DBK_OK;
+    int rc = sqlite3_prepare_v2(model->db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+
+    if (rc == SQLITE_OK) rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW) {
+        const char *found = (const char *)sqlite3_column_text(statement, 0);
+        if (!found || strcmp(found, "ok") != 0) result = dbk_fail(err, DBK_CORRUPT, "'%s' is damaged: %s", model->path, found ? found : "");
+    } else {
+        result = dbk_model_sql_failure(model, rc, "look through the model", err);
+    }
+    sqlite3_finalize(statement);
+    return result;
+}
+
+/* The state is read again inside: another connection may have committed since. */
+static dbk_result check_in_snapshot(dbk_model *model, dbk_error *err)
+{
+    dbk_hash128 counted;
+    uint64_t rows;
+    dbk_result result = dbk_model_load_state(model, err);
+
+    if (result == DBK_OK) result = quick_check(model, err);
+    if (result == DBK_OK) result = dbk_model_recount(model, &counted, &rows, err);
+    if (result != DBK_OK) return result;
+    if (counted.low == model->state.fingerprint.low && counted.high == model->state.fingerprint.high) return DBK_OK;
+    return dbk_fail(err, DBK_CORRUPT, "the rows of '%s' are not those of its fingerprint", model->path);
+}
+
+dbk_result dbk_model_check(dbk_model *model, dbk_error *err)
+{
+    model->sandbox.role = DBK_SQL_ENGINE;
+    dbk_result result = dbk_model_exec(model, "BEGIN", "look through the model", err);
+
+    if (result != DBK_OK) return result;
+    result = check_in_snapshot(model, err);
+    dbk_model_rollback(model);
+    return result;
+}

@@ -41,6 +41,7 @@ struct dbk_engine {
     struct dbk_turn *turn_memory; /* decide.c */
     bool dead;               /* a hook stopped it, or poisoned */
     bool behind;             /* the model has to catch up before the next command */
+    bool doubted;            /* subscribers may have seen states that the model lost (models.c) */
     uint32_t commit_failures;
     uint32_t epoch;          /* highest clock seen, with the open turn's */
     uint64_t hlc;
@@ -69,6 +70,7 @@ struct dbk_engine {
 
 /* models.c */
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* current model, healed */
+bool dbk_models_checked_at_open(const dbk_engine *engine); /* after an unclean end; else a thread looks through it */
 dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err) DBK_MUST_USE; /* for a shadow */
 dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *err) DBK_MUST_USE;   /* pointer, close old, remove its folder */
 /* The path of the model that models/current names; DBK_MISSING: it names none. */

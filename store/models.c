@@ -148,9 +148,44 @@ static dbk_result belongs(dbk_engine *engine, dbk_model *model, bool *yes, dbk_e
     return result;
 }
 
+enum { CHECK_AT_OPEN_MAX = 50000 };
+
+bool dbk_models_checked_at_open(const dbk_engine *engine)
+{
+    return engine->options.no_threads || dbk_log_position(engine->log) < CHECK_AT_OPEN_MAX;
+}
+
+/* After an unclean end nothing is built on the file before it was looked through. */
+static dbk_result check(dbk_engine *engine, dbk_model *model, bool *usable, dbk_error *err)
+{
+    if (!*usable || dbk_log_was_clean(engine->log) || !dbk_models_checked_at_open(engine)) return DBK_OK;
+    dbk_result result = dbk_model_check(model, err);
+    if (result == DBK_CORRUPT) *usable = false;
+    return result == DBK_CORRUPT ? DBK_OK : result;
+}
+
 static bool heals(dbk_result result)
 {
     return result == DBK_MISSING || result == DBK_CORRUPT || result == DBK_FOREIGN || result == DBK_VERSION;
+}
+
+/* models/boot names the boot of the machine in which the model was last at the log's end. In another one
+ * the end of its WAL may be gone, which is not synced, and with it states that subscribers saw. Folding
+ * what the log has beyond leads through the same states only where it is in canonical order. */
+static dbk_result catch_up_at_open(dbk_engine *engine, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    char boot[37] = "";
+    dbk_buffer known;
+    dbk_buffer_init(&known, port);
+    bool named = port->boot_id(port->ctx, boot) == 0;
+    dbk_result result = dbk_io_read_file(port, engine->models_dir, "boot", 64, &known, NULL);
+    bool same = named && result == DBK_OK && dbk_slice_equal(dbk_buffer_slice(&known), dbk_slice_text(boot));
+    dbk_buffer_release(&known);
+    engine->doubted = !same;
+    result = dbk_engine_catch_up(engine, err);
+    if (result != DBK_OK || same || !named) return result;
+    return dbk_io_replace_file(port, engine->models_dir, "boot", dbk_slice_text(boot), err);
 }
 
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
@@ -164,11 +199,12 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
         result = dbk_model_open(engine->port, (const char *)path.data, engine->definition, engine->log,
                                 &engine->options.model, &model, err);
     if (result == DBK_OK) result = belongs(engine, model, &usable, err);
+    if (result == DBK_OK) result = check(engine, model, &usable, err);
     if (result == DBK_OK && usable) {
         engine->model = model;
         if (engine->checkpointer) dbk_checkpoint_watch(engine->checkpointer, model);
         result = remove_leftovers(engine, (const char *)path.data, err);
-        if (result == DBK_OK) result = dbk_engine_catch_up(engine, err);
+        if (result == DBK_OK) result = catch_up_at_open(engine, err);
     } else if (result == DBK_OK || heals(result)) {
         dbk_model_close(model);
         result = dbk_engine_reset_generation(engine, engine->options.progress, engine->options.progress_arg, err);

@@ -100,56 +100,31 @@ static dbk_result record_definition(dbk_engine *engine, dbk_error *err)
     return dbk_turn_engine_entry(engine, "daybook/definition", "daybook.definition", dbk_slice_text(data), dbk_engine_now(engine), err);
 }
 
-/* After an unclean end SQLite's file is looked through; what does not agree is built anew. */
-static dbk_result check_model(dbk_engine *engine, dbk_error *err)
-{
-    if (dbk_log_was_clean(engine->log) || dbk_log_position(engine->log) == 0) return DBK_OK;
-    dbk_hash128 counted;
-    uint64_t rows;
-    dbk_model_state state;
-    dbk_result result = dbk_model_recount(engine->model, &counted, &rows, err);
-    if (result == DBK_NO_MEMORY || result == DBK_NO_FILES) return result;
-    dbk_model_get_state(engine->model, &state);
-    bool same = result == DBK_OK && counted.low == state.fingerprint.low && counted.high == state.fingerprint.high;
-    if (same) return DBK_OK;
-    return dbk_engine_reset_generation(engine, engine->options.progress, engine->options.progress_arg, err);
-}
-
-/* A model that takes long to count is checked beside the first commands. */
-enum { CHECK_AT_OPEN_MAX = 50000 };
-
+/* A model that takes long to look through is checked beside the first commands. */
 static void check_later(void *arg)
 {
     dbk_engine *engine = arg;
     const dbk_port *port = engine->port;
     dbk_model *model = NULL;
     dbk_buffer path;
-    dbk_hash128 counted;
-    uint64_t rows;
     dbk_buffer_init(&path, port);
     dbk_result result = dbk_models_current(port, engine->models_dir, engine->path, &path, NULL);
     if (result == DBK_OK)
         result = dbk_model_open(port, (const char *)path.data, engine->definition, engine->log, &engine->options.model, &model, NULL);
-    if (result == DBK_OK) {
-        dbk_model_state state;
-        dbk_model_get_state(model, &state);
-        result = dbk_model_recount(model, &counted, &rows, NULL);
-        bool same = result == DBK_OK && counted.low == state.fingerprint.low && counted.high == state.fingerprint.high;
-        if (result == DBK_CORRUPT || (result == DBK_OK && !same)) {
-            port->mutex_lock(port->ctx, engine->turn);
-            if (!engine->dead && dbk_engine_reset_generation(engine, NULL, NULL, NULL) != DBK_OK) engine->behind = true;
-            port->mutex_unlock(port->ctx, engine->turn);
-        }
+    if (result == DBK_OK) result = dbk_model_check(model, NULL);
+    if (result == DBK_CORRUPT) {
+        port->mutex_lock(port->ctx, engine->turn);
+        if (!engine->dead && dbk_engine_reset_generation(engine, NULL, NULL, NULL) != DBK_OK) engine->behind = true;
+        port->mutex_unlock(port->ctx, engine->turn);
     }
     dbk_model_close(model);
     dbk_buffer_release(&path);
 }
 
-static dbk_result heal(dbk_engine *engine, dbk_error *err)
+static dbk_result check_beside(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
-    if (dbk_log_was_clean(engine->log)) return DBK_OK;
-    if (engine->options.no_threads || dbk_log_position(engine->log) < CHECK_AT_OPEN_MAX) return check_model(engine, err);
+    if (dbk_log_was_clean(engine->log) || dbk_models_checked_at_open(engine)) return DBK_OK;
     int rc = port->thread_start(port->ctx, "dbk-check", check_later, engine, &engine->check);
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start a thread");
 }
@@ -179,7 +154,7 @@ static dbk_result open_parts(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK && !engine->options.read_only) result = dbk_checkpointer_new(engine, &engine->checkpointer, err);
     if (result == DBK_OK) result = open_models(engine, err);
     if (result == DBK_OK && !engine->options.read_only) result = record_definition(engine, err);
-    if (result == DBK_OK && !engine->options.read_only) result = heal(engine, err);
+    if (result == DBK_OK && !engine->options.read_only) result = check_beside(engine, err);
     if (result == DBK_OK) result = dbk_queue_new(engine, &engine->queue, err);
     return result;
 }

@@ -118,19 +118,23 @@ dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progr
     return switch_to_shadow(engine, true, progress, arg, err);
 }
 
+/* A shadow's one step forward says what differs from the model it replaces. That model may be older than
+ * what subscribers saw (models.c), so that they begin anew. */
 dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err)
 {
+    bool doubted = engine->doubted;
     dbk_model_state state;
     bool shadow = false;
     dbk_model_get_state(engine->model, &state);
     uint64_t end = dbk_log_position(engine->log);
     uint32_t step = end > state.position && end - state.position > ONE_STEP_MAX ? STEP_ENTRIES : 0;
+    if (doubted) dbk_model_doubt(engine->model);
     dbk_result result = dbk_model_catch_up(engine->model, step, on_changed, on_progress, engine, &shadow, err);
     if (result == DBK_OK && shadow)
-        result = switch_to_shadow(engine, false, engine->options.progress, engine->options.progress_arg, err);
+        result = switch_to_shadow(engine, doubted, engine->options.progress, engine->options.progress_arg, err);
     if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     if (result != DBK_OK) return result;
-    engine->behind = false;
+    engine->behind = engine->doubted = false;
     engine->commit_failures = 0;
     dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
     return DBK_OK;
