@@ -124,7 +124,7 @@ static void a_moment_in_a_request(void **state)
     (void)state;
     dbk_buffer out;
     dbk_buffer_init(&out, dbk_port_system());
-    dbk_cli_put_moment(&out, &(dbk_moment){.position = 3, .time_ms = 4, .order_time_ms = 5});
+    dbk_moment_put(&out, &(dbk_moment){.position = 3, .time_ms = 4, .order_time_ms = 5});
     assert_string_equal(dbk_buffer_text(&out), ",\"at\":3,\"at_time\":4,\"order_time\":5");
     dbk_buffer_release(&out);
 }
