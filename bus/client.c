@@ -32,8 +32,9 @@ static dbk_result resolve(const dbk_port *port, const char *url, dbk_buffer *fou
     }
     dbk_result result = dbk_bus_find(port, url, found, err);
     if (result != DBK_NONE) return result;
+    (void)dbk_fail(err, DBK_UNAVAILABLE, "no daemon serves '%s'", url);
     dbk_error_hint(err, "start one with 'daybook serve'");
-    return dbk_fail(err, DBK_UNAVAILABLE, "no daemon serves '%s'", url);
+    return DBK_UNAVAILABLE;
 }
 
 static dbk_result open_client(dbk_client *client, const char *url, dbk_error *err)

@@ -193,6 +193,14 @@ dbk_result dbk_client_send(void *ctx, const char *json, size_t size, dbk_done_fn
     return result;
 }
 
+static dbk_result no_answer(const dbk_client *client, bool was_sent, dbk_error *err)
+{
+    if (client->stopping) return dbk_fail(err, DBK_UNAVAILABLE, "the connection to '%s' was closed", client->commands);
+    if (client->foreign) return dbk_fail(err, DBK_DENIED, "'%s' is served by another user", client->commands);
+    if (!client->connected || !was_sent) return dbk_fail(err, DBK_UNAVAILABLE, "no connection to '%s'", client->commands);
+    return dbk_fail(err, DBK_TIMEOUT, "no answer from '%s' in %u ms", client->commands, client->timeout_ms);
+}
+
 /* Waits for the answer. The mutex is held. */
 static dbk_result wait_for(dbk_client *client, dbk_pending *pending, dbk_error *err)
 {
@@ -202,14 +210,12 @@ static dbk_result wait_for(dbk_client *client, dbk_pending *pending, dbk_error *
         if (left <= 0) break;
         (void)port->cond_wait(port->ctx, pending->ready, client->mutex, left);
     }
-    bool was_connected = client->connected, was_sent = pending->sent || pending->answered;
+    bool was_sent = pending->sent || pending->answered;
     if (!pending->answered) unlink_pending(client, pending);
     else if (!pending->failed) return DBK_OK;
+    dbk_result result = no_answer(client, was_sent, err);
     dbk_error_hint(err, "the same command with the same id is safe to send again");
-    if (client->stopping) return dbk_fail(err, DBK_UNAVAILABLE, "the connection to '%s' was closed", client->commands);
-    if (client->foreign) return dbk_fail(err, DBK_DENIED, "'%s' is served by another user", client->commands);
-    if (!was_connected || !was_sent) return dbk_fail(err, DBK_UNAVAILABLE, "no connection to '%s'", client->commands);
-    return dbk_fail(err, DBK_TIMEOUT, "no answer from '%s' in %u ms", client->commands, client->timeout_ms);
+    return result;
 }
 
 void dbk_client_cancel(dbk_client *client, const bool *cancel)

@@ -185,9 +185,11 @@ static void without_a_daemon_a_call_ends_in_time(void **state)
     served_stop(s);
     assert_int_equal(dbk_do(client, "{\"do\":\"hello\"}", 14, &receipt, &error), DBK_UNAVAILABLE);
     assert_non_null(strstr(error.text, "no connection to 'ipc://"));
+    assert_non_null(strstr(error.hint, "safe to send again"));
     dbk_close(client);
     assert_int_equal(dbk_connect(s->path, &options, &client, &error), DBK_UNAVAILABLE);
     assert_non_null(strstr(error.text, "no daemon serves"));
+    assert_non_null(strstr(error.hint, "daybook serve"));
 }
 
 /* ---- bad peers */
