@@ -120,7 +120,7 @@ static dbk_result check_known(dbk_round *round, dbk_buffer *logged, dbk_fact *fa
     dbk_entry_id_text(&fact->id, id);
     dbk_fail(err, DBK_DUPLICATE, "entry '%s' at position %llu has another content there: a fork", id,
                     (unsigned long long)position);
-    dbk_error_hint(err, "two stores write under one identity: give one of them a new incarnation by 'daybook salvage' or a copy");
+    dbk_error_hint(err, "two stores write under one identity: let only one of them go on");
     return DBK_DUPLICATE;
 }
 
