@@ -162,12 +162,12 @@ dbk_result dbk_request_text(const dbk_json_node *request, const char *name, dbk_
     return DBK_OK;
 }
 
-/* Milliseconds since 1970, or a time in words. */
+/* Milliseconds since 1970, or a time in words; after 1970 began, as 0 in a moment means that none is given. */
 static dbk_result take_time(const dbk_json_node *node, const char *name, int64_t *time_ms, dbk_error *err)
 {
-    if (node->kind == DBK_JSON_STRING ? dbk_time_parse(node->text, time_ms)
-                                      : node->kind == DBK_JSON_NUMBER && dbk_json_is_integer(node, time_ms) && *time_ms > 0)
-        return DBK_OK;
+    bool is_time = node->kind == DBK_JSON_STRING ? dbk_time_parse(node->text, time_ms)
+                                                 : node->kind == DBK_JSON_NUMBER && dbk_json_is_integer(node, time_ms);
+    if (is_time && *time_ms > 0) return DBK_OK;
     (void)dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be a time", name);
     dbk_error_hint(err, "write it as 2026-11-21T04:05:06Z");
     return DBK_BAD_COMMAND;

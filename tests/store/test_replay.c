@@ -86,6 +86,12 @@ static void times_choose_what_was_received_or_had_happened(void **state)
         snprintf(request, sizeof request, "{%s,%s}", sql, moments[i].when);
         world_contains(&w, 0, request, moments[i].rows);
     }
+    static const char *const none[] = {"\"at_time\":0", "\"at\":\"1970-01-01T00:00:00Z\"", "\"order_time\":\"1969-07-20\""};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        char request[200];
+        snprintf(request, sizeof request, "{%s,%s}", sql, none[i]);
+        world_contains(&w, 0, request, "must be a time");
+    }
     world_stop(&w);
 }
 
