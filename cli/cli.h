@@ -133,8 +133,6 @@ void dbk_cli_answer_release(dbk_cli_answer *answer);
 /* ---- moment.c: a position or an RFC 3339 time; `option` is named in what is said of it. DBK_USAGE. */
 dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_time, dbk_moment *out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_cli_position(const char *text, const char *option, uint64_t *out, dbk_error *err) DBK_MUST_USE;
-/* `,"at":17` and the like: the members of a request. */
-void dbk_cli_put_moment(dbk_buffer *request, const dbk_moment *at);
 
 /* ---- wait.c: signals and service manager */
 void dbk_signals_ignore_pipe(void);

@@ -27,7 +27,7 @@ static int run(dbk_cli *cli)
     dbk_buffer request;
     dbk_buffer_init(&request, cli->port);
     dbk_buffer_put_text(&request, "{\"do\":\"fingerprint\"");
-    dbk_cli_put_moment(&request, &at);
+    dbk_moment_put(&request, &at);
     dbk_buffer_put_u8(&request, '}');
     if (dbk_cli_ask(&target, &request, &answer, &err) == DBK_OK) put(answer.root, dbk_cli_flag(cli, "json"));
     else status = dbk_cli_fail(&err, DBK_EXIT_FAILED);

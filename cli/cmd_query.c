@@ -28,7 +28,7 @@ static dbk_result put_request(const dbk_cli *cli, size_t used, dbk_buffer *reque
     if (!dbk_utf8_valid(dbk_slice_text(text))) return dbk_fail(err, DBK_USAGE, "the query is not UTF-8");
     dbk_buffer_put_text(request, name ? "{\"do\":\"query\",\"name\":" : "{\"do\":\"query\",\"sql\":");
     dbk_json_put_string(request, dbk_slice_text(text));
-    dbk_cli_put_moment(request, &at);
+    dbk_moment_put(request, &at);
     if (used < cli->args.word_count) {
         dbk_json_parser *parser = dbk_json_parser_new(cli->port);
         if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the arguments");

@@ -33,10 +33,3 @@ dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_
     if (result == DBK_OK && order_time) result = take_time(order_time, "--order-time", &out->order_time_ms, err);
     return result;
 }
-
-void dbk_cli_put_moment(dbk_buffer *request, const dbk_moment *at)
-{
-    if (at->position) dbk_buffer_printf(request, ",\"at\":%llu", (unsigned long long)at->position);
-    if (at->time_ms) dbk_buffer_printf(request, ",\"at_time\":%lld", (long long)at->time_ms);
-    if (at->order_time_ms) dbk_buffer_printf(request, ",\"order_time\":%lld", (long long)at->order_time_ms);
-}

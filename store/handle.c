@@ -12,7 +12,7 @@ struct dbk_subscription {
     void *inner;
 };
 
-const char *dbk_version(void) { return "0.1.0"; }
+const char *dbk_version(void) { return DAYBOOK_VERSION; }
 
 void dbk_text_free(dbk_text *text)
 {
@@ -88,14 +88,6 @@ static dbk_result ask(dbk_store *store, dbk_buffer *request, dbk_json_parser *pa
     return result;
 }
 
-static void put_moment(dbk_buffer *out, const dbk_moment *at)
-{
-    if (!at) return;
-    if (at->position) dbk_buffer_printf(out, ",\"at\":%llu", (unsigned long long)at->position);
-    if (at->time_ms) dbk_buffer_printf(out, ",\"at_time\":%lld", (long long)at->time_ms);
-    if (at->order_time_ms) dbk_buffer_printf(out, ",\"order_time\":%lld", (long long)at->order_time_ms);
-}
-
 dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const dbk_moment *at, dbk_text *answer, dbk_error *err)
 {
     const dbk_port *port = dbk_port_system();
@@ -107,7 +99,7 @@ dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const 
     dbk_buffer_put_text(&request, "{\"do\":\"query\",\"sql\":");
     dbk_json_put_string(&request, dbk_slice_text(sql));
     if (args) dbk_buffer_printf(&request, ",\"args\":%s", args);
-    put_moment(&request, at);
+    if (at) dbk_moment_put(&request, at);
     dbk_buffer_put_u8(&request, '}');
     dbk_result result = ask(store, &request, parser, answer, NULL, err);
     if (result != DBK_OK) dbk_text_free(answer);
