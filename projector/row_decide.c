@@ -316,7 +316,7 @@ dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_e
 
 /* ---- patch */
 
-static void put_member(dbk_buffer *out, const char *name)
+void dbk_row_put_member(dbk_buffer *out, const char *name)
 {
     dbk_buffer_put_u8(out, out->size ? ',' : '{');
     dbk_json_put_string(out, dbk_slice_text(name));
@@ -344,7 +344,7 @@ dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, 
     for (uint16_t i = 0; i < table->column_count; i++) {
         uint16_t column = table->by_name[i];
         if (!dbk_mask_has(changed, column)) continue;
-        put_member(&work->data, table->columns[column].name);
+        dbk_row_put_member(&work->data, table->columns[column].name);
         dbk_cell_out(&table->columns[column], &work->cells[column], &work->made, &work->data);
     }
     dbk_buffer_put_u8(&work->data, '}');

@@ -157,6 +157,7 @@ dbk_result dbk_row_take_base(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* UPDATE of the changed columns and the .patched event; an empty mask: nothing. */
 dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts, dbk_error *err) DBK_MUST_USE;
+void dbk_row_put_member(dbk_buffer *out, const char *name); /* `{"name":`, or `,"name":` behind others */
 /* Binds the key, and the cells of the mask but not its key columns. */
 dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *mask, bool insert,
                         sqlite3_stmt *statement, dbk_error *err) DBK_MUST_USE;

@@ -11,13 +11,6 @@ static void learn(dbk_row_statements *statements, bool existed)
     if (!existed && statements->guess > -GUESS_LIMIT) statements->guess--;
 }
 
-static void put_member(dbk_buffer *out, const char *name)
-{
-    dbk_buffer_put_u8(out, out->size ? ',' : '{');
-    dbk_json_put_string(out, dbk_slice_text(name));
-    dbk_buffer_put_u8(out, ':');
-}
-
 /* The .put names every column with the value it came to have; number text of JSON stays as it was
  * sent. */
 static dbk_result emit_put(dbk_decision *change, dbk_error *err)
@@ -34,7 +27,7 @@ static dbk_result emit_put(dbk_decision *change, dbk_error *err)
     for (uint16_t i = 0; i < table->column_count; i++) {
         uint16_t number = table->by_name[i];
         const dbk_column *column = &table->columns[number];
-        put_member(&work->data, column->name);
+        dbk_row_put_member(&work->data, column->name);
         if (column->type == DBK_TYPE_JSON && work->values[number] && !column->key_part) {
             dbk_cell_out(column, &work->cells[number], &work->made, &work->data);
         } else {

@@ -1,17 +1,13 @@
 /* Prepared statements of a table. The fixed ones are made when first needed; INSERT and UPDATE name
  * exactly the columns of a mask, and the sixteen last used masks stay prepared. */
+#include "projector/model_journal.h"
 #include "projector/row_internal.h"
-
-static void put_name(dbk_buffer *sql, const char *name)
-{
-    dbk_buffer_printf(sql, "\"%s\"", name);
-}
 
 static void put_key_condition(dbk_buffer *sql, const dbk_table *table, int first)
 {
     for (uint16_t i = 0; i < table->key_count; i++) {
         dbk_buffer_put_text(sql, i ? " AND " : " WHERE ");
-        put_name(sql, table->columns[table->key_columns[i]].name);
+        dbk_put_name(sql, table->columns[table->key_columns[i]].name);
         dbk_buffer_printf(sql, "=?%d", first + i);
     }
 }
@@ -20,7 +16,7 @@ static void put_columns(dbk_buffer *sql, const dbk_table *table)
 {
     for (uint16_t i = 0; i < table->column_count; i++) {
         if (i > 0) dbk_buffer_put_u8(sql, ',');
-        put_name(sql, table->columns[i].name);
+        dbk_put_name(sql, table->columns[i].name);
     }
 }
 
