@@ -165,7 +165,7 @@ dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, 
     options = options ? options : &none;
     const dbk_port *port = options->port ? options->port : dbk_port_system();
     dbk_engine *engine = dbk_alloc_zero(port, 1, sizeof *engine);
-    if (!engine) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
+    if (!engine) return dbk_error_wrap(err, dbk_fail(err, DBK_NO_MEMORY, "no memory for a store"), "cannot open store '%s'", path);
     engine->port = port;
     engine->options = *options;
     engine->publish = options->publish;

@@ -371,8 +371,8 @@ void dbk_queue_free(dbk_queue *queue)
             port->cond_signal(port->ctx, queue->work);
             (void)port->cond_wait(port->ctx, queue->quiet, queue->mutex, -1);
         }
-        port->cond_broadcast(port->ctx, queue->work);
-        port->cond_broadcast(port->ctx, queue->reads_wanted);
+        if (queue->worker) port->cond_broadcast(port->ctx, queue->work);
+        if (queue->reader) port->cond_broadcast(port->ctx, queue->reads_wanted);
         unlock(queue);
     }
     if (queue->worker) port->thread_join(port->ctx, queue->worker);
