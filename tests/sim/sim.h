@@ -86,6 +86,7 @@ typedef struct sim_script {
 /* ---- sim_machine.c */
 typedef struct sim_machine {
     uint64_t seed, states, until; /* `until`: the run ends at this state; 0: never */
+    uint64_t earlier; /* states of the seeds before */
     jmp_buf stop;
     const char *program;
     dbk_simdisk *disk, *bench; /* the machine; and one that never fails, for cold folds and authors */
@@ -127,6 +128,8 @@ const char *sim_command(sim_machine *m, sim_script *script, const char *author, 
 void sim_make_facts(sim_machine *m); /* another replica's entries, written beside this one's */
 /* One step of the script; false: the power went, or the engine cannot go on. */
 bool sim_step(sim_machine *m);
+/* What a receipt obliges to. `id` may be the command under which the transaction was lost. */
+void sim_note_receipt(sim_machine *m, const char *json, const char *receipt, const char *id);
 /* Takes one turn of up to `most` commands. */
 bool sim_turn(sim_machine *m, uint32_t most);
 

@@ -12,8 +12,10 @@ static dbk_hash128 digest(dbk_slice origin)
     return dbk_checksum128(origin);
 }
 
-static bool in_flight(const sim_oracle *oracle, dbk_slice id)
+static bool in_flight(const sim_oracle *oracle, dbk_slice id, uint64_t position)
 {
+    for (uint32_t i = oracle->acked_count; i-- > 0;) /* answered, and not read since */
+        if (oracle->acked[i].position == position) return true;
     for (uint32_t i = 0; i < oracle->flight_count; i++)
         if (dbk_slice_equal(id, dbk_slice_text(oracle->flight_ids[i]))) return true;
     return false;
@@ -28,7 +30,7 @@ static void take_new(sim_machine *m, uint64_t position, dbk_slice origin)
     if (position > SIM_ENTRIES_MAX) sim_fail(m, "more entries than the simulation has room for");
     if (memcmp(entry.id.replica, m->options.replica, 16) == 0) {
         if (entry.id.seq != ++oracle->own_entries) sim_fail(m, "entry %llu has seq %llu, not %u", (unsigned long long)position, (unsigned long long)entry.id.seq, oracle->own_entries);
-        if (!in_flight(oracle, entry.command_id))
+        if (!in_flight(oracle, entry.command_id, position))
             sim_fail(m, "entry %llu of command '%.*s', which was not under way", (unsigned long long)position, DBK_SLICE_ARG(entry.command_id));
     } else {
         const sim_fact *fact = &m->facts[oracle->fact_entries];

@@ -32,8 +32,8 @@ void sim_fail(sim_machine *m, const char *format, ...)
     va_start(args, format);
     vprintf(format, args);
     va_end(args);
-    printf("\n  again: %s --seed %llu --until %llu\n", m->program, (unsigned long long)m->seed,
-           (unsigned long long)m->states + 1);
+    printf("\n  again: %s --seed %llu --until %llu\n  after %llu states in all\n", m->program, (unsigned long long)m->seed,
+           (unsigned long long)m->states + 1, (unsigned long long)(m->earlier + m->states + 1));
     fflush(stdout);
     exit(1);
 }
@@ -81,10 +81,11 @@ static void set_options(sim_machine *m)
 void sim_machine_start(sim_machine *m, uint64_t seed, dbk_definition *definition)
 {
     const char *program = m->program;
-    uint64_t until = m->until;
+    uint64_t until = m->until, earlier = m->earlier;
     memset(m, 0, sizeof *m);
     m->program = program;
     m->until = until;
+    m->earlier = earlier;
     m->seed = seed;
     m->definition = definition;
     m->random.state = sim_mix(seed, 1);

@@ -11,7 +11,7 @@ static uint64_t number_after(const char *text, const char *name)
     return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
-static void note_receipt(sim_machine *m, const char *json, const char *receipt, const char *id)
+void sim_note_receipt(sim_machine *m, const char *json, const char *receipt, const char *id)
 {
     sim_oracle *oracle = &m->oracle;
     m->trace = sim_mix(m->trace, dbk_checksum(dbk_slice_text(receipt), 4));
@@ -54,7 +54,7 @@ bool sim_turn(sim_machine *m, uint32_t most)
     dbk_result result = dbk_engine_decide(m->engine, commands, count, script->now_ms, receipts, &m->error);
     if (result != DBK_OK && !sim_power_is_off(m)) sim_fail(m, "decide: %s", m->error.text);
     for (uint32_t i = 0; i < count; i++) {
-        if (result == DBK_OK) note_receipt(m, (const char *)commands[i].data, dbk_buffer_text(&receipts[i]), oracle->flight_ids[i]);
+        if (result == DBK_OK) sim_note_receipt(m, (const char *)commands[i].data, dbk_buffer_text(&receipts[i]), oracle->flight_ids[i]);
         dbk_buffer_release(&receipts[i]);
     }
     m->drop_id[0] = 0;
@@ -148,7 +148,7 @@ static bool kill_and_reopen(sim_machine *m)
     oracle->flight_count = 1;
     script->now_ms += 1000;
     if (dbk_engine_decide(m->engine, &command, 1, script->now_ms, &receipt, NULL) == DBK_OK) {
-        note_receipt(m, (const char *)command.data, dbk_buffer_text(&receipt), "");
+        sim_note_receipt(m, (const char *)command.data, dbk_buffer_text(&receipt), "");
     }
     dbk_buffer_release(&receipt);
     bool off = sim_power_is_off(m);

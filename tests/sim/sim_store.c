@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     arguments a;
     if (!read_arguments(argc, argv, &a)) return usage(argv[0]);
     dbk_definition *definition = sim_definition();
-    uint64_t states = 0, seeds = a.last - a.first + 1, trace = 0, seed = a.first;
+    uint64_t seeds = a.last - a.first + 1, trace = 0, seed = a.first;
     double begin = seconds();
     machine.program = argv[0];
     machine.until = a.until;
@@ -63,13 +63,13 @@ int main(int argc, char **argv)
     for (; seed <= a.last; seed++) {
         sim_machine_start(&machine, seed, definition);
         sim_run(&machine, (uint32_t)each);
-        states += machine.states;
+        machine.earlier += machine.states;
         trace = sim_mix(trace, machine.trace);
         sim_machine_stop(&machine);
     }
     double took = seconds() - begin;
     dbk_definition_free(definition);
-    printf("%llu crash states from %llu seeds in %.1f s, %.0f a second, trace %016llx\n", (unsigned long long)states,
-           (unsigned long long)seeds, took, (double)states / took, (unsigned long long)trace);
+    printf("%llu crash states from %llu seeds in %.1f s, %.0f a second, trace %016llx\n", (unsigned long long)machine.earlier,
+           (unsigned long long)seeds, took, (double)machine.earlier / took, (unsigned long long)trace);
     return 0;
 }

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Plants one bug after the other into a copy of the sources and expects sim_store to find it.
+
+usage: mutants.py BUILD_FOLDER [--states N] [--only NAME] [--json FILE]
+
+Prints for each bug how many crash states it took. Exit 1 when one survives N states, or when the
+sources no longer have the text that a bug replaces (then the bug has to be planted anew)."""
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ["base", "log", "projector", "store", "cmake", "tests/support", "tests/sim", "CMakeLists.txt",
+          "tests/CMakeLists.txt", "LICENSE"]
+
+# name: [(file, text, text instead), …]
+MUTANTS = {
+    "acknowledge before sync": [
+        ("log/tail.c", "    rc = dbk_io_sync(log->port, *tail.file, name, err);\n    return rc",
+         "    rc = tail.offset > DBK_SEGMENT_DATA_OFFSET ? DBK_OK : dbk_io_sync(log->port, *tail.file, name, err);\n    return rc")],
+    "directory sync skipped": [
+        ("log/segment.c", "    if (rc == DBK_OK) rc = write_headers(port, segment->file, segment, err);\n"
+         "    return rc == DBK_OK ? dbk_io_sync_dir(port, log->dir, \"log\", err) : rc;\n}\n\ndbk_result dbk_segment_prepare",
+         "    if (rc == DBK_OK) rc = write_headers(port, segment->file, segment, err);\n"
+         "    return rc;\n}\n\ndbk_result dbk_segment_prepare")],
+    "deferred foreign key unnoticed": [
+        ("projector/row_entry.c", "    if (now == 0) return DBK_OK;", "    if (now >= 0) return DBK_OK;")],
+    "lost transaction unnoticed": [
+        ("projector/model.c", "    return sqlite3_get_autocommit(model->db) == 0;", "    return model->db != NULL;"),
+        ("projector/row_entry.c", "    int now = 0, highest = 0;\n\n    if (sqlite3_get_autocommit(model->db))",
+         "    int now = 0, highest = 0;\n\n    if (!model->db)")],
+    "late facts appended at the end": [
+        ("projector/fold.c", "            *shadow = true;\n            break;", "            break;"),
+        ("projector/fold.c", "            qsort(catch->items, count, sizeof *catch->items, compare_newcomers);\n", "")],
+    "journal outside the transaction": [
+        ("projector/model_commit.c", "    if (commit->keep_keys) dbk_keys_encode(keys, commit->changes, commit->change_count);\n", ""),
+        ("projector/model_commit.c",
+         "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n    return result;\n}\n\nstatic void publish(",
+         "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n"
+         "    if (result == DBK_OK && commit->keep_keys) {\n"
+         "        char sql[96];\n"
+         "        sqlite3_stmt *update = NULL;\n"
+         "        dbk_keys_encode(&model->journal->keys, commit->changes, commit->change_count);\n"
+         "        snprintf(sql, sizeof sql, \"UPDATE _daybook_commits SET keys=?1 WHERE position=%lld\", (long long)commit->state.position);\n"
+         "        (void)sqlite3_prepare_v2(model->db, sql, -1, &update, NULL);\n"
+         "        (void)sqlite3_bind_blob64(update, 1, model->journal->keys.data, model->journal->keys.size, SQLITE_STATIC);\n"
+         "        (void)sqlite3_step(update);\n"
+         "        (void)sqlite3_finalize(update);\n"
+         "    }\n"
+         "    return result;\n}\n\nstatic void publish("),
+        ("projector/model_commit.c", "#include <assert.h>\n", "#include <assert.h>\n#include <stdio.h>\n")],
+    "serve before sync at open": [
+        ("log/log.c", "    if (rc == DBK_OK) rc = dbk_io_sync(log->port, log->write_file, active->name, err);\n"
+         "    if (rc == DBK_OK) rc = dbk_watermark_open", "    if (rc == DBK_OK) rc = dbk_watermark_open")],
+    "watermark before sync": [
+        ("log/tail.c", "    if (*tail.direct) return DBK_OK;\n    rc = dbk_io_sync",
+         "    if (*tail.direct) return DBK_OK;\n"
+         "    dbk_log_state kept = log->state;\n"
+         "    uint64_t end = tail.segment->end;\n"
+         "    log->state.position++;\n"
+         "    log->state.previous = dbk_load_u64(data + 120);\n"
+         "    tail.segment->end = tail.offset + size;\n"
+         "    if (tail.segment == dbk_log_active(log)) (void)!dbk_watermark_write(log, false, NULL);\n"
+         "    log->state = kept;\n"
+         "    tail.segment->end = end;\n"
+         "    rc = dbk_io_sync")],
+    "truncate on mid-log corruption": [
+        ("log/recover.c", "    {BROKEN, DBK_LATER_ABOVE, -1, 0, REFUSE(CORRUPT), \"bad-proven\",",
+         "    {BROKEN, DBK_LATER_ABOVE, -1, 0, DBK_DECIDE_CUT, DBK_OK, \"bad-proven\",")],
+    "no salt check": [
+        ("log/scan.c", " || record->salt != header->salt ||", " ||"),
+        ("log/scan.c", "        if (scanner->header.salt != 0 && record.salt != scanner->header.salt) continue;\n", "")],
+    "position jump accepted": [
+        ("log/scan.c", "    if (record->first_position > expect->position) return DBK_HEAD_HIGHER;\n", "")],
+    "model opened without a look": [
+        ("store/models.c", "    if (result == DBK_CORRUPT) *usable = false;", "    *usable = true;")],
+    "lost states not announced": [
+        ("store/models.c", "    engine->doubted = !same;", "    engine->doubted = false;")],
+    "parent of a new store not synced": [
+        ("store/create.c", "    if (result == DBK_OK) result = sync_parent(port, path, err);\n", "    (void)sync_parent;\n")],
+}
+
+
+def copy_sources(folder):
+    for name in COPIED:
+        source, target = ROOT / name, folder / name
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True, copy_function=copy_if_changed)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_if_changed(source, target)
+
+
+def copy_if_changed(source, target):
+    """Leaves what is the same alone, so that it is not compiled again."""
+    data = Path(source).read_bytes()
+    if not Path(target).exists() or Path(target).read_bytes() != data:
+        Path(target).write_bytes(data)
+    return target
+
+
+def build(folder):
+    cache = folder / "build"
+    if not (cache / "build.ninja").exists():
+        subprocess.run(["cmake", "-G", "Ninja", "-S", folder, "-B", cache, "-DCMAKE_BUILD_TYPE=Release",
+                        "-DCMAKE_C_FLAGS=-Wno-error -w"], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(["ninja", "-C", cache, "-j2", "sim_store"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit("the mutant does not build:\n" + done.stdout[-3000:])
+    return cache / "tests" / "sim" / "sim_store"
+
+
+def plant(folder, edits):
+    for name, old, new in edits:
+        path = folder / name
+        text = path.read_text()
+        if text.count(old) != 1:
+            sys.exit(f"'{name}' has the text {text.count(old)} times that a bug replaces:\n{old}")
+        path.write_text(text.replace(old, new))
+
+
+def take_out(folder, edits):
+    for name, _, _ in edits:
+        copy_if_changed(ROOT / name, folder / name)
+
+
+def hunt(program, states):
+    """(states until it was found, what it said), or (None, last line)."""
+    try:
+        done = subprocess.run([program, "--seeds", "1..40", "--states", str(states)], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=600, errors="replace")
+    except subprocess.TimeoutExpired:
+        return 0, "hangs"
+    lines = done.stdout.splitlines() or [""]
+    found = re.search(r"after (\d+) states in all", done.stdout)
+    if found:
+        return int(found.group(1)), lines[0]
+    return (None, lines[-1]) if done.returncode == 0 else (0, f"ends with {done.returncode}: {lines[0]}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--states", type=int, default=6000)
+    parser.add_argument("--only")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    folder = arguments.folder.resolve()
+    copy_sources(folder)
+    reached = {}
+    for name, edits in MUTANTS.items():
+        if arguments.only and arguments.only != name:
+            continue
+        plant(folder, edits)
+        try:
+            states, said = hunt(build(folder), arguments.states)
+        finally:
+            take_out(folder, edits)
+        reached[name] = states
+        print(f"{name:34} {'SURVIVED' if states is None else f'{states:6} states'}  {said[:150]}", flush=True)
+    alive = [name for name, states in reached.items() if states is None]
+    print(f"{len(reached) - len(alive)} of {len(reached)} planted bugs found")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(reached, indent=1) + "\n")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("LC_ALL", "C.UTF-8")
+    sys.exit(main())

@@ -1,0 +1,213 @@
+/* Every I/O call and every allocation of the engine fails, once and from there on, in ten scenarios:
+ * no crash, no leak, and the laws hold afterwards, by closing and by power loss.
+ *   test_store_faults [STRIDE]   every STRIDE-th call (1: all)
+ * Prints the runs made. SQLite's own allocations are not the port's and do not fail here. */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct scenario {
+    const char *name;
+    bool opens, rolls; /* opening is the scenario; the tail segment is nearly full */
+    void (*run)(sim_machine *m);
+} scenario;
+
+static void send(sim_machine *m, const char *const *commands, uint32_t count)
+{
+    sim_oracle *oracle = &m->oracle;
+    dbk_slice slices[SIM_TURN_MAX];
+    dbk_buffer receipts[SIM_TURN_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        slices[i] = dbk_arena_copy(m->texts, dbk_slice_text(commands[i]));
+        dbk_buffer_init(&receipts[i], dbk_port_system());
+        (void)sscanf(commands[i], "{\"id\":\"%23[^\"]", oracle->flight_ids[i]);
+    }
+    oracle->flight_count = count;
+    m->script.now_ms += 1000;
+    dbk_result result = dbk_engine_decide(m->engine, slices, count, m->script.now_ms, receipts, &m->error);
+    for (uint32_t i = 0; i < count; i++) {
+        if (result == DBK_OK) sim_note_receipt(m, (const char *)slices[i].data, dbk_buffer_text(&receipts[i]), "");
+        dbk_buffer_release(&receipts[i]);
+    }
+}
+
+static void run_open(sim_machine *m) { (void)sim_open(m); }
+
+static void run_put(sim_machine *m)
+{
+    const char *command = "{\"id\":\"f1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"fault\",\"data\":{\"title\":\"F\"}}";
+    send(m, &command, 1);
+}
+
+static void run_batch(sim_machine *m)
+{
+    static const char *const commands[] = {
+        "{\"id\":\"f1\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{\"title\":\"F1\"}},"
+        "{\"do\":\"put\",\"table\":\"tags\",\"key\":[\"f1\",\"x\"]},{\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\",\"data\":{\"v\":1}}]}",
+        "{\"id\":\"f2\",\"do\":\"put\",\"table\":\"later\",\"key\":\"f2\",\"data\":{\"note\":\"none\"}}",
+        "{\"id\":\"f3\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{\"stars\":3}}",
+        "{\"id\":\"f4\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"f1\"}"};
+    send(m, commands, 4);
+}
+
+static void run_roll(sim_machine *m)
+{
+    char text[3000], filler[2400];
+    memset(filler, 'x', sizeof filler);
+    const char *command = text;
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(text, sizeof text, "{\"id\":\"f%u\",\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\",\"data\":{\"v\":%u,\"w\":\"%.2300s\"}}", i, i, filler);
+        uint32_t before = m->oracle.acked_count;
+        send(m, &command, 1);
+        if (m->oracle.acked_count == before) return; /* refused: another one would hide its outcome */
+    }
+}
+
+static void run_import(sim_machine *m)
+{
+    dbk_slice origins[SIM_FACTS_MAX];
+    size_t count = m->fact_count < 6 ? m->fact_count : 6;
+    uint64_t logged, parked;
+    for (size_t i = 0; i < count; i++) origins[i] = m->facts[i].origin;
+    m->oracle.flight_count = 0;
+    m->oracle.flight_facts = 1;
+    m->oracle.any_facts = true;
+    m->script.now_ms += 1000;
+    (void)!dbk_engine_import(m->engine, origins, count, m->script.now_ms, &logged, &parked, &m->error);
+}
+
+static void run_rebuild(sim_machine *m) { (void)!dbk_engine_rebuild(m->engine, NULL, NULL, &m->error); }
+static void run_idle(sim_machine *m)
+{
+    run_put(m);
+    (void)!dbk_log_idle(dbk_engine_log(m->engine), &m->error);
+}
+static void run_close(sim_machine *m) { sim_close(m); }
+static void run_changes(sim_machine *m)
+{
+    dbk_buffer out;
+    dbk_buffer_init(&out, m->port);
+    (void)!dbk_engine_head_message(m->engine, &out, &m->error);
+    dbk_buffer_release(&out);
+}
+
+static const scenario scenarios[] = {
+    {"open", true, false, run_open},      {"open after a crash", true, true, run_open}, {"put", false, false, run_put},
+    {"batch", false, false, run_batch},   {"import", false, false, run_import},         {"rebuild", false, false, run_rebuild},
+    {"roll", false, true, run_roll},      {"idle", false, false, run_idle},             {"close", false, false, run_close},
+    {"feed", false, false, run_changes},
+};
+
+typedef struct weather {
+    const char *name;
+    uint32_t kinds;
+    uint64_t times; /* 0: from there on */
+    dbk_simdisk_action action;
+    int error;
+} weather;
+
+/* An interruption that never ends would be waited for for ever, as it must be. */
+static const weather weathers[] = {
+    {"EIO once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EIO},       {"EIO", DBK_SIM_IO, 0, DBK_SIM_FAIL, EIO},
+    {"ENOSPC once", DBK_SIM_CHANGES, 1, DBK_SIM_FAIL, ENOSPC}, {"ENOSPC", DBK_SIM_CHANGES, 0, DBK_SIM_FAIL, ENOSPC},
+    {"EINTR once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EINTR},   {"EINTR thrice", DBK_SIM_IO, 3, DBK_SIM_FAIL, EINTR},
+    {"short once", DBK_SIM_READ | DBK_SIM_WRITE, 1, DBK_SIM_SHORT, 0}, {"short", DBK_SIM_READ | DBK_SIM_WRITE, 0, DBK_SIM_SHORT, 0},
+    {"no memory once", DBK_SIM_MEMORY, 1, DBK_SIM_FAIL, ENOMEM}, {"no memory", DBK_SIM_MEMORY, 0, DBK_SIM_FAIL, ENOMEM},
+};
+
+typedef struct bench {
+    sim_machine *m;
+    const scenario *scenario;
+    const dbk_simdisk_image *image;
+    const sim_oracle *oracle;
+    sim_script script;
+    size_t memory, handles; /* while the store is closed */
+} bench;
+
+static void check_given_back(bench *b, const char *when)
+{
+    size_t memory = dbk_simdisk_memory_count(b->m->disk), handles = dbk_simdisk_handle_count(b->m->disk);
+    if (memory != b->memory) sim_fail(b->m, "%s %s: %zu pieces of memory not given back", b->scenario->name, when, memory - b->memory);
+    if (handles != b->handles) sim_fail(b->m, "%s %s: %zu handles not closed", b->scenario->name, when, handles - b->handles);
+}
+
+/* false: the fault hit nothing, the calls are all through. */
+static bool run_once(bench *b, const weather *w, uint64_t skip)
+{
+    sim_machine *m = b->m;
+    dbk_simdisk_fault fault = {.kinds = w->kinds, .skip = skip, .times = w->times, .action = w->action, .error = w->error, .bytes = 100};
+    dbk_simdisk_restore(m->disk, b->image);
+    m->oracle = *b->oracle;
+    m->script = b->script;
+    if (!b->scenario->opens && sim_open(m) != DBK_OK) sim_fail(m, "%s: %s", b->scenario->name, m->error.text);
+    m->dying = true;
+    dbk_simdisk_add_fault(m->disk, &fault);
+    b->scenario->run(m);
+    bool hit = dbk_simdisk_fault_hits(m->disk) > 0;
+    dbk_simdisk_clear_faults(m->disk);
+    if (m->engine && dbk_log_position(dbk_engine_log(m->engine)) > m->oracle.seen)
+        m->oracle.seen = dbk_log_position(dbk_engine_log(m->engine));
+    if (skip % 2) sim_crash(m);
+    else sim_close(m);
+    m->dying = false;
+    check_given_back(b, w->name);
+    if (sim_open(m) != DBK_OK) sim_fail(m, "%s, %s at call %llu: %s", b->scenario->name, w->name, (unsigned long long)skip, m->error.text);
+    sim_check_laws(m);
+    sim_close(m);
+    check_given_back(b, "afterwards");
+    return hit;
+}
+
+/* The store before the scenario: some rows, some facts to come; rolls: little room in the segment. */
+static void prepare(sim_machine *m, const scenario *s, bool no_direct)
+{
+    m->options.log.no_direct = no_direct;
+    m->options.log.segment_first_bytes = 16384;
+    if (sim_create(m) != DBK_OK) sim_fail(m, "create: %s", m->error.text);
+    sim_make_facts(m);
+    m->script = (sim_script){.random = {7}, .now_ms = SIM_START_MS};
+    memset(&m->oracle, 0, sizeof m->oracle);
+    if (sim_open(m) != DBK_OK) sim_fail(m, "open: %s", m->error.text);
+    for (int i = 0; i < 8; i++) (void)sim_turn(m, 4);
+    if (s->opens && s->rolls) {
+        const char *command = "{\"id\":\"half\",\"do\":\"put\",\"table\":\"plain\",\"key\":\"h\",\"data\":{\"v\":1}}";
+        dbk_simdisk_power_off_at(m->disk, 1);
+        send(m, &command, 1);
+        sim_crash(m);
+    } else {
+        sim_close(m);
+    }
+    dbk_simdisk_sync_all(m->disk);
+}
+
+static uint64_t run_scenario(sim_machine *m, const scenario *s, bool no_direct, uint64_t stride, dbk_definition *definition)
+{
+    static sim_oracle kept;
+    uint64_t runs = 0;
+    sim_machine_start(m, 11 + no_direct, definition);
+    prepare(m, s, no_direct);
+    kept = m->oracle;
+    bench b = {.m = m, .scenario = s, .image = dbk_simdisk_snapshot(m->disk), .oracle = &kept, .script = m->script,
+               .memory = dbk_simdisk_memory_count(m->disk), .handles = dbk_simdisk_handle_count(m->disk)};
+    for (size_t i = 0; i < sizeof weathers / sizeof weathers[0]; i++)
+        for (uint64_t skip = i % stride; run_once(&b, &weathers[i], skip); skip += stride) runs++;
+    sim_machine_stop(m);
+    printf("%-20s %s %6llu runs\n", s->name, no_direct ? "buffered" : "direct  ", (unsigned long long)runs);
+    return runs;
+}
+
+int main(int argc, char **argv)
+{
+    static sim_machine machine;
+    uint64_t stride = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, runs = 0;
+    dbk_definition *definition = sim_definition();
+    machine.program = argv[0];
+    if (stride == 0) stride = 1;
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
+        for (int buffered = 0; buffered < 2; buffered++) runs += run_scenario(&machine, &scenarios[i], buffered, stride, definition);
+    dbk_definition_free(definition);
+    printf("%llu faults in %zu scenarios\n", (unsigned long long)runs, sizeof scenarios / sizeof scenarios[0]);
+    return 0;
+}
