@@ -280,7 +280,7 @@ static void sort_named(dbk_row_work *work)
 {
     size_t kept = 0;
 
-    qsort_r(work->named, work->named_count, sizeof(*work->named), compare_named, work);
+    if (work->named_count) qsort_r(work->named, work->named_count, sizeof(*work->named), compare_named, work);
     for (size_t i = 0; i < work->named_count; i++) {
         dbk_row_named *last = kept ? &work->named[kept - 1] : NULL;
         if (last && last->table == work->named[i].table &&

@@ -107,8 +107,9 @@ static bool take_value(scan *s, int depth)
 
 bool dbk_json_text_valid(dbk_slice text)
 {
+    if (text.size == 0) return false;
     scan s = {text.data, text.data + text.size};
-    if (text.size == 0 || !take_value(&s, 0)) return false;
+    if (!take_value(&s, 0)) return false;
     skip_space(&s);
     return s.at == s.end && dbk_utf8_valid(text);
 }

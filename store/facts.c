@@ -93,7 +93,7 @@ static dbk_result gather(dbk_round *round, const dbk_slice *origins, size_t coun
     }
     for (size_t i = 0; result == DBK_OK && i < count; i++) result = add_fact(round, origins[i], err);
     if (result != DBK_OK) return result;
-    qsort(round->facts, round->count, sizeof *round->facts, compare_ids);
+    if (round->count) qsort(round->facts, round->count, sizeof *round->facts, compare_ids);
     size_t kept = 0;
     uint32_t authors = 0;
     for (size_t i = 0; i < round->count; i++) {
@@ -143,7 +143,7 @@ static dbk_result drop_known(dbk_round *round, dbk_error *err)
 static void choose(dbk_round *round)
 {
     uint64_t ahead = (uint64_t)(round->now_ms > 0 ? round->now_ms : 0) + DAY_MS;
-    qsort(round->facts, round->count, sizeof *round->facts, compare_keys);
+    if (round->count) qsort(round->facts, round->count, sizeof *round->facts, compare_keys);
     for (size_t i = 0; i < round->count; i++) {
         dbk_fact *fact = &round->facts[i];
         if (fact->fate != FACT_WAITS) continue;
