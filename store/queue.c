@@ -73,15 +73,17 @@ static void item_release(dbk_queue *queue, dbk_item *item)
     if (item->ready) queue->port->cond_free(queue->port->ctx, item->ready);
 }
 
-/* The answer of an item that got none. */
+/* The answer of an item that got none. One that was decided, and whose answer found no memory, may be in
+ * the log. */
 static void put_failure(dbk_queue *queue, dbk_item *item)
 {
-    if (item->result == DBK_OK && item->answer.failed) item->result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory for the answer");
+    bool unknown = item->result == DBK_OK && item->answer.failed;
+    if (unknown) item->result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory for the answer");
     if (item->result == DBK_OK) return;
     item->error.code = item->result;
     item->answer.failed = false;
     dbk_buffer_clear(&item->answer);
-    dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &item->error, (dbk_slice){NULL, 0}, false, &item->answer);
+    dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &item->error, (dbk_slice){NULL, 0}, unknown, &item->answer);
 }
 
 /* Hands the answer over. The queue's mutex is not held. */
