@@ -20,9 +20,10 @@ typedef struct dbk_turn {
     dbk_turn_item *items;
     size_t item_count;
     int64_t now_ms;
+    int16_t zone_minutes; /* asked once a turn: the system looks at a file for it */
     dbk_element *elements;
     size_t count, capacity;
-    uint32_t ids[IDS_SLOTS]; /* id hash → element index + 1 */
+    uint32_t ids[IDS_SLOTS]; /* id hash → element index + 1; all 0 between turns */
     size_t entries;
     /* the command during which SQLite gave up the transaction: answered internal when the turn is redone */
     struct {
@@ -79,6 +80,13 @@ static void remember_id(dbk_turn *turn, dbk_element *element, uint64_t hash)
     element->id_hash = hash;
     element->next = turn->ids[hash % IDS_SLOTS];
     turn->ids[hash % IDS_SLOTS] = (uint32_t)(element - turn->elements) + 1;
+}
+
+/* Only the slots that were taken, so that a turn of one command costs one. */
+static void forget_ids(dbk_turn *turn)
+{
+    for (size_t i = 0; i < turn->count; i++)
+        if (turn->elements[i].origin_size > 0) turn->ids[turn->elements[i].id_hash % IDS_SLOTS] = 0;
 }
 
 /* The first entry of the log with this command id: its position, 0 when there is none. */
@@ -216,7 +224,7 @@ static void fill_entry(dbk_turn *turn, const uint8_t hash[32], uint32_t epoch, u
     entry->epoch = epoch;
     entry->hlc = hlc;
     entry->time_ms = turn->now_ms;
-    entry->zone_minutes = engine->options.given_ids ? 0 : (int16_t)engine->port->zone_minutes(engine->port->ctx);
+    entry->zone_minutes = turn->zone_minutes;
     entry->flags = DBK_ENTRY_APP;
     entry->command_id = draft->command_id;
     entry->actor = draft->actor;
@@ -377,8 +385,8 @@ static dbk_result decide_all(dbk_turn *turn, dbk_error *err)
         engine->next_seq = seq;
         engine->hlc = hlc;
         engine->epoch = epoch;
+        forget_ids(turn);
         turn->count = turn->entries = 0;
-        memset(turn->ids, 0, sizeof turn->ids);
         dbk_buffer_clear(&engine->batch);
         dbk_result result = dbk_model_begin(engine->model, err);
         for (uint32_t i = 0; result == DBK_OK && i < turn->item_count && dbk_model_in_transaction(engine->model); i++)
@@ -525,15 +533,26 @@ static dbk_result ready(dbk_engine *engine, dbk_error *err)
     return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, DBK_UNAVAILABLE, "the model is behind the log");
 }
 
+/* Not by one assignment: that would clear the ids, of which few were taken. */
+static void begin_turn(dbk_turn *turn, dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms)
+{
+    forget_ids(turn);
+    turn->engine = engine;
+    turn->items = items;
+    turn->item_count = count;
+    turn->now_ms = now_ms;
+    turn->zone_minutes = engine->options.given_ids ? 0 : (int16_t)engine->port->zone_minutes(engine->port->ctx);
+    turn->count = turn->entries = turn->culprit_count = 0;
+    turn->stopped = false;
+}
+
 dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms, dbk_error *err)
 {
     dbk_error error = {0};
     dbk_turn *turn = engine->turn_memory;
-    dbk_element *elements = turn ? turn->elements : NULL;
-    size_t capacity = turn ? turn->capacity : 0;
     if (!turn) turn = engine->turn_memory = dbk_alloc_zero(engine->port, 1, sizeof *turn);
     if (!turn) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a turn");
-    *turn = (dbk_turn){.engine = engine, .items = items, .item_count = count, .now_ms = now_ms, .elements = elements, .capacity = capacity};
+    begin_turn(turn, engine, items, count, now_ms);
     dbk_result result = ready(engine, &error);
     if (result == DBK_OK) result = decide_all(turn, &error);
     if (turn->stopped) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
