@@ -132,8 +132,7 @@ static dbk_result fact_delete(dbk_model *model, const dbk_table *table, dbk_slic
 
     if (result != DBK_OK) return result;
     if (!dbk_key_bind(table, key, statement, 1, &model->work->part)) {
-        return dbk_fail(err, DBK_SCHEMA, "'%.*s' is not a key of '%s'", DBK_SLICE_ARG(key),
-                        table->name);
+        return dbk_row_bad_key(model, table, key, err);
     }
     result = dbk_row_run(model, statement, "delete the row", &changes, err);
     if (result != DBK_OK) return result;

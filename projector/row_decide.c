@@ -275,15 +275,12 @@ dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key,
     for (uint16_t i = 0; i < table->key_count; i++) {
         int parameter = insert ? table->key_columns[i] + 1 : table->column_count + 1 + i;
         if (!dbk_key_next(&rest, &work->part) ||
-            !dbk_key_part_bind(model->port, &table->columns[table->key_columns[i]],
+            !dbk_key_part_bind(&work->part, &table->columns[table->key_columns[i]],
                                dbk_buffer_slice(&work->part), statement, parameter)) {
-            return dbk_fail(err, DBK_SCHEMA, "'%.*s' is not a key of '%s'", DBK_SLICE_ARG(key),
-                            table->name);
+            return dbk_row_bad_key(model, table, key, err);
         }
     }
-    return rest.size ? dbk_fail(err, DBK_SCHEMA, "'%.*s' is not a key of '%s'", DBK_SLICE_ARG(key),
-                                table->name)
-                     : DBK_OK;
+    return rest.size ? dbk_row_bad_key(model, table, key, err) : DBK_OK;
 }
 
 /* Before the row changes: afterwards the entry itself has touched it. */
@@ -430,8 +427,10 @@ static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table
     if (result == DBK_OK)
         result = dbk_row_prepare(model, change.table, DBK_ROW_DELETE, &statement, err);
     if (result != DBK_OK) return result;
-    if (!dbk_key_bind(change.table, change.key, statement, 1, &model->work->part))
-        return not_found(&change, err);
+    if (!dbk_key_bind(change.table, change.key, statement, 1, &model->work->part)) {
+        result = dbk_row_bad_key(model, change.table, change.key, err);
+        return result == DBK_SCHEMA ? not_found(&change, err) : result;
+    }
     result = dbk_row_run(model, statement, "delete the row", &changes, err);
     if (result != DBK_OK) return result;
     if (changes == 0) return not_found(&change, err);

@@ -3,6 +3,13 @@
  * statement undoes itself when it fails. */
 #include "projector/row_internal.h"
 
+/* Lack of memory is no property of the key: a fact must not be skipped for it. */
+dbk_result dbk_row_bad_key(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err)
+{
+    if (model->work->part.failed || sqlite3_errcode(model->db) == SQLITE_NOMEM) return dbk_row_no_memory(err);
+    return dbk_fail(err, DBK_SCHEMA, "'%.*s' is not a key of '%s'", DBK_SLICE_ARG(key), table->name);
+}
+
 dbk_result dbk_row_no_memory(dbk_error *err)
 {
     return dbk_fail(err, DBK_NO_MEMORY, "out of memory");

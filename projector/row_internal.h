@@ -81,7 +81,7 @@ bool dbk_json_text_valid(dbk_slice text); /* one JSON value, at most 32 deep, no
 /* row_key.c */
 /* Takes the next part of an encoded key off *rest, decoded into `part` (cleared first). */
 bool dbk_key_next(dbk_slice *rest, dbk_buffer *part);
-bool dbk_key_part_bind(const dbk_port *port, const dbk_column *column, dbk_slice part, sqlite3_stmt *statement, int parameter);
+bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice part, sqlite3_stmt *statement, int parameter);
 /* Appends one part; the error names table and column. */
 dbk_result dbk_key_part_put(const dbk_table *table, const dbk_column *column, const dbk_json_node *value,
                             dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
@@ -134,6 +134,8 @@ dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key,
 dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *event, const dbk_json_node *data,
                         dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_no_memory(dbk_error *err);
+/* After a key could not be bound by way of work->part: DBK_SCHEMA, or DBK_NO_MEMORY. */
+dbk_result dbk_row_bad_key(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err);
 /* Puts the name of a constraint that does not hold into the draft's detail; returns `result`. */
 dbk_result dbk_row_note_constraint(dbk_draft *draft, dbk_result result, const dbk_error *err);
 dbk_result dbk_row_engine_event(dbk_model *model, const dbk_event *event, dbk_error *err) DBK_MUST_USE; /* row_append.c */

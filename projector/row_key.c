@@ -184,7 +184,7 @@ static size_t count_parts(dbk_slice encoded)
     return count;
 }
 
-bool dbk_key_part_bind(const dbk_port *port, const dbk_column *column, dbk_slice part,
+bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice part,
                        sqlite3_stmt *statement, int parameter)
 {
     int64_t number;
@@ -208,11 +208,12 @@ bool dbk_key_part_bind(const dbk_port *port, const dbk_column *column, dbk_slice
     }
     if (column->type == DBK_TYPE_BLOB) {
         dbk_buffer bytes;
-        dbk_buffer_init(&bytes, port);
+        dbk_buffer_init(&bytes, memory->port);
         bool good =
             dbk_base64_decode(&bytes, part) && !bytes.failed &&
             sqlite3_bind_blob64(statement, parameter, bytes.data ? bytes.data : (const void *)"",
                                 bytes.size, SQLITE_TRANSIENT) == SQLITE_OK;
+        memory->failed = memory->failed || bytes.failed;
         dbk_buffer_release(&bytes);
         return good;
     }
@@ -228,7 +229,7 @@ bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *state
     if (count_parts(encoded) != table->key_count) return false;
     for (uint16_t i = 0; i < table->key_count; i++) {
         if (!dbk_key_next(&rest, scratch)) return false;
-        if (!dbk_key_part_bind(scratch->port, &table->columns[table->key_columns[i]],
+        if (!dbk_key_part_bind(scratch, &table->columns[table->key_columns[i]],
                                dbk_buffer_slice(scratch), statement, first + i)) {
             return false;
         }

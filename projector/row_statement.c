@@ -191,7 +191,10 @@ dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key,
     dbk_result result = dbk_row_prepare(model, table, DBK_ROW_SELECT, out, err);
 
     if (result != DBK_OK) return result;
-    if (!dbk_key_bind(table, key, *out, 1, &model->work->part)) return DBK_NONE;
+    if (!dbk_key_bind(table, key, *out, 1, &model->work->part)) {
+        result = dbk_row_bad_key(model, table, key, err);
+        return result == DBK_SCHEMA ? DBK_NONE : result;
+    }
     int rc = sqlite3_step(*out);
     if (rc == SQLITE_ROW) return DBK_OK;
     result = rc == SQLITE_DONE ? DBK_NONE : dbk_model_sql_failure(model, rc, "read a row", err);

@@ -89,6 +89,7 @@ typedef struct sim_machine {
     uint64_t earlier; /* states of the seeds before */
     jmp_buf stop;
     const char *program;
+    char context[96]; /* of a failure */
     dbk_simdisk *disk, *bench; /* the machine; and one that never fails, for cold folds and authors */
     simvfs *vfs, *bench_vfs;
     char vfs_name[32], bench_vfs_name[32];

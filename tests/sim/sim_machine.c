@@ -28,7 +28,7 @@ static const char projections[] =
 void sim_fail(sim_machine *m, const char *format, ...)
 {
     va_list args;
-    printf("seed %llu state %llu: ", (unsigned long long)m->seed, (unsigned long long)m->states);
+    printf("seed %llu state %llu: %s", (unsigned long long)m->seed, (unsigned long long)m->states, m->context);
     va_start(args, format);
     vprintf(format, args);
     va_end(args);

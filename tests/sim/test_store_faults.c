@@ -28,7 +28,8 @@ static void send(sim_machine *m, const char *const *commands, uint32_t count)
     m->script.now_ms += 1000;
     dbk_result result = dbk_engine_decide(m->engine, slices, count, m->script.now_ms, receipts, &m->error);
     for (uint32_t i = 0; i < count; i++) {
-        if (result == DBK_OK) sim_note_receipt(m, (const char *)slices[i].data, dbk_buffer_text(&receipts[i]), "");
+        const char *receipt = dbk_buffer_text(&receipts[i]); /* NULL: no memory for it, its outcome is open */
+        if (result == DBK_OK && receipt) sim_note_receipt(m, (const char *)slices[i].data, receipt, "");
         dbk_buffer_release(&receipts[i]);
     }
 }
@@ -129,8 +130,8 @@ typedef struct bench {
 static void check_given_back(bench *b, const char *when)
 {
     size_t memory = dbk_simdisk_memory_count(b->m->disk), handles = dbk_simdisk_handle_count(b->m->disk);
-    if (memory != b->memory) sim_fail(b->m, "%s %s: %zu pieces of memory not given back", b->scenario->name, when, memory - b->memory);
-    if (handles != b->handles) sim_fail(b->m, "%s %s: %zu handles not closed", b->scenario->name, when, handles - b->handles);
+    if (memory != b->memory) sim_fail(b->m, "%s: %zu pieces of memory not given back", when, memory - b->memory);
+    if (handles != b->handles) sim_fail(b->m, "%s: %zu handles not closed", when, handles - b->handles);
 }
 
 /* false: the fault hit nothing, the calls are all through. */
@@ -138,10 +139,11 @@ static bool run_once(bench *b, const weather *w, uint64_t skip)
 {
     sim_machine *m = b->m;
     dbk_simdisk_fault fault = {.kinds = w->kinds, .skip = skip, .times = w->times, .action = w->action, .error = w->error, .bytes = 100};
+    snprintf(m->context, sizeof m->context, "%s, %s at call %llu: ", b->scenario->name, w->name, (unsigned long long)skip);
     dbk_simdisk_restore(m->disk, b->image);
     m->oracle = *b->oracle;
     m->script = b->script;
-    if (!b->scenario->opens && sim_open(m) != DBK_OK) sim_fail(m, "%s: %s", b->scenario->name, m->error.text);
+    if (!b->scenario->opens && sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
     m->dying = true;
     dbk_simdisk_add_fault(m->disk, &fault);
     b->scenario->run(m);
@@ -153,7 +155,7 @@ static bool run_once(bench *b, const weather *w, uint64_t skip)
     else sim_close(m);
     m->dying = false;
     check_given_back(b, w->name);
-    if (sim_open(m) != DBK_OK) sim_fail(m, "%s, %s at call %llu: %s", b->scenario->name, w->name, (unsigned long long)skip, m->error.text);
+    if (sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
     sim_check_laws(m);
     sim_close(m);
     check_given_back(b, "afterwards");
