@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Kills a serving daemon at random instants, with clients sending all the while, and checks after each
+kill that everything acknowledged is answered again with the position it had.
+
+usage: kill9.py DAYBOOK [--cycles N] [--seed S] [--json FILE]
+
+Each cycle: `daybook serve`, two clients (`daybook send ADDRESS -`) fed with commands whose ids never come
+twice, SIGKILL to the daemon. Then `daybook verify --depth checksums`, a new daemon, and every id
+acknowledged in this cycle plus some of earlier ones sent again. At the end all of them. The receipts are kept outside the store. Exit 1 on the first broken promise."""
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+SCHEMA = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, text TEXT, n INTEGER);\n"
+CLIENTS = 2
+
+
+class Broken(Exception):
+    pass
+
+
+class Bench:
+    def __init__(self, program, seed):
+        self.program = str(program)
+        self.random = random.Random(seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="daybook-kill9-"))
+        self.store = self.folder / "k.daybook"
+        self.environment = dict(os.environ, XDG_RUNTIME_DIR=str(self.folder / "run"), NO_COLOR="1")
+        (self.folder / "run").mkdir(mode=0o700)
+        (self.folder / "schema.sql").write_text(SCHEMA)
+        self.sent = {}   # id: the command's line
+        self.acked = {}  # id: (position, entry)
+        self.fresh = []  # ids acknowledged since the last check
+        self.senders = []
+        self.next_id = 0
+        self.lock = threading.Lock()
+        self.command("init", str(self.store), "--app", str(self.folder / "schema.sql"))
+
+    def close(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def command(self, *words, given=None, good=(0,)):
+        done = subprocess.run([self.program, *words], input=given, capture_output=True, text=True, env=self.environment, timeout=120)
+        if done.returncode not in good:
+            raise Broken(f"daybook {' '.join(words[:2])} ends with {done.returncode}: {done.stderr.strip()[:600]} {done.stdout.strip()[:300]}")
+        return done.stdout
+
+    def serve(self):
+        """The daemon and the address it takes commands at."""
+        daemon = subprocess.Popen([self.program, "serve", str(self.store), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True, env=self.environment)
+        line = daemon.stdout.readline()
+        if not line:
+            daemon.wait()
+            raise Broken("the daemon does not start: " + daemon.stderr.read().strip()[:800])
+        return daemon, json.loads(line)["commands"]
+
+    def new_command(self):
+        with self.lock:
+            self.next_id += 1
+            name = f"k{self.next_id}"
+            size = self.random.choice((3, 30, 300, 3000))
+            line = json.dumps({"id": name, "do": "put", "table": "notes", "key": f"n{self.random.randrange(200)}",
+                               "data": {"text": "x" * self.random.randrange(size), "n": self.next_id}})
+            self.sent[name] = line
+            return line
+
+    def take(self, receipt):
+        """Notes what a receipt promises."""
+        with self.lock:
+            name = receipt.get("id")
+            if not receipt.get("ok") or name not in self.sent:
+                return
+            promise = (receipt["position"], receipt["entry"])
+            if self.acked.setdefault(name, promise) != promise:
+                raise Broken(f"'{name}' was acknowledged as {self.acked[name]}, now {promise}")
+            self.fresh.append(name)
+
+    def client(self, address, stop):
+        sender = subprocess.Popen([self.program, "send", address, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True, env=self.environment)
+        self.senders.append(sender)
+        feeder = threading.Thread(target=self.feed, args=(sender, stop))
+        feeder.start()
+        try:
+            for line in sender.stdout:
+                self.take(json.loads(line))
+        except (ValueError, OSError):
+            pass  # cut off in the middle of a line: no receipt
+        feeder.join()
+        sender.kill()
+        sender.wait()
+
+    def feed(self, sender, stop):
+        try:
+            while not stop.is_set():
+                sender.stdin.write("".join(self.new_command() + "\n" for _ in range(8)))
+                sender.stdin.flush()
+            sender.stdin.close()
+        except (OSError, ValueError):
+            pass
+
+    def cycle(self):
+        daemon, address = self.serve()
+        stop = threading.Event()
+        self.senders = []
+        clients = [threading.Thread(target=self.client, args=(address, stop)) for _ in range(CLIENTS)]
+        for one in clients:
+            one.start()
+        time.sleep(self.random.uniform(0.001, 0.25))  # the instant is what is drawn here
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+        stop.set()
+        # A client may wait for the daemon to come back: it ends with its input, or is ended.
+        killer = threading.Timer(0.3, self.end_clients)
+        killer.start()
+        for one in clients:
+            one.join()
+        killer.cancel()
+        daemon.stdout.close()
+        daemon.stderr.close()
+
+    def end_clients(self):
+        """They may wait for a daemon that does not come back."""
+        for sender in self.senders:
+            sender.kill()
+
+    def check(self, names):
+        """Everything in `names` is answered again, as it was acknowledged."""
+        self.command("verify", str(self.store), "--depth", "checksums")
+        daemon, address = self.serve()
+        try:
+            lines = self.command("send", address, "-", given="".join(self.sent[name] + "\n" for name in names)).splitlines() if names else []
+            if len(lines) != len(names):
+                raise Broken(f"{len(names)} commands sent again, {len(lines)} receipts")
+            for name, line in zip(names, lines):
+                receipt = json.loads(line)
+                found = (receipt.get("position"), receipt.get("entry"))
+                if not receipt.get("ok") or not receipt.get("again") or found != self.acked[name]:
+                    raise Broken(f"'{name}' was acknowledged as {self.acked[name]}, now {line[:300]}")
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(timeout=60)
+            daemon.stdout.close()
+            daemon.stderr.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program", type=Path)
+    parser.add_argument("--cycles", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    bench = Bench(arguments.program.resolve(), arguments.seed)
+    begun, done = time.monotonic(), 0
+    try:
+        for _ in range(arguments.cycles):
+            bench.cycle()
+            earlier = list(bench.acked)
+            names = list(dict.fromkeys(bench.fresh + bench.random.sample(earlier, min(len(earlier), 100))))
+            bench.fresh = []
+            bench.check(names)
+            done += 1
+        names = list(bench.acked)
+        for first in range(0, len(names), 5000):
+            bench.check(names[first:first + 5000])
+    except Broken as broken:
+        print(f"cycle {done + 1}, seed {arguments.seed}: {broken}")
+        return 1
+    finally:
+        bench.close()
+    took = time.monotonic() - begun
+    print(f"{done} kills, {len(bench.acked)} commands acknowledged, none lost, {took:.1f} s")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"cycles": done, "acknowledged": len(bench.acked)}) + "\n")
+    return 0 if bench.acked else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
