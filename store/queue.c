@@ -86,25 +86,35 @@ static void put_failure(dbk_queue *queue, dbk_item *item)
     dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &item->error, (dbk_slice){NULL, 0}, unknown, &item->answer);
 }
 
+/* Calls the callback and frees the item, which still counts as unfinished. The queue's mutex is not held. */
+static void call_back(dbk_queue *queue, dbk_item *item)
+{
+    static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"unknown\"}";
+    put_failure(queue, item);
+    const char *text = dbk_buffer_text(&item->answer);
+    item->done(item->arg, text ? text : lost, text ? item->answer.size : sizeof lost - 1);
+    item_release(queue, item);
+    dbk_free(queue->port, item);
+}
+
+/* The mutex is held. */
+static void count_finished(dbk_queue *queue, size_t count)
+{
+    queue->unfinished -= count;
+    if (queue->unfinished == 0) queue->port->cond_broadcast(queue->port->ctx, queue->quiet);
+}
+
 /* Hands the answer over. The queue's mutex is not held. */
 static void finish(dbk_queue *queue, dbk_item *item)
 {
-    static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"unknown\"}";
     bool waiting = item->done == NULL; /* its caller; else the item is freed here */
-    if (!waiting) {
-        put_failure(queue, item);
-        const char *text = dbk_buffer_text(&item->answer);
-        item->done(item->arg, text ? text : lost, text ? item->answer.size : sizeof lost - 1);
-        item_release(queue, item);
-        dbk_free(queue->port, item);
-    }
+    if (!waiting) call_back(queue, item);
     lock(queue);
-    queue->unfinished--;
     if (waiting) {
         item->answered = true;
         queue->port->cond_signal(queue->port->ctx, item->ready);
     }
-    if (queue->unfinished == 0) queue->port->cond_broadcast(queue->port->ctx, queue->quiet);
+    count_finished(queue, 1);
     unlock(queue);
 }
 
@@ -196,12 +206,16 @@ static void run_turn(dbk_queue *queue, dbk_item *first)
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
     dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
-    size_t at = 0;
+    size_t at = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
     for (dbk_item *i = first, *next; i; i = next, at++) {
         next = i->next;
         i->result = result;
         if (result != DBK_OK) i->error = error;
-        if (result != DBK_OK || !items[at].deferred) {
+        bool answered = result != DBK_OK || !items[at].deferred;
+        if (answered && i->done) {
+            call_back(queue, i);
+            called++;
+        } else if (answered) {
             finish(queue, i);
         } else if (!queue->reader) {
             answer_item(queue, i);
@@ -213,6 +227,10 @@ static void run_turn(dbk_queue *queue, dbk_item *first)
             unlock(queue);
         }
     }
+    if (called == 0) return;
+    lock(queue);
+    count_finished(queue, called);
+    unlock(queue);
 }
 
 static dbk_item *take_turn(dbk_queue *queue)
