@@ -301,8 +301,10 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     dbk_clock_next(engine, turn->now_ms, &epoch, &hlc);
     begin_draft(turn, &command, epoch, hlc);
     result = decide_events(turn, &command, err);
-    if (result == DBK_OK) result = accept(turn, element, hash, epoch, hlc, out, err);
+    if (result != DBK_OK) return result;
+    result = accept(turn, element, hash, epoch, hlc, out, err);
     if (result == DBK_OK) remember_id(turn, element, id_hash);
+    else dbk_model_rollback(engine->model); /* its rows would stay without an entry: the turn is decided again without it */
     return result;
 }
 
