@@ -1,11 +1,12 @@
 /* models/<serial>/main.sqlite and the pointer models/current. The pointer is replaced atomically, a live
  * database is never renamed; what it does not name is a leftover and is removed at open. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "store/checkpoint.h"
 
-enum { SERIAL_DIGITS = 8 };
+enum { SERIAL_DIGITS = 8, SERIAL_MAX = 99999999, SERIAL_TRIES = 100 };
 
 static bool is_serial(const char *name)
 {
@@ -64,7 +65,7 @@ dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char 
     char serial[SERIAL_DIGITS + 1] = "";
     if (result == DBK_OK && text.size >= SERIAL_DIGITS) memcpy(serial, text.data, SERIAL_DIGITS);
     dbk_buffer_release(&text);
-    if (result != DBK_OK) return result;
+    if (result != DBK_OK && result != DBK_TOO_BIG) return result;
     if (!is_serial(serial)) return dbk_fail(err, DBK_MISSING, "'models/current' names no model");
     dbk_buffer_clear(path);
     dbk_buffer_printf(path, "%s/models/%s/main.sqlite", store_path, serial);
@@ -87,8 +88,12 @@ dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error 
     dbk_result result = list_serials(engine, &serials, err);
     if (result != DBK_OK) return result;
     char name[24];
-    snprintf(name, sizeof name, "%0*lu", SERIAL_DIGITS, serials.highest + 1);
-    int rc = engine->port->make_dir(engine->port->ctx, engine->models_dir, name, 0700);
+    int rc = -EEXIST;
+    for (int i = 0; rc == -EEXIST && i < SERIAL_TRIES; i++) { /* after the last serial come the first */
+        serials.highest = serials.highest % SERIAL_MAX + 1;
+        snprintf(name, sizeof name, "%0*lu", SERIAL_DIGITS, serials.highest);
+        rc = engine->port->make_dir(engine->port->ctx, engine->models_dir, name, 0700);
+    }
     if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot make folder 'models/%s'", name);
     dbk_buffer_clear(path);
     dbk_buffer_printf(path, "%s/models/%s/main.sqlite", engine->path, name);

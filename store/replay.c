@@ -111,11 +111,37 @@ dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *
     return result;
 }
 
+/* In the store's folder a file that the engine did not make may be taken for one of its own: named as the
+ * next segment, it would end the log. A store's folders are two deep. */
+static dbk_result refuse_own_folder(dbk_engine *engine, const char *path, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_identity own, found;
+    dbk_buffer folder;
+    dbk_result result = DBK_OK;
+    int rc = port->identify_dir(port->ctx, engine->dir, &own);
+    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot look at the store's folder");
+    dbk_buffer_init(&folder, port);
+    (void)split(path, &folder);
+    for (int up = 0; result == DBK_OK && up <= 2; up++) {
+        dbk_dir *dir = NULL;
+        if (!dbk_buffer_text(&folder) || dbk_io_open_dir(port, NULL, (const char *)folder.data, 0, &dir, NULL) != DBK_OK) break;
+        rc = port->identify_dir(port->ctx, dir, &found);
+        port->close_dir(port->ctx, dir);
+        if (rc == 0 && found.device == own.device && found.inode == own.inode)
+            result = dbk_fail(err, DBK_BAD_COMMAND, "the folder is the store's own");
+        dbk_buffer_put_text(&folder, "/..");
+    }
+    dbk_buffer_release(&folder);
+    return result;
+}
+
 dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain, dbk_progress_fn progress,
                              void *arg, dbk_model_state *state, dbk_error *err)
 {
     dbk_past past;
-    dbk_result result = dbk_past_of(engine, at, &past, err);
+    dbk_result result = refuse_own_folder(engine, path, err);
+    if (result == DBK_OK) result = dbk_past_of(engine, at, &past, err);
     if (result == DBK_OK) result = dbk_past_build(engine, &past, path, plain, progress, arg, state, err);
     return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, result, "cannot replay into '%s'", path);
 }
