@@ -31,22 +31,12 @@ static dbk_result read_given(dbk_client_subscription *s, const char *from, dbk_e
     return dbk_fail(err, DBK_BAD_COMMAND, "a cursor must be [timeline, generation, position]");
 }
 
-static dbk_result refusal(const dbk_json_node *root, dbk_error *err)
-{
-    const dbk_json_node *ok = root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "ok") : NULL;
-    const dbk_json_node *message = ok ? dbk_json_member(root, "message") : NULL;
-    if (ok && ok->kind == DBK_JSON_TRUE) return DBK_OK;
-    if (!message) return dbk_fail(err, DBK_INTERNAL, "an answer without 'ok'");
-    bool is_unknown = dbk_json_member(root, "error") && dbk_json_text_is(dbk_json_member(root, "error"), "unknown_table");
-    return dbk_fail(err, is_unknown ? DBK_UNKNOWN_TABLE : DBK_UNAVAILABLE, "%.*s", DBK_SLICE_ARG(message->text));
-}
-
 static dbk_result ask(dbk_client_subscription *s, dbk_buffer *request, dbk_text *answer, const dbk_json_node **root, dbk_error *err)
 {
     dbk_result result = request->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a request") : DBK_OK;
     if (result == DBK_OK) result = dbk_client_call_until(s->client, (const char *)request->data, request->size, &s->stopping, answer, err);
     if (result == DBK_OK) result = dbk_json_parse(s->answer_parser, dbk_slice_of(answer->data, answer->size), root, err);
-    if (result == DBK_OK) result = refusal(*root, err);
+    if (result == DBK_OK) result = dbk_answer_result(*root, err);
     dbk_buffer_release(request);
     return result;
 }

@@ -170,18 +170,6 @@ void dbk_cli_close(dbk_cli_target *target)
 
 /* ---- asking */
 
-static dbk_result refusal(const dbk_json_node *root, dbk_error *err)
-{
-    const dbk_json_node *ok = root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "ok") : NULL;
-    const dbk_json_node *message = ok ? dbk_json_member(root, "message") : NULL;
-    const dbk_json_node *hint = ok ? dbk_json_member(root, "hint") : NULL;
-    if (ok && ok->kind == DBK_JSON_TRUE) return DBK_OK;
-    if (!message) return dbk_fail(err, DBK_INTERNAL, "an answer without 'ok'");
-    dbk_result result = dbk_fail(err, DBK_REJECTED, "%.*s", DBK_SLICE_ARG(message->text));
-    if (hint) dbk_error_hint(err, "%.*s", DBK_SLICE_ARG(hint->text));
-    return result;
-}
-
 dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answer *answer, dbk_error *err)
 {
     *answer = (dbk_cli_answer){.parser = dbk_json_parser_new(request->port)};
@@ -189,7 +177,7 @@ dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answ
     dbk_result result = dbk_do(target->store, (const char *)request->data, request->size, &answer->text, err);
     if (result == DBK_OK)
         result = dbk_json_parse(answer->parser, dbk_slice_of(answer->text.data, answer->text.size), &answer->root, err);
-    return result == DBK_OK ? refusal(answer->root, err) : result;
+    return result == DBK_OK ? dbk_answer_result(answer->root, err) : result;
 }
 
 void dbk_cli_answer_release(dbk_cli_answer *answer)

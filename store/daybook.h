@@ -5,8 +5,10 @@
  * work on a store that this process opened (dbk_open) and on a connection to a daemon (dbk_connect).
  *
  * Threads: all calls on one dbk_store may be made from any thread at any time, except that dbk_close
- * comes last and alone. Callbacks run on the thread that decided (dbk_send), or on a thread of the
- * store (dbk_subscribe); they must not call dbk_close and should be quick.
+ * comes last and alone. The callbacks of dbk_send and dbk_subscribe run on the thread that decides, which
+ * may be that of any caller, on a thread of the store, or in dbk_subscribe itself; no command is decided
+ * until they return. So they are quick, and make no call on the store but dbk_send: any other one waits
+ * for the turn that waits for them.
  * Ownership: a dbk_text that a call fills is the caller's, released by dbk_text_free. Strings passed in
  * are only borrowed for the call. Errors: the result says which, *err (may be NULL) what happened to
  * what, and what to do. Durability: a receipt with "ok":true means synced to disk (unless the command
@@ -55,7 +57,8 @@ DBK_API void dbk_close(dbk_store *store);
 
 /* One command or request as JSON (docs/commands.md), or an array of them; the receipt, or the array of
  * receipts in order. DBK_OK also for a refused command: its receipt says "ok":false. Another result
- * means that there is no receipt: DBK_UNAVAILABLE, DBK_TIMEOUT, DBK_NO_MEMORY. Waits until durable. */
+ * means that there is no receipt: DBK_BUSY (the queue is full), DBK_TOO_BIG, DBK_UNAVAILABLE, DBK_TIMEOUT,
+ * DBK_DENIED (another user serves there), DBK_NO_MEMORY. Waits until durable. */
 DBK_API dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
 /* The same without waiting: `done` is called once, with the receipt, when it is durable and visible.
  * Order of decision = order of the calls of one thread. DBK_BUSY: the queue is full (65,536). */
@@ -78,7 +81,8 @@ DBK_API dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, co
 
 /* Changes of one table (NULL: of all), live: one JSON message per commit and table, and "head" messages
  * (docs/commands.md, "Changes"). `from`: a cursor [timeline, generation, position] to catch up from, NULL:
- * from now. The first message after a gap the library could not bridge says "reset":true. */
+ * from now. The first message after a gap the library could not bridge says "reset":true. `table` and `from`
+ * are copied. DBK_UNKNOWN_TABLE; DBK_BAD_JSON, DBK_BAD_COMMAND: `from` is no cursor. */
 typedef struct dbk_subscription dbk_subscription;
 typedef void (*dbk_change_fn)(void *arg, const char *message, size_t size);
 DBK_API dbk_result dbk_subscribe(dbk_store *store, const char *table, const char *from, dbk_change_fn each, void *arg,

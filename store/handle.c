@@ -59,8 +59,7 @@ static dbk_result code_of_wire(dbk_slice name)
     return DBK_INTERNAL;
 }
 
-/* A refusal of the answer as result and error record. */
-static dbk_result refusal_of(const dbk_json_node *root, dbk_error *err)
+dbk_result dbk_answer_result(const dbk_json_node *root, dbk_error *err)
 {
     const dbk_json_node *ok = root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "ok") : NULL;
     if (ok && ok->kind == DBK_JSON_TRUE) return DBK_OK;
@@ -84,7 +83,7 @@ static dbk_result ask(dbk_store *store, dbk_buffer *request, dbk_json_parser *pa
     const dbk_json_node *own;
     if (!root) root = &own;
     if (result == DBK_OK) result = dbk_json_parse(parser, dbk_slice_of(answer->data, answer->size), root, err);
-    if (result == DBK_OK) result = refusal_of(*root, err);
+    if (result == DBK_OK) result = dbk_answer_result(*root, err);
     return result;
 }
 

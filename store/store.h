@@ -18,6 +18,8 @@ typedef struct dbk_store_ops {
 /* Wraps an implementation; frees nothing of it until dbk_close → ops->close(ctx). query and read_log of
  * daybook.h are made of `call` ({"do":"query"…}, {"do":"log"…}), so every implementation has them. */
 dbk_result dbk_store_wrap(const dbk_store_ops *ops, void *ctx, dbk_store **out, dbk_error *err) DBK_MUST_USE;
+/* What an answer says: DBK_OK, or its refusal as result and error record. */
+dbk_result dbk_answer_result(const dbk_json_node *root, dbk_error *err) DBK_MUST_USE;
 /* The moment as members of a request, each with a comma in front: `,"at":17`. Nothing for now. */
 static inline void dbk_moment_put(dbk_buffer *out, const dbk_moment *at)
 {
