@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "store/daybook.h" /* <daybook.h> where it is installed */
+#include <daybook.h>
 
 static void on_change(void *arg, const char *message, size_t size)
 {

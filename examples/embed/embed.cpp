@@ -4,7 +4,7 @@
 #include <memory>
 #include <string_view>
 
-#include "store/daybook.h"
+#include <daybook.h>
 
 namespace {
 using Store = std::unique_ptr<dbk_store, decltype(&dbk_close)>;
