@@ -42,10 +42,18 @@ dbk_result dbk_json_parse(dbk_json_parser *parser, dbk_slice input, const dbk_js
 static inline const dbk_json_node *dbk_json_child(const dbk_json_node *n) { return n->count ? n + 1 : NULL; }
 static inline const dbk_json_node *dbk_json_next(const dbk_json_node *n) { return n + n->span; }
 /* Iterates: for (size_t i = 0; i < n->count; i++, child = dbk_json_next(child)). */
-const dbk_json_node *dbk_json_member(const dbk_json_node *object, const char *name); /* NULL: none */
+const dbk_json_node *dbk_json_find(const dbk_json_node *object, dbk_slice name); /* NULL: none, or no object */
+static inline const dbk_json_node *dbk_json_member(const dbk_json_node *object, const char *name)
+{
+    return dbk_json_find(object, dbk_slice_text(name));
+}
 bool dbk_json_is_integer(const dbk_json_node *node, int64_t *value); /* 5, -0, 5.0, 5e2: within i64 */
 double dbk_json_double(const dbk_json_node *node);
-bool dbk_json_text_is(const dbk_json_node *node, const char *text); /* a STRING with this text */
+/* A STRING with this text. */
+static inline bool dbk_json_text_is(const dbk_json_node *node, const char *text)
+{
+    return node->kind == DBK_JSON_STRING && dbk_slice_equal(node->text, dbk_slice_text(text));
+}
 
 /* Writers, into a buffer. A string is escaped as RFC 8785 does: only ", \ and control characters,
  * with the short forms. */

@@ -1,19 +1,13 @@
 /* What can be asked of a node, and members in the order of their names. */
 #include "base/json_internal.h"
 
-const dbk_json_node *dbk_json_member(const dbk_json_node *object, const char *name)
+const dbk_json_node *dbk_json_find(const dbk_json_node *object, dbk_slice name)
 {
     if (object->kind != DBK_JSON_OBJECT) return NULL;
-    dbk_slice wanted = dbk_slice_text(name);
     const dbk_json_node *child = dbk_json_child(object);
     for (uint32_t i = 0; i < object->count; i++, child = dbk_json_next(child))
-        if (dbk_slice_equal(child->name, wanted)) return child;
+        if (dbk_slice_equal(child->name, name)) return child;
     return NULL;
-}
-
-bool dbk_json_text_is(const dbk_json_node *node, const char *text)
-{
-    return node->kind == DBK_JSON_STRING && dbk_slice_equal(node->text, dbk_slice_text(text));
 }
 
 /* A number as digits * 10^exponent; its grammar was checked by the parser. */

@@ -1,9 +1,6 @@
 /* What is computed from an entry: leaf, order key, text of its id; and the range over leaves. */
 #include "log/entry.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 enum { REPLICA_DIGITS = 32 };
 
 void dbk_entry_leaf(dbk_slice origin, uint8_t leaf[DBK_LEAF_SIZE])
@@ -33,11 +30,24 @@ bool dbk_entry_id_equal(const dbk_entry_id *a, const dbk_entry_id *b)
            memcmp(a->replica, b->replica, sizeof(a->replica)) == 0;
 }
 
+/* A dot and the digits; each receipt has two of them. Returns their end. */
+static char *put_number(char *out, uint64_t value)
+{
+    char digits[20];
+    size_t count = 0;
+
+    do digits[count++] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    *out++ = '.';
+    while (count > 0) *out++ = digits[--count];
+    return out;
+}
+
 void dbk_entry_id_text(const dbk_entry_id *id, char out[DBK_ENTRY_ID_TEXT_SIZE])
 {
     dbk_hex_encode(dbk_slice_of(id->replica, sizeof(id->replica)), out);
-    (void)snprintf(out + REPLICA_DIGITS, DBK_ENTRY_ID_TEXT_SIZE - REPLICA_DIGITS,
-                   ".%" PRIu32 ".%" PRIu64, id->incarnation, id->seq);
+    char *end = put_number(put_number(out + REPLICA_DIGITS, id->incarnation), id->seq);
+    *end = '\0';
 }
 
 /* Digits as they are printed: at least one, no sign, no leading zero. */

@@ -2,7 +2,7 @@
  * that has the rows.
  *   1. the dirty rows become changes with the tables' previous positions
  *   2. the floor: with more than journal_rows keys above it, whole commits fall out, oldest first
- *   3. one row of _daybook_commits, one of _daybook_tables per changed table; COMMIT
+ *   3. one row of _daybook_commits; now and then those of _daybook_tables that lag behind; COMMIT
  *   4. what memory knows of state and journal moves; until then a failure has changed nothing
  * Rows at or below the floor are deleted now and then, the newest never: it is the state. */
 #include "projector/model_journal.h"
@@ -18,6 +18,7 @@ typedef struct dbk_commit { /* what the commit will have made of state and journ
     size_t change_count;
     dbk_change *changes;
     bool keep_keys;
+    bool put_lasts; /* _daybook_tables is brought up to date */
 } dbk_commit;
 
 static dbk_result bind_failure(dbk_model *model, int rc, sqlite3_stmt *statement, dbk_error *err)
@@ -130,22 +131,32 @@ static dbk_result put_commit(dbk_model *model, const dbk_commit *commit, dbk_err
                            : bind_failure(model, rc, statement, err);
 }
 
-static dbk_result put_lasts(dbk_model *model, const dbk_commit *commit, dbk_error *err)
+static dbk_result put_last(dbk_model *model, size_t table, dbk_error *err)
 {
-    dbk_journal *journal = model->journal;
     sqlite3_stmt *statement;
     dbk_result result = dbk_model_statement(model, DBK_SQL_PUT_LAST, "INSERT OR REPLACE INTO _daybook_tables VALUES(?1, ?2)",
                                             &statement, err);
 
-    memcpy(journal->next_last, journal->last, model->definition->table_count * sizeof *journal->last);
-    for (size_t i = 0; result == DBK_OK && i < commit->change_count; i++) {
-        const dbk_table *table = commit->changes[i].table;
-        int rc = sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
-        if (rc == SQLITE_OK) rc = sqlite3_bind_int64(statement, 2, (int64_t)commit->state.position);
-        result = rc == SQLITE_OK ? dbk_model_run(model, statement, "commit", err)
-                                 : bind_failure(model, rc, statement, err);
-        journal->next_last[table - model->definition->tables] = (int64_t)commit->state.position;
-    }
+    if (result != DBK_OK) return result;
+    int rc = sqlite3_bind_text(statement, 1, model->definition->tables[table].name, -1, SQLITE_STATIC);
+    if (rc == SQLITE_OK) rc = sqlite3_bind_int64(statement, 2, model->journal->next_last[table]);
+    return rc == SQLITE_OK ? dbk_model_run(model, statement, "commit", err)
+                           : bind_failure(model, rc, statement, err);
+}
+
+/* Before a commit row leaves that still says them, or says none: open looks at so many and no more. */
+static dbk_result put_lasts(dbk_model *model, dbk_commit *commit, dbk_error *err)
+{
+    const dbk_journal *journal = model->journal;
+    size_t tables = model->definition->table_count;
+    dbk_result result = DBK_OK;
+
+    memcpy(journal->next_last, journal->last, tables * sizeof *journal->last);
+    for (size_t i = 0; i < commit->change_count; i++)
+        journal->next_last[commit->changes[i].table - model->definition->tables] = (int64_t)commit->state.position;
+    commit->put_lasts = !commit->keep_keys || journal->unwritten >= DBK_LASTS_EVERY || commit->behind >= PRUNE_EVERY;
+    for (size_t i = 0; commit->put_lasts && result == DBK_OK && i < tables; i++)
+        if (journal->next_last[i] != journal->written[i]) result = put_last(model, i, err);
     return result;
 }
 
@@ -203,6 +214,8 @@ static void publish(dbk_model *model, const dbk_commit *commit, dbk_changes *cha
 
     journal->last = journal->next_last;
     journal->next_last = old;
+    if (commit->put_lasts) memcpy(journal->written, journal->last, model->definition->table_count * sizeof *journal->written);
+    journal->unwritten = commit->put_lasts ? 0 : journal->unwritten + 1;
     journal->rows = commit->rows;
     journal->newest_rows = commit->newest_rows;
     journal->behind = commit->behind;

@@ -54,6 +54,7 @@ enum { DBK_STATEMENTS_OF_MODEL = 12 };
  *                    floor INTEGER, rows INTEGER, keys BLOB)
  *        one row per commit: the journal and the state; keys = the changed keys per table, rows = how many
  *   _daybook_tables(name TEXT PRIMARY KEY, last INTEGER) WITHOUT ROWID
+ *        position of each table's last change, up to DBK_LASTS_EVERY commits behind what their keys say
  *   _daybook_skips(entry TEXT PRIMARY KEY, position INTEGER, state TEXT, reason TEXT, against TEXT) WITHOUT ROWID
  *   _daybook_dismissed(entry TEXT PRIMARY KEY) WITHOUT ROWID
  *   _daybook_rows(tab TEXT, key TEXT, last TEXT, at TEXT, version INTEGER, PRIMARY KEY(tab, key)) WITHOUT ROWID

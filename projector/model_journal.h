@@ -4,7 +4,9 @@
 
 #include "projector/model_internal.h"
 
-enum { DBK_JOURNAL_ROWS_DEFAULT = 1000000, DBK_MODEL_FORMAT = 1 };
+/* The tables' last positions are written once in so many commits: the newest commit rows, whose keys name
+ * their tables, say the rest at open. A write of its own for each commit costs one page of the WAL. */
+enum { DBK_JOURNAL_ROWS_DEFAULT = 1000000, DBK_MODEL_FORMAT = 1, DBK_LASTS_EVERY = 64 };
 
 enum { /* places in model->statements */
     DBK_SQL_BEGIN, DBK_SQL_COMMIT, DBK_SQL_ROLLBACK, DBK_SQL_PUT_COMMIT, DBK_SQL_PUT_LAST, DBK_SQL_OLDEST,
@@ -22,6 +24,8 @@ typedef struct dbk_journal {
     dbk_buffer keys;        /* scratch: the encoded keys of a commit */
     int64_t *last;          /* per table of the definition: position of its last change, -1: never */
     int64_t *next_last;     /* the same with the commit in work */
+    int64_t *written;       /* what _daybook_tables holds, which may lag behind: DBK_LASTS_EVERY */
+    uint32_t unwritten;     /* commits since it was brought up to date */
     sqlite3_stmt **select;  /* per table: one row by its key, made when first asked for */
 } dbk_journal;
 

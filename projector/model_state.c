@@ -1,6 +1,8 @@
 /* State and journal as the file has them: read at open, after a rollback never needed. */
 #include "projector/model_journal.h"
 
+#include <stdio.h>
+
 dbk_result dbk_journal_open(dbk_model *model, dbk_error *err)
 {
     size_t tables = model->definition->table_count + 1; /* never nothing */
@@ -11,8 +13,9 @@ dbk_result dbk_journal_open(dbk_model *model, dbk_error *err)
     dbk_buffer_init(&journal->keys, model->port);
     journal->last = dbk_alloc_zero(model->port, tables, sizeof *journal->last);
     journal->next_last = dbk_alloc_zero(model->port, tables, sizeof *journal->next_last);
+    journal->written = dbk_alloc_zero(model->port, tables, sizeof *journal->written);
     journal->select = dbk_alloc_zero(model->port, tables, sizeof(sqlite3_stmt *));
-    if (journal->last && journal->next_last && journal->select) return DBK_OK;
+    if (journal->last && journal->next_last && journal->written && journal->select) return DBK_OK;
 no_memory:
     return dbk_fail(err, DBK_NO_MEMORY, "cannot open the journal: out of memory");
 }
@@ -28,6 +31,7 @@ void dbk_journal_close(dbk_model *model)
     dbk_buffer_release(&journal->keys);
     dbk_free(model->port, journal->last);
     dbk_free(model->port, journal->next_last);
+    dbk_free(model->port, journal->written);
     dbk_free(model->port, (void *)journal->select);
     dbk_free(model->port, journal);
     model->journal = NULL;
@@ -97,8 +101,40 @@ static bool take_last(dbk_model *model, sqlite3_stmt *statement)
                                     dbk_slice_of(name, (size_t)sqlite3_column_bytes(statement, 0)))
              : NULL;
     if (!table) return false;
-    model->journal->last[table - model->definition->tables] = sqlite3_column_int64(statement, 1);
+    model->journal->written[table - model->definition->tables] = sqlite3_column_int64(statement, 1);
     return true;
+}
+
+static bool take_newer_last(dbk_model *model, sqlite3_stmt *statement)
+{
+    const void *keys = sqlite3_column_blob(statement, 1);
+    int64_t position = sqlite3_column_int64(statement, 0);
+    dbk_keys_walk walk;
+    dbk_slice key;
+
+    dbk_keys_begin(&walk, dbk_slice_of(keys, (size_t)sqlite3_column_bytes(statement, 1)));
+    while (dbk_keys_next(&walk, &key)) {
+        const dbk_table *table = dbk_definition_table(model->definition, walk.table);
+        if (!table) return false;
+        int64_t *last = &model->journal->last[table - model->definition->tables];
+        if (*last < position) *last = position;
+    }
+    return !walk.rest.failed;
+}
+
+static dbk_result load_lasts(dbk_model *model, dbk_error *err)
+{
+    dbk_journal *journal = model->journal;
+    size_t tables = model->definition->table_count;
+    char newest[96];
+
+    for (size_t i = 0; i < tables; i++) journal->written[i] = -1;
+    journal->unwritten = DBK_LASTS_EVERY;
+    dbk_result result = each_row(model, "SELECT name, last FROM _daybook_tables", take_last, err);
+    if (tables > 0) memcpy(journal->last, journal->written, tables * sizeof *journal->last);
+    (void)snprintf(newest, sizeof newest, "SELECT position, keys FROM _daybook_commits ORDER BY position DESC LIMIT %d",
+                   DBK_LASTS_EVERY + 1);
+    return result == DBK_OK ? each_row(model, newest, take_newer_last, err) : result;
 }
 
 static bool take_has(dbk_model *model, sqlite3_stmt *statement)
@@ -114,7 +150,6 @@ dbk_result dbk_model_load_state(dbk_model *model, dbk_error *err)
     dbk_result result;
 
     journal->has_commit = false;
-    for (size_t i = 0; i < model->definition->table_count; i++) journal->last[i] = -1;
     result = each_row(model,
                       "SELECT position, head, top, fingerprint, floor, rows FROM _daybook_commits"
                       " ORDER BY position DESC LIMIT 1",
@@ -129,7 +164,7 @@ dbk_result dbk_model_load_state(dbk_model *model, dbk_error *err)
                           " (SELECT floor AS f, position AS p FROM _daybook_commits ORDER BY position DESC LIMIT 1)",
                           take_counts, err);
     }
-    if (result == DBK_OK) result = each_row(model, "SELECT name, last FROM _daybook_tables", take_last, err);
+    if (result == DBK_OK) result = load_lasts(model, err);
     if (result == DBK_OK) {
         result = each_row(model,
                           "SELECT EXISTS (SELECT 1 FROM _daybook_skips), EXISTS (SELECT 1 FROM _daybook_rows)",

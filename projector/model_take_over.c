@@ -8,6 +8,8 @@
 
 static dbk_result drop_journal(dbk_model *shadow, dbk_error *err)
 {
+    for (size_t i = 0; i < shadow->definition->table_count; i++) shadow->journal->written[i] = -1;
+    shadow->journal->unwritten = DBK_LASTS_EVERY;
     return dbk_model_exec(shadow, "DELETE FROM _daybook_commits; DELETE FROM _daybook_tables;", "switch", err);
 }
 
@@ -48,37 +50,20 @@ static dbk_result take_journal(dbk_model *shadow, dbk_model *old, dbk_error *err
     journal->rows = from->rows;
     journal->newest_rows = same_position && old->state.position > old->state.floor ? from->newest_rows : 0;
     memcpy(journal->last, from->last, shadow->definition->table_count * sizeof *journal->last);
-    dbk_result result = copy_rows(shadow, old,
-                                  "SELECT position, head, top, fingerprint, floor, rows, keys FROM _daybook_commits"
-                                  " WHERE position > ?1",
-                                  "INSERT INTO _daybook_commits VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)", err);
-    if (result == DBK_OK) {
-        result = copy_rows(shadow, old, "SELECT name, last FROM _daybook_tables",
-                           "INSERT INTO _daybook_tables VALUES(?1, ?2)", err);
-    }
-    return result;
+    return copy_rows(shadow, old,
+                     "SELECT position, head, top, fingerprint, floor, rows, keys FROM _daybook_commits"
+                     " WHERE position > ?1",
+                     "INSERT INTO _daybook_commits VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)", err);
 }
 
-static dbk_result start_journal(dbk_model *shadow, dbk_error *err)
+/* Every table's last change is the switch itself (semantics.md §6). */
+static void start_journal(dbk_model *shadow)
 {
     dbk_journal *journal = shadow->journal;
-    sqlite3_stmt *statement = NULL;
-    dbk_result result = DBK_OK;
-    int64_t position = (int64_t)shadow->state.position;
-    int rc = sqlite3_prepare_v2(shadow->db, "INSERT INTO _daybook_tables VALUES(?1, ?2)", -1, &statement, NULL);
 
-    if (rc != SQLITE_OK) return dbk_model_sql_failure(shadow, rc, "switch", err);
     shadow->state.floor = shadow->state.position;
     journal->rows = journal->newest_rows = 0;
-    for (size_t i = 0; result == DBK_OK && i < shadow->definition->table_count; i++) {
-        journal->last[i] = position;
-        rc = sqlite3_bind_text(statement, 1, shadow->definition->tables[i].name, -1, SQLITE_STATIC);
-        if (rc == SQLITE_OK) rc = sqlite3_bind_int64(statement, 2, position);
-        result = rc == SQLITE_OK ? dbk_model_run(shadow, statement, "switch", err)
-                                 : dbk_model_sql_failure(shadow, rc, "switch", err);
-    }
-    sqlite3_finalize(statement);
-    return result;
+    for (size_t i = 0; i < shadow->definition->table_count; i++) journal->last[i] = (int64_t)shadow->state.position;
 }
 
 static dbk_result check_pair(const dbk_model *shadow, const dbk_model *old, dbk_error *err)
@@ -104,7 +89,8 @@ dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, db
     if (result != DBK_OK) return result;
     result = drop_journal(shadow, err);
     shadow->journal->behind = 0;
-    if (result == DBK_OK) result = reset ? start_journal(shadow, err) : take_journal(shadow, old, err);
+    if (result == DBK_OK && reset) start_journal(shadow);
+    if (result == DBK_OK && !reset) result = take_journal(shadow, old, err);
     if (result == DBK_OK && !reset) result = dbk_model_difference(shadow, old, err);
     if (result == DBK_OK) result = dbk_model_commit(shadow, state.position, state.head, state.top, changes, err);
     if (result == DBK_OK) return DBK_OK;

@@ -293,14 +293,17 @@ dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_e
                                dbk_error *err)
 {
     char type[80];
-    int size = snprintf(type, sizeof(type), "%s.%s", change->table->name, op);
+    size_t name = strlen(change->table->name), suffix = strlen(op);
     dbk_event event = *parts;
     dbk_result result;
 
-    if (size < 0 || (size_t)size >= sizeof(type))
+    if (name + 1 + suffix > sizeof(type))
         return dbk_fail(err, DBK_INTERNAL, "the name of a table is too long");
+    memcpy(type, change->table->name, name);
+    type[name] = '.';
+    memcpy(type + name + 1, op, suffix);
     event.stream = change->stream;
-    event.type = dbk_slice_of(type, (size_t)size);
+    event.type = dbk_slice_of(type, name + 1 + suffix);
     event.type_version = change->model->definition->version;
     event.has_base =
         change->base[0] && dbk_entry_id_parse(dbk_slice_text(change->base), &event.base);

@@ -31,7 +31,7 @@ static const dbk_verb_form *form_of(const dbk_json_node *verb)
 static bool among(const char *const *names, size_t count, dbk_slice name)
 {
     for (size_t i = 0; i < count && names[i]; i++)
-        if (dbk_slice_equal(dbk_slice_text(names[i]), name)) return true;
+        if (name.size > 0 && names[i][0] == (char)name.data[0] && dbk_slice_equal(dbk_slice_text(names[i]), name)) return true;
     return false;
 }
 

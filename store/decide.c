@@ -201,7 +201,7 @@ static int call_hook(dbk_turn *turn, const char *point, dbk_slice id)
 static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
-    bool single = c->verb == DBK_DO_PUT || c->verb == DBK_DO_PATCH || c->verb == DBK_DO_DELETE;
+    bool single = c->verb != DBK_DO_BATCH && c->verb != DBK_DO_DISMISS; /* the others make a savepoint where they need one */
     dbk_result result = dbk_model_entry_begin(engine->model, &engine->draft, single, err);
     if (result == DBK_OK)
         result = c->verb == DBK_DO_BATCH ? run_batch(engine, c, err)

@@ -138,6 +138,39 @@ static void test_files_that_are_no_model(void **state)
     place_done(&place);
 }
 
+/* Whichever commits are still there at a reopening, each table's last position is the one of its last
+ * change: with a long journal, with one that is pruned, with commits too big for it. */
+static void test_last_positions_survive_every_reopening(void **state)
+{
+    static const uint32_t journals[] = {1, 5, 1000000};
+    (void)state;
+    for (size_t j = 0; j < sizeof journals / sizeof *journals; j++) {
+        model_place place;
+        dbk_model_options options = {.journal_rows = journals[j]};
+        int64_t last[3] = {-1, -1, -1};
+        uint64_t random = 7 + j;
+        place_init(&place, NULL);
+        dbk_model *model = place_create(&place, "model", &options);
+        for (uint64_t at = 1; at <= 4000; at++) {
+            size_t table = next_random(&random) % 10 == 0 ? (size_t)at % 2 : 2; /* two of them rarely */
+            int n = (int)at;
+            if (table == 0) (void)commit_sql(model, at, "INSERT INTO notes(id) VALUES('n%d'), ('m%d')", n, n);
+            else if (table == 1) (void)commit_sql(model, at, "INSERT INTO counts(n) VALUES(%d)", n);
+            else (void)commit_sql(model, at, "REPLACE INTO pairs(a, b) VALUES(%d, 'x'), (%d, 'y')", n % 2, n);
+            last[table] = n;
+            if (next_random(&random) % 40 != 0) continue;
+            dbk_model_close(model);
+            model = place_open(&place, "model", &options);
+            static const char *const names[] = {"notes", "counts", "pairs"};
+            for (size_t t = 0; t < 3; t++)
+                assert_int_equal(model->journal->last[table_of(model, names[t]) - model->definition->tables], last[t]);
+        }
+        dbk_model_close(model);
+        unlink(place_file(&place, "model"));
+        place_done(&place);
+    }
+}
+
 /* Each of these damages to the engine's tables is told as damage, never taken for a state. */
 static void test_damaged_engine_tables_are_refused(void **state)
 {
@@ -385,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_settings_of_the_connection),
         cmocka_unit_test(test_files_that_are_no_model),
         cmocka_unit_test(test_damaged_engine_tables_are_refused),
+        cmocka_unit_test(test_last_positions_survive_every_reopening),
         cmocka_unit_test(test_rollback_leaves_the_last_commit),
         cmocka_unit_test(test_floor_is_the_reference_models),
         cmocka_unit_test(test_empty_commits_do_not_pile_up),

@@ -14,7 +14,8 @@ typedef struct folder_path {
 static inline folder_path path_in(const char *folder, const char *name)
 {
     folder_path path;
-    snprintf(path.text, sizeof path.text, "%s/%s", folder, name);
+    int size = snprintf(path.text, sizeof path.text, "%s/%s", folder, name);
+    assert_in_range(size, 1, sizeof path.text - 1);
     return path;
 }
 
