@@ -42,7 +42,7 @@ static dbk_result collect_key(dbk_log_fold *fold, uint64_t position, int64_t rec
                              : DBK_OK;
 }
 
-static dbk_result collect(dbk_log_fold *fold, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
+static dbk_result collect(dbk_log_fold *fold, uint64_t first, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
                           dbk_error *err)
 {
     dbk_log_cursor *cursor;
@@ -50,7 +50,7 @@ static dbk_result collect(dbk_log_fold *fold, uint64_t last, dbk_log_wanted_fn w
     int64_t received_ms;
     dbk_slice origin;
 
-    dbk_result rc = dbk_log_cursor_open(fold->log, 1, last, &cursor, err);
+    dbk_result rc = dbk_log_cursor_open(fold->log, first, last, &cursor, err);
     while (rc == DBK_OK) {
         rc = dbk_log_cursor_next(cursor, &position, &received_ms, &origin, err);
         if (rc == DBK_OK) rc = collect_key(fold, position, received_ms, origin, wanted, arg, err);
@@ -65,6 +65,12 @@ static dbk_result collect(dbk_log_fold *fold, uint64_t last, dbk_log_wanted_fn w
 dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
                              dbk_log_fold **out, dbk_error *err)
 {
+    return dbk_log_fold_open_behind(log, 0, last, wanted, arg, out, err);
+}
+
+dbk_result dbk_log_fold_open_behind(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted,
+                                    void *arg, dbk_log_fold **out, dbk_error *err)
+{
     dbk_log_fold *fold = dbk_alloc_zero(log->port, 1, sizeof(*fold));
     uint64_t end = dbk_log_position(log);
     dbk_result rc;
@@ -75,13 +81,13 @@ dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn want
     dbk_buffer_init(&fold->keys, log->port);
     dbk_buffer_init(&fold->entry, log->port);
     if (last == 0 || last > end) last = end;
-    if (last == 0) {
-        rc = DBK_OK; /* an empty log has nothing to walk */
+    if (last <= behind) {
+        rc = DBK_OK; /* nothing to walk */
     } else if (!wanted && dbk_log_is_ordered(log)) {
-        rc = dbk_log_cursor_open(log, 1, last, &fold->cursor, err);
-        fold->count = last;
+        rc = dbk_log_cursor_open(log, behind + 1, last, &fold->cursor, err);
+        fold->count = last - behind;
     } else {
-        rc = collect(fold, last, wanted, arg, err);
+        rc = collect(fold, behind + 1, last, wanted, arg, err);
     }
     if (rc == DBK_OK) {
         *out = fold;

@@ -75,6 +75,9 @@ typedef bool (*dbk_log_wanted_fn)(void *arg, uint64_t position, int64_t received
 typedef struct dbk_log_fold dbk_log_fold;
 dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
                              dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
+/* The same over the positions above `behind` alone. */
+dbk_result dbk_log_fold_open_behind(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
+                                    dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
 uint64_t dbk_log_fold_count(const dbk_log_fold *fold); /* entries in all */
 dbk_result dbk_log_fold_next(dbk_log_fold *fold, uint64_t *position, dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
 void dbk_log_fold_close(dbk_log_fold *fold);

@@ -128,6 +128,24 @@ dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_chan
  * unless all that is new is in canonical order above it, which leads through the same states. */
 void dbk_model_doubt(dbk_model *model);
 
+/* A trail: what entries change, told as a fold passes over them. */
+typedef struct dbk_trail_row {
+    const dbk_table *table;
+    dbk_slice key;           /* as in stream names */
+    dbk_slice before, after; /* the row as a JSON object of its columns; empty: none */
+} dbk_trail_row;
+/* Called behind an entry that was applied and touched rows that are asked for. */
+typedef dbk_result (*dbk_trail_fn)(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,
+                                   size_t count, dbk_error *err);
+typedef struct dbk_trail { /* zero: every entry, every row */
+    uint64_t position;      /* only the entry there */
+    const dbk_table *table; /* only this row */
+    dbk_slice key;
+    bool shown;             /* values as clients see them, else as events have them */
+    dbk_trail_fn each;
+    void *arg;
+} dbk_trail;
+
 /* The shadow (K8): folds the wanted entries (see dbk_log_fold_open; position in the state is `last`, 0:
  * the log's end) into a new file. The result is committed, in bulk mode until dbk_model_finish. */
 typedef struct dbk_shadow_options {
@@ -137,6 +155,9 @@ typedef struct dbk_shadow_options {
     void *wanted_arg;
     dbk_progress_fn progress;
     void *progress_arg;
+    bool image;             /* `path` holds an image (model_image.c) of positions 1 … P, all of them wanted, and what
+                               else is wanted sorts above them: the fold goes on from there */
+    const dbk_trail *trail; /* NULL: none */
 } dbk_shadow_options;
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
@@ -144,6 +165,11 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
  * forward step with the net row difference (reset false), or starts them anew: floor and every table's
  * last position are the position (reset true). `old` may be NULL with reset. Committed on return. */
 dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes, dbk_error *err) DBK_MUST_USE;
+
+/* The rows in which two models of one definition differ, as a step from `before` to `after`: each row as a JSON
+ * object, empty where there is none. In order of tables and keys. */
+typedef dbk_result (*dbk_differs_fn)(void *arg, const dbk_table *table, dbk_slice key, dbk_slice before, dbk_slice after, dbk_error *err);
+dbk_result dbk_model_compare(dbk_model *before, dbk_model *after, dbk_differs_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
 
 /* ---- reading the model */
 /* The key of a command as in stream names (`encoded` is cleared first). DBK_BAD_COMMAND: not the parts of a

@@ -1,4 +1,4 @@
-/* The rows that differ between two models of one definition, noted as dirty in the first: both tables
+/* The rows that differ between two models of one definition, noted as dirty in the first or told: both tables
  * are read in order of the key and walked together, which needs no memory for either. */
 #include "projector/model_journal.h"
 
@@ -15,6 +15,9 @@ typedef struct dbk_walk {
     dbk_hash128 prefix;
     dbk_buffer scratch;
     dbk_side mine, other;
+    dbk_differs_fn each; /* NULL: rows are noted as dirty in `mine` */
+    void *arg;
+    dbk_buffer before, after;
 } dbk_walk;
 
 static dbk_result step(dbk_walk *walk, dbk_side *side, dbk_error *err)
@@ -91,6 +94,29 @@ static dbk_result note(dbk_walk *walk, const dbk_side *side, bool existed, dbk_e
     return dbk_observer_add(walk->mine.model->observer, walk->table, dbk_buffer_slice(&side->key), existed, err);
 }
 
+/* `mine` is what was before. */
+static dbk_result tell(dbk_walk *walk, int order, dbk_error *err)
+{
+    const dbk_side *side = order <= 0 ? &walk->mine : &walk->other;
+    dbk_buffer_clear(&walk->before);
+    dbk_buffer_clear(&walk->after);
+    if (order <= 0) dbk_row_put_json(walk->table, walk->mine.rows, &walk->before);
+    if (order >= 0) dbk_row_put_json(walk->table, walk->other.rows, &walk->after);
+    if (walk->before.failed || walk->after.failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot compare the rows: out of memory");
+    return walk->each(walk->arg, walk->table, dbk_buffer_slice(&side->key), dbk_buffer_slice(&walk->before),
+                      dbk_buffer_slice(&walk->after), err);
+}
+
+static dbk_result differs(dbk_walk *walk, int order, dbk_error *err)
+{
+    dbk_result result = DBK_OK;
+    if (walk->each) return tell(walk, order, err);
+    if (order <= 0) result = note(walk, &walk->mine, order == 0, err);
+    /* 2 and 2.0 are one key to SQLite and two in stream names: both rows are told then */
+    if (result == DBK_OK && order >= 0) result = note(walk, &walk->other, true, err);
+    return result;
+}
+
 static dbk_result walk_rows(dbk_walk *walk, dbk_error *err)
 {
     dbk_result result = step(walk, &walk->mine, err);
@@ -99,19 +125,20 @@ static dbk_result walk_rows(dbk_walk *walk, dbk_error *err)
     while (result == DBK_OK && (walk->mine.has_row || walk->other.has_row)) {
         int order = compare_sides(walk);
         bool same = order == 0 && memcmp(&walk->mine.hash, &walk->other.hash, sizeof walk->mine.hash) == 0;
-        if (order <= 0 && !same) result = note(walk, &walk->mine, order == 0, err);
-        /* 2 and 2.0 are one key to SQLite and two in stream names: both rows are told then */
-        if (result == DBK_OK && order >= 0 && !same) result = note(walk, &walk->other, true, err);
+        if (!same) result = differs(walk, order, err);
         if (result == DBK_OK && order <= 0) result = step(walk, &walk->mine, err);
         if (result == DBK_OK && order >= 0) result = step(walk, &walk->other, err);
     }
     return result;
 }
 
-static dbk_result compare_table(dbk_model *mine, dbk_model *other, const dbk_table *table, dbk_error *err)
+static dbk_result compare_table(dbk_model *mine, dbk_model *other, const dbk_table *table, dbk_differs_fn each, void *arg,
+                                dbk_error *err)
 {
-    dbk_walk walk = {.table = table, .mine.model = mine, .other.model = other};
+    dbk_walk walk = {.table = table, .mine.model = mine, .other.model = other, .each = each, .arg = arg};
 
+    dbk_buffer_init(&walk.before, mine->port);
+    dbk_buffer_init(&walk.after, mine->port);
     dbk_buffer_init(&walk.scratch, mine->port);
     dbk_buffer_init(&walk.mine.key, mine->port);
     dbk_buffer_init(&walk.other.key, mine->port);
@@ -121,6 +148,8 @@ static dbk_result compare_table(dbk_model *mine, dbk_model *other, const dbk_tab
     if (result == DBK_OK) result = walk_rows(&walk, err);
     sqlite3_finalize(walk.mine.rows);
     sqlite3_finalize(walk.other.rows);
+    dbk_buffer_release(&walk.before);
+    dbk_buffer_release(&walk.after);
     dbk_buffer_release(&walk.scratch);
     dbk_buffer_release(&walk.mine.key);
     dbk_buffer_release(&walk.other.key);
@@ -132,7 +161,16 @@ dbk_result dbk_model_difference(dbk_model *mine, dbk_model *other, dbk_error *er
 {
     dbk_result result = DBK_OK;
     for (size_t i = 0; result == DBK_OK && i < mine->definition->table_count; i++) {
-        result = compare_table(mine, other, &mine->definition->tables[i], err);
+        result = compare_table(mine, other, &mine->definition->tables[i], NULL, NULL, err);
+    }
+    return result;
+}
+
+dbk_result dbk_model_compare(dbk_model *before, dbk_model *after, dbk_differs_fn each, void *arg, dbk_error *err)
+{
+    dbk_result result = DBK_OK;
+    for (size_t i = 0; result == DBK_OK && i < before->definition->table_count; i++) {
+        result = compare_table(before, after, &before->definition->tables[i], each, arg, err);
     }
     return result;
 }

@@ -78,9 +78,12 @@ static dbk_result read_side(dbk_observer *observer, const dbk_tracked *tracked, 
     return is_key ? DBK_OK : DBK_INTERNAL;
 }
 
-static dbk_result record(dbk_observer *observer, const dbk_row_change *change)
+static dbk_result record(dbk_observer *observer, const dbk_row_change *change, dbk_preupdate *call)
 {
+    uint32_t touched = dbk_touched_count(observer);
     dbk_result result = dbk_observer_record(observer, change);
+    if (result == DBK_OK && observer->keep_before && dbk_touched_count(observer) > touched)
+        result = dbk_observer_take_before(observer, change->table, change->existed, old_column, call);
     if (result != DBK_OK) return result;
     dbk_hash128 difference = observer->difference;
     if (change->existed) difference = dbk_hash128_subtract(difference, change->before);
@@ -108,10 +111,10 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
     if (op == SQLITE_UPDATE && dbk_slice_equal(gone.key, came.key)) {
         gone.exists = true;
         gone.now = came.now;
-        return record(observer, &gone);
+        return record(observer, &gone, call);
     }
-    if (gone.existed) result = record(observer, &gone);
-    if (result == DBK_OK && came.exists) result = record(observer, &came);
+    if (gone.existed) result = record(observer, &gone, call);
+    if (result == DBK_OK && came.exists) result = record(observer, &came, call);
     return result;
 }
 
@@ -150,7 +153,8 @@ dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_defi
     observer->keep_inserted = true;
     observer->entry = 1;
     dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,
-                             &observer->steps, &observer->key,     &observer->row};
+                             &observer->steps, &observer->key,     &observer->row,
+                             &observer->before, &observer->before_at};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_init(buffers[i], port);
     observer->arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
     observer->changes_arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
@@ -169,7 +173,8 @@ void dbk_observer_free(dbk_observer *observer)
     drop_inserted(observer);
     dbk_free(observer->port, observer->inserted);
     dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,
-                             &observer->steps, &observer->key,     &observer->row};
+                             &observer->steps, &observer->key,     &observer->row,
+                             &observer->before, &observer->before_at};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_release(buffers[i]);
     dbk_arena_free(observer->arena);
     dbk_arena_free(observer->changes_arena);
@@ -202,6 +207,8 @@ void dbk_observer_begin_entry(dbk_observer *observer)
     dbk_buffer_clear(&observer->touched);
     dbk_buffer_clear(&observer->hashes);
     dbk_buffer_clear(&observer->steps);
+    dbk_buffer_clear(&observer->before);
+    dbk_buffer_clear(&observer->before_at);
     observer->entry_mark = observer->statement_mark = mark_here(observer);
 }
 
@@ -236,6 +243,20 @@ void dbk_observer_statement_mark(dbk_observer *observer)
 void dbk_observer_statement_drop(dbk_observer *observer)
 {
     dbk_observer_cut(observer, &observer->statement_mark);
+    drop_inserted(observer);
+}
+
+size_t dbk_observer_place(const dbk_observer *observer, dbk_hash128 *difference)
+{
+    *difference = observer->difference;
+    return observer->steps.size / sizeof(dbk_step);
+}
+
+void dbk_observer_back_to(dbk_observer *observer, size_t place, dbk_hash128 difference)
+{
+    dbk_mark mark = {.steps = place, .difference = difference};
+    dbk_observer_cut(observer, &mark);
+    observer->statement_mark = mark;
     drop_inserted(observer);
 }
 

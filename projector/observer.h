@@ -25,6 +25,9 @@ void dbk_observer_entry_begin(dbk_observer *observer);        /* mark */
 void dbk_observer_entry_drop(dbk_observer *observer);         /* back to the mark */
 void dbk_observer_statement_mark(dbk_observer *observer);     /* for a statement that may fail alone */
 void dbk_observer_statement_drop(dbk_observer *observer);
+/* Marks of the caller's own within the entry, for several statements that fail together. */
+size_t dbk_observer_place(const dbk_observer *observer, dbk_hash128 *difference);
+void dbk_observer_back_to(dbk_observer *observer, size_t place, dbk_hash128 difference);
 /* DBK_NO_MEMORY or DBK_TOO_BIG (rows of one entry) that happened inside the hook. */
 dbk_result dbk_observer_failure(const dbk_observer *observer);
 const dbk_touched *dbk_observer_touched(const dbk_observer *observer, size_t *count);
@@ -40,6 +43,12 @@ dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_
 /* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: values
  * live until the next statement. NULL when the last change was no INSERT of `table`. */
 sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);
+/* Whether dbk_observer_before is wanted (default false): a copy of each row as the entry met it; `shown`: values
+ * as clients see them, not as events have them. */
+void dbk_observer_keep_before(dbk_observer *observer, bool keep, bool shown);
+/* The touched row at `index` as it was before the entry, a JSON object of its columns;
+ * empty: there was none. */
+dbk_slice dbk_observer_before(const dbk_observer *observer, size_t index);
 /* The dirty rows of the transaction as changes without `previous`, sorted by table name and key. */
 dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count, dbk_error *err) DBK_MUST_USE;
 /* Hash of one row as the fingerprint takes it: `get` gives column i. */

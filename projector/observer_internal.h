@@ -45,7 +45,7 @@ struct dbk_observer {
     const dbk_definition *definition;
     dbk_tracked *tracked;  /* as in definition->tables */
     const dbk_tracked *last_tracked;
-    bool bulk, keep_inserted;
+    bool bulk, keep_inserted, keep_before, show_before;
     bool has_added;        /* by dbk_observer_add, in this transaction */
     dbk_result failure;
     dbk_hash128 difference;
@@ -59,6 +59,8 @@ struct dbk_observer {
     uint32_t slot_count;   /* a power of two */
     dbk_mark entry_mark, statement_mark;
     dbk_buffer key, row;   /* scratch of the hook */
+    dbk_buffer before;     /* JSON of the entry's rows as they were */
+    dbk_buffer before_at;  /* dbk_place beside each of `touched` */
     const dbk_table *inserted_table;
     sqlite3_value **inserted;
     uint16_t inserted_count, inserted_room;
@@ -81,6 +83,13 @@ static inline uint32_t dbk_touched_count(const dbk_observer *observer)
 {
     return (uint32_t)(observer->touched.size / sizeof(dbk_touched));
 }
+
+typedef struct dbk_place { /* in a buffer that grows */
+    size_t at, size;
+} dbk_place;
+
+/* observer_before.c: the row that the last record made touched, as it was. */
+dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *table, bool existed, dbk_column_fn get, void *arg);
 
 /* observer_rows.c. A row as a change found it and left it. */
 typedef struct dbk_row_change {

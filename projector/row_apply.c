@@ -375,7 +375,8 @@ dbk_result dbk_model_apply(dbk_model *model, uint64_t position, dbk_slice origin
     model->deciding = false;
     result = dbk_row_entry_start(model, needs_savepoint(model, &entry), &failure);
     if (result == DBK_OK) result = judge(model, position, &entry, &v, &failure);
-    if (result == DBK_OK && !v.state) return DBK_OK;
+    if (result == DBK_OK && !v.state)
+        return model->trail ? dbk_row_tell_trail(model, position, &entry, err) : DBK_OK;
     dbk_row_entry_undo(model);
     if (result == DBK_OK && sqlite3_get_autocommit(model->db)) {
         result = dbk_fail(&failure, DBK_INTERNAL, "SQLite gave up the transaction");

@@ -9,31 +9,47 @@
 enum { SHADOW_ENTRIES = 4096 }; /* of one transaction */
 
 typedef struct dbk_build {
+    const dbk_shadow_options *options;
     dbk_model *model;
     dbk_log_fold *fold;
+    uint64_t begun;          /* position of the image, 0: none */
     uint64_t done, all, last;
     uint8_t top[DBK_ORDER_KEY_SIZE];
     dbk_buffer indexes; /* SQL of those that were set aside */
 } dbk_build;
 
-/* Where the fold begins: an empty file. The nearest image would be copied to `path` and opened here,
- * with `top` as its state has it, and `wanted` would leave out what it holds: the rest of the build
- * does not change. */
-static dbk_result open_start(dbk_build *build, const dbk_port *port, const char *path, const dbk_definition *definition,
-                             dbk_log *log, const dbk_shadow_options *options, dbk_error *err)
+/* The file: an image where there is one, else an empty one, whose indexes can wait. */
+static dbk_result open_file(dbk_build *build, const dbk_port *port, const char *path, const dbk_definition *definition,
+                            dbk_log *log, dbk_error *err)
 {
-    dbk_model_options bulk = options->model;
+    dbk_model_options bulk = build->options->model;
     bulk.bulk = true;
-    dbk_result result = dbk_model_create(port, path, definition, log, &bulk, &build->model, err);
+    if (!build->options->image) {
+        dbk_result result = dbk_model_create(port, path, definition, log, &bulk, &build->model, err);
+        return result == DBK_OK ? dbk_indexes_set_aside(build->model, &build->indexes, err) : result;
+    }
+    dbk_result result = dbk_model_open(port, path, definition, log, &bulk, &build->model, err);
+    if (result != DBK_OK) return result;
+    build->begun = build->model->state.position;
+    memcpy(build->top, build->model->state.top, sizeof build->top);
+    return DBK_OK;
+}
+
+static dbk_result open_start(dbk_build *build, const dbk_port *port, const char *path, const dbk_definition *definition,
+                             dbk_log *log, dbk_error *err)
+{
+    const dbk_shadow_options *options = build->options;
+    dbk_result result = open_file(build, port, path, definition, log, err);
     if (result != DBK_OK) return result;
     uint64_t end = dbk_log_position(log);
     build->last = options->last && options->last < end ? options->last : end;
     build->model->wanted = options->wanted;
     build->model->wanted_arg = options->wanted_arg;
     build->model->wanted_last = build->last;
-    result = dbk_indexes_set_aside(build->model, &build->indexes, err);
-    if (result != DBK_OK || build->last == 0) return result; /* 0 would mean "all" to the walk */
-    result = dbk_log_fold_open(log, build->last, options->wanted, options->wanted_arg, &build->fold, err);
+    build->model->trail = options->trail;
+    dbk_observer_keep_before(build->model->observer, options->trail != NULL, options->trail && options->trail->shown);
+    if (build->last == 0) return DBK_OK; /* 0 would mean "all" to the walk */
+    result = dbk_log_fold_open_behind(log, build->begun, build->last, options->wanted, options->wanted_arg, &build->fold, err);
     if (result == DBK_OK) build->all = dbk_log_fold_count(build->fold);
     return result;
 }
@@ -77,7 +93,7 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
     if (result == DBK_OK && ends) result = dbk_indexes_put_back(build->model, &build->indexes, err);
     /* Counts stay below `last` until the end, so positions of commits grow. */
     if (result == DBK_OK) {
-        result = dbk_model_commit(build->model, ends ? build->last : build->done, head, build->top, &changes, err);
+        result = dbk_model_commit(build->model, ends ? build->last : build->begun + build->done, head, build->top, &changes, err);
     }
     if (result != DBK_OK) dbk_model_rollback(build->model);
     return result;
@@ -86,9 +102,9 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err)
 {
-    dbk_build build = {0};
+    dbk_build build = {.options = options};
     dbk_buffer_init(&build.indexes, port);
-    dbk_result result = open_start(&build, port, path, definition, log, options, err);
+    dbk_result result = open_start(&build, port, path, definition, log, err);
     do {
         if (result == DBK_OK) result = fold_transaction(&build, log, err);
         if (result == DBK_OK && options->progress) options->progress(options->progress_arg, build.done, build.all);
@@ -102,6 +118,8 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
     build.model->wanted = NULL;
     build.model->wanted_arg = NULL;
     build.model->wanted_last = 0;
+    build.model->trail = NULL;
+    dbk_observer_keep_before(build.model->observer, false, false);
     *out = build.model;
     return DBK_OK;
 }
