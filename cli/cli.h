@@ -55,7 +55,7 @@ static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option) { return
 
 extern const dbk_cli_command dbk_cmd_init, dbk_cmd_check, dbk_cmd_serve, dbk_cmd_send, dbk_cmd_query, dbk_cmd_log,
     dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_stats,
-    dbk_cmd_doctor;
+    dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff;
 
 /* ---- help.c */
 void dbk_help_all(FILE *out);
@@ -129,6 +129,14 @@ typedef struct dbk_cli_answer {
 } dbk_cli_answer;
 dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answer *answer, dbk_error *err) DBK_MUST_USE;
 void dbk_cli_answer_release(dbk_cli_answer *answer);
+
+/* ---- changes.c: entries and changes of rows */
+void dbk_out_entry(const dbk_json_node *entry);
+void dbk_out_change(const dbk_json_node *change);
+void dbk_out_changes(const dbk_json_node *list, bool entries); /* `entries`: each with its entry before it */
+/* Opens the target, asks, shows the answer (or prints it with --json), closes; the exit status. */
+typedef void (*dbk_cli_show_fn)(const dbk_json_node *root);
+int dbk_cli_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request, dbk_cli_show_fn show);
 
 /* ---- moment.c: a position or an RFC 3339 time; `option` is named in what is said of it. DBK_USAGE. */
 dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_time, dbk_moment *out, dbk_error *err) DBK_MUST_USE;

@@ -45,11 +45,25 @@ dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past,
     return result;
 }
 
-static bool happened_by(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
+/* In an ordered log the positions alone say it, and need no walk over what is above. */
+void dbk_past_bound(dbk_engine *engine, const dbk_entry *entry, uint64_t position, bool through, dbk_past *past)
+{
+    past->bounded = true;
+    past->through = through;
+    dbk_entry_order_key(entry, past->bound);
+    if (dbk_log_is_ordered(engine->log)) past->position = through ? position : position - 1;
+}
+
+static bool is_wanted(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
 {
     const dbk_past *past = arg;
     (void)position;
     (void)received_ms;
+    if (past->bounded) {
+        int order = memcmp(key, past->bound, DBK_ORDER_KEY_SIZE);
+        if (order > 0 || (order == 0 && !past->through)) return false;
+    }
+    if (past->order_time_ms == 0) return true;
     return past->order_time_ms >= 0 && dbk_load_be64(key + 4) >> 16 <= (uint64_t)past->order_time_ms;
 }
 
@@ -85,13 +99,14 @@ static void remove_database(const dbk_port *port, const char *path)
     dbk_buffer_release(&name);
 }
 
-static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *path, dbk_progress_fn progress, void *arg,
-                       dbk_model **model, dbk_error *err)
+static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *path, const dbk_trail *trail,
+                       dbk_progress_fn progress, void *arg, dbk_model **model, dbk_error *err)
 {
     dbk_past wanted = *past;
-    dbk_shadow_options options = {.model = engine->options.model, .last = past->position, .progress = progress, .progress_arg = arg};
-    if (past->order_time_ms) {
-        options.wanted = happened_by;
+    dbk_shadow_options options = {.model = engine->options.model, .last = past->position, .progress = progress,
+                                  .progress_arg = arg, .trail = trail};
+    if (past->order_time_ms || (past->bounded && !dbk_log_is_ordered(engine->log))) {
+        options.wanted = is_wanted;
         options.wanted_arg = &wanted;
     }
     if (past->position > 0) return dbk_model_build(engine->port, path, engine->definition, engine->log, &options, model, err);
@@ -103,7 +118,7 @@ dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *
                           void *arg, dbk_model_state *state, dbk_error *err)
 {
     dbk_model *model = NULL;
-    dbk_result result = fold(engine, past, path, progress, arg, &model, err);
+    dbk_result result = fold(engine, past, path, NULL, progress, arg, &model, err);
     if (result == DBK_OK && state) dbk_model_get_state(model, state);
     if (result == DBK_OK) result = dbk_model_finish(model, plain, err);
     dbk_model_close(model);
@@ -185,6 +200,29 @@ static dbk_result choose_path(dbk_engine *engine, uint64_t number, dbk_buffer *p
     dbk_result result = DBK_EXISTS;
     for (int i = 0; result == DBK_EXISTS && i < NAME_TRIES; i++) result = dbk_models_next_path(engine, path, err);
     return result;
+}
+
+dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, dbk_past_model *out, dbk_error *err)
+{
+    dbk_buffer path;
+    *out = (dbk_past_model){0};
+    dbk_buffer_init(&path, engine->port);
+    dbk_result result = choose_path(engine, 0, &path, err);
+    if (result == DBK_OK && !(out->path = dbk_copy_text(engine->port, (const char *)path.data)))
+        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    if (result == DBK_OK) result = fold(engine, past, out->path, trail, NULL, NULL, &out->model, err);
+    if (result != DBK_OK) dbk_past_discard(engine, out);
+    dbk_buffer_release(&path);
+    return result;
+}
+
+void dbk_past_discard(dbk_engine *engine, dbk_past_model *past)
+{
+    dbk_model_close(past->model);
+    if (past->path && engine->options.read_only) remove_database(engine->port, past->path);
+    else if (past->path) dbk_models_discard(engine, past->path);
+    dbk_free(engine->port, past->path);
+    *past = (dbk_past_model){0};
 }
 
 static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_position, dbk_past_file *file, dbk_error *err)

@@ -8,9 +8,20 @@
 typedef struct dbk_past {
     uint64_t position;     /* the entries up to it … */
     int64_t order_time_ms; /* … of these, those that happened by then; 0: all */
+    bool bounded, through; /* … of these, those that sort below `bound`, or up to it */
+    uint8_t bound[DBK_ORDER_KEY_SIZE];
 } dbk_past;
 /* `at` NULL: now. DBK_NOT_FOUND: a position beyond the end. */
 dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past, dbk_error *err) DBK_MUST_USE;
+/* Of these, what sorts below the entry at the position, or with `through` up to it. */
+void dbk_past_bound(dbk_engine *engine, const dbk_entry *entry, uint64_t position, bool through, dbk_past *past);
+/* The fold of a past in a file of its own, for the caller alone; the trail (may be NULL) hears of it. */
+typedef struct dbk_past_model {
+    dbk_model *model;
+    char *path;
+} dbk_past_model;
+dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, dbk_past_model *out, dbk_error *err) DBK_MUST_USE;
+void dbk_past_discard(dbk_engine *engine, dbk_past_model *past); /* with its file; accepts a zeroed one */
 /* Folds it into a new file, plain or as a model. A file left by a failure is removed. */
 dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain, dbk_progress_fn progress,
                           void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;

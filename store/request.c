@@ -25,6 +25,9 @@ static const dbk_request_form forms[] = {
     {"rebuild", {NULL}, {NULL}, dbk_request_rebuild},
     {"verify", {"depth"}, {NULL}, dbk_request_verify},
     {"replay", {"into", "at", "at_time", "order_time"}, {"into"}, dbk_request_replay},
+    {"history", {"table", "key", "limit"}, {"table", "key"}, dbk_request_history},
+    {"explain", {"position"}, {"position"}, dbk_request_explain},
+    {"diff", {"from", "to", "table", "limit"}, {NULL}, dbk_request_diff},
     {"hello", {NULL}, {NULL}, dbk_request_hello},
 };
 

@@ -1,0 +1,46 @@
+"""history, explain, diff, undo and moments of the past, on a store and beside a daemon."""
+import json
+import unittest
+
+from cli_case import Case, Daemon, ndjson, put
+
+
+class History(Case):
+    def filled(self):
+        store = self.store()
+        self.receipts(store, ndjson([
+            dict(put(1, stars=1), actor="ann"),
+            {"id": "d", "do": "patch", "table": "notes", "key": "n1", "data": {"stars": 5}},
+            {"id": "e", "do": "delete", "table": "notes", "key": "n1", "actor": "bob"},
+        ]))
+        return store
+
+    def test_history_of_a_row(self):
+        store = self.filled()
+        text = self.daybook("history", store, "notes", "n1")
+        self.assertIn("  by ann  c1  notes.put notes/n1\n    insert\n", text)
+        self.assertIn("        stars  1 -> 5\n", text)
+        self.assertIn("  by bob  e  notes.deleted notes/n1\n    delete\n", text)
+        answer = json.loads(self.daybook("history", store, "notes", "n1", "--json", "--limit", "1"))
+        self.assertEqual((answer["earlier"], answer["changes"][0]["op"]), (2, "delete"))
+        self.assertIn("did you mean 'notes'?", self.refused(1, "history", store, "nots", "n1"))
+        self.assertIn("nothing happened", self.run_program("history", store, "notes", "n9").stderr)
+
+    def test_explain_and_diff(self):
+        store = self.filled()
+        self.assertIn('    update notes "n1"\n        stars  1 -> 5\n', self.daybook("explain", store, "3"))
+        self.assertIn("there is no position 99", self.refused(1, "explain", store, "99"))
+        self.assertEqual(self.daybook("diff", store, "--from", "2", "--to", "3"), '    update notes "n1"\n        stars  1 -> 5\n')
+        rows = json.loads(self.daybook("diff", store, "--from", "2", "--json"))["rows"]
+        self.assertEqual([(r["op"], r["key"]) for r in rows], [("delete", "n1")])
+
+    def test_beside_a_daemon_and_through_it(self):
+        store = self.filled()
+        before = self.daybook("history", store, "notes", "n1")
+        daemon = Daemon(self, store)
+        self.assertEqual(self.daybook("history", store, "notes", "n1"), before)
+        self.assertEqual(self.daybook("history", daemon.url, "notes", "n1"), before)
+
+
+if __name__ == "__main__":
+    unittest.main()
