@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { ATTEMPTS_MAX = 100, SECTOR_MIN = 512, SECTOR_MAX = 4096, READ_CHUNK = 65536, NAME_MAX_ = 255 };
 
@@ -263,4 +264,9 @@ char *dbk_copy_text(const dbk_port *port, const char *text)
 
     if (copy) memcpy(copy, text, size);
     return copy;
+}
+
+const char *dbk_io_environment(const char *name)
+{
+    return getenv(name);
 }

@@ -38,4 +38,7 @@ static inline void dbk_free(const dbk_port *port, void *memory)
 void *dbk_alloc_zero(const dbk_port *port, size_t count, size_t size); /* NULL on overflow too */
 char *dbk_copy_text(const dbk_port *port, const char *text);
 
+/* What the process's environment says; NULL: nothing. For defaults that an operator may override. */
+const char *dbk_io_environment(const char *name);
+
 #endif

@@ -20,6 +20,8 @@ typedef struct dbk_column {
     uint16_t key_part;       /* 1, 2 … in the primary key; 0: not in it */
 } dbk_column;
 
+typedef struct dbk_rules dbk_rules; /* projector/rules.h */
+
 typedef struct dbk_table {
     const char *name;
     dbk_column *columns;     /* in order of the DDL: index = SQLite's column number */
@@ -33,6 +35,8 @@ typedef struct dbk_table {
                                 read by no projection */
     bool deferrable;         /* a deferrable foreign key can be reached from a change of it */
     bool self_contained;     /* no other row or table can change with it (no cascade, no deferrable key) */
+    uint32_t version;        /* type version of its events */
+    const dbk_rules *rules;  /* what app.json says of it; NULL: nothing */
 } dbk_table;
 
 typedef struct dbk_statement {
@@ -64,6 +68,8 @@ typedef struct dbk_named_query {
     uint16_t return_count;
 } dbk_named_query;
 
+typedef struct dbk_app dbk_app; /* what app.json says of the whole: projector/rules.h */
+
 typedef struct dbk_source { /* a file of the definition as it was read */
     const char *name;        /* "schema.sql", "app.json" … */
     dbk_slice text;
@@ -84,6 +90,7 @@ typedef struct dbk_definition {
     size_t projection_count;
     dbk_named_query *queries;
     size_t query_count;
+    const dbk_app *app;      /* never NULL; empty without app.json */
     void *owner;             /* memory: dbk_definition_free */
 } dbk_definition;
 

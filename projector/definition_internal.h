@@ -6,7 +6,7 @@
  *   definition_schema.c   DDL into the scratch database
  *   definition_table.c    tables, keys, indexes
  *   definition_link.c     foreign keys
- *   definition_app.c      app.json
+ *   definition_app.h      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c, _settings.c
  *   definition_projection.c, definition_query.c   the two files of directives
  *   definition_check.c    prepares under the authorizer
  *   definition_unfold.c   bounds views and WITH
@@ -159,6 +159,7 @@ typedef struct dbk_check {
     uint32_t steps;            /* thousands of SQLite's instructions run so far */
     uint64_t unfolded;         /* SELECTs of all statements so far */
     struct dbk_bodies *bodies; /* definition_unfold.c */
+    struct dbk_app_reading *app; /* definition_app.h; while app.json is read */
     bool failed;
 } dbk_check;
 
@@ -189,7 +190,10 @@ void dbk_line_lookalike(dbk_check *check, const dbk_block *block, const char *ad
 /* ---- the steps, in their order */
 bool dbk_check_open(dbk_check *check, dbk_error *err); /* the scratch database */
 void dbk_check_close(dbk_check *check);
-void dbk_check_app(dbk_check *check);
+void dbk_check_app(dbk_check *check);        /* app.json: name and version */
+void dbk_check_app_tables(dbk_check *check); /* rules of tables */
+void dbk_check_app_rest(dbk_check *check);   /* what needs the whole definition */
+void dbk_check_app_close(dbk_check *check);
 void dbk_check_schema(dbk_check *check); /* runs the DDL */
 void dbk_check_tables(dbk_check *check); /* fills definition->tables */
 void dbk_check_links(dbk_check *check);

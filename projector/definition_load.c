@@ -154,9 +154,9 @@ static void scan_sources(dbk_check *check)
 static dbk_result run_check(dbk_check *check, dbk_error *err)
 {
     static void (*const steps[])(dbk_check *) = {
-        hash_sources,      scan_sources,      dbk_check_app,  dbk_check_schema,
-        dbk_check_tables,  dbk_check_links,   dbk_check_rows, dbk_check_projections,
-        dbk_check_queries, dbk_check_classes,
+        hash_sources,          scan_sources,      dbk_check_app,        dbk_check_schema,
+        dbk_check_tables,      dbk_check_links,   dbk_check_app_tables, dbk_check_rows,
+        dbk_check_projections, dbk_check_queries, dbk_check_classes,    dbk_check_app_rest,
     };
 
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;
@@ -197,6 +197,7 @@ static dbk_result parse(const dbk_port *port, const dbk_source *sources, size_t 
     if (result == DBK_OK && !copy_sources(&check, sources, count))
         result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
     if (result == DBK_OK) result = run_check(&check, err);
+    dbk_check_app_close(&check);
     dbk_check_close(&check);
     if (check.report && result != DBK_NO_MEMORY)
         dbk_report_take(check.report, findings);

@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "projector/definition_internal.h"
+#include "projector/rules.h"
 
 enum { PATTERNS_MAX = 100, PATTERN_BYTES_MAX = 512 };
 
@@ -203,6 +204,38 @@ static void check_statement(dbk_check *check, const dbk_sql *sql, const patterns
     (void)sqlite3_finalize(statement);
 }
 
+/* One column of SET, or several in brackets: all derived? *at stands behind them then. */
+static bool sets_derived(const dbk_check *check, const dbk_table *table, const dbk_sql *sql, uint32_t *at)
+{
+    uint32_t end = dbk_sql_is(sql, *at, "(") ? dbk_sql_skip(sql, *at) : *at + 1;
+
+    for (uint32_t i = *at; i < end && i < sql->count; i++) {
+        const char *name = dbk_sql_name(check->arena, sql, i);
+        if (dbk_sql_is(sql, i, "(") || dbk_sql_is(sql, i, ")") || dbk_sql_is(sql, i, ",")) continue;
+        int column = name ? dbk_table_column(table, dbk_slice_text(name)) : -1;
+        if (column < 0 || !table->rules->derived[column]) return false;
+    }
+    *at = end;
+    return true;
+}
+
+/* An UPDATE of derived columns alone: the table stays a collection. */
+static bool only_derives(const dbk_check *check, const dbk_table *table, const dbk_sql *sql)
+{
+    uint32_t at = dbk_lint_target(sql) + 1;
+
+    if (!table->rules || !table->rules->derived || !dbk_sql_is(sql, 0, "update")) return false;
+    while (at < sql->count && !dbk_sql_is(sql, at, "set")) at++;
+    for (at++; at < sql->count;) {
+        if (!sets_derived(check, table, sql, &at)) return false;
+        while (at < sql->count && !dbk_sql_is(sql, at, ",") && !dbk_sql_is(sql, at, "where"))
+            at = dbk_sql_is(sql, at, "(") ? dbk_sql_skip(sql, at) : at + 1;
+        if (at >= sql->count || dbk_sql_is(sql, at, "where")) return true;
+        at++;
+    }
+    return false;
+}
+
 /* Before anything is judged: which tables are written, so that the rest are collections. */
 static void mark_written(dbk_check *check)
 {
@@ -212,7 +245,7 @@ static void mark_written(dbk_check *check)
         for (const dbk_sql *sql = block->first; sql; sql = sql->next) {
             const char *name = dbk_sql_name(check->arena, sql, dbk_lint_target(sql));
             dbk_table *table = name ? dbk_check_table(check, name) : NULL;
-            if (table) table->collection = false;
+            if (table && !only_derives(check, table, sql)) table->collection = false;
         }
     }
 }

@@ -4,5 +4,6 @@
 
 #include "projector/definition.h"
 #include "projector/model.h"
+#include "projector/rules.h"
 
 #endif

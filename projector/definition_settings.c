@@ -1,0 +1,267 @@
+/* settings, search and models of app.json, read into lists; what cannot be carried out yet is refused by
+ * name behind its checks. */
+#include "projector/definition_app.h"
+
+#define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
+
+static void later(dbk_app_reading *a, const dbk_json_node *value, const char *path)
+{
+    dbk_app_wrong_name(a, value, "leave it out", "'%s' comes with a later version", path);
+}
+
+/* ---- settings */
+
+typedef struct setting_reading {
+    dbk_setting_rule *rule;
+    const dbk_json_node *key, *value, *where;
+} setting_reading;
+
+static void read_table(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    setting_reading *s = into;
+
+    if (dbk_app_table(a, value, path, &s->rule->table) && !s->rule->table->collection)
+        dbk_app_wrong(a, value, "a collection", "'%s': projections write '%s'", path, s->rule->table->name);
+}
+
+static void note_key(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)a, (void)path;
+    ((setting_reading *)into)->key = value;
+}
+
+static void note_value(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)a, (void)path;
+    ((setting_reading *)into)->value = value;
+}
+
+static void read_where(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    setting_reading *s = into;
+
+    s->where = value;
+    if (dbk_app_object(a, value, path)) s->rule->where = dbk_check_text(a->check, value->text);
+}
+
+static void read_defaults(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    setting_reading *s = into;
+
+    if (dbk_app_object(a, value, path)) s->rule->defaults = dbk_check_text(a->check, value->text);
+}
+
+static void read_row(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->row);
+}
+
+static void read_query(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    setting_reading *s = into;
+
+    if (!dbk_app_text(a, value, path, &s->rule->query)) return;
+    if (!dbk_definition_query(a->check->definition, value->text))
+        dbk_app_wrong(a, value, "the name of a query", "'%s': there is no query '%s'", path, s->rule->query);
+}
+
+static void read_import(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->import);
+}
+
+static void read_mirror(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->mirror);
+}
+
+static void read_schema(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->schema);
+}
+
+static void read_secret(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    setting_reading *s = into;
+
+    (void)dbk_app_texts(a, value, path, &s->rule->secret, &s->rule->secret_count);
+}
+
+static void read_watch(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    bool watch = true;
+
+    if (dbk_app_flag(a, value, path, &watch)) ((setting_reading *)into)->rule->no_watch = !watch;
+}
+
+static void read_debounce(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_span(a, value, path, &((setting_reading *)into)->rule->debounce_ms);
+}
+
+static void read_mirror_secrets(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    static const char *const names[] = {"reference", "omit"};
+    size_t which;
+
+    if (dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) ((setting_reading *)into)->rule->omits_secrets = which == 1;
+}
+
+static const dbk_app_key setting_keys[] = {
+    {"table", read_table},     {"key", note_key},       {"row", read_row},         {"value", note_value},
+    {"where", read_where},     {"query", read_query},   {"import", read_import},   {"mirror", read_mirror},
+    {"watch", read_watch},     {"debounce", read_debounce}, {"defaults", read_defaults}, {"schema", read_schema},
+    {"secret", read_secret},   {"mirror_secrets", read_mirror_secrets},
+};
+
+/* Columns, when the table is known. */
+static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, const char *path, setting_reading *s)
+{
+    const dbk_table *table = s->rule->table;
+
+    if (!table && !s->rule->query && member->kind == DBK_JSON_OBJECT && !dbk_json_member(member, "table"))
+        dbk_app_wrong(a, member, "\"table\": …, or \"query\": …", "'%s' names neither a table nor a query", path);
+    if (table && s->rule->query) dbk_app_wrong(a, member, "one of them", "'%s' names a table and a query", path);
+    if (!table) return;
+    if (s->key) (void)dbk_app_column(a, s->key, dbk_app_path(a, path, dbk_slice_text("key")), table, &s->rule->key);
+    if (s->value) {
+        (void)dbk_app_column(a, s->value, dbk_app_path(a, path, dbk_slice_text("value")), table, &s->rule->value);
+    } else {
+        s->rule->value = dbk_table_column(table, dbk_slice_text("value"));
+        if (s->rule->value < 0)
+            dbk_app_wrong(a, member, "\"value\": its JSON column", "'%s': '%s' has no column 'value'", path, table->name);
+    }
+    const dbk_json_node *child = s->where && s->where->kind == DBK_JSON_OBJECT ? dbk_json_child(s->where) : NULL;
+    for (uint32_t i = 0; child && i < s->where->count; i++, child = dbk_json_next(child))
+        (void)dbk_app_column_named(a, child, path, table);
+}
+
+void dbk_app_read_settings(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    const dbk_json_node *child = value->kind == DBK_JSON_OBJECT ? dbk_json_child(value) : NULL;
+
+    (void)into;
+    if (!dbk_app_object(a, value, path)) return;
+    a->app->settings = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(dbk_setting_rule));
+    for (uint32_t i = 0; a->app->settings && i < value->count; i++, child = dbk_json_next(child)) {
+        dbk_setting_rule *rule = &a->app->settings[a->app->setting_count++];
+        setting_reading s = {.rule = rule};
+        const char *inner = dbk_app_path(a, path, child->name);
+        *rule = (dbk_setting_rule){.name = dbk_check_text(a->check, child->name), .key = -1, .value = -1};
+        dbk_app_members(a, child, inner, setting_keys, COUNT_OF(setting_keys), &s);
+        finish_setting(a, child, inner, &s);
+    }
+    if (!DBK_HAS_SETTINGS) later(a, value, path);
+}
+
+/* ---- search */
+
+static void read_search_table(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_table(a, value, path, &((dbk_search_rule *)into)->table);
+}
+
+static void read_tokenize(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_text(a, value, path, &((dbk_search_rule *)into)->tokenize);
+}
+
+static void pass(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)a, (void)value, (void)path, (void)into;
+}
+
+static void read_search_columns(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_search_rule *rule)
+{
+    const dbk_json_node *item = value->kind == DBK_JSON_ARRAY ? dbk_json_child(value) : NULL;
+    int column;
+
+    if (!dbk_app_array(a, value, path)) return;
+    if (value->count == 0) dbk_app_wrong(a, value, "the columns to search", "'%s' is empty", path);
+    rule->columns = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(*rule->columns));
+    for (uint32_t i = 0; rule->columns && i < value->count; i++, item = dbk_json_next(item))
+        if (dbk_app_column(a, item, path, rule->table, &column)) rule->columns[rule->column_count++] = (uint16_t)column;
+}
+
+static void read_one_search(dbk_app_reading *a, const dbk_json_node *member, const char *path, dbk_search_rule *rule)
+{
+    static const dbk_app_key keys[] = {{"table", read_search_table}, {"columns", pass}, {"tokenize", read_tokenize}};
+    const dbk_json_node *columns = member->kind == DBK_JSON_OBJECT ? dbk_json_member(member, "columns") : NULL;
+
+    rule->name = dbk_check_text(a->check, member->name);
+    rule->tokenize = "unicode61";
+    if (!dbk_name_valid(member->name))
+        dbk_app_wrong_name(a, member, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name", path);
+    else if (dbk_definition_table(a->check->definition, member->name))
+        dbk_app_wrong_name(a, member, "another name", "'%s': a table has that name", path);
+    dbk_app_members(a, member, path, keys, COUNT_OF(keys), rule);
+    if (member->kind != DBK_JSON_OBJECT) return;
+    if (!dbk_json_member(member, "table")) dbk_app_wrong(a, member, "\"table\": …", "'%s.table' is missing", path);
+    if (!columns) dbk_app_wrong(a, member, "\"columns\": […]", "'%s.columns' is missing", path);
+    if (columns && rule->table) read_search_columns(a, columns, dbk_app_path(a, path, columns->name), rule);
+}
+
+void dbk_app_read_search(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    const dbk_json_node *child = value->kind == DBK_JSON_OBJECT ? dbk_json_child(value) : NULL;
+
+    (void)into;
+    if (!dbk_app_object(a, value, path)) return;
+    a->app->searches = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(dbk_search_rule));
+    for (uint32_t i = 0; a->app->searches && i < value->count; i++, child = dbk_json_next(child))
+        read_one_search(a, child, dbk_app_path(a, path, child->name), &a->app->searches[a->app->search_count++]);
+    if (!DBK_HAS_SEARCH) later(a, value, path);
+}
+
+/* ---- models */
+
+static void read_mode(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    static const char *const names[] = {"inline", "async"};
+    dbk_model_rule *rule = into;
+    size_t which;
+
+    if (!dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) return;
+    rule->mode = (dbk_model_mode)which;
+    bool main = strcmp(rule->name, "main") == 0;
+    if (main && which == DBK_MODEL_ASYNC)
+        dbk_app_wrong(a, value, "\"inline\"", "'%s': 'main' is what commands decide on", path);
+    if (!main && which == DBK_MODEL_INLINE)
+        dbk_app_wrong(a, value, "\"async\", or its tables in 'main'", "'%s': a second inline model comes with a later version", path);
+}
+
+static void read_on_error(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    static const char *const names[] = {"park", "pause"};
+    size_t which;
+
+    if (dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) ((dbk_model_rule *)into)->pauses = which == 1;
+}
+
+static const dbk_app_key model_keys[] = {
+    {"mode", read_mode}, {"on_error", read_on_error}, {"file", NULL}, {"logged", NULL}, {"readers", NULL},
+    {"cache", NULL},     {"budget", NULL},            {"backup", NULL}, {"undo", NULL},
+};
+
+void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    const dbk_json_node *child = value->kind == DBK_JSON_OBJECT ? dbk_json_child(value) : NULL;
+
+    (void)into;
+    if (!dbk_app_object(a, value, path)) return;
+    a->app->models = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(dbk_model_rule));
+    for (uint32_t i = 0; a->app->models && i < value->count; i++, child = dbk_json_next(child)) {
+        dbk_model_rule *rule = &a->app->models[a->app->model_count];
+        const char *inner = dbk_app_path(a, path, child->name);
+        bool main = dbk_slice_equal(child->name, dbk_slice_text("main"));
+        if (!dbk_name_valid(child->name)) {
+            dbk_app_wrong_name(a, child, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name", inner);
+            continue;
+        }
+        *rule = (dbk_model_rule){.name = dbk_check_text(a->check, child->name), .mode = main ? DBK_MODEL_INLINE : DBK_MODEL_ASYNC};
+        if (!rule->name) return;
+        dbk_app_members(a, child, inner, model_keys, COUNT_OF(model_keys), rule);
+        if (!main && !DBK_HAS_ASYNC_MODELS) later(a, child, inner);
+        a->app->model_count++;
+    }
+}
