@@ -86,6 +86,11 @@ typedef struct dbk_range {
 } dbk_range;
 void dbk_range_init(dbk_range *range);
 void dbk_range_add(dbk_range *range, const uint8_t leaf[DBK_LEAF_SIZE]);
+/* Adds a perfect tree of 2^height leaves by its root; range->count is a multiple of 2^height. */
+void dbk_range_add_tree(dbk_range *range, unsigned height, const uint8_t root[DBK_LEAF_SIZE]);
 void dbk_range_head(const dbk_range *range, uint8_t head[DBK_LEAF_SIZE]);
+/* Whether the trees that both have stand for the same leaves: false proves two histories; true proves
+ * the one to extend the other as far as their highest trees agree in size. */
+bool dbk_range_agrees(const dbk_range *older, const dbk_range *newer);
 
 #endif

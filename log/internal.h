@@ -137,6 +137,16 @@ void dbk_segment_free(const dbk_port *port, dbk_segment *segment);
 dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const char *name,
                                    dbk_segment_header *header, dbk_decoded *decoded,
                                    dbk_error *err) DBK_MUST_USE;
+/* How many of the two header copies are as `header`. */
+dbk_result dbk_segment_count_headers(const dbk_port *port, dbk_file *file, const char *name,
+                                     const dbk_segment_header *header, unsigned *count,
+                                     dbk_error *err) DBK_MUST_USE;
+/* salvage.c: for a segment whose two headers are gone. The header that its first sound record stands
+ * for, of a file of `file_bytes`; *rebuilt false: no record of this store and number is there. */
+dbk_result dbk_segment_rebuild_header(const dbk_port *port, dbk_file *file, const char *name,
+                                      const dbk_log_options *options, uint64_t number,
+                                      uint64_t file_bytes, dbk_segment_header *header,
+                                      bool *rebuilt, dbk_error *err) DBK_MUST_USE;
 /* Makes a zeroed segment of that size under its final name, synced with its name; a leftover of
  * that name without records is overwritten. */
 dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size,

@@ -103,22 +103,35 @@ typedef struct dbk_log_fault {
     uint64_t offset;
     uint64_t first_position, last_position; /* that are not readable because of it; 0, 0: none */
     const char *text;
+    uint64_t bytes; /* from offset on that hold no sound record because of it; 0: not known */
+    unsigned law;   /* of the four laws, which one is at stake: 1 to 4 */
 } dbk_log_fault;
 typedef struct dbk_log_report {
     uint64_t entries, batches, segments, bytes, faults;
     uint64_t file_bytes; /* on disk, indexes and preallocation included */
+    uint64_t left_out;   /* by verification: entries of sound batches behind a contradiction */
     uint8_t head[DBK_LEAF_SIZE];
 } dbk_log_report;
 typedef struct dbk_log_watcher { /* each may be NULL */
     void *arg;
     void (*fault)(void *arg, const dbk_log_fault *fault);
     void (*progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes);
+    /* Each entry that is provably good, in order of position, with gaps where positions are not
+     * readable: in a sound batch that decodes, of the history that the log begins with. What follows
+     * a contradiction (another history's record in its place) is not given. Asks for the depth PROOF.
+     * Another answer than DBK_OK ends the verification with it. */
+    dbk_result (*entry)(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin,
+                        dbk_error *err);
 } dbk_log_watcher;
 /* Needs no open log: `dir` is its folder. DBK_OK also with faults found (see report->faults); another
  * code only where it could not look at all. */
 dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
                           dbk_verify_depth depth, const dbk_log_watcher *watcher,
                           dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
+/* The ids that most of the segments' sound headers name, else the watermark's store id with a lineage
+ * of zeros: for a log whose daybook.json is gone. DBK_MISSING: nothing there names any. */
+dbk_result dbk_log_identify(const dbk_port *port, dbk_dir *dir, uint8_t store_id[16],
+                            uint8_t lineage[16], dbk_error *err) DBK_MUST_USE;
 /* Sizes and counts of the open log, without reading it through (faults is 0). */
 dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
 

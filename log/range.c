@@ -1,6 +1,8 @@
 /* What is computed from an entry: leaf, order key, text of its id; and the range over leaves. */
 #include "log/entry.h"
 
+#include <assert.h>
+
 enum { REPLICA_DIGITS = 32 };
 
 void dbk_entry_leaf(dbk_slice origin, uint8_t leaf[DBK_LEAF_SIZE])
@@ -105,13 +107,15 @@ void dbk_range_init(dbk_range *range)
     range->peak_count = 0;
 }
 
-/* Each low one of the count is a tree of the height the new one has grown to: they become one. */
-void dbk_range_add(dbk_range *range, const uint8_t leaf[DBK_LEAF_SIZE])
+/* Each one bit of the count from the tree's height on is a tree of the height the new one has grown
+ * to: they become one. */
+void dbk_range_add_tree(dbk_range *range, unsigned height, const uint8_t root[DBK_LEAF_SIZE])
 {
     uint8_t node[DBK_LEAF_SIZE];
 
-    memcpy(node, leaf, sizeof(node));
-    for (uint64_t trees = range->count; trees & 1; trees >>= 1) {
+    assert(height < 64 && (range->count & ((1ull << height) - 1)) == 0);
+    memcpy(node, root, sizeof(node));
+    for (uint64_t trees = range->count >> height; trees & 1; trees >>= 1) {
         const dbk_slice pair[] = {
             dbk_slice_of(range->peaks[--range->peak_count], DBK_LEAF_SIZE),
             dbk_slice_of(node, DBK_LEAF_SIZE),
@@ -119,7 +123,26 @@ void dbk_range_add(dbk_range *range, const uint8_t leaf[DBK_LEAF_SIZE])
         dbk_digest_parts(DBK_DIGEST_NODE, pair, 2, node, DBK_LEAF_SIZE);
     }
     memcpy(range->peaks[range->peak_count++], node, sizeof(node));
-    range->count++;
+    range->count += 1ull << height;
+}
+
+void dbk_range_add(dbk_range *range, const uint8_t leaf[DBK_LEAF_SIZE])
+{
+    dbk_range_add_tree(range, 0, leaf);
+}
+
+bool dbk_range_agrees(const dbk_range *older, const dbk_range *newer)
+{
+    uint32_t peak = 0;
+
+    for (unsigned height = 64; height-- > 0;) {
+        uint64_t tree = 1ull << height;
+        if ((older->count & tree) != (newer->count & tree)) return true; /* none in common below */
+        if (!(older->count & tree)) continue;
+        if (memcmp(older->peaks[peak], newer->peaks[peak], DBK_LEAF_SIZE) != 0) return false;
+        peak++;
+    }
+    return true;
 }
 
 void dbk_range_head(const dbk_range *range, uint8_t head[DBK_LEAF_SIZE])

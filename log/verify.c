@@ -18,17 +18,41 @@ typedef struct verifier {
     dbk_expect expect; /* of the next record, across segments */
     dbk_log_state *state;
     bool linked; /* state holds all before expect.position: the proof can go on */
+    bool ended;  /* by the watcher, or for lack of memory: not a fault of a file */
+    bool doubted; /* a record of another history was met: what follows is not known to be this one's */
     uint64_t all_bytes, done_bytes;
 } verifier;
+
+/* Entries that cannot be read, or are fewer than before, break the first law; records that are not
+ * this history's next ones the second; what this program cannot judge it must refuse, the third. */
+static unsigned law_of(const dbk_log_fault *fault)
+{
+    if (fault->first_position) return 1;
+    if (fault->code == DBK_GAP || fault->code == DBK_DUPLICATE || fault->code == DBK_FOREIGN)
+        return 2;
+    return fault->code == DBK_VERSION ? 3 : 1;
+}
+
+/* last_position: up to where nothing can be read from the expected position on; below it: all can. */
+static void tell_fault(verifier *v, dbk_log_fault fault)
+{
+    bool unreadable = fault.last_position >= v->expect.position;
+
+    fault.first_position = unreadable ? v->expect.position : 0;
+    if (!unreadable) fault.last_position = 0;
+    if (!fault.law) fault.law = law_of(&fault);
+    v->report->faults++;
+    if (v->watcher && v->watcher->fault) v->watcher->fault(v->watcher->arg, &fault);
+}
 
 static void tell(verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last,
                  const char *text)
 {
-    uint64_t first = last >= v->expect.position ? v->expect.position : 0;
-    dbk_log_fault fault = {code, file, offset, first, first ? last : 0, text};
-
-    v->report->faults++;
-    if (v->watcher && v->watcher->fault) v->watcher->fault(v->watcher->arg, &fault);
+    tell_fault(v, (dbk_log_fault){.code = code,
+                                  .file = file,
+                                  .offset = offset,
+                                  .last_position = last,
+                                  .text = text});
 }
 
 static void progress(verifier *v, uint64_t bytes)
@@ -53,28 +77,60 @@ static uint64_t last_of(const verifier *v, uint64_t number)
     return v->mark_valid ? v->mark.position : 0;
 }
 
-static void check_batch(verifier *v, dbk_segment *segment, const dbk_record *record,
-                        const uint8_t *whole, uint64_t bytes)
+/* Hands the entries on. Where the head cannot be computed they must at least decode. */
+static dbk_result give(verifier *v, const dbk_segment *segment, const dbk_record *record,
+                       const uint8_t *whole, dbk_error *err)
+{
+    dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
+    uint64_t position = record->first_position;
+    dbk_result rc = DBK_OK;
+
+    if (v->doubted) v->report->left_out += record->count;
+    if (!v->watcher || !v->watcher->entry || v->doubted) return DBK_OK;
+    while (rc == DBK_OK && dbk_record_next_origin(&rest, &origin)) {
+        dbk_error local;
+        dbk_entry entry;
+        if (dbk_entry_decode(origin, &entry, &local) == DBK_OK) {
+            rc = v->watcher->entry(v->watcher->arg, position, record->received_ms, origin, err);
+            v->ended = rc != DBK_OK;
+        } else {
+            tell_fault(v, (dbk_log_fault){.code = local.code,
+                                          .file = segment->name,
+                                          .offset = record->offset,
+                                          .last_position = position,
+                                          .text = local.text});
+        }
+        v->expect.position = ++position;
+    }
+    return rc;
+}
+
+static dbk_result check_batch(verifier *v, dbk_segment *segment, const dbk_record *record,
+                              const uint8_t *whole, uint64_t bytes, dbk_error *err)
 {
     uint64_t last = record->first_position + record->count - 1;
     dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
     uint32_t count = 0;
-    dbk_error err;
+    dbk_error local = {0};
 
     v->report->batches++;
     v->report->entries += record->count;
     if (v->proof && v->linked) {
-        if (dbk_state_take(v->state, segment, NULL, record, whole, bytes, &err) == DBK_OK) return;
+        if (dbk_state_take(v->state, segment, NULL, record, whole, bytes, &local) == DBK_OK)
+            return give(v, segment, record, whole, err);
         v->linked = false;
-        tell(v, err.code, segment->name, record->offset, last, err.text);
-        return;
+        tell(v, local.code, segment->name, record->offset, last, local.text);
+        return DBK_OK;
     }
     while (dbk_record_next_origin(&rest, &origin)) count++;
-    if (count == record->count && rest.size == 0) return;
+    if (count == record->count && rest.size == 0) return give(v, segment, record, whole, err);
     tell(v, DBK_CORRUPT, segment->name, record->offset, last,
          "the batch does not hold the entries it counts");
+    return DBK_OK;
 }
 
+/* Behind damage the start says what was before it. Its highest trees are compared with those of what
+ * was read up to the damage: where they differ it goes on from other entries. */
 static void check_start(verifier *v, const dbk_segment *segment, const dbk_record *record,
                         const uint8_t *whole)
 {
@@ -88,9 +144,15 @@ static void check_start(verifier *v, const dbk_segment *segment, const dbk_recor
     }
     dbk_range_head(&start.range, theirs);
     dbk_range_head(&v->state->range, ours);
-    if (v->linked && v->proof && memcmp(ours, theirs, sizeof(ours)) != 0) {
-        tell(v, DBK_CORRUPT, segment->name, record->offset, 0,
-             "the start has another head than the entries before it");
+    bool same = v->linked ? !v->proof || memcmp(ours, theirs, sizeof(ours)) == 0
+                          : dbk_range_agrees(&v->state->range, &start.range);
+    if (!same) {
+        tell_fault(v, (dbk_log_fault){.code = DBK_CORRUPT,
+                                      .file = segment->name,
+                                      .offset = record->offset,
+                                      .law = 2,
+                                      .text = "the start has another head than the entries before it"});
+        v->doubted = true;
     }
     dbk_state_begin(v->state, record, &start);
     v->linked = true;
@@ -116,27 +178,40 @@ static dbk_result resync(dbk_scanner *scanner, uint64_t *offset, dbk_record *rec
     return DBK_OK;
 }
 
-static void tell_head(verifier *v, const char *name, uint64_t offset, dbk_head head, uint64_t last)
+static void tell_head(verifier *v, dbk_log_fault fault, dbk_head head)
 {
+    fault.code = DBK_CORRUPT;
     switch (head) {
     case DBK_HEAD_HIGHER:
-        tell(v, DBK_GAP, name, offset, last, "positions are missing before this record");
+        fault.code = DBK_GAP;
+        fault.text = "positions are missing before this record";
         break;
     case DBK_HEAD_LOWER:
-        tell(v, DBK_DUPLICATE, name, offset, 0, "this record repeats positions");
+        fault.code = DBK_DUPLICATE;
+        fault.last_position = 0;
+        fault.text = "this record repeats positions";
         break;
     case DBK_HEAD_STRANGER:
-        tell(v, DBK_CORRUPT, name, offset, 0,
-             "this record follows another one than that before it");
+        fault.last_position = 0;
+        fault.law = 2;
+        fault.text = "this record follows another one than that before it";
         break;
-    case DBK_HEAD_MISDIRECTED:
-        tell(v, DBK_CORRUPT, name, offset, last, "a record of another place stands here");
-        break;
+    case DBK_HEAD_MISDIRECTED: fault.text = "a record of another place stands here"; break;
     case DBK_HEAD_ZEROS:
-        tell(v, DBK_LOST, name, offset, last, "acknowledged entries are gone");
+        fault.code = DBK_LOST;
+        fault.text = "acknowledged entries are gone";
         break;
-    default: tell(v, DBK_CORRUPT, name, offset, last, "the record is damaged"); break;
+    default: fault.text = "the record is damaged"; break;
     }
+    tell_fault(v, fault);
+}
+
+/* A record that is sound in its place and still not the next one, directly behind a sound one: two
+ * histories meet here. Behind damage only the positions can tell. */
+static bool contradicts(const verifier *v, dbk_head head)
+{
+    return head == DBK_HEAD_STRANGER || head == DBK_HEAD_LOWER ||
+           (head == DBK_HEAD_HIGHER && !v->expect.any_previous);
 }
 
 /* Where the log does not go on: a fault, or its end. *offset is where to go on; 0: nowhere. */
@@ -161,7 +236,15 @@ static dbk_result step_over(verifier *v, dbk_scanner *scanner, dbk_head head,
         *offset = 0;
         return DBK_OK;
     }
-    tell_head(v, scanner->name, spot, head, *offset ? next.first_position - 1 : last_of(v, number));
+    v->doubted = v->doubted || contradicts(v, head);
+    tell_head(v,
+              (dbk_log_fault){
+                  .file = scanner->name,
+                  .offset = spot,
+                  .last_position = *offset ? next.first_position - 1 : last_of(v, number),
+                  .bytes = (*offset ? *offset : scanner->header.size) - spot,
+              },
+              head);
     v->linked = false;
     uint64_t on = *offset ? next.first_position : last_of(v, number) + 1;
     v->expect = (dbk_expect){on > v->expect.position || *offset ? on : v->expect.position, 0, true};
@@ -198,7 +281,10 @@ static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *
         }
         if (rc != DBK_OK) return rc;
         if (record.type == DBK_RECORD_START) check_start(v, segment, &record, whole);
-        if (record.type == DBK_RECORD_ENTRIES) check_batch(v, segment, &record, whole, bytes);
+        if (record.type == DBK_RECORD_ENTRIES) {
+            rc = check_batch(v, segment, &record, whole, bytes, err);
+            if (rc != DBK_OK) return rc;
+        }
         memcpy(v->report->head, record.head, DBK_LEAF_SIZE);
         v->expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
         v->report->bytes += bytes;
@@ -209,46 +295,106 @@ static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *
     return DBK_OK;
 }
 
-/* False: it holds nothing that could be walked through. */
-static bool check_header(verifier *v, dbk_segment *segment, dbk_decoded decoded, uint64_t number,
-                         uint64_t size)
+/* What is known of a segment file before its records. */
+typedef struct opened {
+    dbk_decoded decoded;
+    bool rebuilt;         /* from its records: both headers are damaged */
+    uint64_t named_bytes; /* by the header; segment->header.size is what can be read of it */
+    uint64_t file_bytes;
+} opened;
+
+static dbk_result read_header(const verifier *v, dbk_file *file, dbk_segment *segment,
+                              uint64_t number, opened *found, dbk_error *err)
+{
+    dbk_segment_header *header = &segment->header;
+
+    memset(found, 0, sizeof(*found));
+    dbk_result rc =
+        dbk_segment_read_header(v->port, file, segment->name, header, &found->decoded, err);
+    if (rc == DBK_OK) rc = dbk_io_size(v->port, file, segment->name, &found->file_bytes, err);
+    if (rc == DBK_OK && found->decoded == DBK_DECODED_BAD) {
+        rc = dbk_segment_rebuild_header(v->port, file, segment->name, &v->options, number,
+                                        found->file_bytes, header, &found->rebuilt, err);
+    }
+    found->named_bytes = found->rebuilt ? found->file_bytes : header->size;
+    if (header->size > found->file_bytes)
+        header->size = found->file_bytes / DBK_UNIT_MIN * DBK_UNIT_MIN;
+    return rc;
+}
+
+/* The next segment is held against what its own start says. */
+static void skip_segment(verifier *v, uint64_t number)
+{
+    v->expect = (dbk_expect){last_of(v, number) + 1, 0, true};
+    v->linked = false;
+}
+
+static dbk_result check_copies(verifier *v, dbk_file *file, const dbk_segment *segment,
+                               const opened *found, dbk_error *err)
+{
+    dbk_segment_header header = segment->header;
+    unsigned count;
+
+    header.size = found->named_bytes;
+    dbk_result rc =
+        dbk_segment_count_headers(v->port, file, segment->name, &header, &count, err);
+    if (rc == DBK_OK && count < 2) {
+        tell(v, DBK_CORRUPT, segment->name, 0, 0,
+             "one of its two headers is damaged; the other one serves");
+    }
+    if (rc == DBK_OK && found->named_bytes != found->file_bytes) {
+        tell(v, DBK_CORRUPT, segment->name, 0, 0,
+             "the file has not the size its header names");
+    }
+    return rc;
+}
+
+/* *walk false: it holds nothing that could be walked through. */
+static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment,
+                               const opened *found, uint64_t number, bool *walk, dbk_error *err)
 {
     bool needed = number <= v->base || is_covered(v, number, 0);
-    dbk_error err;
+    dbk_error local;
 
-    if (decoded == DBK_DECODED_NEWER) {
+    *walk = found->decoded == DBK_DECODED_OK || found->rebuilt;
+    if (found->decoded == DBK_DECODED_NEWER) {
         tell(v, DBK_VERSION, segment->name, 0, last_of(v, number), "written by a later format");
-        return false;
+        skip_segment(v, number);
+        return DBK_OK;
     }
-    if (decoded == DBK_DECODED_OK &&
-        dbk_load_judge_header(&v->options, segment, number, &err) != DBK_OK) {
-        tell(v, err.code, segment->name, 0, last_of(v, number), err.text);
-        return false;
+    if (found->decoded == DBK_DECODED_OK &&
+        dbk_load_judge_header(&v->options, segment, number, &local) != DBK_OK) {
+        tell(v, local.code, segment->name, 0, last_of(v, number), local.text);
+        skip_segment(v, number);
+        *walk = false;
+        return DBK_OK;
     }
-    if (decoded == DBK_DECODED_OK && segment->header.size == size) return true;
-    if (needed) {
-        tell(v, DBK_CORRUPT, segment->name, 0, last_of(v, number),
-             decoded == DBK_DECODED_OK ? "the file has not the size its header names"
-                                       : "both headers are damaged");
-        v->expect = (dbk_expect){last_of(v, number) + 1, 0, true};
-        v->linked = false;
-    }
-    return false;
+    if (found->decoded == DBK_DECODED_OK) return check_copies(v, file, segment, found, err);
+    if (!needed) return DBK_OK;
+    tell(v, DBK_CORRUPT, segment->name, 0, *walk ? 0 : last_of(v, number),
+         "both headers are damaged");
+    if (!*walk) skip_segment(v, number);
+    return DBK_OK;
 }
 
 static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number,
                                 dbk_error *err)
 {
-    dbk_decoded decoded = DBK_DECODED_BAD;
     dbk_scanner scanner;
-    uint64_t size = 0;
+    opened found;
+    bool walk = false;
 
-    dbk_result rc =
-        dbk_segment_read_header(v->port, file, segment->name, &segment->header, &decoded, err);
-    if (rc == DBK_OK) rc = dbk_io_size(v->port, file, segment->name, &size, err);
-    if (rc != DBK_OK) return rc;
-    v->report->file_bytes += size;
-    if (!check_header(v, segment, decoded, number, size)) return DBK_OK;
+    dbk_result rc = read_header(v, file, segment, number, &found, err);
+    if (rc == DBK_OK) rc = check_header(v, file, segment, &found, number, &walk, err);
+    v->report->file_bytes += found.file_bytes;
+    if (rc != DBK_OK || !walk) return rc;
+    if (segment->header.size <= DBK_SEGMENT_DATA_OFFSET) {
+        if (number > v->base && !is_covered(v, number, 0)) return DBK_OK;
+        tell(v, DBK_LOST, segment->name, segment->header.size, last_of(v, number),
+             "acknowledged entries are gone");
+        skip_segment(v, number);
+        return DBK_OK;
+    }
     v->report->segments += v->firsts[number - 1] != 0;
     dbk_scanner_init(&scanner, v->port, file, segment);
     rc = check_records(v, &scanner, segment, err);
@@ -266,19 +412,39 @@ static dbk_result check_file(verifier *v, uint64_t number, dbk_error *err)
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
     dbk_result rc = dbk_io_open(v->port, v->dir, segment->name, DBK_OPEN_READ, &file, &local);
     if (rc == DBK_OK) rc = check_segment(v, file, segment, number, &local);
+    v->ended = v->ended || rc == DBK_NO_MEMORY;
     if (file) v->port->close_file(v->port->ctx, file);
     if (rc == DBK_MISSING) {
         tell(v, DBK_GAP, segment->name, 0, last_of(v, number), "the segment is missing");
-    } else if (rc != DBK_OK && rc != DBK_NO_MEMORY) {
+    } else if (rc != DBK_OK && !v->ended) {
         tell(v, rc, segment->name, 0, last_of(v, number), local.text);
     }
-    if (rc != DBK_OK) {
-        v->expect = (dbk_expect){last_of(v, number) + 1, 0, true};
-        v->linked = false;
-    }
+    if (rc != DBK_OK) skip_segment(v, number);
     dbk_segment_free(v->port, segment);
-    if (rc == DBK_NO_MEMORY && err) *err = local;
-    return rc == DBK_NO_MEMORY ? rc : DBK_OK;
+    if (v->ended && err) *err = local;
+    return v->ended ? rc : DBK_OK;
+}
+
+static dbk_result look_at_start(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number,
+                                dbk_error *err)
+{
+    dbk_record record;
+    bool started = false;
+    opened found;
+
+    dbk_result rc = read_header(v, file, segment, number, &found, err);
+    v->all_bytes += found.file_bytes;
+    if (rc != DBK_OK || segment->header.number != number) return rc;
+    if (found.decoded == DBK_DECODED_NEWER) return DBK_OK;
+    if (segment->header.size < DBK_SEGMENT_DATA_OFFSET + DBK_UNIT_MIN) return DBK_OK;
+    rc = dbk_load_start(v->port, file, segment, &record, &started, err);
+    if (rc == DBK_OK && started) {
+        v->firsts[number - 1] = segment->first_position;
+        v->base = number;
+    } else if (found.rebuilt) {
+        v->base = number; /* it has a sound record, only not its first */
+    }
+    return rc;
 }
 
 /* Where each segment begins, to say what is gone with it. Failures show when it is checked. */
@@ -286,25 +452,11 @@ static void look_at_starts(verifier *v)
 {
     for (uint64_t number = 1; number <= v->count; number++) {
         dbk_segment *segment = dbk_segment_new(v->port, number);
-        dbk_decoded decoded = DBK_DECODED_BAD;
-        dbk_record record;
         dbk_file *file;
-        bool started = false;
-        uint64_t size = 0;
 
         if (!segment) return;
         if (dbk_io_open(v->port, v->dir, segment->name, DBK_OPEN_READ, &file, NULL) == DBK_OK) {
-            dbk_result rc = dbk_segment_read_header(v->port, file, segment->name, &segment->header,
-                                                    &decoded, NULL);
-            if (rc == DBK_OK) rc = dbk_io_size(v->port, file, segment->name, &size, NULL);
-            if (rc == DBK_OK && decoded == DBK_DECODED_OK && size >= segment->header.size) {
-                rc = dbk_load_start(v->port, file, segment, &record, &started, NULL);
-            }
-            if (rc == DBK_OK && started && segment->header.number == number) {
-                v->firsts[number - 1] = segment->first_position;
-                v->base = number;
-            }
-            v->all_bytes += size;
+            (void)!look_at_start(v, file, segment, number, NULL);
             v->port->close_file(v->port->ctx, file);
         }
         dbk_segment_free(v->port, segment);

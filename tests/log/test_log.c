@@ -323,7 +323,7 @@ static void note_code(void *arg, const dbk_log_fault *fault)
 static void test_verify(void **state)
 {
     uint64_t counts[3] = {0};
-    dbk_log_watcher watcher = {counts, count_fault, count_progress};
+    dbk_log_watcher watcher = {.arg = counts, .fault = count_fault, .progress = count_progress};
     dbk_log_report report, stats;
     world w;
 
@@ -465,7 +465,7 @@ static void test_threads(void **state)
 static void check_fault(world *w, const dbk_simdisk_image *image, dbk_result code)
 {
     dbk_result seen[2] = {DBK_OK, code};
-    dbk_log_watcher watcher = {seen, note_code, NULL};
+    dbk_log_watcher watcher = {.arg = seen, .fault = note_code};
     dbk_log_report report;
 
     w->dir = root_of(w->port);
