@@ -54,7 +54,7 @@ const char *dbk_cli_value(const dbk_cli *cli, const char *option); /* NULL: not 
 static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option) { return dbk_cli_value(cli, option) != NULL; }
 
 extern const dbk_cli_command dbk_cmd_init, dbk_cmd_check, dbk_cmd_serve, dbk_cmd_send, dbk_cmd_query, dbk_cmd_log,
-    dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_stats,
+    dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_salvage, dbk_cmd_stats,
     dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff;
 
 /* ---- help.c */

@@ -24,7 +24,7 @@ static void note(void *arg, const dbk_verify_fault *fault)
     if (v->json) {
         dbk_buffer_printf(out, "%s{\"error\":\"%s\",\"file\":", v->count > 1 ? "," : "", fault->error);
         dbk_json_put_string(out, dbk_slice_text(fault->file));
-        dbk_buffer_printf(out, ",\"offset\":%llu", (unsigned long long)fault->offset);
+        dbk_buffer_printf(out, ",\"offset\":%llu,\"law\":%u", (unsigned long long)fault->offset, fault->law);
         if (fault->first_position)
             dbk_buffer_printf(out, ",\"first_position\":%llu,\"last_position\":%llu", (unsigned long long)fault->first_position,
                               (unsigned long long)fault->last_position);
@@ -36,7 +36,7 @@ static void note(void *arg, const dbk_verify_fault *fault)
     dbk_buffer_printf(out, "%s: %s at offset %llu", fault->file, fault->error, (unsigned long long)fault->offset);
     if (fault->first_position)
         dbk_buffer_printf(out, ", positions %llu to %llu", (unsigned long long)fault->first_position, (unsigned long long)fault->last_position);
-    dbk_buffer_printf(out, ": %s\n", fault->text);
+    dbk_buffer_printf(out, ": %s (L%u)\n", fault->text, fault->law);
 }
 
 static void note_log(void *arg, const dbk_log_fault *fault)
@@ -44,7 +44,7 @@ static void note_log(void *arg, const dbk_log_fault *fault)
     char file[128];
     snprintf(file, sizeof file, "log/%s", fault->file ? fault->file : "");
     note(arg, &(dbk_verify_fault){dbk_result_name(fault->code), file, fault->offset, fault->first_position, fault->last_position,
-                                  fault->text ? fault->text : ""});
+                                  fault->text ? fault->text : "", fault->law});
 }
 
 static void forward(void *arg, uint64_t done, uint64_t all)
@@ -65,7 +65,7 @@ static dbk_result look(verification *v, const char *path, dbk_dir *store, dbk_er
     bool known = dbk_verify_identity(port, store, &options, note, v);
     dbk_result result = dbk_io_open_dir(port, store, "log", 0, &log, err);
     if (result == DBK_MISSING) {
-        note(v, &(dbk_verify_fault){.error = dbk_result_name(DBK_LOST), .file = "log", .text = "the folder of the log is missing"});
+        note(v, &(dbk_verify_fault){.error = dbk_result_name(DBK_LOST), .file = "log", .text = "the folder of the log is missing", .law = 1});
         result = DBK_OK;
     } else if (result == DBK_OK) {
         if (!known) dbk_verify_borrow_id(port, log, &options);
@@ -160,7 +160,8 @@ static const dbk_cli_option options[] = {
 };
 const dbk_cli_command dbk_cmd_verify = {
     "verify", "[STORE] [--depth checksums|proof]", "reads every byte of a store and names every fault",
-    "Works beside a daemon and changes nothing. Names file, offset and positions of each fault, then the figures.\n"
-    "Exit status 1 on any fault.",
+    "Works beside a daemon and changes nothing. Names file, offset and positions of each fault and which of the four\n"
+    "laws it touches (L1 acknowledged entries are readable, L2 no hole and no invention, L3 refused where that fails,\n"
+    "L4 what was seen stays), then the figures. Exit status 1 on any fault.",
     "verify notes.daybook\nverify notes.daybook --depth checksums --json", options, 1, run,
 };

@@ -1,10 +1,13 @@
 #include "cli/verify_parts.h"
 
-enum { SMALL_FILE = 64 * 1024, SEGMENT_NAME = 20, SQLITE_HEADER = 100 };
+enum { SMALL_FILE = 64 * 1024, SQLITE_HEADER = 100 };
+
+/* What is derived can only show less than was seen; without the rest, opening must refuse. */
+static unsigned law_of(const char *file) { return strncmp(file, "models/", 7) == 0 ? 4 : 3; }
 
 static void fault(dbk_verify_fn tell, void *arg, dbk_result code, const char *file, const char *text)
 {
-    tell(arg, &(dbk_verify_fault){.error = dbk_result_name(code), .file = file, .text = text});
+    tell(arg, &(dbk_verify_fault){.error = dbk_result_name(code), .file = file, .text = text, .law = law_of(file)});
 }
 
 /* ---- daybook.json */
@@ -50,27 +53,11 @@ bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *
     return problem == NULL;
 }
 
-enum { SEGMENT_ID_OFFSET = 16 };
-
-static int note_first(void *arg, const char *name)
-{
-    char *first = arg;
-    size_t size = strlen(name);
-    if (size == SEGMENT_NAME && strcmp(name + size - 4, ".seg") == 0 && (!*first || strcmp(name, first) < 0)) memcpy(first, name, size + 1);
-    return 0;
-}
-
 void dbk_verify_borrow_id(const dbk_port *port, dbk_dir *log, dbk_log_options *options)
 {
-    char first[SEGMENT_NAME + 1] = "";
-    dbk_file *file = NULL;
-    uint8_t id[16];
-    size_t got = 0;
-    if (port->list(port->ctx, log, note_first, first) < 0 || !*first) return;
-    if (dbk_io_open(port, log, first, DBK_OPEN_READ, &file, NULL) != DBK_OK) return;
-    if (dbk_io_read(port, file, first, SEGMENT_ID_OFFSET, id, sizeof id, &got, NULL) == DBK_OK && got == sizeof id)
-        memcpy(options->store_id, id, sizeof id);
-    port->close_file(port->ctx, file);
+    if (dbk_log_identify(port, log, options->store_id, options->lineage, NULL) == DBK_OK) return;
+    memset(options->store_id, 0, sizeof options->store_id);
+    memset(options->lineage, 0, sizeof options->lineage);
 }
 
 /* ---- app/ */

@@ -9,13 +9,14 @@ typedef struct dbk_verify_fault {
     const char *file;  /* within the store */
     uint64_t offset, first_position, last_position;
     const char *text;
+    unsigned law; /* of the four, which is at stake */
 } dbk_verify_fault;
 typedef void (*dbk_verify_fn)(void *arg, const dbk_verify_fault *fault);
 
 /* daybook.json; its ids are put where the log's files are held against them. false: told, and unusable. */
 bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *options, dbk_verify_fn tell, void *arg);
-/* Where daybook.json says no id: the one that the log's first segment bears (docs/format/log.md), so that its
- * files are at least held against each other. */
+/* Where daybook.json says no id: those that most of the log's files bear, so that they are at least held
+ * against each other. */
 void dbk_verify_borrow_id(const dbk_port *port, dbk_dir *log, dbk_log_options *options);
 /* The definition in app/ loads, and is the one that the log recorded last. */
 void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options, dbk_verify_fn tell, void *arg);

@@ -3,46 +3,13 @@
  *   1. a new store without daybook.json: nobody takes it for one
  *   2. the entries, with the times at which they were received, synced
  *   3. daybook.json */
-#include <stdio.h>
-
-#include "store/identity.h"
-
-enum { BATCH_MAX_ENTRIES = 1000, BATCH_MAX_BYTES = 4 * 1024 * 1024 };
+#include "store/carry.h"
 
 typedef struct dbk_copy {
     dbk_engine *from;
     uint64_t upto;
-    dbk_log *log;      /* the new one */
-    dbk_buffer bytes;  /* origin bytes of the batch */
-    size_t sizes[BATCH_MAX_ENTRIES];
-    size_t count;
-    int64_t received_ms;
+    dbk_carry carry;
 } dbk_copy;
-
-static dbk_result flush(dbk_copy *copy, dbk_error *err)
-{
-    dbk_slice origins[BATCH_MAX_ENTRIES];
-    const uint8_t *at = copy->bytes.data;
-    if (copy->bytes.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory to copy entries");
-    for (size_t i = 0; i < copy->count; at += copy->sizes[i++]) origins[i] = dbk_slice_of(at, copy->sizes[i]);
-    dbk_result result = dbk_log_append(copy->log, origins, copy->count, copy->received_ms, NULL, err);
-    copy->count = 0;
-    dbk_buffer_clear(&copy->bytes);
-    return result;
-}
-
-/* One batch has one time of receipt. */
-static dbk_result add(dbk_copy *copy, dbk_slice origin, int64_t received_ms, dbk_error *err)
-{
-    dbk_result result = DBK_OK;
-    bool full = copy->count == BATCH_MAX_ENTRIES || copy->bytes.size + origin.size > BATCH_MAX_BYTES;
-    if (copy->count > 0 && (full || received_ms != copy->received_ms)) result = flush(copy, err);
-    if (result != DBK_OK) return result;
-    copy->received_ms = received_ms;
-    copy->sizes[copy->count++] = origin.size;
-    dbk_buffer_put_slice(&copy->bytes, origin);
-    return DBK_OK;
-}
 
 static dbk_result copy_entries(dbk_copy *copy, dbk_error *err)
 {
@@ -54,44 +21,20 @@ static dbk_result copy_entries(dbk_copy *copy, dbk_error *err)
     dbk_result result = dbk_log_cursor_open(copy->from->log, 1, copy->upto, &cursor, err);
     while (result == DBK_OK) {
         result = dbk_log_cursor_next(cursor, &position, &received_ms, &origin, err);
-        if (result == DBK_OK) result = add(copy, origin, received_ms, err);
+        if (result == DBK_OK) result = dbk_carry_add(&copy->carry, origin, received_ms, err);
     }
     dbk_log_cursor_close(cursor);
-    return result == DBK_END ? flush(copy, err) : result;
+    return result == DBK_END ? dbk_carry_flush(&copy->carry, err) : result;
 }
 
 static dbk_result fill(void *arg, const dbk_port *port, dbk_dir *dir, const dbk_engine_options *options,
                        const dbk_identity_file *identity, dbk_error *err)
 {
     dbk_copy *copy = arg;
-    dbk_dir *folder = NULL;
-    dbk_log_options log = options->log;
-    memcpy(log.store_id, identity->store_id, 16);
-    memcpy(log.lineage, identity->lineage, 16);
-    log.no_background = log.no_background || options->no_threads;
-    dbk_buffer_init(&copy->bytes, port);
-    dbk_result result = dbk_io_open_dir(port, dir, "log", 0, &folder, err);
-    if (result == DBK_OK) result = dbk_log_open(port, folder, &log, &copy->log, err);
+    dbk_result result = dbk_carry_open(&copy->carry, port, dir, options, identity, err);
     if (result == DBK_OK) result = copy_entries(copy, err);
-    dbk_log_close(copy->log);
-    if (folder) port->close_dir(port->ctx, folder);
-    dbk_buffer_release(&copy->bytes);
+    dbk_carry_close(&copy->carry);
     return result;
-}
-
-/* Drawn at random where the caller names none; never that of the store it comes from. */
-static dbk_result draw(const dbk_engine *from, uint32_t *incarnation, char timeline[17], dbk_error *err)
-{
-    uint8_t random[8];
-    int rc = from->port->random(from->port->ctx, random, sizeof random);
-    if (rc != 0) return dbk_fail_os(err, DBK_IO, -rc, "the system gave no random bytes for the copy's ids");
-    dbk_hex_encode(dbk_slice_of(random, sizeof random), timeline);
-    while (*incarnation < 2 || *incarnation == from->identity.incarnation) { /* 1 is the first store's */
-        rc = from->port->random(from->port->ctx, random, sizeof random);
-        if (rc != 0) return dbk_fail_os(err, DBK_IO, -rc, "the system gave no random bytes for the copy's ids");
-        *incarnation = dbk_load_u32(random);
-    }
-    return DBK_OK;
 }
 
 static dbk_result check(const dbk_engine *engine, uint64_t upto, uint32_t incarnation, dbk_error *err) /* 0: to be drawn */
@@ -114,7 +57,7 @@ dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, 
     dbk_engine_options own = options ? *options : (dbk_engine_options){.port = engine->port};
     dbk_copy *copy = NULL;
     dbk_result result = check(engine, upto, incarnation, err);
-    if (result == DBK_OK) result = draw(engine, &incarnation, drawn, err);
+    if (result == DBK_OK) result = dbk_draw_life(engine->port, engine->identity.incarnation, &incarnation, drawn, err);
     if (result == DBK_OK && !(copy = dbk_alloc_zero(engine->port, 1, sizeof *copy)))
         result = dbk_fail(err, DBK_NO_MEMORY, "no memory to copy a store");
     if (result == DBK_OK) {

@@ -2,7 +2,7 @@
  *   handle.c            daybook.h over dbk_store_ops
  *   create.c, identity.c, open.c, models.c   the folder, daybook.json, self-healing open, models/current
  *   queue.c, command.c, decide.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
- *   facts.c, switch.c, replay.c, copy.c      import, shadow and switch, as of, copy
+ *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
  *   request_*.c         reads: get list query changes log inbox status stats */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H

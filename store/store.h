@@ -81,6 +81,32 @@ dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const cha
 /* A copy of the entries up to a position as a store of its own that writes under a new incarnation. */
 dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation, const char *timeline,
                            const dbk_engine_options *options, dbk_error *err) DBK_MUST_USE;
+/* What salvage tells; each function may be NULL. */
+typedef struct dbk_salvage_watcher {
+    void *arg;
+    void (*fault)(void *arg, const dbk_log_fault *fault);                       /* of the old store's log */
+    void (*note)(void *arg, const char *file, dbk_result code, const char *text); /* of its other files */
+    void (*missing_positions)(void *arg, uint64_t first, uint64_t last);       /* of the old store */
+    void (*missing_ids)(void *arg, const dbk_entry_id *first, uint64_t count); /* from its seq on */
+    dbk_progress_fn progress;
+} dbk_salvage_watcher;
+typedef struct dbk_salvage_report {
+    uint64_t faults, kept, kept_bytes; /* entries, their origin bytes */
+    uint64_t missing;      /* positions that were there by watermark, seals and later records */
+    uint64_t damaged_bytes; /* of the segment files that hold no sound record; what is missing with a file is not counted */
+    uint64_t left_out;     /* entries in sound batches of another history */
+    uint64_t inbox;        /* kept entries that do not project without the missing ones */
+    uint64_t position;     /* the new store's last */
+    bool new_replica;      /* daybook.json was not readable: it writes as another replica */
+    bool new_definition;   /* not the one that the log recorded last */
+    char id[DBK_UUID_TEXT_SIZE]; /* of the new store */
+} dbk_salvage_report;
+/* Copies what is provably good of the store at `path` (dbk_log_watcher, entry) into a new store at `into`:
+ * the same entries under the same ids, one behind the other, in a timeline of its own that writes under a new
+ * incarnation. Opens it once, so that its model is made. Reads the old store only. `app` NULL: the old store's
+ * definition. DBK_LOST: nothing is good; DBK_MISSING, DBK_SCHEMA: no definition; DBK_VERSION; DBK_EXISTS. */
+dbk_result dbk_engine_salvage(const char *path, const char *into, const char *app, const dbk_engine_options *options,
+                              const dbk_salvage_watcher *watcher, dbk_salvage_report *report, dbk_error *err) DBK_MUST_USE;
 /* Folds with a newer definition (borrowed) from here on. Calls `each` for every entry that projected before
  * and does not now; with any, nothing is changed unless `accept`. *count: how many. */
 dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, bool accept,

@@ -5,7 +5,7 @@ import unittest
 
 from cli_case import APP, TOP, Case
 
-LATER = """upgrade undo set get unset reset salvage secret key erase snapshot restore sync types
+LATER = """upgrade undo set get unset reset secret key erase snapshot restore sync types
 export import bench metrics""".split()
 
 

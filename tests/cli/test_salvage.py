@@ -1,0 +1,158 @@
+"""salvage: a new store from what is good of a damaged one; the old one is not touched."""
+import glob
+import json
+import os
+import shutil
+import unittest
+
+from cli_case import APP, Case, ndjson, put
+
+TURNS = 14
+LONG = "x" * 300_000
+
+
+class Salvage(Case):
+    def setUp(self):
+        super().setUp()
+        self.store()
+        for turn in range(TURNS):  # each a batch of its own, over several segments
+            self.receipts("a.daybook", ndjson([put(turn, title=f"title {turn} " + LONG)]))
+        self.log = sorted(glob.glob(self.path("a.daybook", "log", "*.seg")))
+        self.assertGreaterEqual(len(self.log), 3)
+
+    def flip(self, path, offset):
+        with open(path, "r+b") as f:
+            f.seek(offset)
+            byte = f.read(1)[0]
+            f.seek(offset)
+            f.write(bytes([byte ^ 4]))
+
+    def where(self, text):
+        """(file, offset) of a text in the segments."""
+        for path in self.log:
+            with open(path, "rb") as f:
+                at = f.read().find(text)
+            if at >= 0:
+                return path, at
+        raise AssertionError(text)
+
+    def identity(self, store):
+        with open(self.path(store, "daybook.json"), encoding="utf-8") as f:
+            return json.load(f)
+
+    def titles(self, store):
+        return [row[0] for row in self.rows(store, "SELECT title FROM notes ORDER BY id")]
+
+    def salvage(self, missing, *args, into="b.daybook", same_replica=True):
+        """Salvages; the turns that are missing, and no others, are gone; the new store is sound and goes on."""
+        before = self.checksums("a.daybook")
+        report = json.loads(self.daybook("salvage", "a.daybook", "--into", into, "--json", *args))
+        self.assertEqual(self.checksums("a.daybook"), before)
+        self.assertEqual(sorted(self.titles(into)), sorted(f"title {n} " + LONG for n in range(TURNS) if n not in missing))
+        self.daybook("verify", into)
+        self.assertEqual(report["new_replica"], not same_replica)
+        self.assertGreater(report["fault_count"], 0)
+        ids = [json.loads(line)["id"].rsplit(".", 1)[0] for line in self.daybook("log", "a.daybook", "--json").splitlines()] \
+            if self.run_program("log", "a.daybook").returncode == 0 else []
+        kept = [json.loads(line)["id"].rsplit(".", 1)[0] for line in self.daybook("log", into, "--json").splitlines()]
+        if ids:
+            self.assertLessEqual(set(kept[:-1]), set(ids))
+        # what was kept is known there as accepted, what is missing can be sent again
+        again = self.receipts(into, ndjson(put(n, title=f"title {n} " + LONG) for n in range(TURNS)))
+        self.assertEqual([n for n, r in enumerate(again) if not r.get("again")], sorted(missing))
+        self.assertEqual(len(self.titles(into)), TURNS)
+        self.daybook("verify", into)
+        return report
+
+    def test_a_damaged_batch(self):
+        self.flip(*self.where(b"title 7 "))
+        report = self.salvage({7})
+        self.assertEqual((report["missing"], report["kept"]), (1, TURNS))
+        self.assertEqual(report["missing_positions"], [{"first": 9, "last": 9}])
+        self.assertEqual([entry["count"] for entry in report["missing_entries"]], [1])
+        self.assertRegex(report["missing_entries"][0]["first"], r"^[0-9a-f]{32}\.1\.9$")
+        self.assertGreater(report["damaged_bytes"], 300_000)
+        self.assertEqual(report["faults"][0]["law"], 1)
+        self.assertNotEqual(self.identity("a.daybook")["timeline"], self.identity("b.daybook")["timeline"])
+        self.assertNotEqual(self.identity("a.daybook")["incarnation"], self.identity("b.daybook")["incarnation"])
+
+    def test_two_damaged_batches_and_what_is_between(self):
+        self.flip(*self.where(b"title 3 "))
+        self.flip(*self.where(b"title 12 "))
+        report = self.salvage({3, 12})
+        self.assertEqual(report["missing_positions"], [{"first": 5, "last": 5}, {"first": 14, "last": 14}])
+
+    def test_both_headers_of_a_segment(self):
+        for offset in (3, 4096 + 3):
+            self.flip(self.log[1], offset)
+        self.assertEqual(self.salvage(set())["missing"], 0)
+
+    def test_the_last_batch(self):
+        self.flip(*self.where(b"title 13 "))
+        report = self.salvage({13})
+        self.assertEqual(report["missing_entries"], [])  # no later entry tells its id
+        self.assertEqual(report["missing_positions"], [{"first": 15, "last": 15}])
+
+    def test_a_missing_segment_and_two(self):
+        def turns(path):
+            with open(path, "rb") as f:
+                data = f.read()
+            return {n for n in range(TURNS) if b'"title":"title %d ' % n in data}
+        gone = turns(self.log[1])
+        os.unlink(self.log[1])
+        report = self.salvage(gone)
+        self.assertEqual(report["missing"], len(gone))
+        gone |= turns(self.log[0])
+        os.unlink(self.log[0])
+        report = self.salvage(gone, into="c.daybook")
+        self.assertTrue(report["new_definition"])  # the entry that named it was in the first segment
+
+    def test_no_identity(self):
+        os.unlink(self.path("a.daybook", "daybook.json"))
+        self.salvage(set(), same_replica=False)
+
+    def test_no_definition(self):
+        shutil.rmtree(self.path("a.daybook", "app"))
+        said = self.refused(3, "salvage", "a.daybook", "--into", "b.daybook")
+        self.assertIn("hint: name the app's definition with --app", said)
+        self.assertFalse(os.path.exists(self.path("b.daybook")))
+        report = json.loads(self.daybook("salvage", "a.daybook", "--into", "b.daybook", "--app", APP, "--json"))
+        self.assertFalse(report["new_definition"])
+        self.assertEqual(len(self.titles("b.daybook")), TURNS)
+
+    def test_another_definition_is_named_in_the_new_store(self):
+        shutil.copytree(APP, self.path("app"))
+        with open(self.path("app", "schema.sql"), "a", encoding="utf-8") as f:
+            f.write("-- later\n")
+        out = self.run_program("salvage", "a.daybook", "--into", "b.daybook", "--app", "app")
+        self.assertEqual(out.returncode, 0, out.stderr)
+        self.assertIn("runs another definition", out.stderr)
+        self.daybook("verify", "b.daybook")
+
+    def test_what_is_said_without_json(self):
+        self.flip(*self.where(b"title 7 "))
+        done = self.run_program("salvage", "a.daybook", "--into", "b.daybook")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("missing positions 9 to 9\n", done.stderr)
+        self.assertRegex(done.stderr, r"missing entries [0-9a-f]{32}\.1\.9 to [0-9a-f]{32}\.1\.9 \(1\)")
+        self.assertRegex(done.stdout, r"kept +14 entries")
+
+    def test_refusals(self):
+        for into in ("a.daybook", "a.daybook/x", "a.daybook/"):
+            self.assertIn("cannot be in the old one", self.refused(2, "salvage", "a.daybook", "--into", into))
+        self.assertIn("--into", self.refused(2, "salvage", "a.daybook"))
+        self.assertIn("is not empty", self.refused(3, "salvage", "a.daybook", "--into", "run/.."))
+        self.assertIn("no such file", self.refused(3, "salvage", "nothing", "--into", "b.daybook"))
+        for path in self.log:
+            os.truncate(path, 0)
+        self.assertIn("nothing in the log of 'a.daybook' can be salvaged", self.refused(3, "salvage", "a.daybook", "--into", "b.daybook"))
+        with open(self.path("a.daybook", "daybook.json"), encoding="utf-8") as f:
+            text = f.read()
+        with open(self.path("a.daybook", "daybook.json"), "w", encoding="utf-8") as f:
+            f.write(text.replace('"format": 1', '"format": 2'))
+        self.assertIn("format 2", self.refused(3, "salvage", "a.daybook", "--into", "b.daybook"))
+        self.assertFalse(os.path.exists(self.path("b.daybook")))
+
+
+if __name__ == "__main__":
+    unittest.main()
