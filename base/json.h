@@ -32,6 +32,8 @@ typedef struct dbk_json_node {
 typedef struct dbk_json_parser dbk_json_parser;
 dbk_json_parser *dbk_json_parser_new(const dbk_port *port); /* NULL: out of memory */
 void dbk_json_parser_free(dbk_json_parser *parser);         /* accepts NULL */
+/* From here on it takes containers and values of any number: for answers, which have limits of their own. */
+void dbk_json_parser_any_count(dbk_json_parser *parser);
 
 /* Parses one value; `input` is copied. *root and all it reaches belong to the parser until its next
  * parse. Codes: DBK_BAD_JSON (grammar, UTF-8, duplicate), DBK_TOO_BIG (a limit), DBK_NO_MEMORY. The

@@ -43,6 +43,7 @@ struct dbk_json_parser {
     size_t node_capacity;
     dbk_json_named *names; /* for the duplicate check of large objects */
     size_t name_capacity;
+    bool any_count; /* dbk_json_parser_any_count */
 };
 
 namespace
@@ -394,7 +395,7 @@ dbk_json_node *add_node(walk *w)
         p->nodes = static_cast<dbk_json_node *>(grown);
         p->node_capacity = room;
     }
-    if (w->used == nodes_max) {
+    if (w->used == nodes_max && !w->parser->any_count) {
         too_big(w, *w->next, nodes_max, "values");
         return nullptr;
     }
@@ -474,7 +475,7 @@ bool follow_value(walk *w, bool *more)
         bool object = node->kind == DBK_JSON_OBJECT;
         uint8_t byte = w->text[*w->next];
         if (byte == ',') {
-            if (node->count == DBK_JSON_MEMBERS_MAX)
+            if (node->count == DBK_JSON_MEMBERS_MAX && !w->parser->any_count)
                 return too_big(w, *w->next, DBK_JSON_MEMBERS_MAX,
                                object ? "members in an object" : "elements in an array");
             node->count++;
@@ -511,6 +512,11 @@ dbk_json_parser *dbk_json_parser_new(const dbk_port *port)
     dbk_json_parser *parser = new (memory) dbk_json_parser{};
     parser->port = port;
     return parser;
+}
+
+void dbk_json_parser_any_count(dbk_json_parser *parser)
+{
+    parser->any_count = true;
 }
 
 void dbk_json_parser_free(dbk_json_parser *parser)

@@ -55,19 +55,23 @@ static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option) { return
 
 extern const dbk_cli_command dbk_cmd_init, dbk_cmd_check, dbk_cmd_serve, dbk_cmd_send, dbk_cmd_query, dbk_cmd_log,
     dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_salvage, dbk_cmd_stats,
-    dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff;
+    dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff, dbk_cmd_help, dbk_cmd_version;
 
 /* ---- help.c */
 void dbk_help_all(FILE *out);
 void dbk_help_command(const dbk_cli_command *command, FILE *out);
 
 /* ---- output.c: what is said, and how numbers and values look */
-/* "daybook: text" and "hint: …" on stderr; both return the exit status. */
+/* "daybook: text" and "hint: …" on stderr, or with --json one object on stdout; both return the exit status. */
 int dbk_cli_fail(const dbk_error *err, int status);
 int dbk_cli_usage(const dbk_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void dbk_cli_fail_in_json(void); /* from here on */
+/* {"ok":false,"error":…,"class":…,"message":…,"hint":… without the closing brace. */
+void dbk_cli_put_failure(dbk_buffer *out, const dbk_error *err);
 void dbk_cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void dbk_out(dbk_slice text);
 void dbk_out_line(dbk_slice text);
+static inline const char *dbk_plural(uint64_t count, const char *one, const char *many) { return count == 1 ? one : many; }
 /* The text with control characters as \xNN where they would reach a terminal: data may not drive it. */
 void dbk_out_shown(dbk_slice text, bool terminal);
 /* Flushes; false when nobody reads any more (quietly), or the write failed (said once). */
@@ -110,7 +114,9 @@ typedef struct dbk_cli_target {
     dbk_engine *engine; /* borrowed from store; NULL: a connection */
     const char *path;   /* NULL: a url was given */
     char found[256];    /* the path, where it was looked for */
+    uint32_t timeout_ms; /* for an answer of a daemon; 0: the default of dbk_connect */
 } dbk_cli_target;
+enum { DBK_CLI_LONG_MS = 24 * 3600 * 1000 }; /* for what goes through a whole log */
 bool dbk_cli_is_url(const char *text);
 bool dbk_cli_is_store(const dbk_cli *cli, const char *text); /* a URL or an existing folder */
 /* $DAYBOOK_STORE, else the nearest *.daybook upwards. */
@@ -120,6 +126,8 @@ int dbk_cli_store_word(const dbk_cli *cli, bool first_word, dbk_cli_target *targ
 /* target->path holds a path or URL (from dbk_cli_store_word). 0, or the exit status, said. */
 int dbk_cli_open(const dbk_cli *cli, dbk_cli_need need, dbk_cli_target *target);
 void dbk_cli_close(dbk_cli_target *target);
+/* For what needs a daemon and has found none: 0 where the store could be opened, else 3, said. */
+int dbk_cli_is_openable(const dbk_cli *cli, const char *path);
 
 /* One request and its parsed answer. */
 typedef struct dbk_cli_answer {

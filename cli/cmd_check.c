@@ -11,6 +11,25 @@ static void put_findings(const dbk_cli *cli, const dbk_findings *findings, bool 
     dbk_buffer_release(&text);
 }
 
+static void put_good(const dbk_cli *cli, const dbk_definition *d, size_t warnings, bool json)
+{
+    dbk_buffer line;
+    dbk_buffer_init(&line, cli->port);
+    if (json) {
+        dbk_buffer_put_text(&line, "{\"ok\":true,\"app\":");
+        dbk_json_put_string(&line, dbk_slice_text(d->name));
+        dbk_buffer_printf(&line, ",\"tables\":%zu,\"projections\":%zu,\"queries\":%zu,\"warnings\":%zu}", d->table_count,
+                          d->projection_count, d->query_count, warnings);
+    } else {
+        dbk_buffer_printf(&line, "'%s' is good: %zu %s, %zu %s, %zu %s", cli->args.words[0], d->table_count,
+                          dbk_plural(d->table_count, "table", "tables"), d->projection_count,
+                          dbk_plural(d->projection_count, "projection", "projections"), d->query_count,
+                          dbk_plural(d->query_count, "query", "queries"));
+    }
+    dbk_out_line(dbk_buffer_slice(&line));
+    dbk_buffer_release(&line);
+}
+
 static int run(dbk_cli *cli)
 {
     dbk_definition *definition = NULL;
@@ -21,22 +40,20 @@ static int run(dbk_cli *cli)
     const char *app = cli->args.words[0];
     dbk_result result = dbk_definition_load(cli->port, app, &definition, &findings, &err);
     put_findings(cli, &findings, json);
-    size_t errors = findings.errors;
+    size_t errors = findings.errors, warnings = findings.count - findings.errors;
     dbk_findings_free(&findings);
-    if (result == DBK_OK && !json)
-        printf("'%s' is good: %zu tables, %zu projections, %zu queries\n", app, definition->table_count,
-               definition->projection_count, definition->query_count);
+    if (result == DBK_OK) put_good(cli, definition, warnings, json);
     dbk_definition_free(definition);
     if (result == DBK_OK) return DBK_EXIT_DONE;
-    if (result == DBK_SCHEMA && errors > 0) {
+    if (result == DBK_SCHEMA && errors > 0 && !json) {
         dbk_out_flush();
-        dbk_cli_note("%zu error%s", errors, errors == 1 ? "" : "s");
+        dbk_cli_note("%zu %s", errors, dbk_plural(errors, "error", "errors"));
         return DBK_EXIT_FAILED;
     }
     return dbk_cli_fail(&err, DBK_EXIT_FAILED);
 }
 
-static const dbk_cli_option options[] = {{"json", 0, NULL, "one JSON object per finding"}, {0}};
+static const dbk_cli_option options[] = {{"json", 0, NULL, "one JSON object per finding, then one that says \"ok\""}, {0}};
 const dbk_cli_command dbk_cmd_check = {
     "check", "APP", "checks an app definition, no store needed",
     "Shows every error at once, each with file, line, column, the offending text and what to write instead.",

@@ -1,8 +1,10 @@
-/* daybook doctor: what this machine and this store's place mean for it, with advice. */
+/* daybook doctor: what this machine, or this store's place, means for a store, with advice. */
 #include "cli/cli.h"
 
 #include <sqlite3.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 
 enum { SYNC_PROBES = 50, SYNC_BYTES = 4096, FILES_WANTED = 1024, SLOW_SYNC_MS = 20 };
 
@@ -13,16 +15,31 @@ typedef struct report {
     bool json;
 } report;
 
+static void put_name(report *r, const char *name)
+{
+    const dbk_buffer *m = &r->members;
+    bool first = m->size > 0 && m->data[m->size - 1] == '{';
+    dbk_buffer_printf(&r->members, "%s\"%s\":", first ? "" : ",", name);
+}
+
 static void put_text(report *r, const char *name, const char *text)
 {
-    dbk_buffer_printf(&r->members, ",\"%s\":", name);
+    put_name(r, name);
     dbk_json_put_string(&r->members, dbk_slice_text(text));
 }
 
 static void put_number(report *r, const char *name, uint64_t value)
 {
-    dbk_buffer_printf(&r->members, ",\"%s\":%llu", name, (unsigned long long)value);
+    put_name(r, name);
+    dbk_json_put_u64(&r->members, value);
 }
+
+static void begin_object(report *r, const char *name)
+{
+    put_name(r, name);
+    dbk_buffer_put_u8(&r->members, '{');
+}
+static void end_object(report *r) { dbk_buffer_put_u8(&r->members, '}'); }
 
 static void advise(report *r, const char *text)
 {
@@ -34,14 +51,68 @@ static void advise(report *r, const char *text)
 static void machine(const dbk_cli *cli, report *r)
 {
     struct rlimit files;
-    char boot[37] = "";
+    struct utsname system;
+    char boot[37] = "", text[192];
     put_text(r, "daybook", dbk_version());
     put_text(r, "sqlite", sqlite3_libversion());
+    if (uname(&system) == 0) {
+        snprintf(text, sizeof text, "%.60s %.60s %.60s", system.sysname, system.release, system.machine);
+        put_text(r, "system", text);
+    }
     if (cli->port->boot_id(cli->port->ctx, boot) == 0) put_text(r, "boot", boot);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         put_number(r, "open_files_limit", files.rlim_cur);
         if (files.rlim_cur < FILES_WANTED) advise(r, "raise the limit of open files (ulimit -n 1024): a daemon with many clients needs them");
     }
+}
+
+/* What a command, a query and a definition may be at most. */
+static void limits(report *r)
+{
+    begin_object(r, "limits");
+    put_number(r, "command_bytes", DBK_COMMAND_MAX_BYTES);
+    put_number(r, "batch_bytes", DBK_BATCH_MAX_BYTES);
+    put_number(r, "batch_commands", DBK_BATCH_MAX_COMMANDS);
+    put_number(r, "command_id_bytes", DBK_COMMAND_ID_MAX_BYTES);
+    put_number(r, "json_depth", DBK_JSON_DEPTH_MAX);
+    put_number(r, "json_members", DBK_JSON_MEMBERS_MAX);
+    put_number(r, "key_bytes", DBK_KEY_MAX_BYTES);
+    put_number(r, "stream_bytes", DBK_STREAM_MAX_BYTES);
+    put_number(r, "tables", DBK_TABLES_MAX);
+    put_number(r, "columns", DBK_COLUMNS_MAX);
+    put_number(r, "definition_file_bytes", DBK_SOURCE_MAX_BYTES);
+    put_number(r, "entry_rows", DBK_ENTRY_ROWS_MAX);
+    put_number(r, "query_ms", DBK_QUERY_MAX_MS);
+    put_number(r, "answer_bytes", DBK_ANSWER_MAX_BYTES);
+    put_number(r, "answer_rows", DBK_ANSWER_MAX_ROWS);
+    end_object(r);
+}
+
+/* A folder where a store, a temporary file or a socket would be. */
+static void look_at(const dbk_port *port, const char *name, const char *path, report *r)
+{
+    dbk_dir *dir = NULL;
+    dbk_space space;
+    dbk_error err = {0};
+    begin_object(r, name);
+    put_text(r, "path", path);
+    if (dbk_io_open_dir(port, NULL, path, 0, &dir, &err) != DBK_OK) {
+        put_text(r, "problem", err.text);
+    } else if (port->space(port->ctx, dir, &space) == 0) {
+        put_text(r, "file_system", space.fs_name);
+        put_number(r, "free_bytes", space.free_bytes);
+        put_text(r, "holds_stores", space.suits_live_store ? "yes" : "no");
+    }
+    end_object(r);
+    if (dir) port->close_dir(port->ctx, dir);
+}
+
+static void places(const dbk_port *port, report *r)
+{
+    const char *temporary = getenv("TMPDIR"), *sockets = getenv("XDG_RUNTIME_DIR");
+    look_at(port, "here", ".", r);
+    look_at(port, "temporary", temporary && *temporary ? temporary : "/tmp", r);
+    look_at(port, "sockets", sockets && *sockets == '/' ? sockets : "/tmp", r);
 }
 
 /* Time of one write that is on the disk when it returns, in the store's own file system; the file is gone
@@ -122,8 +193,14 @@ static int examine_store(const dbk_cli *cli, const char *path, report *r)
 {
     const dbk_port *port = cli->port;
     dbk_dir *dir = NULL;
+    dbk_identity identity;
     dbk_error err = {0};
     if (dbk_io_open_dir(port, NULL, path, 0, &dir, &err) != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
+    if (port->identify(port->ctx, dir, "daybook.json", &identity) != 0 && port->identify(port->ctx, dir, "log", &identity) != 0) {
+        port->close_dir(port->ctx, dir);
+        dbk_fail(&err, DBK_MISSING, "'%s' is no store: it has neither 'daybook.json' nor 'log'", path);
+        return dbk_cli_fail(&err, DBK_EXIT_STORE);
+    }
     put_text(r, "store", path);
     place(port, dir, r);
     holder(port, path, dir, r);
@@ -150,15 +227,19 @@ static int show(const dbk_cli *cli, report *r)
 static int run(dbk_cli *cli)
 {
     report r = {.json = dbk_cli_flag(cli, "json")};
-    char found[256];
     const char *path = cli->args.word_count > 0 ? cli->args.words[0] : NULL;
+    int status = DBK_EXIT_DONE;
     if (path && dbk_cli_is_url(path)) return dbk_cli_usage(cli, "doctor looks at a store's folder, not at '%s'", path);
-    if (!path && dbk_cli_default_store(cli->port, found, sizeof found, NULL) == DBK_OK) path = found;
     dbk_buffer_init(&r.members, cli->port);
     dbk_buffer_init(&r.advice, cli->port);
     dbk_buffer_put_text(&r.members, "{\"ok\":true");
     machine(cli, &r);
-    int status = path ? examine_store(cli, path, &r) : DBK_EXIT_DONE;
+    if (path) {
+        status = examine_store(cli, path, &r);
+    } else {
+        places(cli->port, &r);
+        limits(&r);
+    }
     if (status == DBK_EXIT_DONE) status = show(cli, &r);
     dbk_buffer_release(&r.members);
     dbk_buffer_release(&r.advice);
@@ -167,8 +248,9 @@ static int run(dbk_cli *cli)
 
 static const dbk_cli_option options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
 const dbk_cli_command dbk_cmd_doctor = {
-    "doctor", "[STORE]", "looks at limits, libraries, file system, sync speed and lock, and advises",
-    "Without a store it looks at the machine only. With one it writes and removes a small file in the store's\n"
-    "folder, to see how long a sync takes.",
+    "doctor", "[STORE]", "looks at this machine, or at a store's place, and advises",
+    "Without a store: versions, limits, and the file systems of this folder, of temporary files and of sockets.\n"
+    "With one: its file system, lock and daemon, and how long a sync takes there; for that it writes and removes\n"
+    "a small file in the store's folder.",
     "doctor\ndoctor notes.daybook --json", options, 1, run,
 };

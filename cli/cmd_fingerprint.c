@@ -5,7 +5,7 @@ static void put(const dbk_json_node *root, bool json)
 {
     const dbk_json_node *position = dbk_json_member(root, "position"), *text = dbk_json_member(root, "fingerprint");
     if (!position || !text) return;
-    if (json) printf("{\"position\":%.*s,\"fingerprint\":\"%.*s\"}\n", DBK_SLICE_ARG(position->text), DBK_SLICE_ARG(text->text));
+    if (json) printf("{\"ok\":true,\"position\":%.*s,\"fingerprint\":\"%.*s\"}\n", DBK_SLICE_ARG(position->text), DBK_SLICE_ARG(text->text));
     else printf("position     %.*s\nfingerprint  %.*s\n", DBK_SLICE_ARG(position->text), DBK_SLICE_ARG(text->text));
 }
 
@@ -22,6 +22,7 @@ static int run(dbk_cli *cli)
     if (status) return status;
     /* A moment is folded anew from the log: that takes long in a big one, and needs no daemon. */
     bool past = when || order, url = target.path && dbk_cli_is_url(target.path);
+    if (past) target.timeout_ms = DBK_CLI_LONG_MS;
     status = dbk_cli_open(cli, past && !url ? DBK_CLI_LOCAL : DBK_CLI_READ, &target);
     if (status) return status;
     dbk_buffer request;

@@ -92,8 +92,9 @@ static int decide(const dbk_cli *cli, dbk_cli_target *target, const char *verb, 
     dbk_result result = find_entry(cli, target, word, &entry, &err);
     if (result == DBK_OK) result = put_command(cli, verb, &entry, &request, &err);
     if (result == DBK_OK) result = dbk_cli_ask(target, &request, &answer, &err);
-    if (answer.root) dbk_out_line(answer.root->text);
-    int status = result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
+    bool json = dbk_cli_flag(cli, "json"), told = json && answer.root && result != DBK_INTERNAL;
+    if (result == DBK_OK || told) dbk_out_line(answer.root->text);
+    int status = result == DBK_OK ? DBK_EXIT_DONE : told ? DBK_EXIT_FAILED : dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
     dbk_cli_answer_release(&answer);
     dbk_buffer_release(&entry);
     dbk_buffer_release(&request);
@@ -102,6 +103,14 @@ static int decide(const dbk_cli *cli, dbk_cli_target *target, const char *verb, 
 
 static bool is_verb(const char *word) { return strcmp(word, "apply") == 0 || strcmp(word, "dismiss") == 0; }
 
+static int no_verb(const dbk_cli *cli, const char *word)
+{
+    static const char *const verbs[] = {"apply", "dismiss"};
+    const char *near = dbk_nearest(dbk_slice_text(word), verbs, 2);
+    if (near) return dbk_cli_usage(cli, "'%s' is neither apply nor dismiss; did you mean '%s'?", word, near);
+    return dbk_cli_usage(cli, "'%s' is neither apply nor dismiss", word);
+}
+
 static int run(dbk_cli *cli)
 {
     dbk_cli_target target;
@@ -109,7 +118,7 @@ static int run(dbk_cli *cli)
     bool first_is_store = words > 0 && !is_verb(cli->args.words[0]);
     size_t at = first_is_store ? 1 : 0;
     const char *verb = words > at ? cli->args.words[at] : NULL;
-    if (verb && !is_verb(verb)) return dbk_cli_usage(cli, "'%s' is neither apply nor dismiss", verb);
+    if (verb && !is_verb(verb)) return no_verb(cli, verb);
     if (verb && words != at + 2) return dbk_cli_usage(cli, "'%s' needs one number of the list, or one entry id", verb);
     int status = dbk_cli_store_word(cli, first_is_store, &target, &used);
     if (!status) status = dbk_cli_open(cli, DBK_CLI_WRITE, &target);

@@ -27,6 +27,7 @@ static int run(dbk_cli *cli)
     dbk_result result = dbk_create(cli->args.words[0], app, &options, &report, &err);
     if (report.size > 0) fwrite(report.data, 1, report.size, stderr);
     dbk_text_free(&report);
+    if (result == DBK_SCHEMA && dbk_cli_flag(cli, "json")) dbk_error_hint(&err, "'daybook check %s --json' lists them", app);
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     put_made(cli->args.words[0], dbk_cli_flag(cli, "json"));
     return DBK_EXIT_DONE;

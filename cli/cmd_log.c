@@ -72,6 +72,21 @@ static int show(const dbk_cli *cli, dbk_cli_target *target, uint64_t from, uint6
     return result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, DBK_EXIT_FAILED);
 }
 
+/* Silence would look like a log without events. */
+static void note_end(const dbk_cli *cli, dbk_cli_target *target, uint64_t from)
+{
+    dbk_cli_answer answer = {0};
+    dbk_buffer request;
+    int64_t position = 0;
+    dbk_buffer_init(&request, cli->port);
+    dbk_buffer_put_text(&request, "{\"do\":\"log\",\"limit\":1}");
+    const dbk_json_node *node = dbk_cli_ask(target, &request, &answer, NULL) == DBK_OK ? dbk_json_member(answer.root, "position") : NULL;
+    if (node && dbk_json_is_integer(node, &position) && from > (uint64_t)position)
+        dbk_cli_note("the log ends at position %lld", (long long)position);
+    dbk_cli_answer_release(&answer);
+    dbk_buffer_release(&request);
+}
+
 static int run(dbk_cli *cli)
 {
     dbk_cli_target target;
@@ -86,11 +101,12 @@ static int run(dbk_cli *cli)
     if ((first && dbk_cli_position(first, "--from", &from, &err) != DBK_OK) || (last && dbk_cli_position(last, "--to", &to, &err) != DBK_OK))
         return dbk_cli_usage(cli, "%s", err.text);
     if (from == 0) from = 1;
-    if (last && to == 0) return DBK_EXIT_DONE; /* nothing stands before the first */
     int status = dbk_cli_store_word(cli, word != NULL, &target, &used);
     if (!status) status = dbk_cli_open(cli, DBK_CLI_LOG, &target);
     if (status) return status;
-    status = show(cli, &target, from, to);
+    bool nothing = last && to == 0; /* stands before the first */
+    status = nothing ? DBK_EXIT_DONE : show(cli, &target, from, to);
+    if (!status && from > 1 && !nothing && !dbk_cli_flag(cli, "follow")) note_end(cli, &target, from);
     dbk_cli_close(&target);
     return status;
 }
@@ -105,7 +121,7 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_log = {
-    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE]", "prints the events",
+    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--follow]", "prints the events",
     "One line per event: position and index, time, stream, type, actor, data.",
     "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --follow", options, 4, run,
 };

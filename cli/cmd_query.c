@@ -25,6 +25,7 @@ static dbk_result put_request(const dbk_cli *cli, size_t used, dbk_buffer *reque
     if (result != DBK_OK) return result;
     if (!name && used >= cli->args.word_count) return dbk_fail(err, DBK_USAGE, "give a SELECT, or a query of the app with '--name'");
     const char *text = name ? name : cli->args.words[used++];
+    if (text[strspn(text, " \t\r\n;")] == 0) return dbk_fail(err, DBK_USAGE, name ? "the name of the query is empty" : "the SELECT is empty");
     if (!dbk_utf8_valid(dbk_slice_text(text))) return dbk_fail(err, DBK_USAGE, "the query is not UTF-8");
     dbk_buffer_put_text(request, name ? "{\"do\":\"query\",\"name\":" : "{\"do\":\"query\",\"sql\":");
     dbk_json_put_string(request, dbk_slice_text(text));
@@ -78,6 +79,7 @@ static int run(dbk_cli *cli)
         return dbk_cli_usage(cli, "%s", err.text);
     }
     int status = dbk_cli_store_word(cli, first_is_store(cli), &target, &used);
+    if (dbk_cli_flag(cli, "at") || dbk_cli_flag(cli, "order-time")) target.timeout_ms = DBK_CLI_LONG_MS;
     if (!status) status = dbk_cli_open(cli, DBK_CLI_READ, &target);
     if (!status) {
         if (dbk_cli_ask(&target, &request, &answer, &err) == DBK_OK) status = show(cli, &answer);

@@ -37,7 +37,7 @@ static int replay(const dbk_cli *cli, dbk_cli_target *target, const dbk_moment *
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     dbk_fingerprint_text(state.fingerprint, fingerprint);
     unsigned long long position = (unsigned long long)state.position, count = (unsigned long long)events;
-    if (dbk_cli_flag(cli, "json")) printf("{\"position\":%llu,\"events\":%llu,\"fingerprint\":\"%s\"}\n", position, count, fingerprint);
+    if (dbk_cli_flag(cli, "json")) printf("{\"ok\":true,\"position\":%llu,\"events\":%llu,\"fingerprint\":\"%s\"}\n", position, count, fingerprint);
     else printf("position     %llu\nevents       %llu\nfingerprint  %s\n", position, count, fingerprint);
     return DBK_EXIT_DONE;
 }

@@ -1,7 +1,8 @@
 /* daybook send: commands in, receipts out, in order, pipelined.
  *
  * Lines that are ready go out together, up to ARRAY_MAX in one message, with up to WINDOW messages under way:
- * a single line never waits, and a fast input fills the arrays by itself. A message has a slot in a ring from
+ * a single line never waits, and a fast input fills the arrays by itself. A line that is an array goes as it
+ * is. A message has a slot in a ring from
  * when it is sent until its receipts are printed; what cannot be sent gets its refusal as a slot too, so that
  * receipts keep the order of the lines. */
 #include "cli/lines.h"
@@ -28,7 +29,7 @@ struct sender {
     dbk_lines lines;
     slot slots[WINDOW];
     size_t first, count;
-    dbk_json_parser *parser;
+    dbk_json_parser *parser, *answers; /* answers of requests may have 100,000 rows */
     dbk_buffer message;
     dbk_error error; /* set: it cannot go on */
     bool stopped, quiet, closed;
@@ -53,21 +54,6 @@ static void on_receipt(void *arg, const char *receipt, size_t size)
     unlock(s);
 }
 
-/* What is wrong with a line, as a receipt; false: nothing. */
-static bool is_bad(sender *s, const dbk_line *line, dbk_error *err)
-{
-    const dbk_json_node *root;
-    if (line->too_long) {
-        dbk_fail(err, DBK_TOO_BIG, "line %llu is over %d MiB", (unsigned long long)line->number, DBK_LINE_MAX_BYTES >> 20);
-        return true;
-    }
-    dbk_result result = dbk_json_parse(s->parser, dbk_slice_of(line->text, line->size), &root, err);
-    if (result == DBK_OK && root->kind == DBK_JSON_OBJECT) return false;
-    if (result == DBK_OK) dbk_fail(err, DBK_BAD_COMMAND, "line %llu is no JSON object", (unsigned long long)line->number);
-    else dbk_error_wrap(err, result, "line %llu", (unsigned long long)line->number);
-    return true;
-}
-
 static bool is_blank(const dbk_line *line)
 {
     for (size_t i = 0; i < line->size; i++) {
@@ -76,45 +62,70 @@ static bool is_blank(const dbk_line *line)
     return !line->too_long;
 }
 
+typedef enum line_kind { LINE_BLANK, LINE_OBJECT, LINE_ARRAY, LINE_BAD } line_kind;
+
+/* *err: what is wrong with a bad one. */
+static line_kind kind_of(sender *s, const dbk_line *line, dbk_error *err)
+{
+    const dbk_json_node *root;
+    if (is_blank(line)) return LINE_BLANK;
+    if (line->too_long) {
+        dbk_fail(err, DBK_TOO_BIG, "line %llu is over %d MiB", (unsigned long long)line->number, DBK_LINE_MAX_BYTES >> 20);
+        return LINE_BAD;
+    }
+    dbk_result result = dbk_json_parse(s->parser, dbk_slice_of(line->text, line->size), &root, err);
+    if (result == DBK_OK && root->kind == DBK_JSON_OBJECT) return LINE_OBJECT;
+    if (result == DBK_OK && root->kind == DBK_JSON_ARRAY && root->count > 0) return LINE_ARRAY;
+    if (result == DBK_OK) {
+        dbk_fail(err, DBK_BAD_COMMAND, "line %llu is %s", (unsigned long long)line->number,
+                 root->kind == DBK_JSON_ARRAY ? "an array of no commands" : "neither a JSON object nor an array of them");
+    } else {
+        dbk_error_wrap(err, result, "line %llu", (unsigned long long)line->number);
+        if (result == DBK_BAD_JSON) dbk_error_hint(err, "each line is one whole JSON value (NDJSON); 'jq -c .' makes it so");
+    }
+    return LINE_BAD;
+}
+
 static void put_refusal(dbk_buffer *out, uint64_t number, const dbk_error *err)
 {
-    dbk_buffer_printf(out, "{\"ok\":false,\"error\":\"%s\",\"class\":\"%s\",\"message\":", dbk_result_wire_name(err->code),
-                      dbk_class_name(dbk_result_class(err->code)));
-    dbk_json_put_string(out, dbk_slice_text(err->text));
+    dbk_cli_put_failure(out, err);
     dbk_buffer_printf(out, ",\"outcome\":\"none\",\"line\":%llu}", (unsigned long long)number);
 }
 
-/* Moves lines that are ready into the message, as many as go together. A bad line goes alone: *bad. */
-static uint32_t gather(sender *s, bool *bad, slot *at)
+/* The line goes into the message: an object among others, an array as the whole of it. */
+static void take_line(sender *s, const dbk_line *line, line_kind kind, uint32_t count)
+{
+    if (kind == LINE_OBJECT) dbk_buffer_put_u8(&s->message, count ? ',' : '[');
+    if (kind != LINE_BLANK) dbk_buffer_put(&s->message, line->text, line->size);
+}
+
+/* Moves lines that are ready into the message, as many as go together. A bad line goes alone, as its refusal,
+ * and so does an array. *kind: of the last line taken. */
+static uint32_t gather(sender *s, line_kind *kind, slot *at)
 {
     uint32_t count = 0;
+    bool alone = false;
     dbk_buffer_clear(&s->message);
-    *bad = false;
-    while (count < ARRAY_MAX && s->message.size < ARRAY_MAX_BYTES && !*bad) {
+    while (count < ARRAY_MAX && s->message.size < ARRAY_MAX_BYTES && !alone) {
         dbk_error err = {0};
         lock(s);
         dbk_line *line = s->lines.head; /* only this thread takes from the list */
         unlock(s);
         if (!line) break;
-        bool blank = is_blank(line);
-        *bad = !blank && is_bad(s, line, &err);
-        if ((*bad && count > 0) || (count > 0 && s->message.size + line->size > ARRAY_MAX_BYTES)) {
-            *bad = false;
-            break;
-        }
+        line_kind found = kind_of(s, line, &err);
+        alone = found == LINE_ARRAY || found == LINE_BAD;
+        if (count > 0 && (alone || s->message.size + line->size > ARRAY_MAX_BYTES)) break;
         lock(s);
         (void)dbk_lines_pop(&s->lines);
         unlock(s);
         s->sent_bytes += line->size + 1;
-        if (*bad) put_refusal(&at->answer, line->number, &err);
-        if (!blank && !*bad) {
-            dbk_buffer_put_u8(&s->message, count ? ',' : '[');
-            dbk_buffer_put(&s->message, line->text, line->size);
-        }
-        count += !blank;
+        if (found == LINE_BAD) put_refusal(&at->answer, line->number, &err);
+        else take_line(s, line, found, count);
+        if (found != LINE_BLANK) *kind = found;
+        count += found != LINE_BLANK;
         dbk_free(s->port, line);
     }
-    if (count > 0 && !*bad) dbk_buffer_put_u8(&s->message, ']');
+    if (count > 0 && *kind == LINE_OBJECT) dbk_buffer_put_u8(&s->message, ']');
     return count;
 }
 
@@ -124,11 +135,11 @@ static void give_up(sender *s, const dbk_error *err)
     s->stopped = true;
 }
 
-static dbk_result hand_over(sender *s, slot *at, dbk_error *err)
+static dbk_result hand_over(sender *s, slot *at, line_kind kind, dbk_error *err)
 {
     const char *text = (const char *)s->message.data;
     size_t size = s->message.size;
-    if (at->lines == 1) { /* alone it is no array, so that it may be as long as a command may */
+    if (at->lines == 1 && kind == LINE_OBJECT) { /* alone it is no array, so that it may be as long as a command may */
         text++;
         size -= 2;
     }
@@ -140,20 +151,20 @@ static void send_next(sender *s)
 {
     slot *at = &s->slots[(s->first + s->count) % WINDOW];
     dbk_error err = {0};
-    bool bad;
+    line_kind kind = LINE_BLANK;
     dbk_buffer_clear(&at->answer);
     at->done = false;
-    at->lines = gather(s, &bad, at);
+    at->lines = gather(s, &kind, at);
     at->bytes = s->sent_bytes;
     if (at->lines == 0) return;
     if (s->message.failed || at->answer.failed) {
         dbk_fail(&err, DBK_NO_MEMORY, "no memory for a message");
         return give_up(s, &err);
     }
-    at->done = bad;
+    at->done = kind == LINE_BAD;
     s->count++;
-    if (bad) return;
-    dbk_result result = hand_over(s, at, &err);
+    if (at->done) return;
+    dbk_result result = hand_over(s, at, kind, &err);
     if (result == DBK_OK) return;
     s->count--;
     give_up(s, &err);
@@ -176,7 +187,7 @@ static void put_answer(sender *s, slot *at)
     const dbk_json_node *root;
     dbk_error err = {0};
     dbk_result result = at->answer.failed ? dbk_fail(&err, DBK_NO_MEMORY, "no memory for the receipts")
-                                          : dbk_json_parse(s->parser, dbk_buffer_slice(&at->answer), &root, &err);
+                                          : dbk_json_parse(s->answers, dbk_buffer_slice(&at->answer), &root, &err);
     if (result != DBK_OK) return give_up(s, &err);
     if (root->kind == DBK_JSON_ARRAY) {
         const dbk_json_node *receipt = root + 1;
@@ -241,8 +252,8 @@ static int finish(sender *s)
         give_up(s, &err);
     }
     if (s->quiet || dbk_terminal_is(stderr))
-        dbk_cli_note("%llu commands, %llu accepted (%llu of them again), %llu refused", (unsigned long long)s->receipts,
-                     (unsigned long long)(s->receipts - s->refused), (unsigned long long)s->again, (unsigned long long)s->refused);
+        dbk_cli_note("%llu %s, %llu accepted (%llu of them again), %llu refused", (unsigned long long)s->receipts,
+                     dbk_plural(s->receipts, "command", "commands"), (unsigned long long)(s->receipts - s->refused), (unsigned long long)s->again, (unsigned long long)s->refused);
     if (s->error.code) return dbk_cli_fail(&s->error, DBK_EXIT_FAILED);
     return s->refused > 0 ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
 }
@@ -258,12 +269,14 @@ static int send_all(const dbk_cli *cli, dbk_store *store, FILE *in)
     s.mutex = port->mutex_new(port->ctx);
     s.changed = port->cond_new(port->ctx);
     s.parser = dbk_json_parser_new(port);
+    s.answers = dbk_json_parser_new(port);
+    if (s.answers) dbk_json_parser_any_count(s.answers);
     dbk_buffer_init(&s.message, port);
     for (size_t i = 0; i < WINDOW; i++) {
         s.slots[i].owner = &s;
         dbk_buffer_init(&s.slots[i].answer, port);
     }
-    dbk_result result = s.mutex && s.changed && s.parser ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to send");
+    dbk_result result = s.mutex && s.changed && s.parser && s.answers ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to send");
     if (result == DBK_OK) result = dbk_lines_start(&s.lines, port, in, s.mutex, s.changed, &err);
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     dbk_bar_begin(&s.bar, port, "sending", "commands");
@@ -273,6 +286,7 @@ static int send_all(const dbk_cli *cli, dbk_store *store, FILE *in)
     for (size_t i = 0; i < WINDOW; i++) dbk_buffer_release(&s.slots[i].answer);
     dbk_buffer_release(&s.message);
     dbk_json_parser_free(s.parser);
+    dbk_json_parser_free(s.answers);
     return status;
 }
 
@@ -314,8 +328,9 @@ static const dbk_cli_option options[] = {
 };
 const dbk_cli_command dbk_cmd_send = {
     "send", "[STORE|URL] [FILE|-] [--quiet]", "sends commands, prints their receipts in order",
-    "One JSON object per line in, one receipt per line out. A receipt with \"ok\":true means: on disk, and visible\n"
-    "to every later query. The same id sent again gets its first receipt. Exit status 1 if any was refused.",
+    "One JSON object per line in, or an array of them; one receipt per line out. A receipt with \"ok\":true means:\n"
+    "on disk, and visible to every later query. The same id sent again gets its first receipt. Exit status 1 if\n"
+    "any was refused.",
     "send notes.daybook commands.ndjson\nsend notes.daybook - --quiet < commands.ndjson",
     options, 2, run,
 };

@@ -1,6 +1,12 @@
 /* daybook stats and daybook rebuild: one request each. */
 #include "cli/cli.h"
 
+static void show(const dbk_cli *cli, const dbk_json_node *root)
+{
+    if (dbk_cli_flag(cli, "json")) dbk_out_line(root->text);
+    else dbk_out_members(root);
+}
+
 static int ask_and_show(dbk_cli *cli, dbk_cli_target *target, const char *text)
 {
     dbk_cli_answer answer = {0};
@@ -11,8 +17,7 @@ static int ask_and_show(dbk_cli *cli, dbk_cli_target *target, const char *text)
     dbk_buffer_put_text(&request, text);
     dbk_result result = dbk_cli_ask(target, &request, &answer, &err);
     if (result != DBK_OK) status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
-    else if (dbk_cli_flag(cli, "json")) dbk_out_line(dbk_slice_of(answer.text.data, answer.text.size));
-    else dbk_out_members(answer.root);
+    else show(cli, answer.root);
     dbk_cli_answer_release(&answer);
     dbk_buffer_release(&request);
     return status;
@@ -30,15 +35,42 @@ static int run_stats(dbk_cli *cli)
     return status;
 }
 
+/* What the request `rebuild` answers, of a rebuild that showed how far it was. */
+static int put_rebuilt(const dbk_cli *cli, dbk_cli_target *target, int64_t took_ns)
+{
+    dbk_error err = {0};
+    dbk_model_state state;
+    dbk_buffer line;
+    const char *timeline;
+    char fingerprint[33];
+    uint64_t generation, position;
+    const dbk_json_node *root;
+    dbk_model_get_state(dbk_engine_model(target->engine), &state);
+    dbk_engine_cursor(target->engine, &timeline, &generation, &position);
+    dbk_fingerprint_text(state.fingerprint, fingerprint);
+    dbk_buffer_init(&line, cli->port);
+    dbk_buffer_printf(&line, "{\"ok\":true,\"timeline\":\"%s\",\"generation\":%llu,\"position\":%llu,\"fingerprint\":\"%s\",\"took_ms\":%lld}",
+                      timeline, (unsigned long long)generation, (unsigned long long)state.position, fingerprint,
+                      (long long)(took_ns / 1000000));
+    dbk_json_parser *parser = dbk_json_parser_new(cli->port);
+    dbk_result result = parser && !line.failed ? dbk_json_parse(parser, dbk_buffer_slice(&line), &root, &err)
+                                               : dbk_fail(&err, DBK_NO_MEMORY, "no memory for an answer");
+    if (result == DBK_OK) show(cli, root);
+    dbk_json_parser_free(parser);
+    dbk_buffer_release(&line);
+    return result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, DBK_EXIT_FAILED);
+}
+
 static int rebuild_here(dbk_cli *cli, dbk_cli_target *target)
 {
     dbk_error err = {0};
     dbk_bar bar;
+    int64_t begin_ns = cli->port->monotonic_ns(cli->port->ctx);
     dbk_bar_begin(&bar, cli->port, "rebuilding", "entries");
     dbk_result result = dbk_engine_rebuild(target->engine, dbk_bar_update, &bar, &err);
     dbk_bar_end(&bar);
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
-    return ask_and_show(cli, target, "{\"do\":\"fingerprint\"}");
+    return put_rebuilt(cli, target, cli->port->monotonic_ns(cli->port->ctx) - begin_ns);
 }
 
 static int run_rebuild(dbk_cli *cli)
@@ -48,6 +80,7 @@ static int run_rebuild(dbk_cli *cli)
     const char *model = words > 1 ? cli->args.words[1] : "main";
     if (strcmp(model, "main") != 0) return dbk_cli_usage(cli, "there is no model '%s'; this version has 'main'", model);
     int status = dbk_cli_store_word(cli, words > 0, &target, &used);
+    target.timeout_ms = DBK_CLI_LONG_MS;
     if (!status) status = dbk_cli_open(cli, DBK_CLI_WRITE, &target);
     if (status) return status;
     status = target.engine ? rebuild_here(cli, &target) : ask_and_show(cli, &target, "{\"do\":\"rebuild\"}");
@@ -57,7 +90,10 @@ static int run_rebuild(dbk_cli *cli)
 
 static const dbk_cli_option options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
 const dbk_cli_command dbk_cmd_stats = {
-    "stats", "[STORE|URL]", "prints sizes and counts of a store", "", "stats notes.daybook\nstats --json", options, 1, run_stats,
+    "stats", "[STORE|URL]", "prints sizes and counts of a store",
+    "'bytes' are the records of the log with the padding behind each, as 'verify' counts them; 'file_bytes' all files\n"
+    "of the log, with indexes and preallocated space. 'since_open' counts what this opening, or the daemon, did.",
+    "stats notes.daybook\nstats --json", options, 1, run_stats,
 };
 const dbk_cli_command dbk_cmd_rebuild = {
     "rebuild", "[STORE|URL] [MODEL]", "builds the read model anew from the log",

@@ -91,8 +91,11 @@ static bool is_served(const dbk_port *port, const char *path)
 static void show_json(const verification *v, const char *head)
 {
     const dbk_log_report *r = &v->report;
-    printf("{\"ok\":%s,\"depth\":\"%s\",\"entries\":%llu,\"batches\":%llu,\"segments\":%llu,\"bytes\":%llu,\"file_bytes\":%llu",
-           v->count ? "false" : "true", v->depth == DBK_VERIFY_PROOF ? "proof" : "checksums", (unsigned long long)r->entries,
+    if (v->count)
+        printf("{\"ok\":false,\"error\":\"corrupt\",\"class\":\"critical\",\"message\":\"%llu %s found\"", (unsigned long long)v->count,
+               dbk_plural(v->count, "fault", "faults"));
+    else printf("{\"ok\":true");
+    printf(",\"depth\":\"%s\",\"entries\":%llu,\"batches\":%llu,\"segments\":%llu,\"bytes\":%llu,\"file_bytes\":%llu", v->depth == DBK_VERIFY_PROOF ? "proof" : "checksums", (unsigned long long)r->entries,
            (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
     if (v->depth == DBK_VERIFY_PROOF) printf(",\"head\":\"%s\"", head);
     printf(",\"fault_count\":%llu,\"faults\":[", (unsigned long long)v->count);
@@ -107,11 +110,26 @@ static void show(const verification *v)
     dbk_hex_encode(dbk_slice_of(r->head, DBK_LEAF_SIZE), head);
     if (v->json) return show_json(v, head);
     dbk_out(dbk_buffer_slice(&v->faults));
-    printf("entries   %llu\nbatches   %llu\nsegments  %llu\nbytes     %llu\n", (unsigned long long)r->entries,
-           (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes);
-    if (v->depth == DBK_VERIFY_PROOF) printf("head      %s\n", head);
-    if (v->count) printf("%llu fault%s\n", (unsigned long long)v->count, v->count == 1 ? "" : "s");
+    printf("entries     %llu\nbatches     %llu\nsegments    %llu\nbytes       %llu\nfile_bytes  %llu\n", (unsigned long long)r->entries,
+           (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
+    if (v->depth == DBK_VERIFY_PROOF) printf("head        %s\n", head);
+    if (v->count) printf("%llu %s\n", (unsigned long long)v->count, dbk_plural(v->count, "fault", "faults"));
     else printf("no fault found\n");
+}
+
+/* A folder that is no store, or one of a newer format, has nothing that could be read through. */
+static dbk_result check_kind(const dbk_port *port, dbk_dir *store, const char *path, dbk_error *err)
+{
+    dbk_identity identity;
+    int64_t format = dbk_verify_format(port, store);
+    dbk_result result = DBK_OK;
+    if (format > DBK_STORE_FORMAT) {
+        result = dbk_fail(err, DBK_VERSION, "store '%s' has format %lld, this Daybook reads %d", path, (long long)format, DBK_STORE_FORMAT);
+        dbk_error_hint(err, "verify it with a newer Daybook");
+    } else if (port->identify(port->ctx, store, "daybook.json", &identity) != 0 && port->identify(port->ctx, store, "log", &identity) != 0) {
+        result = dbk_fail(err, DBK_MISSING, "'%s' is no store: it has neither 'daybook.json' nor 'log'", path);
+    }
+    return result;
 }
 
 static int verify(verification *v, const char *path)
@@ -124,7 +142,8 @@ static int verify(verification *v, const char *path)
         dbk_error_wrap(&err, result, "cannot open store '%s'", path);
         return dbk_cli_fail(&err, DBK_EXIT_STORE);
     }
-    for (int pass = 0; pass < PASSES_MAX; pass++) {
+    result = check_kind(port, store, path, &err);
+    for (int pass = 0; result == DBK_OK && pass < PASSES_MAX; pass++) {
         result = look(v, path, store, &err);
         if (result != DBK_OK || v->count == 0 || !is_served(port, path)) break;
     }
@@ -162,6 +181,7 @@ const dbk_cli_command dbk_cmd_verify = {
     "verify", "[STORE] [--depth checksums|proof]", "reads every byte of a store and names every fault",
     "Works beside a daemon and changes nothing. Names file, offset and positions of each fault and which of the four\n"
     "laws it touches (L1 acknowledged entries are readable, L2 no hole and no invention, L3 refused where that fails,\n"
-    "L4 what was seen stays), then the figures. Exit status 1 on any fault.",
+    "L4 what was seen stays), then the figures: 'bytes' are the records of the log,\n"
+    "'file_bytes' all its files. Exit status 1 on any fault.",
     "verify notes.daybook\nverify notes.daybook --depth checksums --json", options, 1, run,
 };

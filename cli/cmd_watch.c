@@ -72,6 +72,7 @@ static int run(dbk_cli *cli)
     dbk_signals_hold();
     const char *path = target.path ? target.path : target.found;
     if (dbk_connect(path, NULL, &target.store, &err) != DBK_OK) {
+        if (!dbk_cli_is_url(path) && (status = dbk_cli_is_openable(cli, path)) != 0) return status;
         if (!err.hint[0]) dbk_error_hint(&err, "a daemon has to serve it: 'daybook serve STORE'");
         return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     }

@@ -12,10 +12,9 @@ void dbk_help_all(FILE *out)
     put_title("usage: daybook COMMAND …", out);
     for (size_t i = 0; dbk_cli_commands[i]; i++)
         fprintf(out, "  %-12s %s\n", dbk_cli_commands[i]->name, dbk_cli_commands[i]->summary);
-    fprintf(out, "  %-12s %s\n", "help", "shows this, or all about one command: daybook help COMMAND");
-    fprintf(out, "  %-12s %s\n", "version", "prints the version");
     fputs("\nSTORE is a store's folder: by default $DAYBOOK_STORE, else the nearest *.daybook upwards. Where a\n"
           "daemon serves it, the command talks to the daemon. URL is what 'daybook serve' prints.\n"
+          "What fails says why and what to do on stderr; with --json, as one object {\"ok\":false,…} on stdout.\n"
           "Exit status: 0 done, 1 what was asked for failed, 2 wrong usage, 3 the store cannot be opened.\n",
           out);
 }
@@ -43,7 +42,7 @@ void dbk_help_command(const dbk_cli_command *command, FILE *out)
 {
     static const dbk_cli_option help = {"help", 'h', NULL, "shows this"};
     fprintf(out, "daybook %s: %s\n\n", command->name, command->summary);
-    fprintf(out, "usage: daybook %s %s\n", command->name, command->usage);
+    fprintf(out, "usage: daybook %s%s%s\n", command->name, *command->usage ? " " : "", command->usage);
     if (command->details[0]) fprintf(out, "\n%s\n", command->details);
     fputc('\n', out);
     put_title("options", out);

@@ -6,7 +6,7 @@
 const dbk_cli_command *const dbk_cli_commands[] = {
     &dbk_cmd_init,    &dbk_cmd_check,       &dbk_cmd_serve,  &dbk_cmd_send,  &dbk_cmd_query,
     &dbk_cmd_log,     &dbk_cmd_history,     &dbk_cmd_explain, &dbk_cmd_diff, &dbk_cmd_watch,       &dbk_cmd_inbox,  &dbk_cmd_replay, &dbk_cmd_rebuild,
-    &dbk_cmd_fingerprint, &dbk_cmd_verify,  &dbk_cmd_salvage, &dbk_cmd_stats,  &dbk_cmd_doctor, NULL,
+    &dbk_cmd_fingerprint, &dbk_cmd_verify,  &dbk_cmd_salvage, &dbk_cmd_stats,  &dbk_cmd_doctor, &dbk_cmd_help, &dbk_cmd_version, NULL,
 };
 enum { COMMANDS_MAX = 64 };
 
@@ -35,8 +35,8 @@ static const dbk_cli_command *find(const char *name)
 
 static int no_such(const char *name)
 {
-    const char *names[COMMANDS_MAX] = {"help", "version"};
-    size_t count = 2;
+    const char *names[COMMANDS_MAX];
+    size_t count = 0;
     dbk_error err = {0};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
         if (strcmp(later[i], name) != 0) continue;
@@ -52,19 +52,10 @@ static int no_such(const char *name)
     return dbk_cli_fail(&err, DBK_EXIT_USAGE);
 }
 
-static int help(int argc, char **argv)
-{
-    if (argc == 0) return dbk_help_all(stdout), DBK_EXIT_DONE;
-    const dbk_cli_command *command = find(argv[0]);
-    if (!command) return no_such(argv[0]);
-    dbk_help_command(command, stdout);
-    return DBK_EXIT_DONE;
-}
-
-static bool asks_for_help(int argc, char **argv)
+static bool has_option(int argc, char **argv, const char *name, const char *letter)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+        if (strcmp(argv[i], name) == 0 || (letter && strcmp(argv[i], letter) == 0)) return true;
     }
     return false;
 }
@@ -73,7 +64,7 @@ static int run(const dbk_cli_command *command, int argc, char **argv)
 {
     dbk_cli cli = {.port = dbk_port_system(), .command = command};
     dbk_error err = {0};
-    if (asks_for_help(argc, argv)) return dbk_help_command(command, stdout), DBK_EXIT_DONE;
+    if (has_option(argc, argv, "--help", "-h")) return dbk_help_command(command, stdout), DBK_EXIT_DONE;
     if (dbk_cli_parse(command->options, argc, argv, &cli.args, &err) != DBK_OK) return dbk_cli_usage(&cli, "%s", err.text);
     if (cli.args.word_count > command->words_max)
         return dbk_cli_usage(&cli, "'%s' is one word too many", cli.args.words[command->words_max]);
@@ -84,11 +75,39 @@ static int dispatch(int argc, char **argv)
 {
     if (argc < 2) return dbk_help_all(stderr), DBK_EXIT_USAGE;
     const char *name = argv[1];
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return help(argc - 2, argv + 2);
-    if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0) return printf("daybook %s\n", dbk_version()), DBK_EXIT_DONE;
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+    if (strcmp(name, "--version") == 0) name = "version";
+    /* What is wrong with the options themselves is told in the form that was asked for, too. */
+    if (has_option(argc - 2, argv + 2, "--json", NULL)) dbk_cli_fail_in_json();
     const dbk_cli_command *command = find(name);
     return command ? run(command, argc - 2, argv + 2) : no_such(name);
 }
+
+static int run_help(dbk_cli *cli)
+{
+    if (cli->args.word_count == 0) return dbk_help_all(stdout), DBK_EXIT_DONE;
+    const dbk_cli_command *command = find(cli->args.words[0]);
+    if (!command) return no_such(cli->args.words[0]);
+    dbk_help_command(command, stdout);
+    return DBK_EXIT_DONE;
+}
+
+static int run_version(dbk_cli *cli)
+{
+    if (dbk_cli_flag(cli, "json")) printf("{\"ok\":true,\"version\":\"%s\"}\n", dbk_version());
+    else printf("daybook %s\n", dbk_version());
+    return DBK_EXIT_DONE;
+}
+
+static const dbk_cli_option help_options[] = {{0}};
+const dbk_cli_command dbk_cmd_help = {
+    "help", "[COMMAND]", "shows the commands, or all about one", "The same as '--help' behind the command.",
+    "help\nhelp query", help_options, 1, run_help,
+};
+static const dbk_cli_option version_options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
+const dbk_cli_command dbk_cmd_version = {
+    "version", "", "prints the version", "", "version\nversion --json", version_options, 0, run_version,
+};
 
 int main(int argc, char **argv)
 {

@@ -13,9 +13,13 @@ dbk_result dbk_cli_position(const char *text, const char *option, uint64_t *out,
     return DBK_OK;
 }
 
-static dbk_result take_time(const char *text, const char *option, int64_t *out, dbk_error *err)
+static dbk_result take_time(const char *text, const char *option, bool or_position, int64_t *out, dbk_error *err)
 {
-    if (dbk_time_parse(dbk_slice_text(text), out) && *out > 0) return DBK_OK;
+    bool read = dbk_time_parse(dbk_slice_text(text), out);
+    if (read && *out > 0) return DBK_OK;
+    if (read) return dbk_fail(err, DBK_USAGE, "'%s' lies before 1970: no store has seen it", text);
+    if (or_position)
+        return dbk_fail(err, DBK_USAGE, "'%s' is neither a position nor a time for '%s'; write 17, 2026-11-21, or 2026-11-21T04:05:06Z", text, option);
     return dbk_fail(err, DBK_USAGE, "'%s' is no time for '%s'; write it as 2026-11-21T04:05:06Z", text, option);
 }
 
@@ -26,10 +30,10 @@ dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_
     bool digits = at && *at && at[strspn(at, "0123456789")] == 0;
     if (digits) {
         result = dbk_cli_position(at, option, &out->position, err);
-        if (result == DBK_OK && out->position == 0) result = dbk_fail(err, DBK_USAGE, "positions begin at 1");
+        if (result == DBK_OK && out->position == 0) result = dbk_fail(err, DBK_USAGE, "there is no position 0 for '%s': positions begin at 1", option);
     } else if (at) {
-        result = take_time(at, option, &out->time_ms, err);
+        result = take_time(at, option, true, &out->time_ms, err);
     }
-    if (result == DBK_OK && order_time) result = take_time(order_time, "--order-time", &out->order_time_ms, err);
+    if (result == DBK_OK && order_time) result = take_time(order_time, "--order-time", false, &out->order_time_ms, err);
     return result;
 }

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdarg.h>
 
-static bool write_failure_said;
+static bool write_failure_said, failures_as_json;
+
+void dbk_cli_fail_in_json(void) { failures_as_json = true; }
 
 static void put_message(const char *label, const char *colour, const char *text)
 {
@@ -18,9 +20,33 @@ static void put_message(const char *label, const char *colour, const char *text)
     fputc('\n', stderr);
 }
 
+void dbk_cli_put_failure(dbk_buffer *out, const dbk_error *err)
+{
+    dbk_buffer_printf(out, "{\"ok\":false,\"error\":\"%s\",\"class\":\"%s\",\"message\":", dbk_result_wire_name(err->code),
+                      dbk_class_name(dbk_result_class(err->code)));
+    dbk_json_put_string(out, dbk_slice_text(err->text[0] ? err->text : dbk_result_text(err->code)));
+    if (err->hint[0]) {
+        dbk_buffer_put_text(out, ",\"hint\":");
+        dbk_json_put_string(out, dbk_slice_text(err->hint));
+    }
+}
+
+static bool tell_in_json(const dbk_error *err)
+{
+    dbk_buffer line;
+    dbk_buffer_init(&line, dbk_port_system());
+    dbk_cli_put_failure(&line, err);
+    dbk_buffer_put_u8(&line, '}');
+    bool good = !line.failed && dbk_utf8_valid(dbk_buffer_slice(&line));
+    if (good) dbk_out_line(dbk_buffer_slice(&line));
+    dbk_buffer_release(&line);
+    return good && dbk_out_flush();
+}
+
 int dbk_cli_fail(const dbk_error *err, int status)
 {
     dbk_out_flush();
+    if (failures_as_json && tell_in_json(err)) return status;
     put_message("daybook:", "1;31", err->text[0] ? err->text : dbk_result_text(err->code));
     if (err->hint[0]) put_message("hint:", "1", err->hint);
     return status;
@@ -33,7 +59,7 @@ int dbk_cli_usage(const dbk_cli *cli, const char *format, ...)
     va_start(args, format);
     vsnprintf(err.text, sizeof err.text, format, args);
     va_end(args);
-    dbk_error_hint(&err, "usage: daybook %s %s", cli->command->name, cli->command->usage);
+    dbk_error_hint(&err, "usage: daybook %s%s%s", cli->command->name, *cli->command->usage ? " " : "", cli->command->usage);
     return dbk_cli_fail(&err, DBK_EXIT_USAGE);
 }
 

@@ -104,7 +104,8 @@ int dbk_cli_store_word(const dbk_cli *cli, bool first_word, dbk_cli_target *targ
 
 static int connect_to(dbk_cli_target *target, const char *url, dbk_error *err)
 {
-    return dbk_connect(url, NULL, &target->store, err) == DBK_OK ? 0 : DBK_EXIT_FAILED;
+    dbk_options options = {.timeout_ms = target->timeout_ms};
+    return dbk_connect(url, &options, &target->store, err) == DBK_OK ? 0 : DBK_EXIT_FAILED;
 }
 
 /* 0: connected; DBK_EXIT_…: failed; -1: no daemon serves it. */
@@ -161,6 +162,15 @@ int dbk_cli_open(const dbk_cli *cli, dbk_cli_need need, dbk_cli_target *target)
     return dbk_cli_fail(&err, DBK_EXIT_STORE);
 }
 
+int dbk_cli_is_openable(const dbk_cli *cli, const char *path)
+{
+    dbk_cli_target target = {0};
+    dbk_error err = {0};
+    if (open_engine(cli, path, true, &target, &err) != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
+    dbk_cli_close(&target);
+    return 0;
+}
+
 void dbk_cli_close(dbk_cli_target *target)
 {
     dbk_close(target->store);
@@ -173,6 +183,7 @@ void dbk_cli_close(dbk_cli_target *target)
 dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answer *answer, dbk_error *err)
 {
     *answer = (dbk_cli_answer){.parser = dbk_json_parser_new(request->port)};
+    if (answer->parser) dbk_json_parser_any_count(answer->parser); /* rows may be 100,000 */
     if (!answer->parser || !dbk_buffer_text(request)) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
     dbk_result result = dbk_do(target->store, (const char *)request->data, request->size, &answer->text, err);
     if (result == DBK_OK)

@@ -25,11 +25,28 @@ static const char *problem_of(const dbk_json_node *root, dbk_log_options *option
     const dbk_json_node *node = root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "format") : NULL;
     *code = DBK_CORRUPT;
     if (!node || !dbk_json_is_integer(node, &format)) return "it has no format number";
-    if (format != 1) {
+    if (format != DBK_STORE_FORMAT) {
         *code = DBK_VERSION;
         return "it has a format that this Daybook does not read";
     }
     return take_ids(root, options) ? NULL : "it lacks the ids of the store";
+}
+
+int64_t dbk_verify_format(const dbk_port *port, dbk_dir *store)
+{
+    int64_t format = 0;
+    dbk_buffer text;
+    dbk_buffer_init(&text, port);
+    dbk_json_parser *parser = dbk_json_parser_new(port);
+    const dbk_json_node *root = NULL;
+    if (parser && dbk_io_read_file(port, store, "daybook.json", SMALL_FILE, &text, NULL) == DBK_OK &&
+        dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL) == DBK_OK && root->kind == DBK_JSON_OBJECT) {
+        const dbk_json_node *node = dbk_json_member(root, "format");
+        if (!node || !dbk_json_is_integer(node, &format)) format = 0;
+    }
+    dbk_json_parser_free(parser);
+    dbk_buffer_release(&text);
+    return format;
 }
 
 bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *options, dbk_verify_fn tell, void *arg)

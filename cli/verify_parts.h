@@ -13,6 +13,9 @@ typedef struct dbk_verify_fault {
 } dbk_verify_fault;
 typedef void (*dbk_verify_fn)(void *arg, const dbk_verify_fault *fault);
 
+enum { DBK_STORE_FORMAT = 1 };
+/* The format number in daybook.json; 0: it cannot be read. */
+int64_t dbk_verify_format(const dbk_port *port, dbk_dir *store);
 /* daybook.json; its ids are put where the log's files are held against them. false: told, and unusable. */
 bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *options, dbk_verify_fn tell, void *arg);
 /* Where daybook.json says no id: those that most of the log's files bear, so that they are at least held

@@ -296,4 +296,7 @@ dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint6
                               uint64_t last, dbk_error *err) DBK_MUST_USE;
 void dbk_cache_release(dbk_log *log);
 
+/* lookup.c: of all files in the log's folder; 0 where it cannot be listed. */
+uint64_t dbk_log_file_bytes(const dbk_port *port, dbk_dir *dir);
+
 #endif

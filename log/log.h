@@ -107,8 +107,10 @@ typedef struct dbk_log_fault {
     unsigned law;   /* of the four laws, which one is at stake: 1 to 4 */
 } dbk_log_fault;
 typedef struct dbk_log_report {
-    uint64_t entries, batches, segments, bytes, faults;
-    uint64_t file_bytes; /* on disk, indexes and preallocation included */
+    uint64_t entries, batches, segments;
+    uint64_t bytes;      /* of the records, with the padding behind each */
+    uint64_t faults;
+    uint64_t file_bytes; /* of all files of the folder, indexes and preallocation included */
     uint64_t left_out;   /* by verification: entries of sound batches behind a contradiction */
     uint8_t head[DBK_LEAF_SIZE];
 } dbk_log_report;

@@ -292,12 +292,27 @@ uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_
     return next;
 }
 
-static uint64_t file_bytes(const dbk_log *log, const char *name)
+typedef struct sizes {
+    const dbk_port *port;
+    dbk_dir *dir;
+    uint64_t bytes;
+} sizes;
+
+static int add_file(void *arg, const char *name)
 {
+    sizes *s = arg;
     dbk_identity identity;
 
-    return log->port->identify(log->port->ctx, log->dir, name, &identity) == 0 ? identity.size_bytes
-                                                                               : 0;
+    if (s->port->identify(s->port->ctx, s->dir, name, &identity) == 0 && identity.kind == DBK_IS_FILE)
+        s->bytes += identity.size_bytes;
+    return 0;
+}
+
+uint64_t dbk_log_file_bytes(const dbk_port *port, dbk_dir *dir)
+{
+    sizes s = {port, dir, 0};
+
+    return port->list(port->ctx, dir, add_file, &s) == 0 ? s.bytes : 0;
 }
 
 dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err)
@@ -309,19 +324,13 @@ dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err)
     report->segments = log->segment_count;
     for (size_t i = 0; i < log->segment_count; i++) {
         const dbk_segment *segment = log->segments[i];
-        report->bytes += segment->end;
+        if (segment->end > DBK_SEGMENT_DATA_OFFSET)
+            report->bytes += segment->end - DBK_SEGMENT_DATA_OFFSET;
         report->batches += segment->records - (segment->seal_offset ? 2 : 1);
     }
     dbk_range range = log->state.range;
     dbk_log_unlock(log);
     dbk_range_head(&range, report->head);
-    for (uint64_t number = 1; number <= report->segments + 1; number++) {
-        char name[DBK_SEGMENT_NAME_SIZE];
-        dbk_segment_name(number, "seg", name);
-        report->file_bytes += file_bytes(log, name);
-        dbk_segment_name(number, "idx", name);
-        report->file_bytes += file_bytes(log, name);
-    }
-    report->file_bytes += file_bytes(log, DBK_WATERMARK_NAME) + file_bytes(log, DBK_RECOVERY_NAME);
+    report->file_bytes = dbk_log_file_bytes(log->port, log->dir);
     return DBK_OK;
 }

@@ -386,7 +386,6 @@ static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segmen
 
     dbk_result rc = read_header(v, file, segment, number, &found, err);
     if (rc == DBK_OK) rc = check_header(v, file, segment, &found, number, &walk, err);
-    v->report->file_bytes += found.file_bytes;
     if (rc != DBK_OK || !walk) return rc;
     if (segment->header.size <= DBK_SEGMENT_DATA_OFFSET) {
         if (number > v->base && !is_covered(v, number, 0)) return DBK_OK;
@@ -509,6 +508,7 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     }
     for (uint64_t number = 1; number <= v.count && rc == DBK_OK; number++)
         rc = check_file(&v, number, err);
+    report->file_bytes = dbk_log_file_bytes(port, dir);
     dbk_free(port, v.firsts);
     dbk_free(port, v.state);
     return rc;

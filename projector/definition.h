@@ -5,7 +5,7 @@
 #include "base/base.h"
 
 enum { DBK_TABLES_MAX = 200, DBK_COLUMNS_MAX = 200, DBK_KEY_MAX_BYTES = 1024, DBK_STREAM_MAX_BYTES = 2048,
-       DBK_SOURCE_MAX_BYTES = 1024 * 1024 };
+       DBK_SOURCE_MAX_BYTES = 1024 * 1024, DBK_ENTRY_ROWS_MAX = 100000 /* rows changed by one entry */ };
 
 typedef enum dbk_column_type { DBK_TYPE_TEXT, DBK_TYPE_INTEGER, DBK_TYPE_REAL, DBK_TYPE_BOOLEAN, DBK_TYPE_DATETIME,
                                DBK_TYPE_UUID, DBK_TYPE_JSON, DBK_TYPE_BLOB, DBK_TYPE_ANY } dbk_column_type;

@@ -4,7 +4,6 @@
 
 #include "projector/model_internal.h"
 
-enum { DBK_ENTRY_ROWS_MAX = 100000 }; /* rows changed by one entry (semantics.md §11) */
 
 /* A dirty row of the transaction. Its place in the entry's touched rows counts only while `entry` is
  * the entry in work. */

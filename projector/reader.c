@@ -7,7 +7,8 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { BUSY_MS = 250, PROGRESS_STEPS = 1000, NS_PER_MS = 1000000, CACHE_PAGES = 512 };
+enum { BUSY_MS = 250, PROGRESS_STEPS = 1000, NS_PER_MS = 1000000, CACHE_PAGES = 512,
+       TAIL_SHOWN = 40, NAMES_MAX = 64 };
 
 /* A value may be as long as a command (1 MiB), and a row a little longer. */
 static const struct {
@@ -16,7 +17,7 @@ static const struct {
     {SQLITE_LIMIT_LENGTH, 2 * 1024 * 1024}, {SQLITE_LIMIT_SQL_LENGTH, 100000}, {SQLITE_LIMIT_COLUMN, 200},
     {SQLITE_LIMIT_EXPR_DEPTH, 10},          {SQLITE_LIMIT_COMPOUND_SELECT, 3}, {SQLITE_LIMIT_VDBE_OP, 25000},
     {SQLITE_LIMIT_FUNCTION_ARG, 8},         {SQLITE_LIMIT_ATTACHED, 0},        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
-    {SQLITE_LIMIT_VARIABLE_NUMBER, 100},    {SQLITE_LIMIT_TRIGGER_DEPTH, 10},
+    {SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX},    {SQLITE_LIMIT_TRIGGER_DEPTH, 10},
 };
 
 static void set_limits(dbk_model_reader *reader, bool strict)
@@ -38,12 +39,17 @@ static int progress(void *arg)
 dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
 {
     if ((rc & 0xff) == SQLITE_INTERRUPT && reader->out_of_time) {
-        return dbk_fail(err, DBK_BUSY, "the query took too long");
+        dbk_result result = dbk_fail(err, DBK_BUSY, "the query took too long");
+        dbk_error_hint(err, "a query has %lld ms: ask for less, add an index to the definition, or ask a file made by 'replay'",
+                       (long long)reader->time_ms);
+        return result;
     }
     /* a function that is not allowed is an ordinary error to SQLite */
     if ((rc & 0xff) == SQLITE_AUTH || reader->sandbox.denied[0]) {
-        return dbk_fail(err, DBK_DENIED, "a query cannot do this: %s",
-                        reader->sandbox.denied[0] ? reader->sandbox.denied : sqlite3_errmsg(reader->db));
+        dbk_result result = dbk_fail(err, DBK_DENIED, "a query cannot do this: %s",
+                                     reader->sandbox.denied[0] ? reader->sandbox.denied : sqlite3_errmsg(reader->db));
+        dbk_error_hint(err, "a query is one SELECT; rows are changed by commands: put, patch, delete, append");
+        return result;
     }
     if ((rc & 0xff) == SQLITE_READONLY) return dbk_fail(err, DBK_DENIED, "a query cannot write");
     if ((rc & 0xff) == SQLITE_ERROR || (rc & 0xff) == SQLITE_MISMATCH) {
@@ -144,7 +150,13 @@ static dbk_result check_tail(dbk_model_reader *reader, const char *tail, const c
     int rc = sqlite3_prepare_v2(reader->db, tail, (int)(end - tail), &second, NULL);
     bool only_comment = rc == SQLITE_OK && !second;
     sqlite3_finalize(second);
-    return only_comment ? DBK_OK : dbk_fail(err, DBK_BAD_COMMAND, "a query is one statement");
+    if (only_comment) return DBK_OK;
+    while (*tail == ';' || *tail == ' ' || (*tail >= '\t' && *tail <= '\r')) tail++; /* is_end has seen something else */
+    size_t shown = (size_t)(end - tail);
+    for (shown = shown < TAIL_SHOWN ? shown : TAIL_SHOWN; tail + shown < end && ((uint8_t)tail[shown] & 0xc0) == 0x80;) shown--;
+    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "a query is one statement, behind this one stands '%.*s'", (int)shown, tail);
+    dbk_error_hint(err, "ask them one by one");
+    return result;
 }
 
 /* SQLite would stop at a NUL and take the rest for nothing. */
@@ -158,7 +170,7 @@ dbk_result dbk_reader_prepare(dbk_model_reader *reader, dbk_slice sql, sqlite3_s
     reader->sandbox.denied[0] = 0;
     int rc = sqlite3_prepare_v2(reader->db, sql.size ? text : "", (int)sql.size, out, &tail);
     if (rc != SQLITE_OK) return dbk_reader_failure(reader, rc, err);
-    if (!*out) return dbk_fail(err, DBK_BAD_COMMAND, "a query is one statement, this is none");
+    if (!*out) return dbk_fail(err, DBK_BAD_COMMAND, "a query is one SELECT, and this is empty");
     dbk_result result = check_tail(reader, tail, text + sql.size, err);
     if (result == DBK_OK && (!sqlite3_stmt_readonly(*out) || sqlite3_column_count(*out) == 0)) {
         result = dbk_fail(err, DBK_DENIED, "a query is a SELECT");
@@ -182,6 +194,7 @@ static void start_clock(dbk_model_reader *reader, const dbk_reader_limits *limit
 
     reader->out_of_time = false;
     reader->sandbox.time_ms = reader->port->wall_ms(reader->port->ctx);
+    reader->time_ms = timed ? limits->time_ms : 0;
     if (timed) {
         reader->deadline_ns = reader->port->monotonic_ns(reader->port->ctx) + (int64_t)limits->time_ms * NS_PER_MS;
     }
@@ -238,11 +251,27 @@ dbk_result dbk_reader_query(dbk_model_reader *reader, dbk_slice sql, const dbk_j
     return run(reader, sql, NULL, args, limits, out, err);
 }
 
+static dbk_result no_query(const dbk_model_reader *reader, dbk_slice name, dbk_error *err)
+{
+    const char *names[NAMES_MAX];
+    size_t count = reader->definition ? reader->definition->query_count : 0;
+
+    dbk_result result = dbk_fail(err, DBK_UNKNOWN_COMMAND, "there is no query '%.*s'", DBK_SLICE_ARG(name));
+    if (count > NAMES_MAX) count = NAMES_MAX;
+    for (size_t i = 0; i < count; i++) names[i] = reader->definition->queries[i].name;
+    const char *near = dbk_nearest(name, names, count);
+    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    else if (count == 0) dbk_error_hint(err, "the app has no queries of its own: give SQL");
+    else dbk_error_hint(err, "the app has '%s'%s%s%s%s", names[0], count > 1 ? ", '" : "", count > 1 ? names[1] : "",
+                        count > 1 ? "'" : "", count > 2 ? " and more" : "");
+    return result;
+}
+
 dbk_result dbk_reader_named(dbk_model_reader *reader, dbk_slice name, const dbk_json_node *args,
                             const dbk_reader_limits *limits, dbk_buffer *out, dbk_error *err)
 {
     const dbk_named_query *query = reader->definition ? dbk_definition_query(reader->definition, name) : NULL;
 
-    if (!query) return dbk_fail(err, DBK_UNKNOWN_COMMAND, "there is no query '%.*s'", DBK_SLICE_ARG(name));
+    if (!query) return no_query(reader, name, err);
     return run(reader, dbk_slice_text(query->sql), query, args, limits, out, err);
 }

@@ -4,6 +4,8 @@
 
 #include "projector/model_journal.h"
 
+enum { PARAMETERS_MAX = 100 }; /* of a client's statement */
+
 struct dbk_model_reader {
     const dbk_port *port;
     const dbk_definition *definition; /* may be NULL */
@@ -11,7 +13,7 @@ struct dbk_model_reader {
     dbk_sandbox sandbox;
     int usual_limits[SQLITE_LIMIT_WORKER_THREADS + 1];
     sqlite3_stmt *begin, *end, *position; /* position NULL: a plain file */
-    int64_t deadline_ns;                  /* of the query in work, 0: none */
+    int64_t deadline_ns, time_ms;         /* of the query in work, 0: none */
     bool out_of_time;
     dbk_buffer scratch;
 };

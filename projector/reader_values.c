@@ -55,10 +55,37 @@ static const char *parameter_name(sqlite3_stmt *statement, int parameter)
     return name && *name != '?' ? name + 1 : NULL;
 }
 
+static bool is_one_of(dbk_slice name, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (dbk_slice_equal(dbk_slice_text(names[i]), name)) return true;
+    }
+    return false;
+}
+
+static dbk_result check_all_used(sqlite3_stmt *statement, const dbk_json_node *args, dbk_error *err)
+{
+    const char *names[PARAMETERS_MAX];
+    size_t count = 0;
+
+    for (int i = 1; i <= sqlite3_bind_parameter_count(statement) && count < PARAMETERS_MAX; i++) {
+        const char *name = parameter_name(statement, i);
+        if (name) names[count++] = name;
+    }
+    const dbk_json_node *value = dbk_json_child(args);
+    for (uint32_t i = 0; i < args->count; i++, value = dbk_json_next(value)) {
+        if (is_one_of(value->name, names, count)) continue;
+        dbk_result result = dbk_fail(err, DBK_UNKNOWN_FIELD, "the query has no argument '%.*s'", DBK_SLICE_ARG(value->name));
+        const char *near = dbk_nearest(value->name, names, count);
+        if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+        return result;
+    }
+    return DBK_OK;
+}
+
 static dbk_result bind_object(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args, dbk_error *err)
 {
     int count = sqlite3_bind_parameter_count(statement);
-    uint32_t used = 0;
 
     for (int i = 1; i <= count; i++) {
         const char *name = parameter_name(statement, i);
@@ -67,10 +94,8 @@ static dbk_result bind_object(dbk_model_reader *reader, sqlite3_stmt *statement,
         if (!value) return dbk_fail(err, DBK_BAD_COMMAND, "the argument '%s' is missing", name);
         dbk_result result = bind_value(reader, statement, i, value, err);
         if (result != DBK_OK) return result;
-        used++;
     }
-    if (used < args->count) return dbk_fail(err, DBK_UNKNOWN_FIELD, "the query has not all of the %u arguments", args->count);
-    return DBK_OK;
+    return check_all_used(statement, args, err);
 }
 
 static dbk_result bind_array(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args, dbk_error *err)
@@ -79,7 +104,7 @@ static dbk_result bind_array(dbk_model_reader *reader, sqlite3_stmt *statement, 
     const dbk_json_node *value = dbk_json_child(args);
 
     if (args->count != (uint32_t)count) {
-        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d arguments, not %u", count, args->count);
+        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d argument%s, not %u", count, count == 1 ? "" : "s", args->count);
     }
     for (int i = 1; i <= count; i++, value = dbk_json_next(value)) {
         dbk_result result = bind_value(reader, statement, i, value, err);
@@ -94,7 +119,9 @@ dbk_result dbk_reader_bind(dbk_model_reader *reader, sqlite3_stmt *statement, co
 
     if (!args || args->kind == DBK_JSON_NULL) {
         if (count == 0) return DBK_OK;
-        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d arguments and has none", count);
+        const char *name = parameter_name(statement, 1);
+        if (name) return dbk_fail(err, DBK_BAD_COMMAND, "the argument '%s' is missing", name);
+        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d argument%s and has none", count, count == 1 ? "" : "s");
     }
     if (args->kind == DBK_JSON_OBJECT) return bind_object(reader, statement, args, err);
     if (args->kind == DBK_JSON_ARRAY) return bind_array(reader, statement, args, err);
@@ -111,6 +138,20 @@ static const dbk_argument *find_argument(const dbk_named_query *query, dbk_slice
     return NULL;
 }
 
+static dbk_result no_argument(const dbk_named_query *query, dbk_slice name, dbk_error *err)
+{
+    const char *names[PARAMETERS_MAX];
+    size_t count = 0;
+
+    for (uint16_t i = 0; i < query->argument_count && count < PARAMETERS_MAX; i++) names[count++] = query->arguments[i].name;
+    dbk_result result = dbk_fail(err, DBK_UNKNOWN_FIELD, "the query '%s' has no argument '%.*s'", query->name, DBK_SLICE_ARG(name));
+    const char *near = dbk_nearest(name, names, count);
+    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    else if (count == 0) dbk_error_hint(err, "it takes none");
+    else if (count == 1) dbk_error_hint(err, "it takes '%s'", names[0]);
+    return result;
+}
+
 static dbk_result check_names(const dbk_named_query *query, const dbk_json_node *args, dbk_error *err)
 {
     if (!args || args->kind == DBK_JSON_NULL) return DBK_OK;
@@ -118,7 +159,7 @@ static dbk_result check_names(const dbk_named_query *query, const dbk_json_node 
     const dbk_json_node *value = dbk_json_child(args);
     for (uint32_t i = 0; i < args->count; i++, value = dbk_json_next(value)) {
         if (find_argument(query, value->name)) continue;
-        return dbk_fail(err, DBK_UNKNOWN_FIELD, "the query '%s' has no argument '%.*s'", query->name, DBK_SLICE_ARG(value->name));
+        return no_argument(query, value->name, err);
     }
     return DBK_OK;
 }

@@ -4,7 +4,7 @@
 #include "store/request.h"
 
 enum { READERS_MAX = 4, OPEN_TRIES = 5 };
-static const dbk_reader_limits client_limits = {.time_ms = 250, .answer_bytes = 16 * 1024 * 1024, .rows = 100000};
+static const dbk_reader_limits client_limits = {.time_ms = DBK_QUERY_MAX_MS, .answer_bytes = DBK_ANSWER_MAX_BYTES, .rows = DBK_ANSWER_MAX_ROWS};
 
 /* ---- the pool */
 

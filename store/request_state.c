@@ -241,6 +241,7 @@ dbk_result dbk_request_verify(dbk_engine *engine, const dbk_json_node *request, 
         dbk_request_put_u64(out, "batches", report.batches);
         dbk_request_put_u64(out, "segments", report.segments);
         dbk_request_put_u64(out, "bytes", report.bytes);
+        dbk_request_put_u64(out, "file_bytes", report.file_bytes);
         dbk_request_put_u64(out, "fault_count", report.faults);
         dbk_buffer_put_text(out, ",\"faults\":[");
         dbk_buffer_put_slice(out, dbk_buffer_slice(&faults.text));

@@ -8,6 +8,11 @@
 #include "projector/projector.h"
 #include "store/daybook.h"
 
+/* What a client may send and ask for. */
+enum { DBK_COMMAND_MAX_BYTES = 1024 * 1024, DBK_BATCH_MAX_BYTES = 16 * 1024 * 1024, DBK_BATCH_MAX_COMMANDS = 10000,
+       DBK_COMMAND_ID_MAX_BYTES = 128, DBK_QUERY_MAX_MS = 250, DBK_ANSWER_MAX_BYTES = 16 * 1024 * 1024,
+       DBK_ANSWER_MAX_ROWS = 100000 };
+
 typedef struct dbk_store_ops {
     void (*close)(void *ctx);
     dbk_result (*send)(void *ctx, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err);

@@ -4,9 +4,6 @@
 
 #include "store/engine.h"
 
-enum { DBK_COMMAND_MAX_BYTES = 1024 * 1024, DBK_BATCH_MAX_BYTES = 16 * 1024 * 1024, DBK_BATCH_MAX_COMMANDS = 10000,
-       DBK_COMMAND_ID_MAX_BYTES = 128 };
-
 typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS } dbk_verb;
 
 /* The members of one command, NULL where absent. They belong to the parser. */

@@ -11,7 +11,8 @@ _daybook() {
         --app | --into) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     esac
     case $command in
-        help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word"); return ;;
+        help) options="--help" ;;
+        version) options="--json --help" ;;
         init) options="--app --force-fs --json --help" ;;
         check) options="--json --help" ;;
         serve) options="--listen --web --force-fs --json --help" ;;
@@ -36,6 +37,7 @@ _daybook() {
         -*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
         *)
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            [ "$command" != help ] || mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
             [ "$command" != inbox ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "apply dismiss" -- "$word") ;;
     esac
 }

@@ -37,6 +37,7 @@ class Serve(Case):
 
     def test_every_command_talks_to_it_by_itself(self):
         store = self.store(commands=2)
+        direct = json.loads(self.daybook("rebuild", store, "--json"))
         daemon = Daemon(self, store)
         for target in (store, daemon.url):
             self.receipts(target, ndjson(put(i) for i in range(1, 251)))
@@ -48,7 +49,12 @@ class Serve(Case):
             self.assertEqual(len(self.daybook("log", target).splitlines()), 251)
             self.assertEqual(json.loads(self.daybook("stats", target, "--json"))["entries"], 251)
             self.assertEqual(json.loads(self.daybook("inbox", target, "--json"))["items"], [])
-            self.assertEqual(json.loads(self.daybook("rebuild", target, "--json"))["fingerprint"], now["fingerprint"])
+            rebuilt = json.loads(self.daybook("rebuild", target, "--json"))
+            self.assertEqual((list(rebuilt), rebuilt["fingerprint"]), (list(direct), now["fingerprint"]))
+            self.assertIn("the inbox has no number 3", self.refused(1, "inbox", target, "apply", "3"))
+            self.assertEqual(self.rows(target, "SELECT id FROM notes WHERE id = :id", "id=n7"), [["n7"]])
+            self.assertEqual(json.loads(self.daybook("query", target, "--name", "starred", "--json"))["rows"], [])
+            self.assertIn("there is no table 'x'", json.loads(self.daybook("watch", target, "--table", "x", "--json", status=1))["message"])
             self.assertTrue(self.receipts(target, "nonsense\n" + ndjson([put(1)]), status=1)[1]["again"])
             self.assertIn("there is no table 'x'", self.refused(1, "watch", target, "--table", "x"))
         self.assertEqual(json.loads(self.daybook("replay", store, "--into", "x.sqlite", "--json"))["fingerprint"], now["fingerprint"])

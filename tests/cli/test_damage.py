@@ -41,7 +41,8 @@ class Damage(Case):
         lock = os.path.join("a.daybook", "LOCK")
         before = self.checksums("a.daybook")
         for args in (("send", "a.daybook"), ("query", "a.daybook", "SELECT 1"), ("serve", "a.daybook"), ("stats", "a.daybook"),
-                     ("rebuild", "a.daybook"), ("inbox", "a.daybook")):
+                     ("rebuild", "a.daybook"), ("inbox", "a.daybook"), ("watch", "a.daybook"), ("log", "a.daybook"),
+                     ("fingerprint", "a.daybook"), ("fingerprint", "a.daybook", "--at", "40"), ("replay", "a.daybook", "--into", "x.sqlite")):
             said = self.refused(3, *args, input=ndjson([put(99)]))
             for text in texts:
                 self.assertIn(text, said, args)
@@ -58,13 +59,19 @@ class Damage(Case):
 
     def test_no_store_at_all(self):
         for args in (("send", "x"), ("query", "x", "SELECT 1"), ("serve", "x"), ("log", "x"), ("verify", "x"), ("stats", "x"),
-                     ("fingerprint", "x"), ("replay", "x", "--into", "y"), ("rebuild", "x"), ("inbox", "x")):
+                     ("fingerprint", "x"), ("replay", "x", "--into", "y"), ("rebuild", "x"), ("inbox", "x"), ("watch", "x")):
             if args[0] == "send":
                 args += ("-",)
             self.assertIn("cannot open store 'x'", self.refused(3, *args), args)
         os.mkdir(self.path("empty"))
         self.assertIn("'empty' is no store: it has no 'daybook.json'", self.refused(3, "query", "empty", "SELECT 1"))
+        for args in (("log", "empty"), ("watch", "empty"), ("verify", "empty"), ("doctor", "empty"), ("stats", "empty"), ("log", "empty", "--to", "0")):
+            self.assertIn("is no store", self.refused(3, *args), args)
         self.assertEqual(os.listdir(self.path("empty")), [])
+        with open(self.path("file"), "w", encoding="utf-8"):
+            pass
+        for args in (("log", "file"), ("watch", "file"), ("verify", "file"), ("doctor", "file"), ("stats", "file"), ("query", "file", "SELECT 1")):
+            self.assertIn("'file'", self.refused(3, *args), args)
 
     def test_a_flipped_bit_in_acknowledged_bytes(self):
         self.flip(self.log[0], self.offset_of(b"notes/n20"))
@@ -114,8 +121,9 @@ class Damage(Case):
             text = f.read()
         with open(path, "w", encoding="utf-8") as f:
             f.write(text.replace('"format": 1', '"format": 2'))
-        faults = self.refuses_everything("'daybook.json' has format 2, this Daybook reads 1", "hint: open it with a newer Daybook")
-        self.assertEqual(faults[0]["error"], "version")
+        self.refuses_everything("'daybook.json' has format 2, this Daybook reads 1", "hint: open it with a newer Daybook", verify=False)
+        self.assertEqual(self.refused(3, "verify", "a.daybook"),
+                         "daybook: store 'a.daybook' has format 2, this Daybook reads 1\nhint: verify it with a newer Daybook\n")
 
     def test_a_broken_definition(self):
         with open(self.path("a.daybook", "app", "schema.sql"), "w", encoding="utf-8") as f:

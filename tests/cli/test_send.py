@@ -22,7 +22,7 @@ class Send(Case):
 
     def test_refusals_among_others_keep_their_place(self):
         store = self.store()
-        lines = ndjson([put(1)]) + "nonsense\n" + ndjson([dict(put(2), table="nowhere")]) + "\n  \n" + ndjson([put(3)]) + "[1]\n" + ndjson([put(4)])
+        lines = ndjson([put(1)]) + "nonsense\n" + ndjson([dict(put(2), table="nowhere")]) + "\n  \n" + ndjson([put(3)]) + "1\n" + ndjson([put(4)])
         receipts = self.receipts(store, lines, status=1)
         self.assertEqual([(r.get("id"), r["ok"], r.get("error"), r.get("line")) for r in receipts], [
             ("c1", True, None, None), (None, False, "bad_json", 2), ("c2", False, "unknown_table", None), ("c3", True, None, None),
@@ -106,6 +106,22 @@ class Send(Case):
         done = subprocess.run(["bash", "-c", f"{PROGRAM} send {store} f.ndjson | head -n 1"], capture_output=True, text=True, env=self.env, cwd=self.dir)
         self.assertEqual(done.stderr, "")
         self.assertTrue(json.loads(done.stdout)["ok"])
+
+    def test_a_line_may_be_an_array(self):
+        store = self.store()
+        lines = ndjson([put(1)]) + json.dumps([put(2), dict(put(3), table="x"), {"do": "status"}]) + "\n" + ndjson([put(4)]) + "[]\n"
+        receipts = self.receipts(store, lines, status=1)
+        self.assertEqual([(r.get("id"), r["ok"]) for r in receipts], [("c1", True), ("c2", True), ("c3", False), (None, True), ("c4", True), (None, False)])
+        self.assertEqual((receipts[5]["message"], receipts[5]["line"]), ("line 4 is an array of no commands", 4))
+        many = [put(i) for i in range(10, 510)]
+        self.assertEqual([r["id"] for r in self.receipts(store, json.dumps(many) + "\n" + ndjson([put(5)]))], [c["id"] for c in many] + ["c5"])
+
+    def test_json_over_several_lines_is_told_to_go_on_one(self):
+        store = self.store()
+        receipts = self.receipts(store, json.dumps(put(1), indent=2) + "\n", status=1)
+        self.assertTrue(all(not r["ok"] for r in receipts))
+        self.assertEqual(receipts[0]["hint"], "each line is one whole JSON value (NDJSON); 'jq -c .' makes it so")
+        self.assertEqual(receipts[0]["line"], 1)
 
     def test_requests_are_answered_too(self):
         store = self.store(commands=1)

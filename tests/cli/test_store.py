@@ -26,12 +26,19 @@ class Store(Case):
             f.write("CREATE TABLE a (x TEXT);\nCREATE TABLE b (id TEXT PRIMARY KEY, t TEXT DEFAULT (random()));\n")
         self.transcript("bad_definition.txt", [("init", "a", "--app", "bad.sql"), ("check", "bad.sql"), ("check", "nowhere")])
         self.assertFalse(os.path.exists(self.path("a")))
-        findings = [json.loads(l) for l in self.daybook("check", "bad.sql", "--json", status=1).splitlines()]
-        self.assertGreaterEqual(len(findings), 1)
+        *findings, last = [json.loads(l) for l in self.daybook("check", "bad.sql", "--json", status=1).splitlines()]
+        self.assertEqual([(f["level"], f["line"]) for f in findings], [("error", 1), ("error", 2)])
+        self.assertEqual(last, {"ok": False, "error": "schema", "class": "validation", "message": "the definition has 2 errors"})
+        said = json.loads(self.daybook("init", "a", "--app", "bad.sql", "--json", status=1))
+        self.assertEqual((said["ok"], said["error"], said["hint"]), (False, "schema", "'daybook check bad.sql --json' lists them"))
 
     def test_check_says_what_is_in_a_good_one(self):
-        self.assertIn("is good: 2 tables, 1 projections, 2 queries", self.daybook("check", APP))
-        findings = [json.loads(l) for l in self.daybook("check", APP, "--json").splitlines()]
+        self.assertIn("is good: 2 tables, 1 projection, 2 queries", self.daybook("check", APP))
+        with open(self.path("one.sql"), "w", encoding="utf-8") as f:
+            f.write("CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL);\n")
+        self.assertEqual(self.daybook("check", "one.sql"), "'one.sql' is good: 1 table, 0 projections, 0 queries\n")
+        *findings, last = [json.loads(l) for l in self.daybook("check", APP, "--json").splitlines()]
+        self.assertEqual(last, {"ok": True, "app": "app", "tables": 2, "projections": 1, "queries": 2, "warnings": 1})
         self.assertEqual([(f["level"], f["file"], f["line"]) for f in findings], [("warning", "queries.sql", 5)])
 
     def test_query_in_every_form(self):
@@ -60,7 +67,45 @@ class Store(Case):
             "SELEC 1", "SELECT * FROM nowhere", "DELETE FROM notes", "SELECT 1; SELECT 2", "PRAGMA user_version",
             "ATTACH 'x' AS y", "SELECT * FROM _daybook_state", "", "SELECT :a")] + [
             ("query", store, "SELECT :a", "b=1"), ("query", store, "--name", "nothing"), ("query", store, "--name", "titled"),
+            ("query", store, "SELECT :abc", "abd=1", "abc=2"), ("query", store, "SELECT ?", "a=1"), ("query", store, "SELECT ?1 + ?2"),
+            ("query", store, "SELECT 1; DELETE FROM notes"), ("query", store, "UPDATE notes SET stars = 1"), ("query", store, "/* nothing */"),
+            ("query", store, "CREATE TABLE x (a)"), ("query", store, "BEGIN"), ("query", store, "EXPLAIN SELECT 1"),
+            ("query", store, "--name", "stared"), ("query", store, "--name", "starred", "least=x"), ("query", store, "--name", "starred", "least=null"),
             ("query", store, "--name", "starred", "lest=1"), ("query", store, "SELECT 1", "--at", "17")])
+
+    def test_an_answer_may_have_a_hundred_thousand_rows(self):
+        store = self.store()
+        sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {}) SELECT x FROM c"
+        self.assertEqual(len(self.rows(store, sql.format(30000))), 30000)
+        self.assertEqual(len(self.daybook("query", store, sql.format(30000)).splitlines()), 30001)
+        answers = self.receipts(store, ndjson([{"do": "query", "sql": sql.format(30000)}]))
+        self.assertEqual(len(answers[0]["rows"]), 30000)
+        said = self.refused(1, "query", store, sql.format(100001))
+        self.assertIn(said.splitlines()[0], ("daybook: the answer has more than 100000 rows", "daybook: the query took too long"))
+
+    def test_a_query_that_takes_too_long_says_what_to_do(self):
+        store = self.store()
+        sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+        self.assertEqual(self.refused(1, "query", store, sql), "daybook: the query took too long\nhint: a query has 250 ms: ask for less, add an "
+                         "index to the definition, or ask a file made by 'replay'\n")
+
+    def test_failures_in_json(self):
+        store = self.store()
+        for args, status, error in ((("query", store, "SELECT * FROM x"), 1, "bad_command"), (("query", "nowhere", "SELECT 1"), 3, "unavailable"),
+                                    (("query", store, "SELECT 1", "--at", "x"), 2, "bad_command"), (("stats", "nowhere"), 3, "unavailable"),
+                                    (("log", "nowhere"), 3, "unavailable"), (("send", "nowhere", "-"), 3, "unavailable"),
+                                    (("watch", store), 1, "unavailable"), (("watch", "nowhere"), 3, "unavailable"),
+                                    (("init", store, "--app", APP), 1, "bad_command"), (("check", "nowhere"), 1, "unavailable"),
+                                    (("replay", store, "--into", store), 1, "bad_command"), (("fingerprint", store, "--at", "9"), 1, "not_found"),
+                                    (("rebuild", "nowhere"), 3, "unavailable"), (("inbox", store, "apply", "1"), 1, "not_found"),
+                                    (("inbox", store, "apply", "x"), 2, "bad_command"), (("verify", "nowhere"), 3, "unavailable"),
+                                    (("doctor", "nowhere"), 3, "unavailable"), (("serve", "nowhere"), 3, "unavailable"), (("frob",), 2, "bad_command")):
+            done = self.run_program(*args, "--json")
+            self.assertEqual(done.returncode, status, args)
+            self.assertNotIn("daybook:", done.stderr, args)
+            said = json.loads(done.stdout)
+            self.assertEqual((said["ok"], said["error"]), (False, error), args)
+            self.assertTrue(said["message"] and said["class"], args)
 
     def test_as_of_a_position_and_a_time(self):
         store = self.store()
@@ -84,7 +129,9 @@ class Store(Case):
         self.assertEqual([l.split()[0] for l in lines], ["2.0", "3.0"])
         self.assertEqual(len(self.daybook("log", store, "--stream", "notes/n2").splitlines()), 1)
         self.assertEqual(len(self.daybook("log", store, "--type", "notes.put").splitlines()), 3)
-        self.assertEqual(self.daybook("log", store, "--from", "99"), "")
+        done = self.run_program("log", store, "--from", "99")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", "the log ends at position 4\n"))
+        self.assertEqual(self.run_program("log", store, "--from", "4").stderr, "")
         self.assertEqual(self.daybook("log", store, "--to", "0"), "")
 
     def test_following_the_log_shows_what_comes_and_ends_on_sigterm(self):
@@ -111,7 +158,11 @@ class Store(Case):
         self.assertEqual(json.loads(self.daybook("replay", store, "--to", "3", "--into", "early.sqlite", "--json"))["position"], 3)
         self.assertIn("fresh.sqlite", self.refused(1, "replay", store, "--into", "fresh.sqlite"))
         self.assertIn("there is no position 99", self.refused(1, "replay", store, "--to", "99", "--into", "x.sqlite"))
-        self.assertEqual(json.loads(self.daybook("rebuild", store, "--json"))["fingerprint"], now["fingerprint"])
+        self.assertTrue(now["ok"] and replayed["ok"])
+        rebuilt = json.loads(self.daybook("rebuild", store, "--json"))
+        self.assertEqual(list(rebuilt), ["ok", "timeline", "generation", "position", "fingerprint", "took_ms"])
+        self.assertEqual((rebuilt["generation"], rebuilt["position"], rebuilt["fingerprint"]), (2, 6, now["fingerprint"]))
+        self.assertRegex(self.daybook("rebuild", store), r"(?m)^generation +3$")
         self.assertEqual(json.loads(self.daybook("fingerprint", store, "--json")), now)
 
     def test_reading_the_log_and_replaying_change_not_one_byte(self):
@@ -134,10 +185,27 @@ class Store(Case):
         for sums in (before, after):  # it names the last holder
             del sums[os.path.join(store, "LOCK")]
         self.assertEqual(after, before)
-        self.assertIn("sqlite", self.daybook("doctor"))
+        machine = json.loads(self.daybook("doctor", "--json"))
+        self.assertEqual(machine["limits"]["command_bytes"], 1024 * 1024)
+        self.assertEqual((machine["limits"]["json_depth"], machine["limits"]["answer_rows"]), (32, 100000))
+        self.assertEqual(machine["sockets"]["path"], self.env["XDG_RUNTIME_DIR"])
+        self.assertTrue(machine["here"]["file_system"] and machine["temporary"]["path"])
+        self.assertNotIn("store", machine)
+        self.assertRegex(self.daybook("doctor"), r"(?m)^sqlite +3\.")
+        os.mkdir(self.path("empty"))
+        self.assertIn("'empty' is no store", self.refused(3, "doctor", "empty"))
         self.assertIn("cannot open directory 'nowhere'", self.refused(3, "doctor", "nowhere"))
         lowered = subprocess.run(["bash", "-c", f"ulimit -n 64; exec {PROGRAM} doctor"], capture_output=True, text=True, env=self.env, cwd=self.dir)
         self.assertIn("advice: raise the limit of open files", lowered.stdout)
+
+    def test_stats_and_verify_count_the_same(self):
+        store = self.store(commands=30)
+        stats, verified = (json.loads(self.daybook(name, store, "--json")) for name in ("stats", "verify"))
+        for name in ("entries", "batches", "segments", "bytes", "file_bytes"):
+            self.assertEqual(stats[name], verified[name], name)
+        files = [os.path.join(folder, f) for folder, _, names in os.walk(self.path(store, "log")) for f in names]
+        self.assertEqual(verified["file_bytes"], sum(os.path.getsize(f) for f in files))
+        self.assertGreater(verified["file_bytes"], verified["bytes"])
 
     def test_an_empty_inbox(self):
         store = self.store(commands=1)
