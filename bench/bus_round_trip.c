@@ -63,7 +63,7 @@ static void round_trips(dbk_store *client, nng_socket bare)
     double base = bench_median(plain, count), bus = bench_median(ping, count), store = bench_median(asked, count);
     snprintf(detail, sizeof detail, "bare nng %.1f us, the bus %.1f us", base * 1e6, bus * 1e6);
     (void)bench_figure("round trip of the bus / bare nng", 1.3, bus / base, false, detail);
-    snprintf(detail, sizeof detail, "through the store's queue and reader %.1f us", store * 1e6);
+    snprintf(detail, sizeof detail, "answered by the store %.1f us", store * 1e6);
     (void)bench_figure("round trip of a hello / bare nng", 1.3, store / base, false, detail);
 }
 

@@ -6,7 +6,7 @@
 
 #include "bus/internal.h"
 
-enum { WATCHDOG_MS = 10000, HEAD_MS = 50, RUN_FILE_MAX = 4096 };
+enum { HEAD_MS = 50, RUN_FILE_MAX = 4096 };
 static const char run_file[] = "run.json";
 
 struct dbk_bus {
@@ -16,13 +16,15 @@ struct dbk_bus {
     bool wrote_run_file;
     dbk_bus_commands *commands;
     dbk_bus_changes *changes;
-    dbk_bus_watchdog *watchdog;
 };
 
 static dbk_result write_run_file(dbk_bus *bus, dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = bus->port;
     dbk_buffer out;
+    char folder[DBK_FOLDER_TEXT_SIZE];
+    dbk_result result = dbk_folder_text(port, bus->store_dir, folder, err);
+    if (result != DBK_OK) return result;
     dbk_buffer_init(&out, port);
     dbk_buffer_printf(&out, "{\"pid\":%u,\"commands\":", port->process_id(port->ctx));
     dbk_json_put_string(&out, dbk_slice_text(bus->paths.commands));
@@ -30,9 +32,11 @@ static dbk_result write_run_file(dbk_bus *bus, dbk_engine *engine, dbk_error *er
     dbk_json_put_string(&out, dbk_slice_text(bus->paths.changes));
     dbk_buffer_put_text(&out, ",\"store\":");
     dbk_json_put_string(&out, dbk_slice_text(dbk_engine_id(engine)));
+    dbk_buffer_put_text(&out, ",\"folder\":");
+    dbk_json_put_string(&out, dbk_slice_text(folder));
     dbk_buffer_printf(&out, ",\"started_ms\":%lld}\n", (long long)port->wall_ms(port->ctx));
-    dbk_result result = out.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file)
-                                   : dbk_io_replace_file(port, bus->store_dir, run_file, dbk_buffer_slice(&out), err);
+    result = out.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file)
+                        : dbk_io_replace_file(port, bus->store_dir, run_file, dbk_buffer_slice(&out), err);
     bus->wrote_run_file = result == DBK_OK;
     dbk_buffer_release(&out);
     return result;
@@ -43,14 +47,10 @@ static dbk_result start(dbk_bus *bus, dbk_engine *engine, dbk_store *store, cons
 {
     const dbk_port *port = bus->port;
     uint32_t head_ms = options && options->head_ms ? options->head_ms : HEAD_MS;
-    uint32_t watchdog_ms = options && options->watchdog_ms ? options->watchdog_ms : WATCHDOG_MS;
     dbk_result result = dbk_bus_paths_open(port, dbk_engine_id(engine), options ? options->listen : NULL, &bus->paths, err);
     if (result == DBK_OK) result = dbk_io_open_dir(port, NULL, store_path, DBK_OPEN_READ, &bus->store_dir, err);
-    if (result == DBK_OK) result = dbk_bus_commands_start(port, store, &bus->paths, &bus->commands, err);
+    if (result == DBK_OK) result = dbk_bus_commands_start(port, engine, store, &bus->paths, &bus->commands, err);
     if (result == DBK_OK) result = dbk_bus_changes_start(port, engine, &bus->paths, head_ms, &bus->changes, err);
-    if (result == DBK_OK)
-        result = dbk_bus_watchdog_start(port, dbk_bus_commands_endpoint(bus->commands), dbk_bus_changes_endpoint(bus->changes),
-                                        watchdog_ms, &bus->watchdog, err);
     if (result == DBK_OK) result = write_run_file(bus, engine, err);
     return result;
 }
@@ -76,7 +76,6 @@ void dbk_bus_stop(dbk_bus *bus)
     if (!bus) return;
     const dbk_port *port = bus->port;
     if (bus->wrote_run_file) (void)port->unlink(port->ctx, bus->store_dir, run_file);
-    dbk_bus_watchdog_stop(bus->watchdog);
     dbk_bus_commands_stop(bus->commands);
     dbk_bus_changes_stop(bus->changes);
     if (bus->store_dir) port->close_dir(port->ctx, bus->store_dir);
@@ -89,31 +88,42 @@ const char *dbk_bus_changes_url(const dbk_bus *bus) { return bus->paths.changes;
 
 void dbk_bus_stats(dbk_bus *bus, dbk_buffer *out)
 {
-    dbk_endpoint *commands = dbk_bus_commands_endpoint(bus->commands), *changes = dbk_bus_changes_endpoint(bus->changes);
+    dbk_endpoint_counts counts = {0};
     dbk_bus_commands_stats(bus->commands, out);
     dbk_buffer_put_u8(out, ',');
     dbk_bus_changes_stats(bus->changes, out);
-    dbk_hold(bus->port, commands->mutex);
-    uint64_t refused = commands->refused, relistened = commands->relistened;
-    dbk_let(bus->port, commands->mutex);
-    dbk_hold(bus->port, changes->mutex);
-    refused += changes->refused, relistened += changes->relistened;
-    dbk_let(bus->port, changes->mutex);
-    dbk_buffer_printf(out, ",\"refused_peers\":%llu,\"relistened\":%llu", (unsigned long long)refused, (unsigned long long)relistened);
+    dbk_endpoint_stats(dbk_bus_commands_endpoint(bus->commands), &counts);
+    dbk_endpoint_stats(dbk_bus_changes_endpoint(bus->changes), &counts);
+    dbk_buffer_printf(out, ",\"refused_peers\":%llu,\"crowded\":%llu", (unsigned long long)counts.refused,
+                      (unsigned long long)counts.crowded);
 }
 
 /* ---- finding one */
 
-static dbk_result read_run_file(const dbk_port *port, dbk_json_parser *parser, dbk_slice text, dbk_buffer *url)
+/* The note names the folder it was written for: a copy of a store takes the note along, and its daemon
+ * serves the original. */
+static dbk_result read_run_file(const dbk_port *port, dbk_dir *dir, dbk_json_parser *parser, dbk_slice text, dbk_buffer *url)
 {
     const dbk_json_node *root;
     int64_t pid;
+    char here[DBK_FOLDER_TEXT_SIZE];
     if (dbk_json_parse(parser, text, &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT) return DBK_NONE;
     const dbk_json_node *process = dbk_json_member(root, "pid"), *commands = dbk_json_member(root, "commands");
+    const dbk_json_node *folder = dbk_json_member(root, "folder");
     if (!process || !dbk_json_is_integer(process, &pid) || pid <= 0 || pid > INT32_MAX) return DBK_NONE;
     if (!commands || commands->kind != DBK_JSON_STRING || !port->process_alive(port->ctx, (uint32_t)pid)) return DBK_NONE;
+    if (!folder || dbk_folder_text(port, dir, here, NULL) != DBK_OK || !dbk_json_text_is(folder, here)) return DBK_NONE;
     dbk_buffer_put_slice(url, commands->text);
     return DBK_OK;
+}
+
+/* The process may be another one that got the number of a daemon that was killed: somebody must listen. */
+static dbk_result check_listens(const char *url)
+{
+    nng_stream *stream = NULL;
+    int rc = dbk_dial(url, &stream);
+    dbk_stream_discard(stream);
+    return rc == NNG_ECONNREFUSED || rc == NNG_EADDRINVAL || rc == NNG_ENOTSUP ? DBK_NONE : DBK_OK;
 }
 
 /* A run.json that cannot be read is a leftover: the answer is that nobody serves. */
@@ -124,11 +134,13 @@ dbk_result dbk_bus_find(const dbk_port *port, const char *path, dbk_buffer *url,
     dbk_result result = dbk_io_open_dir(port, NULL, path, DBK_OPEN_READ, &dir, err);
     if (result != DBK_OK) return result == DBK_MISSING ? DBK_NONE : result;
     dbk_buffer_init(&text, port);
+    dbk_buffer_clear(url);
     dbk_json_parser *parser = dbk_json_parser_new(port);
     result = parser ? dbk_io_read_file(port, dir, run_file, RUN_FILE_MAX, &text, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file);
     if (result == DBK_MISSING || result == DBK_TOO_BIG) result = DBK_NONE;
-    if (result == DBK_OK) result = read_run_file(port, parser, dbk_buffer_slice(&text), url);
+    if (result == DBK_OK) result = read_run_file(port, dir, parser, dbk_buffer_slice(&text), url);
     if (result == DBK_OK && !dbk_buffer_text(url)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file);
+    if (result == DBK_OK) result = check_listens((const char *)url->data);
     dbk_json_parser_free(parser);
     dbk_buffer_release(&text);
     port->close_dir(port->ctx, dir);

@@ -9,7 +9,6 @@ typedef struct dbk_bus_options { /* zero = default */
     const dbk_port *port;
     const char *listen;    /* "ipc://PATH" for the commands; changes are at PATH with "-changes" unless it ends in
                               "/commands"; default $XDG_RUNTIME_DIR/daybook/<store id>/{commands,changes} */
-    uint32_t watchdog_ms;  /* 10,000 */
     uint32_t head_ms;      /* head message after the last change, 50 */
 } dbk_bus_options;
 /* Serves the engine behind `store` (which outlives the bus) and writes <store>/run.json. The caller holds the

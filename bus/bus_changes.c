@@ -1,18 +1,17 @@
 /* Changes out: every message of the feed under the topic "<table>/", and head messages.
  *
- * nng drops what a subscriber does not take in time, and says nothing. So a message is a hint: its
- * `previous` shows a gap before it, a head message one at the end, and the subscriber asks on the
- * command socket for what it missed. That also bounds the memory: a connection holds at most
- * QUEUE_MESSAGES messages, of which those over SMALL_BYTES may sum up to BIG_BYTES; a big message that
- * does not fit is not sent at all, and the head that follows at once tells of it. Both together are
- * 8 MiB, once for all connections, since they share the bytes. */
+ * A subscriber that is slow loses messages; so a message is a hint: its `previous` shows a gap before it,
+ * a head message one at the end, and the subscriber asks on the command socket for what it missed. That
+ * bounds the memory: of what waits for a subscriber, all that is not on its way yet is forgotten when
+ * it is over HARD_BYTES, or over SOFT_BYTES for SOFT_NS, and the subscriber is told by a head with
+ * "reset":true. A message is one block of bytes for all of them, so that many slow ones cost little more than one.
+ *
+ * Order of mutexes: the feed's, the endpoint's, a connection's. */
 
 #include "bus/internal.h"
 
-#include <nng/protocol/pubsub0/pub.h>
-
-enum { QUEUE_MESSAGES = 256, SMALL_BYTES = 16 * 1024, BIG_BYTES = 4 * 1024 * 1024 };
-static const int64_t NS_PER_MS = 1000000, HEAD_EVERY_NS = 1000000000;
+enum { HARD_BYTES = 8 * 1024 * 1024, SOFT_BYTES = 2 * 1024 * 1024 };
+static const int64_t NS_PER_MS = 1000000, HEAD_EVERY_NS = 1000000000, SOFT_NS = 10000000000;
 
 struct dbk_bus_changes {
     const dbk_port *port;
@@ -24,43 +23,67 @@ struct dbk_bus_changes {
     dbk_thread *heads;
     int64_t due_ns; /* the next head; 0: nobody needs one */
     bool stopping;
-    uint32_t big[QUEUE_MESSAGES]; /* sizes of the last messages, 0 for small ones */
-    size_t big_at, big_sum;
-    uint64_t published, skipped, head_count;
+    uint64_t published, forgotten, head_count;
 };
 
 /* ---- sending; the mutex is held, so that messages leave in the order of commits */
 
-static bool has_room(const dbk_bus_changes *changes, size_t size)
+/* A frame of topic NUL json; NULL: no memory. */
+static dbk_block *frame_of(const dbk_port *port, const char *topic, const char *slash, const void *json, size_t size)
 {
-    return size <= SMALL_BYTES || changes->big_sum - changes->big[changes->big_at] + size <= BIG_BYTES;
-}
-
-static void count_message(dbk_bus_changes *changes, size_t size)
-{
-    uint32_t big = size > SMALL_BYTES ? (uint32_t)size : 0;
-    changes->big_sum = changes->big_sum - changes->big[changes->big_at] + big;
-    changes->big[changes->big_at] = big;
-    changes->big_at = (changes->big_at + 1) % QUEUE_MESSAGES;
-}
-
-/* topic NUL json. A PUB socket never waits. */
-static bool send_message(dbk_bus_changes *changes, const char *topic, const char *slash, const void *json, size_t size)
-{
-    nng_msg *message;
     size_t head = strlen(topic), tail = strlen(slash) + 1;
-    if (!has_room(changes, head + tail + size)) return false;
-    if (nng_msg_alloc(&message, head + tail + size) != 0) return false;
-    char *body = nng_msg_body(message);
+    dbk_block *frame = dbk_block_frame(port, head + tail + size);
+    if (!frame) return NULL;
+    uint8_t *body = dbk_block_body(frame);
     memcpy(body, topic, head);
     memcpy(body + head, slash, tail);
     memcpy(body + head + tail, json, size);
-    if (nng_sendmsg(changes->endpoint.socket, message, NNG_FLAG_NONBLOCK) != 0) {
-        nng_msg_free(message);
-        return false;
+    return frame;
+}
+
+typedef struct delivery {
+    dbk_bus_changes *changes;
+    dbk_block *frame;
+    dbk_block *reset; /* a head that says so, for those who lost something; may be NULL */
+    int64_t now_ns;
+    bool lost; /* somebody begins to lose with it */
+} delivery;
+
+/* True: what waits for it is too much, or has been for too long. */
+static bool is_too_slow(dbk_conn *conn, int64_t now_ns, size_t more)
+{
+    size_t frames, bytes;
+    dbk_conn_backlog(conn, &frames, &bytes);
+    if (bytes <= SOFT_BYTES) conn->heavy_ns = 0;
+    else if (conn->heavy_ns == 0) conn->heavy_ns = now_ns;
+    return frames > 0 && (bytes + more > HARD_BYTES || (conn->heavy_ns && now_ns - conn->heavy_ns > SOFT_NS));
+}
+
+static void deliver(void *arg, dbk_conn *conn)
+{
+    delivery *d = arg;
+    if (!dbk_conn_is_open(conn)) return;
+    if (is_too_slow(conn, d->now_ns, d->frame->size)) {
+        dbk_conn_forget(conn);
+        conn->heavy_ns = 0;
+        d->changes->forgotten++;
+        if (!conn->lost) d->lost = true;
+        conn->lost = true;
+    } else if (!conn->lost) {
+        conn->lost = !dbk_conn_share(conn, d->frame);
+        if (conn->lost) d->lost = true;
+    } else if (d->reset) {
+        conn->lost = !dbk_conn_share(conn, d->reset);
     }
-    count_message(changes, head + tail + size);
-    return true;
+}
+
+static bool deliver_to_all(dbk_bus_changes *changes, dbk_block *frame, dbk_block *reset)
+{
+    delivery d = {changes, frame, reset, changes->port->monotonic_ns(changes->port->ctx), false};
+    if (frame) dbk_endpoint_each(&changes->endpoint, deliver, &d);
+    dbk_block_drop(changes->port, frame);
+    dbk_block_drop(changes->port, reset);
+    return frame && !d.lost;
 }
 
 static void set_due(dbk_bus_changes *changes, int64_t due_ns)
@@ -78,17 +101,17 @@ static void publish(void *arg, const char *table, const char *message, size_t si
     if (dbk_endpoint_count(&changes->endpoint) == 0 || !table) return;
     int64_t now = port->monotonic_ns(port->ctx);
     dbk_hold(port, changes->mutex);
-    bool sent = send_message(changes, table, "/", message, size);
-    if (sent) changes->published++;
-    else changes->skipped++;
-    set_due(changes, sent ? now + changes->head_ns : now);
+    bool whole = deliver_to_all(changes, frame_of(port, table, "/", message, size), NULL);
+    changes->published++;
+    set_due(changes, whole ? now + changes->head_ns : now);
     dbk_let(port, changes->mutex);
 }
 
 /* A new subscriber is told at once where the feed is. On a thread of nng. */
-static void on_connect(void *arg)
+static void on_connect(void *arg, dbk_conn *conn)
 {
     dbk_bus_changes *changes = arg;
+    (void)conn;
     dbk_hold(changes->port, changes->mutex);
     set_due(changes, changes->port->monotonic_ns(changes->port->ctx));
     dbk_let(changes->port, changes->mutex);
@@ -96,14 +119,33 @@ static void on_connect(void *arg)
 
 /* ---- heads */
 
+/* {"head":true,… → {"head":true,"reset":true,…; NULL: no memory. */
+static dbk_block *reset_of(const dbk_port *port, const dbk_buffer *head)
+{
+    static const char begin[] = "{\"head\":true", reset[] = ",\"reset\":true";
+    size_t kept = sizeof begin - 1, added = sizeof reset - 1;
+    if (head->size < kept || memcmp(head->data, begin, kept) != 0) return NULL;
+    char *json = dbk_alloc(port, head->size + added);
+    if (!json) return NULL;
+    memcpy(json, head->data, kept);
+    memcpy(json + kept, reset, added);
+    memcpy(json + kept + added, head->data + kept, head->size - kept);
+    dbk_block *frame = frame_of(port, DBK_BUS_HEAD_TOPIC, "", json, head->size + added);
+    dbk_free(port, json);
+    return frame;
+}
+
 /* The mutex is not held: the head message takes the store's turn, and who has the turn publishes. */
 static void send_head(dbk_bus_changes *changes, dbk_buffer *message)
 {
+    const dbk_port *port = changes->port;
     dbk_buffer_clear(message);
     if (dbk_engine_head_message(changes->engine, message, NULL) != DBK_OK) return;
-    dbk_hold(changes->port, changes->mutex);
-    if (send_message(changes, DBK_BUS_HEAD_TOPIC, "", message->data, message->size)) changes->head_count++;
-    dbk_let(changes->port, changes->mutex);
+    dbk_hold(port, changes->mutex);
+    dbk_block *frame = frame_of(port, DBK_BUS_HEAD_TOPIC, "", message->data, message->size);
+    (void)deliver_to_all(changes, frame, reset_of(port, message));
+    changes->head_count++;
+    dbk_let(port, changes->mutex);
 }
 
 static void run_heads(void *arg)
@@ -135,20 +177,14 @@ static void run_heads(void *arg)
 static dbk_result start(dbk_bus_changes *changes, const dbk_bus_paths *paths, dbk_error *err)
 {
     const dbk_port *port = changes->port;
-    nng_socket socket;
     changes->mutex = port->mutex_new(port->ctx);
     changes->wake = port->cond_new(port->ctx);
     if (!changes->mutex || !changes->wake) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the bus");
-    int rc = nng_pub0_open(&socket);
-    if (rc != 0) return dbk_bus_fail_nng(err, rc, "open a socket for", paths->changes);
-    dbk_result result = dbk_endpoint_open(&changes->endpoint, port, socket, paths, false, err);
     changes->endpoint.on_connect = on_connect;
     changes->endpoint.arg = changes;
-    if (result == DBK_OK && (rc = nng_socket_set_int(socket, NNG_OPT_SENDBUF, QUEUE_MESSAGES)) != 0)
-        result = dbk_bus_fail_nng(err, rc, "prepare", paths->changes);
-    if (result == DBK_OK) result = dbk_endpoint_listen(&changes->endpoint, err);
+    dbk_result result = dbk_endpoint_open(&changes->endpoint, port, paths, false, err);
     if (result != DBK_OK) return result;
-    rc = port->thread_start(port->ctx, "dbk-heads", run_heads, changes, &changes->heads);
+    int rc = port->thread_start(port->ctx, "dbk-heads", run_heads, changes, &changes->heads);
     if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot start the bus's threads");
     dbk_engine_on_publish(changes->engine, publish, changes);
     return DBK_OK;
@@ -190,10 +226,11 @@ dbk_endpoint *dbk_bus_changes_endpoint(dbk_bus_changes *changes) { return &chang
 
 void dbk_bus_changes_stats(dbk_bus_changes *changes, dbk_buffer *out)
 {
-    size_t subscribers = dbk_endpoint_count(&changes->endpoint);
+    dbk_endpoint_counts counts = {0};
+    dbk_endpoint_stats(&changes->endpoint, &counts);
     dbk_hold(changes->port, changes->mutex);
-    dbk_buffer_printf(out, "\"subscribers\":%zu,\"published\":%llu,\"skipped\":%llu,\"heads\":%llu", subscribers,
-                      (unsigned long long)changes->published, (unsigned long long)changes->skipped,
+    dbk_buffer_printf(out, "\"subscribers\":%zu,\"published\":%llu,\"forgotten\":%llu,\"heads\":%llu", counts.clients,
+                      (unsigned long long)changes->published, (unsigned long long)changes->forgotten,
                       (unsigned long long)changes->head_count);
     dbk_let(changes->port, changes->mutex);
 }

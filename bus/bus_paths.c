@@ -44,16 +44,15 @@ static dbk_result open_ours(const dbk_port *port, dbk_dir *parent, const char *n
 
 /* Opens base/first/second; the base itself must be ours when it is the runtime folder, and is anybody's
  * when it is /tmp, whose sticky bit keeps others from moving what is ours. */
-static dbk_result open_nested(const dbk_port *port, const char *base, bool base_is_ours, const char *first, const char *second,
-                              dbk_dir **out, dbk_error *err)
+static dbk_result open_nested(const dbk_port *port, const char *base, bool base_is_ours, const char *first, dbk_bus_paths *paths,
+                              dbk_error *err)
 {
-    dbk_dir *root = NULL, *middle = NULL;
+    dbk_dir *root = NULL;
     dbk_result result;
     if (base_is_ours) result = open_ours(port, NULL, base, false, &root, err);
     else result = dbk_io_open_dir(port, NULL, base, DBK_OPEN_READ, &root, err);
-    if (result == DBK_OK) result = open_ours(port, root, first, true, &middle, err);
-    if (result == DBK_OK) result = open_ours(port, middle, second, true, out, err);
-    if (middle) port->close_dir(port->ctx, middle);
+    if (result == DBK_OK) result = open_ours(port, root, first, true, &paths->parent, err);
+    if (result == DBK_OK) result = open_ours(port, paths->parent, paths->folder, true, &paths->dir, err);
     if (root) port->close_dir(port->ctx, root);
     return result;
 }
@@ -91,7 +90,8 @@ static dbk_result open_default(const dbk_port *port, const char *store_id, dbk_b
     int length = snprintf(paths->commands, sizeof paths->commands, "ipc://%s/%s/%s/commands", base, first, store_id);
     if (length < 0 || (size_t)length >= sizeof paths->commands || !dbk_bus_changes_of(paths->commands, paths->changes))
         return too_long(err, base);
-    return open_nested(port, base, has_runtime, first, store_id, &paths->dir, err);
+    (void)snprintf(paths->folder, sizeof paths->folder, "%s", store_id);
+    return open_nested(port, base, has_runtime, first, paths, err);
 }
 
 static dbk_result open_given(const dbk_port *port, const char *listen, dbk_bus_paths *paths, dbk_error *err)
@@ -111,6 +111,7 @@ dbk_result dbk_bus_paths_open(const dbk_port *port, const char *store_id, const 
 {
     *paths = (dbk_bus_paths){0};
     dbk_result result = listen ? open_given(port, listen, paths, err) : open_default(port, store_id, paths, err);
+    if (result != DBK_OK) dbk_bus_paths_release(port, paths);
     if (result != DBK_OK) return dbk_error_wrap(err, result, "cannot place the sockets");
     (void)snprintf(paths->commands_name, sizeof paths->commands_name, "%s", strrchr(paths->commands, '/') + 1);
     (void)snprintf(paths->changes_name, sizeof paths->changes_name, "%s", strrchr(paths->changes, '/') + 1);
@@ -120,5 +121,7 @@ dbk_result dbk_bus_paths_open(const dbk_port *port, const char *store_id, const 
 void dbk_bus_paths_release(const dbk_port *port, dbk_bus_paths *paths)
 {
     if (paths->dir) port->close_dir(port->ctx, paths->dir);
+    if (paths->dir && paths->parent) (void)port->remove_dir(port->ctx, paths->parent, paths->folder); /* while it is empty */
+    if (paths->parent) port->close_dir(port->ctx, paths->parent);
     *paths = (dbk_bus_paths){0};
 }

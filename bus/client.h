@@ -2,14 +2,17 @@
  *
  * What was sent and not answered stays in a list, in the order of the calls. At most the window is on
  * the wire. When the connection is lost, everything on the list is sent again in that order on a new
- * socket, so that nothing of the old one can come in between; commands carry ids, so that what the
- * daemon had decided already is answered from its log. */
+ * one, once the old is gone, so that nothing of it can come in between; commands carry ids, so that what the
+ * daemon had decided already is answered from its log.
+ *
+ * Nothing waits for a daemon that is not there: when nobody listens for DBK_CLIENT_PATIENCE_MS, all that is on
+ * the list fails, and each new call after a look of DBK_CLIENT_GLANCE_MS. */
 #ifndef DBK_BUS_CLIENT_H
 #define DBK_BUS_CLIENT_H
 
 #include "bus/internal.h"
 
-enum { CLIENT_SLOTS = 4096, CLIENT_PENDING_MAX = 65536 };
+enum { CLIENT_SLOTS = 4096, CLIENT_PENDING_MAX = 65536, DBK_CLIENT_PATIENCE_MS = 2000, DBK_CLIENT_GLANCE_MS = 250 };
 
 typedef struct dbk_pending {
     struct dbk_pending *next, *previous;
@@ -23,7 +26,7 @@ typedef struct dbk_pending {
     bool answered, failed; /* failed: the connection ends without an answer */
     bool sent;
     uint32_t id;        /* of the request on the wire, while sent */
-    int64_t deadline_ns;
+    int64_t begun_ns;
 } dbk_pending;
 
 typedef struct dbk_client_subscription dbk_client_subscription;
@@ -41,9 +44,14 @@ typedef struct dbk_client {
     /* the link */
     dbk_thread *thread;
     dbk_cond *wake;
-    nng_socket socket;
-    nng_aio *receive;
-    bool has_socket, connected, broken, foreign, stopping;
+    dbk_conn_rules rules;
+    dbk_conn *conn;      /* NULL: none; one at a time */
+    size_t alive;        /* connections with memory */
+    bool connected;      /* greetings are exchanged: it may be sent on */
+    bool opened;         /* the connection there is has been greeted */
+    bool ended;          /* the connection there is will not come back */
+    bool foreign, stopping;
+    int64_t down_ns;     /* since when nobody listens; 0: somebody does */
     dbk_client_subscription *subscriptions;
 } dbk_client;
 
@@ -56,14 +64,14 @@ void dbk_client_cancel(dbk_client *client, const bool *cancel); /* held */
 dbk_result dbk_client_send(void *client, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err) DBK_MUST_USE;
 void dbk_client_pump(dbk_client *client);     /* sends what the window allows; held */
 void dbk_client_requeue(dbk_client *client);  /* nothing is on the wire any more; held */
-void dbk_client_answered(dbk_client *client, nng_msg *message); /* takes the message; not held */
-int64_t dbk_client_expire(dbk_client *client, int64_t now_ns);  /* gives up what waited too long; the next deadline or 0; held, let go for callbacks */
+void dbk_client_answered(dbk_client *client, dbk_slice frame); /* not held */
+void dbk_client_lost(dbk_client *client);     /* wakes who waits, to look at its limit again; held */
+int64_t dbk_client_expire(dbk_client *client, int64_t now_ns);  /* gives up what waited too long; the next limit or 0; held, let go for callbacks */
 void dbk_client_fail_all(dbk_client *client); /* not held; nothing is sent after it */
 
 /* client_link.c */
 dbk_result dbk_client_link_open(dbk_client *client, dbk_error *err) DBK_MUST_USE;
 void dbk_client_link_close(dbk_client *client);
-void dbk_client_check_peer(nng_pipe pipe, nng_pipe_ev event, void *client); /* closes it unless it is of this user */
 
 /* client_changes.c */
 dbk_result dbk_client_subscribe(void *client, const char *table, const char *from, dbk_change_fn each, void *arg, void **out,

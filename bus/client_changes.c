@@ -1,17 +1,12 @@
-/* A subscription over a connection: live messages of the SUB socket, and what those miss asked for on
+/* A subscription over a connection: live messages of the feed, and what those miss asked for on
  * the command socket.
  *
  * A position is kept per table. A message is handed out if `previous` <= mine < position, dropped if
  * position <= mine; otherwise something is missing, and the rows touched since mine are asked for. A head
  * message does the same for messages whose loss no later one shows. So the caller sees each table move
- * forward only, and ends equal to the model whatever nng drops. What cannot be asked for now (no
+ * forward only, and ends equal to the model whatever is lost. What cannot be asked for now (no
  * connection) is asked for with the next message or head. */
 #include "bus/client_changes.h"
-
-#include <nng/protocol/pubsub0/sub.h>
-#include <nng/transport/ipc/ipc.h>
-
-enum { RECEIVE_MESSAGES = 1024, RECONNECT_MIN_MS = 10, RECONNECT_MAX_MS = 500 };
 
 /* ---- one table */
 
@@ -97,21 +92,20 @@ static void take_head(dbk_client_subscription *s, const dbk_json_node *root, con
         if (track && same_life(&now, &track->cursor) && (uint64_t)position <= track->cursor.position) continue;
         if (!track || catch_up(s, track, true, NULL) != DBK_OK) is_whole = false;
     }
-    if (is_whole) s->each(s->arg, json, size);
+    bool is_told = is_true(dbk_json_member(root, "reset")); /* of messages forgotten: to a caller "reset" means rows */
+    if (is_whole && !is_told) s->each(s->arg, json, size);
 }
 
 /* topic NUL json. */
-static void take_message(dbk_client_subscription *s, nng_msg *message)
+static void take_message(dbk_client_subscription *s, const dbk_heard *heard)
 {
     const dbk_json_node *root;
-    const char *body = nng_msg_body(message);
-    size_t size = nng_msg_len(message), head = strnlen(body, size);
-    if (head >= size || nng_msg_append(message, "", 1) != 0) return; /* a loss like any other */
-    body = nng_msg_body(message);
-    const char *json = body + head + 1;
-    size_t json_size = size - head - 1;
+    size_t head = strlen(heard->data);
+    if (head >= heard->size) return; /* a loss like any other */
+    const char *json = heard->data + head + 1;
+    size_t json_size = heard->size - head - 1;
     if (dbk_json_parse(s->parser, dbk_slice_of(json, json_size), &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT) return;
-    if (strcmp(body, DBK_BUS_HEAD_TOPIC) == 0) take_head(s, root, json, json_size);
+    if (strcmp(heard->data, DBK_BUS_HEAD_TOPIC) == 0) take_head(s, root, json, json_size);
     else take_change(s, root, json, json_size);
 }
 
@@ -119,43 +113,10 @@ static void run_subscription(void *arg)
 {
     dbk_client_subscription *s = arg;
     for (dbk_track *track = s->tracks; s->catches_up && track; track = track->next) (void)catch_up(s, track, true, NULL);
-    for (;;) {
-        nng_recv_aio(s->socket, s->receive);
-        nng_aio_wait(s->receive);
-        int rc = nng_aio_result(s->receive);
-        if (rc == NNG_ECANCELED || rc == NNG_ECLOSED) return;
-        if (rc != 0) continue;
-        nng_msg *message = nng_aio_get_msg(s->receive);
-        take_message(s, message);
-        nng_msg_free(message);
-    }
+    for (dbk_heard *heard; (heard = dbk_feed_next(s)) != NULL; dbk_free(s->client->port, heard)) take_message(s, heard);
 }
 
 /* ---- life */
-
-static dbk_result open_socket(dbk_client_subscription *s, dbk_error *err)
-{
-    dbk_client *client = s->client;
-    int rc = nng_aio_alloc(&s->receive, NULL, NULL);
-    if (rc == 0 && (rc = nng_sub0_open(&s->socket)) == 0) s->has_socket = true;
-    if (rc == 0) rc = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, DBK_BUS_MESSAGE_MAX);
-    if (rc == 0) rc = nng_socket_set_int(s->socket, NNG_OPT_RECVBUF, RECEIVE_MESSAGES);
-    if (rc == 0) rc = nng_socket_set_ms(s->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
-    if (rc == 0) rc = nng_socket_set_ms(s->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
-    if (rc == 0) rc = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, dbk_client_check_peer, client);
-    if (rc == 0 && s->table) {
-        char topic[DBK_TOPIC_MAX + 2];
-        size_t size = strlen(s->table);
-        memcpy(topic, s->table, size);
-        memcpy(topic + size, "/", 2);
-        rc = nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, topic, size + 2); /* with the NUL: this table only */
-        if (rc == 0) rc = nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, DBK_BUS_HEAD_TOPIC, strlen(DBK_BUS_HEAD_TOPIC));
-    } else if (rc == 0) {
-        rc = nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, "", 0);
-    }
-    if (rc == 0) rc = nng_dial(s->socket, client->changes, NULL, 0);
-    return rc == 0 ? DBK_OK : dbk_bus_fail_nng(err, rc, "subscribe at", client->changes);
-}
 
 /* "From now" is after all that is visible: hello may run ahead of the model, so one table is asked, which
  * waits for the turn that decides; every table then starts where that turn ended. */
@@ -172,8 +133,7 @@ static dbk_result find_start(dbk_client_subscription *s, dbk_error *err)
 static void free_subscription(dbk_client_subscription *s)
 {
     const dbk_port *port = s->client->port;
-    if (s->has_socket) (void)nng_close(s->socket);
-    nng_aio_free(s->receive);
+    dbk_feed_close(s);
     for (dbk_track *track = s->tracks, *next; track; track = next) {
         next = track->next;
         dbk_free(port, track);
@@ -190,7 +150,7 @@ static dbk_result start(dbk_client_subscription *s, const char *from, dbk_error 
     s->parser = dbk_json_parser_new(port);
     s->answer_parser = dbk_json_parser_new(port);
     if (!s->parser || !s->answer_parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
-    dbk_result result = open_socket(s, err);
+    dbk_result result = dbk_feed_open(s, err);
     if (result == DBK_OK) result = dbk_changes_hello(s, from, track_of, err);
     if (result == DBK_OK) result = find_start(s, err);
     if (result != DBK_OK) return result;
@@ -229,8 +189,8 @@ void dbk_client_unsubscribe(void *ctx, void *subscription)
     }
     s->stopping = true;
     dbk_client_cancel(client, &s->stopping);
+    if (s->wake) client->port->cond_broadcast(client->port->ctx, s->wake);
     dbk_let(client->port, client->mutex);
-    if (s->receive) nng_aio_stop(s->receive);
     if (s->thread) client->port->thread_join(client->port->ctx, s->thread);
     free_subscription(s);
 }

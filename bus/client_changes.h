@@ -1,5 +1,5 @@
 /* Inside bus/: a subscription over a connection. client_changes.c has its life and its rules,
- * client_cursor.c what it asks. */
+ * client_feed.c the connection its messages come over, client_cursor.c what it asks. */
 #ifndef DBK_BUS_CLIENT_CHANGES_H
 #define DBK_BUS_CLIENT_CHANGES_H
 
@@ -18,6 +18,12 @@ typedef struct dbk_track { /* what was handed out of one table */
     char table[];
 } dbk_track;
 
+typedef struct dbk_heard { /* a message that waits for the subscription's thread */
+    struct dbk_heard *next;
+    size_t size;
+    char data[]; /* with a NUL behind it */
+} dbk_heard;
+
 struct dbk_client_subscription {
     dbk_client_subscription *next;
     dbk_client *client;
@@ -25,14 +31,25 @@ struct dbk_client_subscription {
     dbk_change_fn each;
     void *arg;
     bool catches_up; /* the caller gave a cursor */
-    bool stopping, has_socket;
-    nng_socket socket;
-    nng_aio *receive;
+    bool stopping;
     dbk_thread *thread;
+    /* the connection; guarded by the client's mutex */
+    dbk_conn_rules rules;
+    dbk_conn *conn;
+    size_t alive; /* connections with memory */
+    bool opened, ended;
+    dbk_cond *wake;
+    dbk_heard *first, *last;
+    size_t heard_count, heard_bytes;
     dbk_json_parser *parser, *answer_parser;
     dbk_cursor start; /* of a table not heard of yet */
     dbk_track *tracks;
 };
+
+/* client_feed.c: messages come in between open and close; what finds no room is lost, as anywhere on the way. */
+dbk_result dbk_feed_open(dbk_client_subscription *s, dbk_error *err) DBK_MUST_USE;
+dbk_heard *dbk_feed_next(dbk_client_subscription *s); /* waits, and connects again; NULL: the subscription ends */
+void dbk_feed_close(dbk_client_subscription *s);      /* accepts one that was not opened */
 
 /* timeline, generation and position of an object; false: they are not there. */
 bool dbk_cursor_read(const dbk_json_node *root, dbk_cursor *cursor);

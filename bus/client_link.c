@@ -1,173 +1,176 @@
-/* The wire of a connection: one raw REQ socket at a time. Its thread opens a new one when it breaks,
- * and gives up questions that wait too long. */
+/* The wire of a connection to a daemon: one at a time. Its thread makes a new one when it ends, and gives
+ * up questions that wait too long. */
 #include "bus/client.h"
 
-#include <nng/protocol/reqrep0/req.h>
-#include <nng/transport/ipc/ipc.h>
-
 static const int64_t NS_PER_MS = 1000000;
-enum { RETRY_MIN_MS = 10, RETRY_MAX_MS = 500, HANDSHAKE_MS = 1000 };
+enum { RETRY_MIN_MS = 2, RETRY_FULL_MS = 50, RETRY_MAX_MS = 200 };
 static const size_t ANSWER_MAX = (size_t)1 << 30; /* of this user's own daemon: a whole table after a reset */
 
-/* ---- callbacks of nng */
+/* ---- what the connection tells, on threads of nng */
 
-void dbk_client_check_peer(nng_pipe pipe, nng_pipe_ev event, void *arg)
+static void on_opened(void *arg, dbk_conn *conn)
 {
     dbk_client *client = arg;
-    uint64_t user = UINT64_MAX;
-    (void)event;
-    if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &user) == 0 && user == client->user) return;
     dbk_hold(client->port, client->mutex);
-    client->foreign = true;
-    dbk_let(client->port, client->mutex);
-    (void)nng_pipe_close(pipe);
-}
-
-/* Events of a socket that is closed already may come late. */
-static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-    dbk_client *client = arg;
-    nng_socket socket = nng_pipe_socket(pipe);
-    dbk_hold(client->port, client->mutex);
-    if (client->has_socket && socket.id == client->socket.id) {
-        if (event == NNG_PIPE_EV_ADD_POST && !client->broken) {
-            client->connected = true;
-            client->foreign = false;
-            dbk_client_pump(client);
-        } else if (event == NNG_PIPE_EV_REM_POST) {
-            client->connected = false;
-            client->broken = true;
-        }
-        client->port->cond_broadcast(client->port->ctx, client->wake);
+    if (client->conn == conn && !client->stopping) {
+        client->connected = client->opened = true;
+        dbk_client_pump(client);
     }
+    client->port->cond_broadcast(client->port->ctx, client->wake);
     dbk_let(client->port, client->mutex);
 }
 
-static void on_receive(void *arg)
+static bool on_received(void *arg, dbk_conn *conn, dbk_slice body)
+{
+    (void)conn;
+    dbk_client_answered(arg, body);
+    return true;
+}
+
+static void on_ended(void *arg, dbk_conn *conn)
 {
     dbk_client *client = arg;
-    if (nng_aio_result(client->receive) != 0) return; /* the socket is closed */
-    nng_msg *message = nng_aio_get_msg(client->receive);
-    nng_aio_set_msg(client->receive, NULL);
-    dbk_client_answered(client, message);
-    nng_recv_aio(client->socket, client->receive);
+    (void)conn;
+    dbk_hold(client->port, client->mutex);
+    client->connected = false;
+    client->ended = true;
+    client->port->cond_broadcast(client->port->ctx, client->wake);
+    dbk_let(client->port, client->mutex);
 }
 
-/* ---- one socket; on the link's thread, or before it runs */
-
-static int dial(dbk_client *client, nng_socket socket)
+static void on_freed(void *arg)
 {
-    int rc = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, ANSWER_MAX);
-    if (rc == 0) rc = nng_socket_set_int(socket, NNG_OPT_SENDBUF, DBK_BUS_PEER_MESSAGES);
-    if (rc == 0) rc = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, dbk_client_check_peer, client);
-    if (rc == 0) rc = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, on_pipe, client);
-    if (rc == 0) rc = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, client);
-    if (rc == 0) rc = nng_dial(socket, client->commands, NULL, 0);
-    return rc;
+    dbk_client *client = arg;
+    dbk_hold(client->port, client->mutex);
+    client->alive--;
+    client->port->cond_broadcast(client->port->ctx, client->wake);
+    dbk_let(client->port, client->mutex);
 }
 
-static int open_socket(dbk_client *client)
+/* ---- one connection; on the link's thread, or before it runs */
+
+/* The mutex is held. Who waits is told, since it waits less for a daemon that is not there. */
+static void note_dialed(dbk_client *client, int rc, bool foreign)
 {
-    nng_socket socket;
-    int rc = nng_req0_open_raw(&socket);
+    bool was_down = client->down_ns != 0, was_foreign = client->foreign;
+    client->foreign = foreign;
+    if (rc != NNG_ECONNREFUSED) client->down_ns = 0;
+    else if (!was_down) client->down_ns = client->port->monotonic_ns(client->port->ctx);
+    if ((client->down_ns && !was_down) || (foreign && !was_foreign)) dbk_client_lost(client);
+}
+
+/* An nng result; NNG_EPERM: another user's. */
+static int open_conn(dbk_client *client)
+{
+    const dbk_port *port = client->port;
+    nng_stream *stream = NULL;
+    dbk_conn *conn = NULL;
+    int rc = dbk_dial(client->commands, &stream);
+    bool foreign = rc == 0 && !dbk_stream_is_of(stream, client->user);
+    dbk_hold(port, client->mutex);
+    note_dialed(client, rc, foreign);
+    dbk_let(port, client->mutex);
+    if (foreign) {
+        dbk_stream_discard(stream);
+        return NNG_EPERM;
+    }
+    if (rc == 0 && dbk_conn_new(port, stream, &client->rules, &conn, NULL) != DBK_OK) rc = NNG_ENOMEM;
     if (rc != 0) return rc;
-    dbk_hold(client->port, client->mutex);
-    client->socket = socket;
-    client->has_socket = true;
-    client->connected = client->broken = false;
-    dbk_let(client->port, client->mutex);
-    rc = dial(client, socket);
-    if (rc == 0) {
-        nng_recv_aio(socket, client->receive);
-        return 0;
-    }
-    dbk_hold(client->port, client->mutex);
-    client->has_socket = false;
-    dbk_let(client->port, client->mutex);
-    (void)nng_close(socket);
-    return rc;
+    dbk_hold(port, client->mutex);
+    client->conn = conn;
+    client->alive++;
+    client->connected = client->opened = client->ended = false;
+    dbk_let(port, client->mutex);
+    dbk_conn_start(conn);
+    return 0;
 }
 
-static void close_socket(dbk_client *client)
+/* Ends the connection there is and waits until it is gone; what it carried is to be sent again. */
+static void close_conn(dbk_client *client)
 {
-    dbk_hold(client->port, client->mutex);
-    bool had = client->has_socket;
-    client->has_socket = client->connected = false;
+    const dbk_port *port = client->port;
+    dbk_hold(port, client->mutex);
+    dbk_conn *conn = client->conn;
+    client->conn = NULL;
+    client->connected = false;
     dbk_client_requeue(client);
-    dbk_let(client->port, client->mutex);
-    if (!had) return;
-    (void)nng_close(client->socket);
-    nng_aio_wait(client->receive);
+    dbk_let(port, client->mutex);
+    if (!conn) return;
+    dbk_conn_close(conn);
+    dbk_conn_drop(conn);
+    dbk_hold(port, client->mutex);
+    while (client->alive > 0) (void)port->cond_wait(port->ctx, client->wake, client->mutex, -1);
+    dbk_let(port, client->mutex);
 }
 
 /* ---- the thread; the mutex is held around waits */
 
-/* Waits until something is to be done, or the next deadline. */
+/* Waits until something is to be done, or the next limit. */
 static void wait_idle(dbk_client *client, int64_t longest_ns)
 {
     const dbk_port *port = client->port;
     int64_t now = port->monotonic_ns(port->ctx);
-    int64_t deadline = dbk_client_expire(client, now);
-    int64_t left = deadline ? deadline - now : -1;
+    int64_t limit = dbk_client_expire(client, now);
+    int64_t left = limit ? limit - now : -1;
     if (left < 0 || (longest_ns >= 0 && longest_ns < left)) left = longest_ns;
-    if (!client->stopping && !client->broken) (void)port->cond_wait(port->ctx, client->wake, client->mutex, left);
+    if (!client->stopping && !client->ended) (void)port->cond_wait(port->ctx, client->wake, client->mutex, left);
     dbk_client_pump(client);
 }
 
-/* Tries until there is a socket; false: stopping. */
-static bool reconnect(dbk_client *client)
+/* Tries until there is a connection, or the link is closed. A daemon that is full ends a connection before it
+ * is greeted: then the next try comes later. */
+static void reconnect(dbk_client *client)
 {
     const dbk_port *port = client->port;
-    for (int64_t pause_ms = RETRY_MIN_MS; !client->stopping; pause_ms = pause_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : pause_ms * 2) {
-        dbk_let(port, client->mutex);
-        int rc = open_socket(client);
-        dbk_hold(port, client->mutex);
-        if (rc == 0) return true;
-        client->broken = false;
+    int64_t pause_ms = client->opened ? RETRY_MIN_MS : RETRY_FULL_MS;
+    dbk_let(port, client->mutex);
+    close_conn(client);
+    dbk_hold(port, client->mutex);
+    client->ended = false;
+    for (int rc = -1; rc != 0;) {
         wait_idle(client, pause_ms * NS_PER_MS);
+        if (client->stopping) return;
+        dbk_let(port, client->mutex);
+        rc = open_conn(client);
+        dbk_hold(port, client->mutex);
+        pause_ms = pause_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : pause_ms * 2;
     }
-    return false;
 }
 
-/* A handshake that does not end: the listener has stopped, and is opened anew by its watchdog. */
-static void wait_handshake(dbk_client *client)
+/* A greeting that does not come ends the connection; its end is told like any other. */
+static void attend(dbk_client *client)
 {
-    const dbk_port *port = client->port;
-    int64_t end = port->monotonic_ns(port->ctx) + HANDSHAKE_MS * NS_PER_MS;
-    while (!client->connected && !client->broken && !client->stopping) {
-        int64_t left = end - port->monotonic_ns(port->ctx);
-        if (left <= 0) client->broken = true;
-        else wait_idle(client, left);
+    int64_t left = -1;
+    if (!client->connected) {
+        left = client->conn->begun_ns + DBK_BUS_GREETING_MS * NS_PER_MS - client->port->monotonic_ns(client->port->ctx);
+        if (left <= 0) dbk_conn_close(client->conn);
     }
+    wait_idle(client, left > 0 ? left : -1);
 }
 
 static void run_link(void *arg)
 {
     dbk_client *client = arg;
-    const dbk_port *port = client->port;
-    dbk_hold(port, client->mutex);
+    dbk_hold(client->port, client->mutex);
     while (!client->stopping) {
-        if (client->broken || !client->has_socket) {
-            bool was_refused = client->foreign;
-            dbk_let(port, client->mutex);
-            close_socket(client);
-            dbk_hold(port, client->mutex);
-            client->broken = false;
-            if (was_refused) wait_idle(client, RETRY_MAX_MS * NS_PER_MS);
-            if (!reconnect(client)) break;
-        }
-        wait_handshake(client);
-        if (client->connected) wait_idle(client, -1);
+        if (client->conn && !client->ended) attend(client);
+        else reconnect(client);
     }
-    dbk_let(port, client->mutex);
+    dbk_let(client->port, client->mutex);
 }
 
 dbk_result dbk_client_link_open(dbk_client *client, dbk_error *err)
 {
     const dbk_port *port = client->port;
-    int rc = nng_aio_alloc(&client->receive, on_receive, client);
-    if (rc == 0) rc = open_socket(client);
-    if (rc != 0) return dbk_bus_fail_nng(err, rc, "connect to", client->commands);
+    client->rules = (dbk_conn_rules){DBK_SP_REQ, DBK_SP_REP, ANSWER_MAX, on_opened, on_received, on_ended, on_freed, client};
+    int rc = open_conn(client);
+    if (rc == NNG_ECONNREFUSED) {
+        dbk_result result = dbk_bus_fail_nng(err, rc, "connect to", client->commands);
+        dbk_error_hint(err, "no daemon listens there: start one with 'daybook serve'");
+        return result;
+    }
+    if (rc == NNG_EPERM) return dbk_fail(err, DBK_DENIED, "'%s' is served by another user", client->commands);
+    if (rc != 0 && rc != NNG_EAGAIN) return dbk_bus_fail_nng(err, rc, "connect to", client->commands);
     rc = port->thread_start(port->ctx, "dbk-link", run_link, client, &client->thread);
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot start a thread");
 }
@@ -181,8 +184,6 @@ void dbk_client_link_close(dbk_client *client)
     dbk_let(port, client->mutex);
     if (client->thread) port->thread_join(port->ctx, client->thread);
     client->thread = NULL;
-    close_socket(client);
-    nng_aio_free(client->receive);
-    client->receive = NULL;
+    close_conn(client);
     dbk_client_fail_all(client);
 }

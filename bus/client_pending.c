@@ -5,6 +5,7 @@
 
 enum { WINDOW_MESSAGES = DBK_BUS_PEER_MESSAGES, WINDOW_BYTES = DBK_BUS_PEER_BYTES };
 #define REQUEST_BIT 0x80000000u
+static const int64_t NS_PER_MS = 1000000;
 
 static const char lost_answer[] =
     "{\"ok\":false,\"error\":\"unavailable\",\"class\":\"transient\",\"message\":\"no answer from the daemon\","
@@ -52,14 +53,9 @@ static bool window_is_open(const dbk_client *client, const dbk_pending *pending)
 
 static bool put_on_wire(dbk_client *client, dbk_pending *pending)
 {
-    nng_msg *message;
-    if (nng_msg_alloc(&message, pending->json.size) != 0) return false;
-    if (pending->json.size) memcpy(nng_msg_body(message), pending->json.data, pending->json.size);
-    if (nng_msg_header_append_u32(message, client->next_id | REQUEST_BIT) != 0 ||
-        nng_sendmsg(client->socket, message, NNG_FLAG_NONBLOCK) != 0) {
-        nng_msg_free(message);
-        return false;
-    }
+    uint8_t head[4];
+    dbk_store_be32(head, client->next_id | REQUEST_BIT);
+    if (!dbk_conn_send(client->conn, dbk_slice_of(head, sizeof head), pending->json)) return false;
     pending->id = client->next_id;
     pending->sent = true;
     client->by_id[pending->id % CLIENT_SLOTS] = pending;
@@ -97,31 +93,48 @@ static void wake_caller(dbk_client *client, dbk_pending *pending)
     client->port->cond_signal(client->port->ctx, pending->ready);
 }
 
-void dbk_client_answered(dbk_client *client, nng_msg *message)
+void dbk_client_answered(dbk_client *client, dbk_slice frame)
 {
-    uint32_t id;
-    dbk_pending *pending = NULL;
-    bool is_reply = nng_msg_header_trim_u32(message, &id) == 0 && (id & REQUEST_BIT);
-    size_t size = nng_msg_len(message);
+    uint32_t id = frame.size >= 4 ? dbk_load_be32(frame.data) : 0;
+    if (!(id & REQUEST_BIT)) return;
+    id &= ~REQUEST_BIT;
+    dbk_slice answer = dbk_slice_of(frame.data + 4, frame.size - 4);
     dbk_hold(client->port, client->mutex);
-    if (is_reply) pending = client->by_id[(id & ~REQUEST_BIT) % CLIENT_SLOTS];
-    if (pending && pending->id != (id & ~REQUEST_BIT)) pending = NULL; /* given up, or no question of ours */
+    dbk_pending *pending = client->by_id[id % CLIENT_SLOTS];
+    if (pending && pending->id != id) pending = NULL; /* given up, or no question of ours */
     if (pending) {
         unlink_pending(client, pending);
         if (!pending->done) {
-            dbk_buffer_put(&pending->answer, nng_msg_body(message), size);
+            dbk_buffer_put_slice(&pending->answer, answer);
             wake_caller(client, pending);
         }
         dbk_client_pump(client);
     }
     bool has_done = pending && pending->done;
     dbk_let(client->port, client->mutex);
-    if (has_done) {
-        bool is_text = nng_msg_append(message, "", 1) == 0;
-        pending->done(pending->arg, is_text ? nng_msg_body(message) : lost_answer, is_text ? size : sizeof lost_answer - 1);
-        release(client, pending);
-    }
-    nng_msg_free(message);
+    if (!has_done) return;
+    pending->done(pending->arg, (const char *)answer.data, answer.size); /* a NUL follows it */
+    release(client, pending);
+}
+
+/* ---- limits */
+
+/* Until when it waits: for an answer, and when nobody listens not long. It grows along the list. */
+static int64_t limit_of(const dbk_client *client, const dbk_pending *pending)
+{
+    int64_t limit = pending->begun_ns + (int64_t)client->timeout_ms * NS_PER_MS;
+    if (client->foreign) return pending->begun_ns;
+    if (!client->down_ns) return limit;
+    int64_t patience = client->down_ns + DBK_CLIENT_PATIENCE_MS * NS_PER_MS;
+    int64_t glance = pending->begun_ns + DBK_CLIENT_GLANCE_MS * NS_PER_MS;
+    int64_t until = patience > glance ? patience : glance;
+    return until < limit ? until : limit;
+}
+
+void dbk_client_lost(dbk_client *client)
+{
+    for (dbk_pending *pending = client->first; pending; pending = pending->next)
+        if (pending->ready) client->port->cond_signal(client->port->ctx, pending->ready);
 }
 
 /* The callback must find the mutex free; the list may have changed after it. */
@@ -139,11 +152,10 @@ static void give_up(dbk_client *client, dbk_pending *pending)
     dbk_hold(client->port, client->mutex);
 }
 
-/* Deadlines stand in the order of the list. */
 int64_t dbk_client_expire(dbk_client *client, int64_t now_ns)
 {
-    while (client->first && client->first->deadline_ns <= now_ns) give_up(client, client->first);
-    return client->first ? client->first->deadline_ns : 0;
+    while (client->first && limit_of(client, client->first) <= now_ns) give_up(client, client->first);
+    return client->first ? limit_of(client, client->first) : 0;
 }
 
 void dbk_client_fail_all(dbk_client *client)
@@ -166,7 +178,7 @@ static dbk_result enqueue(dbk_client *client, dbk_pending *pending, dbk_error *e
         dbk_error_hint(err, "wait for receipts before sending more");
         return result;
     }
-    pending->deadline_ns = client->port->monotonic_ns(client->port->ctx) + (int64_t)client->timeout_ms * 1000000;
+    pending->begun_ns = client->port->monotonic_ns(client->port->ctx);
     if (!client->first) client->port->cond_signal(client->port->ctx, client->wake); /* a deadline to watch */
     append(client, pending);
     dbk_client_pump(client);
@@ -197,6 +209,7 @@ static dbk_result no_answer(const dbk_client *client, bool was_sent, dbk_error *
 {
     if (client->stopping) return dbk_fail(err, DBK_UNAVAILABLE, "the connection to '%s' was closed", client->commands);
     if (client->foreign) return dbk_fail(err, DBK_DENIED, "'%s' is served by another user", client->commands);
+    if (client->down_ns) return dbk_fail(err, DBK_UNAVAILABLE, "the daemon at '%s' has ended", client->commands);
     if (!client->connected || !was_sent) return dbk_fail(err, DBK_UNAVAILABLE, "no connection to '%s'", client->commands);
     return dbk_fail(err, DBK_TIMEOUT, "no answer from '%s' in %u ms", client->commands, client->timeout_ms);
 }
@@ -206,7 +219,7 @@ static dbk_result wait_for(dbk_client *client, dbk_pending *pending, dbk_error *
 {
     const dbk_port *port = client->port;
     while (!pending->answered && !(pending->cancel && *pending->cancel)) {
-        int64_t left = pending->deadline_ns - port->monotonic_ns(port->ctx);
+        int64_t left = limit_of(client, pending) - port->monotonic_ns(port->ctx);
         if (left <= 0) break;
         (void)port->cond_wait(port->ctx, pending->ready, client->mutex, left);
     }

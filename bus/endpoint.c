@@ -1,101 +1,165 @@
-/* One nng socket that listens on a Unix socket.
+/* A Unix socket that listens, and the connections it has accepted.
  *
- * nng 1.5.2 stops accepting for ever when a peer connects and leaves during the handshake. Closing the
- * listener and listening again cures it, and connections that are there outlive the listener: so
- * listening again is an ordinary act here, and bus_watchdog.c decides when. */
+ * Accepting goes on whatever a peer does: what a connection becomes is its own matter, after the next
+ * accept has begun. Only the system can say no (no descriptors, no memory): then it rests for
+ * ACCEPT_REST_NS and tries again.
+ *
+ * One thread per endpoint looks after its connections: a greeting has DBK_BUS_GREETING_MS, and a peer that takes
+ * nothing of what waits for it is cut off where the endpoint says so. It sleeps while there are none.
+ *
+ * Mutexes: the endpoint's is taken before a connection's; no callback of the owner comes under it. */
 #include <errno.h>
 
 #include "bus/internal.h"
 
-#include <nng/protocol/reqrep0/req.h>
-#include <nng/transport/ipc/ipc.h>
-
-enum { STALE_PROBE_MS = 500 };
-
-dbk_result dbk_bus_fail_nng(dbk_error *err, int rc, const char *what, const char *url)
-{
-    dbk_result result = DBK_UNAVAILABLE;
-    if (rc == NNG_ENOMEM) result = DBK_NO_MEMORY;
-    else if (rc == NNG_ENOFILES) result = DBK_NO_FILES;
-    else if (rc == NNG_ETIMEDOUT) result = DBK_TIMEOUT;
-    else if (rc == NNG_EPERM) result = DBK_DENIED;
-    return dbk_fail(err, result, "cannot %s '%s': %s", what, url, nng_strerror(rc));
-}
+static const int64_t NS_PER_MS = 1000000, LOOK_NS = 500000000, ACCEPT_REST_NS = 100000000;
 
 /* ---- connections */
 
-static uint32_t *find_pipe(dbk_endpoint *endpoint, uint32_t id)
+static void link_conn(dbk_endpoint *endpoint, dbk_conn *conn)
 {
-    uint32_t *ids = (uint32_t *)(void *)endpoint->pipes.data;
-    for (size_t i = 0; i < endpoint->pipes.size / sizeof *ids; i++)
-        if (ids[i] == id) return &ids[i];
-    return NULL;
+    conn->previous = NULL;
+    conn->next = endpoint->first;
+    if (endpoint->first) endpoint->first->previous = conn;
+    endpoint->first = conn;
 }
 
-/* Only this user's processes: the folder's mode is the guard, this is the second one. */
-static void before_add(nng_pipe pipe, nng_pipe_ev event, void *arg)
+static void unlink_conn(dbk_endpoint *endpoint, dbk_conn *conn)
+{
+    if (conn->previous) conn->previous->next = conn->next;
+    else endpoint->first = conn->next;
+    if (conn->next) conn->next->previous = conn->previous;
+}
+
+static void on_opened(void *arg, dbk_conn *conn)
 {
     dbk_endpoint *endpoint = arg;
-    uint64_t user = UINT64_MAX;
-    (void)event;
-    bool is_ours = nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &user) == 0 && user == endpoint->user;
     dbk_hold(endpoint->port, endpoint->mutex);
-    endpoint->accepted++;
-    if (!is_ours) endpoint->refused++;
+    endpoint->open_count++;
+    dbk_let(endpoint->port, endpoint->mutex);
+    if (endpoint->on_connect) endpoint->on_connect(endpoint->arg, conn);
+}
+
+static bool on_received(void *arg, dbk_conn *conn, dbk_slice body)
+{
+    dbk_endpoint *endpoint = arg;
+    return endpoint->on_message && endpoint->on_message(endpoint->arg, conn, body);
+}
+
+static void on_ended(void *arg, dbk_conn *conn)
+{
+    dbk_endpoint *endpoint = arg;
+    dbk_hold(endpoint->port, endpoint->mutex);
+    unlink_conn(endpoint, conn);
+    if (conn->opened) endpoint->open_count--;
+    dbk_let(endpoint->port, endpoint->mutex);
+    dbk_conn_drop(conn);
+}
+
+static void on_freed(void *arg)
+{
+    dbk_endpoint *endpoint = arg;
+    dbk_hold(endpoint->port, endpoint->mutex);
+    endpoint->alive--;
     endpoint->port->cond_broadcast(endpoint->port->ctx, endpoint->changed);
     dbk_let(endpoint->port, endpoint->mutex);
-    if (!is_ours) (void)nng_pipe_close(pipe);
 }
 
-static void after_add(nng_pipe pipe, nng_pipe_ev event, void *arg)
+/* ---- accepting */
+
+/* Only this user's processes: the folder's mode is the guard, this is the second one, before a byte is
+ * read. */
+static void admit(dbk_endpoint *endpoint, nng_stream *stream)
 {
-    dbk_endpoint *endpoint = arg;
-    uint32_t id = (uint32_t)nng_pipe_id(pipe);
-    (void)event;
+    dbk_conn *conn = NULL;
+    bool is_ours = dbk_stream_is_of(stream, endpoint->user);
     dbk_hold(endpoint->port, endpoint->mutex);
-    if (!find_pipe(endpoint, id)) dbk_buffer_put_u32(&endpoint->pipes, id);
-    bool is_counted = !endpoint->pipes.failed;
-    endpoint->pipes.failed = false;
+    bool has_room = endpoint->alive < DBK_BUS_CLIENTS_MAX && !endpoint->stopping;
+    endpoint->accepted++;
+    if (!is_ours) endpoint->refused++;
+    else if (!has_room) endpoint->crowded++;
+    else endpoint->alive++;
     dbk_let(endpoint->port, endpoint->mutex);
-    if (!is_counted) (void)nng_pipe_close(pipe);
-    else if (endpoint->on_connect) endpoint->on_connect(endpoint->arg);
-}
-
-static void after_remove(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-    dbk_endpoint *endpoint = arg;
-    (void)event;
-    dbk_hold(endpoint->port, endpoint->mutex);
-    uint32_t *found = find_pipe(endpoint, (uint32_t)nng_pipe_id(pipe));
-    if (found) {
-        endpoint->pipes.size -= sizeof *found;
-        memcpy(found, endpoint->pipes.data + endpoint->pipes.size, sizeof *found);
+    if (!is_ours || !has_room) {
+        dbk_stream_discard(stream);
+        return;
     }
+    if (dbk_conn_new(endpoint->port, stream, &endpoint->rules, &conn, NULL) != DBK_OK) {
+        on_freed(endpoint);
+        return;
+    }
+    dbk_hold(endpoint->port, endpoint->mutex);
+    bool stopping = endpoint->stopping;
+    link_conn(endpoint, conn);
+    endpoint->port->cond_broadcast(endpoint->port->ctx, endpoint->changed);
     dbk_let(endpoint->port, endpoint->mutex);
+    if (stopping) dbk_conn_close(conn); /* unlisten closes those it sees: this one came behind it */
+    dbk_conn_start(conn);
+}
+
+/* A listener that is closed refuses at once. The mutex is held. */
+static void accept_next(dbk_endpoint *endpoint)
+{
+    if (endpoint->stopping || endpoint->accepting) return;
+    endpoint->accepting = true;
+    nng_stream_listener_accept(endpoint->listener, endpoint->accept);
+}
+
+/* On a thread of nng. The next accept begins first, so that it waits for nothing of this one. */
+static void accepted(void *arg)
+{
+    dbk_endpoint *endpoint = arg;
+    int rc = nng_aio_result(endpoint->accept);
+    nng_stream *stream = rc == 0 ? nng_aio_get_output(endpoint->accept, 0) : NULL;
+    dbk_hold(endpoint->port, endpoint->mutex);
+    endpoint->accepting = false;
+    endpoint->admitting++;
+    if (rc == 0) accept_next(endpoint);
+    else if (!endpoint->stopping) endpoint->resume_ns = endpoint->port->monotonic_ns(endpoint->port->ctx) + ACCEPT_REST_NS;
+    endpoint->port->cond_broadcast(endpoint->port->ctx, endpoint->changed);
+    dbk_let(endpoint->port, endpoint->mutex);
+    if (stream) admit(endpoint, stream);
+    dbk_hold(endpoint->port, endpoint->mutex);
+    endpoint->admitting--;
+    endpoint->port->cond_broadcast(endpoint->port->ctx, endpoint->changed);
+    dbk_let(endpoint->port, endpoint->mutex);
+}
+
+/* ---- the keeper; the mutex is held */
+
+static void look_after(dbk_endpoint *endpoint, int64_t now)
+{
+    for (dbk_conn *conn = endpoint->first; conn; conn = conn->next) {
+        bool is_late = !dbk_conn_is_open(conn) && now - conn->begun_ns > DBK_BUS_GREETING_MS * NS_PER_MS;
+        bool is_stalled = endpoint->stalled_ns && dbk_conn_stalled_ns(conn, now) > endpoint->stalled_ns;
+        if (is_stalled) endpoint->cut++;
+        if (is_late || is_stalled) dbk_conn_close(conn);
+    }
+    if (endpoint->resume_ns && now >= endpoint->resume_ns) {
+        endpoint->resume_ns = 0;
+        accept_next(endpoint);
+    }
+}
+
+static void run_keeper(void *arg)
+{
+    dbk_endpoint *endpoint = arg;
+    const dbk_port *port = endpoint->port;
+    dbk_hold(port, endpoint->mutex);
+    while (!endpoint->stopping) {
+        int64_t rest = endpoint->resume_ns ? ACCEPT_REST_NS : endpoint->first ? LOOK_NS : -1;
+        (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, rest);
+        look_after(endpoint, port->monotonic_ns(port->ctx));
+    }
+    dbk_let(port, endpoint->mutex);
 }
 
 /* ---- life */
 
-dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, nng_socket socket, const dbk_bus_paths *paths,
-                             bool commands, dbk_error *err)
-{
-    *endpoint = (dbk_endpoint){.port = port, .socket = socket, .is_open = true, .user = dbk_platform_user(), .dir = paths->dir};
-    endpoint->url = commands ? paths->commands : paths->changes;
-    endpoint->name = commands ? paths->commands_name : paths->changes_name;
-    dbk_buffer_init(&endpoint->pipes, port);
-    endpoint->mutex = port->mutex_new(port->ctx);
-    endpoint->changed = port->cond_new(port->ctx);
-    if (!endpoint->mutex || !endpoint->changed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a socket");
-    int rc = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, DBK_BUS_MESSAGE_MAX);
-    if (rc == 0) rc = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, before_add, endpoint);
-    if (rc == 0) rc = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, after_add, endpoint);
-    if (rc == 0) rc = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, after_remove, endpoint);
-    return rc == 0 ? DBK_OK : dbk_bus_fail_nng(err, rc, "prepare", endpoint->url);
-}
-
 static dbk_result remove_stale(dbk_endpoint *endpoint, dbk_error *err)
 {
     dbk_identity found;
+    nng_stream *stream = NULL;
     const dbk_port *port = endpoint->port;
     int rc = port->identify(port->ctx, endpoint->dir, endpoint->name, &found);
     if (rc == -ENOENT) return DBK_OK;
@@ -105,129 +169,132 @@ static dbk_result remove_stale(dbk_endpoint *endpoint, dbk_error *err)
         dbk_error_hint(err, "remove it, or listen elsewhere");
         return result;
     }
+    /* The default folder belongs to one store, whose lock is held: what lies there is stale. A path that the
+     * user chose may be another daemon's. */
+    if (dbk_dial(endpoint->url, &stream) == 0) {
+        dbk_stream_discard(stream);
+        return dbk_fail(err, DBK_LOCKED, "'%s' is served by another process", endpoint->url);
+    }
     rc = port->unlink(port->ctx, endpoint->dir, endpoint->name);
     return rc == 0 || rc == -ENOENT ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot remove '%s'", endpoint->url);
 }
 
 static dbk_result listen_now(dbk_endpoint *endpoint, dbk_error *err)
 {
-    dbk_result result = remove_stale(endpoint, err);
-    if (result != DBK_OK) return result;
-    uint32_t mask = dbk_platform_umask(0177);
-    int rc = nng_listen(endpoint->socket, endpoint->url, &endpoint->listener, 0);
-    (void)dbk_platform_umask(mask);
-    if (rc != 0) return dbk_bus_fail_nng(err, rc, "listen on", endpoint->url);
-    endpoint->is_listening = true;
-    return DBK_OK;
+    int rc = nng_aio_alloc(&endpoint->accept, accepted, endpoint);
+    if (rc == 0) rc = nng_stream_listener_alloc(&endpoint->listener, endpoint->url);
+    if (rc == 0) {
+        uint32_t mask = dbk_platform_umask(0177);
+        rc = nng_stream_listener_listen(endpoint->listener);
+        (void)dbk_platform_umask(mask);
+    }
+    return rc == 0 ? DBK_OK : dbk_bus_fail_nng(err, rc, "listen on", endpoint->url);
 }
 
-/* The default folder belongs to one store, whose lock is held: what lies there is stale. A path that
- * the user chose may be another daemon's, so that one is asked first. */
-dbk_result dbk_endpoint_listen(dbk_endpoint *endpoint, dbk_error *err)
+dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, const dbk_bus_paths *paths, bool commands, dbk_error *err)
 {
-    dbk_identity found;
-    const dbk_port *port = endpoint->port;
-    bool is_there = port->identify(port->ctx, endpoint->dir, endpoint->name, &found) == 0;
-    if (is_there && found.kind == DBK_IS_OTHER && dbk_endpoint_ping(endpoint->url, STALE_PROBE_MS, NULL) == DBK_OK)
-        return dbk_fail(err, DBK_LOCKED, "'%s' is served by another process", endpoint->url);
-    return listen_now(endpoint, err);
+    endpoint->port = port;
+    endpoint->user = dbk_platform_user();
+    endpoint->dir = paths->dir;
+    endpoint->url = commands ? paths->commands : paths->changes;
+    endpoint->name = commands ? paths->commands_name : paths->changes_name;
+    endpoint->rules = (dbk_conn_rules){commands ? DBK_SP_REP : DBK_SP_PUB, commands ? DBK_SP_REQ : DBK_SP_SUB, DBK_BUS_MESSAGE_MAX,
+                                       on_opened, on_received, on_ended, on_freed, endpoint};
+    endpoint->mutex = port->mutex_new(port->ctx);
+    endpoint->changed = port->cond_new(port->ctx);
+    if (!endpoint->mutex || !endpoint->changed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a socket");
+    dbk_result result = remove_stale(endpoint, err);
+    if (result == DBK_OK) result = listen_now(endpoint, err);
+    if (result != DBK_OK) return result;
+    int rc = port->thread_start(port->ctx, "dbk-endpoint", run_keeper, endpoint, &endpoint->keeper);
+    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot start the bus's threads");
+    dbk_hold(port, endpoint->mutex);
+    accept_next(endpoint);
+    dbk_let(port, endpoint->mutex);
+    return DBK_OK;
 }
 
 void dbk_endpoint_unlisten(dbk_endpoint *endpoint)
 {
-    if (endpoint->is_listening) (void)nng_listener_close(endpoint->listener);
-    endpoint->is_listening = false;
+    const dbk_port *port = endpoint->port;
+    if (!endpoint->listener) return;
+    dbk_hold(port, endpoint->mutex);
+    endpoint->stopping = true;
+    nng_stream_listener_close(endpoint->listener);
+    port->cond_broadcast(port->ctx, endpoint->changed);
+    while (endpoint->accepting || endpoint->admitting) (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, -1);
+    dbk_let(port, endpoint->mutex);
+    if (endpoint->keeper) port->thread_join(port->ctx, endpoint->keeper);
+    endpoint->keeper = NULL;
+    nng_stream_listener_free(endpoint->listener);
+    endpoint->listener = NULL;
 }
 
-dbk_result dbk_endpoint_relisten(dbk_endpoint *endpoint, dbk_error *err)
+void dbk_endpoint_each(dbk_endpoint *endpoint, void (*each)(void *arg, dbk_conn *conn), void *arg)
 {
-    dbk_endpoint_unlisten(endpoint);
     dbk_hold(endpoint->port, endpoint->mutex);
-    endpoint->relistened++;
+    for (dbk_conn *conn = endpoint->first; conn; conn = conn->next) each(arg, conn);
     dbk_let(endpoint->port, endpoint->mutex);
-    return listen_now(endpoint, err);
+}
+
+static void add_unsent(void *arg, dbk_conn *conn)
+{
+    size_t frames, bytes;
+    dbk_conn_backlog(conn, &frames, &bytes);
+    *(size_t *)arg += bytes;
+}
+
+void dbk_endpoint_flush(dbk_endpoint *endpoint, int64_t longest_ns)
+{
+    const dbk_port *port = endpoint->port;
+    int64_t end = port->monotonic_ns(port->ctx) + longest_ns;
+    for (;;) {
+        size_t unsent = 0;
+        dbk_endpoint_each(endpoint, add_unsent, &unsent);
+        if (unsent == 0 || port->monotonic_ns(port->ctx) >= end) return;
+        dbk_hold(port, endpoint->mutex);
+        (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, NS_PER_MS);
+        dbk_let(port, endpoint->mutex);
+    }
+}
+
+static void close_conn(void *arg, dbk_conn *conn)
+{
+    (void)arg;
+    dbk_conn_close(conn);
 }
 
 void dbk_endpoint_close(dbk_endpoint *endpoint)
 {
     const dbk_port *port = endpoint->port;
     if (!port) return;
-    dbk_endpoint_unlisten(endpoint);
-    if (endpoint->is_open) (void)nng_close(endpoint->socket);
+    if (endpoint->mutex && endpoint->changed) {
+        dbk_endpoint_unlisten(endpoint);
+        dbk_endpoint_each(endpoint, close_conn, NULL);
+        dbk_hold(port, endpoint->mutex);
+        while (endpoint->alive > 0) (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, -1);
+        dbk_let(port, endpoint->mutex);
+    }
+    nng_aio_free(endpoint->accept);
     if (endpoint->changed) port->cond_free(port->ctx, endpoint->changed);
     if (endpoint->mutex) port->mutex_free(port->ctx, endpoint->mutex);
-    dbk_buffer_release(&endpoint->pipes);
     *endpoint = (dbk_endpoint){0};
 }
-
-/* ---- what is going on */
 
 size_t dbk_endpoint_count(dbk_endpoint *endpoint)
 {
     dbk_hold(endpoint->port, endpoint->mutex);
-    size_t count = endpoint->pipes.size / sizeof(uint32_t);
+    size_t count = endpoint->open_count;
     dbk_let(endpoint->port, endpoint->mutex);
     return count;
 }
 
-uint64_t dbk_endpoint_accepted(dbk_endpoint *endpoint)
+void dbk_endpoint_stats(dbk_endpoint *endpoint, dbk_endpoint_counts *counts)
 {
     dbk_hold(endpoint->port, endpoint->mutex);
-    uint64_t accepted = endpoint->accepted;
+    counts->clients = endpoint->open_count;
+    counts->refused += endpoint->refused;
+    counts->crowded += endpoint->crowded;
+    counts->cut += endpoint->cut;
     dbk_let(endpoint->port, endpoint->mutex);
-    return accepted;
-}
-
-bool dbk_endpoint_wait_accept(dbk_endpoint *endpoint, uint64_t seen, uint32_t timeout_ms)
-{
-    const dbk_port *port = endpoint->port;
-    int64_t end = port->monotonic_ns(port->ctx) + (int64_t)timeout_ms * 1000000;
-    dbk_hold(port, endpoint->mutex);
-    while (endpoint->accepted <= seen) {
-        int64_t left = end - port->monotonic_ns(port->ctx);
-        if (left <= 0) break;
-        (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, left);
-    }
-    bool came = endpoint->accepted > seen;
-    dbk_let(port, endpoint->mutex);
-    return came;
-}
-
-/* nng reports a failed accept nowhere but in its statistics. */
-uint64_t dbk_endpoint_errors(const dbk_endpoint *endpoint)
-{
-    static const char *const counters[] = {"disconnect", "canceled", "other", "timeout", "proto", "auth", "oom"};
-    uint64_t errors = 0;
-    nng_stat *all;
-    if (!endpoint->is_listening || nng_stats_get(&all) != 0) return 0;
-    for (nng_stat *scope = nng_stat_child(all); scope; scope = nng_stat_next(scope)) {
-        if (strcmp(nng_stat_name(scope), "listener") != 0) continue;
-        bool is_this = false;
-        uint64_t sum = 0;
-        for (nng_stat *s = nng_stat_child(scope); s; s = nng_stat_next(s)) {
-            if (strcmp(nng_stat_name(s), "id") == 0) is_this = nng_stat_value(s) == (uint64_t)nng_listener_id(endpoint->listener);
-            for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
-                if (strcmp(nng_stat_name(s), counters[i]) == 0) sum += nng_stat_value(s);
-        }
-        if (is_this) errors = sum;
-    }
-    nng_stats_free(all);
-    return errors;
-}
-
-dbk_result dbk_endpoint_ping(const char *url, uint32_t timeout_ms, dbk_error *err)
-{
-    nng_socket socket;
-    nng_msg *message = NULL;
-    int rc = nng_req0_open(&socket);
-    if (rc != 0) return dbk_bus_fail_nng(err, rc, "ask", url);
-    rc = nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, (nng_duration)timeout_ms);
-    if (rc == 0) rc = nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, (nng_duration)timeout_ms);
-    if (rc == 0) rc = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, DBK_BUS_MESSAGE_MAX);
-    if (rc == 0) rc = nng_dial(socket, url, NULL, 0);
-    if (rc == 0) rc = nng_msg_alloc(&message, 0);
-    if (rc == 0 && (rc = nng_sendmsg(socket, message, 0)) != 0) nng_msg_free(message);
-    if (rc == 0 && (rc = nng_recvmsg(socket, &message, 0)) == 0) nng_msg_free(message);
-    (void)nng_close(socket);
-    return rc == 0 ? DBK_OK : dbk_bus_fail_nng(err, rc, "ask", url);
 }

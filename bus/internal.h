@@ -1,10 +1,11 @@
 /* Inside bus/.
  *   bus.c                    start, stop, run.json
  *   bus_paths.c, platform.c  where the sockets are, and whose
- *   endpoint.c               one nng socket that listens: options, who may connect, listening again
+ *   frames.c                 bytes to messages
+ *   conn.c, dial.c           one connection, of either side
+ *   endpoint.c               a socket that listens: who may connect, how many, how long
  *   bus_commands.c           messages in, answers out
  *   bus_changes.c            the change feed and its head messages
- *   bus_watchdog.c           sees that both endpoints still accept
  *   client.c, client_link.c, client_pending.c, client_changes.c   the other side: dbk_connect
  *
  * nng has its own threads; its callbacks take no lock but the ones of this folder, and nothing of this
@@ -12,9 +13,8 @@
 #ifndef DBK_BUS_INTERNAL_H
 #define DBK_BUS_INTERNAL_H
 
-#include <nng/nng.h>
-
 #include "bus/bus.h"
+#include "bus/conn.h"
 
 enum {
     DBK_BUS_PATH_MAX = 103,                    /* sun_path, with room for the NUL on every system */
@@ -22,6 +22,8 @@ enum {
     DBK_BUS_MESSAGE_MAX = 17 * 1024 * 1024,    /* a batch of 16 MiB and what stands around it */
     DBK_BUS_PEER_MESSAGES = 1024,              /* of one connection, received and not decided */
     DBK_BUS_PEER_BYTES = 16 * 1024 * 1024,
+    DBK_BUS_CLIENTS_MAX = 64,                  /* of one socket */
+    DBK_BUS_GREETING_MS = 5000,
 };
 /* No table has such a name: a '.' cannot stand in it. */
 #define DBK_BUS_HEAD_TOPIC "daybook.head/"
@@ -31,12 +33,11 @@ uint32_t dbk_platform_user(void);
 const char *dbk_platform_environment(const char *name); /* NULL: unset or empty */
 uint32_t dbk_platform_umask(uint32_t mask);
 
-/* The result that an nng error means, with its text in the record. */
-dbk_result dbk_bus_fail_nng(dbk_error *err, int rc, const char *what, const char *url) DBK_MUST_USE;
-
 /* ---- bus_paths.c */
 typedef struct dbk_bus_paths {
     dbk_dir *dir; /* where the sockets are */
+    dbk_dir *parent; /* of the default folder, which goes when the bus does; else NULL */
+    char folder[64]; /* its name in there */
     char commands[DBK_BUS_URL_SIZE], changes[DBK_BUS_URL_SIZE];
     char commands_name[DBK_BUS_PATH_MAX + 1], changes_name[DBK_BUS_PATH_MAX + 1]; /* in dir */
 } dbk_bus_paths;
@@ -53,38 +54,44 @@ typedef struct dbk_endpoint {
     const char *url;  /* borrowed, as dir and name of the socket file */
     dbk_dir *dir;
     const char *name;
-    nng_socket socket;
-    nng_listener listener;
-    bool is_open, is_listening;
     uint32_t user;
+    dbk_conn_rules rules;
+    nng_stream_listener *listener;
+    nng_aio *accept;
     dbk_mutex *mutex;
-    dbk_cond *changed; /* a connection came or went */
-    dbk_buffer pipes;  /* uint32_t ids of the connections there are */
-    uint64_t accepted, refused, relistened;
-    void (*on_connect)(void *arg); /* may be NULL; after a connection was added */
+    dbk_cond *changed;
+    dbk_thread *keeper;
+    bool accepting, stopping;
+    uint32_t admitting; /* accepts whose stream is no connection yet */
+    int64_t resume_ns;  /* when accepting goes on after the system refused; 0: it has not */
+    dbk_conn *first;
+    size_t alive, open_count; /* connections with memory; with greetings exchanged */
+    uint64_t accepted, refused, crowded, cut;
+    /* the owner's, set before dbk_endpoint_open */
+    int64_t stalled_ns; /* a peer that takes nothing for so long is cut off; 0: never */
+    void (*on_connect)(void *arg, dbk_conn *conn);                 /* may be NULL */
+    bool (*on_message)(void *arg, dbk_conn *conn, dbk_slice body); /* NULL: a peer that sends is cut off */
     void *arg;
 } dbk_endpoint;
-/* Takes an open nng socket (also on failure), sets limits and the check of the peer. */
-dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, nng_socket socket, const dbk_bus_paths *paths,
-                             bool commands, dbk_error *err) DBK_MUST_USE;
-/* Removes a stale socket file of ours and listens. The store's lock is held. */
-dbk_result dbk_endpoint_listen(dbk_endpoint *endpoint, dbk_error *err) DBK_MUST_USE;
-/* Closes the listener and listens again; connections that are there stay. */
-dbk_result dbk_endpoint_relisten(dbk_endpoint *endpoint, dbk_error *err) DBK_MUST_USE;
+/* Removes a stale socket file of ours, listens and accepts. DBK_LOCKED: somebody serves there. */
+dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, const dbk_bus_paths *paths, bool commands,
+                             dbk_error *err) DBK_MUST_USE;
 size_t dbk_endpoint_count(dbk_endpoint *endpoint); /* connections */
-uint64_t dbk_endpoint_accepted(dbk_endpoint *endpoint);
-/* Waits until more than `seen` were accepted; false: not in time. */
-bool dbk_endpoint_wait_accept(dbk_endpoint *endpoint, uint64_t seen, uint32_t timeout_ms);
-uint64_t dbk_endpoint_errors(const dbk_endpoint *endpoint); /* of its listener, as nng counts */
+/* `each` runs under the endpoint's mutex. */
+void dbk_endpoint_each(dbk_endpoint *endpoint, void (*each)(void *arg, dbk_conn *conn), void *arg);
 void dbk_endpoint_unlisten(dbk_endpoint *endpoint); /* no new connections */
-void dbk_endpoint_close(dbk_endpoint *endpoint);    /* accepts a zeroed one */
-/* A message of no bytes to the commands at `url`, which answers with one: it listens and serves. */
-dbk_result dbk_endpoint_ping(const char *url, uint32_t timeout_ms, dbk_error *err) DBK_MUST_USE;
+void dbk_endpoint_flush(dbk_endpoint *endpoint, int64_t longest_ns); /* waits until the peers have taken everything */
+void dbk_endpoint_close(dbk_endpoint *endpoint);    /* ends all connections; accepts a zeroed one */
+typedef struct dbk_endpoint_counts {
+    size_t clients;
+    uint64_t refused, crowded, cut;
+} dbk_endpoint_counts;
+void dbk_endpoint_stats(dbk_endpoint *endpoint, dbk_endpoint_counts *counts); /* adds, but sets clients */
 
 /* ---- bus_commands.c */
 typedef struct dbk_bus_commands dbk_bus_commands;
-dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_store *store, const dbk_bus_paths *paths, dbk_bus_commands **out,
-                                  dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_store *store, const dbk_bus_paths *paths,
+                                  dbk_bus_commands **out, dbk_error *err) DBK_MUST_USE;
 dbk_endpoint *dbk_bus_commands_endpoint(dbk_bus_commands *commands);
 void dbk_bus_commands_stats(dbk_bus_commands *commands, dbk_buffer *out);
 void dbk_bus_commands_stop(dbk_bus_commands *commands); /* answers what was received; accepts NULL */
@@ -96,12 +103,6 @@ dbk_result dbk_bus_changes_start(const dbk_port *port, dbk_engine *engine, const
 dbk_endpoint *dbk_bus_changes_endpoint(dbk_bus_changes *changes);
 void dbk_bus_changes_stats(dbk_bus_changes *changes, dbk_buffer *out);
 void dbk_bus_changes_stop(dbk_bus_changes *changes); /* accepts NULL */
-
-/* ---- bus_watchdog.c */
-typedef struct dbk_bus_watchdog dbk_bus_watchdog;
-dbk_result dbk_bus_watchdog_start(const dbk_port *port, dbk_endpoint *commands, dbk_endpoint *changes, uint32_t every_ms,
-                                  dbk_bus_watchdog **out, dbk_error *err) DBK_MUST_USE;
-void dbk_bus_watchdog_stop(dbk_bus_watchdog *watchdog); /* accepts NULL */
 
 /* ---- short forms of the port's thread calls */
 static inline void dbk_hold(const dbk_port *port, dbk_mutex *mutex) { port->mutex_lock(port->ctx, mutex); }

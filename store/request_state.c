@@ -1,4 +1,6 @@
 /* What a store says of itself, and the long works that are asked for by a request. */
+#include <stdio.h>
+
 #include "store/replay.h"
 #include "store/request.h"
 #include "store/turn.h"
@@ -24,14 +26,27 @@ static void put_identity(dbk_engine *engine, dbk_buffer *out)
 
 /* ---- hello, status, stats */
 
+dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLDER_TEXT_SIZE], dbk_error *err)
+{
+    dbk_identity found;
+    int rc = port->identify_dir(port->ctx, dir, &found);
+    if (rc < 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at a store's folder");
+    (void)snprintf(out, DBK_FOLDER_TEXT_SIZE, "%llu:%llu", (unsigned long long)found.device, (unsigned long long)found.inode);
+    return DBK_OK;
+}
+
+/* The folder says which of several copies this is, for copies share every id. */
 dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     const dbk_definition *definition = engine->definition;
+    char folder[DBK_FOLDER_TEXT_SIZE];
     (void)request;
-    (void)err;
+    dbk_result result = dbk_folder_text(engine->port, engine->dir, folder, err);
+    if (result != DBK_OK) return result;
     dbk_request_put_text(out, "daybook", dbk_slice_text(dbk_version()));
     dbk_request_put_u64(out, "protocol", 1);
     put_identity(engine, out);
+    dbk_request_put_text(out, "folder", dbk_slice_text(folder));
     dbk_request_put_cursor(engine, dbk_log_position(engine->log), out);
     dbk_buffer_put_text(out, ",\"tables\":[");
     for (size_t i = 0; i < definition->table_count; i++) {

@@ -35,6 +35,7 @@ static inline void dbk_moment_put(dbk_buffer *out, const dbk_moment *at)
 
 /* ---- the embedded implementation */
 typedef struct dbk_engine dbk_engine;
+enum { DBK_FOLDER_TEXT_SIZE = 48 };
 
 /* Where a test stops the turn: "decide" (in a command, before it ends; `command_id` set), "logged",
  * "committed". Non-zero: the process "dies" here (the call returns DBK_UNAVAILABLE, the engine only allows close). */
@@ -120,6 +121,10 @@ dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definiti
 void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg);
 /* The present head message {"head":true,…}. */
 dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* Requests that wait for nothing, from any thread: appends the answer. False: it is none of them, send it. */
+bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *out) DBK_MUST_USE;
+/* Which folder an open directory is on this machine, "<device>:<inode>", as hello's "folder" says it. */
+dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLDER_TEXT_SIZE], dbk_error *err) DBK_MUST_USE;
 dbk_log *dbk_engine_log(dbk_engine *engine);     /* borrowed */
 dbk_model *dbk_engine_model(dbk_engine *engine); /* borrowed; only while nobody decides */
 const char *dbk_engine_id(const dbk_engine *engine); /* the store's id, UUID text */

@@ -127,7 +127,6 @@ static inline int served_setup(void **state)
     dbk_text_free(&report);
     assert_ok(dbk_engine_open(s->path, &options, &s->engine, &error), error);
     assert_ok(dbk_engine_wrap(s->engine, &s->store, &error), error);
-    s->options.watchdog_ms = 200;
     served_start(s);
     *state = s;
     return 0;

@@ -3,10 +3,6 @@
 
 #include <nng/nng.h>
 
-/* nng 1.5.2 never frees a listener that a peer stopped by leaving in the handshake. */
-const char *__lsan_default_suppressions(void);
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void) { return "leak:libnng.so\n"; }
-
 static void put_text(char *out, size_t size, const char *who, int i)
 {
     snprintf(out, size, "{\"id\":\"%s-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%d}}", who, i, who, i);
@@ -184,7 +180,7 @@ static void without_a_daemon_a_call_ends_in_time(void **state)
     assert_ok(dbk_connect(s->path, &options, &client, &error), error);
     served_stop(s);
     assert_int_equal(dbk_do(client, "{\"do\":\"hello\"}", 14, &receipt, &error), DBK_UNAVAILABLE);
-    assert_non_null(strstr(error.text, "no connection to 'ipc://"));
+    assert_non_null(strstr(error.text, "the daemon at 'ipc://"));
     assert_non_null(strstr(error.hint, "safe to send again"));
     dbk_close(client);
     assert_int_equal(dbk_connect(s->path, &options, &client, &error), DBK_UNAVAILABLE);
@@ -194,7 +190,6 @@ static void without_a_daemon_a_call_ends_in_time(void **state)
 
 /* ---- bad peers */
 
-/* nng 1.5.2 stops accepting when a peer leaves in the handshake; the watchdog notices by itself. */
 static void peers_that_leave_at_once_do_not_end_the_service(void **state)
 {
     served *s = *state;
@@ -206,7 +201,6 @@ static void peers_that_leave_at_once_do_not_end_the_service(void **state)
     dbk_store *after = served_connect(s);
     does(after, "{\"do\":\"hello\"}", "\"ok\":true");
     does(before, "{\"do\":\"hello\"}", "\"ok\":true");
-    assert_true(served_count(s, "relistened") > 0);
     dbk_close(before);
     dbk_close(after);
 }
