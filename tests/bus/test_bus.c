@@ -1,5 +1,5 @@
 /* Commands over the bus: answers, order, many clients, restarts, what a bad peer can do. */
-#include "bus_fixture.h"
+#include "bus_raw.h"
 
 #include <nng/nng.h>
 
@@ -205,30 +205,6 @@ static void peers_that_leave_at_once_do_not_end_the_service(void **state)
     dbk_close(after);
 }
 
-static const uint8_t req_hello[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
-
-static bool write_all(int fd, const void *data, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = send(fd, (const char *)data + done, size - done, MSG_NOSIGNAL);
-        if (n <= 0) return false;
-        done += (size_t)n;
-    }
-    return true;
-}
-
-static bool read_all(int fd, void *data, size_t size)
-{
-    struct timeval limit = {20, 0};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    for (size_t done = 0; done < size;) {
-        ssize_t n = recv(fd, (char *)data + done, size - done, 0);
-        if (n <= 0) return false;
-        done += (size_t)n;
-    }
-    return true;
-}
-
 static void frame_head(uint8_t head[13], uint64_t body_size)
 {
     head[0] = 1;
@@ -244,15 +220,15 @@ static void the_documented_frames_are_understood(void **state)
     char body[65536];
     static const char request[] = "{\"do\":\"hello\"}";
     int fd = raw_connect(dbk_bus_commands_url(s->bus));
-    assert_true(write_all(fd, req_hello, 8) && read_all(fd, hello, 8));
+    assert_true(raw_write(fd, raw_req, 8) && raw_read(fd, hello, 8));
     static const uint8_t rep_hello[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
     assert_memory_equal(hello, rep_hello, 8);
     frame_head(head, sizeof request - 1);
-    assert_true(write_all(fd, head, 13) && write_all(fd, request, sizeof request - 1));
-    assert_true(read_all(fd, head, 13));
+    assert_true(raw_write(fd, head, 13) && raw_write(fd, request, sizeof request - 1));
+    assert_true(raw_read(fd, head, 13));
     assert_int_equal(dbk_load_be32(head + 9), 0x80000007u);
     uint64_t size = dbk_load_be64(head + 1) - 4;
-    assert_true(size < sizeof body && read_all(fd, body, (size_t)size));
+    assert_true(size < sizeof body && raw_read(fd, body, (size_t)size));
     assert_memory_equal(body, "{\"ok\":true,\"daybook\":", 21);
     close(fd);
 }
@@ -265,8 +241,8 @@ static void garbage_ends_only_its_own_connection(void **state)
     for (int round = 0; round < 8; round++) {
         int fd = raw_connect(dbk_bus_commands_url(s->bus));
         for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(round * 37 + (int)i * 11);
-        if (round % 2) assert_true(write_all(fd, req_hello, 8));
-        (void)write_all(fd, bytes, sizeof bytes);
+        if (round % 2) assert_true(raw_write(fd, raw_req, 8));
+        (void)raw_write(fd, bytes, sizeof bytes);
         close(fd);
     }
     does(client, "{\"do\":\"hello\"}", "\"ok\":true");
@@ -282,10 +258,10 @@ static void a_message_over_17_mib_is_refused(void **state)
     served *s = *state;
     uint8_t head[13], hello[8], answer;
     int fd = raw_connect(dbk_bus_commands_url(s->bus));
-    assert_true(write_all(fd, req_hello, 8) && read_all(fd, hello, 8));
+    assert_true(raw_write(fd, raw_req, 8) && raw_read(fd, hello, 8));
     frame_head(head, 17 * 1024 * 1024 + 1);
-    assert_true(write_all(fd, head, 13));
-    assert_false(read_all(fd, &answer, 1));
+    assert_true(raw_write(fd, head, 13));
+    assert_false(raw_read(fd, &answer, 1));
     close(fd);
     dbk_store *client = served_connect(s);
     does(client, "{\"do\":\"hello\"}", "\"ok\":true");
@@ -309,19 +285,19 @@ static void one_client_cannot_fill_the_queue(void **state)
     char body[4096], json[200];
     int fd = raw_connect(dbk_bus_commands_url(s->bus)), answered = 0, busy = 0;
     dbk_store *client = served_connect(s);
-    assert_true(write_all(fd, req_hello, 8) && read_all(fd, hello, 8));
+    assert_true(raw_write(fd, raw_req, 8) && raw_read(fd, hello, 8));
     served_pause(s, true);
     for (int i = 0; i < MESSAGES; i++) {
         snprintf(json, sizeof json, "{\"id\":\"fill%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":1}}", i, i);
         frame_head(head, strlen(json));
-        assert_true(write_all(fd, head, 13) && write_all(fd, json, strlen(json)));
+        assert_true(raw_write(fd, head, 13) && raw_write(fd, json, strlen(json)));
     }
     assert_true(until(has_received, s));
     served_pause(s, false);
     does(client, "{\"id\":\"f1\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"f\",\"data\":{}}", "\"ok\":true");
-    for (; answered < MESSAGES && read_all(fd, head, 13); answered++) {
+    for (; answered < MESSAGES && raw_read(fd, head, 13); answered++) {
         uint64_t size = dbk_load_be64(head + 1) - 4;
-        assert_true(size < sizeof body && read_all(fd, body, (size_t)size));
+        assert_true(size < sizeof body && raw_read(fd, body, (size_t)size));
         body[size] = '\0';
         if (strstr(body, "\"error\":\"busy\"")) busy++;
     }
