@@ -95,7 +95,7 @@ static dbk_result fill_new(dbk_model *model, dbk_error *err)
 
 /* The file comes into being here and not in SQLite: only so is it made by nobody else and closed to
  * other users. */
-static dbk_result make_file(const dbk_port *port, const char *path, dbk_error *err)
+dbk_result dbk_model_make_file(const dbk_port *port, const char *path, dbk_error *err)
 {
     dbk_path_parts parts;
     dbk_dir *dir = NULL;
@@ -110,7 +110,7 @@ static dbk_result make_file(const dbk_port *port, const char *path, dbk_error *e
     return result;
 }
 
-static void remove_file(const dbk_port *port, const char *path)
+void dbk_model_remove_file(const dbk_port *port, const char *path)
 {
     static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
     dbk_path_parts parts;
@@ -136,14 +136,14 @@ dbk_result dbk_model_create(const dbk_port *port, const char *path, const dbk_de
 {
     assert(port && path && definition && out);
     *out = NULL;
-    dbk_result result = make_file(port, path, err);
+    dbk_result result = dbk_model_make_file(port, path, err);
     if (result != DBK_OK) return result;
     result = start(port, path, definition, log, options, out, err);
     if (result == DBK_OK) result = fill_new(*out, err);
     if (result == DBK_OK) return DBK_OK;
     dbk_model_close(*out);
     *out = NULL;
-    remove_file(port, path);
+    dbk_model_remove_file(port, path);
     return result;
 }
 

@@ -161,6 +161,11 @@ typedef struct dbk_shadow_options {
 } dbk_shadow_options;
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
+/* Copies a model's file, which may be in use, without its journal, to `to` (DBK_EXISTS): an image, from which a
+ * fold goes on. `durable`: synced; the name in its folder is the caller's matter. */
+dbk_result dbk_image_copy(const dbk_port *port, const char *vfs, const char *from, const char *to, bool durable, dbk_error *err) DBK_MUST_USE;
+/* Position, head, top and definition of an image. */
+dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *path, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
 /* Gives the shadow the journal, tables' last positions and floor of the model it replaces and adds one
  * forward step with the net row difference (reset false), or starts them anew: floor and every table's
  * last position are the position (reset true). `old` may be NULL with reset. Committed on return. */

@@ -29,6 +29,9 @@ typedef struct dbk_journal {
     sqlite3_stmt **select;  /* per table: one row by its key, made when first asked for */
 } dbk_journal;
 
+/* model.c: the file comes into being here, closed to other users, and goes with what SQLite puts beside it. */
+dbk_result dbk_model_make_file(const dbk_port *port, const char *path, dbk_error *err) DBK_MUST_USE;
+void dbk_model_remove_file(const dbk_port *port, const char *path);
 void dbk_sqlite_configure(void); /* model.c; once per process, any thread */
 
 /* model_schema.c */
