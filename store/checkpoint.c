@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include "store/checkpoint.h"
+#include "store/images.h"
 
 enum { PAGE_BYTES = 4096 };
 static const int passive_pages = 64 * 1024 * 1024 / PAGE_BYTES;
@@ -68,6 +69,7 @@ static void run(void *arg)
 
 void dbk_checkpoint_after_commit(dbk_checkpointer *c, dbk_model *model)
 {
+    if (c) dbk_images_after_commit(c->engine, model);
     if (!c || c->wal_pages < c->next_pages) {
         if (c && c->wal_pages < passive_pages) c->next_pages = passive_pages;
         return;

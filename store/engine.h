@@ -3,6 +3,8 @@
  *   create.c, identity.c, open.c, models.c   the folder, daybook.json, self-healing open, models/current
  *   queue.c, command.c, decide.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
+ *   facts.c, switch.c, replay.c, copy.c      import, shadow and switch, as of, copy
+ *   images.c            copies of the model at positions of the past
  *   request_*.c         reads: get list query changes log inbox status stats */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H
@@ -60,6 +62,7 @@ struct dbk_engine {
     uint64_t readers_epoch;        /* rises when the model they read is no longer current */
     dbk_mutex *pasts_lock;
     struct dbk_pasts *pasts;       /* replay.c: files of moments asked for lately */
+    struct dbk_images *images;     /* images.c; NULL until the store is open */
     dbk_thread *check;       /* counts the model's rows after an unclean end */
     char id_text[DBK_UUID_TEXT_SIZE];
     int64_t opened_ms;

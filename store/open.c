@@ -5,8 +5,8 @@
 
 #include "store/checkpoint.h"
 #include "store/identity.h"
+#include "store/images.h"
 #include "store/queue.h"
-#include "store/replay.h"
 #include "store/turn.h"
 
 static dbk_result open_folder(dbk_engine *engine, dbk_error *err)
@@ -152,6 +152,7 @@ static dbk_result open_parts(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK) result = open_definition(engine, err);
     if (result == DBK_OK) result = open_log(engine, err);
     if (result == DBK_OK && !engine->options.read_only) result = dbk_checkpointer_new(engine, &engine->checkpointer, err);
+    if (result == DBK_OK) result = dbk_images_new(engine, err);
     if (result == DBK_OK) result = open_models(engine, err);
     if (result == DBK_OK && !engine->options.read_only) result = record_definition(engine, err);
     if (result == DBK_OK && !engine->options.read_only) result = check_beside(engine, err);
@@ -194,6 +195,7 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_queue_free(engine->queue);
     if (engine->check) port->thread_join(port->ctx, engine->check);
     dbk_checkpointer_free(engine->checkpointer);
+    dbk_images_free(engine);
     while (engine->listeners) dbk_engine_unsubscribe(engine, engine->listeners);
     dbk_engine_drop_readers(engine);
     dbk_pasts_free(engine);

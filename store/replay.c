@@ -1,5 +1,5 @@
 /* As of (semantics.md §7): the fold of a wanted set of entries into a file of its own. */
-#include "store/replay.h"
+#include "store/images.h"
 
 #include <stdio.h>
 
@@ -54,17 +54,21 @@ void dbk_past_bound(dbk_engine *engine, const dbk_entry *entry, uint64_t positio
     if (dbk_log_is_ordered(engine->log)) past->position = through ? position : position - 1;
 }
 
-static bool is_wanted(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
+bool dbk_past_wants(const dbk_past *past, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
 {
-    const dbk_past *past = arg;
-    (void)position;
     (void)received_ms;
+    if (position > past->position) return false;
     if (past->bounded) {
         int order = memcmp(key, past->bound, DBK_ORDER_KEY_SIZE);
         if (order > 0 || (order == 0 && !past->through)) return false;
     }
     if (past->order_time_ms == 0) return true;
-    return past->order_time_ms >= 0 && dbk_load_be64(key + 4) >> 16 <= (uint64_t)past->order_time_ms;
+    return past->order_time_ms > 0 && dbk_load_be64(key + 4) >> 16 <= (uint64_t)past->order_time_ms;
+}
+
+static bool is_wanted(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
+{
+    return dbk_past_wants(arg, position, received_ms, key);
 }
 
 /* ---- the file */
@@ -99,16 +103,45 @@ static void remove_database(const dbk_port *port, const char *path)
     dbk_buffer_release(&name);
 }
 
+/* A trail wants all that it can hear of: it is told from the first entry on, unless it is of one entry. */
+static bool may_start_late(const dbk_past *past, const dbk_trail *trail)
+{
+    return !trail || (trail->position > 0 && past->bounded);
+}
+
+static bool is_fold_of_positions(const dbk_engine *engine, const dbk_past *past)
+{
+    return past->order_time_ms == 0 && (!past->bounded || dbk_log_is_ordered(engine->log));
+}
+
+/* The image that a trail's one entry is told from must not hold it. */
+static dbk_result begin(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, const char *path, uint64_t *begun, dbk_error *err)
+{
+    dbk_past start = *past;
+    *begun = 0;
+    if (!may_start_late(past, trail)) return DBK_OK;
+    if (trail) {
+        start.through = false;
+        if (start.position >= trail->position && dbk_log_is_ordered(engine->log)) start.position = trail->position - 1;
+    }
+    return dbk_images_start(engine, &start, path, begun, err);
+}
+
 static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *path, const dbk_trail *trail,
-                       dbk_progress_fn progress, void *arg, dbk_model **model, dbk_error *err)
+                       dbk_progress_fn progress, void *arg, uint64_t *folded, dbk_model **model, dbk_error *err)
 {
     dbk_past wanted = *past;
+    uint64_t begun = 0;
     dbk_shadow_options options = {.model = engine->options.model, .last = past->position, .progress = progress,
                                   .progress_arg = arg, .trail = trail};
-    if (past->order_time_ms || (past->bounded && !dbk_log_is_ordered(engine->log))) {
+    if (!is_fold_of_positions(engine, past)) {
         options.wanted = is_wanted;
         options.wanted_arg = &wanted;
     }
+    dbk_result result = begin(engine, past, trail, path, &begun, err);
+    if (result != DBK_OK) return result;
+    options.image = begun > 0;
+    if (folded) *folded = past->position - begun;
     if (past->position > 0) return dbk_model_build(engine->port, path, engine->definition, engine->log, &options, model, err);
     options.model.bulk = true; /* before the first entry: to the builder 0 would mean all */
     return dbk_model_create(engine->port, path, engine->definition, engine->log, &options.model, model, err);
@@ -118,10 +151,12 @@ dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *
                           void *arg, dbk_model_state *state, dbk_error *err)
 {
     dbk_model *model = NULL;
-    dbk_result result = fold(engine, past, path, NULL, progress, arg, &model, err);
+    uint64_t folded = 0;
+    dbk_result result = fold(engine, past, path, NULL, progress, arg, &folded, &model, err);
     if (result == DBK_OK && state) dbk_model_get_state(model, state);
     if (result == DBK_OK) result = dbk_model_finish(model, plain, err);
     dbk_model_close(model);
+    if (result == DBK_OK && !plain && is_fold_of_positions(engine, past) && dbk_images_worth(engine, folded)) dbk_images_offer(engine, path);
     if (result != DBK_OK && result != DBK_EXISTS) remove_database(engine->port, path);
     return result;
 }
@@ -210,7 +245,7 @@ dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_tra
     dbk_result result = choose_path(engine, 0, &path, err);
     if (result == DBK_OK && !(out->path = dbk_copy_text(engine->port, (const char *)path.data)))
         result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
-    if (result == DBK_OK) result = fold(engine, past, out->path, trail, NULL, NULL, &out->model, err);
+    if (result == DBK_OK) result = fold(engine, past, out->path, trail, NULL, NULL, NULL, &out->model, err);
     if (result != DBK_OK) dbk_past_discard(engine, out);
     dbk_buffer_release(&path);
     return result;
@@ -286,6 +321,13 @@ dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_r
 }
 
 void dbk_pasts_leave(dbk_engine *engine) { engine->port->mutex_unlock(engine->port->ctx, engine->pasts_lock); }
+
+void dbk_pasts_forget(dbk_engine *engine)
+{
+    engine->port->mutex_lock(engine->port->ctx, engine->pasts_lock);
+    for (size_t i = 0; engine->pasts && i < PASTS_MAX; i++) forget(engine, &engine->pasts->files[i]);
+    dbk_pasts_leave(engine);
+}
 
 void dbk_pasts_free(dbk_engine *engine)
 {

@@ -15,6 +15,7 @@ typedef struct dbk_past {
 dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past, dbk_error *err) DBK_MUST_USE;
 /* Of these, what sorts below the entry at the position, or with `through` up to it. */
 void dbk_past_bound(dbk_engine *engine, const dbk_entry *entry, uint64_t position, bool through, dbk_past *past);
+bool dbk_past_wants(const dbk_past *past, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE]);
 /* The fold of a past in a file of its own, for the caller alone; the trail (may be NULL) hears of it. */
 typedef struct dbk_past_model {
     dbk_model *model;
@@ -32,6 +33,7 @@ typedef struct dbk_pasts dbk_pasts;
 dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_reader **reader, dbk_model_state *state,
                            dbk_error *err) DBK_MUST_USE;
 void dbk_pasts_leave(dbk_engine *engine);
+void dbk_pasts_forget(dbk_engine *engine); /* all files: they are of another definition */
 void dbk_pasts_free(dbk_engine *engine); /* with their files; accepts an engine that has none */
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "store/checkpoint.h"
 #include "store/identity.h"
+#include "store/images.h"
 
 /* A backlog over the first is folded in transactions of the second. */
 enum { ONE_STEP_MAX = 20000, STEP_ENTRIES = 10000 };
@@ -45,12 +46,17 @@ typedef struct dbk_switch {
     bool adopted;
 } dbk_switch;
 
-static dbk_result build(dbk_switch *s, dbk_error *err)
+/* A model that is to begin anew is folded from the log alone: what is doubted may be in an image too. */
+static dbk_result build(dbk_switch *s, bool from_image, dbk_error *err)
 {
     dbk_engine *engine = s->engine;
     dbk_shadow_options options = {.model = engine->options.model, .progress = s->progress, .progress_arg = s->progress_arg};
+    dbk_past all = {.position = dbk_log_position(engine->log)};
+    uint64_t begun = 0;
     dbk_result result = dbk_models_next_path(engine, &s->path, err);
+    if (result == DBK_OK && from_image) result = dbk_images_start(engine, &all, (const char *)s->path.data, &begun, err);
     if (result != DBK_OK) return result;
+    options.image = begun > 0;
     return dbk_model_build(engine->port, (const char *)s->path.data, engine->definition, engine->log, &options, &s->shadow, err);
 }
 
@@ -107,7 +113,7 @@ static dbk_result switch_to_shadow(dbk_engine *engine, bool reset, dbk_progress_
 {
     dbk_switch s;
     switch_init(&s, engine, progress, arg);
-    dbk_result result = build(&s, err);
+    dbk_result result = build(&s, !reset, err);
     if (result == DBK_OK) result = adopt(&s, reset, err);
     switch_release(&s);
     return result;
@@ -149,7 +155,7 @@ static dbk_result complete(dbk_switch *s, dbk_error *err)
     dbk_result result = dbk_model_catch_up(s->shadow, 0, NULL, NULL, NULL, &again, err);
     if (result != DBK_OK || !again) return result;
     give_up(s);
-    return build(s, err);
+    return build(s, false, err);
 }
 
 /* The long part beside the commands, the switch in a turn of its own. */
@@ -159,7 +165,7 @@ dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void
     dbk_switch s;
     if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
     switch_init(&s, engine, progress, arg);
-    dbk_result result = build(&s, err);
+    dbk_result result = build(&s, false, err);
     port->mutex_lock(port->ctx, engine->turn);
     if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
     if (result == DBK_OK) result = complete(&s, err);

@@ -1,6 +1,7 @@
 /* A newer definition (semantics.md §4): the whole history is folded with it first; what projected before
  * and would be left out now is shown, and stops the change unless it is accepted. The change itself is an
  * engine entry and a new generation. */
+#include "store/images.h"
 #include "store/turn.h"
 
 typedef struct dbk_entry_ids {
@@ -96,6 +97,10 @@ static dbk_result fold_with(dbk_engine *engine, const dbk_definition *definition
     const dbk_definition *before = engine->definition;
     engine->definition = definition;
     dbk_result result = dbk_engine_reset_generation(engine, NULL, NULL, err);
+    if (result == DBK_OK) {
+        dbk_images_clear(engine);
+        dbk_pasts_forget(engine);
+    }
     if (result == DBK_OK || engine->dead) return result;
     engine->definition = before;
     engine->behind = true;

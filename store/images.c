@@ -1,0 +1,411 @@
+/* images/<position>.sqlite: copies of the model at positions of the past, so that a moment is folded from the
+ * nearest one below it and not from the beginning. A cache: the folder can go at any time.
+ *
+ * Each image holds exactly the entries at positions 1 … P. It serves a wanted set when all it holds is wanted
+ * and all else that is wanted sorts above its highest order key (F24); head and definition tell whether it is
+ * of this log and of today. An image is written as new-N, synced, and renamed, so that a name that stands is a
+ * whole file. Within the byte budget the rungs lie the denser, the nearer to the newest. */
+#include "store/images.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { IMAGES_MAX = 48, EVERY_DEFAULT = 65536, GROWTH = 8, WORTH = 16, NAME_SIZE = 40 };
+static const uint64_t budget_least = UINT64_C(64) * 1024 * 1024;
+
+typedef struct dbk_image {
+    uint64_t position, bytes;
+    uint8_t top[DBK_ORDER_KEY_SIZE];
+} dbk_image;
+
+struct dbk_images {
+    dbk_mutex *mutex; /* all below; held while files are copied, so that none goes meanwhile */
+    dbk_dir *dir;     /* NULL: there is no folder yet */
+    dbk_image items[IMAGES_MAX]; /* by position */
+    size_t count;
+    bool loaded;
+    uint64_t serial;
+    dbk_mutex *wish_mutex; /* what follows */
+    dbk_cond *wish;
+    dbk_thread *thread;
+    char *path;       /* of the model to copy; NULL: nothing to do */
+    uint64_t next;    /* the position at which a rung is due */
+    bool busy, closing;
+};
+
+static void lock(dbk_engine *engine) { engine->port->mutex_lock(engine->port->ctx, engine->images->mutex); }
+static void unlock(dbk_engine *engine) { engine->port->mutex_unlock(engine->port->ctx, engine->images->mutex); }
+
+static uint64_t every(const dbk_engine *engine) { return engine->options.image_every ? engine->options.image_every : EVERY_DEFAULT; }
+
+bool dbk_images_worth(const dbk_engine *engine, uint64_t entries) { return entries * WORTH >= every(engine); }
+
+/* ---- files */
+
+static void name_of(uint64_t position, char name[NAME_SIZE])
+{
+    snprintf(name, NAME_SIZE, "%020llu.sqlite", (unsigned long long)position);
+}
+
+static dbk_result path_of(dbk_engine *engine, const char *name, dbk_buffer *path, dbk_error *err)
+{
+    dbk_buffer_clear(path);
+    dbk_buffer_printf(path, "%s/images/%s", engine->path, name);
+    return dbk_buffer_text(path) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+}
+
+static void remove_image(dbk_engine *engine, size_t index)
+{
+    struct dbk_images *images = engine->images;
+    char name[NAME_SIZE];
+    name_of(images->items[index].position, name);
+    if (!engine->options.read_only) (void)engine->port->unlink(engine->port->ctx, images->dir, name);
+    memmove(&images->items[index], &images->items[index + 1], (images->count - index - 1) * sizeof *images->items);
+    images->count--;
+}
+
+static void insert(struct dbk_images *images, const dbk_image *image)
+{
+    size_t at = images->count;
+    while (at > 0 && images->items[at - 1].position > image->position) at--;
+    memmove(&images->items[at + 1], &images->items[at], (images->count - at) * sizeof *images->items);
+    images->items[at] = *image;
+    images->count++;
+}
+
+/* ---- what is there */
+
+/* An image of this log as it is, folded with today's definition. */
+static dbk_result look_at(dbk_engine *engine, const char *name, dbk_image *image, dbk_error *err)
+{
+    dbk_buffer path;
+    dbk_model_state state = {0};
+    dbk_identity identity = {0};
+    uint8_t head[DBK_LEAF_SIZE];
+    dbk_buffer_init(&path, engine->port);
+    dbk_result result = path_of(engine, name, &path, err);
+    if (result == DBK_OK) result = dbk_image_look(engine->port, engine->options.model.vfs, (const char *)path.data, &state, err);
+    if (result == DBK_OK && state.position > dbk_log_position(engine->log)) result = dbk_fail(err, DBK_FOREIGN, "it is beyond the log");
+    if (result == DBK_OK) result = dbk_log_head_at(engine->log, state.position, head, err);
+    if (result == DBK_OK && (memcmp(head, state.head, sizeof head) != 0 || memcmp(state.definition, engine->definition->hash, 16) != 0))
+        result = dbk_fail(err, DBK_FOREIGN, "it is of another log or definition");
+    if (result == DBK_OK && engine->port->identify(engine->port->ctx, engine->images->dir, name, &identity) != 0)
+        result = dbk_fail(err, DBK_MISSING, "it is gone");
+    *image = (dbk_image){.position = state.position, .bytes = identity.size_bytes};
+    memcpy(image->top, state.top, sizeof image->top);
+    dbk_buffer_release(&path);
+    return result;
+}
+
+typedef struct dbk_names {
+    char items[4 * IMAGES_MAX][NAME_SIZE];
+    size_t count;
+} dbk_names;
+
+static int note_name(void *arg, const char *name)
+{
+    dbk_names *names = arg;
+    if (names->count < sizeof names->items / sizeof *names->items && strlen(name) < NAME_SIZE) snprintf(names->items[names->count++], NAME_SIZE, "%s", name);
+    return 0;
+}
+
+static bool is_image(const char *name)
+{
+    return strlen(name) == 27 && strspn(name, "0123456789") == 20 && strcmp(name + 20, ".sqlite") == 0;
+}
+
+/* What cannot be used is removed: leftovers of a crash, images of another definition. The lock is held. */
+static dbk_result load(dbk_engine *engine, dbk_error *err)
+{
+    struct dbk_images *images = engine->images;
+    if (images->loaded) return DBK_OK;
+    if (!images->dir) {
+        dbk_result result = dbk_io_open_dir(engine->port, engine->dir, "images", 0, &images->dir, err);
+        if (result != DBK_OK) return result == DBK_MISSING ? DBK_OK : result;
+    }
+    dbk_names *names = dbk_alloc_zero(engine->port, 1, sizeof *names);
+    if (!names) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the list of images");
+    (void)engine->port->list(engine->port->ctx, images->dir, note_name, names);
+    for (size_t i = 0; i < names->count; i++) {
+        char proper[NAME_SIZE];
+        dbk_image image;
+        bool good = is_image(names->items[i]) && images->count < IMAGES_MAX - 1 && look_at(engine, names->items[i], &image, NULL) == DBK_OK;
+        if (good) name_of(image.position, proper);
+        if (good && strcmp(proper, names->items[i]) == 0) insert(images, &image);
+        else if (!engine->options.read_only) (void)engine->port->unlink(engine->port->ctx, images->dir, names->items[i]);
+    }
+    dbk_free(engine->port, names);
+    images->loaded = true;
+    return DBK_OK;
+}
+
+/* ---- which one serves */
+
+/* All it holds sorts below or is what the bound allows; of epochs above the first the highest key does not
+ * tell the highest time. */
+static bool holds_wanted_only(const dbk_past *past, const dbk_image *image)
+{
+    if (image->position > past->position) return false;
+    if (past->bounded) {
+        int order = memcmp(image->top, past->bound, DBK_ORDER_KEY_SIZE);
+        if (order > 0 || (order == 0 && !past->through)) return false;
+    }
+    if (past->order_time_ms == 0) return true;
+    return past->order_time_ms > 0 && dbk_load_be32(image->top) == 0 && dbk_load_be64(image->top + 4) >> 16 <= (uint64_t)past->order_time_ms;
+}
+
+/* The lowest order key of what is wanted at the positions first … last; `low` keeps what is lower already. */
+static dbk_result lower(dbk_engine *engine, const dbk_past *past, uint64_t first, uint64_t last, uint8_t low[DBK_ORDER_KEY_SIZE], dbk_error *err)
+{
+    dbk_log_cursor *cursor = NULL;
+    dbk_past wanted = *past;
+    uint64_t position;
+    int64_t received_ms;
+    dbk_slice origin;
+    if (first > last) return DBK_OK;
+    dbk_result result = dbk_log_cursor_open(engine->log, first, last, &cursor, err);
+    while (result == DBK_OK) {
+        dbk_entry entry;
+        uint8_t key[DBK_ORDER_KEY_SIZE];
+        result = dbk_log_cursor_next(cursor, &position, &received_ms, &origin, err);
+        if (result == DBK_OK) result = dbk_entry_decode(origin, &entry, err);
+        if (result != DBK_OK) break;
+        dbk_entry_order_key(&entry, key);
+        if (memcmp(key, low, sizeof key) < 0 && dbk_past_wants(&wanted, position, received_ms, key)) memcpy(low, key, sizeof key);
+    }
+    dbk_log_cursor_close(cursor);
+    return result == DBK_END ? DBK_OK : result;
+}
+
+static dbk_result copy_image(dbk_engine *engine, const dbk_image *image, const char *path, dbk_error *err)
+{
+    char name[NAME_SIZE];
+    dbk_buffer from;
+    dbk_buffer_init(&from, engine->port);
+    name_of(image->position, name);
+    dbk_result result = path_of(engine, name, &from, err);
+    if (result == DBK_OK) result = dbk_image_copy(engine->port, engine->options.model.vfs, (const char *)from.data, path, false, err);
+    dbk_buffer_release(&from);
+    return result;
+}
+
+/* From the newest down: the range whose keys are looked at grows with every image that does not serve. */
+static dbk_result start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position, dbk_error *err)
+{
+    struct dbk_images *images = engine->images;
+    uint8_t low[DBK_ORDER_KEY_SIZE];
+    uint64_t looked = past->position + 1;
+    bool ordered = dbk_log_is_ordered(engine->log);
+    memset(low, 0xff, sizeof low);
+    for (size_t i = images->count; i > 0; i--) {
+        const dbk_image *image = &images->items[i - 1];
+        if (!holds_wanted_only(past, image)) continue;
+        dbk_result result = ordered ? DBK_OK : lower(engine, past, image->position + 1, looked - 1, low, err);
+        if (result != DBK_OK) return result;
+        looked = image->position + 1;
+        if (!ordered && memcmp(image->top, low, sizeof low) >= 0) continue;
+        result = copy_image(engine, image, path, err);
+        if (result == DBK_OK) *position = image->position;
+        if (result != DBK_CORRUPT && result != DBK_MISSING) return result;
+        remove_image(engine, i - 1); /* somebody took it away, or it is damaged */
+    }
+    return DBK_OK;
+}
+
+dbk_result dbk_images_start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position, dbk_error *err)
+{
+    *position = 0;
+    if (!engine->images || past->position == 0) return DBK_OK;
+    lock(engine);
+    dbk_result result = load(engine, err);
+    if (result == DBK_OK) result = start(engine, past, path, position, err);
+    unlock(engine);
+    return result;
+}
+
+/* ---- the ladder */
+
+static uint64_t bytes_of(const struct dbk_images *images)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < images->count; i++) bytes += images->items[i].bytes;
+    return bytes;
+}
+
+/* The rung that is missed least: the smallest gap between its neighbours, measured by the distance from the
+ * newest. The newest stays. */
+static size_t least_missed(const struct dbk_images *images)
+{
+    uint64_t newest = images->items[images->count - 1].position;
+    size_t least = 0;
+    double lowest = 0;
+    for (size_t i = 0; i + 1 < images->count; i++) {
+        uint64_t below = i > 0 ? images->items[i - 1].position : 0;
+        double score = (double)(images->items[i + 1].position - below) / (double)(newest - images->items[i].position + 1);
+        if (i > 0 && score >= lowest) continue;
+        least = i;
+        lowest = score;
+    }
+    return least;
+}
+
+static void thin_out(dbk_engine *engine)
+{
+    struct dbk_images *images = engine->images;
+    uint64_t budget = engine->options.image_bytes;
+    if (budget == 0) {
+        budget = images->count ? images->items[images->count - 1].bytes * 2 : 0;
+        if (budget < budget_least) budget = budget_least;
+    }
+    while (images->count > 1 && (images->count >= IMAGES_MAX - 1 || bytes_of(images) > budget)) remove_image(engine, least_missed(images));
+}
+
+static bool is_known(const struct dbk_images *images, uint64_t position)
+{
+    for (size_t i = 0; i < images->count; i++)
+        if (images->items[i].position == position) return true;
+    return false;
+}
+
+static dbk_result take_in(dbk_engine *engine, const char *model_path, dbk_buffer *path, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    struct dbk_images *images = engine->images;
+    char fresh[NAME_SIZE], name[NAME_SIZE];
+    dbk_image image;
+    snprintf(fresh, sizeof fresh, "new-%llu", (unsigned long long)++images->serial);
+    dbk_result result = path_of(engine, fresh, path, err);
+    if (result == DBK_OK) result = dbk_image_copy(port, engine->options.model.vfs, model_path, (const char *)path->data, true, err);
+    if (result != DBK_OK) return result;
+    result = look_at(engine, fresh, &image, err);
+    if (result == DBK_OK && is_known(images, image.position)) result = dbk_fail(err, DBK_EXISTS, "it is there");
+    if (result == DBK_OK) {
+        name_of(image.position, name);
+        int rc = port->rename(port->ctx, images->dir, fresh, images->dir, name);
+        if (rc != 0) result = dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot rename an image");
+    }
+    if (result == DBK_OK) result = dbk_io_sync_dir(port, images->dir, "images", err);
+    if (result == DBK_OK) insert(images, &image);
+    else (void)port->unlink(port->ctx, images->dir, fresh);
+    return result;
+}
+
+void dbk_images_offer(dbk_engine *engine, const char *model_path)
+{
+    struct dbk_images *images = engine->images;
+    dbk_buffer path;
+    if (!images || engine->options.read_only) return;
+    dbk_buffer_init(&path, engine->port);
+    lock(engine);
+    dbk_result result = load(engine, NULL);
+    if (result == DBK_OK && !images->dir) result = dbk_io_open_dir(engine->port, engine->dir, "images", DBK_OPEN_DIRECTORY, &images->dir, NULL);
+    images->loaded = images->loaded || (result == DBK_OK && images->dir);
+    if (result == DBK_OK) result = take_in(engine, model_path, &path, NULL);
+    if (result == DBK_OK) thin_out(engine);
+    unlock(engine);
+    dbk_buffer_release(&path);
+}
+
+void dbk_images_clear(dbk_engine *engine)
+{
+    if (!engine->images) return;
+    lock(engine);
+    if (load(engine, NULL) == DBK_OK)
+        while (engine->images->count > 0) remove_image(engine, engine->images->count - 1);
+    unlock(engine);
+}
+
+/* ---- rungs as the log grows */
+
+static uint64_t next_rung(const dbk_engine *engine, uint64_t position)
+{
+    uint64_t step = position / GROWTH;
+    return position + (step > every(engine) ? step : every(engine));
+}
+
+static void run(void *arg)
+{
+    dbk_engine *engine = arg;
+    const dbk_port *port = engine->port;
+    struct dbk_images *images = engine->images;
+    port->mutex_lock(port->ctx, images->wish_mutex);
+    while (!images->closing) {
+        if (!images->path) {
+            (void)port->cond_wait(port->ctx, images->wish, images->wish_mutex, -1);
+            continue;
+        }
+        char *path = images->path;
+        images->path = NULL;
+        images->busy = true;
+        port->mutex_unlock(port->ctx, images->wish_mutex);
+        dbk_images_offer(engine, path);
+        dbk_free(port, path);
+        port->mutex_lock(port->ctx, images->wish_mutex);
+        images->busy = false;
+    }
+    port->mutex_unlock(port->ctx, images->wish_mutex);
+}
+
+void dbk_images_after_commit(dbk_engine *engine, const dbk_model *model)
+{
+    struct dbk_images *images = engine->images;
+    const dbk_port *port = engine->port;
+    dbk_model_state state;
+    dbk_model_get_state(model, &state);
+    if (!images || !images->thread || state.position < images->next) return;
+    images->next = next_rung(engine, state.position);
+    port->mutex_lock(port->ctx, images->wish_mutex);
+    if (!images->busy && !images->path) {
+        images->path = dbk_copy_text(port, dbk_model_path(model));
+        port->cond_signal(port->ctx, images->wish);
+    }
+    port->mutex_unlock(port->ctx, images->wish_mutex);
+}
+
+/* ---- made and freed */
+
+/* The newest image tells when the next one is due. */
+static uint64_t first_rung(dbk_engine *engine)
+{
+    uint64_t newest = 0;
+    lock(engine);
+    if (load(engine, NULL) == DBK_OK && engine->images->count > 0) newest = engine->images->items[engine->images->count - 1].position;
+    unlock(engine);
+    return next_rung(engine, newest);
+}
+
+dbk_result dbk_images_new(dbk_engine *engine, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    struct dbk_images *images = engine->images = dbk_alloc_zero(port, 1, sizeof *images);
+    if (!images) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the images");
+    images->mutex = port->mutex_new(port->ctx);
+    images->wish_mutex = port->mutex_new(port->ctx);
+    images->wish = port->cond_new(port->ctx);
+    if (!images->mutex || !images->wish_mutex || !images->wish) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the images");
+    if (engine->options.no_threads || engine->options.read_only) return DBK_OK;
+    images->next = first_rung(engine);
+    int rc = port->thread_start(port->ctx, "dbk-images", run, engine, &images->thread);
+    return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start a thread");
+}
+
+void dbk_images_free(dbk_engine *engine)
+{
+    const dbk_port *port = engine->port;
+    struct dbk_images *images = engine->images;
+    if (!images) return;
+    if (images->thread) {
+        port->mutex_lock(port->ctx, images->wish_mutex);
+        images->closing = true;
+        port->cond_signal(port->ctx, images->wish);
+        port->mutex_unlock(port->ctx, images->wish_mutex);
+        port->thread_join(port->ctx, images->thread);
+    }
+    if (images->dir) port->close_dir(port->ctx, images->dir);
+    if (images->wish) port->cond_free(port->ctx, images->wish);
+    if (images->wish_mutex) port->mutex_free(port->ctx, images->wish_mutex);
+    if (images->mutex) port->mutex_free(port->ctx, images->mutex);
+    dbk_free(port, images->path);
+    dbk_free(port, images);
+    engine->images = NULL;
+}

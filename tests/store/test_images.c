@@ -1,0 +1,223 @@
+/* The ladder of images: what serves, what does not, and that a folder which is gone or damaged costs time only. */
+#include "tests/store/store_fixture.h"
+#include "tests/store/world_fixture.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "store/images.h"
+#include "store/replay.h"
+
+static size_t images_on_disk(const world *w, size_t i, uint64_t *newest)
+{
+    char path[4300];
+    size_t count = 0;
+    snprintf(path, sizeof path, "%s/images", w->paths[i]);
+    DIR *dir = opendir(path);
+    *newest = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (!strstr(entry->d_name, ".sqlite")) continue;
+        uint64_t position = strtoull(entry->d_name, NULL, 10);
+        if (position > *newest) *newest = position;
+        count++;
+    }
+    if (dir) closedir(dir);
+    return count;
+}
+
+static int setup(void **state)
+{
+    world *w = calloc(1, sizeof *w);
+    world_start(w, 77);
+    for (size_t i = 0; i < WORLD_STORES; i++) {
+        dbk_engine_close(w->engines[i]);
+        w->options[i].image_every = 16;
+        world_open(w, i);
+    }
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_stop(*state);
+    free(*state);
+    return 0;
+}
+
+static void fingerprint_at(world *w, size_t i, uint64_t position, int64_t order_time_ms, char out[33])
+{
+    dbk_model_reader *reader;
+    dbk_model_state state;
+    dbk_moment at = {.position = position, .order_time_ms = order_time_ms};
+    assert_int_equal(dbk_pasts_enter(w->engines[i], &at, &reader, &state, &w->error), DBK_OK);
+    dbk_pasts_leave(w->engines[i]);
+    dbk_fingerprint_text(state.fingerprint, out);
+}
+
+/* The same moment from the log alone. */
+static void fingerprint_cold(world *w, size_t i, uint64_t position, int64_t order_time_ms, char out[33])
+{
+    char path[4300];
+    dbk_model_state state;
+    dbk_moment at = {.position = position, .order_time_ms = order_time_ms};
+    struct dbk_images *kept = w->engines[i]->images;
+    snprintf(path, sizeof path, "%s/cold.sqlite", w->folder);
+    w->engines[i]->images = NULL;
+    assert_int_equal(dbk_engine_replay(w->engines[i], &at, path, true, NULL, NULL, &state, &w->error), DBK_OK);
+    w->engines[i]->images = kept;
+    remove(path);
+    dbk_fingerprint_text(state.fingerprint, out);
+}
+
+static void assert_same(world *w, size_t i, uint64_t position, int64_t order_time_ms)
+{
+    char warm[33], cold[33];
+    fingerprint_at(w, i, position, order_time_ms, warm);
+    fingerprint_cold(w, i, position, order_time_ms, cold);
+    assert_string_equal(warm, cold);
+}
+
+static void a_moment_asked_for_becomes_a_rung_and_serves_the_next(void **state)
+{
+    world *w = *state;
+    uint64_t newest, position = 0;
+    char path[4300];
+    for (int i = 0; i < 60; i++) world_random_command(w, 0);
+    uint64_t end = dbk_log_position(dbk_engine_log(w->engines[0]));
+    assert_same(w, 0, end - 5, 0);
+    assert_int_equal(images_on_disk(w, 0, &newest), 1);
+    assert_int_equal(newest, end - 5);
+    snprintf(path, sizeof path, "%s/start.sqlite", w->folder);
+    dbk_past past = {.position = end};
+    assert_int_equal(dbk_images_start(w->engines[0], &past, path, &position, &w->error), DBK_OK);
+    assert_int_equal(position, end - 5);
+    for (uint64_t p = 1; p <= end; p++) assert_same(w, 0, p, 0);
+    past.position = 3;
+    remove(path);
+    assert_int_equal(dbk_images_start(w->engines[0], &past, path, &position, &w->error), DBK_OK);
+    assert_true(position <= 3);
+}
+
+/* The folder goes, or a file in it is damaged: the answer is the same. */
+static void the_folder_can_be_deleted_at_any_time(void **state)
+{
+    world *w = *state;
+    uint64_t newest;
+    char command[4400];
+    for (int i = 0; i < 40; i++) world_random_command(w, 0);
+    uint64_t end = dbk_log_position(dbk_engine_log(w->engines[0]));
+    assert_same(w, 0, end - 9, 0);
+    snprintf(command, sizeof command, "%s/images/%020llu.sqlite", w->paths[0], (unsigned long long)end - 9);
+    assert_int_equal(truncate(command, 5000), 0);
+    assert_same(w, 0, end - 8, 0);
+    (void)remove(command);
+    assert_same(w, 0, end - 7, 0);
+    dbk_engine_close(w->engines[0]);
+    snprintf(command, sizeof command, "%s/images/new-7", w->paths[0]);
+    FILE *left = fopen(command, "w");
+    fclose(left);
+    world_open(w, 0);
+    assert_same(w, 0, end - 6, 0);
+    assert_true(images_on_disk(w, 0, &newest) > 0); /* and new-7 is gone */
+}
+
+/* Late entries sort below what an image holds: it serves no moment that has them. */
+static void an_image_above_a_late_entry_does_not_serve(void **state)
+{
+    world *w = *state;
+    facts *f = calloc(1, sizeof *f);
+    uint64_t logged, parked;
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 25; i++) world_random_command(w, (size_t)(i % 2));
+        for (size_t from = 0; from < 2; from++) {
+            for (uint64_t p = 1; p <= dbk_log_position(dbk_engine_log(w->engines[from])); p++) facts_take(f, w, from, p);
+            assert_int_equal(facts_deliver(f, w, 1 - from, &logged, &parked), DBK_OK);
+            facts_clear(f);
+        }
+        uint64_t end = dbk_log_position(dbk_engine_log(w->engines[0]));
+        assert_false(dbk_log_is_ordered(dbk_engine_log(w->engines[0])));
+        for (int i = 0; i < 8; i++) assert_same(w, 0, 1 + world_random(w, end), 0);
+        for (int i = 0; i < 4; i++) assert_same(w, 0, end, w->now_ms[0] - (int64_t)world_random(w, 60000));
+    }
+    char a[33], b[33];
+    world_fingerprint(w, 0, a);
+    world_fingerprint(w, 1, b);
+    assert_string_equal(a, b);
+    free(f);
+}
+
+static void the_ladder_stays_within_its_budget(void **state)
+{
+    world *w = *state;
+    uint64_t newest;
+    w->engines[0]->options.image_bytes = 600 * 1024;
+    for (int i = 0; i < 200; i++) {
+        world_random_command(w, 0);
+        if (i % 10 == 9) assert_same(w, 0, dbk_log_position(dbk_engine_log(w->engines[0])), 0);
+    }
+    size_t count = images_on_disk(w, 0, &newest);
+    assert_in_range(count, 2, 12);
+    assert_true(newest + 10 >= dbk_log_position(dbk_engine_log(w->engines[0])));
+}
+
+/* Another definition: none of its images is of today. */
+static void an_upgrade_drops_the_images(void **state)
+{
+    world *w = *state;
+    uint64_t newest, count = 0;
+    for (int i = 0; i < 40; i++) world_random_command(w, 0);
+    assert_same(w, 0, dbk_log_position(dbk_engine_log(w->engines[0])), 0);
+    assert_int_equal(images_on_disk(w, 0, &newest), 1);
+    char schema[2000];
+    snprintf(schema, sizeof schema, "%sCREATE TABLE extra (id TEXT PRIMARY KEY NOT NULL);\n", world_schema);
+    dbk_definition *other = definition_of(schema, world_projections);
+    assert_int_equal(dbk_engine_upgrade(w->engines[0], other, w->now_ms[0], true, NULL, NULL, &count, &w->error), DBK_OK);
+    assert_int_equal(images_on_disk(w, 0, &newest), 0);
+    assert_same(w, 0, dbk_log_position(dbk_engine_log(w->engines[0])), 0);
+    dbk_engine_close(w->engines[0]);
+    w->options[0].definition = w->definition;
+    world_open(w, 0);
+    assert_same(w, 0, dbk_log_position(dbk_engine_log(w->engines[0])) - 1, 0);
+    dbk_definition_free(other);
+}
+
+/* With its threads: nobody asks for a moment, yet there is a rung. */
+static void a_rung_is_made_as_the_log_grows(void **state)
+{
+    live_store s;
+    world counted;
+    uint64_t newest = 0;
+    char command[200];
+    (void)state;
+    live_start(&s, world_schema);
+    live_close(&s);
+    s.options.image_every = 20;
+    live_open(&s);
+    for (int i = 0; i < 50; i++) {
+        dbk_text receipt;
+        dbk_error error;
+        int size = snprintf(command, sizeof command, "{\"id\":\"%d\",\"do\":\"put\",\"table\":\"free\",\"key\":%d,\"data\":{\"what\":\"x\"}}", i, i);
+        assert_int_equal(dbk_do(s.store, command, (size_t)size, &receipt, &error), DBK_OK);
+        dbk_text_free(&receipt);
+    }
+    snprintf(counted.paths[0], sizeof counted.paths[0], "%s", s.path);
+    for (int i = 0; i < 10000 && images_on_disk(&counted, 0, &newest) == 0; i++) usleep(1000);
+    live_close(&s);
+    assert_in_range(images_on_disk(&counted, 0, &newest), 1, 2);
+    assert_in_range(newest, 20, 50);
+    live_stop(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_moment_asked_for_becomes_a_rung_and_serves_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_folder_can_be_deleted_at_any_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_image_above_a_late_entry_does_not_serve, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_ladder_stays_within_its_budget, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_upgrade_drops_the_images, setup, teardown),
+        cmocka_unit_test(a_rung_is_made_as_the_log_grows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
