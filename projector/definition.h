@@ -69,6 +69,31 @@ typedef struct dbk_named_query {
 } dbk_named_query;
 
 typedef struct dbk_app dbk_app; /* what app.json says of the whole: projector/rules.h */
+/* One step of a command of commands.sql: a SELECT whose rows are asked or emitted. */
+typedef enum dbk_command_step_kind { DBK_STEP_REQUIRE, DBK_STEP_LET, DBK_STEP_PUT, DBK_STEP_PATCH, DBK_STEP_DELETE,
+                             DBK_STEP_APPEND } dbk_command_step_kind;
+typedef struct dbk_command_step {
+    dbk_command_step_kind kind;
+    const char *sql;
+    const char *text;        /* of -- require and -- else, {name} inserts a value; NULL: none */
+    bool may_be_empty;       /* -- else ok */
+    const char *name;        /* -- let: what it binds */
+    const dbk_table *table;  /* PUT, PATCH, DELETE */
+    int16_t *columns;        /* what each column of the result is: a column of the table, or DBK_STEP_… below */
+    uint16_t column_count;
+    uint32_t line;           /* in commands.sql */
+} dbk_command_step;
+enum { DBK_STEP_EXPECT = -1, DBK_STEP_TYPE = -2, DBK_STEP_STREAM = -3, DBK_STEP_DATA = -4 };
+
+typedef struct dbk_app_command {
+    const char *name;        /* "job.start" */
+    dbk_argument *arguments;
+    uint16_t argument_count;
+    dbk_command_step *steps;
+    uint32_t step_count;
+    const char *returns_sql; /* -- return; NULL: none */
+    uint32_t line, returns_line;
+} dbk_app_command;
 
 typedef struct dbk_source { /* a file of the definition as it was read */
     const char *name;        /* "schema.sql", "app.json" … */
@@ -91,6 +116,8 @@ typedef struct dbk_definition {
     dbk_named_query *queries;
     size_t query_count;
     const dbk_app *app;      /* never NULL; empty without app.json */
+    dbk_app_command *commands; /* in file order */
+    size_t command_count;
     void *owner;             /* memory: dbk_definition_free */
 } dbk_definition;
 
@@ -115,10 +142,10 @@ void dbk_findings_free(dbk_findings *findings);
 void dbk_findings_print(const dbk_findings *findings, dbk_buffer *out);
 void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out); /* one JSON object per line */
 
-/* Reads a folder (schema.sql, projections.sql, queries.sql, app.json) or one file ending in .sql from
+/* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, app.json) or one file ending in .sql from
  * `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
  * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What a later
- * version brings (commands.sql, upcasts.sql, schemas/, search, async models, table rules, …) is an error
+ * version brings (upcasts.sql, schemas/, search, async models, table rules, …) is an error
  * that names it. */
 dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out,
                                dbk_findings *findings, dbk_error *err) DBK_MUST_USE;
@@ -135,6 +162,7 @@ dbk_column_type dbk_type_of_declared(const char *declared);
 const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name);       /* NULL: none */
 int dbk_table_column(const dbk_table *table, dbk_slice name);                                    /* -1: none */
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name); /* NULL: none */
+const dbk_app_command *dbk_definition_command(const dbk_definition *definition, dbk_slice name); /* NULL: none */
 bool dbk_pattern_matches(const char *pattern, dbk_slice type); /* app-format.md §2 */
 /* "notes.put" -> table and DBK_OP_…; false: not the event type of a table of the definition. */
 typedef enum dbk_row_op { DBK_OP_PUT, DBK_OP_PATCHED, DBK_OP_DELETED } dbk_row_op;

@@ -7,7 +7,8 @@
  *   definition_table.c    tables, keys, indexes
  *   definition_link.c     foreign keys
  *   definition_app.h      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c, _settings.c
- *   definition_projection.c, definition_query.c   the two files of directives
+ *   definition_projection.c, definition_query.c, definition_command.c   the files of directives
+ *   definition_argument.c   arguments of commands and queries
  *   definition_check.c    prepares under the authorizer
  *   definition_unfold.c   bounds views and WITH
  *   definition_lint.c     what only tokens show
@@ -33,7 +34,8 @@ enum {
     DBK_QUERIES_MAX = 1000,
     DBK_CHECK_STEPS_MAX = 20000,
     DBK_LINKS_MAX = 1000,
-    DBK_INDEXES_MAX = 64
+    DBK_INDEXES_MAX = 64,
+    DBK_ARGUMENTS_MAX = 100
 };
 
 /* ---- findings.c */
@@ -146,7 +148,7 @@ typedef struct dbk_check {
     dbk_arena *arena; /* becomes the definition's */
     dbk_definition *definition;
     dbk_report *report;
-    dbk_script schema, projections, queries;
+    dbk_script schema, projections, queries, commands;
     dbk_object *objects, *last_object;
     dbk_object *refused; /* CREATEs that failed: what misses them is not said again */
     dbk_link *links;
@@ -187,6 +189,23 @@ bool dbk_line_name(dbk_line *line, dbk_slice *name);
 bool dbk_line_string(dbk_line *line, dbk_slice *literal); /* an SQL string with its quotes */
 void dbk_line_lookalike(dbk_check *check, const dbk_block *block, const char *advice);
 
+/* ---- definition_argument.c */
+typedef struct dbk_signature {
+    dbk_argument items[DBK_ARGUMENTS_MAX];
+    uint16_t count;
+} dbk_signature;
+dbk_span dbk_line_span(const dbk_block *block, dbk_slice part); /* a part of the directive's line */
+bool dbk_line_type(dbk_check *check, const dbk_block *block, dbk_line *line, dbk_column_type *type);
+/* "(name TYPE?, …)"; `given`, ended by NULL, are names that the engine binds itself. */
+bool dbk_line_signature(dbk_check *check, const dbk_block *block, dbk_line *line,
+                        const char *const *given, dbk_signature *signature);
+dbk_argument *dbk_signature_keep(dbk_check *check, const dbk_signature *signature); /* a copy */
+/* "did you mean 'x'?" or NULL */
+const char *dbk_signature_nearest(dbk_check *check, const dbk_signature *signature,
+                                  const char *name);
+/* The token of a parameter (":name"); 0: not found. */
+uint32_t dbk_sql_parameter(const dbk_sql *sql, const char *name);
+
 /* ---- the steps, in their order */
 bool dbk_check_open(dbk_check *check, dbk_error *err); /* the scratch database */
 void dbk_check_close(dbk_check *check);
@@ -201,6 +220,7 @@ void dbk_check_projections(dbk_check *check);
 void dbk_check_queries(dbk_check *check);
 void dbk_check_rows(dbk_check *check);    /* INSERT, UPDATE, DELETE of each table */
 void dbk_check_classes(dbk_check *check); /* collection, row_local, self_contained … */
+void dbk_check_commands(dbk_check *check); /* after the classes: only collections are written */
 
 /* The token of a column's definition in its table's DDL; 0: not found. */
 uint32_t dbk_object_column(const dbk_object *object, const char *column);

@@ -4,9 +4,9 @@
 
 #include "projector/definition_internal.h"
 
-static const char *const known_files[] = {"app.json", "projections.sql", "queries.sql",
-                                          "schema.sql"};
-enum { KNOWN_FILES = 4, DIGEST_PARTS_PER_SOURCE = 4 };
+static const char *const known_files[] = {"app.json", "commands.sql", "projections.sql",
+                                          "queries.sql", "schema.sql"};
+enum { KNOWN_FILES = 5, DIGEST_PARTS_PER_SOURCE = 4 };
 
 const dbk_source *dbk_check_source(dbk_check *check, const char *name)
 {
@@ -29,11 +29,7 @@ static void check_source_name(dbk_check *check, const dbk_source *source)
 
     for (size_t i = 0; i < KNOWN_FILES; i++)
         if (strcmp(name, known_files[i]) == 0) return;
-    if (strcmp(name, "commands.sql") == 0)
-        dbk_report_error(report, whole(source),
-                         "put, patch, delete or append from the client until then",
-                         "commands of the app (commands.sql) come with a later version");
-    else if (strcmp(name, "upcasts.sql") == 0)
+    if (strcmp(name, "upcasts.sql") == 0)
         dbk_report_error(report, whole(source), "projections that read both forms until then",
                          "upcasts (upcasts.sql) come with a later version");
     else if (strncmp(name, "schemas/", 8) == 0 || strcmp(name, "schemas") == 0)
@@ -128,7 +124,9 @@ static void hash_sources(dbk_check *check)
 static void scan_sources(dbk_check *check)
 {
     static const char *const none[] = {NULL}, *const on[] = {"on", NULL},
-                             *const query[] = {"query", NULL};
+                             *const query[] = {"query", NULL},
+                             *const command[] = {"command", "require", "let",    "else", "put",
+                                                 "patch",   "delete",  "return", NULL};
 
     for (size_t i = 0; i < check->definition->source_count && !check->failed; i++) {
         const dbk_source *source = &check->definition->sources[i];
@@ -144,6 +142,8 @@ static void scan_sources(dbk_check *check)
             dbk_scan(check, source, on, &check->projections);
         if (strcmp(source->name, "queries.sql") == 0)
             dbk_scan(check, source, query, &check->queries);
+        if (strcmp(source->name, "commands.sql") == 0)
+            dbk_scan(check, source, command, &check->commands);
     }
     if (!dbk_check_source(check, "schema.sql"))
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0},
@@ -156,7 +156,8 @@ static dbk_result run_check(dbk_check *check, dbk_error *err)
     static void (*const steps[])(dbk_check *) = {
         hash_sources,          scan_sources,      dbk_check_app,        dbk_check_schema,
         dbk_check_tables,      dbk_check_links,   dbk_check_app_tables, dbk_check_rows,
-        dbk_check_projections, dbk_check_queries, dbk_check_classes,    dbk_check_app_rest,
+        dbk_check_projections, dbk_check_queries, dbk_check_classes,    dbk_check_commands,
+        dbk_check_app_rest,
     };
 
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;

@@ -33,6 +33,14 @@ const dbk_named_query *dbk_definition_query(const dbk_definition *definition, db
     return NULL;
 }
 
+const dbk_app_command *dbk_definition_command(const dbk_definition *definition, dbk_slice name)
+{
+    for (size_t i = 0; i < definition->command_count; i++)
+        if (dbk_slice_equal(dbk_slice_text(definition->commands[i].name), name))
+            return &definition->commands[i];
+    return NULL;
+}
+
 /* "job.*" takes all that begins with "job." and goes on. */
 bool dbk_pattern_matches(const char *pattern, dbk_slice type)
 {

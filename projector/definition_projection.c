@@ -98,15 +98,6 @@ static void check_pattern(dbk_check *check, const dbk_block *block, const char *
     }
 }
 
-static uint32_t parameter_token(const dbk_sql *sql, const char *name)
-{
-    for (uint32_t i = 0; i < sql->count; i++)
-        if (sql->tokens[i].kind == DBK_TOKEN_PARAMETER &&
-            dbk_slice_equal(dbk_sql_slice(sql, i), dbk_slice_text(name)))
-            return i;
-    return 0;
-}
-
 /* "$a::b" is a path of names. */
 static bool is_path(const char *path)
 {
@@ -129,7 +120,7 @@ static void check_member(dbk_check *check, const dbk_sql *sql, const char *param
 
     if (!dbk_definition_row_event(check->definition, dbk_slice_text(pattern), &table, &op)) return;
     int column = dbk_table_column(table, name);
-    dbk_span at = dbk_sql_span(sql, parameter_token(sql, parameter));
+    dbk_span at = dbk_sql_span(sql, dbk_sql_parameter(sql, parameter));
     if (column < 0)
         dbk_report_error(check->report, at, dbk_check_nearest_column(check, table, name),
                          "'%s' has no member '%.*s'", pattern, DBK_SLICE_ARG(name));
@@ -145,7 +136,7 @@ static void check_parameter(dbk_check *check, const dbk_sql *sql, const char *na
                                         ":actor", ":command", ":correlation", ":causation",
                                         ":event", ":order"};
     size_t count = sizeof(known) / sizeof(known[0]);
-    dbk_span at = dbk_sql_span(sql, parameter_token(sql, name));
+    dbk_span at = dbk_sql_span(sql, dbk_sql_parameter(sql, name));
 
     if (name[0] == '$' && is_path(name + 1)) {
         for (size_t i = 0; i < on->count; i++) check_member(check, sql, name, on->items[i]);

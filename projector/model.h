@@ -81,6 +81,7 @@ typedef struct dbk_draft {
     dbk_buffer key;         /* JSON of the key of the last put, for the receipt; empty: none */
     dbk_slice last_stream;  /* of the last row or stream named, for the receipt's version; in last_stream_text */
     dbk_buffer last_stream_text;
+    dbk_buffer result;      /* JSON array of what the last command's -- return gave; empty: none */
     dbk_buffer detail;      /* after a refusal: JSON members for the receipt, `"expected":17,"actual":21`; empty: none */
 } dbk_draft;
 void dbk_draft_init(dbk_draft *draft, const dbk_port *port);
@@ -101,6 +102,12 @@ dbk_result dbk_model_delete(dbk_model *model, dbk_draft *draft, dbk_slice table,
                             const dbk_json_node *expect, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_model_append(dbk_model *model, dbk_draft *draft, dbk_slice stream, dbk_slice type,
                             const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err) DBK_MUST_USE;
+/* A command of the definition (app-format.md §5.10): its steps in order, each sees those before; `args` an
+ * object or NULL. Further refusals: DBK_UNKNOWN_FIELD (an argument), DBK_BUSY (it reads too much). */
+dbk_result dbk_model_command(dbk_model *model, dbk_draft *draft, const dbk_app_command *command,
+                             const dbk_json_node *args, dbk_error *err) DBK_MUST_USE;
+/* One SELECT inside the entry, as an array of objects; `args` an object for :name, or NULL. */
+dbk_result dbk_model_select(dbk_model *model, dbk_slice sql, const dbk_json_node *args, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* An event of the engine: type "daybook.<kind>", stream "daybook/…". */
 dbk_result dbk_model_engine_event(dbk_model *model, dbk_draft *draft, const char *stream, const char *type,
                                   dbk_slice data, dbk_error *err) DBK_MUST_USE;

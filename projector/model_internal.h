@@ -12,6 +12,8 @@ typedef struct dbk_row_statements dbk_row_statements;
 typedef struct dbk_fresh dbk_fresh;
 /* Prepared projections (row_project.c). */
 typedef struct dbk_projections dbk_projections;
+/* Prepared commands of the app (row_command.c). */
+typedef struct dbk_commands dbk_commands;
 
 struct dbk_model {
     const dbk_port *port;
@@ -30,6 +32,7 @@ struct dbk_model {
     bool has_row_records;       /* _daybook_rows has rows, or had some in this transaction */
     dbk_row_statements **rows;  /* per table of the definition */
     dbk_projections *projections;
+    dbk_commands *commands;
     dbk_fresh *fresh;
     struct dbk_row_work *work;  /* the entry in work and scratch memory of row_*.c (row_internal.h) */
     /* What is being folded (fold.c, shadow.c): an entry of the log counts as folded before the one in work

@@ -22,6 +22,7 @@ void dbk_draft_init(dbk_draft *draft, const dbk_port *port)
     dbk_buffer_init(&draft->key, port);
     dbk_buffer_init(&draft->last_stream_text, port);
     dbk_buffer_init(&draft->detail, port);
+    dbk_buffer_init(&draft->result, port);
 }
 
 void dbk_draft_clear(dbk_draft *draft)
@@ -31,11 +32,13 @@ void dbk_draft_clear(dbk_draft *draft)
     *draft = (dbk_draft){.events = kept.events,
                          .key = kept.key,
                          .last_stream_text = kept.last_stream_text,
-                         .detail = kept.detail};
+                         .detail = kept.detail,
+                         .result = kept.result};
     dbk_buffer_clear(&draft->events);
     dbk_buffer_clear(&draft->key);
     dbk_buffer_clear(&draft->last_stream_text);
     dbk_buffer_clear(&draft->detail);
+    dbk_buffer_clear(&draft->result);
 }
 
 void dbk_draft_release(dbk_draft *draft)
@@ -44,6 +47,7 @@ void dbk_draft_release(dbk_draft *draft)
     dbk_buffer_release(&draft->key);
     dbk_buffer_release(&draft->last_stream_text);
     dbk_buffer_release(&draft->detail);
+    dbk_buffer_release(&draft->result);
 }
 
 /* "UNIQUE notes.title", "FOREIGN KEY": the text up to what is said about it. */

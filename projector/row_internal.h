@@ -6,7 +6,8 @@
  *   row_cell.c       values between JSON and SQLite     row_merge.c    RFC 7396
  *   row_json.c       is a text JSON                     row_put.c      what a put means
  *   row_statement.c  prepared statements of a table     row_project.c  projections
- *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers */
+ *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers
+ *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process */
 #ifndef DBK_PROJECTOR_ROW_INTERNAL_H
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 
@@ -171,8 +172,13 @@ dbk_result dbk_row_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op); /* whether such events have projections */
 size_t dbk_project_count(dbk_model *model, dbk_slice type);                      /* statements of the type */
 dbk_result dbk_project_event(dbk_model *model, const dbk_event *event, const dbk_json_node *data, dbk_error *err) DBK_MUST_USE;
+/* A JSON value as SQL means it: numbers by their text, containers as JSON text. Returns SQLite's code. */
+int dbk_row_bind_json(dbk_model *model, sqlite3_stmt *statement, int at, const dbk_json_node *value);
 dbk_projections *dbk_projections_new(dbk_model *model); /* NULL: out of memory */
 void dbk_projections_free(dbk_model *model);
+/* row_command.c */
+dbk_commands *dbk_commands_new(dbk_model *model); /* NULL: out of memory */
+void dbk_commands_free(dbk_model *model);
 
 /* row_fresh.c */
 dbk_fresh *dbk_fresh_new(const dbk_port *port); /* NULL: out of memory */

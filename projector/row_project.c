@@ -267,8 +267,7 @@ static int bind_optional(sqlite3_stmt *statement, int at, dbk_slice text)
     return text.size ? bind_slice(statement, at, text) : sqlite3_bind_null(statement, at);
 }
 
-static int bind_member(dbk_model *model, sqlite3_stmt *statement, int at,
-                       const dbk_json_node *value)
+int dbk_row_bind_json(dbk_model *model, sqlite3_stmt *statement, int at, const dbk_json_node *value)
 {
     dbk_buffer *text = &model->work->scratch;
     int64_t integer;
@@ -296,8 +295,8 @@ static int bind_parameter(const offer *o, sqlite3_stmt *statement, int at, const
 
     switch (p->kind) {
     case P_MEMBER:
-        return bind_member(o->model, statement, at,
-                           find_member(o->data, sqlite3_bind_parameter_name(statement, at) + 1));
+        return dbk_row_bind_json(o->model, statement, at,
+                                 find_member(o->data, sqlite3_bind_parameter_name(statement, at) + 1));
     case P_DATA: return bind_slice(statement, at, o->event->data);
     case P_TYPE: return bind_slice(statement, at, o->event->type);
     case P_STREAM: return bind_slice(statement, at, o->event->stream);

@@ -249,9 +249,10 @@ dbk_result dbk_rows_open(dbk_model *model, dbk_error *err)
     model->work = work_new(model->port);
     model->rows = dbk_alloc_zero(model->port, count ? count : 1, sizeof(*model->rows));
     model->projections = dbk_projections_new(model);
+    model->commands = dbk_commands_new(model);
     model->fresh = dbk_fresh_new(model->port);
     bool good = model->work && model->work->parser && model->work->old_value && model->rows &&
-                model->projections && model->fresh;
+                model->projections && model->commands && model->fresh;
     for (size_t i = 0; good && i < count; i++) {
         model->rows[i] = dbk_alloc_zero(model->port, 1, sizeof(**model->rows));
         good = model->rows[i] != NULL;
@@ -270,6 +271,7 @@ void dbk_rows_close(dbk_model *model)
     model->rows = NULL;
     work_free(model);
     dbk_projections_free(model);
+    dbk_commands_free(model);
     dbk_fresh_free(model->fresh);
     model->fresh = NULL;
 }

@@ -21,6 +21,8 @@ static const char *const common[] = {"id", "do", "actor", "correlation", "causat
 static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "get",   "list",
                                     "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay"};
 
+static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, {"args"}, {NULL}};
+
 static const dbk_verb_form *form_of(const dbk_json_node *verb)
 {
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
@@ -42,7 +44,8 @@ static dbk_result unknown_member(const dbk_verb_form *form, dbk_slice name, dbk_
     for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) all[count++] = common[i];
     for (size_t i = 0; i < 6 && form->may[i]; i++) all[count++] = form->may[i];
     const char *near = dbk_nearest(name, all, count);
-    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is no member of a %s command", DBK_SLICE_ARG(name), form->name);
+    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is no member of a%s%s command", DBK_SLICE_ARG(name),
+                                 *form->name ? " " : "n app's", form->name);
     if (near) dbk_error_hint(err, "did you mean '%s'?", near);
     return result;
 }
@@ -115,6 +118,7 @@ static dbk_result check_kinds(const dbk_command *c, dbk_error *err)
     if (result == DBK_OK) result = want_kind(c->type, "type", DBK_JSON_STRING, "text", err);
     if (result == DBK_OK) result = want_kind(c->commands, "commands", DBK_JSON_ARRAY, "an array", err);
     if (result == DBK_OK) result = want_kind(c->entry, "entry", DBK_JSON_STRING, "text", err);
+    if (result == DBK_OK) result = want_kind(c->args, "args", DBK_JSON_OBJECT, "an object", err);
     if (result == DBK_OK) result = check_expect(c->expect, err);
     if (result == DBK_OK && c->commands && c->commands->count > DBK_BATCH_MAX_COMMANDS)
         result = dbk_fail(err, DBK_TOO_BIG, "a batch of %u commands is over %d", c->commands->count, DBK_BATCH_MAX_COMMANDS);
@@ -128,28 +132,45 @@ static dbk_result check_size(const dbk_json_node *node, dbk_verb verb, dbk_error
     return dbk_fail(err, DBK_TOO_BIG, "a command of %zu bytes is over %zu", node->text.size, limit);
 }
 
-static dbk_result unknown_verb(const dbk_json_node *verb, dbk_error *err)
+bool dbk_command_is_verb(dbk_slice name) { return among(verbs, sizeof verbs / sizeof verbs[0], name); }
+
+/* The nearest of the engine's words and the app's commands. */
+static const char *nearest_verb(const dbk_definition *definition, dbk_slice name)
+{
+    const char *names[sizeof verbs / sizeof verbs[0] + 200];
+    size_t count = sizeof verbs / sizeof verbs[0];
+    memcpy(names, verbs, sizeof verbs);
+    for (size_t i = 0; i < definition->command_count && i < 200; i++) names[count++] = definition->commands[i].name;
+    return dbk_nearest(name, names, count);
+}
+
+static dbk_result unknown_verb(const dbk_engine *engine, const dbk_json_node *verb, dbk_error *err)
 {
     if (!verb) return dbk_fail(err, DBK_BAD_COMMAND, "a command says what to 'do'");
     if (verb->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'do' must be text");
-    const char *near = dbk_nearest(verb->text, verbs, sizeof verbs / sizeof verbs[0]);
+    const char *near = nearest_verb(engine->definition, verb->text);
     dbk_result result = dbk_fail(err, DBK_UNKNOWN_COMMAND, "there is no command '%.*s'",
                                  (int)(verb->text.size < 128 ? verb->text.size : 128), (const char *)verb->text.data);
     if (near) dbk_error_hint(err, "did you mean '%s'?", near);
     return result;
 }
 
-dbk_result dbk_command_read(const dbk_json_node *node, bool inner, dbk_command *command, dbk_error *err)
+/* The form of the verb: the engine's own, or that of a command of the app or of this process. */
+static const dbk_verb_form *find_form(const dbk_engine *engine, const dbk_json_node *verb, dbk_command *command)
 {
-    memset(command, 0, sizeof *command);
-    command->node = node;
-    if (node->kind != DBK_JSON_OBJECT) return dbk_fail(err, DBK_BAD_COMMAND, "a command is a JSON object");
-    const dbk_json_node *verb = dbk_json_member(node, "do");
     const dbk_verb_form *form = verb ? form_of(verb) : NULL;
-    if (!form) return unknown_verb(verb, err);
-    command->verb = form->verb;
-    if (inner && (form->verb == DBK_DO_BATCH || form->verb == DBK_DO_DISMISS))
-        return dbk_fail(err, DBK_BAD_COMMAND, "no %s in a batch", form->name);
+    if (form || !verb || verb->kind != DBK_JSON_STRING) {
+        if (form) command->verb = form->verb;
+        return form;
+    }
+    command->app = dbk_definition_command(engine->definition, verb->text);
+    command->verb = command->app ? DBK_DO_COMMAND : DBK_DO_HOST;
+    if (!command->app) command->host = dbk_host_command_find(engine, verb->text);
+    return command->app || command->host ? &command_form : NULL;
+}
+
+static void take_members(dbk_command *command, const dbk_json_node *node)
+{
     command->id = dbk_json_member(node, "id");
     command->table = dbk_json_member(node, "table");
     command->key = dbk_json_member(node, "key");
@@ -159,7 +180,23 @@ dbk_result dbk_command_read(const dbk_json_node *node, bool inner, dbk_command *
     command->expect = dbk_json_member(node, "expect");
     command->commands = dbk_json_member(node, "commands");
     command->entry = dbk_json_member(node, "entry");
-    dbk_result result = check_size(node, form->verb, err);
+    command->args = dbk_json_member(node, "args");
+    if (command->args && command->args->kind == DBK_JSON_NULL) command->args = NULL;
+}
+
+dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node, bool inner, dbk_command *command,
+                            dbk_error *err)
+{
+    memset(command, 0, sizeof *command);
+    command->node = node;
+    if (node->kind != DBK_JSON_OBJECT) return dbk_fail(err, DBK_BAD_COMMAND, "a command is a JSON object");
+    const dbk_json_node *verb = dbk_json_member(node, "do");
+    const dbk_verb_form *form = find_form(engine, verb, command);
+    if (!form) return unknown_verb(engine, verb, err);
+    if (inner && (command->verb == DBK_DO_BATCH || command->verb == DBK_DO_DISMISS))
+        return dbk_fail(err, DBK_BAD_COMMAND, "no %s in a batch", form->name);
+    take_members(command, node);
+    dbk_result result = check_size(node, command->verb, err);
     if (result == DBK_OK) result = check_id(command->id, inner, err);
     if (result == DBK_OK) result = check_members(node, form, err);
     if (result == DBK_OK) result = check_kinds(command, err);

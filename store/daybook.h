@@ -89,6 +89,25 @@ DBK_API dbk_result dbk_subscribe(dbk_store *store, const char *table, const char
                                  dbk_subscription **out, dbk_error *err);
 DBK_API void dbk_unsubscribe(dbk_subscription *subscription); /* no call comes after it returns; accepts NULL */
 
+/* A command of this process, beside those of the app definition: {"id":…,"do":"note.import","args":{…}}.
+ * `run` decides it inside the turn: it reads the rows as they are, emits what shall become of them, and returns
+ * DBK_OK; or refuses with an error record (DBK_REJECTED says that the app's rules say no), and nothing of the
+ * command stays. What was emitted before is seen by what is read after. It runs on the thread that decides and
+ * makes no other call on the store. `args` is the text of the object, "{}" when there was none; it lives for the call.
+ * Only what it emits is logged: it is never run again for an entry. `name` has the form of the app's commands
+ * ("note.import"), stands neither in the definition nor for one of the engine's words, and is used once.
+ * DBK_BAD_COMMAND, DBK_EXISTS; DBK_UNSUPPORTED: the store is a connection. For the life of the store. */
+typedef struct dbk_call dbk_call;
+typedef dbk_result (*dbk_command_fn)(void *arg, dbk_call *call, const char *args, size_t size, dbk_error *err);
+DBK_API dbk_result dbk_register_command(dbk_store *store, const char *name, dbk_command_fn run, void *arg, dbk_error *err);
+/* One SELECT as an array of objects: [{"id":"n1","title":"Hello"},…]; `args` an object for :name, or NULL. */
+DBK_API dbk_result dbk_call_query(dbk_call *call, const char *sql, const char *args, dbk_text *rows, dbk_error *err);
+/* A put, patch, delete, append or command of the app as JSON without an id. A refusal is returned, and refuses the
+ * whole command whatever `run` says. */
+DBK_API dbk_result dbk_call_emit(dbk_call *call, const char *json, size_t size, dbk_error *err);
+/* The `result` of the receipt: any JSON. */
+DBK_API dbk_result dbk_call_return(dbk_call *call, const char *json, size_t size, dbk_error *err);
+
 /* "0.1.0" */
 DBK_API const char *dbk_version(void);
 

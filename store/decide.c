@@ -142,7 +142,7 @@ static dbk_result look_up_id(dbk_turn *turn, dbk_slice id, uint64_t id_hash, con
 
 /* ---- one command */
 
-static dbk_result run_one(dbk_engine *engine, const dbk_command *c, dbk_error *err)
+dbk_result dbk_turn_run_one(dbk_engine *engine, const dbk_command *c, dbk_error *err)
 {
     dbk_model *model = engine->model;
     dbk_draft *draft = &engine->draft;
@@ -151,6 +151,8 @@ static dbk_result run_one(dbk_engine *engine, const dbk_command *c, dbk_error *e
     case DBK_DO_PATCH: return dbk_model_patch(model, draft, c->table->text, c->key, c->data, c->expect, err);
     case DBK_DO_DELETE: return dbk_model_delete(model, draft, c->table->text, c->key, c->expect, err);
     case DBK_DO_APPEND: return dbk_model_append(model, draft, c->stream->text, c->type->text, c->data, c->expect, err);
+    case DBK_DO_COMMAND: return dbk_model_command(model, draft, c->app, c->args, err);
+    case DBK_DO_HOST: return dbk_host_command_run(engine, c, err);
     case DBK_DO_BATCH: case DBK_DO_DISMISS: break;
     }
     return dbk_fail(err, DBK_INTERNAL, "a command of no kind");
@@ -161,8 +163,8 @@ static dbk_result run_batch(dbk_engine *engine, const dbk_command *batch, dbk_er
     const dbk_json_node *node = batch->commands + 1;
     for (uint32_t i = 0; i < batch->commands->count; i++, node = dbk_json_next(node)) {
         dbk_command inner;
-        dbk_result result = dbk_command_read(node, true, &inner, err);
-        if (result == DBK_OK) result = run_one(engine, &inner, err);
+        dbk_result result = dbk_command_read(engine, node, true, &inner, err);
+        if (result == DBK_OK) result = dbk_turn_run_one(engine, &inner, err);
         if (result != DBK_OK) {
             if (engine->draft.detail.size > 0) dbk_buffer_put_u8(&engine->draft.detail, ',');
             dbk_buffer_printf(&engine->draft.detail, "\"at\":%u", i);
@@ -201,11 +203,11 @@ static int call_hook(dbk_turn *turn, const char *point, dbk_slice id)
 static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
-    bool single = c->verb != DBK_DO_BATCH && c->verb != DBK_DO_DISMISS; /* the others make a savepoint where they need one */
+    bool single = c->verb <= DBK_DO_APPEND; /* those make a savepoint where they need one */
     dbk_result result = dbk_model_entry_begin(engine->model, &engine->draft, single, err);
     if (result == DBK_OK)
         result = c->verb == DBK_DO_BATCH ? run_batch(engine, c, err)
-                 : c->verb == DBK_DO_DISMISS ? run_dismiss(engine, c, err) : run_one(engine, c, err);
+                 : c->verb == DBK_DO_DISMISS ? run_dismiss(engine, c, err) : dbk_turn_run_one(engine, c, err);
     if (result == DBK_OK) (void)call_hook(turn, "decide", engine->draft.command_id);
     if (result == DBK_OK) result = dbk_model_entry_end(engine->model, &engine->draft, err);
     if (result != DBK_OK) dbk_model_entry_drop(engine->model);
@@ -287,7 +289,7 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     dbk_draft_clear(&engine->draft);
     const dbk_json_node *sent = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "id") : NULL;
     if (sent && sent->kind == DBK_JSON_STRING && sent->text.size <= DBK_COMMAND_ID_MAX_BYTES) *id = sent->text;
-    dbk_result result = dbk_command_read(node, false, &command, err);
+    dbk_result result = dbk_command_read(engine, node, false, &command, err);
     if (result == DBK_OK && is_culprit(turn, element->item, element->order))
         result = dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction during this command");
     if (result == DBK_OK) result = dbk_command_hash(engine, node, hash, err);

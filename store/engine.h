@@ -2,6 +2,7 @@
  *   handle.c            daybook.h over dbk_store_ops
  *   create.c, identity.c, open.c, models.c   the folder, daybook.json, self-healing open, models/current
  *   queue.c, command.c, decide.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
+ *   host_command.c      commands that the embedding process registered
  *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
  *   facts.c, switch.c, replay.c, copy.c      import, shadow and switch, as of, copy
  *   images.c            copies of the model at positions of the past
@@ -40,6 +41,7 @@ struct dbk_engine {
     dbk_json_parser *parser; /* the decider's */
     dbk_draft draft;
     dbk_buffer batch;        /* origin bytes of the turn */
+    struct dbk_host_command *hosts; /* changed by the holder of `turn` only */
     struct dbk_turn *turn_memory; /* decide.c */
     bool dead;               /* a hook stopped it, or poisoned */
     bool behind;             /* the model has to catch up before the next command */
@@ -86,6 +88,9 @@ dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;
 /* decide.c: frees what the turns kept between them. */
 void dbk_turn_release(dbk_engine *engine);
+/* host_command.c */
+dbk_result dbk_engine_register(dbk_engine *engine, const char *name, dbk_command_fn run, void *arg, dbk_error *err) DBK_MUST_USE;
+void dbk_host_commands_free(dbk_engine *engine);
 /* engine_entry.c: an engine entry of one event, logged and folded in a turn of its own. */
 dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
 /* publish.c */

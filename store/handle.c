@@ -178,6 +178,14 @@ void dbk_unsubscribe(dbk_subscription *subscription)
     dbk_free(dbk_port_system(), subscription);
 }
 
+dbk_result dbk_register_command(dbk_store *store, const char *name, dbk_command_fn run, void *arg, dbk_error *err)
+{
+    if (store->ops->register_command) return store->ops->register_command(store->ctx, name, run, arg, err);
+    (void)dbk_fail(err, DBK_UNSUPPORTED, "cannot register '%s': another process decides for this store", name);
+    dbk_error_hint(err, "open the store here, or write the command in commands.sql");
+    return DBK_UNSUPPORTED;
+}
+
 /* ---- the embedded engine behind the calls */
 
 static void engine_close(void *ctx) { dbk_engine_close(ctx); }
@@ -199,7 +207,12 @@ static dbk_result engine_subscribe(void *ctx, const char *table, const char *fro
 
 static void engine_unsubscribe(void *ctx, void *subscription) { dbk_engine_unsubscribe(ctx, subscription); }
 
-static const dbk_store_ops engine_ops = {engine_close, engine_send, engine_call, engine_subscribe, engine_unsubscribe};
+static dbk_result engine_register(void *ctx, const char *name, dbk_command_fn run, void *arg, dbk_error *err)
+{
+    return dbk_engine_register(ctx, name, run, arg, err);
+}
+
+static const dbk_store_ops engine_ops = {engine_close, engine_send, engine_call, engine_subscribe, engine_unsubscribe, engine_register};
 
 dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) { return dbk_store_wrap(&engine_ops, engine, out, err); }
 

@@ -207,6 +207,7 @@ void dbk_engine_close(dbk_engine *engine)
     close_dir(engine, engine->log_dir);
     close_dir(engine, engine->dir);
     dbk_turn_release(engine);
+    dbk_host_commands_free(engine);
     dbk_json_parser_free(engine->parser);
     dbk_draft_release(&engine->draft);
     dbk_buffer_release(&engine->batch);

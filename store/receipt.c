@@ -40,6 +40,10 @@ void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t v
         dbk_buffer_put_text(out, ",\"key\":");
         dbk_buffer_put_slice(out, dbk_buffer_slice(&draft->key));
     }
+    if (draft->result.size > 0) {
+        dbk_buffer_put_text(out, ",\"result\":");
+        dbk_buffer_put_slice(out, dbk_buffer_slice(&draft->result));
+    }
     put_entry(&draft->id, out);
     put_cursor(engine, draft->position, out);
     dbk_buffer_put_u8(out, '}');

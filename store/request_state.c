@@ -58,6 +58,11 @@ dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, d
         if (i > 0) dbk_buffer_put_u8(out, ',');
         dbk_json_put_string(out, dbk_slice_text(definition->queries[i].name));
     }
+    dbk_buffer_put_text(out, "],\"commands\":[");
+    for (size_t i = 0; i < definition->command_count; i++) {
+        if (i > 0) dbk_buffer_put_u8(out, ',');
+        dbk_json_put_string(out, dbk_slice_text(definition->commands[i].name));
+    }
     dbk_buffer_put_u8(out, ']');
     put_bool(out, "read_only", engine->options.read_only);
     return DBK_OK;

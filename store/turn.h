@@ -4,18 +4,23 @@
 
 #include "store/engine.h"
 
-typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS } dbk_verb;
+typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS,
+                       DBK_DO_COMMAND, DBK_DO_HOST } dbk_verb;
 
 /* The members of one command, NULL where absent. They belong to the parser. */
 typedef struct dbk_command {
     dbk_verb verb;
     const dbk_json_node *node;
-    const dbk_json_node *id, *table, *key, *data, *stream, *type, *expect, *commands, *entry;
+    const dbk_json_node *id, *table, *key, *data, *stream, *type, *expect, *commands, *entry, *args;
+    const dbk_app_command *app;      /* COMMAND: of the definition */
+    const struct dbk_host_command *host; /* HOST: registered by this process */
     dbk_slice actor, correlation, causation;
 } dbk_command;
 /* Checks the form: members known for the verb (named, with the nearest right one), their JSON kinds,
  * what is required, the limits. `inner`: inside a batch. */
-dbk_result dbk_command_read(const dbk_json_node *node, bool inner, dbk_command *command, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node, bool inner, dbk_command *command,
+                            dbk_error *err) DBK_MUST_USE;
+bool dbk_command_is_verb(dbk_slice name); /* one that the engine itself understands */
 /* BLAKE2b-256 over the canonical command without id, actor, correlation, causation, wait (F1). */
 dbk_result dbk_command_hash(dbk_engine *engine, const dbk_json_node *node, uint8_t hash[32], dbk_error *err) DBK_MUST_USE;
 
@@ -29,6 +34,13 @@ typedef struct dbk_turn_item {
 /* Decides the items as one turn: one transaction, one write, one sync, one COMMIT. The caller holds
  * engine->turn. DBK_UNAVAILABLE when a hook ended the process; every other outcome is in the answers. */
 dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+
+/* One command that is no batch, inside the open entry of engine->draft. */
+dbk_result dbk_turn_run_one(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;
+
+/* host_command.c: commands of the embedding process */
+const struct dbk_host_command *dbk_host_command_find(const dbk_engine *engine, dbk_slice name); /* NULL: none */
+dbk_result dbk_host_command_run(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;
 
 /* receipt.c */
 void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t version, dbk_buffer *out);

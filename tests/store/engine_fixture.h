@@ -16,13 +16,12 @@ typedef struct engine_fixture {
     int64_t now_ms;
 } engine_fixture;
 
-static inline dbk_definition *definition_of(const char *schema, const char *projections)
+static inline dbk_definition *definition_of_sources(const dbk_source *sources, size_t count)
 {
-    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)}, {"projections.sql", dbk_slice_text(projections ? projections : "")}};
     dbk_definition *definition = NULL;
     dbk_findings findings = {0};
     dbk_error error = {0};
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, projections ? 2 : 1, "test", &definition, &findings, &error);
+    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, count, "test", &definition, &findings, &error);
     if (result != DBK_OK) {
         dbk_buffer text;
         dbk_buffer_init(&text, dbk_port_system());
@@ -35,6 +34,12 @@ static inline dbk_definition *definition_of(const char *schema, const char *proj
     return definition;
 }
 
+static inline dbk_definition *definition_of(const char *schema, const char *projections)
+{
+    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)}, {"projections.sql", dbk_slice_text(projections ? projections : "")}};
+    return definition_of_sources(sources, projections ? 2 : 1);
+}
+
 static inline void fixture_open(engine_fixture *f)
 {
     dbk_result result = dbk_engine_open(f->path, &f->options, &f->engine, &f->error);
@@ -42,12 +47,12 @@ static inline void fixture_open(engine_fixture *f)
     assert_int_equal(result, DBK_OK);
 }
 
-static inline void fixture_start(engine_fixture *f, const char *schema, const char *projections)
+static inline void fixture_start_with(engine_fixture *f, dbk_definition *definition)
 {
     memset(f, 0, sizeof *f);
     f->folder = temporary_dir();
     snprintf(f->path, sizeof f->path, "%s/t.daybook", f->folder);
-    f->definition = definition_of(schema, projections);
+    f->definition = definition;
     f->options = (dbk_engine_options){.definition = f->definition, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = "t"};
     memset(f->options.replica, 'r', 16);
     memset(f->options.lineage, 'l', 16);
@@ -56,6 +61,11 @@ static inline void fixture_start(engine_fixture *f, const char *schema, const ch
     if (result != DBK_OK) print_error("%s\n", f->error.text);
     assert_int_equal(result, DBK_OK);
     fixture_open(f);
+}
+
+static inline void fixture_start(engine_fixture *f, const char *schema, const char *projections)
+{
+    fixture_start_with(f, definition_of(schema, projections));
 }
 
 static inline void fixture_stop(engine_fixture *f)
@@ -95,6 +105,28 @@ static inline void expect_receipt(engine_fixture *f, const char *command, const 
 {
     char *got = decide(f, command);
     assert_string_equal(got, receipt);
+    free(got);
+}
+
+/* The receipt says ok, and has this in it. */
+static inline void must_answer(engine_fixture *f, const char *command, const char *part)
+{
+    char *got = decide(f, command);
+    if (!strstr(got, "\"ok\":true") || !strstr(got, part)) print_error("%s\n%s\n", command, got);
+    assert_non_null(strstr(got, "\"ok\":true"));
+    assert_non_null(strstr(got, part));
+    free(got);
+}
+
+/* Refused by this name, with this in the receipt. */
+static inline void must_refuse(engine_fixture *f, const char *command, const char *error, const char *part)
+{
+    char name[80];
+    char *got = decide(f, command);
+    snprintf(name, sizeof name, "\"error\":\"%s\"", error);
+    if (!strstr(got, name) || !strstr(got, part)) print_error("%s\n%s\n", command, got);
+    assert_non_null(strstr(got, name));
+    assert_non_null(strstr(got, part));
     free(got);
 }
 

@@ -46,16 +46,20 @@ static void check_members(const char *sent, const char *wanted, const char *got)
     dbk_json_parser_free(other);
 }
 
-static dbk_engine *open_store(const char *folder, char *page, dbk_definition **definition)
+static dbk_engine *open_store(const char *folder, const char *page, dbk_definition **definition)
 {
     char path[4200];
     dbk_engine *engine = NULL;
     dbk_error error = {0};
-    char *schema = strstr(page, "```sql\n") + 7, *end = strstr(schema, "```");
-    assert_non_null(end);
-    char *copy = strndup(schema, (size_t)(end - schema));
-    *definition = definition_of(copy, NULL);
-    free(copy);
+    static const char *const names[] = {"schema.sql", "commands.sql"};
+    dbk_source sources[2];
+    for (size_t i = 0; i < 2; i++) {
+        const char *text = strstr(page, "```sql\n") + 7, *end = strstr(text, "```");
+        assert_non_null(end);
+        sources[i] = (dbk_source){names[i], dbk_slice_of(text, (size_t)(end - text))};
+        page = end + 3;
+    }
+    *definition = definition_of_sources(sources, 2);
     dbk_engine_options options = {.definition = *definition, .no_threads = true};
     snprintf(path, sizeof path, "%s/page.daybook", folder);
     assert_int_equal(dbk_engine_create(path, NULL, &options, NULL, &error), DBK_OK);
