@@ -1,4 +1,5 @@
-/* daybook verify: reads every byte of the log on disk, beside a daemon or not, and changes nothing.
+/* daybook verify: reads every byte of the log on disk, beside a daemon or not, and changes nothing (but
+ * with --repair-from).
  *
  * A batch that a daemon is writing can look like a fault. While somebody has the lock, what is found is
  * looked for again, and only what stays is told. */
@@ -9,6 +10,8 @@ enum { PASSES_MAX = 4 };
 typedef struct verification {
     const dbk_cli *cli;
     dbk_buffer faults; /* lines as they will be printed */
+    dbk_buffer mended; /* likewise, of --repair-from */
+    const char *repair_from;
     uint64_t count;
     bool json;
     dbk_bar bar;
@@ -98,6 +101,7 @@ static void show_json(const verification *v, const char *head)
     printf(",\"depth\":\"%s\",\"entries\":%llu,\"batches\":%llu,\"segments\":%llu,\"bytes\":%llu,\"file_bytes\":%llu", v->depth == DBK_VERIFY_PROOF ? "proof" : "checksums", (unsigned long long)r->entries,
            (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
     if (v->depth == DBK_VERIFY_PROOF) printf(",\"head\":\"%s\"", head);
+    if (v->repair_from) printf(",\"repairs\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&v->mended)));
     printf(",\"fault_count\":%llu,\"faults\":[", (unsigned long long)v->count);
     dbk_out(dbk_buffer_slice(&v->faults));
     puts("]}");
@@ -109,6 +113,7 @@ static void show(const verification *v)
     const dbk_log_report *r = &v->report;
     dbk_hex_encode(dbk_slice_of(r->head, DBK_LEAF_SIZE), head);
     if (v->json) return show_json(v, head);
+    dbk_out(dbk_buffer_slice(&v->mended));
     dbk_out(dbk_buffer_slice(&v->faults));
     printf("entries     %llu\nbatches     %llu\nsegments    %llu\nbytes       %llu\nfile_bytes  %llu\n", (unsigned long long)r->entries,
            (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
@@ -143,12 +148,13 @@ static int verify(verification *v, const char *path)
         return dbk_cli_fail(&err, DBK_EXIT_STORE);
     }
     result = check_kind(port, store, path, &err);
+    if (result == DBK_OK && v->repair_from) result = dbk_verify_repair(port, store, v->repair_from, v->json, &v->mended, &err);
     for (int pass = 0; result == DBK_OK && pass < PASSES_MAX; pass++) {
         result = look(v, path, store, &err);
         if (result != DBK_OK || v->count == 0 || !is_served(port, path)) break;
     }
     port->close_dir(port->ctx, store);
-    if (result == DBK_OK && v->faults.failed) result = dbk_fail(&err, DBK_NO_MEMORY, "no memory for the list of faults");
+    if (result == DBK_OK && (v->faults.failed || v->mended.failed)) result = dbk_fail(&err, DBK_NO_MEMORY, "no memory for the list of faults");
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
     show(v);
     return v->count ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
@@ -166,22 +172,28 @@ static int run(dbk_cli *cli)
     if (status) return status;
     const char *path = target.path ? target.path : target.found;
     if (dbk_cli_is_url(path)) return dbk_cli_usage(cli, "verify reads the store's own files: name its folder instead of '%s'", path);
+    v.repair_from = dbk_cli_value(cli, "repair-from");
     dbk_buffer_init(&v.faults, cli->port);
+    dbk_buffer_init(&v.mended, cli->port);
     status = verify(&v, path);
     dbk_buffer_release(&v.faults);
+    dbk_buffer_release(&v.mended);
     return status;
 }
 
 static const dbk_cli_option options[] = {
     {"depth", 0, "checksums|proof", "how deep: checksums, or the hashes of all entries too (proof, the default)"},
+    {"repair-from", 0, "DIR", "first mends damaged segments from a copy: a store, or a folder of segments"},
     {"json", 0, NULL, "answers with one JSON object"},
     {0},
 };
 const dbk_cli_command dbk_cmd_verify = {
-    "verify", "[STORE] [--depth checksums|proof]", "reads every byte of a store and names every fault",
+    "verify", "[STORE] [--depth checksums|proof] [--repair-from DIR]", "reads every byte of a store and names every fault",
     "Works beside a daemon and changes nothing. Names file, offset and positions of each fault and which of the four\n"
     "laws it touches (L1 acknowledged entries are readable, L2 no hole and no invention, L3 refused where that fails,\n"
     "L4 what was seen stays), then the figures: 'bytes' are the records of the log,\n"
-    "'file_bytes' all its files. Exit status 1 on any fault.",
-    "verify notes.daybook\nverify notes.daybook --depth checksums --json", options, 1, run,
+    "'file_bytes' all its files. Exit status 1 on any fault.\n"
+    "With --repair-from nobody may have the store open. A segment is replaced only where this log proves the copy to\n"
+    "be the one that was there; the damaged file stays beside it, and what is not proven is left as it is.",
+    "verify notes.daybook\nverify notes.daybook --depth checksums --json\nverify notes.daybook --repair-from backup/notes.daybook", options, 1, run,
 };

@@ -7,6 +7,7 @@ static unsigned law_of(const char *file) { return strncmp(file, "models/", 7) ==
 
 static void fault(dbk_verify_fn tell, void *arg, dbk_result code, const char *file, const char *text)
 {
+    if (!tell) return;
     tell(arg, &(dbk_verify_fault){.error = dbk_result_name(code), .file = file, .text = text, .law = law_of(file)});
 }
 

@@ -16,7 +16,8 @@ typedef void (*dbk_verify_fn)(void *arg, const dbk_verify_fault *fault);
 enum { DBK_STORE_FORMAT = 1 };
 /* The format number in daybook.json; 0: it cannot be read. */
 int64_t dbk_verify_format(const dbk_port *port, dbk_dir *store);
-/* daybook.json; its ids are put where the log's files are held against them. false: told, and unusable. */
+/* daybook.json; its ids are put where the log's files are held against them. false: told (where `tell` is
+ * not NULL), and unusable. */
 bool dbk_verify_identity(const dbk_port *port, dbk_dir *store, dbk_log_options *options, dbk_verify_fn tell, void *arg);
 /* Where daybook.json says no id: those that most of the log's files bear, so that they are at least held
  * against each other. */
@@ -25,5 +26,10 @@ void dbk_verify_borrow_id(const dbk_port *port, dbk_dir *log, dbk_log_options *o
 void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options, dbk_verify_fn tell, void *arg);
 /* models/current names a whole SQLite file. Looked at as bytes: SQLite itself would write beside it. */
 void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell, void *arg);
+
+/* Mends the log from another folder by proof (dbk_log_mend), under the store's lock, and puts what was done
+ * into `out`: lines, or members of a JSON array. */
+dbk_result dbk_verify_repair(const dbk_port *port, dbk_dir *store, const char *from, bool json, dbk_buffer *out,
+                             dbk_error *err) DBK_MUST_USE;
 
 #endif

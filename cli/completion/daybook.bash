@@ -8,7 +8,7 @@ _daybook() {
     fi
     case $before in
         --depth) mapfile -t COMPREPLY < <(compgen -W "checksums proof" -- "$word"); return ;;
-        --app | --into) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --app | --into | --repair-from) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     esac
     case $command in
         help) options="--help" ;;
@@ -27,7 +27,7 @@ _daybook() {
         replay) options="--to --order-time --into --json --help" ;;
         rebuild) options="--json --help" ;;
         fingerprint) options="--at --order-time --json --help" ;;
-        verify) options="--depth --json --help" ;;
+        verify) options="--depth --repair-from --json --help" ;;
         salvage) options="--into --app --force-fs --json --help" ;;
         stats) options="--json --help" ;;
         doctor) options="--json --help" ;;

@@ -137,6 +137,39 @@ class Salvage(Case):
         self.assertRegex(done.stderr, r"missing entries [0-9a-f]{32}\.1\.9 to [0-9a-f]{32}\.1\.9 \(1\)")
         self.assertRegex(done.stdout, r"kept +14 entries")
 
+    def repaired(self, status=0, *args):
+        return json.loads(self.daybook("verify", "a.daybook", "--repair-from", *args, "--json", status=status))
+
+    def test_a_segment_is_mended_from_a_copy(self):
+        shutil.copytree(self.path("a.daybook"), self.path("copy"))
+        before = self.checksums("copy")
+        with open(self.log[1], "rb") as f:
+            whole = f.read()
+        for damage in (lambda: self.flip(*self.where(b"title 7 ")), lambda: os.truncate(self.log[1], 50_000), lambda: os.unlink(self.log[1])):
+            damage()
+            report = self.repaired(0, "copy/log")
+            self.assertTrue(report["ok"])
+            self.assertEqual([(r["file"], r["mended"]) for r in report["repairs"]], [(os.path.basename(self.log[1]), True)])
+            with open(self.log[1], "rb") as f:
+                self.assertEqual(f.read(), whole)
+        self.assertEqual(len(glob.glob(self.path("a.daybook", "log", "*.damaged-*"))), 2)  # a missing one leaves none
+        self.assertEqual(self.checksums("copy"), before)
+        self.assertEqual(len(self.titles("a.daybook")), TURNS)
+        self.assertEqual(self.repaired(0, "copy")["repairs"], [])
+
+    def test_what_does_not_prove_itself_mends_nothing(self):
+        self.store("other.daybook", 3)
+        self.flip(*self.where(b"title 7 "))
+        before = self.checksums("a.daybook")
+        for source in ("other.daybook", "run"):
+            report = self.repaired(1, source)
+            self.assertEqual([r["mended"] for r in report["repairs"]], [False])
+            self.assertEqual({**self.checksums("a.daybook"), "a.daybook/LOCK": ""}, {**before, "a.daybook/LOCK": ""})
+        self.assertIn("is this store's own log", self.refused(3, "verify", "a.daybook", "--repair-from", "a.daybook"))
+        self.assertIn("no such file", self.refused(3, "verify", "a.daybook", "--repair-from", "nothing"))
+        text = self.daybook("verify", "a.daybook", "--repair-from", "run", status=1)
+        self.assertRegex(text, r"log/\d+\.seg: not mended, the other folder's does not serve: there is no such segment")
+
     def test_refusals(self):
         for into in ("a.daybook", "a.daybook/x", "a.daybook/"):
             self.assertIn("cannot be in the old one", self.refused(2, "salvage", "a.daybook", "--into", into))
