@@ -248,9 +248,8 @@ static void put_content(dbk_buffer *out, const dbk_json_node *node)
     dbk_buffer_put_u8(out, '}');
 }
 
-dbk_result dbk_command_hash(dbk_engine *engine, const dbk_json_node *node, uint8_t hash[32], dbk_error *err)
+dbk_result dbk_command_hash(dbk_buffer *scratch, const dbk_json_node *node, uint8_t hash[32], dbk_error *err)
 {
-    dbk_buffer *scratch = &engine->message;
     dbk_buffer_clear(scratch);
     put_content(scratch, node);
     if (scratch->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory to hash a command");

@@ -1,6 +1,7 @@
 /* The turn of the commit loop (semantics.md §3): decide all in one transaction, one write, one sync, one
  * COMMIT, then publish. Nothing is visible before the log has it. */
 #include "store/checkpoint.h"
+#include "store/prepare.h"
 #include "store/turn.h"
 
 enum { IDS_SLOTS = 4096, TURN_ELEMENTS_START = 256 };
@@ -102,7 +103,7 @@ static dbk_result logged_with_id(dbk_engine *engine, dbk_slice id, uint64_t *pos
     }
 }
 
-static dbk_result answer_known(dbk_engine *engine, const dbk_entry *entry, uint64_t position, const uint8_t hash[32],
+static dbk_result answer_known(dbk_engine *engine, const dbk_entry *entry, uint64_t position, const uint8_t *hash,
                                dbk_buffer *out, dbk_error *err)
 {
     if (memcmp(entry->command_hash, hash, 32) != 0) {
@@ -116,7 +117,7 @@ static dbk_result answer_known(dbk_engine *engine, const dbk_entry *entry, uint6
 }
 
 /* *known: the id was used before, and the answer is in `out` or the result says id_reused. */
-static dbk_result look_up_id(dbk_turn *turn, dbk_slice id, uint64_t id_hash, const uint8_t hash[32], bool *known,
+static dbk_result look_up_id(dbk_turn *turn, dbk_slice id, uint64_t id_hash, const uint8_t *hash, bool *known,
                              dbk_buffer *out, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
@@ -214,7 +215,7 @@ static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error 
     return result;
 }
 
-static void fill_entry(dbk_turn *turn, const uint8_t hash[32], uint32_t epoch, uint64_t hlc, dbk_entry *entry)
+static void fill_entry(dbk_turn *turn, const uint8_t *hash, uint32_t epoch, uint64_t hlc, dbk_entry *entry)
 {
     const dbk_engine *engine = turn->engine;
     const dbk_draft *draft = &engine->draft;
@@ -254,7 +255,7 @@ static void begin_draft(dbk_turn *turn, const dbk_command *c, uint32_t epoch, ui
     dbk_entry_order_key(&stamp, draft->order);
 }
 
-static dbk_result accept(dbk_turn *turn, dbk_element *element, const uint8_t hash[32], uint32_t epoch, uint64_t hlc,
+static dbk_result accept(dbk_turn *turn, dbk_element *element, const uint8_t *hash, uint32_t epoch, uint64_t hlc,
                          dbk_buffer *out, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
@@ -279,12 +280,13 @@ static dbk_result accept(dbk_turn *turn, dbk_element *element, const uint8_t has
     return DBK_OK;
 }
 
-static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk_json_node *node, dbk_slice *id,
-                                 dbk_buffer *out, dbk_error *err)
+/* `hash` of the command, NULL when it was not prepared. */
+static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk_json_node *node, const uint8_t *hash,
+                                 dbk_slice *id, dbk_buffer *out, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
     dbk_command command;
-    uint8_t hash[32];
+    uint8_t own_hash[32];
     bool known = false;
     dbk_draft_clear(&engine->draft);
     const dbk_json_node *sent = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "id") : NULL;
@@ -292,7 +294,10 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     dbk_result result = dbk_command_read(engine, node, false, &command, err);
     if (result == DBK_OK && is_culprit(turn, element->item, element->order))
         result = dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction during this command");
-    if (result == DBK_OK) result = dbk_command_hash(engine, node, hash, err);
+    if (result == DBK_OK && !hash) {
+        result = dbk_command_hash(&engine->message, node, own_hash, err);
+        hash = own_hash;
+    }
     if (result != DBK_OK) return result;
     uint64_t id_hash = dbk_checksum(*id, 0);
     result = look_up_id(turn, *id, id_hash, hash, &known, out, err);
@@ -310,7 +315,8 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     return result;
 }
 
-static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, const dbk_json_node *node, dbk_error *err)
+static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, const dbk_json_node *node,
+                                 const uint8_t *hash, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
     dbk_buffer *out = turn->items[item].answer;
@@ -321,7 +327,7 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
     if (result != DBK_OK) return result;
     element->receipt = out->size;
     engine->counts.commands++;
-    result = decide_command(turn, element, node, &id, out, &refusal);
+    result = decide_command(turn, element, node, hash, &id, out, &refusal);
     if (result != DBK_OK) {
         refusal.code = result;
         dbk_receipt_refused(engine, id, &refusal, dbk_buffer_slice(&engine->draft.detail), false, out);
@@ -332,19 +338,19 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
 
 /* ---- one item: a command or an array of them */
 
-static bool has_request(const dbk_json_node *root)
-{
-    if (root->kind != DBK_JSON_ARRAY) return dbk_request_is(root);
-    const dbk_json_node *child = root + 1;
-    for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child))
-        if (dbk_request_is(child)) return true;
-    return false;
-}
-
 static void refuse_item(dbk_turn *turn, uint32_t item, dbk_error *refusal, dbk_result code)
 {
     refusal->code = code;
     dbk_receipt_refused(turn->engine, (dbk_slice){NULL, 0}, refusal, (dbk_slice){NULL, 0}, false, turn->items[item].answer);
+}
+
+static dbk_result read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root, dbk_error *refusal)
+{
+    const dbk_prepared *prepared = item->prepared;
+    if (!prepared) return dbk_message_parse(turn->engine->parser, item->json, root, refusal);
+    *root = prepared->root;
+    *refusal = prepared->error;
+    return prepared->result;
 }
 
 static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
@@ -353,18 +359,17 @@ static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
     const dbk_json_node *root;
     dbk_error refusal = {0};
     dbk_buffer_clear(item->answer);
-    dbk_result result = item->json.size > DBK_BATCH_MAX_BYTES + 4096
-                            ? dbk_fail(&refusal, DBK_TOO_BIG, "a message of %zu bytes is over %d", item->json.size, DBK_BATCH_MAX_BYTES)
-                            : dbk_json_parse(turn->engine->parser, item->json, &root, &refusal);
+    dbk_result result = read_item(turn, item, &root, &refusal);
     if (result != DBK_OK) return refuse_item(turn, index, &refusal, result), DBK_OK;
-    item->deferred = has_request(root);
+    item->deferred = dbk_message_has_request(root);
     if (item->deferred) return DBK_OK;
-    if (root->kind != DBK_JSON_ARRAY) return decide_element(turn, index, 0, root, err);
+    const uint8_t *hashes = item->prepared && item->prepared->hashes.size > 0 ? item->prepared->hashes.data : NULL;
+    if (root->kind != DBK_JSON_ARRAY) return decide_element(turn, index, 0, root, hashes, err);
     dbk_buffer_put_u8(item->answer, '[');
     const dbk_json_node *child = root + 1;
     for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) {
         if (i > 0) dbk_buffer_put_u8(item->answer, ',');
-        result = decide_element(turn, index, i, child, err);
+        result = decide_element(turn, index, i, child, hashes ? hashes + 32 * (size_t)i : NULL, err);
         if (result != DBK_OK || turn->stopped || !dbk_model_in_transaction(turn->engine->model)) return result;
     }
     dbk_buffer_put_u8(item->answer, ']');
@@ -460,7 +465,7 @@ static void refuse_all(dbk_turn *turn, dbk_error *error)
         dbk_turn_item *item = &turn->items[i];
         const dbk_json_node *root;
         dbk_result result = dbk_json_parse(turn->engine->parser, item->json, &root, NULL);
-        item->deferred = result == DBK_OK && has_request(root);
+        item->deferred = result == DBK_OK && dbk_message_has_request(root);
         dbk_buffer_clear(item->answer);
         if (!item->deferred) refuse_item(turn, i, error, error->code);
     }

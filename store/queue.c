@@ -1,10 +1,11 @@
 /* Who decides, and when. A caller that waits and finds the queue empty decides by itself; what comes
  * while somebody decides is queued and taken as one turn by the worker. One thread at a time holds
- * engine->turn. Messages with requests in them (reads) go to a thread of their own. */
+ * engine->turn. A message that has to wait is read and hashed by its sender meanwhile (prepare.c).
+ * Messages with requests in them (reads) go to a thread of their own. */
 #include <errno.h>
 
+#include "store/prepare.h"
 #include "store/queue.h"
-#include "store/turn.h"
 
 enum { QUEUE_MAX = 65536, TURN_MAX_ITEMS = 1000, TURN_MAX_BYTES = 8 * 1024 * 1024 };
 static const int64_t IDLE_NS = 1000000000;
@@ -13,6 +14,7 @@ typedef struct dbk_item {
     struct dbk_item *next;
     dbk_buffer json;    /* owned when queued; borrowed bytes are in `text` */
     dbk_slice text;
+    dbk_prepared *prepared; /* may be NULL */
     dbk_buffer answer;
     dbk_done_fn done;   /* NULL: a caller waits */
     void *arg;
@@ -33,7 +35,9 @@ struct dbk_queue {
     dbk_mutex *mutex;
     dbk_cond *work, *reads_wanted, *quiet;
     dbk_list commands, reads;
+    dbk_prepared_pool prepared;
     size_t unfinished; /* items not yet answered */
+    size_t preparing;  /* of them, those that will be in the list soon */
     bool deciding, closing;
     bool worked; /* something was appended since the last idle */
     bool dozing; /* the worker waits without a time limit: it must be told of work, also of another's */
@@ -195,17 +199,29 @@ static void run_reads(void *arg)
 
 /* ---- turns */
 
+/* Before the answers: who gets one may send the next message at once. */
+static void put_prepared(dbk_queue *queue, dbk_item *first)
+{
+    lock(queue);
+    for (dbk_item *i = first; i; i = i->next) {
+        dbk_prepared_put(&queue->prepared, i->prepared);
+        i->prepared = NULL;
+    }
+    unlock(queue);
+}
+
 /* Decides up to TURN_MAX_ITEMS items linked by next; hands over those that are done. */
 static void run_turn(dbk_queue *queue, dbk_item *first)
 {
     dbk_engine *engine = queue->engine;
     dbk_turn_item items[TURN_MAX_ITEMS];
     size_t count = 0;
-    for (dbk_item *i = first; i; i = i->next) items[count++] = (dbk_turn_item){.json = i->text, .answer = &i->answer};
+    for (dbk_item *i = first; i; i = i->next) items[count++] = (dbk_turn_item){.json = i->text, .prepared = i->prepared, .answer = &i->answer};
     dbk_error error = {0};
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
     dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
+    put_prepared(queue, first);
     size_t at = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
     for (dbk_item *i = first, *next; i; i = next, at++) {
         next = i->next;
@@ -283,7 +299,7 @@ static void run_worker(void *arg)
             decide_queued(queue);
             continue;
         }
-        if (queue->closing && !queue->commands.first && !queue->deciding) break;
+        if (queue->closing && !queue->commands.first && !queue->deciding && !queue->preparing) break;
         bool may_idle = queue->worked && !queue->commands.first;
         queue->dozing = !may_idle;
         int rc = queue->port->cond_wait(queue->port->ctx, queue->work, queue->mutex, may_idle ? IDLE_NS : -1);
@@ -304,6 +320,19 @@ static dbk_result admit(dbk_queue *queue, dbk_error *err)
     return DBK_BUSY;
 }
 
+/* The queue's mutex is held, and let go meanwhile: the messages of one thread keep their order, as it sends
+ * them one after the other. */
+static void prepare(dbk_queue *queue, dbk_item *item)
+{
+    item->prepared = dbk_prepared_take(&queue->prepared, item->text.size);
+    if (!item->prepared) return;
+    queue->preparing++;
+    unlock(queue);
+    dbk_prepare(item->prepared, item->text);
+    lock(queue);
+    queue->preparing--;
+}
+
 dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
 {
     dbk_item *item = dbk_alloc_zero(queue->port, 1, sizeof *item);
@@ -320,6 +349,7 @@ dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_d
         result = admit(queue, err);
         if (result == DBK_OK) {
             queue->unfinished++;
+            if (queue->worker) prepare(queue, item);
             list_put(&queue->commands, item);
             if (!queue->worker) decide_queued(queue);
             else if (!queue->deciding) queue->port->cond_signal(queue->port->ctx, queue->work);
@@ -363,6 +393,7 @@ dbk_result dbk_queue_call(dbk_queue *queue, const char *json, size_t size, dbk_t
     dbk_result result = admit(queue, err);
     if (result == DBK_OK) {
         queue->unfinished++;
+        if (queue->deciding) prepare(queue, &item);
         list_put(&queue->commands, &item);
         if (!queue->deciding && queue->commands.count == 1) {
             decide_queued(queue);
@@ -397,6 +428,7 @@ void dbk_queue_free(dbk_queue *queue)
     }
     if (queue->worker) port->thread_join(port->ctx, queue->worker);
     if (queue->reader) port->thread_join(port->ctx, queue->reader);
+    dbk_prepared_pool_release(&queue->prepared);
     if (queue->work) port->cond_free(port->ctx, queue->work);
     if (queue->reads_wanted) port->cond_free(port->ctx, queue->reads_wanted);
     if (queue->quiet) port->cond_free(port->ctx, queue->quiet);
@@ -413,6 +445,7 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
     queue->port = port;
     list_init(&queue->commands);
     list_init(&queue->reads);
+    dbk_prepared_pool_init(&queue->prepared, port);
     queue->mutex = port->mutex_new(port->ctx);
     queue->work = port->cond_new(port->ctx);
     queue->reads_wanted = port->cond_new(port->ctx);

@@ -22,11 +22,12 @@ dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node,
                             dbk_error *err) DBK_MUST_USE;
 bool dbk_command_is_verb(dbk_slice name); /* one that the engine itself understands */
 /* BLAKE2b-256 over the canonical command without id, actor, correlation, causation, wait (F1). */
-dbk_result dbk_command_hash(dbk_engine *engine, const dbk_json_node *node, uint8_t hash[32], dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_command_hash(dbk_buffer *scratch, const dbk_json_node *node, uint8_t hash[32], dbk_error *err) DBK_MUST_USE;
 
 /* One message in: a command, or an array of them, and the answer as it is built. */
 typedef struct dbk_turn_item {
     dbk_slice json;
+    const struct dbk_prepared *prepared; /* NULL: the turn reads `json` itself */
     dbk_buffer *answer;
     bool deferred; /* it has requests in it: not decided here, answered by the reading thread */
 } dbk_turn_item;
