@@ -30,7 +30,8 @@ static dbk_span name_span(const dbk_app_reading *a, const dbk_json_node *value)
     return (dbk_span){a->source, at - 2 - size, at};
 }
 
-static void report(dbk_app_reading *a, dbk_span at, const char *advice, const char *format, va_list args)
+static void __attribute__((format(printf, 4, 0))) report(dbk_app_reading *a, dbk_span at, const char *advice, const char *format,
+                                                         va_list args)
 {
     char text[512];
 
