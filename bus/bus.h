@@ -22,5 +22,7 @@ void dbk_bus_stop(dbk_bus *bus); /* answers what is queued, removes sockets and 
 /* The commands url of the daemon that serves the store at `path`, from its run.json; DBK_NONE: none is
  * running (no file, or its process is gone). */
 dbk_result dbk_bus_find(const dbk_port *port, const char *path, dbk_buffer *url, dbk_error *err) DBK_MUST_USE;
+/* What dbk_send's callback gets where a connection has no receipt: the daemon ended, or did not answer in time. */
+bool dbk_bus_is_lost(const char *receipt, size_t size);
 
 #endif

@@ -11,6 +11,11 @@ static const char lost_answer[] =
     "{\"ok\":false,\"error\":\"unavailable\",\"class\":\"transient\",\"message\":\"no answer from the daemon\","
     "\"hint\":\"send the same command with the same id again\",\"outcome\":\"unknown\"}";
 
+bool dbk_bus_is_lost(const char *receipt, size_t size)
+{
+    return size == sizeof lost_answer - 1 && memcmp(receipt, lost_answer, size) == 0;
+}
+
 /* ---- the list; the mutex is held */
 
 static void append(dbk_client *client, dbk_pending *pending)

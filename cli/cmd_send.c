@@ -4,20 +4,27 @@
  * a single line never waits, and a fast input fills the arrays by itself. A line that is an array goes as it
  * is. A message has a slot in a ring from
  * when it is sent until its receipts are printed; what cannot be sent gets its refusal as a slot too, so that
- * receipts keep the order of the lines. */
+ * receipts keep the order of the lines.
+ *
+ * A message that was answered `busy` was not decided: it is sent again, alone, when nothing else is under
+ * way, and lines that come behind wait for it. When the daemon ends, the first message without an answer ends
+ * the receipts: printing later ones would hide the hole. */
 #include "cli/lines.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { WINDOW = 8, ARRAY_MAX = 100, ARRAY_MAX_BYTES = 512 * 1024 };
+enum { WINDOW = 8, ARRAY_MAX = 100, ARRAY_MAX_BYTES = 512 * 1024, BUSY_REST_MS = 100, BUSY_MAX_S = 60 };
 
 typedef struct sender sender;
+typedef enum line_kind { LINE_BLANK, LINE_OBJECT, LINE_ARRAY, LINE_BAD } line_kind;
 typedef struct slot {
     sender *owner;
     bool done;
     uint32_t lines;   /* that it answers */
     uint64_t bytes;   /* of input up to its last line */
+    line_kind kind;   /* of its last line */
+    dbk_buffer message;
     dbk_buffer answer; /* an array of receipts, or one */
 } slot;
 
@@ -30,9 +37,9 @@ struct sender {
     slot slots[WINDOW];
     size_t first, count;
     dbk_json_parser *parser, *answers; /* answers of requests may have 100,000 rows */
-    dbk_buffer message;
     dbk_error error; /* set: it cannot go on */
-    bool stopped, quiet, closed;
+    bool stopped, quiet, closed, lost;
+    int64_t busy_ns; /* since when the first message is refused as busy; 0: it is not */
     uint64_t receipts, refused, again, sent_bytes, all_bytes;
     dbk_bar bar;
 };
@@ -61,8 +68,6 @@ static bool is_blank(const dbk_line *line)
     }
     return !line->too_long;
 }
-
-typedef enum line_kind { LINE_BLANK, LINE_OBJECT, LINE_ARRAY, LINE_BAD } line_kind;
 
 /* *err: what is wrong with a bad one. */
 static line_kind kind_of(sender *s, const dbk_line *line, dbk_error *err)
@@ -93,20 +98,20 @@ static void put_refusal(dbk_buffer *out, uint64_t number, const dbk_error *err)
 }
 
 /* The line goes into the message: an object among others, an array as the whole of it. */
-static void take_line(sender *s, const dbk_line *line, line_kind kind, uint32_t count)
+static void take_line(slot *at, const dbk_line *line, line_kind kind, uint32_t count)
 {
-    if (kind == LINE_OBJECT) dbk_buffer_put_u8(&s->message, count ? ',' : '[');
-    if (kind != LINE_BLANK) dbk_buffer_put(&s->message, line->text, line->size);
+    if (kind == LINE_OBJECT) dbk_buffer_put_u8(&at->message, count ? ',' : '[');
+    if (kind != LINE_BLANK) dbk_buffer_put(&at->message, line->text, line->size);
 }
 
 /* Moves lines that are ready into the message, as many as go together. A bad line goes alone, as its refusal,
- * and so does an array. *kind: of the last line taken. */
-static uint32_t gather(sender *s, line_kind *kind, slot *at)
+ * and so does an array. */
+static uint32_t gather(sender *s, slot *at)
 {
     uint32_t count = 0;
     bool alone = false;
-    dbk_buffer_clear(&s->message);
-    while (count < ARRAY_MAX && s->message.size < ARRAY_MAX_BYTES && !alone) {
+    dbk_buffer_clear(&at->message);
+    while (count < ARRAY_MAX && at->message.size < ARRAY_MAX_BYTES && !alone) {
         dbk_error err = {0};
         lock(s);
         dbk_line *line = s->lines.head; /* only this thread takes from the list */
@@ -114,18 +119,18 @@ static uint32_t gather(sender *s, line_kind *kind, slot *at)
         if (!line) break;
         line_kind found = kind_of(s, line, &err);
         alone = found == LINE_ARRAY || found == LINE_BAD;
-        if (count > 0 && (alone || s->message.size + line->size > ARRAY_MAX_BYTES)) break;
+        if (count > 0 && (alone || at->message.size + line->size > ARRAY_MAX_BYTES)) break;
         lock(s);
         (void)dbk_lines_pop(&s->lines);
         unlock(s);
         s->sent_bytes += line->size + 1;
         if (found == LINE_BAD) put_refusal(&at->answer, line->number, &err);
-        else take_line(s, line, found, count);
-        if (found != LINE_BLANK) *kind = found;
+        else take_line(at, line, found, count);
+        if (found != LINE_BLANK) at->kind = found;
         count += found != LINE_BLANK;
         dbk_free(s->port, line);
     }
-    if (count > 0 && *kind == LINE_OBJECT) dbk_buffer_put_u8(&s->message, ']');
+    if (count > 0 && at->kind == LINE_OBJECT) dbk_buffer_put_u8(&at->message, ']');
     return count;
 }
 
@@ -135,11 +140,11 @@ static void give_up(sender *s, const dbk_error *err)
     s->stopped = true;
 }
 
-static dbk_result hand_over(sender *s, slot *at, line_kind kind, dbk_error *err)
+static dbk_result hand_over(sender *s, slot *at, dbk_error *err)
 {
-    const char *text = (const char *)s->message.data;
-    size_t size = s->message.size;
-    if (at->lines == 1 && kind == LINE_OBJECT) { /* alone it is no array, so that it may be as long as a command may */
+    const char *text = (const char *)at->message.data;
+    size_t size = at->message.size;
+    if (at->lines == 1 && at->kind == LINE_OBJECT) { /* alone it is no array, so that it may be as long as a command may */
         text++;
         size -= 2;
     }
@@ -151,20 +156,20 @@ static void send_next(sender *s)
 {
     slot *at = &s->slots[(s->first + s->count) % WINDOW];
     dbk_error err = {0};
-    line_kind kind = LINE_BLANK;
     dbk_buffer_clear(&at->answer);
     at->done = false;
-    at->lines = gather(s, &kind, at);
+    at->kind = LINE_BLANK;
+    at->lines = gather(s, at);
     at->bytes = s->sent_bytes;
     if (at->lines == 0) return;
-    if (s->message.failed || at->answer.failed) {
+    if (at->message.failed || at->answer.failed) {
         dbk_fail(&err, DBK_NO_MEMORY, "no memory for a message");
         return give_up(s, &err);
     }
-    at->done = kind == LINE_BAD;
+    at->done = at->kind == LINE_BAD;
     s->count++;
     if (at->done) return;
-    dbk_result result = hand_over(s, at, kind, &err);
+    dbk_result result = hand_over(s, at, &err);
     if (result == DBK_OK) return;
     s->count--;
     give_up(s, &err);
@@ -182,13 +187,59 @@ static void put_receipt(sender *s, const dbk_json_node *receipt)
     if (!good || !s->quiet) dbk_out_line(receipt->text);
 }
 
-static void put_answer(sender *s, slot *at)
+/* The message as a whole was refused as busy: nothing of it was decided. A receipt that names a command is
+ * that command's own; a request without an id may be too slow for ever. */
+static bool is_busy(sender *s, const slot *at, const dbk_json_node *root)
+{
+    const dbk_json_node *line, *error = root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "error") : NULL;
+    if (at->kind == LINE_BAD || !error || !dbk_json_text_is(error, "busy") || dbk_json_member(root, "id")) return false;
+    if (at->lines > 1 || at->kind == LINE_ARRAY) return true;
+    return dbk_json_parse(s->parser, dbk_slice_of(at->message.data + 1, at->message.size - 2), &line, NULL) == DBK_OK &&
+           dbk_json_member(line, "id");
+}
+
+static void lose_daemon(sender *s)
+{
+    dbk_error err = {0};
+    dbk_fail(&err, DBK_UNAVAILABLE, "the daemon has ended: %llu %s answered, what became of the rest is not known",
+             (unsigned long long)s->receipts, s->receipts == 1 ? "command was" : "commands were");
+    dbk_error_hint(&err, "send the same lines again when it runs: what was decided is answered by its id");
+    give_up(s, &err);
+    s->lost = true;
+}
+
+/* Sends the first message once more when nothing else is under way. False: it has been tried for long. */
+static bool try_again(sender *s, slot *at)
+{
+    int64_t now = s->port->monotonic_ns(s->port->ctx), rest = s->busy_ns ? (int64_t)BUSY_REST_MS * 1000000 : 1000000;
+    dbk_error err = {0};
+    if (!s->busy_ns) s->busy_ns = now;
+    if (s->stopped || now - s->busy_ns > (int64_t)BUSY_MAX_S * 1000000000) return false;
+    lock(s);
+    for (size_t i = 1; i < s->count; i++)
+        while (!s->slots[(s->first + i) % WINDOW].done) (void)s->port->cond_wait(s->port->ctx, s->changed, s->mutex, -1);
+    for (int64_t end = now + rest; now < end; now = s->port->monotonic_ns(s->port->ctx))
+        (void)s->port->cond_wait(s->port->ctx, s->changed, s->mutex, end - now);
+    at->done = false;
+    unlock(s);
+    dbk_buffer_clear(&at->answer);
+    if (hand_over(s, at, &err) == DBK_OK) return true;
+    at->done = true;
+    return false;
+}
+
+/* False: it is sent again. */
+static bool put_answer(sender *s, slot *at)
 {
     const dbk_json_node *root;
     dbk_error err = {0};
+    if (dbk_bus_is_lost((const char *)at->answer.data, at->answer.size)) lose_daemon(s);
+    if (s->lost) return true;
     dbk_result result = at->answer.failed ? dbk_fail(&err, DBK_NO_MEMORY, "no memory for the receipts")
                                           : dbk_json_parse(s->answers, dbk_buffer_slice(&at->answer), &root, &err);
-    if (result != DBK_OK) return give_up(s, &err);
+    if (result != DBK_OK) return give_up(s, &err), true;
+    if (is_busy(s, at, root) && try_again(s, at)) return false;
+    s->busy_ns = 0;
     if (root->kind == DBK_JSON_ARRAY) {
         const dbk_json_node *receipt = root + 1;
         for (uint32_t i = 0; i < root->count; i++, receipt = dbk_json_next(receipt)) put_receipt(s, receipt);
@@ -198,12 +249,12 @@ static void put_answer(sender *s, slot *at)
     if (s->all_bytes && at->bytes)
         dbk_bar_update(&s->bar, s->receipts, (uint64_t)((double)s->receipts * (double)s->all_bytes / (double)at->bytes));
     else dbk_bar_update(&s->bar, s->receipts, 0);
+    return true;
 }
 
 static void take_first(sender *s)
 {
-    slot *at = &s->slots[s->first];
-    put_answer(s, at);
+    if (!put_answer(s, &s->slots[s->first])) return;
     s->first = (s->first + 1) % WINDOW;
     s->count--;
 }
@@ -217,7 +268,7 @@ static next_step wait_for_step(sender *s)
     bool flushed = false;
     for (;;) {
         if (s->count > 0 && s->slots[s->first].done) return STEP_TAKE;
-        if (!s->stopped && s->lines.head && s->count < WINDOW) return STEP_SEND;
+        if (!s->stopped && !s->busy_ns && s->lines.head && s->count < WINDOW) return STEP_SEND;
         if (s->count == 0 && (s->stopped || (s->lines.end && !s->lines.head))) return STEP_END;
         if (!flushed) { /* nothing to do: whoever reads the receipts gets what is there */
             unlock(s);
@@ -271,9 +322,9 @@ static int send_all(const dbk_cli *cli, dbk_store *store, FILE *in)
     s.parser = dbk_json_parser_new(port);
     s.answers = dbk_json_parser_new(port);
     if (s.answers) dbk_json_parser_any_count(s.answers);
-    dbk_buffer_init(&s.message, port);
     for (size_t i = 0; i < WINDOW; i++) {
         s.slots[i].owner = &s;
+        dbk_buffer_init(&s.slots[i].message, port);
         dbk_buffer_init(&s.slots[i].answer, port);
     }
     dbk_result result = s.mutex && s.changed && s.parser && s.answers ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to send");
@@ -283,8 +334,10 @@ static int send_all(const dbk_cli *cli, dbk_store *store, FILE *in)
     pump(&s);
     int status = finish(&s);
     dbk_lines_finish(&s.lines);
-    for (size_t i = 0; i < WINDOW; i++) dbk_buffer_release(&s.slots[i].answer);
-    dbk_buffer_release(&s.message);
+    for (size_t i = 0; i < WINDOW; i++) {
+        dbk_buffer_release(&s.slots[i].message);
+        dbk_buffer_release(&s.slots[i].answer);
+    }
     dbk_json_parser_free(s.parser);
     dbk_json_parser_free(s.answers);
     return status;

@@ -1,6 +1,8 @@
 /* daybook watch: the change feed, live, with catch-up. */
 #include "cli/cli.h"
 
+#include <stdatomic.h>
+
 /* Runs on a thread of the client: one message, one line, at once. */
 static void on_change(void *arg, const char *message, size_t size)
 {
@@ -44,7 +46,50 @@ static dbk_result cursor_of(dbk_cli_target *target, const char *from, dbk_buffer
     return result;
 }
 
-static int watch(const dbk_cli *cli, dbk_cli_target *target)
+/* ---- is the daemon still there */
+
+enum { LOOK_MS = 500, WAIT_S = 60, WAIT_MAX_S = 86400 };
+typedef struct pulse {
+    atomic_bool asked, lost; /* an empty message is on its way; the last one came back without an answer */
+} pulse;
+
+/* On a thread of the client. The daemon answers nothing with nothing. */
+static void on_pulse(void *arg, const char *answer, size_t size)
+{
+    pulse *p = arg;
+    (void)answer;
+    p->lost = size > 0;
+    p->asked = false;
+}
+
+/* Until a signal comes, or the daemon has been away for too long. The subscription connects again by itself. */
+static int follow(const dbk_cli *cli, dbk_store *store, pulse *p, uint64_t wait_s)
+{
+    const dbk_port *port = cli->port;
+    dbk_error err = {0};
+    int64_t gone_ns = 0;
+    while (!dbk_signals_came(LOOK_MS)) {
+        bool lost = p->lost;
+        int64_t now = port->monotonic_ns(port->ctx);
+        if (lost && !gone_ns) dbk_cli_note("the daemon has ended; waiting %llu s for it to come back", (unsigned long long)wait_s);
+        if (lost && !gone_ns) gone_ns = now;
+        if (!lost && gone_ns && !p->asked) {
+            dbk_cli_note("the daemon is back");
+            gone_ns = 0;
+        }
+        if (gone_ns && now - gone_ns >= (int64_t)wait_s * 1000000000) {
+            dbk_fail(&err, DBK_UNAVAILABLE, "the daemon has not come back in %llu s", (unsigned long long)wait_s);
+            dbk_error_hint(&err, "start it with 'daybook serve', then watch again, with --from what was seen last");
+            return dbk_cli_fail(&err, DBK_EXIT_FAILED);
+        }
+        if (p->asked) continue;
+        p->asked = true;
+        if (dbk_send(store, "", 0, on_pulse, p, NULL) != DBK_OK) p->asked = false;
+    }
+    return DBK_EXIT_DONE;
+}
+
+static int watch(const dbk_cli *cli, dbk_cli_target *target, pulse *p, uint64_t wait_s)
 {
     const char *from = dbk_cli_value(cli, "from");
     dbk_error err = {0};
@@ -57,9 +102,9 @@ static int watch(const dbk_cli *cli, dbk_cli_target *target)
                                NULL, &subscription, &err);
     dbk_buffer_release(&cursor);
     if (result != DBK_OK) return dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
-    dbk_signals_wait();
+    int status = follow(cli, target->store, p, wait_s);
     dbk_unsubscribe(subscription);
-    return DBK_EXIT_DONE;
+    return status;
 }
 
 static int run(dbk_cli *cli)
@@ -67,6 +112,10 @@ static int run(dbk_cli *cli)
     dbk_cli_target target;
     size_t used;
     dbk_error err = {0};
+    uint64_t wait_s = WAIT_S;
+    const char *wait = dbk_cli_value(cli, "wait");
+    if (wait && (dbk_cli_position(wait, "--wait", &wait_s, NULL) != DBK_OK || wait_s > WAIT_MAX_S))
+        return dbk_cli_usage(cli, "'--wait %s' is no number of seconds up to %d", wait, WAIT_MAX_S);
     int status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
     if (status) return status;
     dbk_signals_hold();
@@ -76,7 +125,8 @@ static int run(dbk_cli *cli)
         if (!err.hint[0]) dbk_error_hint(&err, "a daemon has to serve it: 'daybook serve STORE'");
         return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     }
-    status = watch(cli, &target);
+    pulse p = {false, false}; /* until the client is closed */
+    status = watch(cli, &target, &p, wait_s);
     dbk_cli_close(&target);
     return status;
 }
@@ -84,11 +134,13 @@ static int run(dbk_cli *cli)
 static const dbk_cli_option options[] = {
     {"table", 0, "TABLE", "only this table; default: all"},
     {"from", 0, "POS|CURSOR", "first what changed since then: a position or a cursor [timeline,generation,position]"},
+    {"wait", 0, "SECONDS", "for a daemon that has ended to come back; default: 60"},
     {"json", 0, NULL, "as always: one JSON object per line"},
     {0},
 };
 const dbk_cli_command dbk_cmd_watch = {
-    "watch", "[STORE|URL] [--table TABLE] [--from POS|CURSOR]", "prints every change as it happens",
-    "One JSON object per commit and table. A message with \"reset\":true says: read the table anew.",
+    "watch", "[STORE|URL] [--table TABLE] [--from POS|CURSOR] [--wait SECONDS]", "prints every change as it happens",
+    "One JSON object per commit and table. A message with \"reset\":true says: read the table anew. It follows the\n"
+    "daemon across a restart and misses nothing; if none comes back in time, it ends with status 1.",
     "watch notes.daybook\nwatch notes.daybook --table notes --from 17", options, 1, run,
 };

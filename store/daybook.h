@@ -57,7 +57,7 @@ DBK_API void dbk_close(dbk_store *store);
 
 /* One command or request as JSON (docs/commands.md), or an array of them; the receipt, or the array of
  * receipts in order. DBK_OK also for a refused command: its receipt says "ok":false. Another result
- * means that there is no receipt: DBK_BUSY (the queue is full), DBK_TOO_BIG, DBK_UNAVAILABLE, DBK_TIMEOUT,
+ * means that there is no receipt: DBK_BUSY (the queue is full), DBK_TOO_BIG, DBK_UNAVAILABLE (no daemon has listened for 2 s), DBK_TIMEOUT,
  * DBK_DENIED (another user serves there), DBK_NO_MEMORY. Waits until durable. */
 DBK_API dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
 /* The same without waiting: `done` is called once, with the receipt, when it is durable and visible.

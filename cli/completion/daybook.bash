@@ -22,7 +22,7 @@ _daybook() {
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;
         diff) options="--from --to --table --limit --json --help" ;;
-        watch) options="--table --from --json --help" ;;
+        watch) options="--table --from --wait --json --help" ;;
         inbox) options="--all --json --help" ;;
         replay) options="--to --order-time --into --json --help" ;;
         rebuild) options="--json --help" ;;

@@ -1,9 +1,12 @@
 """The daemon and what talks to it: ready, receipts, changes, signals, a kill in the middle."""
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import threading
+import time
 import unittest
 
 from cli_case import PROGRAM, Case, Daemon, ndjson, put
@@ -106,7 +109,134 @@ class Serve(Case):
         self.assertTrue(self.receipts(store, ndjson([put(4)]))[0]["ok"])
 
 
+    def test_a_copy_of_a_served_store_is_not_taken_for_it(self):
+        store = self.store(commands=3)
+        daemon = Daemon(self, store)
+        shutil.copytree(self.path(store), self.path("copy.daybook"))
+        self.receipts(store, ndjson([put(4)]))
+        self.assertEqual(self.rows("copy.daybook", "SELECT count(*) FROM notes"), [[3]])
+        self.assertIn("no daemon serves 'copy.daybook'", self.refused(1, "watch", "copy.daybook"))
+        self.assertNotIn("daemon", json.loads(self.daybook("doctor", "copy.daybook", "--json")))
+        self.assertEqual(self.rows(store, "SELECT count(*) FROM notes"), [[4]])
+        self.assertEqual(daemon.end(), 0)
+
+    def test_sixty_senders_at_once_then_sigterm(self):
+        store = self.store()
+        daemon = Daemon(self, store)
+        senders = [subprocess.Popen([PROGRAM, "send", daemon.url, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                    env=self.env, cwd=self.dir) for _ in range(60)]
+        for number, sender in enumerate(senders):
+            sender.stdin.write(ndjson(put(number * 100 + i) for i in range(20)))
+            sender.stdin.close()
+        for sender in senders:
+            with sender.stdout as out:
+                self.assertEqual([json.loads(line)["ok"] for line in out], [True] * 20)
+            self.assertEqual(sender.wait(60), 0)
+        begin = time.monotonic()
+        self.assertEqual(daemon.end(), 0)
+        self.assertLess(time.monotonic() - begin, 5)
+
+    def test_send_ends_soon_when_the_daemon_does(self):
+        store = self.store()
+        daemon = Daemon(self, store)
+        with subprocess.Popen([PROGRAM, "send", daemon.url, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, env=self.env, cwd=self.dir) as sender:
+            sender.stdin.write(ndjson([put(1)]))
+            sender.stdin.flush()
+            self.assertTrue(json.loads(sender.stdout.readline())["ok"])
+            daemon.end(signal.SIGKILL)
+            begin = time.monotonic()
+            try:
+                sender.stdin.write(ndjson(put(i) for i in range(2, 3000)))
+                sender.stdin.flush()
+            except BrokenPipeError:
+                pass
+            self.assertEqual(sender.wait(60), 1)
+            self.assertLess(time.monotonic() - begin, 8)
+            self.assertEqual(sender.stdout.read(), "")
+            said = sender.stderr.read()
+        self.assertIn("the daemon has ended: 1 command was answered, what became of the rest is not known", said)
+        self.assertIn("send the same lines again", said)
+        self.assertEqual(len(said.splitlines()), 2)
+
+
+class Rep:
+    """Speaks the daemon's side of docs/bus.md; `answer` gets each request's JSON."""
+
+    def __init__(self, path, answer):
+        self.answer = answer
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        peer, _ = self.listener.accept()
+        with peer, peer.makefile("rb") as stream:
+            peer.sendall(b"\0SP\0\0\x31\0\0")
+            stream.read(8)
+            while len(head := stream.read(13)) == 13:
+                body = stream.read(int.from_bytes(head[1:9], "big") - 4)
+                answer = self.answer(json.loads(body)) if body else b""
+                peer.sendall(b"\1" + (len(answer) + 4).to_bytes(8, "big") + head[9:13] + answer)
+
+    def close(self):
+        self.thread.join(60)
+        self.listener.close()
+
+
+class Busy(Case):
+    def test_what_was_refused_as_busy_is_sent_again_in_order(self):
+        decided, refusals = [], [3]
+
+        def answer(commands):
+            if len(decided) >= 2 and refusals[0] > 0:
+                refusals[0] -= 1
+                return b'{"ok":false,"error":"busy","class":"transient","message":"3 messages are waiting already","outcome":"none"}'
+            many = commands if isinstance(commands, list) else [commands]
+            decided.extend(c["id"] for c in many)
+            receipts = [{"id": c["id"], "ok": True} for c in many]
+            return json.dumps(receipts if isinstance(commands, list) else receipts[0]).encode()
+
+        rep = Rep(self.path("rep"), answer)
+        self.addCleanup(rep.close)
+        lines = ndjson([put(1)]) + json.dumps([put(2), put(3)]) + "\n" + ndjson([put(4)]) + json.dumps([put(5)]) + "\n" + ndjson([put(6)])
+        receipts = self.receipts(f"ipc://{self.dir}/rep", lines)
+        self.assertEqual([(r["id"], r["ok"]) for r in receipts], [(f"c{i}", True) for i in range(1, 7)])
+        self.assertEqual(refusals, [0])
+        self.assertEqual(sorted(decided), [f"c{i}" for i in range(1, 7)])
+
+
 class Watch(Case):
+    def test_it_follows_across_a_restart_and_says_so(self):
+        store = self.store()
+        daemon = Daemon(self, store)
+        process = self.watch(store, "--table", "notes")
+        json.loads(process.stdout.readline())
+        self.receipts(store, ndjson([put(1)]))
+        self.assertEqual(self.keys(process, 1), ["n1"])
+        self.assertEqual(daemon.end(signal.SIGKILL), -signal.SIGKILL)
+        self.receipts(store, ndjson([put(2)]))
+        self.assertIn("the daemon has ended; waiting 60 s for it to come back", process.stderr.readline())
+        daemon = Daemon(self, store)
+        self.receipts(store, ndjson([put(3)]))
+        self.assertEqual(sorted(self.keys(process, 2)), ["n2", "n3"])
+        self.assertIn("the daemon is back", process.stderr.readline())
+        process.terminate()
+        self.assertEqual(process.wait(30), 0)
+        self.assertEqual(process.stderr.read(), "")
+
+    def test_it_does_not_wait_for_ever(self):
+        daemon = Daemon(self, self.store())
+        process = self.watch(daemon.url, "--wait", "0")
+        process.stdout.readline()
+        daemon.end()
+        self.assertEqual(process.wait(30), 1)
+        said = process.stderr.read()
+        self.assertIn("the daemon has not come back in 0 s", said)
+        self.assertIn("'--wait x' is no number of seconds", self.refused(2, "watch", daemon.url, "--wait", "x"))
+
     def watch(self, *args):
         process = subprocess.Popen([PROGRAM, "watch", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env, cwd=self.dir)
         self.addCleanup(process.communicate)
