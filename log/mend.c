@@ -45,7 +45,7 @@ typedef struct mender {
 static dbk_result not_whole(gauge *g, const char *why)
 {
     g->whole = false;
-    if (!g->why[0]) snprintf(g->why, sizeof(g->why), "%s", why);
+    if (!g->why[0]) (void)snprintf(g->why, sizeof(g->why), "%.*s", (int)sizeof(g->why) - 1, why); /* cut */
     return DBK_OK;
 }
 
