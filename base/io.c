@@ -246,6 +246,12 @@ fail:
     return dbk_error_wrap(err, rc, "cannot replace '%s'", name);
 }
 
+void dbk_identity_text(const dbk_identity *identity, char out[DBK_IDENTITY_TEXT_SIZE])
+{
+    if (identity->created_ns) (void)snprintf(out, DBK_IDENTITY_TEXT_SIZE, "t%lld", (long long)identity->created_ns);
+    else (void)snprintf(out, DBK_IDENTITY_TEXT_SIZE, "i%llu", (unsigned long long)identity->inode);
+}
+
 void *dbk_alloc_zero(const dbk_port *port, size_t count, size_t size)
 {
     size_t bytes;

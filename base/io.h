@@ -29,6 +29,10 @@ dbk_result dbk_io_read_file(const dbk_port *port, dbk_dir *dir, const char *name
 dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name,
                                dbk_slice content, dbk_error *err) DBK_MUST_USE;
 
+/* What of an identity stays with the inode and leaves with no copy: the time it was made, else its number. */
+enum { DBK_IDENTITY_TEXT_SIZE = 24 };
+void dbk_identity_text(const dbk_identity *identity, char out[DBK_IDENTITY_TEXT_SIZE]);
+
 /* Short forms of the port's memory calls; free accepts NULL. */
 static inline void *dbk_alloc(const dbk_port *port, size_t size) { return port->alloc(port->ctx, size); }
 static inline void dbk_free(const dbk_port *port, void *memory)

@@ -39,6 +39,7 @@ typedef struct dbk_identity {
     uint64_t links; /* 0: unlinked while open */
     uint64_t size_bytes;
     int64_t modified_ms;
+    int64_t created_ns; /* when the inode was made, which no copy takes along; 0: not known here */
     enum { DBK_IS_FILE = 1, DBK_IS_DIRECTORY, DBK_IS_OTHER } kind;
     uint32_t mode;  /* permission bits */
     uint32_t owner; /* uid */
@@ -81,6 +82,7 @@ struct dbk_port {
     int (*identify)(void *ctx, dbk_dir *dir, const char *name, dbk_identity *out);
     int (*identify_dir)(void *ctx, dbk_dir *dir, dbk_identity *out);
     int (*space)(void *ctx, dbk_dir *dir, dbk_space *out);
+    int (*path_of)(void *ctx, dbk_dir *dir, char *out, size_t size); /* absolute, links resolved, NUL-terminated */
     int (*make_dir)(void *ctx, dbk_dir *dir, const char *name, uint32_t mode);
     int (*remove_dir)(void *ctx, dbk_dir *dir, const char *name);
     int (*rename)(void *ctx, dbk_dir *from_dir, const char *from, dbk_dir *to_dir, const char *to);
@@ -98,6 +100,8 @@ struct dbk_port {
     int (*drop_cache)(void *ctx, dbk_file *file, uint64_t offset, uint64_t size); /* best effort */
     /* Exclusive lock of the whole file, not waiting: -EAGAIN when another open file has it. */
     int (*lock_file)(void *ctx, dbk_file *file);
+    /* Shared with others of its kind, and -EAGAIN where a lock_file stands; a file open for reading will do. */
+    int (*share_lock)(void *ctx, dbk_file *file);
 
     /* threads; wait may wake without a signal; timeout_ns < 0 waits for ever, -ETIMEDOUT else */
     dbk_mutex *(*mutex_new)(void *ctx);

@@ -138,6 +138,7 @@ static const dbk_port system_port = {
     .identify = dbk_posix_identify,
     .identify_dir = dbk_posix_identify_dir,
     .space = dbk_posix_space,
+    .path_of = dbk_posix_path_of,
     .make_dir = dbk_posix_make_dir,
     .remove_dir = dbk_posix_remove_dir,
     .rename = dbk_posix_rename,
@@ -153,6 +154,7 @@ static const dbk_port system_port = {
     .identify_file = dbk_posix_identify_file,
     .drop_cache = dbk_posix_drop_cache,
     .lock_file = dbk_posix_lock_file,
+    .share_lock = dbk_posix_share_lock,
 
     .mutex_new = dbk_posix_mutex_new,
     .mutex_free = dbk_posix_mutex_free,

@@ -25,6 +25,7 @@ int dbk_posix_list(void *ctx, dbk_dir *dir, dbk_list_fn each, void *arg);
 int dbk_posix_identify(void *ctx, dbk_dir *dir, const char *name, dbk_identity *out);
 int dbk_posix_identify_dir(void *ctx, dbk_dir *dir, dbk_identity *out);
 int dbk_posix_space(void *ctx, dbk_dir *dir, dbk_space *out);
+int dbk_posix_path_of(void *ctx, dbk_dir *dir, char *out, size_t size);
 int dbk_posix_make_dir(void *ctx, dbk_dir *dir, const char *name, uint32_t mode);
 int dbk_posix_remove_dir(void *ctx, dbk_dir *dir, const char *name);
 int dbk_posix_rename(void *ctx, dbk_dir *from_dir, const char *from, dbk_dir *to_dir, const char *to);
@@ -41,6 +42,7 @@ int dbk_posix_allocate(void *ctx, dbk_file *file, uint64_t offset, uint64_t size
 int dbk_posix_identify_file(void *ctx, dbk_file *file, dbk_identity *out);
 int dbk_posix_drop_cache(void *ctx, dbk_file *file, uint64_t offset, uint64_t size);
 int dbk_posix_lock_file(void *ctx, dbk_file *file);
+int dbk_posix_share_lock(void *ctx, dbk_file *file);
 
 /* The kind of file system behind a statfs magic number, "unknown" if it is not in the table. */
 void dbk_posix_fs_kind(uint32_t magic, const char **name, bool *suits_live_store);

@@ -105,52 +105,64 @@ int dbk_posix_list(void *ctx, dbk_dir *dir, dbk_list_fn each, void *arg)
     return rc;
 }
 
-static void identity_of(const struct stat *from, dbk_identity *out)
+static void identity_of(const struct statx *from, dbk_identity *out)
 {
+    bool has_birth = (from->stx_mask & STATX_BTIME) != 0;
+
     *out = (dbk_identity){
-        .device = from->st_dev,
-        .inode = from->st_ino,
-        .links = from->st_nlink,
-        .size_bytes = (uint64_t)from->st_size,
-        .modified_ms = (int64_t)from->st_mtim.tv_sec * 1000 + from->st_mtim.tv_nsec / 1000000,
-        .kind = S_ISREG(from->st_mode)   ? DBK_IS_FILE
-                : S_ISDIR(from->st_mode) ? DBK_IS_DIRECTORY
-                                         : DBK_IS_OTHER,
-        .mode = from->st_mode & 07777,
-        .owner = from->st_uid,
+        .device = makedev(from->stx_dev_major, from->stx_dev_minor),
+        .inode = from->stx_ino,
+        .links = from->stx_nlink,
+        .size_bytes = from->stx_size,
+        .modified_ms = (int64_t)from->stx_mtime.tv_sec * 1000 + from->stx_mtime.tv_nsec / 1000000,
+        .created_ns = has_birth ? (int64_t)from->stx_btime.tv_sec * 1000000000 + from->stx_btime.tv_nsec : 0,
+        .kind = S_ISREG(from->stx_mode)   ? DBK_IS_FILE
+                : S_ISDIR(from->stx_mode) ? DBK_IS_DIRECTORY
+                                          : DBK_IS_OTHER,
+        .mode = from->stx_mode & 07777,
+        .owner = from->stx_uid,
     };
+}
+
+static int identify_at(int fd, const char *name, int flags, dbk_identity *out)
+{
+    struct statx found;
+
+    if (statx(fd, name, flags, STATX_BASIC_STATS | STATX_BTIME, &found) != 0) return -errno;
+    identity_of(&found, out);
+    return 0;
 }
 
 int dbk_posix_identify(void *ctx, dbk_dir *dir, const char *name, dbk_identity *out)
 {
-    struct stat found;
-
     (void)ctx;
     if (!dbk_posix_name_valid(name)) return -EINVAL;
-    if (fstatat(dir->fd, name, &found, AT_SYMLINK_NOFOLLOW) != 0) return -errno;
-    identity_of(&found, out);
-    return 0;
-}
-
-static int identify_fd(int fd, dbk_identity *out)
-{
-    struct stat found;
-
-    if (fstat(fd, &found) != 0) return -errno;
-    identity_of(&found, out);
-    return 0;
+    return identify_at(dir->fd, name, AT_SYMLINK_NOFOLLOW, out);
 }
 
 int dbk_posix_identify_dir(void *ctx, dbk_dir *dir, dbk_identity *out)
 {
     (void)ctx;
-    return identify_fd(dir->fd, out);
+    return identify_at(dir->fd, "", AT_EMPTY_PATH, out);
 }
 
 int dbk_posix_identify_file(void *ctx, dbk_file *file, dbk_identity *out)
 {
     (void)ctx;
-    return identify_fd(file->fd, out);
+    return identify_at(file->fd, "", AT_EMPTY_PATH, out);
+}
+
+int dbk_posix_path_of(void *ctx, dbk_dir *dir, char *out, size_t size)
+{
+    char link[32];
+
+    (void)ctx;
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", dir->fd);
+    ssize_t length = readlink(link, out, size);
+    if (length < 0) return -errno;
+    if ((size_t)length >= size) return -ENAMETOOLONG;
+    out[length] = '\0';
+    return 0;
 }
 
 static uint32_t read_number(const char *path)

@@ -117,11 +117,22 @@ int dbk_posix_drop_cache(void *ctx, dbk_file *file, uint64_t offset, uint64_t si
 
 /* An open file description's lock, not a process's: it conflicts between two opens of one process
  * and is not dropped when some other descriptor of the same file is closed. */
+static int set_lock(int fd, short type)
+{
+    struct flock whole = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0};
+
+    if (fcntl(fd, F_OFD_SETLK, &whole) == 0) return 0;
+    return errno == EACCES ? -EAGAIN : -errno;
+}
+
 int dbk_posix_lock_file(void *ctx, dbk_file *file)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0};
-
     (void)ctx;
-    if (fcntl(file->fd, F_OFD_SETLK, &whole) == 0) return 0;
-    return errno == EACCES ? -EAGAIN : -errno;
+    return set_lock(file->fd, F_WRLCK);
+}
+
+int dbk_posix_share_lock(void *ctx, dbk_file *file)
+{
+    (void)ctx;
+    return set_lock(file->fd, F_RDLCK);
 }

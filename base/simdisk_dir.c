@@ -131,6 +131,7 @@ static void describe(const dbk_simdisk *disk, uint32_t at, dbk_identity *out)
                           .links = node->links,
                           .size_bytes = node->body ? node->body->now_size : 0,
                           .modified_ms = node->modified_ms,
+                          .created_ns = (int64_t)node->inode, /* no two have one number */
                           .kind = node->body ? DBK_IS_FILE : DBK_IS_DIRECTORY,
                           .mode = node->mode,
                           .owner = disk->world.owner};
@@ -187,6 +188,21 @@ static int sim_space(void *ctx, dbk_dir *dir, dbk_space *out)
                        .sector_bytes = disk->world.sector_bytes,
                        .fs_name = disk->world.fs_name,
                        .suits_live_store = disk->world.suits_live_store};
+    return 0;
+}
+
+static int sim_path_of(void *ctx, dbk_dir *dir, char *out, size_t size)
+{
+    const dbk_simdisk *disk = ctx;
+    char path[SIM_PATH_MAX];
+    int failed = dir_check(dir, NULL);
+    if (failed) return failed;
+    sim_path(&disk->tree, dir->handle.node, "", path);
+    size_t length = strlen(path);
+    while (length > 0 && path[length - 1] == '/') path[--length] = '\0';
+    if (length + 2 > size) return -ENAMETOOLONG;
+    out[0] = '/';
+    memcpy(out + 1, path, length + 1);
     return 0;
 }
 
@@ -282,6 +298,7 @@ void sim_fill_dir(dbk_port *port)
     port->identify_dir = sim_identify_dir;
     port->identify_file = sim_identify_file;
     port->space = sim_space;
+    port->path_of = sim_path_of;
     port->make_dir = sim_make_dir;
     port->remove_dir = sim_remove_dir;
     port->rename = sim_rename;

@@ -195,6 +195,19 @@ static int sim_lock_file(void *ctx, dbk_file *file)
     return 0;
 }
 
+/* Nobody is counted who shares: only that no lock_file stands now. */
+static int sim_share_lock(void *ctx, dbk_file *file)
+{
+    dbk_simdisk *disk = ctx;
+    const sim_handle *handle = &file->handle;
+    if (handle->dead) return -EBADF;
+    sim_target target = {.node = handle->node};
+    sim_verdict verdict = sim_enter(disk, DBK_SIM_LOCK, &target);
+    if (verdict.error) return -verdict.error;
+    const sim_node *node = &disk->tree.nodes[handle->node];
+    return node->locked_by != 0 && node->locked_by != handle->id ? -EAGAIN : 0;
+}
+
 void sim_fill_file(dbk_port *port)
 {
     port->open_file = sim_open_file;
@@ -206,4 +219,5 @@ void sim_fill_file(dbk_port *port)
     port->allocate = sim_allocate;
     port->drop_cache = sim_drop_cache;
     port->lock_file = sim_lock_file;
+    port->share_lock = sim_share_lock;
 }

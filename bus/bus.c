@@ -47,12 +47,13 @@ static dbk_result start(dbk_bus *bus, dbk_engine *engine, dbk_store *store, cons
 {
     const dbk_port *port = bus->port;
     uint32_t head_ms = options && options->head_ms ? options->head_ms : HEAD_MS;
-    dbk_result result = dbk_bus_paths_open(port, dbk_engine_id(engine), options ? options->listen : NULL, &bus->paths, err);
+    dbk_result result = dbk_bus_paths_open(port, dbk_engine_own_name(engine), options ? options->listen : NULL, &bus->paths, err);
     if (result == DBK_OK) result = dbk_io_open_dir(port, NULL, store_path, DBK_OPEN_READ, &bus->store_dir, err);
     if (result == DBK_OK) result = dbk_bus_commands_start(port, engine, store, &bus->paths, &bus->commands, err);
     if (result == DBK_OK) result = dbk_bus_changes_start(port, engine, &bus->paths, head_ms, &bus->changes, err);
-    if (result == DBK_OK) result = write_run_file(bus, engine, err);
-    return result;
+    if (result != DBK_OK) return result;
+    result = write_run_file(bus, engine, err);
+    return result == DBK_NO_SPACE ? DBK_OK : result; /* on a full disk it is found by its address alone */
 }
 
 dbk_result dbk_bus_start(dbk_engine *engine, dbk_store *store, const char *store_path, const dbk_bus_options *options, dbk_bus **out,

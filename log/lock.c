@@ -58,7 +58,9 @@ static dbk_result write_holder(const dbk_lock *lock, dbk_error *err)
     int rc = port->truncate(port->ctx, lock->file, 0);
     if (rc != 0)
         return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot write '%s'", lock->name);
-    return dbk_io_write(port, lock->file, lock->name, 0, text, (size_t)size, err);
+    dbk_result result = dbk_io_write(port, lock->file, lock->name, 0, text, (size_t)size, err);
+    /* On a full disk the holder goes without a name; the lock holds all the same. */
+    return result == DBK_NO_SPACE ? DBK_OK : result;
 }
 
 /* One attempt; *again: the file was replaced between opening and locking. */

@@ -261,6 +261,13 @@ dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_option
     return rc;
 }
 
+void dbk_log_leave(dbk_log *log)
+{
+    if (!log) return;
+    dbk_background_stop(log);
+    release(log);
+}
+
 void dbk_log_close(dbk_log *log)
 {
     if (!log) return;

@@ -30,6 +30,10 @@ dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_option
                         dbk_log **out, dbk_error *err) DBK_MUST_USE;
 /* Waits for background work, marks the clean end, frees; accepts NULL. */
 void dbk_log_close(dbk_log *log);
+/* The same without the mark: what was found unclean stays so for who opens next. */
+void dbk_log_leave(dbk_log *log);
+/* Adds a line of JSON to recovery.ndjson in the log's folder, durable when it returns. */
+dbk_result dbk_log_note(const dbk_port *port, dbk_dir *dir, dbk_slice line, dbk_error *err) DBK_MUST_USE;
 
 /* Appends the entries (origin bytes, decoded and checked here) as one batch: all or nothing, durable
  * when it returns DBK_OK; *first (may be NULL) is the position of the first. A failed write

@@ -50,18 +50,15 @@ static dbk_result copy_aside(const dbk_log *log, const dbk_plan *plan, dbk_file 
     return rc == DBK_OK ? dbk_io_sync_dir(port, log->dir, "log", err) : rc;
 }
 
-static dbk_result note(const dbk_log *log, const dbk_plan *plan, const char *name, const char *copy,
-                       dbk_error *err)
+dbk_result dbk_log_note(const dbk_port *port, dbk_dir *dir, dbk_slice text, dbk_error *err)
 {
-    const dbk_port *port = log->port;
-    const dbk_recovery_row *row = &dbk_recovery_table[plan->row];
     dbk_buffer line;
     dbk_file *file;
     uint64_t size = 0;
     uint8_t last = '\n';
     size_t got;
 
-    dbk_result rc = dbk_io_open(port, log->dir, DBK_RECOVERY_NAME,
+    dbk_result rc = dbk_io_open(port, dir, DBK_RECOVERY_NAME,
                                 DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &file, err);
     if (rc != DBK_OK) return rc;
     dbk_buffer_init(&line, port);
@@ -69,14 +66,8 @@ static dbk_result note(const dbk_log *log, const dbk_plan *plan, const char *nam
     if (rc == DBK_OK && size)
         rc = dbk_io_read(port, file, DBK_RECOVERY_NAME, size - 1, &last, 1, &got, err);
     if (last != '\n') dbk_buffer_put_u8(&line, '\n'); /* a line that a crash cut short */
-    dbk_buffer_printf(
-        &line,
-        "{\"time_ms\":%lld,\"case\":\"%s\",\"file\":\"%s\",\"offset\":%llu,\"bytes\":%llu,"
-        "\"position\":%llu,\"misdirected\":%s,\"watermark\":%s,\"copy\":\"%s\"}\n",
-        (long long)port->wall_ms(port->ctx), row->name, name, (unsigned long long)plan->offset,
-        (unsigned long long)(plan->used_end - plan->offset), (unsigned long long)plan->position,
-        plan->situation.head == DBK_HEAD_MISDIRECTED ? "true" : "false",
-        log->mark_valid ? "true" : "false", copy);
+    dbk_buffer_put_slice(&line, text);
+    dbk_buffer_put_u8(&line, '\n');
     if (rc == DBK_OK && line.failed)
         rc = dbk_fail(err, DBK_NO_MEMORY, "cannot note the recovery: out of memory");
     if (rc == DBK_OK)
@@ -84,7 +75,30 @@ static dbk_result note(const dbk_log *log, const dbk_plan *plan, const char *nam
     if (rc == DBK_OK) rc = dbk_io_sync(port, file, DBK_RECOVERY_NAME, err);
     dbk_buffer_release(&line);
     port->close_file(port->ctx, file);
-    return rc == DBK_OK ? dbk_io_sync_dir(port, log->dir, "log", err) : rc;
+    return rc == DBK_OK ? dbk_io_sync_dir(port, dir, "log", err) : rc;
+}
+
+static dbk_result note(const dbk_log *log, const dbk_plan *plan, const char *name, const char *copy,
+                       dbk_error *err)
+{
+    const dbk_port *port = log->port;
+    const dbk_recovery_row *row = &dbk_recovery_table[plan->row];
+    dbk_buffer line;
+
+    dbk_buffer_init(&line, port);
+    dbk_buffer_printf(
+        &line,
+        "{\"time_ms\":%lld,\"case\":\"%s\",\"file\":\"%s\",\"offset\":%llu,\"bytes\":%llu,"
+        "\"position\":%llu,\"misdirected\":%s,\"watermark\":%s,\"copy\":\"%s\"}",
+        (long long)port->wall_ms(port->ctx), row->name, name, (unsigned long long)plan->offset,
+        (unsigned long long)(plan->used_end - plan->offset), (unsigned long long)plan->position,
+        plan->situation.head == DBK_HEAD_MISDIRECTED ? "true" : "false",
+        log->mark_valid ? "true" : "false", copy);
+    dbk_result rc = line.failed
+                        ? dbk_fail(err, DBK_NO_MEMORY, "cannot note the recovery: out of memory")
+                        : dbk_log_note(port, log->dir, dbk_buffer_slice(&line), err);
+    dbk_buffer_release(&line);
+    return rc;
 }
 
 static dbk_result clear_range(const dbk_port *port, dbk_file *file, const dbk_plan *plan,

@@ -229,6 +229,10 @@ typedef struct dbk_reader_limits { /* zero = none, but for a client's query see 
 /* `path`: a model's file or a plain one. definition may be NULL. */
 dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *vfs, const dbk_definition *definition,
                            dbk_model_reader **out, dbk_error *err) DBK_MUST_USE;
+/* The same for a file in a place where nothing can be written, which SQLite's shared memory needs. The caller
+ * sees to it that nobody writes to the file while it is open. */
+dbk_result dbk_reader_open_still(const dbk_port *port, const char *path, const dbk_definition *definition,
+                                 dbk_model_reader **out, dbk_error *err) DBK_MUST_USE;
 void dbk_reader_close(dbk_model_reader *reader); /* accepts NULL */
 /* Runs one SELECT; `args` is a JSON object bound to :name, an array bound to ?, or NULL. Appends
  * `"columns":[…],"rows":[[…],…],"position":P` (the model's position as the same read transaction sees it;

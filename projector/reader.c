@@ -101,13 +101,18 @@ static dbk_result configure(dbk_model_reader *reader, dbk_error *err)
     return result;
 }
 
-dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *vfs, const dbk_definition *definition,
-                           dbk_model_reader **out, dbk_error *err)
+typedef struct dbk_reader_source {
+    const char *name; /* a path, or a URI with flags that say so */
+    const char *vfs;
+    int flags;
+    bool alone; /* keeps the WAL's index to itself: no shared memory, no locks */
+} dbk_reader_source;
+
+static dbk_result open_source(const dbk_port *port, const dbk_reader_source *source, const char *path,
+                              const dbk_definition *definition, dbk_model_reader **out, dbk_error *err)
 {
-    assert(port && path && out);
-    *out = NULL;
-    dbk_result result = dbk_path_check(port, path, err);
-    if (result != DBK_OK) return result;
+    const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+
     dbk_sqlite_configure();
     dbk_model_reader *reader = dbk_alloc_zero(port, 1, sizeof *reader);
     if (!reader) return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", path);
@@ -115,11 +120,69 @@ dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *v
     reader->definition = definition;
     reader->sandbox.role = DBK_SQL_ENGINE;
     dbk_buffer_init(&reader->scratch, port);
-    int rc = sqlite3_open_v2(path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-                             vfs ? vfs : port->sqlite_vfs);
-    result = rc == SQLITE_OK ? configure(reader, err) : dbk_sql_failure(reader->db, rc, "open the model for reading", err);
+    int rc = sqlite3_open_v2(source->name, &reader->db, flags | source->flags, source->vfs);
+    if (rc == SQLITE_OK && source->alone) rc = sqlite3_exec(reader->db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL);
+    dbk_result result = rc == SQLITE_OK ? configure(reader, err) : dbk_sql_failure(reader->db, rc, "open the model for reading", err);
     if (result == DBK_OK) *out = reader;
     else dbk_reader_close(reader);
+    return result;
+}
+
+dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *vfs, const dbk_definition *definition,
+                           dbk_model_reader **out, dbk_error *err)
+{
+    assert(port && path && out);
+    *out = NULL;
+    dbk_result result = dbk_path_check(port, path, err);
+    dbk_reader_source source = {.name = path, .vfs = vfs ? vfs : port->sqlite_vfs};
+    return result == DBK_OK ? open_source(port, &source, path, definition, out, err) : result;
+}
+
+static bool has_wal(const dbk_port *port, const char *path)
+{
+    dbk_identity identity = {0};
+    dbk_buffer wal;
+    dbk_path_parts parts;
+    dbk_dir *dir = NULL;
+
+    dbk_buffer_init(&wal, port);
+    dbk_buffer_printf(&wal, "%s-wal", path);
+    const char *text = dbk_buffer_text(&wal);
+    bool found = text && dbk_path_open(port, text, &parts, &dir, NULL) == DBK_OK &&
+                 port->identify(port->ctx, dir, parts.name, &identity) == 0 && identity.size_bytes > 0;
+    if (dir) dbk_path_close(port, &parts, dir);
+    dbk_buffer_release(&wal);
+    return found;
+}
+
+static void put_uri(dbk_buffer *out, const char *path)
+{
+    dbk_buffer_put_text(out, "file:");
+    for (const char *c = path; *c; c++) {
+        if (strchr("?#%", *c)) dbk_buffer_printf(out, "%%%02X", (unsigned)(unsigned char)*c);
+        else dbk_buffer_put_u8(out, (uint8_t)*c);
+    }
+    dbk_buffer_put_text(out, "?immutable=1");
+}
+
+/* A WAL is read without its shared memory; where there is none, SQLite would still want to make one. */
+dbk_result dbk_reader_open_still(const dbk_port *port, const char *path, const dbk_definition *definition,
+                                 dbk_model_reader **out, dbk_error *err)
+{
+    dbk_buffer uri;
+
+    assert(port && path && out);
+    *out = NULL;
+    dbk_result result = dbk_path_check(port, path, err);
+    if (result != DBK_OK) return result;
+    dbk_buffer_init(&uri, port);
+    put_uri(&uri, path);
+    const char *text = dbk_buffer_text(&uri);
+    dbk_reader_source source = {.name = text, .flags = SQLITE_OPEN_URI};
+    if (has_wal(port, path)) source = (dbk_reader_source){.name = path, .vfs = "unix-none", .alone = true};
+    result = text ? open_source(port, &source, path, definition, out, err)
+                  : dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", path);
+    dbk_buffer_release(&uri);
     return result;
 }
 

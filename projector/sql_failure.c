@@ -14,6 +14,7 @@ static dbk_result result_of_os(int os_errno, dbk_result otherwise)
 static dbk_result result_of(int rc, int os_errno)
 {
     if (rc == SQLITE_IOERR_NOMEM) return DBK_NO_MEMORY;
+    if (rc == SQLITE_IOERR_SHMSIZE) return DBK_NO_SPACE; /* of which SQLite keeps no errno */
     switch (rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:

@@ -1,6 +1,7 @@
 /* Making a store: folders, app definition, empty log; daybook.json comes last, so that a folder without
  * one is known to be unfinished. */
 #include "store/identity.h"
+#include "store/place.h"
 
 static int note_entry(void *arg, const char *name)
 {
@@ -66,6 +67,7 @@ static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan 
     if (result == DBK_OK) result = make_folder(port, dir, "models", &models, err);
     if (models) port->close_dir(port->ctx, models);
     if (result == DBK_OK && plan->fill) result = plan->fill(plan->fill_arg, port, dir, options, &identity, err);
+    if (result == DBK_OK && !options->ignore_place) dbk_place_begin(port, dir);
     if (result == DBK_OK) result = dbk_io_sync_dir(port, dir, "the store", err);
     if (result == DBK_OK) result = dbk_identity_write(port, dir, &identity, err);
     return result;

@@ -1,6 +1,7 @@
 /* The turn of the commit loop (semantics.md §3): decide all in one transaction, one write, one sync, one
  * COMMIT, then publish. Nothing is visible before the log has it. */
 #include "store/checkpoint.h"
+#include "store/disk.h"
 #include "store/prepare.h"
 #include "store/turn.h"
 
@@ -302,6 +303,7 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     uint64_t id_hash = dbk_checksum(*id, 0);
     result = look_up_id(turn, *id, id_hash, hash, &known, out, err);
     if (result != DBK_OK || known) return result;
+    if (engine->disk.full) return dbk_disk_refuse(engine, err);
 
     uint32_t epoch;
     uint64_t hlc;
@@ -328,6 +330,10 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
     element->receipt = out->size;
     engine->counts.commands++;
     result = decide_command(turn, element, node, hash, &id, out, &refusal);
+    if (result == DBK_NO_SPACE && !dbk_model_in_transaction(engine->model)) { /* the disk's fault, not the command's */
+        if (err) *err = refusal;
+        return result;
+    }
     if (result != DBK_OK) {
         refusal.code = result;
         dbk_receipt_refused(engine, id, &refusal, dbk_buffer_slice(&engine->draft.detail), false, out);
@@ -482,15 +488,17 @@ static void write_failed(dbk_turn *turn, dbk_error *error, dbk_result result)
     dbk_model_rollback(turn->engine->model);
     take_back_clock(turn->engine);
     error->code = result;
+    turn->engine->disk.known = turn->engine->disk.known && result != DBK_NO_SPACE;
     rewrite_receipts(turn, error, result == DBK_POISONED);
 }
 
-static void commit_failed(dbk_turn *turn)
+static void commit_failed(dbk_turn *turn, dbk_result result)
 {
     dbk_engine *engine = turn->engine;
     dbk_model_rollback(engine->model);
     engine->behind = true;
-    engine->commit_failures++;
+    engine->disk.known = engine->disk.known && result != DBK_NO_SPACE; /* looks again */
+    if (result != DBK_NO_SPACE) engine->commit_failures++;
     rewrite_receipts(turn, NULL, false);
 }
 
@@ -510,12 +518,22 @@ static dbk_result finish(dbk_turn *turn, dbk_error *err)
     dbk_log_head(engine->log, head);
     dbk_log_top(engine->log, top);
     result = dbk_model_commit(engine->model, dbk_log_position(engine->log), head, top, &changes, &error);
-    if (result != DBK_OK) return commit_failed(turn), DBK_OK;
+    if (result != DBK_OK) return commit_failed(turn, result), DBK_OK;
     engine->commit_failures = 0;
     if (call_hook(turn, "committed", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     dbk_engine_publish(engine, &changes);
     dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
     return DBK_OK;
+}
+
+/* For want of room it is no failure of the model: it is tried again when there is some. */
+static dbk_result follow_log(dbk_engine *engine, dbk_error *err)
+{
+    dbk_result result = dbk_engine_catch_up(engine, err);
+    if (result == DBK_OK) engine->behind = false;
+    else if (result != DBK_NO_SPACE) engine->commit_failures++;
+    if (result == DBK_OK) return DBK_OK;
+    return dbk_error_wrap(err, result == DBK_NO_SPACE ? DBK_NO_SPACE : DBK_UNAVAILABLE, "the model is behind the log");
 }
 
 /* The model up to the log before anything is decided on it (§3.6). */
@@ -527,7 +545,10 @@ static dbk_result ready(dbk_engine *engine, dbk_error *err)
         dbk_error_hint(err, "close the store and open it again; the same ids are safe to send again");
         return DBK_POISONED;
     }
-    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
+    if (dbk_engine_is_stranded(engine)) (void)dbk_state_resume(engine);
+    dbk_result result = dbk_engine_may_write(engine, err);
+    if (result != DBK_OK) return result;
+    dbk_disk_look(engine);
     if (!engine->behind) return DBK_OK;
     if (engine->commit_failures >= 2) {
         dbk_model_state state;
@@ -536,10 +557,7 @@ static dbk_result ready(dbk_engine *engine, dbk_error *err)
         dbk_error_hint(err, "look at the disk of 'models', then open the store again");
         return DBK_UNAVAILABLE;
     }
-    dbk_result result = dbk_engine_catch_up(engine, err);
-    if (result == DBK_OK) engine->behind = false;
-    else engine->commit_failures++;
-    return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, DBK_UNAVAILABLE, "the model is behind the log");
+    return follow_log(engine, err);
 }
 
 /* Not by one assignment: that would clear the ids, of which few were taken. */

@@ -1,6 +1,8 @@
 /* Internal to store/: an open engine and who owns which part.
  *   handle.c            daybook.h over dbk_store_ops
- *   create.c, identity.c, open.c, models.c   the folder, daybook.json, self-healing open, models/current
+ *   create.c, identity.c, place.c, open.c, state.c, models.c   the folder, daybook.json, copies, self-healing
+ *                       open, models/current
+ *   disk.c              room on the disk
  *   queue.c, command.c, decide.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
  *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
@@ -9,6 +11,8 @@
  *   request_*.c         reads: get list query changes log inbox status stats */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H
+
+#include <stdatomic.h>
 
 #include "store/store.h"
 
@@ -20,6 +24,15 @@ typedef struct dbk_identity_file {
     uint64_t generation;
     uint32_t format; /* 1 */
 } dbk_identity_file;
+
+/* disk.c. What a refusal reads is read by other threads too. */
+typedef struct dbk_disk {
+    _Atomic uint64_t free_bytes, min_free_bytes, refused; /* free_bytes: as last asked */
+    atomic_bool known;
+    uint64_t total_bytes, alert_free_bytes, budget_bytes, counted_bytes;
+    int64_t looked_ns;
+    bool full, low, has_reserve;
+} dbk_disk;
 
 typedef struct dbk_queue dbk_queue;           /* queue.c */
 typedef struct dbk_checkpointer dbk_checkpointer; /* checkpoint.c */
@@ -44,6 +57,8 @@ struct dbk_engine {
     struct dbk_host_command *hosts; /* changed by the holder of `turn` only */
     struct dbk_turn *turn_memory; /* decide.c */
     bool dead;               /* a hook stopped it, or poisoned */
+    bool reading;            /* no model, the log is only read: as asked for, or there is no room to write (state.c) */
+    dbk_disk disk;
     bool behind;             /* the model has to catch up before the next command */
     bool doubted;            /* subscribers may have seen states that the model lost (models.c) */
     uint32_t commit_failures;
@@ -62,16 +77,31 @@ struct dbk_engine {
     dbk_mutex *readers_lock;
     dbk_model_reader *readers[4];  /* idle ones */
     uint64_t readers_epoch;        /* rises when the model they read is no longer current */
+    size_t requests;               /* readers_lock: under way; none while `resuming` */
+    bool resuming;                 /* readers_lock */
     dbk_mutex *pasts_lock;
     struct dbk_pasts *pasts;       /* replay.c: files of moments asked for lately */
     struct dbk_images *images;     /* images.c; NULL until the store is open */
     dbk_thread *check;       /* counts the model's rows after an unclean end */
-    char id_text[DBK_UUID_TEXT_SIZE];
+    char id_text[DBK_UUID_TEXT_SIZE], own_name[DBK_UUID_TEXT_SIZE + 12];
+    bool copied;             /* it was found to be a copy and has become a store of its own (place.c) */
     int64_t opened_ms;
     struct {
-        uint64_t commands, refused, entries, events, batches, imports, rebuilds, bytes;
+        uint64_t commands, entries, events, batches, imports, rebuilds, bytes;
+        _Atomic uint64_t refused; /* requests are refused beside the turn */
     } counts;
 };
+
+/* state.c: log, model and the threads beside them. A writer that finds no room opens for reading and
+ * resumes when there is some. */
+dbk_result dbk_state_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
+void dbk_state_close(dbk_engine *engine);
+/* The turn is held. Writes again, if there is room and no request is under way; false: not yet. */
+bool dbk_state_resume(dbk_engine *engine);
+static inline bool dbk_engine_is_stranded(const dbk_engine *engine) { return engine->reading && !engine->options.read_only; }
+/* Around every request: the log and the readers stay the same ones until it ends. */
+void dbk_request_enter(dbk_engine *engine);
+void dbk_request_leave(dbk_engine *engine);
 
 /* models.c */
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* current model, healed */

@@ -6,6 +6,7 @@
  *   4. append, then the new list of those that wait, then the model */
 #include <stdlib.h>
 
+#include "store/disk.h"
 #include "store/switch.h"
 #include "store/turn.h"
 
@@ -198,7 +199,7 @@ static dbk_result project(dbk_engine *engine, dbk_error *err)
     if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     if (result == DBK_OK) return DBK_OK;
     engine->behind = true;
-    engine->commit_failures++;
+    if (result != DBK_NO_SPACE) engine->commit_failures++; /* it is tried again when there is room */
     return DBK_OK;
 }
 
@@ -230,9 +231,12 @@ static dbk_result run_round(dbk_round *round, const dbk_slice *origins, size_t c
 static dbk_result may_import(dbk_engine *engine, dbk_error *err)
 {
     if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
-    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
     if (dbk_log_poisoned(engine->log)) return dbk_fail(err, DBK_POISONED, "a sync of the log failed earlier");
-    return DBK_OK;
+    if (dbk_engine_is_stranded(engine)) (void)dbk_state_resume(engine);
+    dbk_result result = dbk_engine_may_write(engine, err);
+    if (result != DBK_OK) return result;
+    dbk_disk_look(engine);
+    return engine->disk.full ? dbk_disk_refuse(engine, err) : DBK_OK;
 }
 
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms, uint64_t *logged,

@@ -59,7 +59,7 @@ static void remove_image(dbk_engine *engine, size_t index)
     struct dbk_images *images = engine->images;
     char name[NAME_SIZE];
     name_of(images->items[index].position, name);
-    if (!engine->options.read_only) (void)engine->port->unlink(engine->port->ctx, images->dir, name);
+    if (!engine->reading) (void)engine->port->unlink(engine->port->ctx, images->dir, name);
     memmove(&images->items[index], &images->items[index + 1], (images->count - index - 1) * sizeof *images->items);
     images->count--;
 }
@@ -132,7 +132,7 @@ static dbk_result load(dbk_engine *engine, dbk_error *err)
         bool good = is_image(names->items[i]) && images->count < IMAGES_MAX - 1 && look_at(engine, names->items[i], &image, NULL) == DBK_OK;
         if (good) name_of(image.position, proper);
         if (good && strcmp(proper, names->items[i]) == 0) insert(images, &image);
-        else if (!engine->options.read_only) (void)engine->port->unlink(engine->port->ctx, images->dir, names->items[i]);
+        else if (!engine->reading) (void)engine->port->unlink(engine->port->ctx, images->dir, names->items[i]);
     }
     dbk_free(engine->port, names);
     images->loaded = true;
@@ -294,7 +294,7 @@ void dbk_images_offer(dbk_engine *engine, const char *model_path)
 {
     struct dbk_images *images = engine->images;
     dbk_buffer path;
-    if (!images || engine->options.read_only) return;
+    if (!images || engine->reading) return;
     dbk_buffer_init(&path, engine->port);
     lock(engine);
     dbk_result result = load(engine, NULL);
@@ -383,7 +383,7 @@ dbk_result dbk_images_new(dbk_engine *engine, dbk_error *err)
     images->wish_mutex = port->mutex_new(port->ctx);
     images->wish = port->cond_new(port->ctx);
     if (!images->mutex || !images->wish_mutex || !images->wish) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the images");
-    if (engine->options.no_threads || engine->options.read_only) return DBK_OK;
+    if (engine->options.no_threads || engine->reading) return DBK_OK;
     images->next = first_rung(engine);
     int rc = port->thread_start(port->ctx, "dbk-images", run, engine, &images->thread);
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start a thread");

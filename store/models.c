@@ -193,6 +193,19 @@ static dbk_result catch_up_at_open(dbk_engine *engine, dbk_error *err)
     return dbk_io_replace_file(port, engine->models_dir, "boot", dbk_slice_text(boot), err);
 }
 
+/* The model serves from here on. Damage that shows only now costs it its life like any other. */
+static dbk_result begin_serving(dbk_engine *engine, dbk_model *model, const char *path, dbk_error *err)
+{
+    engine->model = model;
+    if (engine->checkpointer) dbk_checkpoint_watch(engine->checkpointer, model);
+    dbk_result result = remove_leftovers(engine, path, err);
+    if (result == DBK_OK) result = catch_up_at_open(engine, err);
+    if (result != DBK_CORRUPT || engine->dead) return result;
+    result = dbk_engine_reset_generation(engine, engine->options.progress, engine->options.progress_arg, err);
+    if (result == DBK_OK) engine->behind = engine->doubted = false;
+    return result;
+}
+
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
 {
     dbk_buffer path;
@@ -206,10 +219,7 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK) result = belongs(engine, model, &usable, err);
     if (result == DBK_OK) result = check(engine, model, &usable, err);
     if (result == DBK_OK && usable) {
-        engine->model = model;
-        if (engine->checkpointer) dbk_checkpoint_watch(engine->checkpointer, model);
-        result = remove_leftovers(engine, (const char *)path.data, err);
-        if (result == DBK_OK) result = catch_up_at_open(engine, err);
+        result = begin_serving(engine, model, (const char *)path.data, err);
     } else if (result == DBK_OK || heals(result)) {
         dbk_model_close(model);
         result = dbk_engine_reset_generation(engine, engine->options.progress, engine->options.progress_arg, err);

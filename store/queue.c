@@ -40,6 +40,7 @@ struct dbk_queue {
     size_t preparing;  /* of them, those that will be in the list soon */
     bool deciding, closing;
     bool worked; /* something was appended since the last idle */
+    bool restless; /* the store waits for room, or its model is behind: looked at each second */
     bool dozing; /* the worker waits without a time limit: it must be told of work, also of another's */
     dbk_thread *worker, *reader;
     dbk_json_parser *read_parser;
@@ -210,8 +211,14 @@ static void put_prepared(dbk_queue *queue, dbk_item *first)
     unlock(queue);
 }
 
+/* engine->turn is held. */
+static bool is_restless(const dbk_engine *engine)
+{
+    return dbk_engine_is_stranded(engine) || (engine->behind && !engine->dead && engine->commit_failures < 2);
+}
+
 /* Decides up to TURN_MAX_ITEMS items linked by next; hands over those that are done. */
-static void run_turn(dbk_queue *queue, dbk_item *first)
+static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
 {
     dbk_engine *engine = queue->engine;
     dbk_turn_item items[TURN_MAX_ITEMS];
@@ -220,6 +227,7 @@ static void run_turn(dbk_queue *queue, dbk_item *first)
     dbk_error error = {0};
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
     dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
+    *restless = is_restless(engine);
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
     put_prepared(queue, first);
     size_t at = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
@@ -269,10 +277,12 @@ static void decide_queued(dbk_queue *queue)
 {
     queue->deciding = true;
     dbk_item *first = take_turn(queue);
+    bool restless = false;
     unlock(queue);
-    run_turn(queue, first);
+    run_turn(queue, first, &restless);
     lock(queue);
     queue->deciding = false;
+    queue->restless = restless;
     queue->worked = true;
 }
 
@@ -283,10 +293,14 @@ static void idle(dbk_queue *queue)
     queue->deciding = true;
     unlock(queue);
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
-    dbk_result result = engine->options.read_only ? DBK_OK : dbk_log_idle(engine->log, NULL);
+    if (dbk_engine_is_stranded(engine)) (void)dbk_state_resume(engine);
+    if (!engine->reading && engine->behind && is_restless(engine) && dbk_engine_catch_up(engine, NULL) == DBK_OK) engine->behind = false;
+    dbk_result result = engine->reading ? DBK_OK : dbk_log_idle(engine->log, NULL);
+    bool restless = is_restless(engine);
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
     lock(queue);
     if (result != DBK_OK && result != DBK_POISONED) queue->worked = true; /* tried again in a second */
+    queue->restless = restless;
     queue->deciding = false;
 }
 
@@ -300,11 +314,11 @@ static void run_worker(void *arg)
             continue;
         }
         if (queue->closing && !queue->commands.first && !queue->deciding && !queue->preparing) break;
-        bool may_idle = queue->worked && !queue->commands.first;
+        bool may_idle = (queue->worked || queue->restless) && !queue->commands.first;
         queue->dozing = !may_idle;
         int rc = queue->port->cond_wait(queue->port->ctx, queue->work, queue->mutex, may_idle ? IDLE_NS : -1);
         queue->dozing = false;
-        if (rc == -ETIMEDOUT && may_idle && queue->worked && !queue->deciding && !queue->commands.first) idle(queue);
+        if (rc == -ETIMEDOUT && may_idle && !queue->deciding && !queue->commands.first) idle(queue);
     }
     unlock(queue);
 }
@@ -443,6 +457,7 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
     if (!queue) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the queue");
     queue->engine = engine;
     queue->port = port;
+    queue->restless = is_restless(engine);
     list_init(&queue->commands);
     list_init(&queue->reads);
     dbk_prepared_pool_init(&queue->prepared, port);

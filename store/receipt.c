@@ -1,4 +1,5 @@
 /* Receipts: what a command is answered (interface.md §2). */
+#include "store/disk.h"
 #include "store/turn.h"
 
 static void put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out)
@@ -85,7 +86,9 @@ static void put_member(dbk_buffer *out, const char *name, const char *text)
 void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail, bool outcome_unknown,
                          dbk_buffer *out)
 {
+    dbk_error told = *error;
     engine->counts.refused++;
+    dbk_disk_hint(engine, &told);
     dbk_buffer_put_u8(out, '{');
     if (id.size > 0) {
         dbk_buffer_put_text(out, "\"id\":");
@@ -96,7 +99,7 @@ void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *erro
     put_member(out, "error", dbk_result_wire_name(error->code));
     put_member(out, "class", dbk_class_name(dbk_result_class(error->code)));
     put_member(out, "message", error->text);
-    if (error->hint[0]) put_member(out, "hint", error->hint);
+    if (told.hint[0]) put_member(out, "hint", told.hint);
     put_member(out, "outcome", outcome_unknown ? "unknown" : "none");
     if (detail.size > 0) {
         dbk_buffer_put_u8(out, ',');

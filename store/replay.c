@@ -215,7 +215,7 @@ struct dbk_pasts {
 static void forget(dbk_engine *engine, dbk_past_file *file)
 {
     dbk_reader_close(file->reader);
-    if (file->path && engine->options.read_only) remove_database(engine->port, file->path);
+    if (file->path && engine->reading) remove_database(engine->port, file->path);
     else if (file->path) dbk_models_discard(engine, file->path);
     dbk_free(engine->port, file->path);
     *file = (dbk_past_file){0};
@@ -226,7 +226,7 @@ static void forget(dbk_engine *engine, dbk_past_file *file)
 static dbk_result choose_path(dbk_engine *engine, uint64_t number, dbk_buffer *path, dbk_error *err)
 {
     const dbk_port *port = engine->port;
-    if (engine->options.read_only) {
+    if (engine->reading) {
         dbk_buffer_clear(path);
         dbk_buffer_printf(path, "/tmp/daybook-%u-%llu-%llu.sqlite", port->process_id(port->ctx),
                           (unsigned long long)port->monotonic_ns(port->ctx), (unsigned long long)number);
@@ -254,7 +254,7 @@ dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_tra
 void dbk_past_discard(dbk_engine *engine, dbk_past_model *past)
 {
     dbk_model_close(past->model);
-    if (past->path && engine->options.read_only) remove_database(engine->port, past->path);
+    if (past->path && engine->reading) remove_database(engine->port, past->path);
     else if (past->path) dbk_models_discard(engine, past->path);
     dbk_free(engine->port, past->path);
     *past = (dbk_past_model){0};

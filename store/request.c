@@ -103,7 +103,9 @@ dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, 
     dbk_slice id = {NULL, 0};
     const dbk_json_node *sent = request->kind == DBK_JSON_OBJECT ? dbk_json_member(request, "id") : NULL;
     if (sent && sent->kind == DBK_JSON_STRING) id = sent->text;
+    dbk_request_enter(engine);
     dbk_result result = answer(engine, request, id, out, &error);
+    dbk_request_leave(engine);
     if (result == DBK_OK) return DBK_OK;
     if (out->size > begin) out->size = begin;
     if (id.size > 0 && !out->failed) { /* the caller does not know the id any more */
@@ -121,7 +123,7 @@ bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *o
 {
     static const char hello[] = "{\"do\":\"hello\"}";
     const dbk_json_node *root;
-    if (!dbk_slice_equal(json, dbk_slice_of(hello, sizeof hello - 1)) || engine->options.read_only) return false;
+    if (!dbk_slice_equal(json, dbk_slice_of(hello, sizeof hello - 1)) || engine->reading) return false;
     dbk_json_parser *parser = dbk_json_parser_new(engine->port);
     bool good = parser && dbk_json_parse(parser, json, &root, NULL) == DBK_OK && dbk_request_answer(engine, root, out, NULL) == DBK_OK;
     dbk_json_parser_free(parser);
@@ -133,7 +135,7 @@ bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *o
 dbk_result dbk_request_refresh(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
-    if (!engine->options.read_only) return DBK_OK;
+    if (!engine->reading) return DBK_OK;
     port->mutex_lock(port->ctx, engine->turn);
     dbk_result result = dbk_log_refresh(engine->log, err);
     port->mutex_unlock(port->ctx, engine->turn);

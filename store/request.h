@@ -50,6 +50,8 @@ void dbk_request_put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *o
 typedef struct dbk_lent_reader {
     dbk_model_reader *reader;
     uint64_t epoch;
+    dbk_file *held; /* keeps writers off while it lasts */
+    bool past;      /* the reader is that of a moment: now, folded from the log */
 } dbk_lent_reader;
 dbk_result dbk_reader_borrow(dbk_engine *engine, dbk_lent_reader *lent, dbk_error *err) DBK_MUST_USE;
 void dbk_reader_give_back(dbk_engine *engine, dbk_lent_reader *lent);

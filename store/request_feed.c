@@ -1,4 +1,5 @@
 /* What changed since a cursor (semantics.md §6): current row or tombstone of every key touched. */
+#include "store/disk.h"
 #include "store/request.h"
 
 /* [timeline, generation, position]; *other_life: of another timeline or generation, or none at all. */
@@ -27,6 +28,7 @@ dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const 
     dbk_model_state state;
     bool other_life;
     uint64_t position;
+    if (dbk_engine_is_stranded(engine)) return dbk_disk_refuse(engine, err);
     if (!engine->model) {
         (void)dbk_fail(err, DBK_READ_ONLY, "a store opened for reading only does not follow changes");
         dbk_error_hint(err, "ask the process that writes to the store");

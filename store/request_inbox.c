@@ -1,5 +1,6 @@
 /* The inbox: facts that were skipped or superseded, with what stands against them; and "apply", which says
  * again as a command of this store what such an entry wanted. */
+#include "store/disk.h"
 #include "store/request.h"
 #include "store/turn.h"
 
@@ -69,9 +70,10 @@ static dbk_result put_item(void *arg, const dbk_skip *skip)
     return result;
 }
 
-static dbk_result need_model(const dbk_engine *engine, dbk_error *err)
+static dbk_result need_model(dbk_engine *engine, dbk_error *err)
 {
     if (engine->model) return DBK_OK;
+    if (dbk_engine_is_stranded(engine)) return dbk_disk_refuse(engine, err);
     (void)dbk_fail(err, DBK_READ_ONLY, "a store opened for reading only does not know its inbox");
     dbk_error_hint(err, "ask the process that writes to the store");
     return DBK_READ_ONLY;

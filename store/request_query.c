@@ -1,5 +1,7 @@
 /* SQL of clients on readers of their own: a few idle ones are kept. A reader belongs to the model that was
  * current when it was opened; after a switch it is closed instead of kept. */
+#include <errno.h>
+
 #include "store/replay.h"
 #include "store/request.h"
 
@@ -32,15 +34,67 @@ static bool is_current(dbk_engine *engine, uint64_t epoch)
     return same;
 }
 
-/* A switch may come between reading the pointer and opening the file: then once more. A store that is
- * only read hears of no switch and asks for the pointer each time. */
-dbk_result dbk_reader_borrow(dbk_engine *engine, dbk_lent_reader *lent, dbk_error *err)
+/* ---- a store that is only read */
+
+/* The file "LOCK", shared, so that nobody writes until it is let go; NULL and DBK_OK: this engine holds it
+ * itself, or nobody ever wrote. */
+static dbk_result keep_writers_off(dbk_engine *engine, dbk_file **held, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    *held = NULL;
+    if (engine->lock) return DBK_OK;
+    dbk_result result = dbk_io_open(port, engine->dir, "LOCK", DBK_OPEN_READ, held, err);
+    if (result != DBK_OK) return result == DBK_MISSING ? DBK_OK : result;
+    int rc = port->share_lock(port->ctx, *held);
+    if (rc == 0) return DBK_OK;
+    port->close_file(port->ctx, *held);
+    *held = NULL;
+    return rc == -EAGAIN ? dbk_fail(err, DBK_LOCKED, "the model is being written") : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot lock 'LOCK'");
+}
+
+/* The model as it stands, where it cannot be written next to it: a mount for reading only, a full disk. What
+ * cannot be read so is folded from the log into a file elsewhere. */
+static dbk_result borrow_still(dbk_engine *engine, const char *path, dbk_lent_reader *lent, dbk_error *err)
+{
+    dbk_result result = DBK_MISSING;
+    if (path && !engine->options.model.vfs && !engine->port->sqlite_vfs) result = keep_writers_off(engine, &lent->held, err);
+    if (path && result == DBK_OK) result = dbk_reader_open_still(engine->port, path, engine->definition, &lent->reader, err);
+    if (result == DBK_OK) return DBK_OK;
+    if (lent->held) engine->port->close_file(engine->port->ctx, lent->held);
+    lent->held = NULL;
+    lent->past = true;
+    result = dbk_pasts_enter(engine, NULL, &lent->reader, NULL, err);
+    if (result != DBK_OK) dbk_pasts_leave(engine);
+    return result;
+}
+
+static bool is_passing(dbk_result result)
+{
+    return result == DBK_OK || result == DBK_NO_MEMORY || result == DBK_NO_FILES || result == DBK_BUSY;
+}
+
+/* It hears of no switch and asks for the pointer each time. */
+static dbk_result borrow_reading(dbk_engine *engine, dbk_lent_reader *lent, dbk_error *err)
+{
+    dbk_buffer path;
+    dbk_buffer_init(&path, engine->port);
+    dbk_result result = DBK_MISSING;
+    for (int i = 0; i < OPEN_TRIES && result == DBK_MISSING && engine->models_dir; i++) {
+        result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
+        if (result == DBK_OK)
+            result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs, engine->definition,
+                                     &lent->reader, err);
+    }
+    if (!is_passing(result)) result = borrow_still(engine, path.size ? dbk_buffer_text(&path) : NULL, lent, err);
+    dbk_buffer_release(&path);
+    return result;
+}
+
+/* A switch may come between reading the pointer and opening the file: then once more. */
+static dbk_result borrow_current(dbk_engine *engine, dbk_lent_reader *lent, dbk_error *err)
 {
     dbk_buffer path;
     dbk_result result = DBK_BUSY;
-    *lent = (dbk_lent_reader){0};
-    lent->reader = take_idle(engine, &lent->epoch);
-    if (lent->reader) return DBK_OK;
     dbk_buffer_init(&path, engine->port);
     for (int i = 0; i < OPEN_TRIES; i++) {
         result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
@@ -59,11 +113,23 @@ dbk_result dbk_reader_borrow(dbk_engine *engine, dbk_lent_reader *lent, dbk_erro
     return result;
 }
 
+dbk_result dbk_reader_borrow(dbk_engine *engine, dbk_lent_reader *lent, dbk_error *err)
+{
+    *lent = (dbk_lent_reader){0};
+    if (engine->reading) return borrow_reading(engine, lent, err);
+    lent->reader = take_idle(engine, &lent->epoch);
+    return lent->reader ? DBK_OK : borrow_current(engine, lent, err);
+}
+
 void dbk_reader_give_back(dbk_engine *engine, dbk_lent_reader *lent)
 {
     dbk_model_reader *reader = lent->reader;
     lent->reader = NULL;
-    if (!engine->options.read_only) {
+    if (lent->past) {
+        dbk_pasts_leave(engine);
+        return;
+    }
+    if (!engine->reading) {
         lock(engine);
         for (size_t i = 0; reader && lent->epoch == engine->readers_epoch && i < READERS_MAX; i++) {
             if (engine->readers[i]) continue;
@@ -73,6 +139,8 @@ void dbk_reader_give_back(dbk_engine *engine, dbk_lent_reader *lent)
         unlock(engine);
     }
     dbk_reader_close(reader);
+    if (lent->held) engine->port->close_file(engine->port->ctx, lent->held);
+    lent->held = NULL;
 }
 
 void dbk_engine_drop_readers(dbk_engine *engine)

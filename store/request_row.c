@@ -178,7 +178,7 @@ dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk
     dbk_buffer_put_slice(&stream, dbk_buffer_slice(&encoded));
     if (result == DBK_OK && stream.failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a key");
     if (result == DBK_OK) {
-        result = engine->options.read_only
+        result = engine->reading
                      ? get_beside(engine, table, key, dbk_buffer_slice(&encoded), out, err)
                      : get_in_turn(engine, table, dbk_buffer_slice(&encoded), dbk_buffer_slice(&stream), out, err);
     }

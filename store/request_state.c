@@ -1,6 +1,7 @@
 /* What a store says of itself, and the long works that are asked for by a request. */
 #include <stdio.h>
 
+#include "store/disk.h"
 #include "store/replay.h"
 #include "store/request.h"
 #include "store/turn.h"
@@ -72,6 +73,7 @@ static const char *condition_of(const dbk_engine *engine)
 {
     if (engine->options.read_only) return "read_only";
     if (dbk_log_poisoned(engine->log)) return "poisoned";
+    if (engine->reading || engine->disk.full) return "no_space";
     if (engine->commit_failures >= 2) return "failed";
     return engine->behind ? "behind" : "ok";
 }
@@ -98,6 +100,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
         dbk_request_put_u64(out, "model_position", state.position);
         put_fingerprint(out, state.fingerprint);
     }
+    put_bool(out, "copied", engine->copied);
     dbk_request_put_u64(out, "parked", engine->parked.count);
     dbk_time_rfc3339(engine->opened_ms, opened);
     dbk_request_put_text(out, "opened", dbk_slice_text(opened));
@@ -127,6 +130,10 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_request_put_u64(out, "imports", engine->counts.imports);
     dbk_request_put_u64(out, "rebuilds", engine->counts.rebuilds);
     dbk_buffer_put_u8(out, '}');
+    dbk_disk_look(engine);
+    dbk_disk_put(engine, out);
+    dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);
+    put_bool(out, "copied", engine->copied);
     port->mutex_unlock(port->ctx, engine->turn);
     return result;
 }

@@ -47,10 +47,22 @@ typedef int (*dbk_hook_fn)(void *arg, dbk_engine *engine, const char *point, dbk
  * message, sent at once when a new generation begins. */
 typedef void (*dbk_publish_fn)(void *arg, const char *table, const char *message, size_t size);
 
+/* Room on the disk (docs/decisions/0012-disk-guard.md). Zero = default, of a small disk a share. */
+typedef struct dbk_disk_limits {
+    uint64_t min_free_bytes;   /* below it commands are refused: 64 MiB, 2 % at most */
+    uint64_t alert_free_bytes; /* below it stats and doctor warn: 256 MiB, 5 % at most */
+    uint64_t reserve_bytes;    /* kept to finish with on a full disk: 8 MiB, 1 % at most */
+    bool off;                  /* no guard, no reserve */
+} dbk_disk_limits;
+/* What they come to on a disk of that size; limits may be NULL. */
+void dbk_disk_levels(const dbk_disk_limits *limits, uint64_t total_bytes, uint64_t *min_free, uint64_t *alert_free);
+
 typedef struct dbk_engine_options { /* zero = default */
     const dbk_port *port;       /* the system's */
     bool read_only, force_fs;
+    dbk_disk_limits disk;
     bool no_threads;            /* no worker, no checkpoint thread, no background in the log (simulation) */
+    bool ignore_place;          /* a copied folder keeps its identity (tests) */
     bool given_ids;             /* create: take lineage, replica, incarnation, timeline from here */
     uint8_t lineage[16], replica[16];
     uint32_t incarnation;
@@ -132,6 +144,11 @@ dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLD
 dbk_log *dbk_engine_log(dbk_engine *engine);     /* borrowed */
 dbk_model *dbk_engine_model(dbk_engine *engine); /* borrowed; only while nobody decides */
 const char *dbk_engine_id(const dbk_engine *engine); /* the store's id, UUID text */
+/* The same, with the incarnation behind it unless it is the first: no copy has it too. */
+const char *dbk_engine_own_name(const dbk_engine *engine);
+/* place.c: whether the store in that folder was copied or put back there since it was last written. Its next
+ * writer then takes a new incarnation and timeline. */
+dbk_result dbk_place_is_copy(const dbk_port *port, dbk_dir *store, bool *copy, dbk_error *err) DBK_MUST_USE;
 void dbk_engine_cursor(dbk_engine *engine, const char **timeline, uint64_t *generation, uint64_t *position);
 int64_t dbk_engine_now(const dbk_engine *engine);
 

@@ -9,6 +9,7 @@
 #include "store/switch.h"
 
 #include "store/checkpoint.h"
+#include "store/disk.h"
 #include "store/identity.h"
 #include "store/images.h"
 
@@ -163,9 +164,10 @@ dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void
 {
     const dbk_port *port = engine->port;
     dbk_switch s;
-    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
+    dbk_result result = dbk_engine_may_write(engine, err);
+    if (result != DBK_OK) return result;
     switch_init(&s, engine, progress, arg);
-    dbk_result result = build(&s, false, err);
+    result = build(&s, false, err);
     port->mutex_lock(port->ctx, engine->turn);
     if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
     if (result == DBK_OK) result = complete(&s, err);

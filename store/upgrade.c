@@ -1,6 +1,7 @@
 /* A newer definition (semantics.md §4): the whole history is folded with it first; what projected before
  * and would be left out now is shown, and stops the change unless it is accepted. The change itself is an
  * engine entry and a new generation. */
+#include "store/disk.h"
 #include "store/images.h"
 #include "store/turn.h"
 
@@ -112,9 +113,10 @@ dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definiti
 {
     dbk_entry_ids lost = {.port = engine->port};
     *count = 0;
-    if (engine->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
+    dbk_result result = dbk_engine_may_write(engine, err);
+    if (result != DBK_OK) return result;
     engine->port->mutex_lock(engine->port->ctx, engine->turn);
-    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : list_lost(engine, definition, &lost, err);
+    result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : list_lost(engine, definition, &lost, err);
     if (result == DBK_OK && (accept || lost.count == 0)) {
         result = log_definition(engine, definition, now_ms, err);
         if (result == DBK_OK) result = fold_with(engine, definition, err);

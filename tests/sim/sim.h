@@ -106,6 +106,7 @@ typedef struct sim_machine {
     uint32_t fact_count;
     char drop_id[SIM_ID_SIZE]; /* SQLite loses the transaction while this command is decided */
     bool dying;                /* writes fail: the process is about to be killed */
+    bool full;                 /* the disk has no room: refusals say so */
     uint64_t trace;            /* digest of all answers */
     dbk_error error;
 } sim_machine;

@@ -71,6 +71,7 @@ static void set_options(sim_machine *m)
                                       .definition = m->definition};
     memset(m->options.replica, 'm', 16);
     memset(m->options.lineage, 'l', 16);
+    m->options.disk.reserve_bytes = 16384;
     m->options.model.vfs = m->vfs_name;
     m->options.model.journal_rows = journal[sim_below(random, 4)];
     m->options.model.keys_only_over = sim_chance(random, 4) ? 2 : 0;

@@ -16,6 +16,8 @@ void sim_note_receipt(sim_machine *m, const char *json, const char *receipt, con
     sim_oracle *oracle = &m->oracle;
     m->trace = sim_mix(m->trace, dbk_checksum(dbk_slice_text(receipt), 4));
     bool on = !sim_power_is_off(m) && !m->dying;
+    if (m->full && (strstr(receipt, "\"internal\"") || strstr(receipt, "\"unavailable\"") || strstr(receipt, "\"corrupt\"")))
+        sim_fail(m, "on a full disk: %s\n  %s", json, receipt);
     if (on && strstr(receipt, "\"projected\":false")) sim_fail(m, "accepted, and not projected: %s\n  %s", json, receipt);
     if (!strstr(receipt, "\"ok\":true")) {
         bool expected = m->drop_id[0] && strcmp(m->drop_id, id) == 0;

@@ -145,8 +145,10 @@ static bool run_once(bench *b, const weather *w, uint64_t skip)
     m->script = b->script;
     if (!b->scenario->opens && sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
     m->dying = true;
+    m->full = w->error == ENOSPC;
     dbk_simdisk_add_fault(m->disk, &fault);
     b->scenario->run(m);
+    m->full = false;
     bool hit = dbk_simdisk_fault_hits(m->disk) > 0;
     dbk_simdisk_clear_faults(m->disk);
     if (m->engine && dbk_log_position(dbk_engine_log(m->engine)) > m->oracle.seen)
@@ -200,6 +202,70 @@ static uint64_t run_scenario(sim_machine *m, const scenario *s, bool no_direct, 
     return runs;
 }
 
+/* ---- a disk that has so much room left, and then more again */
+
+static void expect_note(sim_machine *m, bool accepted)
+{
+    static unsigned number;
+    char text[3000];
+    const char *command = text;
+    uint32_t before = m->oracle.acked_count;
+    snprintf(text, sizeof text, "{\"id\":\"d%u\",\"do\":\"put\",\"table\":\"plain\",\"key\":\"d\",\"data\":{\"v\":%u,\"w\":\"%01500u\"}}", number, number, number);
+    number++;
+    send(m, &command, 1);
+    if ((m->oracle.acked_count > before) != accepted) sim_fail(m, accepted ? "refused with room again" : "accepted without room");
+}
+
+/* Opens and is written to until nothing goes in any more; then there is room, and all goes on. */
+static void fill_up(sim_machine *m, uint64_t room, bool opens_full)
+{
+    dbk_simdisk_world *world = dbk_simdisk_world_of(m->disk);
+    uint64_t large = world->capacity_bytes;
+    dbk_dir *dir = NULL;
+    dbk_space space = {0};
+    if (dbk_io_open_dir(m->port, NULL, "/", 0, &dir, NULL) != DBK_OK || m->port->space(m->port->ctx, dir, &space) != 0) abort();
+    m->port->close_dir(m->port->ctx, dir);
+    snprintf(m->context, sizeof m->context, "%llu bytes of room, opened %s: ", (unsigned long long)room, opens_full ? "so" : "before");
+    if (!opens_full && sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
+    world->capacity_bytes = large - space.free_bytes + room;
+    if (opens_full && sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
+    m->dying = m->full = true;
+    for (uint32_t i = 0, before = UINT32_MAX; i < 400 && before != m->oracle.acked_count; i++) {
+        before = m->oracle.acked_count;
+        run_roll(m);
+        m->oracle.flight_count = 0;
+    }
+    expect_note(m, false);
+    m->dying = m->full = false;
+    world->capacity_bytes = large;
+    expect_note(m, true);
+    sim_check_laws(m);
+    sim_close(m);
+    if (sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
+    sim_check_laws(m);
+    sim_close(m);
+}
+
+static uint64_t run_small_disks(sim_machine *m, dbk_definition *definition)
+{
+    static const uint64_t rooms[] = {0, 1, 4096, 8192, 20000, 40000, 70000, 100000, 150000};
+    static sim_oracle kept;
+    uint64_t runs = 0;
+    sim_machine_start(m, 12, definition);
+    prepare(m, &scenarios[2], true);
+    kept = m->oracle;
+    sim_script script = m->script;
+    dbk_simdisk_image *image = dbk_simdisk_snapshot(m->disk);
+    for (size_t i = 0; i < 2 * sizeof rooms / sizeof rooms[0]; i++, runs++) {
+        dbk_simdisk_restore(m->disk, image);
+        m->oracle = kept;
+        m->script = script;
+        fill_up(m, rooms[i / 2], i % 2 == 1);
+    }
+    sim_machine_stop(m);
+    return runs;
+}
+
 int main(int argc, char **argv)
 {
     static sim_machine machine;
@@ -209,6 +275,7 @@ int main(int argc, char **argv)
     if (stride == 0) stride = 1;
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
         for (int buffered = 0; buffered < 2; buffered++) runs += run_scenario(&machine, &scenarios[i], buffered, stride, definition);
+    runs += run_small_disks(&machine, definition);
     dbk_definition_free(definition);
     printf("%llu faults in %zu scenarios\n", (unsigned long long)runs, sizeof scenarios / sizeof scenarios[0]);
     return 0;
