@@ -1,39 +1,10 @@
 /* The turn of the commit loop (semantics.md §3): decide all in one transaction, one write, one sync, one
  * COMMIT, then publish. Nothing is visible before the log has it. */
-#include "store/checkpoint.h"
+#include "store/decide.h"
 #include "store/disk.h"
 #include "store/prepare.h"
-#include "store/turn.h"
 
-enum { IDS_SLOTS = 4096, TURN_ELEMENTS_START = 256 };
-
-/* What became of one command, where its receipt stands in the item's answer, where its entry in the batch. */
-typedef struct dbk_element {
-    uint32_t item;
-    uint32_t order;         /* within the item */
-    size_t receipt, receipt_size;
-    size_t origin, origin_size; /* size 0: no new entry */
-    uint64_t id_hash;
-    uint32_t next;          /* chain of the id table, from 1; 0: end */
-} dbk_element;
-
-typedef struct dbk_turn {
-    dbk_engine *engine;
-    dbk_turn_item *items;
-    size_t item_count;
-    int64_t now_ms;
-    int16_t zone_minutes; /* asked once a turn: the system looks at a file for it */
-    dbk_element *elements;
-    size_t count, capacity;
-    uint32_t ids[IDS_SLOTS]; /* id hash → element index + 1; all 0 between turns */
-    size_t entries;
-    /* the command during which SQLite gave up the transaction: answered internal when the turn is redone */
-    struct {
-        uint32_t item, order;
-    } culprits[64];
-    size_t culprit_count;
-    bool stopped; /* a hook ended the process */
-} dbk_turn;
+enum { TURN_ELEMENTS_START = 256 };
 
 static dbk_result element_new(dbk_turn *turn, uint32_t item, uint32_t order, dbk_element **out, dbk_error *err)
 {
@@ -61,16 +32,11 @@ static bool is_culprit(const dbk_turn *turn, uint32_t item, uint32_t order)
 
 /* ---- known ids (§3.5) */
 
-static dbk_slice origin_of(const dbk_turn *turn, const dbk_element *element)
-{
-    return dbk_slice_of(turn->engine->batch.data + element->origin, element->origin_size);
-}
-
 static const dbk_element *fresh_with_id(dbk_turn *turn, dbk_slice id, uint64_t hash, dbk_entry *entry)
 {
-    for (uint32_t at = turn->ids[hash % IDS_SLOTS]; at; at = turn->elements[at - 1].next) {
+    for (uint32_t at = turn->ids[hash % DBK_TURN_ID_SLOTS]; at; at = turn->elements[at - 1].next) {
         const dbk_element *element = &turn->elements[at - 1];
-        if (element->id_hash == hash && dbk_entry_decode(origin_of(turn, element), entry, NULL) == DBK_OK &&
+        if (element->id_hash == hash && dbk_entry_decode(dbk_turn_origin(turn, element), entry, NULL) == DBK_OK &&
             dbk_slice_equal(entry->command_id, id))
             return element;
     }
@@ -80,15 +46,15 @@ static const dbk_element *fresh_with_id(dbk_turn *turn, dbk_slice id, uint64_t h
 static void remember_id(dbk_turn *turn, dbk_element *element, uint64_t hash)
 {
     element->id_hash = hash;
-    element->next = turn->ids[hash % IDS_SLOTS];
-    turn->ids[hash % IDS_SLOTS] = (uint32_t)(element - turn->elements) + 1;
+    element->next = turn->ids[hash % DBK_TURN_ID_SLOTS];
+    turn->ids[hash % DBK_TURN_ID_SLOTS] = (uint32_t)(element - turn->elements) + 1;
 }
 
 /* Only the slots that were taken, so that a turn of one command costs one. */
 static void forget_ids(dbk_turn *turn)
 {
     for (size_t i = 0; i < turn->count; i++)
-        if (turn->elements[i].origin_size > 0) turn->ids[turn->elements[i].id_hash % IDS_SLOTS] = 0;
+        if (turn->elements[i].origin_size > 0) turn->ids[turn->elements[i].id_hash % DBK_TURN_ID_SLOTS] = 0;
 }
 
 /* The first entry of the log with this command id: its position, 0 when there is none. */
@@ -193,7 +159,7 @@ static dbk_result run_dismiss(dbk_engine *engine, const dbk_command *c, dbk_erro
     return result;
 }
 
-static int call_hook(dbk_turn *turn, const char *point, dbk_slice id)
+int dbk_turn_hook(dbk_turn *turn, const char *point, dbk_slice id)
 {
     dbk_engine *engine = turn->engine;
     if (!engine->options.hook) return 0;
@@ -210,7 +176,7 @@ static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error 
     if (result == DBK_OK)
         result = c->verb == DBK_DO_BATCH ? run_batch(engine, c, err)
                  : c->verb == DBK_DO_DISMISS ? run_dismiss(engine, c, err) : dbk_turn_run_one(engine, c, err);
-    if (result == DBK_OK) (void)call_hook(turn, "decide", engine->draft.command_id);
+    if (result == DBK_OK) (void)dbk_turn_hook(turn, "decide", engine->draft.command_id);
     if (result == DBK_OK) result = dbk_model_entry_end(engine->model, &engine->draft, err);
     if (result != DBK_OK) dbk_model_entry_drop(engine->model);
     return result;
@@ -350,7 +316,7 @@ static void refuse_item(dbk_turn *turn, uint32_t item, dbk_error *refusal, dbk_r
     dbk_receipt_refused(turn->engine, (dbk_slice){NULL, 0}, refusal, (dbk_slice){NULL, 0}, false, turn->items[item].answer);
 }
 
-static dbk_result read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root, dbk_error *refusal)
+dbk_result dbk_turn_read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root, dbk_error *refusal)
 {
     const dbk_prepared *prepared = item->prepared;
     if (!prepared) return dbk_message_parse(turn->engine->parser, item->json, root, refusal);
@@ -365,7 +331,7 @@ static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
     const dbk_json_node *root;
     dbk_error refusal = {0};
     dbk_buffer_clear(item->answer);
-    dbk_result result = read_item(turn, item, &root, &refusal);
+    dbk_result result = dbk_turn_read_item(turn, item, &root, &refusal);
     if (result != DBK_OK) return refuse_item(turn, index, &refusal, result), DBK_OK;
     item->deferred = dbk_message_has_request(root);
     if (item->deferred) return DBK_OK;
@@ -412,118 +378,6 @@ static dbk_result decide_all(dbk_turn *turn, dbk_error *err)
         note_culprit(turn);
     }
     return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction again and again");
-}
-
-/* ---- write, commit, answer */
-
-static dbk_result append(dbk_turn *turn, dbk_error *err)
-{
-    dbk_engine *engine = turn->engine;
-    dbk_slice *origins = dbk_alloc(engine->port, turn->entries * sizeof *origins);
-    if (!origins) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a batch");
-    size_t count = 0;
-    for (size_t i = 0; i < turn->count; i++)
-        if (turn->elements[i].origin_size > 0) origins[count++] = origin_of(turn, &turn->elements[i]);
-    dbk_result result = dbk_log_append(engine->log, origins, count, turn->now_ms, NULL, err);
-    dbk_free(engine->port, origins);
-    return result;
-}
-
-static dbk_slice id_of(dbk_turn *turn, const dbk_element *element)
-{
-    dbk_entry entry;
-    return dbk_entry_decode(origin_of(turn, element), &entry, NULL) == DBK_OK ? entry.command_id : (dbk_slice){NULL, 0};
-}
-
-/* Rewrites the receipts of what was accepted: `error` as a refusal, or NULL: ok, but not yet projected. */
-static void rewrite_receipts(dbk_turn *turn, const dbk_error *error, bool unknown)
-{
-    dbk_engine *engine = turn->engine;
-    dbk_buffer old;
-    for (uint32_t item = 0, i = 0; item < turn->item_count; item++) {
-        if (i >= turn->count || turn->elements[i].item != item) continue;
-        dbk_buffer *out = turn->items[item].answer;
-        old = *out;
-        dbk_buffer_init(out, engine->port);
-        size_t at = 0;
-        for (; i < turn->count && turn->elements[i].item == item; i++) {
-            const dbk_element *e = &turn->elements[i];
-            dbk_buffer_put(out, old.data + at, e->receipt - at);
-            at = e->receipt + e->receipt_size;
-            if (e->origin_size == 0) {
-                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size);
-            } else if (error) {
-                dbk_receipt_refused(engine, id_of(turn, e), error, (dbk_slice){NULL, 0}, unknown, out);
-            } else {
-                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size - 1);
-                dbk_buffer_put_text(out, ",\"projected\":false}");
-            }
-        }
-        dbk_buffer_put(out, old.data + at, old.size - at);
-        dbk_buffer_release(&old);
-    }
-}
-
-/* Nothing can be decided: every command is answered with the error; reading goes on. */
-static void refuse_all(dbk_turn *turn, dbk_error *error)
-{
-    for (uint32_t i = 0; i < turn->item_count; i++) {
-        dbk_turn_item *item = &turn->items[i];
-        const dbk_json_node *root;
-        dbk_result result = dbk_json_parse(turn->engine->parser, item->json, &root, NULL);
-        item->deferred = result == DBK_OK && dbk_message_has_request(root);
-        dbk_buffer_clear(item->answer);
-        if (!item->deferred) refuse_item(turn, i, error, error->code);
-    }
-}
-
-static void take_back_clock(dbk_engine *engine)
-{
-    dbk_log_clock(engine->log, &engine->epoch, &engine->hlc);
-    engine->next_seq = dbk_log_next_seq(engine->log, engine->identity.replica, engine->identity.incarnation);
-}
-
-static void write_failed(dbk_turn *turn, dbk_error *error, dbk_result result)
-{
-    dbk_model_rollback(turn->engine->model);
-    take_back_clock(turn->engine);
-    error->code = result;
-    turn->engine->disk.known = turn->engine->disk.known && result != DBK_NO_SPACE;
-    rewrite_receipts(turn, error, result == DBK_POISONED);
-}
-
-static void commit_failed(dbk_turn *turn, dbk_result result)
-{
-    dbk_engine *engine = turn->engine;
-    dbk_model_rollback(engine->model);
-    engine->behind = true;
-    engine->disk.known = engine->disk.known && result != DBK_NO_SPACE; /* looks again */
-    if (result != DBK_NO_SPACE) engine->commit_failures++;
-    rewrite_receipts(turn, NULL, false);
-}
-
-static dbk_result finish(dbk_turn *turn, dbk_error *err)
-{
-    dbk_engine *engine = turn->engine;
-    dbk_error error = {0};
-    dbk_changes changes = {0};
-    uint8_t head[DBK_LEAF_SIZE], top[DBK_ORDER_KEY_SIZE];
-    if (turn->entries == 0) return dbk_model_rollback(engine->model), DBK_OK;
-    dbk_result result = append(turn, &error);
-    if (result != DBK_OK) return write_failed(turn, &error, result), DBK_OK;
-    engine->counts.batches++;
-    engine->counts.entries += turn->entries;
-    engine->counts.bytes += engine->batch.size;
-    if (call_hook(turn, "logged", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
-    dbk_log_head(engine->log, head);
-    dbk_log_top(engine->log, top);
-    result = dbk_model_commit(engine->model, dbk_log_position(engine->log), head, top, &changes, &error);
-    if (result != DBK_OK) return commit_failed(turn, result), DBK_OK;
-    engine->commit_failures = 0;
-    if (call_hook(turn, "committed", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
-    dbk_engine_publish(engine, &changes);
-    dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
-    return DBK_OK;
 }
 
 /* For want of room it is no failure of the model: it is tried again when there is some. */
@@ -585,12 +439,12 @@ dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t coun
     if (turn->stopped) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     if (result != DBK_OK) {
         if (engine->model) dbk_model_rollback(engine->model);
-        take_back_clock(engine);
+        dbk_turn_take_back_clock(engine);
         error.code = result;
-        refuse_all(turn, &error);
+        dbk_turn_refuse_all(turn, &error);
         return DBK_OK;
     }
-    return finish(turn, err);
+    return dbk_turn_finish(turn, err);
 }
 
 void dbk_turn_release(dbk_engine *engine)

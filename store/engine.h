@@ -3,7 +3,7 @@
  *   create.c, identity.c, place.c, open.c, state.c, models.c   the folder, daybook.json, copies, self-healing
  *                       open, models/current
  *   disk.c              room on the disk
- *   queue.c, command.c, decide.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
+ *   queue.c, command.c, decide.c, finish.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
  *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
  *   facts.c, switch.c, replay.c, copy.c      import, shadow and switch, as of, copy

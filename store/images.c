@@ -352,7 +352,7 @@ void dbk_images_after_commit(dbk_engine *engine, const dbk_model *model)
     const dbk_port *port = engine->port;
     dbk_model_state state;
     dbk_model_get_state(model, &state);
-    if (!images || !images->thread || state.position < images->next) return;
+    if (!images || !images->thread || engine->disk.low || state.position < images->next) return;
     images->next = next_rung(engine, state.position);
     port->mutex_lock(port->ctx, images->wish_mutex);
     if (!images->busy && !images->path) {

@@ -5,6 +5,7 @@
 #include "store/disk.h"
 #include "store/identity.h"
 #include "store/queue.h"
+#include "store/replay.h"
 #include "store/turn.h"
 
 static dbk_result open_folder(dbk_engine *engine, dbk_error *err)

@@ -11,6 +11,7 @@
 #include "store/disk.h"
 #include "store/images.h"
 #include "store/place.h"
+#include "store/replay.h"
 #include "store/switch.h"
 
 static dbk_result open_log(dbk_engine *engine, dbk_error *err)

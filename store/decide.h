@@ -1,0 +1,51 @@
+/* Internal to decide.c and finish.c: a turn of the commit loop while it is under way. */
+#ifndef DBK_STORE_DECIDE_H
+#define DBK_STORE_DECIDE_H
+
+#include "store/turn.h"
+
+enum { DBK_TURN_ID_SLOTS = 4096 };
+
+/* What became of one command, where its receipt stands in the item's answer, where its entry in the batch. */
+typedef struct dbk_element {
+    uint32_t item;
+    uint32_t order;         /* within the item */
+    size_t receipt, receipt_size;
+    size_t origin, origin_size; /* size 0: no new entry */
+    uint64_t id_hash;
+    uint32_t next;          /* chain of the id table, from 1; 0: end */
+} dbk_element;
+
+typedef struct dbk_turn {
+    dbk_engine *engine;
+    dbk_turn_item *items;
+    size_t item_count;
+    int64_t now_ms;
+    int16_t zone_minutes; /* asked once a turn: the system looks at a file for it */
+    dbk_element *elements;
+    size_t count, capacity;
+    uint32_t ids[DBK_TURN_ID_SLOTS]; /* id hash → element index + 1; all 0 between turns */
+    size_t entries;
+    /* the command during which SQLite gave up the transaction: answered internal when the turn is redone */
+    struct {
+        uint32_t item, order;
+    } culprits[64];
+    size_t culprit_count;
+    bool stopped; /* a hook ended the process */
+} dbk_turn;
+
+static inline dbk_slice dbk_turn_origin(const dbk_turn *turn, const dbk_element *element)
+{
+    return dbk_slice_of(turn->engine->batch.data + element->origin, element->origin_size);
+}
+/* Calls the test's hook; non-zero: the process "dies" here. */
+int dbk_turn_hook(dbk_turn *turn, const char *point, dbk_slice id);
+/* The message as it was read before its turn, or read now. */
+dbk_result dbk_turn_read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root, dbk_error *refusal) DBK_MUST_USE;
+/* finish.c: writes, commits, publishes; corrects the receipts where that fails. DBK_UNAVAILABLE: a hook. */
+dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err) DBK_MUST_USE;
+/* Nothing can be decided: every command is answered with the error; reading goes on. */
+void dbk_turn_refuse_all(dbk_turn *turn, const dbk_error *error);
+void dbk_turn_take_back_clock(dbk_engine *engine);
+
+#endif

@@ -1,0 +1,135 @@
+/* The second half of a turn: what was decided is written and synced, then committed, then answered. */
+#include "store/checkpoint.h"
+#include "store/decide.h"
+#include "store/disk.h"
+#include "store/prepare.h"
+
+static dbk_result append(dbk_turn *turn, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_slice *origins = dbk_alloc(engine->port, turn->entries * sizeof *origins);
+    if (!origins) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a batch");
+    size_t count = 0;
+    for (size_t i = 0; i < turn->count; i++)
+        if (turn->elements[i].origin_size > 0) origins[count++] = dbk_turn_origin(turn, &turn->elements[i]);
+    dbk_result result = dbk_log_append(engine->log, origins, count, turn->now_ms, NULL, err);
+    dbk_free(engine->port, origins);
+    return result;
+}
+
+static dbk_slice id_of(dbk_turn *turn, const dbk_element *element)
+{
+    dbk_entry entry;
+    return dbk_entry_decode(dbk_turn_origin(turn, element), &entry, NULL) == DBK_OK ? entry.command_id : (dbk_slice){NULL, 0};
+}
+
+/* Rewrites the receipts of what was accepted: `error` as a refusal, or NULL: ok, but not yet projected. */
+static void rewrite_receipts(dbk_turn *turn, const dbk_error *error, bool unknown)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_buffer old;
+    for (uint32_t item = 0, i = 0; item < turn->item_count; item++) {
+        if (i >= turn->count || turn->elements[i].item != item) continue;
+        dbk_buffer *out = turn->items[item].answer;
+        old = *out;
+        dbk_buffer_init(out, engine->port);
+        size_t at = 0;
+        for (; i < turn->count && turn->elements[i].item == item; i++) {
+            const dbk_element *e = &turn->elements[i];
+            dbk_buffer_put(out, old.data + at, e->receipt - at);
+            at = e->receipt + e->receipt_size;
+            if (e->origin_size == 0) {
+                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size);
+            } else if (error) {
+                dbk_receipt_refused(engine, id_of(turn, e), error, (dbk_slice){NULL, 0}, unknown, out);
+            } else {
+                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size - 1);
+                dbk_buffer_put_text(out, ",\"projected\":false}");
+            }
+        }
+        dbk_buffer_put(out, old.data + at, old.size - at);
+        dbk_buffer_release(&old);
+    }
+}
+
+static void refuse_one(dbk_turn *turn, const dbk_json_node *node, const dbk_error *error, dbk_buffer *out)
+{
+    const dbk_json_node *id = node && node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "id") : NULL;
+    bool named = id && id->kind == DBK_JSON_STRING && id->text.size <= DBK_COMMAND_ID_MAX_BYTES;
+    dbk_receipt_refused(turn->engine, named ? id->text : (dbk_slice){NULL, 0}, error, (dbk_slice){NULL, 0}, false, out);
+}
+
+static void refuse_message(dbk_turn *turn, const dbk_json_node *root, const dbk_error *error, dbk_buffer *out)
+{
+    if (!root || root->kind != DBK_JSON_ARRAY) return refuse_one(turn, root, error, out);
+    dbk_buffer_put_u8(out, '[');
+    const dbk_json_node *child = root + 1;
+    for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) {
+        if (i > 0) dbk_buffer_put_u8(out, ',');
+        refuse_one(turn, child, error, out);
+    }
+    dbk_buffer_put_u8(out, ']');
+}
+
+void dbk_turn_refuse_all(dbk_turn *turn, const dbk_error *error)
+{
+    dbk_error ignored = {0};
+    for (uint32_t i = 0; i < turn->item_count; i++) {
+        dbk_turn_item *item = &turn->items[i];
+        const dbk_json_node *root;
+        dbk_result result = dbk_turn_read_item(turn, item, &root, &ignored);
+        item->deferred = result == DBK_OK && dbk_message_has_request(root);
+        dbk_buffer_clear(item->answer);
+        if (!item->deferred) refuse_message(turn, result == DBK_OK ? root : NULL, error, item->answer);
+    }
+}
+
+void dbk_turn_take_back_clock(dbk_engine *engine)
+{
+    dbk_log_clock(engine->log, &engine->epoch, &engine->hlc);
+    engine->next_seq = dbk_log_next_seq(engine->log, engine->identity.replica, engine->identity.incarnation);
+}
+
+static void write_failed(dbk_turn *turn, dbk_error *error, dbk_result result)
+{
+    dbk_model_rollback(turn->engine->model);
+    dbk_turn_take_back_clock(turn->engine);
+    error->code = result;
+    turn->engine->disk.known = turn->engine->disk.known && result != DBK_NO_SPACE;
+    rewrite_receipts(turn, error, result == DBK_POISONED);
+}
+
+static void commit_failed(dbk_turn *turn, dbk_result result)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_model_rollback(engine->model);
+    engine->behind = true;
+    engine->disk.known = engine->disk.known && result != DBK_NO_SPACE; /* looks again */
+    if (result != DBK_NO_SPACE) engine->commit_failures++;
+    rewrite_receipts(turn, NULL, false);
+}
+
+dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_error error = {0};
+    dbk_changes changes = {0};
+    uint8_t head[DBK_LEAF_SIZE], top[DBK_ORDER_KEY_SIZE];
+    if (turn->entries == 0) return dbk_model_rollback(engine->model), DBK_OK;
+    dbk_result result = append(turn, &error);
+    if (result != DBK_OK) return write_failed(turn, &error, result), DBK_OK;
+    engine->counts.batches++;
+    engine->counts.entries += turn->entries;
+    engine->counts.bytes += engine->batch.size;
+    if (dbk_turn_hook(turn, "logged", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_log_head(engine->log, head);
+    dbk_log_top(engine->log, top);
+    result = dbk_model_commit(engine->model, dbk_log_position(engine->log), head, top, &changes, &error);
+    if (result != DBK_OK) return commit_failed(turn, result), DBK_OK;
+    engine->commit_failures = 0;
+    if (dbk_turn_hook(turn, "committed", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_engine_publish(engine, &changes);
+    dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
+    return DBK_OK;
+}
+
