@@ -6,7 +6,7 @@
 
 #include "bus/internal.h"
 
-enum { HEAD_MS = 50, RUN_FILE_MAX = 4096 };
+enum { RUN_FILE_MAX = 4096 };
 static const char run_file[] = "run.json";
 
 struct dbk_bus {
@@ -46,11 +46,12 @@ static dbk_result start(dbk_bus *bus, dbk_engine *engine, dbk_store *store, cons
                         dbk_error *err)
 {
     const dbk_port *port = bus->port;
-    uint32_t head_ms = options && options->head_ms ? options->head_ms : HEAD_MS;
-    dbk_result result = dbk_bus_paths_open(port, dbk_engine_own_name(engine), options ? options->listen : NULL, &bus->paths, err);
+    static const dbk_bus_options defaults = {0};
+    if (!options) options = &defaults;
+    dbk_result result = dbk_bus_paths_open(port, dbk_engine_own_name(engine), options->listen, &bus->paths, err);
     if (result == DBK_OK) result = dbk_io_open_dir(port, NULL, store_path, DBK_OPEN_READ, &bus->store_dir, err);
-    if (result == DBK_OK) result = dbk_bus_commands_start(port, engine, store, &bus->paths, &bus->commands, err);
-    if (result == DBK_OK) result = dbk_bus_changes_start(port, engine, &bus->paths, head_ms, &bus->changes, err);
+    if (result == DBK_OK) result = dbk_bus_commands_start(port, engine, store, &bus->paths, options, &bus->commands, err);
+    if (result == DBK_OK) result = dbk_bus_changes_start(port, engine, &bus->paths, options, &bus->changes, err);
     if (result != DBK_OK) return result;
     result = write_run_file(bus, engine, err);
     return result == DBK_NO_SPACE ? DBK_OK : result; /* on a full disk it is found by its address alone */

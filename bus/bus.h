@@ -10,6 +10,9 @@ typedef struct dbk_bus_options { /* zero = default */
     const char *listen;    /* "ipc://PATH" for the commands; changes are at PATH with "-changes" unless it ends in
                               "/commands"; default $XDG_RUNTIME_DIR/daybook/<store id>/{commands,changes} */
     uint32_t head_ms;      /* head message after the last change, 50 */
+    uint32_t greeting_ms;  /* a new connection's time to greet, 5,000 */
+    uint32_t stalled_ms;   /* a client that takes none of its answers for so long is cut off, 60,000 */
+    uint32_t heavy_ms;     /* how long over 2 MiB may wait for a subscriber, 10,000 */
 } dbk_bus_options;
 /* Serves the engine behind `store` (which outlives the bus) and writes <store>/run.json. The caller holds the
  * store's lock already (an open writer does). DBK_DENIED: the folder of the sockets is not ours alone. */

@@ -3,7 +3,7 @@
  * A subscriber that is slow loses messages; so a message is a hint: its `previous` shows a gap before it,
  * a head message one at the end, and the subscriber asks on the command socket for what it missed. That
  * bounds the memory: of what waits for a subscriber, all that is not on its way yet is forgotten when
- * it is over HARD_BYTES, or over SOFT_BYTES for SOFT_NS, and the subscriber is told by a head with
+ * it is over HARD_BYTES, or over SOFT_BYTES for a while (heavy_ms), and the subscriber is told by a head with
  * "reset":true. A message is one block of bytes for all of them, so that many slow ones cost little more than one.
  *
  * Order of mutexes: the feed's, the endpoint's, a connection's. */
@@ -11,13 +11,14 @@
 #include "bus/internal.h"
 
 enum { HARD_BYTES = 8 * 1024 * 1024, SOFT_BYTES = 2 * 1024 * 1024 };
-static const int64_t NS_PER_MS = 1000000, HEAD_EVERY_NS = 1000000000, SOFT_NS = 10000000000;
+static const int64_t HEAD_EVERY_NS = 1000000000;
 
 struct dbk_bus_changes {
     const dbk_port *port;
     dbk_engine *engine;
     dbk_endpoint endpoint;
     int64_t head_ns; /* from a change to its head, less what waking takes */
+    int64_t heavy_ns;
     dbk_mutex *mutex;
     dbk_cond *wake;
     dbk_thread *heads;
@@ -50,31 +51,33 @@ typedef struct delivery {
 } delivery;
 
 /* True: what waits for it is too much, or has been for too long. */
-static bool is_too_slow(dbk_conn *conn, int64_t now_ns, size_t more)
+static bool is_too_slow(const delivery *d, dbk_conn *conn, size_t waiting)
 {
-    size_t frames, bytes;
-    dbk_conn_backlog(conn, &frames, &bytes);
-    if (bytes <= SOFT_BYTES) conn->heavy_ns = 0;
-    else if (conn->heavy_ns == 0) conn->heavy_ns = now_ns;
-    return frames > 0 && (bytes + more > HARD_BYTES || (conn->heavy_ns && now_ns - conn->heavy_ns > SOFT_NS));
+    if (waiting <= SOFT_BYTES) conn->heavy_ns = 0;
+    else if (conn->heavy_ns == 0) conn->heavy_ns = d->now_ns;
+    return waiting > 0 && (waiting + d->frame->size > HARD_BYTES || (conn->heavy_ns && d->now_ns - conn->heavy_ns > d->changes->heavy_ns));
 }
 
+/* Who has lost something gets nothing until it has taken the rest, and then the head that says so. */
 static void deliver(void *arg, dbk_conn *conn)
 {
     delivery *d = arg;
+    size_t frames, bytes;
     if (!dbk_conn_is_open(conn)) return;
-    if (is_too_slow(conn, d->now_ns, d->frame->size)) {
+    dbk_conn_backlog(conn, &frames, &bytes);
+    if (conn->lost) {
+        if (d->reset && frames == 0) conn->lost = !dbk_conn_share(conn, d->reset);
+        return;
+    }
+    if (is_too_slow(d, conn, bytes)) {
         dbk_conn_forget(conn);
         conn->heavy_ns = 0;
-        d->changes->forgotten++;
-        if (!conn->lost) d->lost = true;
         conn->lost = true;
-    } else if (!conn->lost) {
+        d->changes->forgotten++;
+    } else {
         conn->lost = !dbk_conn_share(conn, d->frame);
-        if (conn->lost) d->lost = true;
-    } else if (d->reset) {
-        conn->lost = !dbk_conn_share(conn, d->reset);
     }
+    if (conn->lost) d->lost = true;
 }
 
 static bool deliver_to_all(dbk_bus_changes *changes, dbk_block *frame, dbk_block *reset)
@@ -190,14 +193,16 @@ static dbk_result start(dbk_bus_changes *changes, const dbk_bus_paths *paths, db
     return DBK_OK;
 }
 
-dbk_result dbk_bus_changes_start(const dbk_port *port, dbk_engine *engine, const dbk_bus_paths *paths, uint32_t head_ms,
-                                 dbk_bus_changes **out, dbk_error *err)
+dbk_result dbk_bus_changes_start(const dbk_port *port, dbk_engine *engine, const dbk_bus_paths *paths,
+                                 const dbk_bus_options *options, dbk_bus_changes **out, dbk_error *err)
 {
     dbk_bus_changes *changes = dbk_alloc_zero(port, 1, sizeof *changes);
     if (!changes) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the bus");
     changes->port = port;
     changes->engine = engine;
-    changes->head_ns = (int64_t)head_ms * NS_PER_MS * 4 / 5;
+    changes->head_ns = dbk_ms_or(options->head_ms, DBK_BUS_HEAD_MS) * 4 / 5;
+    changes->heavy_ns = dbk_ms_or(options->heavy_ms, DBK_BUS_HEAVY_MS);
+    changes->endpoint.greeting_ns = dbk_ms_or(options->greeting_ms, DBK_BUS_GREETING_MS);
     dbk_result result = start(changes, paths, err);
     if (result == DBK_OK) *out = changes;
     else dbk_bus_changes_stop(changes);

@@ -7,12 +7,12 @@
  *
  * What one client can take: DBK_BUS_PEER_MESSAGES messages or DBK_BUS_PEER_BYTES undecided, what comes
  * beyond is answered `busy`; UNSENT_MESSAGES or UNSENT_BYTES of answers that it does not read, beyond
- * that it is cut off, as is one that reads nothing for STALLED_NS. */
+ * that it is cut off, as is one that reads nothing for DBK_BUS_STALLED_MS. */
 
 #include "bus/internal.h"
 
 enum { SLOTS_MAX = 65536, UNSENT_MESSAGES = 4096, UNSENT_BYTES = 64 * 1024 * 1024 };
-static const int64_t STALLED_NS = 60000000000, LAST_ANSWERS_NS = 2000000000;
+static const int64_t LAST_ANSWERS_NS = 2000000000;
 
 typedef struct bus_slot {
     dbk_bus_commands *commands;
@@ -205,12 +205,13 @@ void dbk_bus_commands_stop(dbk_bus_commands *commands)
 }
 
 dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_store *store, const dbk_bus_paths *paths,
-                                  dbk_bus_commands **out, dbk_error *err)
+                                  const dbk_bus_options *options, dbk_bus_commands **out, dbk_error *err)
 {
     dbk_bus_commands *commands = dbk_alloc_zero(port, 1, sizeof *commands);
     if (!commands) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the bus");
     *commands = (dbk_bus_commands){.port = port, .engine = engine, .store = store};
-    commands->endpoint.stalled_ns = STALLED_NS;
+    commands->endpoint.greeting_ns = dbk_ms_or(options->greeting_ms, DBK_BUS_GREETING_MS);
+    commands->endpoint.stalled_ns = dbk_ms_or(options->stalled_ms, DBK_BUS_STALLED_MS);
     commands->endpoint.on_message = on_message;
     commands->endpoint.arg = commands;
     commands->mutex = port->mutex_new(port->ctx);

@@ -4,7 +4,7 @@
  * accept has begun. Only the system can say no (no descriptors, no memory): then it rests for
  * ACCEPT_REST_NS and tries again.
  *
- * One thread per endpoint looks after its connections: a greeting has DBK_BUS_GREETING_MS, and a peer that takes
+ * One thread per endpoint looks after its connections: a greeting has its time, and a peer that takes
  * nothing of what waits for it is cut off where the endpoint says so. It sleeps while there are none.
  *
  * Mutexes: the endpoint's is taken before a connection's; no callback of the owner comes under it. */
@@ -130,7 +130,7 @@ static void accepted(void *arg)
 static void look_after(dbk_endpoint *endpoint, int64_t now)
 {
     for (dbk_conn *conn = endpoint->first; conn; conn = conn->next) {
-        bool is_late = !dbk_conn_is_open(conn) && now - conn->begun_ns > DBK_BUS_GREETING_MS * NS_PER_MS;
+        bool is_late = !dbk_conn_is_open(conn) && now - conn->begun_ns > endpoint->greeting_ns;
         bool is_stalled = endpoint->stalled_ns && dbk_conn_stalled_ns(conn, now) > endpoint->stalled_ns;
         if (is_stalled) endpoint->cut++;
         if (is_late || is_stalled) dbk_conn_close(conn);
@@ -141,13 +141,20 @@ static void look_after(dbk_endpoint *endpoint, int64_t now)
     }
 }
 
+/* Half of the shortest limit, so that none is over by more than half. */
+static int64_t look_ns(const dbk_endpoint *endpoint)
+{
+    int64_t look = LOOK_NS < endpoint->greeting_ns / 2 ? LOOK_NS : endpoint->greeting_ns / 2;
+    return endpoint->stalled_ns && endpoint->stalled_ns / 2 < look ? endpoint->stalled_ns / 2 : look;
+}
+
 static void run_keeper(void *arg)
 {
     dbk_endpoint *endpoint = arg;
     const dbk_port *port = endpoint->port;
     dbk_hold(port, endpoint->mutex);
     while (!endpoint->stopping) {
-        int64_t rest = endpoint->resume_ns ? ACCEPT_REST_NS : endpoint->first ? LOOK_NS : -1;
+        int64_t rest = endpoint->resume_ns ? ACCEPT_REST_NS : endpoint->first ? look_ns(endpoint) : -1;
         (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, rest);
         look_after(endpoint, port->monotonic_ns(port->ctx));
     }

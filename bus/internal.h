@@ -24,6 +24,9 @@ enum {
     DBK_BUS_PEER_BYTES = 16 * 1024 * 1024,
     DBK_BUS_CLIENTS_MAX = 64,                  /* of one socket */
     DBK_BUS_GREETING_MS = 5000,
+    DBK_BUS_STALLED_MS = 60000,
+    DBK_BUS_HEAVY_MS = 10000,
+    DBK_BUS_HEAD_MS = 50,
 };
 /* No table has such a name: a '.' cannot stand in it. */
 #define DBK_BUS_HEAD_TOPIC "daybook.head/"
@@ -68,6 +71,7 @@ typedef struct dbk_endpoint {
     size_t alive, open_count; /* connections with memory; with greetings exchanged */
     uint64_t accepted, refused, crowded, cut;
     /* the owner's, set before dbk_endpoint_open */
+    int64_t greeting_ns;
     int64_t stalled_ns; /* a peer that takes nothing for so long is cut off; 0: never */
     void (*on_connect)(void *arg, dbk_conn *conn);                 /* may be NULL */
     bool (*on_message)(void *arg, dbk_conn *conn, dbk_slice body); /* NULL: a peer that sends is cut off */
@@ -91,20 +95,21 @@ void dbk_endpoint_stats(dbk_endpoint *endpoint, dbk_endpoint_counts *counts); /*
 /* ---- bus_commands.c */
 typedef struct dbk_bus_commands dbk_bus_commands;
 dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_store *store, const dbk_bus_paths *paths,
-                                  dbk_bus_commands **out, dbk_error *err) DBK_MUST_USE;
+                                  const dbk_bus_options *options, dbk_bus_commands **out, dbk_error *err) DBK_MUST_USE;
 dbk_endpoint *dbk_bus_commands_endpoint(dbk_bus_commands *commands);
 void dbk_bus_commands_stats(dbk_bus_commands *commands, dbk_buffer *out);
 void dbk_bus_commands_stop(dbk_bus_commands *commands); /* answers what was received; accepts NULL */
 
 /* ---- bus_changes.c */
 typedef struct dbk_bus_changes dbk_bus_changes;
-dbk_result dbk_bus_changes_start(const dbk_port *port, dbk_engine *engine, const dbk_bus_paths *paths, uint32_t head_ms,
-                                 dbk_bus_changes **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_bus_changes_start(const dbk_port *port, dbk_engine *engine, const dbk_bus_paths *paths,
+                                 const dbk_bus_options *options, dbk_bus_changes **out, dbk_error *err) DBK_MUST_USE;
 dbk_endpoint *dbk_bus_changes_endpoint(dbk_bus_changes *changes);
 void dbk_bus_changes_stats(dbk_bus_changes *changes, dbk_buffer *out);
 void dbk_bus_changes_stop(dbk_bus_changes *changes); /* accepts NULL */
 
-/* ---- short forms of the port's thread calls */
+/* ---- short forms of the port's thread calls, and of times */
+static inline int64_t dbk_ms_or(uint32_t ms, uint32_t otherwise) { return (int64_t)(ms ? ms : otherwise) * 1000000; } /* in ns */
 static inline void dbk_hold(const dbk_port *port, dbk_mutex *mutex) { port->mutex_lock(port->ctx, mutex); }
 static inline void dbk_let(const dbk_port *port, dbk_mutex *mutex) { port->mutex_unlock(port->ctx, mutex); }
 
