@@ -5,14 +5,14 @@
  * ACCEPT_REST_NS and tries again.
  *
  * One thread per endpoint looks after its connections: a greeting has its time, and a peer that takes
- * nothing of what waits for it is cut off where the endpoint says so. It sleeps while there are none.
+ * nothing of what waits for it is cut off where the endpoint says so.
  *
  * Mutexes: the endpoint's is taken before a connection's; no callback of the owner comes under it. */
 #include <errno.h>
 
 #include "bus/internal.h"
 
-static const int64_t NS_PER_MS = 1000000, LOOK_NS = 500000000, ACCEPT_REST_NS = 100000000;
+static const int64_t NS_PER_MS = 1000000, ACCEPT_REST_NS = 100000000;
 
 /* ---- connections */
 
@@ -141,11 +141,14 @@ static void look_after(dbk_endpoint *endpoint, int64_t now)
     }
 }
 
-/* Half of the shortest limit, so that none is over by more than half. */
+/* Until the next look; a new connection wakes the keeper by itself. */
 static int64_t look_ns(const dbk_endpoint *endpoint)
 {
-    int64_t look = LOOK_NS < endpoint->greeting_ns / 2 ? LOOK_NS : endpoint->greeting_ns / 2;
-    return endpoint->stalled_ns && endpoint->stalled_ns / 2 < look ? endpoint->stalled_ns / 2 : look;
+    int64_t look = endpoint->first && endpoint->stalled_ns ? endpoint->stalled_ns / 4 : -1;
+    for (dbk_conn *conn = endpoint->first; conn; conn = conn->next)
+        if (!dbk_conn_is_open(conn) && (look < 0 || endpoint->greeting_ns / 4 < look)) look = endpoint->greeting_ns / 4;
+    if (endpoint->resume_ns && (look < 0 || ACCEPT_REST_NS < look)) look = ACCEPT_REST_NS;
+    return look;
 }
 
 static void run_keeper(void *arg)
@@ -154,8 +157,7 @@ static void run_keeper(void *arg)
     const dbk_port *port = endpoint->port;
     dbk_hold(port, endpoint->mutex);
     while (!endpoint->stopping) {
-        int64_t rest = endpoint->resume_ns ? ACCEPT_REST_NS : endpoint->first ? look_ns(endpoint) : -1;
-        (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, rest);
+        (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, look_ns(endpoint));
         look_after(endpoint, port->monotonic_ns(port->ctx));
     }
     dbk_let(port, endpoint->mutex);
