@@ -76,6 +76,7 @@ typedef struct dbk_draft {
     uint8_t order[DBK_ORDER_KEY_SIZE]; /* the order key it will have, for :order; set by the caller like all above */
     int64_t time_ms;
     dbk_slice command_id, actor, correlation, causation;
+    bool undo;              /* what it changes is set back, not judged by rules of columns (F10) */
     uint32_t event_count;
     dbk_buffer events;      /* encoded events so far */
     dbk_buffer key;         /* JSON of the key of the last put, for the receipt; empty: none */

@@ -27,6 +27,8 @@ struct dbk_model {
     dbk_model_state state;      /* as committed */
     bool in_entry, savepoint;   /* an entry is open; it has a savepoint */
     bool deciding;              /* a decision, else a fact */
+    bool undo;                  /* the entry in work is an undo (F10) */
+    bool has_surplus;           /* some table keeps its last rows only */
     bool doubted;               /* see dbk_model_doubt */
     bool has_skips;             /* the skip list has rows, or had some in this transaction */
     bool has_row_records;       /* _daybook_rows has rows, or had some in this transaction */
@@ -61,10 +63,12 @@ enum { DBK_STATEMENTS_OF_MODEL = 12 };
  *        position of each table's last change, up to DBK_LASTS_EVERY commits behind what their keys say
  *   _daybook_skips(entry TEXT PRIMARY KEY, position INTEGER, state TEXT, reason TEXT, against TEXT) WITHOUT ROWID
  *   _daybook_dismissed(entry TEXT PRIMARY KEY) WITHOUT ROWID
- *   _daybook_rows(tab TEXT, key TEXT, last TEXT, at TEXT, version INTEGER, PRIMARY KEY(tab, key)) WITHOUT ROWID
+ *   _daybook_rows(tab TEXT, key TEXT, last TEXT, at TEXT, version INTEGER, gone TEXT,
+ *                PRIMARY KEY(tab, key)) WITHOUT ROWID
  *        what the log's stream index cannot tell: rows changed by an entry that does not name them (last = at =
  *        its id) and rows named by an applied entry that left them alone (at = its id, last = who wrote it
- *        before); version = the highest such position */
+ *        before); version = the highest such position. Of tables with `guard` or `edit_wins` every row that was
+ *        ever written; gone = the row as it was deleted under edit_wins */
 /* A fixed statement of the engine by its place 0 … 23 in model->statements, prepared on first use.
  * 12 to 19 belong to row_*.c. */
 dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;

@@ -15,7 +15,7 @@ static const char engine_tables[] =
     " against TEXT) WITHOUT ROWID;"
     "CREATE TABLE _daybook_dismissed(entry TEXT PRIMARY KEY) WITHOUT ROWID;"
     "CREATE TABLE _daybook_rows(tab TEXT, key TEXT, last TEXT, at TEXT, version INTEGER,"
-    " PRIMARY KEY(tab, key)) WITHOUT ROWID;";
+    " gone TEXT, PRIMARY KEY(tab, key)) WITHOUT ROWID;";
 
 dbk_result dbk_model_exec(dbk_model *model, const char *sql, const char *what, dbk_error *err)
 {

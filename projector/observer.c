@@ -5,6 +5,7 @@
  * A changed key is one row that goes and one that comes. Undone statements and savepoints call nothing:
  * the caller cuts back to a mark. After a failure the hook does nothing until it is cut back. */
 #include "projector/observer_internal.h"
+#include "projector/rules.h"
 
 enum { ARENA_BLOCK_BYTES = 16 * 1024 };
 
@@ -114,6 +115,8 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
         return record(observer, &gone, call);
     }
     if (gone.existed) result = record(observer, &gone, call);
+    if (result == DBK_OK && gone.existed && tracked->table->rules && tracked->table->rules->edit_wins)
+        result = dbk_observer_take_gone(observer, tracked->table, old_column, call);
     if (result == DBK_OK && came.exists) result = record(observer, &came, call);
     return result;
 }
@@ -154,7 +157,8 @@ dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_defi
     observer->entry = 1;
     dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,
                              &observer->steps, &observer->key,     &observer->row,
-                             &observer->before, &observer->before_at};
+                             &observer->before, &observer->before_at,
+                             &observer->gone,   &observer->gone_at};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_init(buffers[i], port);
     observer->arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
     observer->changes_arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
@@ -174,7 +178,8 @@ void dbk_observer_free(dbk_observer *observer)
     dbk_free(observer->port, observer->inserted);
     dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,
                              &observer->steps, &observer->key,     &observer->row,
-                             &observer->before, &observer->before_at};
+                             &observer->before, &observer->before_at,
+                             &observer->gone,   &observer->gone_at};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_release(buffers[i]);
     dbk_arena_free(observer->arena);
     dbk_arena_free(observer->changes_arena);
@@ -209,6 +214,8 @@ void dbk_observer_begin_entry(dbk_observer *observer)
     dbk_buffer_clear(&observer->steps);
     dbk_buffer_clear(&observer->before);
     dbk_buffer_clear(&observer->before_at);
+    dbk_buffer_clear(&observer->gone);
+    dbk_buffer_clear(&observer->gone_at);
     observer->entry_mark = observer->statement_mark = mark_here(observer);
 }
 

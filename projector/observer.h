@@ -43,6 +43,9 @@ dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_
 /* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: values
  * live until the next statement. NULL when the last change was no INSERT of `table`. */
 sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);
+/* A touched row that is gone, of a table where an edit wins: a JSON object of its columns as it was when it
+ * was deleted; empty for others. */
+dbk_slice dbk_observer_gone(const dbk_observer *observer, const dbk_touched *row);
 /* Whether dbk_observer_before is wanted (default false): a copy of each row as the entry met it; `shown`: values
  * as clients see them, not as events have them. */
 void dbk_observer_keep_before(dbk_observer *observer, bool keep, bool shown);

@@ -58,6 +58,8 @@ struct dbk_observer {
     uint32_t slot_count;   /* a power of two */
     dbk_mark entry_mark, statement_mark;
     dbk_buffer key, row;   /* scratch of the hook */
+    dbk_buffer gone;       /* JSON of the entry's deleted rows, of tables where an edit wins */
+    dbk_buffer gone_at;    /* dbk_gone_row of each */
     dbk_buffer before;     /* JSON of the entry's rows as they were */
     dbk_buffer before_at;  /* dbk_place beside each of `touched` */
     const dbk_table *inserted_table;
@@ -86,6 +88,18 @@ static inline uint32_t dbk_touched_count(const dbk_observer *observer)
 typedef struct dbk_place { /* in a buffer that grows */
     size_t at, size;
 } dbk_place;
+
+typedef struct dbk_gone_row {
+    size_t step;      /* cut back with it */
+    uint32_t touched;
+    dbk_place place;
+} dbk_gone_row;
+
+/* observer_gone.c: the row that the last record deleted; what was cut back goes. */
+dbk_result dbk_observer_take_gone(dbk_observer *observer, const dbk_table *table, dbk_column_fn get, void *arg);
+void dbk_observer_cut_gone(dbk_observer *observer, size_t steps);
+/* The columns of a row as events have them, appended as a JSON object. */
+void dbk_observer_put_row(dbk_buffer *out, const dbk_table *table, dbk_column_fn get, void *arg);
 
 /* observer_before.c: the row that the last record made touched, as it was. */
 dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *table, bool existed, dbk_column_fn get, void *arg);

@@ -162,6 +162,7 @@ void dbk_observer_cut(dbk_observer *observer, const dbk_mark *mark)
         walk_back(observer, &steps[i - 1]);
     }
     observer->steps.size = mark->steps * sizeof *steps;
+    if (observer->gone_at.size) dbk_observer_cut_gone(observer, mark->steps);
     observer->dirty.failed = observer->touched.failed = observer->hashes.failed = observer->steps.failed = false;
     observer->difference = mark->difference;
     observer->failure = mark->failure;

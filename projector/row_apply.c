@@ -1,10 +1,11 @@
 /* Facts: the fold's step (semantics.md §4). An entry projects whole, or is a row of the skip list:
  *
+ *   suffixed     it applies, but a UNIQUE value was taken and had to change
  *   duplicate    another entry of the same command id and content applies
  *   superseded   a patch or delete found no row, or a projection changes none
  *   skipped      a constraint does not hold, or the command id was used with other content
  *   waiting      it was decided under a definition this one does not know, and fails here */
-#include "projector/row_internal.h"
+#include "projector/row_rules.h"
 
 typedef struct verdict {
     const char *state;
@@ -14,6 +15,7 @@ typedef struct verdict {
 
 /* ---- rows */
 
+/* DBK_NONE: it counts in a column that has no rule for it any more. */
 static dbk_result take_values(dbk_model *model, const dbk_table *table, const dbk_json_node *data,
                               dbk_mask *named, dbk_error *err)
 {
@@ -27,6 +29,7 @@ static dbk_result take_values(dbk_model *model, const dbk_table *table, const db
     for (uint32_t i = 0; i < data->count; i++, child = dbk_json_next(child)) {
         int column = dbk_table_column(table, child->name);
         if (column < 0 || dbk_row_is_key(table, column)) continue;
+        if (dbk_field_is_change(table, column, child)) return DBK_NONE;
         dbk_result result = dbk_cell_of_json(&table->columns[column], table->name, child,
                                              &work->made, &work->cells[column], err);
         if (result != DBK_OK) return result;
@@ -159,9 +162,13 @@ static dbk_result fact_row(dbk_model *model, const dbk_event *event, const dbk_t
     dbk_buffer_clear(&model->work->made);
     result = dbk_json_parse(model->work->parser, event->data, &data, err);
     if (result != DBK_OK) return result;
-    if (op != DBK_OP_DELETED) result = take_values(model, table, data, &named, err);
-    if (result != DBK_OK) return result;
-    if (op == DBK_OP_PUT) {
+    bool ruled = dbk_rules_merge(table);
+    if (!ruled && op != DBK_OP_DELETED) result = take_values(model, table, data, &named, err);
+    if (ruled || result == DBK_NONE) {
+        result = dbk_row_ruled_fact(model, event, table, op, key, data, err);
+    } else if (result != DBK_OK) {
+        return result;
+    } else if (op == DBK_OP_PUT) {
         result = fact_put(model, table, key, event, &named, err);
     } else if (op == DBK_OP_PATCHED) {
         result = fact_patch(model, table, key, &named, err);
@@ -324,6 +331,13 @@ static dbk_result write_skip(dbk_model *model, uint64_t position, const verdict 
     return dbk_row_run(model, statement, "write the skip list", NULL, err);
 }
 
+dbk_result dbk_row_note_suffixed(dbk_model *model, const char *reason, dbk_error *err)
+{
+    verdict v = {.state = "suffixed", .reason = reason};
+
+    return write_skip(model, model->work->position, &v, err);
+}
+
 /* Projects the entry, or fills the verdict with a state (NULL: it projected). */
 static dbk_result judge(dbk_model *model, uint64_t position, const dbk_entry *entry, verdict *v,
                         dbk_error *failure)
@@ -373,6 +387,7 @@ dbk_result dbk_model_apply(dbk_model *model, uint64_t position, dbk_slice origin
     if (result != DBK_OK) return result;
     take_entry(model->work, position, &entry);
     model->deciding = false;
+    model->undo = (entry.flags & DBK_ENTRY_UNDO) != 0;
     result = dbk_row_entry_start(model, needs_savepoint(model, &entry), &failure);
     if (result == DBK_OK) result = judge(model, position, &entry, &v, &failure);
     if (result == DBK_OK && !v.state)

@@ -1,6 +1,6 @@
 /* Decisions on rows: put, patch, delete (semantics.md §3, app-format.md §5). Each is carried out
  * first; its event says what that came to. */
-#include "projector/row_internal.h"
+#include "projector/row_rules.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -254,6 +254,7 @@ dbk_result dbk_row_convert(dbk_decision *change, bool merging, dbk_error *err)
         const dbk_json_node *value = work->values[i];
         if (!value || column->key_part) continue;
         if (merging && column->type == DBK_TYPE_JSON && value->kind == DBK_JSON_OBJECT) continue;
+        if (change->table->rules && dbk_field_is_raw(change->table, i, value)) continue;
         dbk_result result =
             dbk_cell_of_json(column, change->table->name, value, &work->made, &work->cells[i], err);
         if (result != DBK_OK) return result;
@@ -304,7 +305,7 @@ dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_e
     memcpy(type + name + 1, op, suffix);
     event.stream = change->stream;
     event.type = dbk_slice_of(type, name + 1 + suffix);
-    event.type_version = change->model->definition->version;
+    event.type_version = change->table->version;
     event.has_base =
         change->base[0] && dbk_entry_id_parse(dbk_slice_text(change->base), &event.base);
     if (change->model->work->data.failed || change->model->work->filled.failed)
@@ -345,6 +346,7 @@ dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, 
         uint16_t column = table->by_name[i];
         if (!dbk_mask_has(changed, column)) continue;
         dbk_row_put_member(&work->data, table->columns[column].name);
+        if (dbk_row_put_recorded(work, table, column, &work->data)) continue;
         dbk_cell_out(&table->columns[column], &work->cells[column], &work->made, &work->data);
     }
     dbk_buffer_put_u8(&work->data, '}');
@@ -353,7 +355,7 @@ dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, 
 }
 
 /* The column's document with the patch applied, as a cell. */
-static dbk_result merge_column(dbk_decision *change, int column, sqlite3_stmt *row, dbk_error *err)
+dbk_result dbk_row_merge_column(dbk_decision *change, int column, sqlite3_stmt *row, dbk_error *err)
 {
     dbk_row_work *work = change->model->work;
     const dbk_json_node *old = NULL;
@@ -382,7 +384,7 @@ static dbk_result find_changed(dbk_decision *change, sqlite3_stmt *row, dbk_mask
         const dbk_column *column = &change->table->columns[i];
         if (!work->values[i] || column->key_part) continue;
         if (column->type == DBK_TYPE_JSON && work->values[i]->kind == DBK_JSON_OBJECT) {
-            result = merge_column(change, i, row, err);
+            result = dbk_row_merge_column(change, i, row, err);
         }
         if (result == DBK_OK && !dbk_cell_equals_column(&work->cells[i], &work->made, row, i))
             dbk_mask_add(changed, i);
@@ -409,6 +411,7 @@ static dbk_result patch(dbk_model *model, dbk_draft *draft, dbk_slice table,
     result = dbk_row_read(model, change.table, change.key, &row, err);
     if (result == DBK_NONE) return not_found(&change, err);
     if (result != DBK_OK) return result;
+    if (dbk_rules_decide(change.table)) return dbk_row_ruled_patch(&change, row, err);
     result = dbk_row_convert(&change, true, err);
     if (result == DBK_OK) result = find_changed(&change, row, &changed, err);
     (void)sqlite3_reset(row);
@@ -451,7 +454,8 @@ static dbk_result put(dbk_model *model, dbk_draft *draft, dbk_slice table, const
     if (result != DBK_OK) return result;
     dbk_buffer_clear(&draft->key);
     dbk_key_to_json(change.table, change.key, &draft->key);
-    return draft->key.failed ? dbk_row_no_memory(err) : dbk_row_put(&change, err);
+    if (draft->key.failed) return dbk_row_no_memory(err);
+    return dbk_rules_decide(change.table) ? dbk_row_ruled_put(&change, err) : dbk_row_put(&change, err);
 }
 
 dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table,

@@ -1,7 +1,7 @@
 /* One entry, whole: begun, then put, patch, delete, append or the events of a fact, then ended or
  * dropped. A savepoint is made where more than one statement can change something; a single
  * statement undoes itself when it fails. */
-#include "projector/row_internal.h"
+#include "projector/row_rules.h"
 
 /* Lack of memory is no property of the key: a fact must not be skipped for it. */
 dbk_result dbk_row_bad_key(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err)
@@ -114,6 +114,7 @@ dbk_result dbk_model_entry_begin(dbk_model *model, dbk_draft *draft, bool single
     work->correlation = draft->correlation;
     work->causation = draft->causation;
     model->deciding = true;
+    model->undo = draft->undo;
     return dbk_row_entry_start(model, !single, err);
 }
 
@@ -159,8 +160,9 @@ static dbk_result check_deferred(dbk_model *model, dbk_error *err)
 
 dbk_result dbk_row_entry_finish(dbk_model *model, dbk_error *err)
 {
-    dbk_result result = check_deferred(model, err);
+    dbk_result result = model->has_surplus ? dbk_row_drop_surplus(model, err) : DBK_OK;
 
+    if (result == DBK_OK) result = check_deferred(model, err);
     if (result == DBK_OK) result = dbk_row_records_keep(model, err);
     if (result == DBK_OK && model->savepoint)
         result = run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", err);

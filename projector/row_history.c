@@ -3,7 +3,7 @@
  *
  * A record says: as of the entry `at`, `last` wrote the row. Whatever names the row and stands
  * above `at` in canonical order overrides it. Skipped entries wrote nothing. */
-#include "projector/row_internal.h"
+#include "projector/row_rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ dbk_result dbk_row_is_skipped(dbk_model *model, const char *entry, bool *skipped
     *skipped = false;
     if (!model->has_skips) return DBK_OK;
     result = dbk_model_statement(model, DBK_PLACE_SKIP_GET,
-                                 "SELECT 1 FROM _daybook_skips WHERE entry=?1", &statement, err);
+                                 "SELECT 1 FROM _daybook_skips WHERE entry=?1 AND state<>'suffixed'", &statement, err);
     if (result != DBK_OK) return result;
     (void)sqlite3_bind_text(statement, 1, entry, -1, SQLITE_STATIC);
     int rc = sqlite3_step(statement);
@@ -198,6 +198,11 @@ static dbk_result record_holds(dbk_model *model, const record *row, const candid
     return DBK_OK;
 }
 
+static bool keeps_records(const dbk_table *table)
+{
+    return table->rules && table->rules->records;
+}
+
 /* The last writer without regard to what the entry in work did itself. */
 static dbk_result writer_before(dbk_model *model, const dbk_table *table, dbk_slice key,
                                 char out[DBK_ENTRY_ID_TEXT_SIZE], dbk_error *err)
@@ -214,6 +219,10 @@ static dbk_result writer_before(dbk_model *model, const dbk_table *table, dbk_sl
     dbk_slice stream = dbk_buffer_slice(text);
     dbk_result result = read_record(model, dbk_slice_text(table->name), key, &row, err);
     if (result != DBK_OK) return result;
+    if (keeps_records(table)) {
+        memcpy(out, row.last, sizeof(row.last));
+        return DBK_OK;
+    }
     if (dbk_fresh_find(model->fresh, stream, &naming.id, &fresh)) {
         holds = row.found && row.version > fresh;
     } else {
@@ -241,14 +250,35 @@ dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_sli
     return writer_before(model, table, key, out, err);
 }
 
+dbk_result dbk_row_gone(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err)
+{
+    dbk_buffer *gone = &model->work->gone;
+    sqlite3_stmt *statement;
+    dbk_result result;
+
+    dbk_buffer_clear(gone);
+    result = dbk_model_statement(model, DBK_PLACE_RECORD_GONE, "SELECT gone FROM _daybook_rows WHERE tab=?1 AND key=?2",
+                                 &statement, err);
+    if (result != DBK_OK) return result;
+    (void)sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text64(statement, 2, key.data ? (const char *)key.data : "", key.size, SQLITE_STATIC, SQLITE_UTF8);
+    int rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW)
+        dbk_buffer_put(gone, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
+    else if (rc != SQLITE_DONE)
+        result = dbk_model_sql_failure(model, rc, "read a row record", err);
+    (void)sqlite3_reset(statement);
+    return result == DBK_OK && gone->failed ? dbk_row_no_memory(err) : result;
+}
+
 static dbk_result put_record(dbk_model *model, const dbk_table *table, dbk_slice key,
-                             const char *last, dbk_error *err)
+                             const char *last, dbk_slice gone, dbk_error *err)
 {
     sqlite3_stmt *statement;
     dbk_result result = dbk_model_statement(
         model, DBK_PLACE_RECORD_SET,
-        "INSERT INTO _daybook_rows(tab,key,last,at,version) VALUES(?1,?2,?3,?4,?5) "
-        "ON CONFLICT(tab,key) DO UPDATE SET last=excluded.last,at=excluded.at,"
+        "INSERT INTO _daybook_rows(tab,key,last,at,version,gone) VALUES(?1,?2,?3,?4,?5,?6) "
+        "ON CONFLICT(tab,key) DO UPDATE SET last=excluded.last,at=excluded.at,gone=excluded.gone,"
         "version=max(version,excluded.version)",
         &statement, err);
     if (result != DBK_OK) return result;
@@ -258,6 +288,10 @@ static dbk_result put_record(dbk_model *model, const dbk_table *table, dbk_slice
     (void)sqlite3_bind_text(statement, 3, last, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(statement, 4, model->work->id_text, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(statement, 5, (sqlite3_int64)model->work->position);
+    if (gone.size)
+        (void)sqlite3_bind_text64(statement, 6, (const char *)gone.data, gone.size, SQLITE_STATIC, SQLITE_UTF8);
+    else
+        (void)sqlite3_bind_null(statement, 6);
     model->has_row_records = true;
     return dbk_row_run(model, statement, "keep a row record", NULL, err);
 }
@@ -327,26 +361,28 @@ dbk_result dbk_row_records_keep(dbk_model *model, dbk_error *err)
     dbk_result result = DBK_OK;
 
     if (count == 1 && work->named_count == 1 && work->named[0].wrote &&
-        touched->table == work->named[0].table &&
+        touched->table == work->named[0].table && !keeps_records(touched->table) &&
         dbk_slice_equal(touched->key, key_of(work, work->named))) {
         return DBK_OK;
     }
     sort_named(work);
     for (size_t i = 0; i < count && result == DBK_OK; i++) {
         const dbk_row_named *named = find_named(work, &touched[i]);
-        if (was_written(&touched[i]) && !(named && named->wrote)) {
-            result = put_record(model, touched[i].table, touched[i].key, work->id_text, err);
+        bool writes = named && named->wrote, kept = keeps_records(touched[i].table);
+        if (kept ? writes || was_written(&touched[i]) : was_written(&touched[i]) && !writes) {
+            dbk_slice gone = touched[i].exists ? (dbk_slice){NULL, 0} : dbk_observer_gone(model->observer, &touched[i]);
+            result = put_record(model, touched[i].table, touched[i].key, work->id_text, gone, err);
         }
     }
     for (size_t i = 0; i < work->named_count && result == DBK_OK; i++) {
         const dbk_row_named *named = &work->named[i];
-        if (named->wrote) continue;
+        if (named->wrote || keeps_records(named->table)) continue;
         const dbk_touched *row =
             dbk_observer_find(model->observer, named->table, key_of(work, named));
         if (row && was_written(row)) continue;
         result = writer_before(model, named->table, key_of(work, named), before, err);
         if (result == DBK_OK)
-            result = put_record(model, named->table, key_of(work, named), before, err);
+            result = put_record(model, named->table, key_of(work, named), before, (dbk_slice){NULL, 0}, err);
     }
     return result;
 }

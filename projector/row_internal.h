@@ -7,7 +7,8 @@
  *   row_json.c       is a text JSON                     row_put.c      what a put means
  *   row_statement.c  prepared statements of a table     row_project.c  projections
  *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers
- *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process */
+ *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process
+ *   row_rules.h      tables with rules of app.json */
 #ifndef DBK_PROJECTOR_ROW_INTERNAL_H
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 
@@ -17,7 +18,8 @@ enum { DBK_MASK_WORDS = (DBK_COLUMNS_MAX + 63) / 64, DBK_ENGINE_STATEMENT_FIRST 
 
 /* Places in model->statements that belong to row_*.c. */
 enum { DBK_PLACE_SKIP_SET = DBK_ENGINE_STATEMENT_FIRST, DBK_PLACE_SKIP_GET, DBK_PLACE_DISMISS, DBK_PLACE_RECORD_SET,
-       DBK_PLACE_RECORD_GET, DBK_PLACE_SAVEPOINT, DBK_PLACE_RELEASE, DBK_PLACE_ROLLBACK };
+       DBK_PLACE_RECORD_GET, DBK_PLACE_SAVEPOINT, DBK_PLACE_RELEASE, DBK_PLACE_ROLLBACK,
+       DBK_PLACE_RECORD_GONE = 22 };
 
 /* A set of columns of one table, by column number. */
 typedef struct dbk_mask {
@@ -69,11 +71,15 @@ typedef struct dbk_row_work {
     dbk_row_named *named;
     size_t named_count, named_room;
     dbk_buffer named_keys;
-    dbk_buffer key, stream, data, filled, scratch, part, made, origin, place;
+    dbk_buffer key, stream, data, filled, scratch, part, made, origin, place, gone;
     dbk_json_parser *parser;    /* data of events */
     dbk_json_parser *old_value; /* JSON columns of a row, for merge patches */
     const dbk_json_node *values[DBK_COLUMNS_MAX]; /* by column number, NULL: not named */
     dbk_cell cells[DBK_COLUMNS_MAX];
+    dbk_mask recorded; /* columns whose change says itself: its JSON in `made`. Only for tables with rules */
+    struct {
+        size_t at, size;
+    } recorded_at[DBK_COLUMNS_MAX];
 } dbk_row_work;
 
 /* row_json.c */
@@ -101,7 +107,8 @@ void dbk_cell_out(const dbk_column *column, const dbk_cell *cell, const dbk_buff
 
 /* row_statement.c. Parameters: column i is ?(i + 1); key part p (from 0) is ?(column_count + 1 + p) of an
  * UPDATE and ?(1 + p) of the others. */
-typedef enum dbk_row_statement { DBK_ROW_SELECT, DBK_ROW_DELETE, DBK_ROW_MAX, DBK_ROW_DEFAULTS, DBK_ROW_STATEMENTS } dbk_row_statement;
+typedef enum dbk_row_statement { DBK_ROW_SELECT, DBK_ROW_DELETE, DBK_ROW_MAX, DBK_ROW_DEFAULTS, DBK_ROW_SURPLUS,
+                                DBK_ROW_STATEMENTS } dbk_row_statement;
 struct dbk_row_statements {
     sqlite3_stmt *fixed[DBK_ROW_STATEMENTS];
     struct dbk_row_cached {
@@ -160,6 +167,8 @@ dbk_result dbk_row_take_base(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* UPDATE of the changed columns and the .patched event; an empty mask: nothing. */
 dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts, dbk_error *err) DBK_MUST_USE;
+/* The column's document with the patch applied, as a cell; `row` stands on the row. */
+dbk_result dbk_row_merge_column(dbk_decision *change, int column, sqlite3_stmt *row, dbk_error *err) DBK_MUST_USE;
 void dbk_row_put_member(dbk_buffer *out, const char *name); /* `{"name":`, or `,"name":` behind others */
 /* Binds the key, and the cells of the mask but not its key columns. */
 dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *mask, bool insert,
@@ -167,6 +176,10 @@ dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key,
 static inline bool dbk_row_is_key(const dbk_table *table, int column) { return table->columns[column].key_part != 0; }
 /* row_put.c */
 dbk_result dbk_row_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
+/* The .put of the row that the observer saw inserted. */
+dbk_result dbk_row_emit_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
+/* row_apply.c: the entry in work applies, with a value that had to change (F28). */
+dbk_result dbk_row_note_suffixed(dbk_model *model, const char *reason, dbk_error *err) DBK_MUST_USE;
 
 /* row_project.c */
 bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op); /* whether such events have projections */

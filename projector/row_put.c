@@ -1,7 +1,7 @@
 /* What a put means (app-format.md §5.1): the row becomes key and data. A table has a running guess
  * whether its puts make rows or change them; it decides which statement is tried first, never what
  * comes of it. */
-#include "projector/row_internal.h"
+#include "projector/row_rules.h"
 
 enum { GUESS_LIMIT = 8 };
 
@@ -13,7 +13,7 @@ static void learn(dbk_row_statements *statements, bool existed)
 
 /* The .put names every column with the value it came to have; number text of JSON stays as it was
  * sent. */
-static dbk_result emit_put(dbk_decision *change, dbk_error *err)
+dbk_result dbk_row_emit_put(dbk_decision *change, dbk_error *err)
 {
     dbk_row_work *work = change->model->work;
     const dbk_table *table = change->table;
@@ -28,7 +28,9 @@ static dbk_result emit_put(dbk_decision *change, dbk_error *err)
         uint16_t number = table->by_name[i];
         const dbk_column *column = &table->columns[number];
         dbk_row_put_member(&work->data, column->name);
-        if (column->type == DBK_TYPE_JSON && work->values[number] && !column->key_part) {
+        if (dbk_row_put_recorded(work, table, number, &work->data)) {
+            /* said as a change */
+        } else if (column->type == DBK_TYPE_JSON && work->values[number] && !column->key_part) {
             dbk_cell_out(column, &work->cells[number], &work->made, &work->data);
         } else {
             dbk_value_out(column->type, row[number], true, &work->data);
@@ -128,7 +130,7 @@ static dbk_result insert_first(dbk_decision *change, dbk_error *err)
     dbk_result refusal = insert(change, &made, err);
     if (refusal != DBK_OK && refusal != DBK_CONSTRAINT) return refusal;
     if (refusal == DBK_OK) learn(statements, !made);
-    if (made) return emit_put(change, err);
+    if (made) return dbk_row_emit_put(change, err);
     if (refusal == DBK_CONSTRAINT) dbk_observer_statement_drop(change->model->observer);
     dbk_error other;
     dbk_result result = update(change, &other);

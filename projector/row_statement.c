@@ -1,7 +1,7 @@
 /* Prepared statements of a table. The fixed ones are made when first needed; INSERT and UPDATE name
  * exactly the columns of a mask, and the sixteen last used masks stay prepared. */
 #include "projector/model_journal.h"
-#include "projector/row_internal.h"
+#include "projector/row_rules.h"
 
 static void put_key_condition(dbk_buffer *sql, const dbk_table *table, int first)
 {
@@ -37,6 +37,32 @@ static void put_defaults(dbk_buffer *sql, const dbk_table *table)
     }
 }
 
+/* Keys of the rows behind the last n, of the rows like the one with key ?1 … where `per` groups them. */
+static void put_surplus(dbk_buffer *sql, const dbk_table *table)
+{
+    const dbk_rules *rules = table->rules;
+
+    dbk_buffer_put_text(sql, "SELECT ");
+    for (uint16_t i = 0; i < table->key_count; i++) {
+        if (i > 0) dbk_buffer_put_u8(sql, ',');
+        dbk_put_name(sql, table->columns[table->key_columns[i]].name);
+    }
+    dbk_buffer_printf(sql, " FROM \"%s\"", table->name);
+    if (rules->keep_per >= 0) {
+        const char *per = table->columns[rules->keep_per].name;
+        dbk_buffer_printf(sql, " WHERE \"%s\" IS (SELECT \"%s\" FROM \"%s\"", per, per, table->name);
+        put_key_condition(sql, table, 1);
+        dbk_buffer_put_u8(sql, ')');
+    }
+    dbk_buffer_printf(sql, " ORDER BY \"%s\" DESC", table->columns[rules->keep_by].name);
+    for (uint16_t i = 0; i < table->key_count; i++) {
+        dbk_buffer_put_u8(sql, ',');
+        dbk_put_name(sql, table->columns[table->key_columns[i]].name);
+        dbk_buffer_put_text(sql, " DESC");
+    }
+    dbk_buffer_printf(sql, " LIMIT -1 OFFSET %llu", (unsigned long long)rules->keep_last);
+}
+
 static dbk_result prepare(dbk_model *model, dbk_buffer *sql, sqlite3_stmt **out, dbk_error *err)
 {
     if (!dbk_buffer_text(sql)) return dbk_row_no_memory(err);
@@ -61,6 +87,13 @@ dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_sta
     *out = *place;
     if (*out) return DBK_OK;
     dbk_buffer_init(&sql, model->port);
+    if (which == DBK_ROW_SURPLUS) {
+        put_surplus(&sql, table);
+        result = prepare(model, &sql, place, err);
+        *out = *place;
+        dbk_buffer_release(&sql);
+        return result;
+    }
     dbk_buffer_put_text(&sql, which == DBK_ROW_DELETE ? "DELETE" : "SELECT ");
     if (which == DBK_ROW_SELECT) put_columns(&sql, table);
     if (which == DBK_ROW_MAX)
@@ -218,7 +251,8 @@ static void work_free(dbk_model *model)
     if (!work) return;
     dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,
                              &work->filled,     &work->scratch, &work->part,   &work->made,
-                             &work->origin,     &work->place};
+                             &work->origin,     &work->place,
+                             &work->gone};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         dbk_buffer_release(buffers[i]);
     dbk_json_parser_free(work->parser);
@@ -234,7 +268,8 @@ static dbk_row_work *work_new(const dbk_port *port)
     if (!work) return NULL;
     dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,
                              &work->filled,     &work->scratch, &work->part,   &work->made,
-                             &work->origin,     &work->place};
+                             &work->origin,     &work->place,
+                             &work->gone};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
         dbk_buffer_init(buffers[i], port);
     work->parser = dbk_json_parser_new(port);
@@ -256,6 +291,10 @@ dbk_result dbk_rows_open(dbk_model *model, dbk_error *err)
     for (size_t i = 0; good && i < count; i++) {
         model->rows[i] = dbk_alloc_zero(model->port, 1, sizeof(**model->rows));
         good = model->rows[i] != NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const dbk_rules *rules = model->definition->tables[i].rules;
+        model->has_surplus |= rules && rules->keep_last;
     }
     if (good) return DBK_OK;
     dbk_rows_close(model);

@@ -55,6 +55,8 @@ dbk_result stage_perform(trace_stage *stage, dbk_slice line, dbk_buffer *out);
  * computes it (BLAKE2b-128 of each row, summed). */
 dbk_result dump_rows(sqlite3 *db, const dbk_definition *definition, dbk_buffer *out, char fingerprint[33]);
 
+bool is_set(const dbk_table *table, int column); /* a column of the rule set: the model spaces its text */
+
 /* trace_compare.c: an expected and an actual outcome, apart from messages and the reasons of skips. On a
  * difference `where` receives the way to it. */
 bool same_outcome(const dbk_json_node *expected, const dbk_json_node *actual, bool with_feed, dbk_buffer *where);

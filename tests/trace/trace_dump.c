@@ -89,6 +89,21 @@ static void dump_row(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out,
     dbk_buffer_put_u8(out, '}');
 }
 
+bool is_set(const dbk_table *table, int column)
+{
+    return table->rules && table->rules->fields && table->rules->fields[column] == DBK_FIELD_SET;
+}
+
+/* The model writes a set with a space behind each comma. */
+static void put_select(const dbk_table *table, dbk_buffer *sql)
+{
+    dbk_buffer_clear(sql);
+    for (uint16_t i = 0; i < table->column_count; i++)
+        dbk_buffer_printf(sql, is_set(table, i) ? "%sreplace(\"%s\",'\",\"','\", \"')" : "%s\"%s\"", i ? "," : "SELECT ",
+                          table->columns[i].name);
+    dbk_buffer_printf(sql, " FROM \"%s\"", table->name);
+}
+
 dbk_result dump_rows(sqlite3 *db, const dbk_definition *definition, dbk_buffer *out, char fingerprint[33])
 {
     unsigned __int128 sum = 0;
@@ -99,9 +114,9 @@ dbk_result dump_rows(sqlite3 *db, const dbk_definition *definition, dbk_buffer *
     for (size_t i = 0; good && i < definition->table_count; i++) {
         const dbk_table *table = &definition->tables[i];
         sqlite3_stmt *rows = NULL;
-        char *sql = sqlite3_mprintf("SELECT * FROM \"%w\"", table->name);
+        put_select(table, &scratch);
+        const char *sql = dbk_buffer_text(&scratch);
         good = sql && sqlite3_prepare_v2(db, sql, -1, &rows, NULL) == SQLITE_OK;
-        sqlite3_free(sql);
         dbk_buffer_printf(out, "%s\"%s\":{", i ? "," : "", table->name);
         bool first = true;
         int step = SQLITE_DONE;

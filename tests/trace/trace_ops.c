@@ -20,6 +20,14 @@ static dbk_slice text_slice(const dbk_json_node *node)
     return node && node->kind == DBK_JSON_STRING ? node->text : dbk_slice_of("", 0);
 }
 
+static void put_member(const dbk_json_node *op, const char *name, dbk_buffer *out)
+{
+    const dbk_json_node *member = dbk_json_member(op, name);
+    dbk_buffer_put_u8(out, ',');
+    if (member && member->kind == DBK_JSON_OBJECT) dbk_json_put_canonical(out, member);
+    else dbk_buffer_put_text(out, "{}");
+}
+
 /* The model's hash: over schema, projections, rules, subjects and ancestors as one JSON array. */
 static void definition_hash(const dbk_json_node *op, const dbk_definition *previous, uint8_t hash[16])
 {
@@ -29,7 +37,9 @@ static void definition_hash(const dbk_json_node *op, const dbk_definition *previ
     dbk_json_put_string(&text, text_slice(dbk_json_member(op, "schema")));
     dbk_buffer_put_u8(&text, ',');
     dbk_json_put_string(&text, text_slice(dbk_json_member(op, "projections")));
-    dbk_buffer_put_text(&text, ",{},{},[");
+    put_member(op, "rules", &text);
+    put_member(op, "subjects", &text);
+    dbk_buffer_put_text(&text, ",[");
     for (uint32_t i = 0; previous && i <= previous->ancestor_count; i++) {
         char hex[33];
         const uint8_t *one = i < previous->ancestor_count ? previous->ancestors[i] : previous->hash;
@@ -50,21 +60,55 @@ static dbk_result name_definition(dbk_definition *definition, const dbk_definiti
     return dbk_definition_set_ancestors(definition, (const uint8_t (*)[16])ancestors, count, hash, err);
 }
 
-static bool is_filled(const dbk_json_node *node) { return node && node->kind == DBK_JSON_OBJECT && node->count; }
+/* {"columns": {"stars": "counter"}, "guard": true} as tables.<t>.sync of app.json */
+static void put_sync(const dbk_json_node *rules, dbk_buffer *out)
+{
+    const dbk_json_node *columns = dbk_json_member(rules, "columns"), *guard = dbk_json_member(rules, "guard");
+    const dbk_json_node *gone = dbk_json_member(rules, "delete"), *unique = dbk_json_member(rules, "unique");
+    const dbk_json_node *column = columns ? dbk_json_child(columns) : NULL;
+    bool guarded = guard && guard->kind == DBK_JSON_TRUE;
+    dbk_json_put_string(out, rules->name);
+    dbk_buffer_put_text(out, ":{\"sync\":{\"conflict\":{");
+    for (uint32_t i = 0; columns && i < columns->count; i++, column = dbk_json_next(column)) {
+        if (i) dbk_buffer_put_u8(out, ',');
+        dbk_json_put_string(out, column->name);
+        dbk_buffer_put_u8(out, ':');
+        dbk_json_put_minimal(out, column);
+    }
+    if (guarded) dbk_buffer_put_text(out, columns && columns->count ? ",\"*\":\"guard\"" : "\"*\":\"guard\"");
+    dbk_buffer_put_u8(out, '}');
+    if (gone) dbk_buffer_printf(out, ",\"delete\":\"%.*s\"", DBK_SLICE_ARG(gone->text));
+    if (unique) dbk_buffer_printf(out, ",\"unique\":\"%.*s\"", DBK_SLICE_ARG(unique->text));
+    dbk_buffer_put_text(out, "}}");
+}
+
+static void put_app(const dbk_json_node *rules, dbk_buffer *out)
+{
+    const dbk_json_node *table = rules && rules->kind == DBK_JSON_OBJECT ? dbk_json_child(rules) : NULL;
+    dbk_buffer_put_text(out, "{\"daybook\":1,\"name\":\"app\",\"tables\":{");
+    for (uint32_t i = 0; table && i < rules->count; i++, table = dbk_json_next(table)) {
+        if (i) dbk_buffer_put_u8(out, ',');
+        put_sync(table, out);
+    }
+    dbk_buffer_put_text(out, "}}");
+}
 
 static dbk_result op_define(trace_stage *stage, const dbk_json_node *op, dbk_buffer *out)
 {
     uint8_t hash[16];
     char hex[33];
     dbk_findings findings = {0};
-    dbk_source sources[2] = {{"schema.sql", text_slice(dbk_json_member(op, "schema"))},
-                             {"projections.sql", text_slice(dbk_json_member(op, "projections"))}};
+    dbk_buffer app;
+    dbk_buffer_init(&app, stage->port);
+    put_app(dbk_json_member(op, "rules"), &app);
+    dbk_source sources[3] = {{"schema.sql", text_slice(dbk_json_member(op, "schema"))},
+                             {"projections.sql", text_slice(dbk_json_member(op, "projections"))},
+                             {"app.json", dbk_buffer_slice(&app)}};
     const dbk_definition *previous = find_definition(stage, dbk_json_member(op, "previous"));
-    if (is_filled(dbk_json_member(op, "rules"))) return dbk_fail(&stage->err, DBK_UNSUPPORTED, "it needs table rules");
-    if (is_filled(dbk_json_member(op, "subjects"))) return dbk_fail(&stage->err, DBK_UNSUPPORTED, "it needs subject columns");
     if (stage->definition_count == STAGE_DEFINITIONS) return malformed(stage, "name");
     stage_definition *slot = &stage->definitions[stage->definition_count];
-    dbk_result result = dbk_definition_parse(stage->port, sources, 2, "app", &slot->definition, &findings, &stage->err);
+    dbk_result result = dbk_definition_parse(stage->port, sources, 3, "app", &slot->definition, &findings, &stage->err);
+    dbk_buffer_release(&app);
     if (findings.errors) {
         dbk_buffer text;
         dbk_buffer_init(&text, stage->port);
@@ -354,7 +398,7 @@ static dbk_result op_changes(trace_stage *stage, const dbk_json_node *op, stage_
     if (result == DBK_OK) {
         const dbk_json_node *reset = dbk_json_member(message, "reset");
         put_cursor(replica, out);
-        put_changes(message, out);
+        put_changes(replica->definition, message, out);
         if (reset && reset->kind == DBK_JSON_TRUE) dbk_buffer_put_text(out, ",\"reset\":true");
     }
     dbk_buffer_release(&answer);

@@ -100,9 +100,37 @@ static void put_encoded_key(const dbk_json_node *key, dbk_buffer *out)
     dbk_buffer_release(&text);
 }
 
-/* The changes in the model's words: rows by key, null for one that is gone; or the keys alone. */
-void put_changes(const dbk_json_node *message, dbk_buffer *out)
+static void put_set(dbk_slice text, dbk_buffer *out)
 {
+    dbk_buffer spaced;
+    dbk_buffer_init(&spaced, dbk_port_system());
+    for (size_t i = 0; i < text.size; i++) {
+        dbk_buffer_put_u8(&spaced, text.data[i]);
+        if (text.data[i] == ',') dbk_buffer_put_u8(&spaced, ' ');
+    }
+    dbk_json_put_string(out, dbk_buffer_slice(&spaced));
+    dbk_buffer_release(&spaced);
+}
+
+static void put_row(const dbk_table *table, const dbk_json_node *row, dbk_buffer *out)
+{
+    const dbk_json_node *member = dbk_json_child(row);
+    dbk_buffer_put_u8(out, '{');
+    for (uint32_t i = 0; i < row->count; i++, member = dbk_json_next(member)) {
+        int column = dbk_table_column(table, member->name);
+        if (i) dbk_buffer_put_u8(out, ',');
+        dbk_json_put_string(out, member->name);
+        dbk_buffer_put_u8(out, ':');
+        if (column >= 0 && is_set(table, column) && member->kind == DBK_JSON_STRING) put_set(member->text, out);
+        else dbk_json_put_minimal(out, member);
+    }
+    dbk_buffer_put_u8(out, '}');
+}
+
+/* The changes in the model's words: rows by key, null for one that is gone; or the keys alone. */
+void put_changes(const dbk_definition *definition, const dbk_json_node *message, dbk_buffer *out)
+{
+    const dbk_table *table = dbk_definition_table(definition, dbk_json_member(message, "table")->text);
     const dbk_json_node *changes = dbk_json_member(message, "changes"), *keys = dbk_json_member(message, "keys");
     const dbk_json_node *change = changes + 1;
     bool keys_only = keys && keys->kind == DBK_JSON_TRUE;
@@ -113,14 +141,14 @@ void put_changes(const dbk_json_node *message, dbk_buffer *out)
         put_encoded_key(dbk_json_member(change, "key"), out);
         if (keys_only) continue;
         dbk_buffer_put_u8(out, ':');
-        if (row) dbk_json_put_minimal(out, row);
+        if (row) put_row(table, row, out);
         else dbk_buffer_put_text(out, "null");
     }
     dbk_buffer_put_u8(out, keys_only ? ']' : '}');
 }
 
 /* A message in the model's words: the cursor as one member, the table as topic. */
-static void put_message(const dbk_json_node *message, dbk_buffer *out)
+static void put_message(const dbk_definition *definition, const dbk_json_node *message, dbk_buffer *out)
 {
     static const char *const cursor[] = {"timeline", "generation", "position"};
     const dbk_json_node *reset = dbk_json_member(message, "reset");
@@ -134,7 +162,7 @@ static void put_message(const dbk_json_node *message, dbk_buffer *out)
     dbk_buffer_put_text(out, ",\"previous\":");
     dbk_json_put_minimal(out, dbk_json_member(message, "previous"));
     if (reset) dbk_buffer_put_text(out, ",\"reset\":true");
-    else put_changes(message, out);
+    else put_changes(definition, message, out);
     dbk_buffer_put_u8(out, '}');
 }
 
@@ -148,7 +176,7 @@ static void on_message(void *arg, const char *table, const char *message, size_t
     if (!parser || dbk_json_parse(parser, dbk_slice_of(message, size), &parsed, NULL) != DBK_OK) {
         dbk_buffer_put_text(&replica->feed, "{\"unreadable\":true}");
     } else {
-        put_message(parsed, &replica->feed);
+        put_message(replica->definition, parsed, &replica->feed);
     }
     dbk_json_parser_free(parser);
 }
