@@ -14,6 +14,7 @@ typedef struct dbk_entry_ids {
 static dbk_result add(void *arg, const dbk_skip *skip)
 {
     dbk_entry_ids *ids = arg;
+    if (skip->state && strcmp(skip->state, "suffixed") == 0) return DBK_OK; /* it applies */
     if (ids->count == ids->capacity) {
         size_t capacity = ids->capacity ? ids->capacity * 2 : 64;
         dbk_entry_id *grown = ids->port->resize(ids->port->ctx, ids->items, capacity * sizeof *grown);
@@ -91,6 +92,11 @@ static dbk_result log_definition(dbk_engine *engine, const dbk_definition *defin
     return result;
 }
 
+static bool is_same(const dbk_definition *one, const dbk_definition *other)
+{
+    return memcmp(one->hash, other->hash, sizeof one->hash) == 0;
+}
+
 /* A model that cannot be built leaves the one before in place, and its definition with it: what is decided
  * then is projected as it is named. */
 static dbk_result fold_with(dbk_engine *engine, const dbk_definition *definition, dbk_error *err)
@@ -119,7 +125,7 @@ dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definiti
     result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : list_lost(engine, definition, &lost, err);
     if (result == DBK_OK && (accept || lost.count == 0)) {
         result = log_definition(engine, definition, now_ms, err);
-        if (result == DBK_OK) result = fold_with(engine, definition, err);
+        if (result == DBK_OK) result = is_same(engine->definition, definition) ? dbk_engine_catch_up(engine, err) : fold_with(engine, definition, err);
     }
     engine->port->mutex_unlock(engine->port->ctx, engine->turn);
     for (size_t i = 0; result == DBK_OK && i < lost.count; i++) each(arg, &lost.items[i]);
