@@ -4,6 +4,7 @@
  *   bytes.h   slices, buffers, bounded readers  hash.h    checksums and BLAKE2b digests
  *   port.h    the one door to the OS            io.h      whole reads, whole writes, atomic replace
  *   text.h    UTF-8, hex, base64, time, uuid    json.h    strict JSON in, canonical JSON out
+ *   sign.h    Ed25519 in minisign's files
  */
 #ifndef DBK_BASE_H
 #define DBK_BASE_H
@@ -15,6 +16,7 @@
 #include "base/json.h"
 #include "base/port.h"
 #include "base/result.h"
+#include "base/sign.h"
 #include "base/text.h"
 
 #endif
