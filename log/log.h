@@ -7,6 +7,7 @@
 #define DBK_LOG_H
 
 #include "log/entry.h"
+#include "log/proof.h"
 
 typedef struct dbk_log dbk_log;
 
@@ -47,6 +48,7 @@ dbk_result dbk_log_idle(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 /* Read-only opener: takes in what the writer has appended since. */
 dbk_result dbk_log_refresh(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
+void dbk_log_ids(const dbk_log *log, uint8_t store_id[16], uint8_t lineage[16]);
 uint64_t dbk_log_position(const dbk_log *log); /* of the last durable entry, 0 when empty */
 bool dbk_log_was_clean(const dbk_log *log);    /* the last close was orderly */
 bool dbk_log_poisoned(const dbk_log *log);

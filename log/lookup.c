@@ -1,6 +1,12 @@
 /* Questions to the log as a whole: its state, and its segments' indexes from the newest down. */
 #include "log/load.h"
 
+void dbk_log_ids(const dbk_log *log, uint8_t store_id[16], uint8_t lineage[16])
+{
+    memcpy(store_id, log->options.store_id, 16);
+    memcpy(lineage, log->options.lineage, 16);
+}
+
 uint64_t dbk_log_position(const dbk_log *log)
 {
     dbk_log_lock(log);

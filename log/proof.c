@@ -1,0 +1,230 @@
+/* Making and checking proofs. Everything is made of the roots of perfect trees: tree (first, height)
+ * stands for the leaves first … first + 2^height - 1, first being a multiple of 2^height.
+ *
+ * Such a root need not be computed from its leaves. A tree that is a left child is a peak of the range
+ * for as long as its sibling is not full, and the start record of each segment holds the peaks there;
+ * so of the trees larger than a segment one per level at most is put together, from two halves of which
+ * the left one is such a peak. What is hashed are parts of a few segments. */
+#include "log/proof.h"
+
+#include "log/internal.h"
+
+#include <assert.h>
+
+static void join(const uint8_t left[DBK_LEAF_SIZE], const uint8_t right[DBK_LEAF_SIZE],
+                 uint8_t out[DBK_LEAF_SIZE])
+{
+    const dbk_slice pair[] = {dbk_slice_of(left, DBK_LEAF_SIZE), dbk_slice_of(right, DBK_LEAF_SIZE)};
+
+    dbk_digest_parts(DBK_DIGEST_NODE, pair, 2, out, DBK_LEAF_SIZE);
+}
+
+/* The root, if it is one of the peaks. */
+static bool peak_of(const dbk_range *range, uint64_t first, unsigned height,
+                    uint8_t out[DBK_LEAF_SIZE])
+{
+    uint64_t above = range->count >> height;
+
+    if (!(above & 1) || (above & ~1ull) << height != first) return false;
+    memcpy(out, range->peaks[__builtin_popcountll(above) - 1], DBK_LEAF_SIZE);
+    return true;
+}
+
+/* Looks at the present end and at the first start that lies behind the tree. */
+static bool known_peak(dbk_log *log, uint64_t first, unsigned height, uint8_t out[DBK_LEAF_SIZE])
+{
+    uint64_t end = first + (1ull << height);
+
+    dbk_log_lock(log);
+    bool found = peak_of(&log->state.range, first, height, out);
+    size_t low = 0, high = log->segment_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (log->segments[middle]->first_position - 1 >= end) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    if (!found && low < log->segment_count)
+        found = peak_of(&log->segments[low]->start.range, first, height, out);
+    dbk_log_unlock(log);
+    return found;
+}
+
+static dbk_result hash_leaves(dbk_log *log, uint64_t first, unsigned height,
+                              uint8_t out[DBK_LEAF_SIZE], dbk_error *err)
+{
+    dbk_range *range = dbk_alloc(log->port, sizeof(*range));
+    dbk_log_cursor *cursor = NULL;
+    uint8_t leaf[DBK_LEAF_SIZE];
+    dbk_slice origin;
+
+    if (!range) return dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
+    dbk_range_init(range);
+    dbk_result rc =
+        dbk_log_cursor_open(log, first + 1, first + (1ull << height), &cursor, err);
+    while (rc == DBK_OK) {
+        rc = dbk_log_cursor_next(cursor, NULL, NULL, &origin, err);
+        if (rc != DBK_OK) break;
+        dbk_entry_leaf(origin, leaf);
+        dbk_range_add(range, leaf);
+    }
+    dbk_log_cursor_close(cursor);
+    if (rc == DBK_END && range->count != 1ull << height)
+        rc = dbk_fail(err, DBK_CORRUPT, "the log ends within a proof");
+    if (rc == DBK_END) memcpy(out, range->peaks[0], DBK_LEAF_SIZE);
+    dbk_free(log->port, range);
+    return rc == DBK_END ? DBK_OK : rc;
+}
+
+/* Goes down the right edge of the tree: the left halves wait until the last piece is known. */
+static dbk_result tree_root(dbk_log *log, uint64_t first, unsigned height,
+                            uint8_t out[DBK_LEAF_SIZE], dbk_error *err)
+{
+    uint8_t(*left)[DBK_LEAF_SIZE] = dbk_alloc(log->port, 64 * DBK_LEAF_SIZE);
+    unsigned halves = 0;
+    dbk_result rc = DBK_OK;
+
+    if (!left) return dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
+    while (!known_peak(log, first, height, out)) {
+        uint64_t half = height ? 1ull << (height - 1) : 0;
+        dbk_segment *begin = dbk_log_segment_of(log, first + 1);
+        dbk_segment *end = dbk_log_segment_of(log, first + (1ull << height));
+        bool within = begin == end;
+        if (within || !known_peak(log, first, height - 1, left[halves])) {
+            rc = hash_leaves(log, first, height, out, err);
+            break;
+        }
+        halves++;
+        first += half;
+        height--;
+    }
+    while (rc == DBK_OK && halves > 0) join(left[--halves], out, out);
+    dbk_free(log->port, left);
+    return rc;
+}
+
+dbk_result dbk_log_range_at(dbk_log *log, uint64_t count, dbk_range *out, dbk_error *err)
+{
+    dbk_result rc = DBK_OK;
+
+    dbk_range_init(out);
+    if (count > dbk_log_position(log)) return DBK_NONE;
+    for (unsigned height = 64; height-- > 0 && rc == DBK_OK;) {
+        uint8_t root[DBK_LEAF_SIZE];
+        if (!(count >> height & 1)) continue;
+        rc = tree_root(log, out->count, height, root, err);
+        if (rc == DBK_OK) dbk_range_add_tree(out, height, root);
+    }
+    return rc;
+}
+
+/* The peak that stands for the leaf: its height, its index, and its first leaf. */
+static unsigned find_peak(uint64_t count, uint64_t leaf, uint32_t *index, uint64_t *first)
+{
+    *first = 0;
+    *index = 0;
+    for (unsigned height = 64; height-- > 0;) {
+        uint64_t tree = 1ull << height;
+        if (!(count & tree)) continue;
+        if (leaf - *first < tree) return height;
+        *first += tree;
+        ++*index;
+    }
+    assert(false && "leaf < count");
+    return 0;
+}
+
+dbk_result dbk_log_prove(dbk_log *log, uint64_t position, uint64_t count, dbk_inclusion *out,
+                         dbk_error *err)
+{
+    uint64_t end = dbk_log_position(log), first, leaf = position - 1;
+    uint32_t index;
+    dbk_buffer origin;
+
+    if (count == 0) count = end;
+    if (position == 0 || position > count || count > end) return DBK_NONE;
+    out->position = position;
+    dbk_buffer_init(&origin, log->port);
+    dbk_result rc = dbk_log_read(log, position, &origin, NULL, err);
+    if (rc == DBK_OK) dbk_entry_leaf(dbk_buffer_slice(&origin), out->leaf);
+    dbk_buffer_release(&origin);
+    if (rc == DBK_OK) rc = dbk_log_range_at(log, count, &out->range, err);
+    out->path_count = find_peak(count, leaf, &index, &first);
+    for (unsigned height = 0; height < out->path_count && rc == DBK_OK; height++) {
+        uint64_t sibling = ((leaf - first) >> height ^ 1) << height;
+        rc = tree_root(log, first + sibling, height, out->path[height], err);
+    }
+    if (rc != DBK_OK || dbk_inclusion_holds(out)) return rc;
+    return dbk_fail(err, DBK_CORRUPT, "the entry at position %llu is not under its head",
+                    (unsigned long long)position);
+}
+
+static bool is_range(const dbk_range *range)
+{
+    return range->peak_count == (uint32_t)__builtin_popcountll(range->count);
+}
+
+bool dbk_inclusion_holds(const dbk_inclusion *proof)
+{
+    uint8_t node[DBK_LEAF_SIZE];
+    uint64_t first, leaf = proof->position - 1;
+    uint32_t index;
+
+    if (!is_range(&proof->range) || proof->position == 0 || proof->position > proof->range.count)
+        return false;
+    unsigned height = find_peak(proof->range.count, leaf, &index, &first);
+    if (proof->path_count != height) return false;
+    memcpy(node, proof->leaf, sizeof(node));
+    for (unsigned i = 0; i < height; i++) {
+        bool right = (leaf - first) >> i & 1;
+        join(right ? proof->path[i] : node, right ? node : proof->path[i], node);
+    }
+    return memcmp(node, proof->range.peaks[index], sizeof(node)) == 0;
+}
+
+unsigned dbk_extension_height(uint64_t at, uint64_t count)
+{
+    unsigned fits = 63 - (unsigned)__builtin_clzll(count - at);
+    unsigned may = at ? (unsigned)__builtin_ctzll(at) : 63;
+
+    return fits < may ? fits : may;
+}
+
+dbk_result dbk_log_prove_extension(dbk_log *log, uint64_t old, uint64_t count, dbk_extension *out,
+                                   dbk_error *err)
+{
+    uint64_t end = dbk_log_position(log);
+
+    if (count == 0) count = end;
+    if (old > count || count > end) return DBK_NONE;
+    out->tree_count = 0;
+    dbk_result rc = dbk_log_range_at(log, old, &out->old, err);
+    if (rc == DBK_OK) rc = dbk_log_range_at(log, count, &out->range, err);
+    for (uint64_t at = old; at < count && rc == DBK_OK;) {
+        unsigned height = dbk_extension_height(at, count);
+        assert(out->tree_count < DBK_EXTENSION_TREES_MAX);
+        rc = tree_root(log, at, height, out->trees[out->tree_count++], err);
+        at += 1ull << height;
+    }
+    if (rc != DBK_OK || dbk_extension_holds(out)) return rc;
+    return dbk_fail(err, DBK_CORRUPT, "the head at position %llu does not extend that at %llu",
+                    (unsigned long long)count, (unsigned long long)old);
+}
+
+bool dbk_extension_holds(const dbk_extension *proof)
+{
+    dbk_range range = proof->old;
+    uint32_t used = 0;
+
+    if (!is_range(&proof->old) || !is_range(&proof->range)) return false;
+    if (proof->old.count > proof->range.count) return false;
+    while (range.count < proof->range.count) {
+        if (used == proof->tree_count) return false;
+        dbk_range_add_tree(&range, dbk_extension_height(range.count, proof->range.count),
+                           proof->trees[used++]);
+    }
+    return used == proof->tree_count && range.peak_count == proof->range.peak_count &&
+           memcmp(range.peaks, proof->range.peaks, (size_t)range.peak_count * DBK_LEAF_SIZE) == 0;
+}
