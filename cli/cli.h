@@ -19,7 +19,7 @@ typedef struct dbk_cli_option {
     const char *value; /* what stands for the value in the help; NULL: a flag */
     const char *help;
 } dbk_cli_option;
-enum { DBK_CLI_OPTIONS_MAX = 10 };
+enum { DBK_CLI_OPTIONS_MAX = 16 };
 
 typedef struct dbk_cli_args {
     char **words; /* what is no option, in order: compacted in place, so they live as long as argv */
@@ -83,6 +83,12 @@ typedef enum dbk_out_form { DBK_OUT_TABLE, DBK_OUT_TABS, DBK_OUT_CSV } dbk_out_f
 dbk_result dbk_out_rows(const dbk_port *port, const dbk_json_node *answer, dbk_out_form form, dbk_error *err) DBK_MUST_USE;
 /* "name   value" of every member but ok, aligned; nested ones with their path. */
 void dbk_out_members(const dbk_json_node *object);
+
+/* ---- files.c: whole files; the error names the path */
+enum { DBK_CLI_FILE_MAX = 64 * 1024 * 1024 };
+dbk_result dbk_cli_read_file(const dbk_port *port, const char *path, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* Readable by its owner only. DBK_EXISTS without `replace`. */
+dbk_result dbk_cli_write_file(const dbk_port *port, const char *path, dbk_slice content, bool replace, dbk_error *err) DBK_MUST_USE;
 
 /* ---- terminal.c */
 bool dbk_terminal_is(FILE *stream);

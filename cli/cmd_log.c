@@ -1,5 +1,5 @@
 /* daybook log: the events. */
-#include "cli/cli.h"
+#include "cli/log_proof.h"
 
 enum { FOLLOW_MS = 50 };
 
@@ -95,8 +95,7 @@ static int run(dbk_cli *cli)
     uint64_t from = 1, to = 0;
     const char *first = dbk_cli_value(cli, "from"), *last = dbk_cli_value(cli, "to");
     const char *word = cli->args.word_count > 0 ? cli->args.words[0] : NULL;
-    if (word && (strcmp(word, "head") == 0 || strcmp(word, "prove") == 0 || strcmp(word, "consistency") == 0) && !dbk_cli_is_store(cli, word))
-        return dbk_cli_usage(cli, "'log %s' comes with a later version", word);
+    if (dbk_log_proof_is(cli)) return dbk_log_proof_run(cli);
     if (cli->args.word_count > 1) return dbk_cli_usage(cli, "'%s' is one word too many", cli->args.words[1]);
     if ((first && dbk_cli_position(first, "--from", &from, &err) != DBK_OK) || (last && dbk_cli_position(last, "--to", &to, &err) != DBK_OK))
         return dbk_cli_usage(cli, "%s", err.text);
@@ -117,11 +116,27 @@ static const dbk_cli_option options[] = {
     {"stream", 0, "STREAM", "only this stream, e.g. notes/n1"},
     {"type", 0, "TYPE", "only this type, e.g. notes.put"},
     {"follow", 'f', NULL, "goes on with what comes, until it is stopped"},
-    {"json", 0, NULL, "CloudEvents 1.0, one per line"},
+    {"json", 0, NULL, "CloudEvents 1.0, one per line; of a head, its statement"},
+    {"into", 0, "FILE", "writes the head or the proof to this file"},
+    {"sign", 0, NULL, "head: signs FILE; the signature is FILE.minisig"},
+    {"key-file", 0, "KEY", "head --sign: the secret key, minisign's form without a password"},
+    {"at", 0, "COUNT", "prove: under the head of so many entries; default: of all"},
+    {"signed-head", 0, "FILE", "prove: under the head in this file; check-proof: it must be that one"},
+    {"with-entry", 0, NULL, "prove: puts the entry's bytes into the proof"},
+    {"public-key", 0, "KEY", "check-proof: the head must be signed by this key"},
     {0},
 };
 const dbk_cli_command dbk_cmd_log = {
-    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--follow]", "prints the events",
-    "One line per event: position and index, time, stream, type, actor, data.",
-    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --follow", options, 4, run,
+    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--follow]", "prints the events, and proofs over them",
+    "One line per event: position and index, time, stream, type, actor, data. With one of these words first it is\n"
+    "about proofs, which anybody can check without the log (docs/format/proof.md):\n"
+    "  log head [STORE]                the digest that stands for all entries; --sign signs it (Ed25519, minisign)\n"
+    "  log prove [STORE] POS           that the entry at POS is under the head\n"
+    "  log consistency [STORE] OLD [NEW]  that a head extends an older one: counts, or files of heads\n"
+    "  log check-proof FILE            checks a head, proof of an entry, or of consistency\n"
+    "  log key new FILE                makes a key to sign with; the public one is FILE.pub",
+    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --follow\n"
+    "log key new me.key\nlog head notes.daybook --into head.json --sign --key-file me.key\n"
+    "log prove notes.daybook 17 --signed-head head.json --into proof.json\n"
+    "log check-proof proof.json --signed-head head.json --public-key me.key.pub\nlog consistency notes.daybook head.json", options, 4, run,
 };

@@ -8,7 +8,7 @@ _daybook() {
     fi
     case $before in
         --depth) mapfile -t COMPREPLY < <(compgen -W "checksums proof" -- "$word"); return ;;
-        --app | --into | --repair-from) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --app | --into | --repair-from | --key-file | --signed-head | --public-key) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     esac
     case $command in
         help) options="--help" ;;
@@ -18,7 +18,7 @@ _daybook() {
         serve) options="--listen --web --force-fs --json --help" ;;
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --json --csv --help" ;;
-        log) options="--from --to --stream --type --follow --json --help" ;;
+        log) options="--from --to --stream --type --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;
         diff) options="--from --to --table --limit --json --help" ;;
