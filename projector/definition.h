@@ -168,6 +168,21 @@ bool dbk_pattern_matches(const char *pattern, dbk_slice type); /* app-format.md 
 typedef enum dbk_row_op { DBK_OP_PUT, DBK_OP_PATCHED, DBK_OP_DELETED } dbk_row_op;
 bool dbk_definition_row_event(const dbk_definition *definition, dbk_slice type, const dbk_table **table, dbk_row_op *op);
 
+/* The columns of what a SELECT of the definition answers, found in a scratch database with its schema. */
+typedef struct dbk_answer_column {
+    const char *name;
+    dbk_column_type type;    /* ANY: SQLite knows none */
+    const dbk_table *table;  /* where it comes from as it is; NULL: computed, or from a view */
+    int column;              /* of that table */
+    bool not_null;           /* only where it is certain */
+} dbk_answer_column;
+typedef struct dbk_answers dbk_answers;
+dbk_result dbk_answers_open(const dbk_port *port, const dbk_definition *definition, dbk_answers **out, dbk_error *err) DBK_MUST_USE;
+void dbk_answers_close(dbk_answers *answers); /* accepts NULL */
+/* `returns` (NULL: none) names types as `-- query … returns` does. Texts given to `each` live for the call. */
+dbk_result dbk_answers_of(dbk_answers *answers, const char *sql, const dbk_column_type *returns, size_t return_count,
+                          void (*each)(void *arg, const dbk_answer_column *column), void *arg, dbk_error *err) DBK_MUST_USE;
+
 /* Registers on an SQLite connection (sqlite3 *) what makes SQL deterministic: the functions of §8 with
  * the event's time, refusal of random and clocks, the authorizer for the role. Used by check on its
  * scratch database and by the model. *time_ms is read at each call and must outlive the connection. */

@@ -1,7 +1,7 @@
 # bash completion of daybook: commands, options, stores, files.
 _daybook() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
-    local commands="init check serve send query log history explain diff watch inbox replay rebuild fingerprint verify salvage stats doctor help version"
+    local commands="init check serve send query log history explain diff watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
         return
@@ -31,6 +31,8 @@ _daybook() {
         salvage) options="--into --app --force-fs --json --help" ;;
         stats) options="--json --help" ;;
         doctor) options="--json --help" ;;
+        types) options="--help" ;;
+        bench) options="--json --help" ;;
         *) return ;;
     esac
     case $word in

@@ -4,11 +4,12 @@ import io
 import json
 import os
 import pty
+import shutil
 import sqlite3
 import subprocess
 import unittest
 
-from cli_case import APP, PROGRAM, Case, ndjson, put
+from cli_case import APP, HERE, PROGRAM, Case, ndjson, put
 
 
 class Store(Case):
@@ -40,6 +41,31 @@ class Store(Case):
         *findings, last = [json.loads(l) for l in self.daybook("check", APP, "--json").splitlines()]
         self.assertEqual(last, {"ok": True, "app": "app", "tables": 2, "projections": 1, "queries": 2, "warnings": 1})
         self.assertEqual([(f["level"], f["file"], f["line"]) for f in findings], [("warning", "queries.sql", 5)])
+
+    def test_types_of_a_definition(self):
+        made = self.daybook("types", os.path.join(HERE, "types_app"))
+        self.golden("types.d.ts", made)
+        with open(self.path("app.d.ts"), "w", encoding="utf-8") as f:
+            f.write(made)
+        if shutil.which("tsc"):
+            subprocess.run(["tsc", "--noEmit", "--strict", "app.d.ts"], check=True, cwd=self.dir)
+        with open(self.path("bad.sql"), "w", encoding="utf-8") as f:
+            f.write("CREATE TABLE a (x TEXT);\n")
+        self.assertEqual(self.refused(1, "types", "bad.sql"), "daybook: the definition has 1 error\nhint: 'daybook check bad.sql' shows them\n")
+        self.refused(2, "types")
+
+    def test_the_bench_leaves_nothing_behind(self):
+        os.mkdir(self.path("place"))
+        report = json.loads(self.daybook("bench", "place", "--json"))
+        self.assertTrue(report["ok"])
+        for kind in ("single", "array"):
+            figures = report[kind]
+            self.assertTrue(all(figures[name] > 0 for name in ("commands_per_second", "raw_per_second", "bytes_per_sync", "ratio")), figures)
+        self.assertEqual(os.listdir(self.path("place")), [])
+        self.assertIn("cannot open directory 'nowhere'", self.refused(1, "bench", "nowhere"))
+        os.chmod(self.path("place"), 0o500)
+        if os.geteuid() != 0:
+            self.assertIn("cannot make folder", self.refused(1, "bench", "place"))
 
     def test_query_in_every_form(self):
         store = self.store()

@@ -12,7 +12,8 @@ CREATE TABLE package (
   depends        TEXT,
   summary        TEXT
 ) WITHOUT ROWID;
-CREATE INDEX package_section ON package(section);
+CREATE INDEX package_section ON package(section, installed_size);
+CREATE INDEX package_maintainer ON package(maintainer, installed_size);
 
 -- What dpkg did here, as its events tell it.
 CREATE TABLE installation (

@@ -1,0 +1,16 @@
+CREATE TABLE jobs (
+  id      TEXT PRIMARY KEY NOT NULL,
+  title   TEXT NOT NULL,
+  status  TEXT NOT NULL DEFAULT 'QUEUED',
+  urgent  BOOLEAN NOT NULL DEFAULT 0,
+  options JSON,
+  size    REAL,
+  made    DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+CREATE TABLE tags (
+  job  TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE,
+  rank INTEGER NOT NULL,
+  PRIMARY KEY (job, rank)
+) WITHOUT ROWID;
+CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, percent INTEGER NOT NULL DEFAULT 0, picture BLOB, anything);
+CREATE INDEX jobs_status ON jobs(status);
