@@ -50,6 +50,60 @@ static void a_note_of_a_dead_process_counts_for_nothing(void **state)
     dbk_buffer_release(&url);
 }
 
+/* A copy of the store has the note of the original, or even one that leads there under its own name. */
+static void a_copy_does_not_lead_to_the_original(void **state)
+{
+    served *s = *state;
+    dbk_error error = {0};
+    dbk_buffer url;
+    dbk_store *client = NULL;
+    struct stat here;
+    char copy[96], path[160], from[160], text[4096] = "", forged[512];
+    snprintf(copy, sizeof copy, "%s/copy.daybook", s->root);
+    assert_int_equal(mkdir(copy, 0700), 0);
+    snprintf(from, sizeof from, "%s/run.json", s->path);
+    snprintf(path, sizeof path, "%s/run.json", copy);
+    FILE *file = fopen(from, "r");
+    assert_true(file && fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    file = fopen(path, "w");
+    fputs(text, file);
+    fclose(file);
+    dbk_buffer_init(&url, dbk_port_system());
+    assert_int_equal(dbk_bus_find(dbk_port_system(), s->path, &url, &error), DBK_OK);
+    assert_int_equal(dbk_bus_find(dbk_port_system(), copy, &url, &error), DBK_NONE);
+    assert_int_equal(stat(copy, &here), 0);
+    snprintf(forged, sizeof forged, "{\"pid\":%d,\"commands\":\"%s\",\"folder\":\"%llu:%llu\"}", (int)getpid(), dbk_bus_commands_url(s->bus),
+             (unsigned long long)here.st_dev, (unsigned long long)here.st_ino);
+    file = fopen(path, "w");
+    fputs(forged, file);
+    fclose(file);
+    assert_int_equal(dbk_bus_find(dbk_port_system(), copy, &url, &error), DBK_OK);
+    assert_int_equal(dbk_connect(copy, NULL, &client, &error), DBK_UNAVAILABLE);
+    assert_non_null(strstr(error.text, "serves another folder than"));
+    dbk_buffer_release(&url);
+}
+
+/* The process of the note is there, and is another's by now: nobody listens. */
+static void a_note_without_a_listener_counts_for_nothing(void **state)
+{
+    served *s = *state;
+    dbk_error error = {0};
+    dbk_buffer url;
+    struct stat here;
+    char path[160];
+    dbk_buffer_init(&url, dbk_port_system());
+    served_stop(s);
+    assert_int_equal(stat(s->path, &here), 0);
+    snprintf(path, sizeof path, "%s/run.json", s->path);
+    FILE *file = fopen(path, "w");
+    fprintf(file, "{\"pid\":%d,\"commands\":\"ipc://%s/commands\",\"folder\":\"%llu:%llu\"}", (int)getpid(), s->root,
+            (unsigned long long)here.st_dev, (unsigned long long)here.st_ino);
+    fclose(file);
+    assert_int_equal(dbk_bus_find(dbk_port_system(), s->path, &url, &error), DBK_NONE);
+    dbk_buffer_release(&url);
+}
+
 static void socket_and_folders_are_ours_alone(void **state)
 {
     served *s = *state;
@@ -245,6 +299,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         served(run_json_leads_to_the_daemon),
         served(a_note_of_a_dead_process_counts_for_nothing),
+        served(a_copy_does_not_lead_to_the_original),
+        served(a_note_without_a_listener_counts_for_nothing),
         served(socket_and_folders_are_ours_alone),
         served(a_folder_open_to_others_is_refused),
         served(a_linked_folder_is_refused),
