@@ -94,11 +94,19 @@ static dbk_result check_id(const dbk_json_node *id, bool inner, dbk_error *err)
     return DBK_OK;
 }
 
+dbk_stage dbk_command_wait(const dbk_json_node *node)
+{
+    const dbk_json_node *wait = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "wait") : NULL;
+    if (!wait) return DBK_STAGE_DURABLE;
+    if (dbk_json_text_is(wait, "accepted")) return DBK_STAGE_ACCEPTED;
+    return dbk_json_text_is(wait, "projected") ? DBK_STAGE_PROJECTED : DBK_STAGE_DURABLE;
+}
+
 static dbk_result check_wait(const dbk_json_node *node, dbk_error *err)
 {
     const dbk_json_node *wait = dbk_json_member(node, "wait");
-    if (!wait || dbk_json_text_is(wait, "durable") || dbk_json_text_is(wait, "accepted")) return DBK_OK;
-    return dbk_fail(err, DBK_BAD_COMMAND, "'wait' must be \"durable\" or \"accepted\"");
+    if (!wait || dbk_json_text_is(wait, "durable") || dbk_command_wait(node) != DBK_STAGE_DURABLE) return DBK_OK;
+    return dbk_fail(err, DBK_BAD_COMMAND, "'wait' must be \"accepted\", \"durable\" or \"projected\"");
 }
 
 static dbk_result check_expect(const dbk_json_node *expect, dbk_error *err)

@@ -60,10 +60,25 @@ DBK_API void dbk_close(dbk_store *store);
  * means that there is no receipt: DBK_BUSY (the queue is full), DBK_TOO_BIG, DBK_UNAVAILABLE (no daemon has listened for 2 s), DBK_TIMEOUT,
  * DBK_DENIED (another user serves there), DBK_NO_MEMORY. Waits until durable. */
 DBK_API dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
-/* The same without waiting: `done` is called once, with the receipt, when it is durable and visible.
+/* The same without waiting: `done` is called once, with the receipt, when it is durable and visible, or as
+ * soon as the command's "wait" allows: "accepted" before it is synced, "projected" never before it is visible.
  * Order of decision = order of the calls of one thread. DBK_BUSY: the queue is full (65,536). */
 typedef void (*dbk_done_fn)(void *arg, const char *receipt, size_t size);
 DBK_API dbk_result dbk_send(dbk_store *store, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err);
+
+/* How far a command has come. */
+typedef enum dbk_stage {
+    DBK_STAGE_FAILED = 0,    /* "ok":false; "outcome" says whether it may have been stored */
+    DBK_STAGE_ACCEPTED = 1,  /* decided, with the position it will have; "durable":false: a power loss takes it */
+    DBK_STAGE_DURABLE = 2,   /* on disk; "projected":false: not seen by queries yet */
+    DBK_STAGE_PROJECTED = 3, /* on disk, and seen by every query asked from now on */
+} dbk_stage;
+/* As dbk_send, told of each stage that the command reaches, in order, until `last`: a failure also behind
+ * DBK_STAGE_ACCEPTED, when its write or sync fails. A command that is refused or was accepted before is told
+ * once. Of an array the stage is that of what was accepted in it. Over a connection only the last call
+ * comes. The text lives for the call. */
+typedef void (*dbk_stage_fn)(void *arg, dbk_stage stage, const char *receipt, size_t size, bool last);
+DBK_API dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err);
 
 typedef struct dbk_moment { /* zero: now */
     uint64_t position;   /* the state at this position */

@@ -295,6 +295,8 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
     if (result != DBK_OK) return result;
     element->receipt = out->size;
     engine->counts.commands++;
+    dbk_stage wait = dbk_command_wait(node);
+    if (wait > turn->items[item].wait) turn->items[item].wait = wait;
     result = decide_command(turn, element, node, hash, &id, out, &refusal);
     if (result == DBK_NO_SPACE && !dbk_model_in_transaction(engine->model)) { /* the disk's fault, not the command's */
         if (err) *err = refusal;
@@ -331,6 +333,7 @@ static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
     const dbk_json_node *root;
     dbk_error refusal = {0};
     dbk_buffer_clear(item->answer);
+    item->wait = DBK_STAGE_FAILED;
     dbk_result result = dbk_turn_read_item(turn, item, &root, &refusal);
     if (result != DBK_OK) return refuse_item(turn, index, &refusal, result), DBK_OK;
     item->deferred = dbk_message_has_request(root);

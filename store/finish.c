@@ -23,32 +23,64 @@ static dbk_slice id_of(dbk_turn *turn, const dbk_element *element)
     return dbk_entry_decode(dbk_turn_origin(turn, element), &entry, NULL) == DBK_OK ? entry.command_id : (dbk_slice){NULL, 0};
 }
 
-/* Rewrites the receipts of what was accepted: `error` as a refusal, or NULL: ok, but not yet projected. */
-static void rewrite_receipts(dbk_turn *turn, const dbk_error *error, bool unknown)
+typedef struct dbk_rewriting {
+    const dbk_error *error; /* what was accepted is refused; NULL: it gets the suffix instead of its last '}' */
+    bool unknown;
+    const char *suffix;
+} dbk_rewriting;
+
+/* The receipts of one item, whose elements begin at *at, with those of new entries as `how` says. False: it
+ * has no new entry. */
+static bool put_receipts(dbk_turn *turn, const dbk_buffer *old, size_t *at, const dbk_rewriting *how, dbk_buffer *out)
 {
-    dbk_engine *engine = turn->engine;
-    dbk_buffer old;
-    for (uint32_t item = 0, i = 0; item < turn->item_count; item++) {
-        if (i >= turn->count || turn->elements[i].item != item) continue;
-        dbk_buffer *out = turn->items[item].answer;
-        old = *out;
-        dbk_buffer_init(out, engine->port);
-        size_t at = 0;
-        for (; i < turn->count && turn->elements[i].item == item; i++) {
-            const dbk_element *e = &turn->elements[i];
-            dbk_buffer_put(out, old.data + at, e->receipt - at);
-            at = e->receipt + e->receipt_size;
-            if (e->origin_size == 0) {
-                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size);
-            } else if (error) {
-                dbk_receipt_refused(engine, id_of(turn, e), error, (dbk_slice){NULL, 0}, unknown, out);
-            } else {
-                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size - 1);
-                dbk_buffer_put_text(out, ",\"projected\":false}");
-            }
+    uint32_t item = turn->elements[*at].item;
+    bool any = false;
+    size_t done = 0;
+    for (; *at < turn->count && turn->elements[*at].item == item; ++*at) {
+        const dbk_element *e = &turn->elements[*at];
+        dbk_buffer_put(out, old->data + done, e->receipt - done);
+        done = e->receipt + e->receipt_size;
+        any = any || e->origin_size > 0;
+        if (e->origin_size == 0) {
+            dbk_buffer_put(out, old->data + e->receipt, e->receipt_size);
+        } else if (how->error) {
+            dbk_receipt_refused(turn->engine, id_of(turn, e), how->error, (dbk_slice){NULL, 0}, how->unknown, out);
+        } else {
+            dbk_buffer_put(out, old->data + e->receipt, e->receipt_size - 1);
+            dbk_buffer_put_text(out, how->suffix);
         }
-        dbk_buffer_put(out, old.data + at, old.size - at);
+    }
+    dbk_buffer_put(out, old->data + done, old->size - done);
+    return any;
+}
+
+static void rewrite_receipts(dbk_turn *turn, const dbk_rewriting *how)
+{
+    for (size_t at = 0; at < turn->count;) {
+        dbk_buffer *out = turn->items[turn->elements[at].item].answer;
+        dbk_buffer old = *out;
+        dbk_buffer_init(out, turn->engine->port);
+        (void)put_receipts(turn, &old, &at, how, out);
         dbk_buffer_release(&old);
+    }
+}
+
+/* Tells who asks. Without memory for it the stage is passed over: the last word comes in any case. */
+static void tell_stage(dbk_turn *turn, dbk_stage stage)
+{
+    static const dbk_rewriting decided = {.suffix = ",\"durable\":false}"}, synced = {.suffix = ",\"projected\":false}"};
+    for (size_t at = 0; at < turn->count;) {
+        dbk_turn_item *item = &turn->items[turn->elements[at].item];
+        bool wanted = item->on_stage && (item->all_stages || (stage == DBK_STAGE_ACCEPTED && item->wait == stage));
+        if (!wanted) {
+            for (uint32_t own = turn->elements[at].item; at < turn->count && turn->elements[at].item == own;) at++;
+            continue;
+        }
+        dbk_buffer out;
+        dbk_buffer_init(&out, turn->engine->port);
+        bool any = put_receipts(turn, item->answer, &at, stage == DBK_STAGE_ACCEPTED ? &decided : &synced, &out);
+        if (any && dbk_buffer_text(&out)) item->on_stage(item, stage, &out);
+        dbk_buffer_release(&out);
     }
 }
 
@@ -96,7 +128,7 @@ static void write_failed(dbk_turn *turn, dbk_error *error, dbk_result result)
     dbk_turn_take_back_clock(turn->engine);
     error->code = result;
     turn->engine->disk.known = turn->engine->disk.known && result != DBK_NO_SPACE;
-    rewrite_receipts(turn, error, result == DBK_POISONED);
+    rewrite_receipts(turn, &(dbk_rewriting){.error = error, .unknown = result == DBK_POISONED});
 }
 
 static void commit_failed(dbk_turn *turn, dbk_result result)
@@ -106,7 +138,7 @@ static void commit_failed(dbk_turn *turn, dbk_result result)
     engine->behind = true;
     engine->disk.known = engine->disk.known && result != DBK_NO_SPACE; /* looks again */
     if (result != DBK_NO_SPACE) engine->commit_failures++;
-    rewrite_receipts(turn, NULL, false);
+    rewrite_receipts(turn, &(dbk_rewriting){.suffix = ",\"projected\":false}"});
 }
 
 dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err)
@@ -116,12 +148,14 @@ dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err)
     dbk_changes changes = {0};
     uint8_t head[DBK_LEAF_SIZE], top[DBK_ORDER_KEY_SIZE];
     if (turn->entries == 0) return dbk_model_rollback(engine->model), DBK_OK;
+    tell_stage(turn, DBK_STAGE_ACCEPTED);
     dbk_result result = append(turn, &error);
     if (result != DBK_OK) return write_failed(turn, &error, result), DBK_OK;
     engine->counts.batches++;
     engine->counts.entries += turn->entries;
     engine->counts.bytes += engine->batch.size;
     if (dbk_turn_hook(turn, "logged", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    tell_stage(turn, DBK_STAGE_DURABLE);
     dbk_log_head(engine->log, head);
     dbk_log_top(engine->log, top);
     result = dbk_model_commit(engine->model, dbk_log_position(engine->log), head, top, &changes, &error);

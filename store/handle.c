@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "store/queue.h"
+#include "store/turn.h"
 
 struct dbk_store {
     const dbk_store_ops *ops;
@@ -46,6 +47,39 @@ dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_text *rec
 dbk_result dbk_send(dbk_store *store, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
 {
     return store->ops->send(store->ctx, json, size, done, arg, err);
+}
+
+/* ---- stages */
+
+typedef struct dbk_staged {
+    dbk_stage_fn each;
+    void *arg;
+} dbk_staged;
+
+dbk_stage dbk_receipt_stage(dbk_slice receipt)
+{
+    static const char ok[] = "\"ok\":true", decided[] = ",\"durable\":false}", synced[] = ",\"projected\":false}";
+    if (!memmem(receipt.data, receipt.size, ok, sizeof ok - 1)) return DBK_STAGE_FAILED;
+    if (memmem(receipt.data, receipt.size, decided, sizeof decided - 1)) return DBK_STAGE_ACCEPTED;
+    return memmem(receipt.data, receipt.size, synced, sizeof synced - 1) ? DBK_STAGE_DURABLE : DBK_STAGE_PROJECTED;
+}
+
+static void on_last(void *arg, const char *receipt, size_t size)
+{
+    dbk_staged *staged = arg;
+    staged->each(staged->arg, dbk_receipt_stage(dbk_slice_of(receipt, size)), receipt, size, true);
+    dbk_free(dbk_port_system(), staged);
+}
+
+dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err)
+{
+    if (store->ops->send_staged) return store->ops->send_staged(store->ctx, json, size, each, arg, err);
+    dbk_staged *staged = dbk_alloc_zero(dbk_port_system(), 1, sizeof *staged);
+    if (!staged) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
+    *staged = (dbk_staged){each, arg};
+    dbk_result result = store->ops->send(store->ctx, json, size, on_last, staged, err);
+    if (result != DBK_OK) dbk_free(dbk_port_system(), staged);
+    return result;
 }
 
 /* ---- answers of requests as results */
@@ -195,6 +229,11 @@ static dbk_result engine_send(void *ctx, const char *json, size_t size, dbk_done
     return dbk_queue_send(((dbk_engine *)ctx)->queue, json, size, done, arg, err);
 }
 
+static dbk_result engine_send_staged(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err)
+{
+    return dbk_queue_send_staged(((dbk_engine *)ctx)->queue, json, size, each, arg, err);
+}
+
 static dbk_result engine_call(void *ctx, const char *json, size_t size, dbk_text *receipt, dbk_error *err)
 {
     return dbk_queue_call(((dbk_engine *)ctx)->queue, json, size, receipt, err);
@@ -212,7 +251,7 @@ static dbk_result engine_register(void *ctx, const char *name, dbk_command_fn ru
     return dbk_engine_register(ctx, name, run, arg, err);
 }
 
-static const dbk_store_ops engine_ops = {engine_close, engine_send, engine_call, engine_subscribe, engine_unsubscribe, engine_register};
+static const dbk_store_ops engine_ops = {engine_close, engine_send, engine_call, engine_subscribe, engine_unsubscribe, engine_send_staged, engine_register};
 
 dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) { return dbk_store_wrap(&engine_ops, engine, out, err); }
 

@@ -16,7 +16,9 @@ typedef struct dbk_item {
     dbk_slice text;
     dbk_prepared *prepared; /* may be NULL */
     dbk_buffer answer;
-    dbk_done_fn done;   /* NULL: a caller waits */
+    dbk_done_fn done;   /* with `each` NULL too: a caller waits */
+    dbk_stage_fn each;
+    struct dbk_queue *queue;
     void *arg;
     dbk_cond *ready;    /* of a waiting caller */
     bool answered;
@@ -35,6 +37,7 @@ struct dbk_queue {
     dbk_mutex *mutex;
     dbk_cond *work, *reads_wanted, *quiet;
     dbk_list commands, reads;
+    dbk_list held; /* durable, and told when the model has caught up */
     dbk_prepared_pool prepared;
     size_t unfinished; /* items not yet answered */
     size_t preparing;  /* of them, those that will be in the list soon */
@@ -97,7 +100,10 @@ static void call_back(dbk_queue *queue, dbk_item *item)
     static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"unknown\"}";
     put_failure(queue, item);
     const char *text = dbk_buffer_text(&item->answer);
-    item->done(item->arg, text ? text : lost, text ? item->answer.size : sizeof lost - 1);
+    size_t size = text ? item->answer.size : sizeof lost - 1;
+    if (!text) text = lost;
+    if (item->each) item->each(item->arg, dbk_receipt_stage(dbk_slice_of(text, size)), text, size, true);
+    else item->done(item->arg, text, size);
     item_release(queue, item);
     dbk_free(queue->port, item);
 }
@@ -112,7 +118,7 @@ static void count_finished(dbk_queue *queue, size_t count)
 /* Hands the answer over. The queue's mutex is not held. */
 static void finish(dbk_queue *queue, dbk_item *item)
 {
-    bool waiting = item->done == NULL; /* its caller; else the item is freed here */
+    bool waiting = !item->done && !item->each; /* its caller; else the item is freed here */
     if (!waiting) call_back(queue, item);
     lock(queue);
     if (waiting) {
@@ -186,7 +192,7 @@ static void run_reads(void *arg)
     for (;;) {
         dbk_item *item = list_take(&queue->reads);
         if (!item) {
-            if (queue->closing) break;
+            if (queue->closing && queue->unfinished == 0) break; /* a turn under way may bring more */
             (void)queue->port->cond_wait(queue->port->ctx, queue->reads_wanted, queue->mutex, -1);
             continue;
         }
@@ -201,14 +207,31 @@ static void run_reads(void *arg)
 /* ---- turns */
 
 /* Before the answers: who gets one may send the next message at once. */
-static void put_prepared(dbk_queue *queue, dbk_item *first)
+static void put_prepared(dbk_queue *queue, const dbk_turn_item *items, size_t count)
 {
     lock(queue);
-    for (dbk_item *i = first; i; i = i->next) {
-        dbk_prepared_put(&queue->prepared, i->prepared);
-        i->prepared = NULL;
+    for (size_t i = 0; i < count; i++) {
+        dbk_item *item = items[i].owner;
+        if (!item) continue;
+        dbk_prepared_put(&queue->prepared, item->prepared);
+        item->prepared = NULL;
     }
     unlock(queue);
+}
+
+/* Under the turn. Who waits for no more than this stage is answered and gone; the turn keeps what it wrote. */
+static void on_stage(dbk_turn_item *turn, dbk_stage stage, const dbk_buffer *receipts)
+{
+    dbk_item *item = turn->owner;
+    if (item->each) return item->each(item->arg, stage, (const char *)receipts->data, receipts->size, false);
+    turn->kept = item->answer;
+    turn->answer = &turn->kept;
+    dbk_buffer_init(&item->answer, item->queue->port);
+    dbk_buffer_put(&item->answer, receipts->data, receipts->size);
+    put_prepared(item->queue, turn, 1);
+    turn->owner = NULL;
+    turn->prepared = NULL;
+    finish(item->queue, item);
 }
 
 /* engine->turn is held. */
@@ -217,44 +240,91 @@ static bool is_restless(const dbk_engine *engine)
     return dbk_engine_is_stranded(engine) || (engine->behind && !engine->dead && engine->commit_failures < 2);
 }
 
-/* Decides up to TURN_MAX_ITEMS items linked by next; hands over those that are done. */
+/* Not yet visible: held until it is, where somebody waits for that. */
+static bool is_to_be_held(const dbk_queue *queue, const dbk_turn_item *turn, const dbk_item *item, bool restless)
+{
+    if (!restless || !queue->worker || item->answer.failed) return false;
+    if (!item->each && turn->wait != DBK_STAGE_PROJECTED) return false;
+    return dbk_receipt_stage(dbk_buffer_slice(&item->answer)) == DBK_STAGE_DURABLE;
+}
+
+/* Hands over what is done; what has requests in it goes on to the reading thread. */
+static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *item, bool restless, size_t *called)
+{
+    bool answered = item->result != DBK_OK || !turn->deferred, holds = false;
+    if (answered && item->result == DBK_OK && is_to_be_held(queue, turn, item, restless)) {
+        lock(queue);
+        holds = !queue->closing;
+        if (holds) list_put(&queue->held, item);
+        unlock(queue);
+    }
+    if (holds) return;
+    if (answered && (item->done || item->each)) {
+        call_back(queue, item);
+        ++*called;
+    } else if (answered) {
+        finish(queue, item);
+    } else if (!queue->reader) {
+        answer_item(queue, item);
+        finish(queue, item);
+    } else {
+        lock(queue);
+        list_put(&queue->reads, item);
+        queue->port->cond_signal(queue->port->ctx, queue->reads_wanted);
+        unlock(queue);
+    }
+}
+
+/* Decides up to TURN_MAX_ITEMS items linked by next. */
 static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
 {
     dbk_engine *engine = queue->engine;
     dbk_turn_item items[TURN_MAX_ITEMS];
-    size_t count = 0;
-    for (dbk_item *i = first; i; i = i->next) items[count++] = (dbk_turn_item){.json = i->text, .prepared = i->prepared, .answer = &i->answer};
+    size_t count = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
+    for (dbk_item *i = first; i; i = i->next) {
+        items[count++] = (dbk_turn_item){.json = i->text, .prepared = i->prepared, .answer = &i->answer, .owner = i,
+                                         .on_stage = on_stage, .all_stages = i->each != NULL};
+    }
     dbk_error error = {0};
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
     dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
     *restless = is_restless(engine);
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
-    put_prepared(queue, first);
-    size_t at = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
-    for (dbk_item *i = first, *next; i; i = next, at++) {
-        next = i->next;
-        i->result = result;
-        if (result != DBK_OK) i->error = error;
-        bool answered = result != DBK_OK || !items[at].deferred;
-        if (answered && i->done) {
-            call_back(queue, i);
-            called++;
-        } else if (answered) {
-            finish(queue, i);
-        } else if (!queue->reader) {
-            answer_item(queue, i);
-            finish(queue, i);
-        } else {
-            lock(queue);
-            list_put(&queue->reads, i);
-            queue->port->cond_signal(queue->port->ctx, queue->reads_wanted);
-            unlock(queue);
+    put_prepared(queue, items, count);
+    for (size_t at = 0; at < count; at++) {
+        dbk_item *item = items[at].owner;
+        if (!item) {
+            dbk_buffer_release(&items[at].kept);
+            continue;
         }
+        item->result = result;
+        if (result != DBK_OK) item->error = error;
+        hand_over(queue, &items[at], item, *restless, &called);
     }
     if (called == 0) return;
     lock(queue);
     count_finished(queue, called);
     unlock(queue);
+}
+
+/* The model has caught up, or never will: `,"projected":false` goes, or stays. The mutex is held, and let go
+ * meanwhile. */
+static void release_held(dbk_queue *queue, bool visible)
+{
+    static const char behind[] = ",\"projected\":false}";
+    for (dbk_item *item; (item = list_take(&queue->held));) {
+        unlock(queue);
+        uint8_t *at = visible ? memmem(item->answer.data, item->answer.size, behind, sizeof behind - 1) : NULL;
+        while (at) {
+            uint8_t *rest = at + sizeof behind - 2; /* the brace stays */
+            size_t size = (size_t)(item->answer.data + item->answer.size - rest);
+            memmove(at, rest, size);
+            item->answer.size = (size_t)(at - item->answer.data) + size;
+            at = memmem(at, size, behind, sizeof behind - 1);
+        }
+        finish(queue, item);
+        lock(queue);
+    }
 }
 
 static dbk_item *take_turn(dbk_queue *queue)
@@ -284,6 +354,7 @@ static void decide_queued(dbk_queue *queue)
     queue->deciding = false;
     queue->restless = restless;
     queue->worked = true;
+    if (!restless && queue->held.first) release_held(queue, true);
 }
 
 static void idle(dbk_queue *queue)
@@ -296,9 +367,10 @@ static void idle(dbk_queue *queue)
     if (dbk_engine_is_stranded(engine)) (void)dbk_state_resume(engine);
     if (!engine->reading && engine->behind && is_restless(engine) && dbk_engine_catch_up(engine, NULL) == DBK_OK) engine->behind = false;
     dbk_result result = engine->reading ? DBK_OK : dbk_log_idle(engine->log, NULL);
-    bool restless = is_restless(engine);
+    bool restless = is_restless(engine), visible = !engine->behind;
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
     lock(queue);
+    if (!restless) release_held(queue, visible);
     if (result != DBK_OK && result != DBK_POISONED) queue->worked = true; /* tried again in a second */
     queue->restless = restless;
     queue->deciding = false;
@@ -347,15 +419,16 @@ static void prepare(dbk_queue *queue, dbk_item *item)
     queue->preparing--;
 }
 
-dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
+/* `like` says who is told. */
+static dbk_result send_item(dbk_queue *queue, const char *json, size_t size, const dbk_item *like, dbk_error *err)
 {
     dbk_item *item = dbk_alloc_zero(queue->port, 1, sizeof *item);
     if (!item) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
+    *item = *like;
+    item->queue = queue;
     dbk_buffer_init(&item->json, queue->port);
     dbk_buffer_init(&item->answer, queue->port);
     dbk_buffer_put(&item->json, json, size);
-    item->done = done;
-    item->arg = arg;
     item->text = dbk_buffer_slice(&item->json);
     dbk_result result = item->json.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a command") : DBK_OK;
     if (result == DBK_OK) {
@@ -365,8 +438,8 @@ dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_d
             queue->unfinished++;
             if (queue->worker) prepare(queue, item);
             list_put(&queue->commands, item);
-            if (!queue->worker) decide_queued(queue);
-            else if (!queue->deciding) queue->port->cond_signal(queue->port->ctx, queue->work);
+            while (!queue->worker && !queue->deciding && queue->commands.first) decide_queued(queue);
+            if (queue->worker && !queue->deciding) queue->port->cond_signal(queue->port->ctx, queue->work);
         }
         unlock(queue);
     }
@@ -375,6 +448,16 @@ dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_d
         dbk_free(queue->port, item);
     }
     return result;
+}
+
+dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
+{
+    return send_item(queue, json, size, &(dbk_item){.done = done, .arg = arg}, err);
+}
+
+dbk_result dbk_queue_send_staged(dbk_queue *queue, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err)
+{
+    return send_item(queue, json, size, &(dbk_item){.each = each, .arg = arg}, err);
 }
 
 /* Waits until the item of this caller is answered. The mutex is held. */
@@ -398,7 +481,7 @@ static dbk_result hand_out(dbk_queue *queue, dbk_item *item, dbk_text *receipt, 
 
 dbk_result dbk_queue_call(dbk_queue *queue, const char *json, size_t size, dbk_text *receipt, dbk_error *err)
 {
-    dbk_item item = {.text = dbk_slice_of(json, size)};
+    dbk_item item = {.text = dbk_slice_of(json, size), .queue = queue};
     dbk_buffer_init(&item.json, queue->port);
     dbk_buffer_init(&item.answer, queue->port);
     item.ready = queue->port->cond_new(queue->port->ctx);
@@ -432,6 +515,7 @@ void dbk_queue_free(dbk_queue *queue)
     if (queue->mutex) {
         lock(queue);
         queue->closing = true;
+        release_held(queue, false); /* durable is what they are */
         while (queue->unfinished > 0 && queue->worker) {
             port->cond_signal(port->ctx, queue->work);
             (void)port->cond_wait(port->ctx, queue->quiet, queue->mutex, -1);
@@ -460,6 +544,7 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
     queue->restless = is_restless(engine);
     list_init(&queue->commands);
     list_init(&queue->reads);
+    list_init(&queue->held);
     dbk_prepared_pool_init(&queue->prepared, port);
     queue->mutex = port->mutex_new(port->ctx);
     queue->work = port->cond_new(port->ctx);

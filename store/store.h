@@ -19,6 +19,8 @@ typedef struct dbk_store_ops {
     dbk_result (*call)(void *ctx, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
     dbk_result (*subscribe)(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out, dbk_error *err);
     void (*unsubscribe)(void *ctx, void *subscription);
+    /* NULL: only the last stage is told */
+    dbk_result (*send_staged)(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err);
     /* NULL: it takes no commands of the caller's process */
     dbk_result (*register_command)(void *ctx, const char *name, dbk_command_fn run, void *arg, dbk_error *err);
 } dbk_store_ops;

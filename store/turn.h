@@ -30,7 +30,18 @@ typedef struct dbk_turn_item {
     const struct dbk_prepared *prepared; /* NULL: the turn reads `json` itself */
     dbk_buffer *answer;
     bool deferred; /* it has requests in it: not decided here, answered by the reading thread */
+    dbk_stage wait; /* the furthest that one of its commands waits for */
+    /* Told before the sync and after it what the receipts would be now; NULL: nobody asks. It may take what
+     * `answer` points to for itself and leave another buffer there. */
+    void (*on_stage)(struct dbk_turn_item *item, dbk_stage stage, const dbk_buffer *receipts);
+    bool all_stages; /* else only the one it waits for, before the sync */
+    void *owner;
+    dbk_buffer kept; /* the owner's */
 } dbk_turn_item;
+/* What a command waits for: "accepted", "durable" (default), "projected". */
+dbk_stage dbk_command_wait(const dbk_json_node *node);
+/* handle.c: how far a receipt, or the one furthest behind in an array of them, has come. */
+dbk_stage dbk_receipt_stage(dbk_slice receipt);
 
 /* Decides the items as one turn: one transaction, one write, one sync, one COMMIT. The caller holds
  * engine->turn. DBK_UNAVAILABLE when a hook ended the process; every other outcome is in the answers. */

@@ -107,7 +107,7 @@ static const struct refusal {
     {"{\"id\":\"x\",\"do\":\"put\",\"table\":\"notes\",\"dada\":{}}", "bad_command", "'dada' is no member of a put command|did you mean 'data'?"},
     {"{\"id\":\"x\",\"do\":\"put\",\"table\":\"notes\",\"expect\":\"maybe\"}", "bad_command", "'expect' must be a version, \"none\", \"exists\" or \"any\""},
     {"{\"id\":\"x\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\"}", "bad_command", "a patch command needs 'data'"},
-    {"{\"id\":\"x\",\"do\":\"put\",\"table\":\"notes\",\"wait\":\"never\"}", "bad_command", "'wait' must be \"durable\" or \"accepted\""},
+    {"{\"id\":\"x\",\"do\":\"put\",\"table\":\"notes\",\"wait\":\"never\"}", "bad_command", "'wait' must be \"accepted\", \"durable\" or \"projected\""},
     {"{\"id\":\"x\",\"do\":\"put\",\"table\":\"nots\",\"key\":\"a\"}", "unknown_table", "there is no table 'nots'|did you mean 'notes'?"},
     {"{\"id\":\"x\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"titel\":\"A\"}}", "unknown_field", "'notes' has no column 'titel'|did you mean 'title'?"},
     {"{\"id\":\"x\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"A\"}}", "not_found", "there is no 'notes/a'"},
