@@ -115,6 +115,8 @@ struct dbk_port {
     void (*cond_broadcast)(void *ctx, dbk_cond *cond);
     int (*thread_start)(void *ctx, const char *name, void (*run)(void *), void *arg, dbk_thread **out);
     void (*thread_join)(void *ctx, dbk_thread *thread); /* frees it */
+    /* The calling thread takes second place from now on: for work that nobody waits for. */
+    void (*thread_lower)(void *ctx);
 
     /* this process */
     uint32_t (*process_id)(void *ctx);

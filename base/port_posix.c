@@ -167,6 +167,7 @@ static const dbk_port system_port = {
     .cond_broadcast = dbk_posix_cond_broadcast,
     .thread_start = dbk_posix_thread_start,
     .thread_join = dbk_posix_thread_join,
+    .thread_lower = dbk_posix_thread_lower,
 
     .process_id = posix_process_id,
     .process_alive = posix_process_alive,

@@ -216,6 +216,11 @@ static void sim_thread_join(void *ctx, dbk_thread *thread)
     sim_free(ctx, thread);
 }
 
+static void sim_thread_lower(void *ctx)
+{
+    (void)ctx;
+}
+
 static uint32_t sim_process_id(void *ctx)
 {
     return ((dbk_simdisk *)ctx)->world.process_id;
@@ -255,6 +260,7 @@ void sim_fill_world(dbk_port *port)
     port->cond_broadcast = sim_cond_wake;
     port->thread_start = sim_thread_start;
     port->thread_join = sim_thread_join;
+    port->thread_lower = sim_thread_lower;
     port->process_id = sim_process_id;
     port->process_alive = sim_process_alive;
     port->boot_id = sim_boot_id;

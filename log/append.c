@@ -137,7 +137,9 @@ static void publish(dbk_log *log, append_job *job)
     /* A watermark that cannot be written only lags. */
     if (dbk_watermark_write(log, false, NULL) == DBK_OK && job->start_bytes)
         (void)!dbk_watermark_sync(log, NULL);
-    if (job->start_bytes) dbk_background_kick(log);
+    if (!job->start_bytes) return;
+    dbk_background_kick(log);
+    dbk_pack_kick(log);
 }
 
 static dbk_result check_usable(const dbk_log *log, dbk_error *err)

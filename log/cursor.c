@@ -5,7 +5,8 @@
 struct dbk_log_cursor {
     dbk_log *log;
     uint64_t position, last; /* the next to give, and the last of all */
-    dbk_segment *segment;    /* pinned; NULL: to be entered */
+    dbk_segment *segment;    /* whose image is pinned; NULL: to be entered */
+    dbk_image *image;
     dbk_scanner scanner;
     uint64_t offset; /* of the next record */
     dbk_expect expect;
@@ -30,34 +31,49 @@ dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_
 
 static void leave(dbk_log_cursor *cursor)
 {
-    if (cursor->segment) dbk_segment_unpin(cursor->log, cursor->segment);
+    if (cursor->segment) dbk_segment_unpin(cursor->log, cursor->image);
     cursor->segment = NULL;
     cursor->scanner.filled = 0;
+}
+
+/* Where the walk through the segment begins: the record with the position, or one before it. */
+static dbk_result find_begin(dbk_log_cursor *cursor, dbk_segment *segment, uint64_t *first,
+                             dbk_error *err)
+{
+    dbk_index_batch batch;
+
+    if (cursor->image->packed) {
+        dbk_image_seek(cursor->image, cursor->position, &cursor->offset, first);
+        return DBK_OK;
+    }
+    if (!dbk_log_batch_of(cursor->log, segment, cursor->position, &batch)) {
+        return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu",
+                        (unsigned long long)cursor->position);
+    }
+    cursor->offset = batch.offset;
+    *first = batch.first_position;
+    return DBK_OK;
 }
 
 static dbk_result enter(dbk_log_cursor *cursor, dbk_error *err)
 {
     dbk_log *log = cursor->log;
     dbk_segment *segment = dbk_log_segment_of(log, cursor->position);
-    dbk_index_batch batch;
-    dbk_file *file;
+    uint64_t first = 0;
 
-    if (!segment || !dbk_log_batch_of(log, segment, cursor->position, &batch)) {
+    if (!segment) {
         return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu",
                         (unsigned long long)cursor->position);
     }
-    dbk_result rc = dbk_segment_pin(log, segment, &file, err);
+    dbk_result rc = dbk_segment_pin(log, segment, &cursor->image, err);
     if (rc != DBK_OK) return rc;
-    uint8_t *data = cursor->scanner.data;
-    size_t capacity = cursor->scanner.capacity;
-    dbk_scanner_init(&cursor->scanner, log->port, file, segment);
-    cursor->scanner.data = data;
-    cursor->scanner.capacity = capacity;
-    if (batch.offset > segment->header.size) cursor->scanner.header.size = batch.offset;
     cursor->segment = segment;
-    cursor->offset = batch.offset;
-    cursor->expect = (dbk_expect){batch.first_position, 0, true};
-    cursor->in_batch = batch.first_position;
+    rc = find_begin(cursor, segment, &first, err);
+    if (rc != DBK_OK) return rc;
+    dbk_scanner_move(&cursor->scanner, cursor->image, segment);
+    if (cursor->offset > segment->header.size) cursor->scanner.header.size = cursor->offset;
+    cursor->expect = (dbk_expect){first, 0, true};
+    cursor->in_batch = first;
     return DBK_OK;
 }
 
@@ -76,7 +92,7 @@ static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
         dbk_result rc = dbk_scan_record(&cursor->scanner, cursor->offset, &cursor->expect,
                                         &cursor->record, &whole, &bytes, &head, err);
         if (rc != DBK_OK) return rc;
-        if (head != DBK_HEAD_RECORD || cursor->record.type == DBK_RECORD_START) {
+        if (head != DBK_HEAD_RECORD) {
             return dbk_log_bad_record(cursor->segment, cursor->offset, cursor->expect.position,
                                       cursor->expect.position, err);
         }
@@ -88,7 +104,7 @@ static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
                 dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, cursor->record.payload_bytes);
             return DBK_OK;
         }
-        leave(cursor);
+        if (cursor->record.type == DBK_RECORD_SEAL) leave(cursor);
     }
 }
 
@@ -114,6 +130,6 @@ void dbk_log_cursor_close(dbk_log_cursor *cursor)
 {
     if (!cursor) return;
     leave(cursor);
-    if (cursor->scanner.data) dbk_scanner_release(&cursor->scanner);
+    dbk_scanner_release(&cursor->scanner);
     dbk_free(cursor->log->port, cursor);
 }

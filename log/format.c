@@ -29,6 +29,7 @@ void dbk_segment_header_encode(const dbk_segment_header *header,
     memset(out, 0, DBK_SEGMENT_HEADER_SIZE);
     dbk_store_u64(out, segment_magic);
     dbk_store_u32(out + 8, DBK_LOG_FORMAT_VERSION);
+    dbk_store_u32(out + 12, header->features);
     memcpy(out + 16, header->store_id, 16);
     memcpy(out + 32, header->lineage, 16);
     dbk_store_u64(out + 48, header->number);
@@ -45,7 +46,8 @@ dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE],
 
     memset(header, 0, sizeof(*header));
     if (decoded != DBK_DECODED_OK) return decoded;
-    if (dbk_load_u32(at + 12) != 0) return DBK_DECODED_NEWER; /* feature bits */
+    header->features = dbk_load_u32(at + 12);
+    if (header->features & ~(uint32_t)DBK_FEATURE_PACKED) return DBK_DECODED_NEWER;
     memcpy(header->store_id, at + 16, 16);
     memcpy(header->lineage, at + 32, 16);
     header->number = dbk_load_u64(at + 48);

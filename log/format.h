@@ -37,7 +37,9 @@ typedef struct dbk_segment_header {
     uint64_t salt; /* random for each life of a file */
     uint64_t size; /* of the file */
     uint32_t unit; /* records begin at multiples of it */
+    uint32_t features;
 } dbk_segment_header;
+enum { DBK_FEATURE_PACKED = 1 }; /* the rest of the file is as pack.h has it */
 
 void dbk_segment_header_encode(const dbk_segment_header *header,
                                uint8_t out[DBK_SEGMENT_HEADER_SIZE]);

@@ -6,6 +6,7 @@
 #define DBK_LOG_INTERNAL_H
 
 #include "log/format.h"
+#include "log/image.h"
 #include "log/index.h"
 #include "log/log.h"
 
@@ -14,8 +15,9 @@ enum {
     DBK_SCAN_CHUNK_BYTES = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_FIRST = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_MAX = 32 * 1024 * 1024,
-    DBK_BATCH_CACHE_SLOTS = 8,
-    DBK_BATCH_CACHE_BYTES = 1024 * 1024, /* a batch above is not kept */
+    DBK_PIECE_SLOTS = 64,
+    DBK_PIECE_CACHE_BYTES = 1536 * 1024,
+    DBK_PIECE_LARGEST_BYTES = 2 * 1024 * 1024, /* kept, then alone */
     DBK_OPEN_FILES_MAX = 16,             /* sealed segments held open for reading */
 };
 #define DBK_WATERMARK_NAME "WATERMARK"
@@ -41,23 +43,21 @@ typedef struct dbk_segment {
     uint64_t end;           /* behind the last durable record */
     uint64_t records;       /* start and seal included */
     uint64_t seal_offset;   /* 0: not sealed */
-    dbk_start start;
+    uint64_t before_seal;   /* of the segment before, as the start says */
+    bool packed;            /* the file has the packed form; a reader may not know of it */
+    bool unpackable;        /* packing failed: not tried again before the next open */
+    uint64_t packed_bytes;  /* of the file, when packed */
+    uint64_t seal_checksum; /* when packed at open: of the seal */
     uint8_t head[DBK_LEAF_SIZE];     /* of the log after last_position, once sealed */
     uint8_t top[DBK_ORDER_KEY_SIZE]; /* of this segment alone */
     bool ordered;
     dbk_index_table *table; /* until the run is there */
     dbk_index_run *run;
     dbk_index_run *rotten; /* a run that was found damaged, kept for who reads it */
-    dbk_file *file;        /* for reading; NULL: opened when needed */
-    unsigned pins;         /* readers using file */
-    uint64_t used;         /* when last, in pins given out */
+    dbk_image *image;      /* for reading; NULL: opened when needed */
 } dbk_segment;
 
-typedef struct dbk_batch_slot {
-    uint64_t segment, offset, used;
-    uint8_t *data; /* the whole record */
-    dbk_record record;
-} dbk_batch_slot;
+typedef struct dbk_piece dbk_piece; /* piece.h */
 
 struct dbk_log {
     const dbk_port *port;
@@ -97,8 +97,13 @@ struct dbk_log {
     dbk_segment *next;    /* lock; prepared, has no start record */
     dbk_segment *found_next; /* one that was there at open: to be made sure of, then next */
 
-    dbk_batch_slot cache[DBK_BATCH_CACHE_SLOTS]; /* cache_lock */
-    uint64_t cache_clock;
+    dbk_thread *pack_thread; /* pack_work.c; joined before the next and at close */
+    bool pack_running, pack_wanted, pack_stop; /* lock */
+
+    dbk_piece *pieces[DBK_PIECE_SLOTS]; /* cache_lock, as the next three */
+    size_t piece_bytes;
+    uint64_t piece_clock;
+    dbk_unpacker *spare_unpacker;
 };
 
 static inline dbk_segment *dbk_log_active(const dbk_log *log)
@@ -152,10 +157,13 @@ dbk_result dbk_segment_rebuild_header(const dbk_port *port, dbk_file *file, cons
 dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size,
                                dbk_segment **out, dbk_error *err) DBK_MUST_USE;
 uint64_t dbk_segment_next_size(const dbk_log_options *options, uint64_t size);
-/* The segment's file, open for reading until as many unpins as pins. */
-dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_file **file,
+/* The segment's file, open for reading until as many unpins as pins; it stays that file also when
+ * the segment is packed meanwhile. */
+dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_image **image,
                            dbk_error *err) DBK_MUST_USE;
-void dbk_segment_unpin(dbk_log *log, dbk_segment *segment);
+void dbk_segment_unpin(dbk_log *log, dbk_image *image);
+/* Under the lock: the next pin opens the file anew. Returns the image to close, if any. */
+dbk_image *dbk_segment_detach(dbk_segment *segment);
 /* After it the next add cannot fail. */
 dbk_result dbk_log_reserve_segment(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 /* Takes the segment on DBK_OK. */
@@ -168,7 +176,8 @@ void dbk_segment_source(const dbk_segment *segment, dbk_index_source *source);
 /* scan.c: a window over a segment file that slides forward. */
 typedef struct dbk_scanner {
     const dbk_port *port;
-    dbk_file *file;
+    dbk_image *image;
+    dbk_unpacker *unpacker;
     const char *name;
     const uint8_t *store_id;
     dbk_segment_header header;
@@ -194,8 +203,9 @@ typedef struct dbk_expect {
     uint64_t position, previous;
     bool any_previous; /* the walk begins in the middle */
 } dbk_expect;
-void dbk_scanner_init(dbk_scanner *scanner, const dbk_port *port, dbk_file *file,
-                      const dbk_segment *segment);
+void dbk_scanner_init(dbk_scanner *scanner, dbk_image *image, const dbk_segment *segment);
+/* Goes on in another segment with the memory it has. */
+void dbk_scanner_move(dbk_scanner *scanner, dbk_image *image, const dbk_segment *segment);
 void dbk_scanner_release(dbk_scanner *scanner);
 dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, const uint8_t **at,
                             dbk_error *err) DBK_MUST_USE;
@@ -287,6 +297,10 @@ void dbk_background_kick(dbk_log *log); /* the next segment and missing runs are
 dbk_segment *dbk_background_take_next(dbk_log *log);
 void dbk_background_stop(dbk_log *log);
 
+/* pack_work.c */
+void dbk_pack_kick(dbk_log *log); /* sealed segments are to be packed */
+void dbk_pack_stop(dbk_log *log); /* for good: before the end */
+
 /* read.c */
 /* Takes the lock itself; NULL: beyond the end. */
 dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position);
@@ -294,7 +308,14 @@ bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position,
                       dbk_index_batch *batch);
 dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first,
                               uint64_t last, dbk_error *err) DBK_MUST_USE;
+/* Header of the record that holds a position of the segment. */
+dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t position,
+                             dbk_record *record, dbk_error *err) DBK_MUST_USE;
+
+/* piece.c */
 void dbk_cache_release(dbk_log *log);
+dbk_unpacker *dbk_log_take_unpacker(dbk_log *log); /* may be NULL */
+void dbk_log_give_unpacker(dbk_log *log, dbk_unpacker *unpacker);
 
 /* lookup.c: of all files in the log's folder; 0 where it cannot be listed. */
 uint64_t dbk_log_file_bytes(const dbk_port *port, dbk_dir *dir);

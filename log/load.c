@@ -88,15 +88,14 @@ dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segme
     return dbk_fail(err, DBK_DUPLICATE, "segment '%s' is a copy of '%s'", segment->name, other);
 }
 
-/* The start record, if a sound one is there: fills first_position, start, end, and *record. */
-dbk_result dbk_load_start(const dbk_port *port, dbk_file *file, dbk_segment *segment,
-                          dbk_record *record, bool *started, dbk_error *err)
+dbk_result dbk_load_start(dbk_image *image, dbk_segment *segment, dbk_record *record,
+                          dbk_start *start, bool *started, dbk_error *err)
 {
     dbk_scanner scanner;
     const uint8_t *at;
 
     *started = false;
-    dbk_scanner_init(&scanner, port, file, segment);
+    dbk_scanner_init(&scanner, image, segment);
     scanner.chunk = DBK_UNIT_MAX;
     dbk_result rc =
         dbk_scanner_view(&scanner, DBK_SEGMENT_DATA_OFFSET, DBK_RECORD_HEADER_SIZE, &at, err);
@@ -109,8 +108,9 @@ dbk_result dbk_load_start(const dbk_port *port, dbk_file *file, dbk_segment *seg
                              &head, err);
         if (rc == DBK_OK && head == DBK_HEAD_RECORD) {
             dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
-            *started = dbk_start_decode(payload, &segment->start) &&
-                       segment->start.range.count == record->first_position - 1;
+            *started = dbk_start_decode(payload, start) &&
+                       start->range.count == record->first_position - 1;
+            segment->before_seal = start->seal_offset;
             segment->first_position = record->first_position;
             segment->last_position = record->first_position - 1;
             segment->end = DBK_SEGMENT_DATA_OFFSET + bytes;
@@ -121,31 +121,87 @@ dbk_result dbk_load_start(const dbk_port *port, dbk_file *file, dbk_segment *seg
     return rc;
 }
 
-/* One file of the survey. A header that cannot be used leaves sound false. */
+/* The head of a packed segment says all that start and seal of a plain one say. */
+static void take_head(dbk_found *found, const dbk_pack_head *head)
+{
+    dbk_segment *segment = found->segment;
+
+    segment->packed = true;
+    segment->packed_bytes = head->file_bytes;
+    segment->first_position = head->first_position;
+    segment->last_position = head->last_position;
+    segment->end = head->end;
+    segment->records = head->records;
+    segment->seal_offset = head->seal_offset;
+    segment->before_seal = head->before_seal;
+    segment->seal_checksum = head->seal_checksum;
+    memcpy(segment->head, head->head, sizeof(segment->head));
+    memcpy(segment->top, head->top, sizeof(segment->top));
+    segment->ordered = head->ordered;
+    found->record.first_position = head->first_position;
+    found->record.previous = head->previous;
+    found->started = true;
+}
+
+static dbk_result survey_packed(dbk_found *found, const dbk_port *port, dbk_file *file,
+                                dbk_error *err)
+{
+    dbk_segment_header header;
+    dbk_pack_head head;
+    dbk_decoded decoded;
+
+    dbk_result rc =
+        dbk_pack_head_read(port, file, found->segment->name, &header, &head, &decoded, err);
+    if (rc != DBK_OK || decoded != DBK_DECODED_OK) return rc;
+    found->sound = found->file_bytes == head.file_bytes;
+    if (found->sound) take_head(found, &head);
+    return DBK_OK;
+}
+
+static dbk_result survey_plain(dbk_found *found, const dbk_port *port, dbk_file *file,
+                               dbk_error *err)
+{
+    dbk_image image = {.port = port, .file = file};
+    dbk_start start;
+
+    found->sound = found->file_bytes == found->segment->header.size;
+    if (!found->sound) return DBK_OK;
+    return dbk_load_start(&image, found->segment, &found->record, &start, &found->started, err);
+}
+
+static dbk_result survey_file(dbk_log *log, dbk_found *found, uint64_t number, dbk_file *file,
+                              dbk_error *err)
+{
+    const dbk_port *port = log->port;
+    dbk_segment *segment = found->segment;
+    dbk_decoded decoded = DBK_DECODED_BAD;
+
+    dbk_result rc =
+        dbk_segment_read_header(port, file, segment->name, &segment->header, &decoded, err);
+    if (rc == DBK_OK) rc = dbk_io_size(port, file, segment->name, &found->file_bytes, err);
+    if (rc != DBK_OK || decoded == DBK_DECODED_BAD) return rc;
+    if (decoded == DBK_DECODED_NEWER) return refuse_at(number, 0, 0, DBK_HEAD_NEWER, true, "", err);
+    rc = dbk_load_judge_header(&log->options, segment, number, err);
+    if (rc != DBK_OK) return rc;
+    return segment->header.features & DBK_FEATURE_PACKED ? survey_packed(found, port, file, err)
+                                                         : survey_plain(found, port, file, err);
+}
+
+/* One file of the survey. A header that cannot be used leaves sound false. Only in the last two can
+ * the cache hold what the disk does not: those before were synced before the next one began. */
 static dbk_result survey_one(dbk_log *log, dbk_survey *survey, uint64_t number, dbk_error *err)
 {
     const dbk_port *port = log->port;
     dbk_found *found = &survey->found[number - 1];
     dbk_segment *segment = found->segment = dbk_segment_new(port, number);
-    dbk_decoded decoded = DBK_DECODED_BAD;
     dbk_file *file;
 
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the log: out of memory");
     dbk_result rc = dbk_io_open(port, log->dir, segment->name, DBK_OPEN_READ, &file, err);
     if (rc != DBK_OK) return rc;
-    (void)port->drop_cache(port->ctx, file, 0, DBK_SEGMENT_DATA_OFFSET);
-    rc = dbk_segment_read_header(port, file, segment->name, &segment->header, &decoded, err);
-    if (rc == DBK_OK) rc = dbk_io_size(port, file, segment->name, &found->file_bytes, err);
-    if (rc == DBK_OK && decoded == DBK_DECODED_NEWER) {
-        rc = refuse_at(number, 0, 0, DBK_HEAD_NEWER, true, "", err);
-    }
-    if (rc == DBK_OK && decoded == DBK_DECODED_OK) {
-        rc = dbk_load_judge_header(&log->options, segment, number, err);
-        found->sound = found->file_bytes == segment->header.size;
-        if (rc == DBK_OK && found->sound) {
-            rc = dbk_load_start(port, file, segment, &found->record, &found->started, err);
-        }
-    }
+    if (number + 2 > survey->count)
+        (void)port->drop_cache(port->ctx, file, 0, DBK_SEGMENT_DATA_OFFSET);
+    rc = survey_file(log, found, number, file, err);
     port->close_file(port->ctx, file);
     if (rc == DBK_IO) (void)refuse_at(number, 0, 0, DBK_HEAD_UNREADABLE, true, "", NULL);
     return rc;
@@ -176,8 +232,9 @@ static dbk_result check_numbers(const dbk_log *log, const dbk_buffer *numbers, d
     return DBK_OK;
 }
 
-dbk_result dbk_survey_take(dbk_log *log, dbk_survey *survey, dbk_error *err)
+dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey, dbk_error *err)
 {
+    uint64_t number = 1;
     dbk_buffer numbers;
 
     memset(survey, 0, sizeof(*survey));
@@ -192,11 +249,38 @@ dbk_result dbk_survey_take(dbk_log *log, dbk_survey *survey, dbk_error *err)
     survey->found = dbk_alloc_zero(log->port, count, sizeof(*survey->found));
     if (!survey->found) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the log: out of memory");
     survey->count = count;
-    for (uint64_t number = 1; number <= count && rc == DBK_OK; number++) {
+    for (; known && number < known->base && number <= count; number++) {
+        survey->found[number - 1] = known->found[number - 1];
+        known->found[number - 1].segment = NULL;
+        survey->base = number;
+    }
+    for (; number <= count && rc == DBK_OK; number++) {
         rc = survey_one(log, survey, number, err);
         if (rc == DBK_OK && survey->found[number - 1].started) survey->base = number;
     }
     return rc;
+}
+
+/* The packed segment before ends with the record that this one follows. */
+static dbk_result check_packed(const dbk_segment *before, const dbk_segment *segment,
+                               const dbk_record *start, dbk_error *err)
+{
+    if (segment->before_seal == before->seal_offset && start->previous == before->seal_checksum &&
+        start->first_position == before->last_position + 1) {
+        return DBK_OK;
+    }
+    return refuse_at(before->header.number, before->seal_offset, start->first_position,
+                     DBK_HEAD_STRANGER, true,
+                     "the seal is not the one that the next segment follows", err);
+}
+
+static bool is_seal_of(const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+                       dbk_seal *seal)
+{
+    dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
+
+    return record->type == DBK_RECORD_SEAL && dbk_seal_decode(payload, seal) &&
+           seal->first_position == segment->first_position;
 }
 
 /* The seal of the segment before: where this start says, sound, the record it follows. */
@@ -204,30 +288,27 @@ static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segmen
                              const dbk_record *start, dbk_error *err)
 {
     dbk_expect expect = {start->first_position, 0, true};
-    uint64_t offset = segment->start.seal_offset, bytes;
+    uint64_t offset = segment->before_seal, bytes;
     dbk_head head = DBK_HEAD_BAD;
     dbk_record record;
     dbk_scanner scanner;
     const uint8_t *whole;
-    dbk_file *file;
+    dbk_image *image;
     dbk_seal seal;
 
+    if (before->packed) return check_packed(before, segment, start, err);
     if (offset < before->end || offset >= before->header.size || offset % before->header.unit) {
         return refuse_at(before->header.number, offset, start->first_position, DBK_HEAD_BAD, true,
                          "no seal", err);
     }
-    dbk_result rc = dbk_segment_pin(log, before, &file, err);
+    dbk_result rc = dbk_segment_pin(log, before, &image, err);
     if (rc != DBK_OK) return rc;
-    dbk_scanner_init(&scanner, log->port, file, before);
+    dbk_scanner_init(&scanner, image, before);
     scanner.chunk = DBK_UNIT_MAX;
     rc = dbk_scan_record(&scanner, offset, &expect, &record, &whole, &bytes, &head, err);
     if (rc == DBK_OK) {
-        bool right =
-            head == DBK_HEAD_RECORD && record.type == DBK_RECORD_SEAL &&
-            record.checksum == start->previous &&
-            dbk_seal_decode(dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record.payload_bytes),
-                            &seal) &&
-            seal.first_position == before->first_position;
+        bool right = head == DBK_HEAD_RECORD && record.checksum == start->previous &&
+                     is_seal_of(before, &record, whole, &seal);
         if (!right) {
             if (head == DBK_HEAD_RECORD) head = DBK_HEAD_STRANGER;
             rc = refuse_at(before->header.number, offset, start->first_position, head, true,
@@ -241,8 +322,19 @@ static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segmen
         }
     }
     dbk_scanner_release(&scanner);
-    dbk_segment_unpin(log, before);
+    dbk_segment_unpin(log, image);
     return rc;
+}
+
+/* A segment is packed after the next one has begun, so a packed one is never the last. */
+static dbk_result check_base(const dbk_survey *survey, dbk_error *err)
+{
+    const dbk_segment *base = survey->found[survey->base - 1].segment;
+
+    if (!base->packed) return DBK_OK;
+    return refuse_at(survey->base + 1, DBK_SEGMENT_DATA_OFFSET, base->last_position + 1,
+                     survey->count > survey->base ? DBK_HEAD_ZEROS : DBK_HEAD_MISSING, false,
+                     "the packed segment before it shows that it had begun", err);
 }
 
 /* Moves the segments up to the base into the log, each checked against the one before. */
@@ -252,6 +344,8 @@ dbk_result dbk_survey_link(dbk_log *log, dbk_survey *survey, dbk_error *err)
         return refuse_at(1, DBK_SEGMENT_DATA_OFFSET, 1, DBK_HEAD_BAD, true,
                          "no segment has a sound start", err);
     }
+    dbk_result last = check_base(survey, err);
+    if (last != DBK_OK) return last;
     for (uint64_t i = 0; i < survey->base; i++) {
         dbk_found *found = &survey->found[i];
         if (!found->started) {

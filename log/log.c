@@ -130,13 +130,13 @@ static dbk_result survey_locked(dbk_log *log, dbk_survey *survey, dbk_error *err
 {
     for (int attempt = 0; attempt < LOAD_ATTEMPTS; attempt++) {
         dbk_survey again;
-        dbk_result rc = dbk_survey_take(log, survey, err);
+        dbk_result rc = dbk_survey_take(log, NULL, survey, err);
         if (rc != DBK_OK || survey->base == 0) return rc;
         dbk_segment *base = survey->found[survey->base - 1].segment;
         rc = dbk_tail_open(log, base, &log->write_file, &log->direct, err);
         if (rc != DBK_OK) return rc;
-        rc = dbk_survey_take(log, &again, err);
         uint64_t before = survey->base;
+        rc = dbk_survey_take(log, survey, &again, err);
         dbk_survey_release(log, survey);
         *survey = again;
         if (rc != DBK_OK || survey->base == before) return rc;
@@ -191,6 +191,7 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
         }
     }
     dbk_background_kick(log);
+    dbk_pack_kick(log);
     return DBK_OK;
 }
 
@@ -215,7 +216,7 @@ static dbk_result open_reading(dbk_log *log, dbk_survey *survey, dbk_error *err)
     uint64_t proven;
     dbk_plan plan;
 
-    dbk_result rc = dbk_survey_take(log, survey, err);
+    dbk_result rc = dbk_survey_take(log, NULL, survey, err);
     if (rc == DBK_OK) rc = load_segments(log, survey, err);
     if (rc != DBK_OK) return rc;
     proven = log->mark_valid ? log->mark.position : 0;
@@ -271,6 +272,7 @@ void dbk_log_leave(dbk_log *log)
 void dbk_log_close(dbk_log *log)
 {
     if (!log) return;
+    dbk_pack_stop(log);
     dbk_background_stop(log);
     if (!log->options.read_only && !log->poisoned) {
         bool clean = dbk_tail_clean(log, NULL) == DBK_OK;
@@ -279,42 +281,49 @@ void dbk_log_close(dbk_log *log)
     release(log);
 }
 
+/* *started: the segment is there and has begun. */
+static dbk_result look_at_next(dbk_log *log, dbk_segment *next, dbk_record *record, bool *started,
+                               dbk_error *err)
+{
+    uint64_t number = next->header.number;
+    dbk_image *image = NULL;
+    dbk_start start;
+
+    dbk_result rc = dbk_image_open(log->port, log->dir, next->name, &image, err);
+    if (rc == DBK_MISSING) return DBK_OK;
+    if (rc == DBK_OK && image->header.number != 0) {
+        next->header = image->header;
+        rc = dbk_load_judge_header(&log->options, next, number, err);
+        if (rc == DBK_OK) rc = dbk_load_start(image, next, record, &start, started, err);
+    }
+    dbk_image_close(image);
+    return rc;
+}
+
 /* Goes on in the next segment if the writer has. */
 static dbk_result follow(dbk_log *log, bool *followed, dbk_error *err)
 {
     const dbk_port *port = log->port;
     dbk_segment *before = dbk_log_active(log), *next;
-    dbk_decoded decoded;
     dbk_record record;
-    dbk_file *file;
 
     *followed = false;
     if (!before->seal_offset) return DBK_OK;
     next = dbk_segment_new(port, before->header.number + 1);
     if (!next) return dbk_fail(err, DBK_NO_MEMORY, "cannot follow the log: out of memory");
-    dbk_result rc = dbk_io_open(port, log->dir, next->name, DBK_OPEN_READ, &file, err);
-    if (rc == DBK_OK) {
-        rc = dbk_segment_read_header(port, file, next->name, &next->header, &decoded, err);
-        if (rc == DBK_OK && decoded == DBK_DECODED_OK) {
-            rc = dbk_load_judge_header(&log->options, next, before->header.number + 1, err);
-            if (rc == DBK_OK) rc = dbk_load_start(port, file, next, &record, followed, err);
-        }
-        port->close_file(port->ctx, file);
-    }
-    if (rc == DBK_MISSING) rc = DBK_OK;
+    dbk_result rc = look_at_next(log, next, &record, followed, err);
     if (rc == DBK_OK && *followed && record.previous != log->state.previous) {
         rc = dbk_fail(err, DBK_CORRUPT, "segment '%s' does not follow the one before it",
                       next->name);
     }
     if (rc == DBK_OK && *followed) rc = dbk_log_reserve_segment(log, err);
+    if (rc == DBK_OK && *followed) {
+        next->table = dbk_index_table_new(port, log->options.store_id, next->first_position);
+        if (!next->table) rc = dbk_fail(err, DBK_NO_MEMORY, "cannot follow the log: out of memory");
+    }
     if (rc != DBK_OK || !*followed) {
         dbk_segment_free(port, next);
         return rc;
-    }
-    next->table = dbk_index_table_new(port, log->options.store_id, next->first_position);
-    if (!next->table) {
-        dbk_segment_free(port, next);
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot follow the log: out of memory");
     }
     dbk_log_lock(log);
     log->segments[log->segment_count++] = next;

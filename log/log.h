@@ -17,6 +17,7 @@ typedef struct dbk_log_options { /* zero = default */
     bool read_only;     /* shows what is durable by watermark; takes no lock; changes nothing */
     bool no_background; /* makes the next segment and writes indexes within append (simulation) */
     bool no_direct;     /* pwrite + fdatasync instead of O_DIRECT|O_DSYNC */
+    bool keep_plain;    /* sealed segments are not compressed */
     uint32_t segment_first_bytes; /* 1 MiB; doubles segment by segment … */
     uint32_t segment_max_bytes;   /* … up to 32 MiB */
 } dbk_log_options;

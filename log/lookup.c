@@ -68,56 +68,32 @@ bool dbk_log_is_ordered(const dbk_log *log)
 }
 
 /* From the start of the segment, leaf by leaf: for positions inside a batch. */
-static dbk_result head_by_leaves(dbk_log *log, const dbk_segment *segment, uint64_t position,
+static dbk_result head_by_leaves(dbk_log *log, dbk_segment *segment, uint64_t position,
                                  uint8_t *head, dbk_error *err)
 {
-    dbk_range *range = dbk_alloc(log->port, sizeof(*range));
     dbk_log_cursor *cursor = NULL;
     uint8_t leaf[DBK_LEAF_SIZE];
     dbk_slice origin;
+    dbk_start start;
 
-    if (!range) return dbk_fail(err, DBK_NO_MEMORY, "cannot compute a head: out of memory");
-    *range = segment->start.range;
-    dbk_result rc = dbk_log_cursor_open(log, segment->first_position, position, &cursor, err);
+    dbk_result rc = dbk_load_range(log, segment, &start, err);
+    if (rc == DBK_OK)
+        rc = dbk_log_cursor_open(log, segment->first_position, position, &cursor, err);
     while (rc == DBK_OK) {
         rc = dbk_log_cursor_next(cursor, NULL, NULL, &origin, err);
         if (rc != DBK_OK) break;
         dbk_entry_leaf(origin, leaf);
-        dbk_range_add(range, leaf);
+        dbk_range_add(&start.range, leaf);
     }
     dbk_log_cursor_close(cursor);
-    if (rc == DBK_END) dbk_range_head(range, head);
-    dbk_free(log->port, range);
+    if (rc == DBK_END) dbk_range_head(&start.range, head);
     return rc == DBK_END ? DBK_OK : rc;
-}
-
-static dbk_result read_record(dbk_log *log, dbk_segment *segment, const dbk_index_batch *batch,
-                              dbk_record *record, dbk_error *err)
-{
-    uint8_t header[DBK_RECORD_HEADER_SIZE];
-    dbk_file *file;
-    size_t got = 0;
-
-    dbk_result rc = dbk_segment_pin(log, segment, &file, err);
-    if (rc != DBK_OK) return rc;
-    rc = dbk_io_read(log->port, file, segment->name, batch->offset, header, sizeof(header), &got,
-                     err);
-    dbk_segment_unpin(log, segment);
-    if (rc != DBK_OK) return rc;
-    if (got == sizeof(header) && dbk_record_decode(header, log->options.store_id, record) &&
-        record->first_position == batch->first_position && record->salt == segment->header.salt &&
-        record->offset == batch->offset && record->segment == segment->header.number) {
-        return DBK_OK;
-    }
-    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position,
-                              err);
 }
 
 dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE],
                            dbk_error *err)
 {
     dbk_segment *segment = dbk_log_segment_of(log, position);
-    dbk_index_batch batch;
     dbk_record record;
     dbk_range empty;
 
@@ -127,11 +103,7 @@ dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEA
         return DBK_OK;
     }
     if (!segment) return DBK_NONE;
-    if (!dbk_log_batch_of(log, segment, position, &batch)) {
-        return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu",
-                        (unsigned long long)position);
-    }
-    dbk_result rc = read_record(log, segment, &batch, &record, err);
+    dbk_result rc = dbk_log_record_of(log, segment, position, &record, err);
     if (rc != DBK_OK) return rc;
     if (record.first_position + record.count - 1 != position) {
         return head_by_leaves(log, segment, position, head, err);

@@ -142,13 +142,45 @@ static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, ga
     return rc;
 }
 
-static dbk_result examine(mender *m, dbk_file *file, dbk_segment *segment, gauge *g, dbk_error *err)
+/* What stands before the records, or around the blocks. */
+static dbk_result examine_frame(mender *m, dbk_image *image, const dbk_segment *segment,
+                                uint64_t size, gauge *g, dbk_error *err)
 {
+    dbk_pack_faults faults = {NULL, 0};
+    unsigned copies = 2;
+    dbk_result rc;
+
+    if (image->packed) {
+        rc = dbk_pack_check(image, &faults, err);
+        if (rc == DBK_OK && faults.text) (void)!not_whole(g, faults.text);
+        return rc;
+    }
+    rc = dbk_segment_count_headers(m->port, image->file, segment->name, &segment->header, &copies,
+                                   err);
+    if (segment->header.size != size) (void)!not_whole(g, "it has not the size its header names");
+    if (copies < 2) (void)!not_whole(g, "a header is damaged");
+    return rc;
+}
+
+static dbk_result walk_image(mender *m, dbk_image *image, dbk_segment *segment, gauge *g,
+                             dbk_error *err)
+{
+    dbk_scanner scanner;
+
+    image->read_damaged = image->packed;
+    dbk_scanner_init(&scanner, image, segment);
+    dbk_result rc = walk(m, &scanner, segment, g, err);
+    dbk_scanner_release(&scanner);
+    return rc;
+}
+
+static dbk_result examine(mender *m, dbk_image *image, dbk_segment *segment, gauge *g,
+                          dbk_error *err)
+{
+    dbk_file *file = image->file;
     uint64_t number = segment->header.number, size = 0;
     dbk_decoded decoded = DBK_DECODED_BAD;
     dbk_error local = {0};
-    dbk_scanner scanner;
-    unsigned copies = 2;
     bool usable = true;
 
     g->whole = true;
@@ -158,23 +190,19 @@ static dbk_result examine(mender *m, dbk_file *file, dbk_segment *segment, gauge
     if (rc == DBK_OK && decoded == DBK_DECODED_NEWER)
         return dbk_fail(err, DBK_VERSION, "segment '%s' is written by a later format", segment->name);
     if (rc == DBK_OK && decoded == DBK_DECODED_OK) {
-        rc = dbk_segment_count_headers(m->port, file, segment->name, &segment->header, &copies, err);
         usable = dbk_load_judge_header(m->options, segment, number, &local) == DBK_OK;
         if (!usable) (void)!not_whole(g, local.text);
-        if (segment->header.size != size) (void)!not_whole(g, "it has not the size its header names");
-        if (copies < 2) (void)!not_whole(g, "a header is damaged");
+        rc = examine_frame(m, image, segment, size, g, err);
     } else if (rc == DBK_OK) {
         (void)!not_whole(g, "both headers are damaged");
         rc = dbk_segment_rebuild_header(m->port, file, segment->name, m->options, number, size,
                                         &segment->header, &usable, err);
     }
-    if (segment->header.size > size) segment->header.size = size / DBK_UNIT_MIN * DBK_UNIT_MIN;
+    if (segment->header.size > size && !image->packed)
+        segment->header.size = size / DBK_UNIT_MIN * DBK_UNIT_MIN;
     g->header = segment->header;
     if (rc != DBK_OK || !usable || segment->header.size <= DBK_SEGMENT_DATA_OFFSET) return rc;
-    dbk_scanner_init(&scanner, m->port, file, segment);
-    rc = walk(m, &scanner, segment, g, err);
-    dbk_scanner_release(&scanner);
-    return rc;
+    return walk_image(m, image, segment, g, err);
 }
 
 /* A file that cannot be read is not whole. */
@@ -182,15 +210,16 @@ static dbk_result look(mender *m, dbk_dir *dir, uint64_t number, gauge *g, dbk_e
 {
     dbk_segment *segment = dbk_segment_new(m->port, number);
     dbk_error local = {0};
-    dbk_file *file;
+    dbk_identity identity;
+    dbk_image *image;
 
     dbk_buffer_init(&g->records, m->port);
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot mend the log: out of memory");
-    dbk_result rc = dbk_io_open(m->port, dir, segment->name, DBK_OPEN_READ, &file, &local);
+    g->there = m->port->identify(m->port->ctx, dir, segment->name, &identity) == 0;
+    dbk_result rc = dbk_image_open(m->port, dir, segment->name, &image, &local);
     if (rc == DBK_OK) {
-        g->there = true;
-        rc = examine(m, file, segment, g, &local);
-        m->port->close_file(m->port->ctx, file);
+        rc = examine(m, image, segment, g, &local);
+        dbk_image_close(image);
     }
     dbk_segment_free(m->port, segment);
     if (rc == DBK_OK && g->records.failed)
@@ -374,15 +403,15 @@ static dbk_result check_copy(mender *m, const char *name, uint64_t number, dbk_e
     dbk_segment *segment = dbk_segment_new(m->port, number);
     const gauge *want = &m->theirs[number - 1];
     gauge g = {0};
-    dbk_file *file;
+    dbk_image *image;
 
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot mend the log: out of memory");
     dbk_buffer_init(&g.records, m->port);
-    dbk_result rc = dbk_io_open(m->port, m->dir, name, DBK_OPEN_READ, &file, err);
+    dbk_result rc = dbk_image_open(m->port, m->dir, name, &image, err);
     if (rc == DBK_OK) {
-        (void)m->port->drop_cache(m->port->ctx, file, 0, want->header.size);
-        rc = examine(m, file, segment, &g, err);
-        m->port->close_file(m->port->ctx, file);
+        (void)m->port->drop_cache(m->port->ctx, image->file, 0, want->header.size);
+        rc = examine(m, image, segment, &g, err);
+        dbk_image_close(image);
     }
     bool same = g.whole && g.last == want->last && g.end == want->end;
     if (rc == DBK_OK && !same) rc = dbk_fail(err, DBK_CORRUPT, "the copy in '%s' is not what was read", name);

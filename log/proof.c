@@ -5,6 +5,7 @@
  * for as long as its sibling is not full, and the start record of each segment holds the peaks there;
  * so of the trees larger than a segment one per level at most is put together, from two halves of which
  * the left one is such a peak. What is hashed are parts of a few segments. */
+#include "log/load.h"
 #include "log/proof.h"
 
 #include "log/internal.h"
@@ -46,9 +47,11 @@ static bool known_peak(dbk_log *log, uint64_t first, unsigned height, uint8_t ou
             low = middle + 1;
         }
     }
-    if (!found && low < log->segment_count)
-        found = peak_of(&log->segments[low]->start.range, first, height, out);
+    dbk_segment *segment = !found && low < log->segment_count ? log->segments[low] : NULL;
     dbk_log_unlock(log);
+    dbk_start start; /* one that cannot be read is no short cut; the leaves tell why */
+    if (segment && dbk_load_range(log, segment, &start, NULL) == DBK_OK)
+        found = peak_of(&start.range, first, height, out);
     return found;
 }
 

@@ -1,5 +1,5 @@
-/* Reading single entries: index to batch, batch to entry. Batches read last are kept. */
-#include "log/internal.h"
+/* Reading single entries: position to segment, segment to record or block, that to entry. */
+#include "log/piece.h"
 
 dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position)
 {
@@ -44,114 +44,59 @@ dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint6
     return DBK_CORRUPT;
 }
 
-static dbk_result read_batch(dbk_log *log, dbk_segment *segment, const dbk_index_batch *batch,
-                             uint8_t *data, dbk_record *record, dbk_error *err)
+/* Header of the record of a plain file that a batch of the index stands for. */
+static dbk_result read_header(dbk_log *log, const dbk_segment *segment, dbk_image *image,
+                              const dbk_index_batch *batch, dbk_record *record, dbk_error *err)
 {
-    dbk_file *file;
+    uint8_t header[DBK_RECORD_HEADER_SIZE];
+    dbk_unpacker *unpacker = NULL;
     size_t got = 0;
 
-    dbk_result rc = dbk_segment_pin(log, segment, &file, err);
+    dbk_result rc =
+        dbk_image_read(image, &unpacker, batch->offset, header, sizeof(header), &got, err);
     if (rc != DBK_OK) return rc;
-    rc = dbk_io_read(log->port, file, segment->name, batch->offset, data, batch->bytes, &got, err);
-    dbk_segment_unpin(log, segment);
-    if (rc != DBK_OK) return rc;
-    if (got == batch->bytes && dbk_record_decode(data, log->options.store_id, record) &&
-        record->segment == segment->header.number && record->salt == segment->header.salt &&
-        record->offset == batch->offset && record->first_position == batch->first_position &&
-        dbk_record_bytes(record->payload_bytes, segment->header.unit) == batch->bytes &&
-        dbk_record_sound(record, log->options.store_id, data, batch->bytes)) {
+    if (got == sizeof(header) && dbk_record_decode(header, log->options.store_id, record) &&
+        record->first_position == batch->first_position && record->salt == segment->header.salt &&
+        record->offset == batch->offset && record->segment == segment->header.number) {
         return DBK_OK;
     }
     return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position,
                               err);
 }
 
-static dbk_result copy_entry(const dbk_batch_slot *slot, uint64_t position, dbk_buffer *out,
-                             int64_t *received_ms, dbk_error *err)
+dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t position,
+                             dbk_record *record, dbk_error *err)
 {
-    dbk_slice rest = dbk_slice_of(slot->data + DBK_RECORD_HEADER_SIZE, slot->record.payload_bytes),
-              origin;
-    uint64_t at = slot->record.first_position;
+    dbk_index_batch batch;
+    dbk_image *image;
 
-    while (dbk_record_next_origin(&rest, &origin)) {
-        if (at++ != position) continue;
-        dbk_buffer_clear(out);
-        dbk_buffer_put_slice(out, origin);
-        if (received_ms) *received_ms = slot->record.received_ms;
-        return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory")
-                           : DBK_OK;
+    dbk_result rc = dbk_segment_pin(log, segment, &image, err);
+    if (rc != DBK_OK) return rc;
+    if (image->packed) {
+        dbk_unpacker *unpacker = dbk_log_take_unpacker(log);
+        rc = dbk_image_find_record(image, &unpacker, position, record, err);
+        dbk_log_give_unpacker(log, unpacker);
+    } else if (dbk_log_batch_of(log, segment, position, &batch)) {
+        rc = read_header(log, segment, image, &batch, record, err);
+    } else {
+        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu",
+                      segment->name, (unsigned long long)position);
     }
-    return dbk_fail(err, DBK_CORRUPT,
-                    "the batch at position %llu holds fewer entries than it counts",
-                    (unsigned long long)slot->record.first_position);
-}
-
-static bool read_cached(dbk_log *log, const dbk_segment *segment, const dbk_index_batch *batch,
-                        uint64_t position, dbk_buffer *out, int64_t *received_ms, dbk_result *rc,
-                        dbk_error *err)
-{
-    bool found = false;
-
-    log->port->mutex_lock(log->port->ctx, log->cache_lock);
-    for (size_t i = 0; i < DBK_BATCH_CACHE_SLOTS && !found; i++) {
-        dbk_batch_slot *slot = &log->cache[i];
-        if (!slot->data || slot->segment != segment->header.number || slot->offset != batch->offset)
-            continue;
-        slot->used = ++log->cache_clock;
-        *rc = copy_entry(slot, position, out, received_ms, err);
-        found = true;
-    }
-    log->port->mutex_unlock(log->port->ctx, log->cache_lock);
-    return found;
-}
-
-static void keep(dbk_log *log, dbk_batch_slot *slot, uint64_t bytes)
-{
-    if (bytes <= DBK_BATCH_CACHE_BYTES) {
-        log->port->mutex_lock(log->port->ctx, log->cache_lock);
-        dbk_batch_slot *oldest = &log->cache[0];
-        for (size_t i = 1; i < DBK_BATCH_CACHE_SLOTS; i++) {
-            if (log->cache[i].used < oldest->used) oldest = &log->cache[i];
-        }
-        uint8_t *old = oldest->data;
-        slot->used = ++log->cache_clock;
-        *oldest = *slot;
-        slot->data = old;
-        log->port->mutex_unlock(log->port->ctx, log->cache_lock);
-    }
-    dbk_free(log->port, slot->data);
+    dbk_segment_unpin(log, image);
+    return rc;
 }
 
 dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_t *received_ms,
                         dbk_error *err)
 {
-    dbk_segment *segment = dbk_log_segment_of(log, position);
-    dbk_index_batch batch;
-    dbk_result rc;
+    dbk_piece *piece;
 
-    if (!segment) return DBK_NONE;
-    if (!dbk_log_batch_of(log, segment, position, &batch)) {
-        return dbk_fail(err, DBK_CORRUPT,
-                        "the index of segment '%s' has no batch with position %llu", segment->name,
-                        (unsigned long long)position);
-    }
-    if (read_cached(log, segment, &batch, position, out, received_ms, &rc, err)) return rc;
-    if (batch.bytes < DBK_RECORD_FRAME_SIZE)
-        return dbk_log_bad_record(segment, batch.offset, position, position, err);
-    dbk_batch_slot slot = {.segment = segment->header.number, .offset = batch.offset};
-    slot.data = dbk_alloc(log->port, batch.bytes);
-    if (!slot.data) return dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory");
-    rc = read_batch(log, segment, &batch, slot.data, &slot.record, err);
-    if (rc != DBK_OK) {
-        dbk_free(log->port, slot.data);
-        return rc;
-    }
-    rc = copy_entry(&slot, position, out, received_ms, err);
-    keep(log, &slot, batch.bytes);
-    return rc;
-}
-
-void dbk_cache_release(dbk_log *log)
-{
-    for (size_t i = 0; i < DBK_BATCH_CACHE_SLOTS; i++) dbk_free(log->port, log->cache[i].data);
+    dbk_result rc = dbk_piece_take(log, position, &piece, err);
+    if (rc != DBK_OK) return rc;
+    dbk_buffer_clear(out);
+    dbk_buffer_put_slice(out, dbk_piece_origin(piece, position));
+    if (received_ms) *received_ms = piece->entries[position - piece->first].received_ms;
+    dbk_piece_give(log, piece);
+    return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory")
+                       : DBK_OK;
 }

@@ -28,9 +28,11 @@ uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_sta
 {
     dbk_segment *before = dbk_log_active(log);
     dbk_record record = {.type = DBK_RECORD_START, .offset = DBK_SEGMENT_DATA_OFFSET};
+    dbk_start start;
 
-    dbk_state_start(state, before ? before->seal_offset : 0, &segment->start);
-    record.payload_bytes = dbk_start_encode(&segment->start, at + DBK_RECORD_HEADER_SIZE);
+    segment->before_seal = before ? before->seal_offset : 0;
+    dbk_state_start(state, segment->before_seal, &start);
+    record.payload_bytes = dbk_start_encode(&start, at + DBK_RECORD_HEADER_SIZE);
     record.first_position = state->position + 1;
     record.durable_upto = state->position;
     record.previous = state->previous;

@@ -55,17 +55,19 @@ dbk_result dbk_segment_rebuild_header(const dbk_port *port, dbk_file *file, cons
                                       uint64_t file_bytes, dbk_segment_header *header,
                                       bool *rebuilt, dbk_error *err)
 {
+    dbk_image image = {.port = port, .file = file}; /* the plain form */
     dbk_segment place = {.header = {.number = number}};
     dbk_scanner scanner;
     dbk_result rc = DBK_OK;
 
     *rebuilt = false;
+    memcpy(image.name, name, strnlen(name, sizeof(image.name) - 1));
     memcpy(place.header.store_id, options->store_id, 16);
     memcpy(place.header.lineage, options->lineage, 16);
     snprintf(place.name, sizeof(place.name), "%s", name);
     place.header.size = file_bytes / DBK_UNIT_MIN * DBK_UNIT_MIN;
     if (place.header.size > DBK_SEGMENT_SIZE_MAX) place.header.size = DBK_SEGMENT_SIZE_MAX;
-    dbk_scanner_init(&scanner, port, file, &place);
+    dbk_scanner_init(&scanner, &image, &place);
     scanner.store_id = options->store_id;
     for (uint64_t at = DBK_SEGMENT_DATA_OFFSET;
          at < place.header.size && rc == DBK_OK && !*rebuilt; at += DBK_UNIT_MIN) {

@@ -2,21 +2,32 @@
 
 #include <assert.h>
 
-void dbk_scanner_init(dbk_scanner *scanner, const dbk_port *port, dbk_file *file,
-                      const dbk_segment *segment)
+void dbk_scanner_init(dbk_scanner *scanner, dbk_image *image, const dbk_segment *segment)
 {
     memset(scanner, 0, sizeof(*scanner));
-    scanner->port = port;
-    scanner->file = file;
+    scanner->port = image->port;
+    scanner->image = image;
     scanner->name = segment->name;
     scanner->header = segment->header;
     scanner->store_id = segment->header.store_id;
     scanner->chunk = DBK_SCAN_CHUNK_BYTES;
 }
 
+void dbk_scanner_move(dbk_scanner *scanner, dbk_image *image, const dbk_segment *segment)
+{
+    dbk_scanner before = *scanner;
+
+    dbk_scanner_init(scanner, image, segment);
+    scanner->unpacker = before.unpacker;
+    scanner->data = before.data;
+    scanner->capacity = before.capacity;
+}
+
 void dbk_scanner_release(dbk_scanner *scanner)
 {
-    dbk_free(scanner->port, scanner->data);
+    dbk_unpacker_free(scanner->unpacker);
+    scanner->unpacker = NULL;
+    if (scanner->data) dbk_free(scanner->port, scanner->data);
     scanner->data = NULL;
     scanner->capacity = scanner->filled = 0;
 }
@@ -48,8 +59,8 @@ dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, 
         if (rc != DBK_OK) return rc;
         size_t want = left < scanner->capacity ? (size_t)left : scanner->capacity, got = 0;
         scanner->filled = 0;
-        rc = dbk_io_read(scanner->port, scanner->file, scanner->name, offset, scanner->data, want,
-                         &got, err);
+        rc = dbk_image_read(scanner->image, &scanner->unpacker, offset, scanner->data, want, &got,
+                            err);
         if (rc != DBK_OK) return rc;
         if (got < size) {
             return dbk_fail(err, DBK_CORRUPT, "segment '%s' ends early, at %llu of %llu bytes",

@@ -41,7 +41,7 @@ void dbk_segment_free(const dbk_port *port, dbk_segment *segment)
     dbk_index_table_free(segment->table);
     if (segment->run) dbk_index_run_close(segment->run);
     if (segment->rotten) dbk_index_run_close(segment->rotten);
-    if (segment->file) port->close_file(port->ctx, segment->file);
+    dbk_image_close(segment->image);
     dbk_free(port, segment);
 }
 
@@ -63,7 +63,9 @@ dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const c
         *decoded = found;
         *header = candidate;
     }
-    return DBK_OK;
+    if (*decoded != DBK_DECODED_BAD) return DBK_OK;
+    dbk_pack_head head; /* a packed file has the copy at its end */
+    return dbk_pack_head_read(port, file, name, header, &head, decoded, err);
 }
 
 uint64_t dbk_segment_next_size(const dbk_log_options *options, uint64_t size)
@@ -104,24 +106,37 @@ static dbk_result write_headers(const dbk_port *port, dbk_file *file, const dbk_
     return rc == DBK_OK ? dbk_io_sync(port, file, segment->name, err) : rc;
 }
 
+/* Writes the headers if all went well so far; the handle is then the segment's, or closed. */
+static dbk_result finish_prepared(const dbk_log *log, dbk_segment *segment, dbk_file *file,
+                                  dbk_result rc, dbk_error *err)
+{
+    const dbk_port *port = log->port;
+
+    if (rc == DBK_OK) rc = write_headers(port, file, segment, err);
+    if (rc == DBK_OK) rc = dbk_io_sync_dir(port, log->dir, "log", err);
+    if (rc == DBK_OK) return dbk_image_of(port, file, segment->name, &segment->image, err);
+    port->close_file(port->ctx, file);
+    return rc;
+}
+
 static dbk_result fill_prepared(const dbk_log *log, dbk_segment *segment, dbk_error *err)
 {
     const dbk_port *port = log->port;
     uint64_t size = segment->header.size;
     int flags = DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE;
+    dbk_file *file;
 
-    dbk_result rc = dbk_io_open(port, log->dir, segment->name, flags, &segment->file, err);
+    dbk_result rc = dbk_io_open(port, log->dir, segment->name, flags, &file, err);
     if (rc != DBK_OK) return rc;
-    int done = port->truncate(port->ctx, segment->file, 0);
-    if (done == 0) done = port->allocate(port->ctx, segment->file, 0, size);
+    int done = port->truncate(port->ctx, file, 0);
+    if (done == 0) done = port->allocate(port->ctx, file, 0, size);
     if (done != 0) {
-        return dbk_fail_os(err, dbk_result_of_errno(done), done,
-                           "cannot allocate segment '%s' of %llu bytes", segment->name,
-                           (unsigned long long)size);
+        rc = dbk_fail_os(err, dbk_result_of_errno(done), done,
+                         "cannot allocate segment '%s' of %llu bytes", segment->name,
+                         (unsigned long long)size);
     }
-    rc = write_zeros(port, segment->file, segment->name, size, err);
-    if (rc == DBK_OK) rc = write_headers(port, segment->file, segment, err);
-    return rc == DBK_OK ? dbk_io_sync_dir(port, log->dir, "log", err) : rc;
+    if (rc == DBK_OK) rc = write_zeros(port, file, segment->name, size, err);
+    return finish_prepared(log, segment, file, rc, err);
 }
 
 dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size,
@@ -153,61 +168,72 @@ dbk_result dbk_segment_adopt(const dbk_log *log, dbk_segment *segment, dbk_error
 {
     const dbk_port *port = log->port;
     int flags = DBK_OPEN_READ | DBK_OPEN_WRITE;
+    dbk_file *file;
 
-    dbk_result rc = dbk_io_open(port, log->dir, segment->name, flags, &segment->file, err);
-    if (rc == DBK_OK) rc = write_headers(port, segment->file, segment, err);
-    return rc == DBK_OK ? dbk_io_sync_dir(port, log->dir, "log", err) : rc;
+    dbk_result rc = dbk_io_open(port, log->dir, segment->name, flags, &file, err);
+    return rc == DBK_OK ? finish_prepared(log, segment, file, rc, err) : rc;
 }
 
-/* Closes the handle unused for longest when too many are open (the active segment's stays). */
-static dbk_file *evict(dbk_log *log)
+/* Takes away the image unused for longest when too many are open (the active segment's stays). */
+static dbk_image *evict(dbk_log *log)
 {
     dbk_segment *oldest = NULL;
     size_t open = 0;
 
     for (size_t i = 0; i + 1 < log->segment_count; i++) {
         dbk_segment *segment = log->segments[i];
-        if (!segment->file) continue;
+        if (!segment->image) continue;
         open++;
-        if (segment->pins == 0 && (!oldest || segment->used < oldest->used)) oldest = segment;
+        if (segment->image->pins) continue;
+        if (!oldest || segment->image->used < oldest->image->used) oldest = segment;
     }
     if (open < DBK_OPEN_FILES_MAX || !oldest) return NULL;
-    dbk_file *file = oldest->file;
-    oldest->file = NULL;
-    return file;
+    dbk_image *image = oldest->image;
+    oldest->image = NULL;
+    return image;
 }
 
-dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_file **file, dbk_error *err)
+dbk_image *dbk_segment_detach(dbk_segment *segment)
 {
-    const dbk_port *port = log->port;
-    dbk_file *opened = NULL, *spare = NULL;
+    dbk_image *image = segment->image;
+
+    segment->image = NULL;
+    if (!image || image->pins == 0) return image;
+    image->detached = true;
+    return NULL;
+}
+
+dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_image **image, dbk_error *err)
+{
+    dbk_image *opened = NULL, *spare = NULL;
 
     dbk_log_lock(log);
-    if (!segment->file) {
+    if (!segment->image) {
         dbk_log_unlock(log);
-        dbk_result rc = dbk_io_open(port, log->dir, segment->name, DBK_OPEN_READ, &opened, err);
+        dbk_result rc = dbk_image_open(log->port, log->dir, segment->name, &opened, err);
         if (rc != DBK_OK) return rc;
         dbk_log_lock(log);
         spare = opened; /* another reader may have been quicker */
-        if (!segment->file) {
+        if (!segment->image) {
             spare = evict(log);
-            segment->file = opened;
+            segment->image = opened;
         }
     }
-    segment->pins++;
-    segment->used = ++log->pins_given;
-    *file = segment->file;
+    segment->image->pins++;
+    segment->image->used = ++log->pins_given;
+    *image = segment->image;
     dbk_log_unlock(log);
-    if (spare) port->close_file(port->ctx, spare);
+    dbk_image_close(spare);
     return DBK_OK;
 }
 
-void dbk_segment_unpin(dbk_log *log, dbk_segment *segment)
+void dbk_segment_unpin(dbk_log *log, dbk_image *image)
 {
     dbk_log_lock(log);
-    assert(segment->pins > 0);
-    segment->pins--;
+    assert(image->pins > 0);
+    bool last = --image->pins == 0 && image->detached;
     dbk_log_unlock(log);
+    if (last) dbk_image_close(image);
 }
 
 dbk_result dbk_log_reserve_segment(dbk_log *log, dbk_error *err)

@@ -15,6 +15,7 @@ typedef struct verifier {
     uint64_t *firsts;  /* [number - 1]: first position by the start record; 0: none is sound */
     uint64_t count;    /* of segment numbers */
     uint64_t base;     /* the highest with a sound start; those below must be whole */
+    uint64_t last_packed; /* the next one had begun */
     dbk_expect expect; /* of the next record, across segments */
     dbk_log_state *state;
     bool linked; /* state holds all before expect.position: the proof can go on */
@@ -298,6 +299,7 @@ static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *
 /* What is known of a segment file before its records. */
 typedef struct opened {
     dbk_decoded decoded;
+    bool packed;
     bool rebuilt;         /* from its records: both headers are damaged */
     uint64_t named_bytes; /* by the header; segment->header.size is what can be read of it */
     uint64_t file_bytes;
@@ -317,7 +319,8 @@ static dbk_result read_header(const verifier *v, dbk_file *file, dbk_segment *se
                                         found->file_bytes, header, &found->rebuilt, err);
     }
     found->named_bytes = found->rebuilt ? found->file_bytes : header->size;
-    if (header->size > found->file_bytes)
+    found->packed = found->decoded == DBK_DECODED_OK && header->features & DBK_FEATURE_PACKED;
+    if (header->size > found->file_bytes && !found->packed)
         header->size = found->file_bytes / DBK_UNIT_MIN * DBK_UNIT_MIN;
     return rc;
 }
@@ -369,6 +372,7 @@ static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment
         *walk = false;
         return DBK_OK;
     }
+    if (found->packed) return DBK_OK;
     if (found->decoded == DBK_DECODED_OK) return check_copies(v, file, segment, found, err);
     if (!needed) return DBK_OK;
     tell(v, DBK_CORRUPT, segment->name, 0, *walk ? 0 : last_of(v, number),
@@ -377,10 +381,39 @@ static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment
     return DBK_OK;
 }
 
+/* What the records do not show: the parts of the file around them. */
+static dbk_result check_packed(verifier *v, dbk_image *image, const dbk_segment *segment,
+                               dbk_error *err)
+{
+    dbk_pack_faults faults;
+
+    dbk_result rc = dbk_pack_check(image, &faults, err);
+    if (rc != DBK_OK) return rc;
+    if (faults.text) tell(v, DBK_CORRUPT, segment->name, faults.offset, 0, faults.text);
+    return DBK_OK;
+}
+
+/* Damaged blocks of a packed one read as bytes that are no record, so that the walk goes on behind
+ * them. */
+static dbk_result walk_image(verifier *v, dbk_file *file, dbk_segment *segment, dbk_error *err)
+{
+    dbk_image *image;
+    dbk_scanner scanner;
+
+    dbk_result rc = dbk_image_lend(v->port, file, segment->name, &image, err);
+    if (rc != DBK_OK) return rc;
+    image->read_damaged = image->packed;
+    dbk_scanner_init(&scanner, image, segment);
+    rc = check_records(v, &scanner, segment, err);
+    dbk_scanner_release(&scanner);
+    if (rc == DBK_OK && image->packed) rc = check_packed(v, image, segment, err);
+    dbk_image_close(image);
+    return rc;
+}
+
 static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number,
                                 dbk_error *err)
 {
-    dbk_scanner scanner;
     opened found;
     bool walk = false;
 
@@ -395,10 +428,7 @@ static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segmen
         return DBK_OK;
     }
     v->report->segments += v->firsts[number - 1] != 0;
-    dbk_scanner_init(&scanner, v->port, file, segment);
-    rc = check_records(v, &scanner, segment, err);
-    dbk_scanner_release(&scanner);
-    return rc;
+    return walk_image(v, file, segment, err);
 }
 
 /* A file that cannot be read is a fault, and the rest is still looked at. */
@@ -429,6 +459,8 @@ static dbk_result look_at_start(verifier *v, dbk_file *file, dbk_segment *segmen
 {
     dbk_record record;
     bool started = false;
+    dbk_image *image;
+    dbk_start start;
     opened found;
 
     dbk_result rc = read_header(v, file, segment, number, &found, err);
@@ -436,7 +468,14 @@ static dbk_result look_at_start(verifier *v, dbk_file *file, dbk_segment *segmen
     if (rc != DBK_OK || segment->header.number != number) return rc;
     if (found.decoded == DBK_DECODED_NEWER) return DBK_OK;
     if (segment->header.size < DBK_SEGMENT_DATA_OFFSET + DBK_UNIT_MIN) return DBK_OK;
-    rc = dbk_load_start(v->port, file, segment, &record, &started, err);
+    rc = dbk_image_lend(v->port, file, segment->name, &image, err);
+    if (rc != DBK_OK) return rc;
+    if (image->packed) {
+        v->last_packed = number;
+        v->all_bytes += image->head.end;
+    }
+    rc = dbk_load_start(image, segment, &record, &start, &started, err);
+    dbk_image_close(image);
     if (rc == DBK_OK && started) {
         v->firsts[number - 1] = segment->first_position;
         v->base = number;
@@ -487,6 +526,14 @@ static dbk_result count_segments(verifier *v, dbk_error *err)
     return dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
 }
 
+static void tell_no_next(verifier *v)
+{
+    char name[DBK_SEGMENT_NAME_SIZE];
+
+    dbk_segment_name(v->count + 1, "seg", name);
+    tell(v, DBK_LOST, name, 0, 0, "the segment is missing: the packed one before shows that it was there");
+}
+
 dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
                           dbk_verify_depth depth, const dbk_log_watcher *watcher,
                           dbk_log_report *report, dbk_error *err)
@@ -508,6 +555,7 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     }
     for (uint64_t number = 1; number <= v.count && rc == DBK_OK; number++)
         rc = check_file(&v, number, err);
+    if (rc == DBK_OK && v.last_packed && v.last_packed == v.count) tell_no_next(&v);
     report->file_bytes = dbk_log_file_bytes(port, dir);
     dbk_free(port, v.firsts);
     dbk_free(port, v.state);

@@ -92,15 +92,15 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
 {
     dbk_segment *segment = dbk_log_active(log);
     dbk_scanner scanner;
-    dbk_file *file;
+    dbk_image *image;
 
     memset(plan, 0, sizeof(*plan));
-    dbk_result rc = dbk_segment_pin(log, segment, &file, err);
+    dbk_result rc = dbk_segment_pin(log, segment, &image, err);
     if (rc != DBK_OK) return rc;
-    dbk_scanner_init(&scanner, log->port, file, segment);
+    dbk_scanner_init(&scanner, image, segment);
     rc = walk_records(log, &scanner, limit, take, plan, proven, err);
     dbk_scanner_release(&scanner);
-    dbk_segment_unpin(log, segment);
+    dbk_segment_unpin(log, image);
     if (rc == DBK_IO || plan->situation.head == DBK_HEAD_ALIEN) {
         plan->situation.later = DBK_LATER_NONE;
         if (rc == DBK_IO) plan->situation.head = DBK_HEAD_UNREADABLE;
@@ -115,18 +115,17 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
 static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_bytes,
                               uint64_t offset, dbk_evidence *evidence, dbk_error *err)
 {
-    const dbk_port *port = log->port;
     dbk_scanner scanner;
-    dbk_file *file;
+    dbk_image *image;
 
-    dbk_result rc = dbk_io_open(port, log->dir, segment->name, DBK_OPEN_READ, &file, err);
+    dbk_result rc = dbk_image_open(log->port, log->dir, segment->name, &image, err);
     if (rc != DBK_OK) return rc;
-    dbk_scanner_init(&scanner, port, file, segment);
+    dbk_scanner_init(&scanner, image, segment);
     scanner.header.size = file_bytes / DBK_UNIT_MIN * DBK_UNIT_MIN;
     scanner.store_id = log->options.store_id;
     rc = dbk_scan_evidence(&scanner, offset, evidence, err);
     dbk_scanner_release(&scanner);
-    port->close_file(port->ctx, file);
+    dbk_image_close(image);
     return rc;
 }
 
@@ -219,14 +218,14 @@ dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan
 
 /* `totals` receives the segment's own top key and order. */
 static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment,
-                               dbk_segment *totals, dbk_index_table *table, dbk_log_state *state,
-                               dbk_error *err)
+                               const dbk_start *start, dbk_segment *totals, dbk_index_table *table,
+                               dbk_log_state *state, dbk_error *err)
 {
     dbk_record record = {.first_position = segment->first_position};
     dbk_expect expect = {segment->first_position, 0, true};
     dbk_result rc = DBK_OK;
 
-    dbk_state_begin(state, &record, &segment->start);
+    dbk_state_begin(state, &record, start);
     for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
          at < segment->seal_offset && rc == DBK_OK; at += bytes) {
         const uint8_t *whole;
@@ -249,17 +248,19 @@ static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segmen
     dbk_index_table *table =
         dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
     dbk_scanner scanner;
-    dbk_file *file;
+    dbk_image *image;
+    dbk_start start;
     dbk_result rc = DBK_OK;
 
     if (!state || !table)
         rc = dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
-    if (rc == DBK_OK) rc = dbk_segment_pin(log, segment, &file, err);
+    if (rc == DBK_OK) rc = dbk_load_range(log, segment, &start, err);
+    if (rc == DBK_OK) rc = dbk_segment_pin(log, segment, &image, err);
     if (rc == DBK_OK) {
-        dbk_scanner_init(&scanner, log->port, file, segment);
-        rc = read_records(&scanner, segment, totals, table, state, err);
+        dbk_scanner_init(&scanner, image, segment);
+        rc = read_records(&scanner, segment, &start, totals, table, state, err);
         dbk_scanner_release(&scanner);
-        dbk_segment_unpin(log, segment);
+        dbk_segment_unpin(log, image);
     }
     dbk_free(log->port, state);
     if (rc == DBK_OK) {
@@ -302,13 +303,32 @@ dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
     return read_into_table(log, segment, segment, &segment->table, err);
 }
 
-dbk_result dbk_load_active(dbk_log *log, const dbk_record *start, dbk_error *err)
+dbk_result dbk_load_range(dbk_log *log, dbk_segment *segment, dbk_start *start, dbk_error *err)
+{
+    dbk_segment place = *segment;
+    dbk_record record;
+    dbk_image *image;
+    bool started;
+
+    dbk_result rc = dbk_segment_pin(log, segment, &image, err);
+    if (rc != DBK_OK) return rc;
+    rc = dbk_load_start(image, &place, &record, start, &started, err);
+    dbk_segment_unpin(log, image);
+    if (rc != DBK_OK) return rc;
+    if (started && place.first_position == segment->first_position) return DBK_OK;
+    return dbk_log_bad_record(segment, DBK_SEGMENT_DATA_OFFSET, segment->first_position,
+                              segment->last_position, err);
+}
+
+dbk_result dbk_load_active(dbk_log *log, const dbk_record *record, dbk_error *err)
 {
     dbk_segment *segment = dbk_log_active(log);
+    dbk_start start;
 
     segment->table = dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
     if (!segment->table)
         return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
-    dbk_state_begin(&log->state, start, &segment->start);
-    return DBK_OK;
+    dbk_result rc = dbk_load_range(log, segment, &start, err);
+    if (rc == DBK_OK) dbk_state_begin(&log->state, record, &start);
+    return rc;
 }

@@ -17,6 +17,8 @@
 static dbk_result open_log(dbk_engine *engine, dbk_error *err)
 {
     dbk_log_options options = engine->options.log;
+    const char *plain = dbk_io_environment("DAYBOOK_KEEP_PLAIN");
+    if (plain && *plain) options.keep_plain = true;
     memcpy(options.store_id, engine->identity.store_id, 16);
     memcpy(options.lineage, engine->identity.lineage, 16);
     options.read_only = engine->reading;

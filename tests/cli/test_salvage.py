@@ -14,6 +14,7 @@ LONG = "x" * 300_000
 class Salvage(Case):
     def setUp(self):
         super().setUp()
+        self.env["DAYBOOK_KEEP_PLAIN"] = "1"  # texts are sought in the files
         self.store()
         for turn in range(TURNS):  # each a batch of its own, over several segments
             self.receipts("a.daybook", ndjson([put(turn, title=f"title {turn} " + LONG)]))

@@ -23,10 +23,15 @@ typedef struct world {
     dbk_log_options options;
 } world;
 
+/* Whether sealed segments stay plain. */
+static bool keep_plain;
+
 static inline dbk_log_options small_options(void)
 {
-    dbk_log_options options = {
-        .no_background = true, .segment_first_bytes = 16384, .segment_max_bytes = 32768};
+    dbk_log_options options = {.no_background = true,
+                               .keep_plain = keep_plain,
+                               .segment_first_bytes = 16384,
+                               .segment_max_bytes = 32768};
 
     memset(options.store_id, 7, 16);
     memset(options.lineage, 9, 16);
@@ -183,5 +188,14 @@ static inline void world_reopen(world *w)
     world_close(w);
     if (world_open(w, &err) != DBK_OK) fail_msg("reopen: %s", err.text);
 }
+
+/* The same tests with sealed segments left plain and packed. */
+#define run_both_forms(tests)                                                                      \
+    ({                                                                                             \
+        keep_plain = true;                                                                         \
+        int failed = cmocka_run_group_tests_name("plain", (tests), NULL, NULL);                    \
+        keep_plain = false;                                                                        \
+        failed + cmocka_run_group_tests_name("packed", (tests), NULL, NULL);                       \
+    })
 
 #endif

@@ -188,5 +188,5 @@ int main(void)
         cmocka_unit_test(test_crash_in_recovery),
         cmocka_unit_test(test_kill),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_both_forms(tests);
 }

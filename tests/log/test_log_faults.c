@@ -277,5 +277,5 @@ int main(void)
         cmocka_unit_test(test_misdirected_write),
         cmocka_unit_test(test_sync_before_serve),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_both_forms(tests);
 }

@@ -153,6 +153,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_document),
                                        cmocka_unit_test(test_table)};
 
+    keep_plain = true;
     if (argc > 1) root = argv[1];
     if (argc > 2 && strcmp(argv[2], "write") == 0) write_golden();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,5 +138,5 @@ int main(void)
         cmocka_unit_test(test_every_bit),
         cmocka_unit_test(test_sealed),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_both_forms(tests);
 }

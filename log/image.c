@@ -1,0 +1,341 @@
+#include "log/image.h"
+
+#include "log/unpack.h"
+
+dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *name,
+                              dbk_segment_header *header, dbk_pack_head *head, dbk_decoded *decoded,
+                              dbk_error *err)
+{
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+    uint64_t size;
+    size_t got;
+
+    *decoded = DBK_DECODED_BAD;
+    dbk_result rc = dbk_io_read(port, file, name, 0, bytes, sizeof(bytes), &got, err);
+    if (rc != DBK_OK) return rc;
+    if (got == sizeof(bytes)) *decoded = dbk_pack_head_decode(bytes, header, head);
+    if (*decoded != DBK_DECODED_BAD) return DBK_OK;
+    rc = dbk_io_size(port, file, name, &size, err);
+    if (rc != DBK_OK || size < 2 * sizeof(bytes)) return rc;
+    rc = dbk_io_read(port, file, name, size - sizeof(bytes), bytes, sizeof(bytes), &got, err);
+    if (rc == DBK_OK && got == sizeof(bytes)) *decoded = dbk_pack_head_decode(bytes, header, head);
+    return rc;
+}
+
+static dbk_result fail_image(const dbk_image *image, uint64_t offset, const char *wrong,
+                             dbk_error *err)
+{
+    dbk_fail(err, DBK_CORRUPT, "segment '%s' is damaged at offset %llu of the file: %s",
+             image->name, (unsigned long long)offset, wrong);
+    dbk_error_hint(err, "verify the log; entries before and after the damage can be salvaged");
+    return DBK_CORRUPT;
+}
+
+static dbk_result take_table(dbk_image *image, dbk_error *err)
+{
+    const dbk_pack_head *head = &image->head;
+    uint64_t size = dbk_pack_table_bytes(head);
+    size_t rows = (size_t)head->block_count * DBK_PACK_BLOCK_ROW, got;
+
+    image->table = dbk_alloc(image->port, (size_t)size);
+    image->blocks = dbk_alloc_zero(image->port, head->block_count, sizeof(*image->blocks));
+    if (!image->table || !image->blocks)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", image->name);
+    dbk_result rc = dbk_io_read(image->port, image->file, image->name, head->table_offset,
+                                image->table, (size_t)size, &got, err);
+    if (rc != DBK_OK) return rc;
+    dbk_slice table = dbk_slice_of(image->table, (size_t)size);
+    if (got < size || dbk_pack_table_checksum(&image->header, table) != head->table_checksum)
+        return fail_image(image, head->table_offset, "its table of blocks", err);
+    if (dbk_pack_blocks_decode(head, dbk_slice_of(image->table, rows), image->blocks))
+        return DBK_OK;
+    return fail_image(image, head->table_offset, "its table of blocks contradicts itself", err);
+}
+
+/* Plain unless the head of a packed one is at either end. The copy at the end is asked for only
+ * where neither place of a plain header holds one. */
+static dbk_result find_form(dbk_image *image, dbk_error *err)
+{
+    static const uint64_t places[] = {0, DBK_SEGMENT_COPY_OFFSET};
+    uint8_t bytes[DBK_SEGMENT_HEADER_SIZE];
+    dbk_segment_header header;
+    dbk_decoded decoded;
+    size_t got;
+
+    for (size_t i = 0; i < 2; i++) {
+        dbk_result rc = dbk_io_read(image->port, image->file, image->name, places[i], bytes,
+                                    sizeof(bytes), &got, err);
+        if (rc != DBK_OK) return rc;
+        if (got < sizeof(bytes)) continue;
+        if (dbk_segment_header_decode(bytes, &header) != DBK_DECODED_OK) continue;
+        if (!(header.features & DBK_FEATURE_PACKED)) {
+            image->header = header;
+            return DBK_OK;
+        }
+        break;
+    }
+    dbk_result rc = dbk_pack_head_read(image->port, image->file, image->name, &header, &image->head,
+                                       &decoded, err);
+    image->packed = rc == DBK_OK && decoded == DBK_DECODED_OK;
+    if (image->packed) image->header = header;
+    return image->packed ? take_table(image, err) : rc;
+}
+
+dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out,
+                        dbk_error *err)
+{
+    dbk_result rc = dbk_image_lend(port, file, name, out, err);
+
+    if (rc == DBK_OK) {
+        (*out)->lent = false;
+    } else {
+        port->close_file(port->ctx, file);
+    }
+    return rc;
+}
+
+dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out,
+                          dbk_error *err)
+{
+    dbk_image *image = dbk_alloc_zero(port, 1, sizeof(*image));
+
+    *out = NULL;
+    if (!image) return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", name);
+    image->port = port;
+    image->file = file;
+    image->lent = true;
+    memcpy(image->name, name, strnlen(name, sizeof(image->name) - 1));
+    dbk_result rc = find_form(image, err);
+    if (rc == DBK_OK) {
+        *out = image;
+    } else {
+        dbk_image_close(image);
+    }
+    return rc;
+}
+
+dbk_result dbk_image_open(const dbk_port *port, dbk_dir *dir, const char *name, dbk_image **out,
+                          dbk_error *err)
+{
+    dbk_file *file;
+
+    *out = NULL;
+    dbk_result rc = dbk_io_open(port, dir, name, DBK_OPEN_READ, &file, err);
+    return rc == DBK_OK ? dbk_image_of(port, file, name, out, err) : rc;
+}
+
+void dbk_image_close(dbk_image *image)
+{
+    if (!image) return;
+    if (!image->lent) image->port->close_file(image->port->ctx, image->file);
+    dbk_free(image->port, image->table);
+    dbk_free(image->port, image->blocks);
+    dbk_free(image->port, image);
+}
+
+/* Into `out`, which has room for the whole block. */
+static dbk_result unpack(dbk_image *image, dbk_unpacker *unpacker, uint32_t index, uint8_t *out,
+                         dbk_error *err)
+{
+    const dbk_pack_block *block = &image->blocks[index];
+    uint8_t *packed = dbk_unpacker_room(unpacker, block->bytes);
+    size_t got = 0;
+
+    if (!packed)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
+    dbk_result rc = dbk_io_read(image->port, image->file, image->name, block->offset, packed,
+                                block->bytes, &got, err);
+    if (rc != DBK_OK) return rc;
+    dbk_slice data = dbk_slice_of(packed, got);
+    if (got < block->bytes ||
+        dbk_pack_block_checksum(&image->header, index, data) != block->checksum) {
+        return fail_image(image, block->offset, "the checksum of a block differs", err);
+    }
+    if (dbk_unpacker_run(unpacker, data, out, block->plain_bytes)) return DBK_OK;
+    return fail_image(image, block->offset, "a block does not decompress", err);
+}
+
+/* For verification damage has to have a length: it reads as bytes that are no record. */
+static dbk_result unpack_or_mark(dbk_image *image, dbk_unpacker *unpacker, uint32_t index,
+                                 uint8_t *out, dbk_error *err)
+{
+    dbk_result rc = unpack(image, unpacker, index, out, err);
+
+    if ((rc != DBK_CORRUPT && rc != DBK_IO) || !image->read_damaged) return rc;
+    memset(out, DBK_IMAGE_DAMAGED, image->blocks[index].plain_bytes);
+    return DBK_OK;
+}
+
+static dbk_result kept_block(dbk_image *image, dbk_unpacker *unpacker, uint32_t index,
+                             const uint8_t **data, dbk_error *err)
+{
+    uint8_t *room;
+
+    *data = dbk_unpacker_kept(unpacker, image, index);
+    if (*data) return DBK_OK;
+    room = dbk_unpacker_keep(unpacker, image->blocks[index].plain_bytes);
+    if (!room) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
+    dbk_result rc = unpack_or_mark(image, unpacker, index, room, err);
+    if (rc != DBK_OK) return rc;
+    dbk_unpacker_note(unpacker, image, index);
+    *data = room;
+    return DBK_OK;
+}
+
+/* Whole blocks go where they are wanted; of others a part is copied. */
+static dbk_result read_records(dbk_image *image, dbk_unpacker *unpacker, uint64_t offset,
+                               uint8_t *out, size_t size, dbk_error *err)
+{
+    uint32_t index = dbk_pack_block_at(image->blocks, image->head.block_count, offset);
+    dbk_result rc = DBK_OK;
+
+    for (size_t done = 0; done < size && rc == DBK_OK; index++) {
+        const dbk_pack_block *block = &image->blocks[index];
+        size_t skip = (size_t)(offset + done - block->plain_offset);
+        size_t now = block->plain_bytes - skip;
+        const uint8_t *data;
+        if (now > size - done) now = size - done;
+        if (now == block->plain_bytes) {
+            rc = unpack_or_mark(image, unpacker, index, out + done, err);
+        } else {
+            rc = kept_block(image, unpacker, index, &data, err);
+            if (rc == DBK_OK) memcpy(out + done, data + skip, now);
+        }
+        done += now;
+    }
+    return rc;
+}
+
+dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t offset, void *out,
+                          size_t size, size_t *got, dbk_error *err)
+{
+    uint64_t from = offset, to;
+
+    if (!image->packed)
+        return dbk_io_read(image->port, image->file, image->name, offset, out, size, got, err);
+    *got = 0;
+    if (offset >= image->header.size) return DBK_OK;
+    if (size > image->header.size - offset) size = (size_t)(image->header.size - offset);
+    to = offset + size;
+    if (from < DBK_SEGMENT_DATA_OFFSET) from = DBK_SEGMENT_DATA_OFFSET;
+    if (to > image->head.end) to = image->head.end;
+    if (from >= to) {
+        memset(out, 0, size);
+        *got = size;
+        return DBK_OK;
+    }
+    if (!*unpacker) *unpacker = dbk_unpacker_new(image->port);
+    if (!*unpacker)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
+    size_t before = (size_t)(from - offset), within = (size_t)(to - from);
+    memset(out, 0, before);
+    memset((uint8_t *)out + before + within, 0, size - before - within);
+    dbk_result rc = read_records(image, *unpacker, from, (uint8_t *)out + before, within, err);
+    *got = rc == DBK_OK ? size : 0;
+    return rc;
+}
+
+dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint32_t index,
+                                uint8_t *out, dbk_error *err)
+{
+    const dbk_pack_block *block = &image->blocks[index];
+
+    if (!*unpacker) *unpacker = dbk_unpacker_new(image->port);
+    if (!*unpacker)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
+    dbk_result rc = unpack(image, *unpacker, index, out, err);
+    if (rc != DBK_OK) return rc;
+    dbk_slice plain = dbk_slice_of(out, block->plain_bytes);
+    if (dbk_pack_plain_checksum(&image->header, index, plain) == block->plain_checksum)
+        return DBK_OK;
+    return fail_image(image, block->offset, "the checksum of a block's content differs", err);
+}
+
+bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t type_hash)
+{
+    const dbk_pack_head *head = &image->head;
+    size_t row = dbk_pack_type_row(head->block_count);
+    const uint8_t *at = image->table + (size_t)head->block_count * DBK_PACK_BLOCK_ROW +
+                        (size_t)head->root_count * DBK_LEAF_SIZE;
+
+    if (!head->types_known) return true;
+    for (uint32_t i = 0; i < head->type_count; i++, at += row) {
+        if (dbk_load_u64(at) == type_hash) return at[8 + index / 8] >> index % 8 & 1;
+    }
+    return false;
+}
+
+dbk_slice dbk_image_roots(const dbk_image *image)
+{
+    return dbk_slice_of(image->table + (size_t)image->head.block_count * DBK_PACK_BLOCK_ROW,
+                        (size_t)image->head.root_count * DBK_LEAF_SIZE);
+}
+
+void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset,
+                    uint64_t *first_position)
+{
+    uint32_t delta = (uint32_t)(position - image->head.first_position);
+    uint32_t index = dbk_pack_block_of(image->blocks, image->head.block_count, delta);
+
+    while (image->blocks[index].continued) index--; /* the first one never is */
+    *offset = image->blocks[index].plain_offset;
+    *first_position = image->head.first_position + image->blocks[index].delta;
+}
+
+dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint64_t position,
+                                 dbk_record *record, dbk_error *err)
+{
+    const dbk_segment_header *header = &image->header;
+    uint8_t bytes[DBK_RECORD_HEADER_SIZE];
+    uint64_t offset, first;
+    size_t got;
+
+    dbk_image_seek(image, position, &offset, &first);
+    while (offset < image->head.end) {
+        dbk_result rc = dbk_image_read(image, unpacker, offset, bytes, sizeof(bytes), &got, err);
+        if (rc != DBK_OK) return rc;
+        if (got < sizeof(bytes) || !dbk_record_decode(bytes, header->store_id, record) ||
+            record->segment != header->number || record->offset != offset ||
+            record->salt != header->salt || record->first_position != first)
+            break;
+        if (position >= first && position - first < record->count) return DBK_OK;
+        first += record->count;
+        offset += dbk_record_bytes(record->payload_bytes, header->unit);
+    }
+    return fail_image(image, 0, "no record holds a position that it must have", err);
+}
+
+static dbk_result check_head(dbk_image *image, uint64_t offset, dbk_pack_faults *faults,
+                             dbk_error *err)
+{
+    uint8_t bytes[DBK_PACK_HEAD_SIZE], want[DBK_PACK_HEAD_SIZE];
+    size_t got;
+
+    dbk_pack_head_encode(&image->header, &image->head, want);
+    dbk_result rc =
+        dbk_io_read(image->port, image->file, image->name, offset, bytes, sizeof(bytes), &got, err);
+    if (rc == DBK_OK && (got < sizeof(bytes) || memcmp(bytes, want, sizeof(want)) != 0))
+        *faults = (dbk_pack_faults){"a copy of the head is damaged", offset};
+    return rc;
+}
+
+dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *err)
+{
+    uint64_t tail = image->head.file_bytes - DBK_PACK_HEAD_SIZE;
+    uint64_t used = image->head.table_offset + dbk_pack_table_bytes(&image->head), size = 0;
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+    size_t got = 0;
+
+    *faults = (dbk_pack_faults){NULL, 0};
+    dbk_result rc = check_head(image, 0, faults, err);
+    if (rc == DBK_OK) rc = check_head(image, tail, faults, err);
+    if (rc == DBK_OK)
+        rc = dbk_io_read(image->port, image->file, image->name, used, bytes, (size_t)(tail - used),
+                         &got, err);
+    if (rc == DBK_OK && !dbk_all_zero(bytes, got))
+        *faults = (dbk_pack_faults){"bytes behind the table of blocks", used};
+    if (rc == DBK_OK) rc = dbk_io_size(image->port, image->file, image->name, &size, err);
+    if (rc == DBK_OK && size != image->head.file_bytes)
+        *faults = (dbk_pack_faults){"the file has not the size that its head names", size};
+    return rc;
+}

@@ -1,0 +1,278 @@
+#include "log/piece.h"
+
+static dbk_piece *new_piece(dbk_log *log, uint64_t first, uint32_t count, size_t data_bytes)
+{
+    size_t head = sizeof(dbk_piece) + (size_t)count * sizeof(dbk_piece_entry);
+    dbk_piece *piece = dbk_alloc(log->port, head + data_bytes);
+
+    if (!piece) return NULL;
+    memset(piece, 0, sizeof(*piece));
+    piece->first = first;
+    piece->count = count;
+    piece->bytes = head + data_bytes;
+    piece->data = (uint8_t *)piece + head;
+    return piece;
+}
+
+static dbk_result fail_memory(dbk_error *err)
+{
+    return dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory");
+}
+
+/* Takes up to `count` entries in front of `end`; how many there were. */
+static uint32_t take_entries(dbk_piece *piece, uint32_t from, size_t at, size_t end, uint32_t count,
+                             int64_t received_ms)
+{
+    dbk_slice rest = dbk_slice_of(piece->data + at, end - at), origin;
+    uint32_t taken = 0;
+
+    while (taken < count && dbk_record_next_origin(&rest, &origin)) {
+        piece->entries[from + taken++] = (dbk_piece_entry){(uint32_t)(origin.data - piece->data),
+                                                           (uint32_t)origin.size, received_ms};
+    }
+    return taken;
+}
+
+static bool is_right_record(const dbk_log *log, const dbk_segment *segment, uint64_t offset,
+                            uint64_t first, const uint8_t *at, dbk_record *record)
+{
+    return dbk_record_decode(at, log->options.store_id, record) &&
+           record->segment == segment->header.number && record->salt == segment->header.salt &&
+           record->offset == offset && record->first_position == first;
+}
+
+/* One record of a plain file, whose payload's checksum covers all of it. */
+static dbk_result load_record(dbk_log *log, dbk_segment *segment, dbk_image *image,
+                              const dbk_index_batch *batch, dbk_piece **out, dbk_error *err)
+{
+    uint8_t header[DBK_RECORD_HEADER_SIZE];
+    dbk_unpacker *unpacker = NULL;
+    dbk_record record;
+    size_t got = 0;
+
+    dbk_result rc =
+        dbk_image_read(image, &unpacker, batch->offset, header, sizeof(header), &got, err);
+    if (rc != DBK_OK) return rc;
+    if (got < sizeof(header) || batch->bytes < DBK_RECORD_FRAME_SIZE ||
+        !is_right_record(log, segment, batch->offset, batch->first_position, header, &record) ||
+        dbk_record_bytes(record.payload_bytes, segment->header.unit) != batch->bytes) {
+        return dbk_log_bad_record(segment, batch->offset, batch->first_position,
+                                  batch->first_position, err);
+    }
+    dbk_piece *piece = *out = new_piece(log, batch->first_position, record.count, batch->bytes);
+    if (!piece) return fail_memory(err);
+    rc = dbk_image_read(image, &unpacker, batch->offset, piece->data, batch->bytes, &got, err);
+    if (rc != DBK_OK) return rc;
+    if (got == batch->bytes && memcmp(header, piece->data, sizeof(header)) == 0 &&
+        dbk_record_sound(&record, log->options.store_id, piece->data, batch->bytes) &&
+        take_entries(piece, 0, DBK_RECORD_HEADER_SIZE,
+                     DBK_RECORD_HEADER_SIZE + (size_t)record.payload_bytes, record.count,
+                     record.received_ms) == record.count) {
+        return DBK_OK;
+    }
+    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position,
+                              err);
+}
+
+/* The entries of a block that begins with a record: of those that are whole in it, and of the last
+ * one, where that goes on in the next block. */
+static bool take_records(dbk_log *log, dbk_segment *segment, const dbk_pack_block *block,
+                         dbk_piece *piece)
+{
+    uint32_t taken = 0;
+
+    for (size_t at = 0; at + DBK_RECORD_HEADER_SIZE <= block->plain_bytes;) {
+        dbk_record record;
+        if (!is_right_record(log, segment, block->plain_offset + at, piece->first + taken,
+                             piece->data + at, &record))
+            return false;
+        uint64_t bytes = dbk_record_bytes(record.payload_bytes, segment->header.unit);
+        size_t from = at + DBK_RECORD_HEADER_SIZE, end = from + record.payload_bytes;
+        if (end > block->plain_bytes) end = block->plain_bytes;
+        if (record.type == DBK_RECORD_ENTRIES)
+            taken +=
+                take_entries(piece, taken, from, end, piece->count - taken, record.received_ms);
+        if (bytes > block->plain_bytes - at) break;
+        at += (size_t)bytes;
+    }
+    return taken == piece->count;
+}
+
+static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *image,
+                             uint64_t position, dbk_piece **out, dbk_error *err)
+{
+    const dbk_pack_head *head = &image->head;
+    dbk_unpacker *unpacker = NULL;
+
+    if (position < head->first_position || position > head->last_position)
+        return dbk_log_bad_record(segment, 0, position, position, err);
+    uint32_t index = dbk_pack_block_of(image->blocks, head->block_count,
+                                       (uint32_t)(position - head->first_position));
+    const dbk_pack_block *block = &image->blocks[index];
+    uint32_t end = index + 1 < head->block_count
+                       ? block[1].delta
+                       : (uint32_t)(head->last_position - head->first_position + 1);
+    dbk_piece *piece = *out =
+        new_piece(log, head->first_position + block->delta, end - block->delta, block->plain_bytes);
+    if (!piece) return fail_memory(err);
+    unpacker = dbk_log_take_unpacker(log);
+    dbk_result rc = dbk_image_read_block(image, &unpacker, index, piece->data, err);
+    dbk_log_give_unpacker(log, unpacker);
+    if (rc != DBK_OK) return rc;
+    bool right = block->continued ? take_entries(piece, 0, 0, block->plain_bytes, piece->count,
+                                                 block->received_ms) == piece->count
+                                  : take_records(log, segment, block, piece);
+    return right ? DBK_OK
+                 : dbk_log_bad_record(segment, block->plain_offset, position, position, err);
+}
+
+static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_piece **out,
+                       dbk_error *err)
+{
+    dbk_index_batch batch;
+    dbk_image *image;
+
+    dbk_result rc = dbk_segment_pin(log, segment, &image, err);
+    if (rc != DBK_OK) return rc;
+    if (image->packed) {
+        rc = load_block(log, segment, image, position, out, err);
+    } else if (dbk_log_batch_of(log, segment, position, &batch)) {
+        rc = load_record(log, segment, image, &batch, out, err);
+    } else {
+        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu",
+                      segment->name, (unsigned long long)position);
+    }
+    dbk_segment_unpin(log, image);
+    return rc;
+}
+
+static void lock_cache(dbk_log *log)
+{
+    log->port->mutex_lock(log->port->ctx, log->cache_lock);
+}
+
+static void unlock_cache(dbk_log *log)
+{
+    log->port->mutex_unlock(log->port->ctx, log->cache_lock);
+}
+
+static dbk_piece *find_kept(dbk_log *log, uint64_t position)
+{
+    dbk_piece *found = NULL;
+
+    lock_cache(log);
+    for (size_t i = 0; i < DBK_PIECE_SLOTS && !found; i++) {
+        dbk_piece *piece = log->pieces[i];
+        if (piece && position >= piece->first && position - piece->first < piece->count)
+            found = piece;
+    }
+    if (found) {
+        found->holders++;
+        found->used = ++log->piece_clock;
+    }
+    unlock_cache(log);
+    return found;
+}
+
+/* Under the cache's lock: the slot of the piece unused for longest, or a free one. */
+static size_t oldest_slot(const dbk_log *log)
+{
+    size_t oldest = 0;
+
+    for (size_t i = 0; i < DBK_PIECE_SLOTS; i++) {
+        if (!log->pieces[i]) return i;
+        if (log->pieces[i]->used < log->pieces[oldest]->used) oldest = i;
+    }
+    return oldest;
+}
+
+static void drop_slot(dbk_log *log, size_t slot)
+{
+    dbk_piece *piece = log->pieces[slot];
+
+    log->pieces[slot] = NULL;
+    log->piece_bytes -= piece->bytes;
+    piece->kept = false;
+    if (piece->holders == 0) dbk_free(log->port, piece);
+}
+
+static size_t oldest_kept(const dbk_log *log)
+{
+    size_t oldest = DBK_PIECE_SLOTS;
+
+    for (size_t i = 0; i < DBK_PIECE_SLOTS; i++) {
+        if (!log->pieces[i]) continue;
+        if (oldest == DBK_PIECE_SLOTS || log->pieces[i]->used < log->pieces[oldest]->used)
+            oldest = i;
+    }
+    return oldest;
+}
+
+static void keep(dbk_log *log, dbk_piece *piece)
+{
+    lock_cache(log);
+    piece->holders = 1;
+    piece->used = ++log->piece_clock;
+    if (piece->bytes <= DBK_PIECE_LARGEST_BYTES) {
+        while (log->piece_bytes && log->piece_bytes + piece->bytes > DBK_PIECE_CACHE_BYTES)
+            drop_slot(log, oldest_kept(log));
+        size_t slot = oldest_slot(log);
+        if (log->pieces[slot]) drop_slot(log, slot);
+        log->pieces[slot] = piece;
+        log->piece_bytes += piece->bytes;
+        piece->kept = true;
+    }
+    unlock_cache(log);
+}
+
+dbk_result dbk_piece_take(dbk_log *log, uint64_t position, dbk_piece **out, dbk_error *err)
+{
+    dbk_segment *segment = dbk_log_segment_of(log, position);
+    dbk_piece *piece = NULL;
+
+    *out = NULL;
+    if (!segment) return DBK_NONE;
+    *out = find_kept(log, position);
+    if (*out) return DBK_OK;
+    dbk_result rc = load(log, segment, position, &piece, err);
+    if (rc != DBK_OK) {
+        dbk_free(log->port, piece);
+        return rc;
+    }
+    keep(log, piece);
+    *out = piece;
+    return DBK_OK;
+}
+
+void dbk_piece_give(dbk_log *log, dbk_piece *piece)
+{
+    if (!piece) return;
+    lock_cache(log);
+    bool last = --piece->holders == 0 && !piece->kept;
+    unlock_cache(log);
+    if (last) dbk_free(log->port, piece);
+}
+
+dbk_unpacker *dbk_log_take_unpacker(dbk_log *log)
+{
+    lock_cache(log);
+    dbk_unpacker *unpacker = log->spare_unpacker;
+    log->spare_unpacker = NULL;
+    unlock_cache(log);
+    return unpacker;
+}
+
+void dbk_log_give_unpacker(dbk_log *log, dbk_unpacker *unpacker)
+{
+    lock_cache(log);
+    dbk_unpacker *spare = log->spare_unpacker;
+    if (!spare) log->spare_unpacker = unpacker;
+    unlock_cache(log);
+    if (spare) dbk_unpacker_free(unpacker);
+}
+
+void dbk_cache_release(dbk_log *log)
+{
+    for (size_t i = 0; i < DBK_PIECE_SLOTS; i++) dbk_free(log->port, log->pieces[i]);
+    dbk_unpacker_free(log->spare_unpacker);
+}

@@ -1,0 +1,149 @@
+#define ZSTD_STATIC_LINKING_ONLY
+#include "log/unpack.h"
+
+#include <zstd.h>
+
+enum { LEVEL = 3, ALIGNMENT = 64 };
+
+struct dbk_unpacker {
+    const dbk_port *port;
+    void *workspace;
+    ZSTD_DCtx *context;
+    dbk_buffer packed, plain;
+    uint64_t salt; /* of the segment whose block is kept; 0: none is */
+    const dbk_image *image;
+    uint32_t index;
+};
+
+struct dbk_packer {
+    const dbk_port *port;
+    void *workspace;
+    ZSTD_CCtx *context;
+    dbk_buffer out;
+};
+
+dbk_unpacker *dbk_unpacker_new(const dbk_port *port)
+{
+    dbk_unpacker *unpacker = dbk_alloc_zero(port, 1, sizeof(*unpacker));
+    size_t size = ZSTD_estimateDCtxSize();
+
+    if (!unpacker) return NULL;
+    unpacker->port = port;
+    dbk_buffer_init(&unpacker->packed, port);
+    dbk_buffer_init(&unpacker->plain, port);
+    unpacker->workspace = port->alloc_aligned(port->ctx, ALIGNMENT, dbk_round_up(size, ALIGNMENT));
+    if (unpacker->workspace)
+        unpacker->context = ZSTD_initStaticDCtx(unpacker->workspace, dbk_round_up(size, ALIGNMENT));
+    if (unpacker->context) return unpacker;
+    dbk_unpacker_free(unpacker);
+    return NULL;
+}
+
+void dbk_unpacker_free(dbk_unpacker *unpacker)
+{
+    if (!unpacker) return;
+    dbk_buffer_release(&unpacker->packed);
+    dbk_buffer_release(&unpacker->plain);
+    if (unpacker->workspace) unpacker->port->free_aligned(unpacker->port->ctx, unpacker->workspace);
+    dbk_free(unpacker->port, unpacker);
+}
+
+static uint8_t *room_in(dbk_buffer *buffer, size_t size)
+{
+    dbk_buffer_clear(buffer);
+    return dbk_buffer_extend(buffer, size);
+}
+
+uint8_t *dbk_unpacker_room(dbk_unpacker *unpacker, size_t size)
+{
+    return room_in(&unpacker->packed, size);
+}
+
+bool dbk_unpacker_run(dbk_unpacker *unpacker, dbk_slice data, uint8_t *out, size_t size)
+{
+    if (ZSTD_getFrameContentSize(data.data, data.size) != size) return false;
+    if (ZSTD_findFrameCompressedSize(data.data, data.size) != data.size) return false;
+    return ZSTD_decompressDCtx(unpacker->context, out, size, data.data, data.size) == size;
+}
+
+const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image,
+                                 uint32_t index)
+{
+    bool same = unpacker->image == image && unpacker->salt == image->header.salt &&
+                unpacker->index == index && unpacker->salt != 0;
+
+    return same ? unpacker->plain.data : NULL;
+}
+
+uint8_t *dbk_unpacker_keep(dbk_unpacker *unpacker, size_t size)
+{
+    unpacker->salt = 0;
+    return room_in(&unpacker->plain, size);
+}
+
+void dbk_unpacker_note(dbk_unpacker *unpacker, const dbk_image *image, uint32_t index)
+{
+    unpacker->image = image;
+    unpacker->salt = image->header.salt;
+    unpacker->index = index;
+}
+
+/* Set one by one, so that a length at hand does not change them and the memory is that measured. */
+static bool set_parameters(ZSTD_CCtx *context, ZSTD_compressionParameters parameters)
+{
+    const struct {
+        ZSTD_cParameter name;
+        int value;
+    } settings[] = {
+        {ZSTD_c_windowLog, (int)parameters.windowLog},
+        {ZSTD_c_hashLog, (int)parameters.hashLog},
+        {ZSTD_c_chainLog, (int)parameters.chainLog},
+        {ZSTD_c_searchLog, (int)parameters.searchLog},
+        {ZSTD_c_minMatch, (int)parameters.minMatch},
+        {ZSTD_c_targetLength, (int)parameters.targetLength},
+        {ZSTD_c_strategy, (int)parameters.strategy},
+        {ZSTD_c_contentSizeFlag, 1},
+        {ZSTD_c_checksumFlag, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        if (ZSTD_isError(ZSTD_CCtx_setParameter(context, settings[i].name, settings[i].value)))
+            return false;
+    }
+    return true;
+}
+
+dbk_packer *dbk_packer_new(const dbk_port *port)
+{
+    ZSTD_compressionParameters parameters = ZSTD_getCParams(LEVEL, DBK_PACK_BLOCK_BYTES, 0);
+    size_t size = dbk_round_up(ZSTD_estimateCCtxSize_usingCParams(parameters), ALIGNMENT);
+    dbk_packer *packer = dbk_alloc_zero(port, 1, sizeof(*packer));
+
+    if (!packer) return NULL;
+    packer->port = port;
+    dbk_buffer_init(&packer->out, port);
+    packer->workspace = port->alloc_aligned(port->ctx, ALIGNMENT, size);
+    if (packer->workspace) packer->context = ZSTD_initStaticCCtx(packer->workspace, size);
+    if (packer->context && set_parameters(packer->context, parameters)) return packer;
+    dbk_packer_free(packer);
+    return NULL;
+}
+
+void dbk_packer_free(dbk_packer *packer)
+{
+    if (!packer) return;
+    dbk_buffer_release(&packer->out);
+    if (packer->workspace) packer->port->free_aligned(packer->port->ctx, packer->workspace);
+    dbk_free(packer->port, packer);
+}
+
+bool dbk_packer_run(dbk_packer *packer, dbk_slice data, dbk_slice *packed)
+{
+    size_t bound = ZSTD_compressBound(data.size);
+    uint8_t *out = room_in(&packer->out, bound);
+
+    if (!out) return false;
+    size_t size = ZSTD_compress2(packer->context, out, bound, data.data, data.size);
+    *packed = dbk_slice_of(out, size);
+    return !ZSTD_isError(size);
+}

@@ -1,0 +1,460 @@
+/* Sealed segments in their packed form: what is on disk, what each kind of damage leads to, and that
+ * both forms answer alike. */
+#include <errno.h>
+
+#include "log_fixture.h"
+
+#include "log/load.h"
+#include "log/pack_write.h"
+
+static const char one[] = "log/0000000000000001.seg", two[] = "log/0000000000000002.seg",
+                  beside[] = "log/0000000000000001.pack";
+
+/* A closed log of some packed segments; its last one is plain. */
+static dbk_simdisk_image *packed_log(world *w, size_t batches, size_t count)
+{
+    world_new(w, 11);
+    for (size_t i = 0; i < batches; i++) assert_int_equal(append(w->log, count), DBK_OK);
+    for (size_t i = 0; i + 1 < w->log->segment_count; i++) assert_true(w->log->segments[i]->packed);
+    assert_true(w->log->segment_count > 2);
+    world_close(w);
+    return dbk_simdisk_snapshot(w->disk);
+}
+
+static void expect_refusal(world *w, dbk_result code, const char *text)
+{
+    uint64_t before = dbk_simdisk_hash(w->disk, NULL);
+    dbk_error err = {0};
+
+    assert_int_equal(world_open(w, &err), code);
+    if (!strstr(err.text, text)) fail_msg("'%s' is not in: %s", text, err.text);
+    assert_int_equal(dbk_simdisk_hash(w->disk, NULL), before);
+    world_close(w);
+}
+
+/* The file of a sealed segment shrinks, and an image of it reads byte for byte as the plain one. */
+static void test_same_bytes(void **state)
+{
+    world plain, packed;
+    dbk_image *image[2];
+    dbk_unpacker *unpacker = NULL;
+    uint8_t *bytes[2];
+    size_t got;
+
+    (void)state;
+    keep_plain = true;
+    world_new(&plain, 5);
+    keep_plain = false;
+    world_new(&packed, 5);
+    for (size_t i = 1; i < 30; i++) {
+        assert_int_equal(append(plain.log, i % 9), DBK_OK);
+        assert_int_equal(append(packed.log, i % 9), DBK_OK);
+    }
+    int64_t size = dbk_simdisk_size(plain.disk, two);
+    assert_true(dbk_simdisk_size(packed.disk, two) < size / 3);
+    for (int i = 0; i < 2; i++) {
+        world *w = i ? &packed : &plain;
+        assert_int_equal(dbk_image_open(w->port, w->dir, "0000000000000002.seg", &image[i], NULL),
+                         DBK_OK);
+        assert_int_equal(image[i]->packed, i);
+        bytes[i] = malloc((size_t)size);
+        assert_int_equal(
+            dbk_image_read(image[i], &unpacker, 8192, bytes[i], (size_t)size - 8192, &got, NULL),
+            DBK_OK);
+        assert_int_equal(got, size - 8192);
+    }
+    assert_memory_equal(bytes[0], bytes[1], (size_t)size - 8192);
+    for (uint64_t at = 8192; at < (uint64_t)size; at += 777) { /* any part of it */
+        size_t want = (at * 31) % 3000;
+        assert_int_equal(dbk_image_read(image[1], &unpacker, at, bytes[1], want, &got, NULL),
+                         DBK_OK);
+        assert_memory_equal(bytes[1], bytes[0] + (at - 8192), got);
+        assert_true(got == want || at + got == (uint64_t)size);
+    }
+    for (int i = 0; i < 2; i++) {
+        dbk_image_close(image[i]);
+        free(bytes[i]);
+    }
+    dbk_unpacker_free(unpacker);
+    world_free(&plain);
+    world_free(&packed);
+}
+
+/* Batches larger than a block are cut between their entries; a single entry that is larger is a
+ * block. Each entry reads back, at random and in order. */
+static void test_large_batches(void **state)
+{
+    static const size_t sizes[] = {100, 900, 5000, 33000, 70000};
+    world w;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        world_new(&w, 6);
+        for (size_t k = 0; k < 4; k++)
+            assert_int_equal(append_sized(w.log, 3 + 90 * (k % 2), sizes[i], NULL), DBK_OK);
+        assert_int_equal(append_sized(w.log, 400, sizes[i] / 10 + 1, NULL), DBK_OK);
+        assert_int_equal(append_sized(w.log, 1, sizes[i], NULL), DBK_OK);
+        for (size_t k = 0; k + 1 < w.log->segment_count; k++) {
+            dbk_segment *segment = w.log->segments[k];
+            assert_true(segment->packed || segment->last_position < segment->first_position);
+        }
+        dbk_buffer want, got;
+        dbk_buffer_init(&want, dbk_port_system());
+        dbk_buffer_init(&got, dbk_port_system());
+        for (uint64_t n = 0, position = 1; n < 400; n++) {
+            position = 1 + position * 7919 % dbk_log_position(w.log);
+            assert_int_equal(dbk_log_read(w.log, position, &got, NULL, NULL), DBK_OK);
+            dbk_entry entry;
+            assert_int_equal(dbk_entry_decode(dbk_buffer_slice(&got), &entry, NULL), DBK_OK);
+            assert_int_equal(entry.id.seq, position);
+            uint8_t head[2][DBK_LEAF_SIZE];
+            if (n % 40 == 0)
+                assert_int_equal(dbk_log_head_at(w.log, position, head[0], NULL), DBK_OK);
+        }
+        dbk_buffer_release(&want);
+        dbk_buffer_release(&got);
+        world_free(&w);
+    }
+}
+
+/* The roots of all packed segments join to the head that the next segment begins with. */
+static void test_roots(void **state)
+{
+    uint8_t head[DBK_LEAF_SIZE];
+    dbk_range range;
+    world w;
+
+    (void)state;
+    packed_log(&w, 40, 7);
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    dbk_range_init(&range);
+    for (size_t i = 0; i + 1 < w.log->segment_count; i++) {
+        dbk_image *image;
+        assert_int_equal(dbk_segment_pin(w.log, w.log->segments[i], &image, NULL), DBK_OK);
+        assert_true(dbk_pack_roots_join(dbk_image_roots(image), image->head.first_position,
+                                        image->head.last_position, &range));
+        dbk_range_head(&range, head);
+        assert_memory_equal(head, image->head.head, sizeof(head));
+        dbk_segment_unpin(w.log, image);
+    }
+    assert_true(range.count > 200);
+    world_free(&w);
+}
+
+/* A file beside a plain segment is what a crash left of packing: it is made anew and takes its
+ * place. */
+static void test_left_beside(void **state)
+{
+    uint8_t junk[700];
+    world w;
+
+    (void)state;
+    keep_plain = true;
+    world_new(&w, 7);
+    for (int i = 0; i < 20; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    world_close(&w);
+    keep_plain = false;
+    memset(junk, 0xa5, sizeof(junk));
+    assert_int_equal(dbk_simdisk_write(w.disk, beside, 0, junk, sizeof(junk)), 0);
+    w.options.keep_plain = false;
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    assert_false(dbk_simdisk_exists(w.disk, beside));
+    assert_true(w.log->segments[0]->packed);
+    check_entries(w.log, 0);
+    world_reopen(&w);
+    assert_true(w.log->segments[0]->packed);
+    check_entries(w.log, 0);
+    world_free(&w);
+}
+
+/* A segment that is damaged stays plain, and the others are packed. */
+static void test_damaged_stays_plain(void **state)
+{
+    dbk_log_report report;
+    world w;
+
+    (void)state;
+    keep_plain = true;
+    world_new(&w, 8);
+    for (int i = 0; i < 30; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    world_close(&w);
+    keep_plain = false;
+    assert_int_equal(dbk_simdisk_flip_bit(w.disk, one, 9800, 3), 0);
+    w.options.keep_plain = false;
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    assert_false(w.log->segments[0]->packed);
+    assert_true(w.log->segments[1]->packed);
+    assert_false(dbk_simdisk_exists(w.disk, beside));
+    world_close(&w);
+    assert_int_equal(dbk_simdisk_size(w.disk, one), 16384);
+    w.dir = root_of(w.port);
+    assert_int_equal(
+        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_true(report.faults > 0);
+    world_free(&w);
+}
+
+/* A packed segment is never the last one: it was packed after the next had begun. */
+static void test_next_is_gone(void **state)
+{
+    uint8_t zeros[32768] = {0};
+    char last[40], spare[40];
+    dbk_log_report report;
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = packed_log(&w, 20, 6);
+    unsigned count = 1;
+    for (;; count++) {
+        snprintf(last, sizeof(last), "log/%016x.seg", count + 1);
+        if (!dbk_simdisk_exists(w.disk, last)) break;
+    }
+    snprintf(last, sizeof(last), "log/%016x.seg", count - 1); /* one is prepared ahead */
+    snprintf(spare, sizeof(spare), "log/%016x.seg", count);
+    for (int kind = 0; kind < 2; kind++) {
+        dbk_simdisk_restore(w.disk, image);
+        dbk_simdisk_remove(w.disk, "log/WATERMARK");
+        dbk_simdisk_remove(w.disk, spare);
+        if (kind == 0) {
+            dbk_simdisk_remove(w.disk, last);
+        } else {
+            dbk_simdisk_write(w.disk, last, 8192, zeros,
+                              (size_t)dbk_simdisk_size(w.disk, last) - 8192);
+        }
+        expect_refusal(&w, DBK_LOST, "the packed segment before it shows that it had begun");
+        w.dir = root_of(w.port);
+        assert_int_equal(
+            dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL),
+            DBK_OK);
+        if (kind == 0) assert_true(report.faults > 0);
+        w.port->close_dir(w.port->ctx, w.dir);
+        w.dir = NULL;
+    }
+    world_free(&w);
+}
+
+/* A packed segment under another's name, of another store, missing, of another history. */
+static void test_misplaced(void **state)
+{
+    world w, other;
+
+    (void)state;
+    dbk_simdisk_image *image = packed_log(&w, 30, 6);
+    dbk_simdisk_swap(w.disk, one, two);
+    expect_refusal(&w, DBK_DUPLICATE, "is a copy of");
+    dbk_simdisk_restore(w.disk, image);
+    dbk_simdisk_copy(w.disk, one, two);
+    expect_refusal(&w, DBK_DUPLICATE, "is a copy of");
+    dbk_simdisk_restore(w.disk, image);
+    dbk_simdisk_remove(w.disk, two);
+    expect_refusal(&w, DBK_GAP, "a segment is missing");
+    dbk_simdisk_restore(w.disk, image);
+    w.options.store_id[3] ^= 1;
+    expect_refusal(&w, DBK_FOREIGN, "another store");
+    w.options.store_id[3] ^= 1;
+    /* the same store, other entries: its records do not link */
+    world_new(&other, 12);
+    for (int i = 0; i < 30; i++) assert_int_equal(append_sized(other.log, 6, 90, NULL), DBK_OK);
+    world_close(&other);
+    uint8_t bytes[32768];
+    int64_t size = dbk_simdisk_read(other.disk, two, 0, bytes, sizeof(bytes));
+    dbk_simdisk_remove(w.disk, two);
+    dbk_simdisk_write(w.disk, two, 0, bytes, (size_t)size);
+    expect_refusal(&w, DBK_CORRUPT, "the seal is not the one that the next segment follows");
+    world_free(&other);
+    world_free(&w);
+}
+
+/* An older reader meets an unknown feature bit: refused by name. So does this one with later bits. */
+static void test_newer(void **state)
+{
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+    dbk_segment_header header;
+    world w;
+
+    (void)state;
+    packed_log(&w, 20, 6);
+    assert_int_equal(dbk_simdisk_read(w.disk, one, 0, bytes, sizeof(bytes)), sizeof(bytes));
+    assert_int_equal(dbk_load_u32(bytes + 12), 1);
+    assert_int_equal(dbk_segment_header_decode(bytes, &header), DBK_DECODED_OK);
+    header.features |= 2;
+    dbk_segment_header_encode(&header, bytes);
+    dbk_simdisk_write(w.disk, one, 0, bytes, DBK_SEGMENT_HEADER_SIZE);
+    expect_refusal(&w, DBK_VERSION, "written by a later format");
+    world_free(&w);
+}
+
+/* What the head of a damaged file cannot say, the copy at its end does; without both it is refused. */
+static void test_two_heads(void **state)
+{
+    dbk_log_report report;
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = packed_log(&w, 20, 6);
+    uint64_t tail = (uint64_t)dbk_simdisk_size(w.disk, one) - 512;
+    for (int kind = 1; kind <= 3; kind++) {
+        dbk_simdisk_restore(w.disk, image);
+        if (kind & 1) dbk_simdisk_flip_bit(w.disk, one, kind == 1 ? 60 : 200, 1);
+        if (kind & 2) dbk_simdisk_flip_bit(w.disk, one, tail + 300, 1);
+        w.dir = root_of(w.port);
+        assert_int_equal(
+            dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_CHECKSUMS, NULL, &report, NULL),
+            DBK_OK);
+        assert_true(report.faults > 0);
+        if (kind < 3) assert_int_equal(report.entries, 120);
+        if (kind == 3) {
+            w.port->close_dir(w.port->ctx, w.dir);
+            w.dir = NULL;
+            expect_refusal(&w, DBK_CORRUPT, "");
+            continue;
+        }
+        assert_int_equal(world_open(&w, NULL), DBK_OK);
+        check_entries(w.log, 0);
+        world_close(&w);
+    }
+    world_free(&w);
+}
+
+/* One block of several is damaged: verification names its positions and no others, the rest reads. */
+static void test_damaged_block(void **state)
+{
+    dbk_log_report report;
+    dbk_buffer out;
+    dbk_image *image;
+    world w;
+
+    (void)state;
+    world_new(&w, 13);
+    assert_int_equal(append_sized(w.log, 300, 900, NULL), DBK_OK);
+    assert_int_equal(append_sized(w.log, 20, 900, NULL), DBK_OK);
+    assert_int_equal(append_sized(w.log, 40, 900, NULL), DBK_OK);
+    for (int i = 0; i < 60; i++) assert_int_equal(append(w.log, 3), DBK_OK);
+    uint64_t end = dbk_log_position(w.log), wrong = 0;
+    dbk_segment *segment = dbk_log_segment_of(w.log, 330);
+    assert_true(segment->packed);
+    assert_int_equal(dbk_segment_pin(w.log, segment, &image, NULL), DBK_OK);
+    char path[40];
+    snprintf(path, sizeof(path), "log/%s", segment->name);
+    uint32_t index = dbk_pack_block_of(image->blocks, image->head.block_count,
+                                       (uint32_t)(330 - image->head.first_position));
+    uint64_t at = image->blocks[index].offset + 40;
+    dbk_segment_unpin(w.log, image);
+    world_close(&w);
+    assert_int_equal(dbk_simdisk_flip_bit(w.disk, path, at, 5), 0);
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    dbk_buffer_init(&out, w.port);
+    for (uint64_t position = 1; position <= end; position++) {
+        dbk_result rc = dbk_log_read(w.log, position, &out, NULL, NULL);
+        assert_true(rc == DBK_OK || rc == DBK_CORRUPT);
+        wrong += rc != DBK_OK;
+    }
+    dbk_buffer_release(&out);
+    assert_true(wrong > 0 && wrong < 60);
+    assert_int_equal(
+        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_true(report.faults >= 1 && report.entries < end && report.entries >= end - 60);
+    world_free(&w);
+}
+
+/* The writer stops in the middle of packing when it is closed, and goes on at the next open. */
+static bool stop_at_once(void *arg)
+{
+    return --*(int *)arg < 0;
+}
+
+static void test_stopped(void **state)
+{
+    world w;
+
+    (void)state;
+    keep_plain = true;
+    world_new(&w, 14);
+    for (int i = 0; i < 20; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    dbk_pack_job job = {.port = w.port, .dir = w.dir, .name = "0000000000000001.pack"};
+    dbk_pack_head head;
+    bool done = false;
+    job.segment = *w.log->segments[0];
+    job.stop = stop_at_once;
+    for (int steps = 0; !done; steps++) {
+        int left = steps;
+        job.arg = &left;
+        assert_int_equal(dbk_segment_pin(w.log, w.log->segments[0], &job.image, NULL), DBK_OK);
+        dbk_result rc = dbk_pack_write(&job, &head, NULL);
+        dbk_segment_unpin(w.log, job.image);
+        done = rc == DBK_OK;
+        assert_true(done || rc == DBK_END);
+    }
+    keep_plain = false;
+    world_free(&w);
+}
+
+/* The same entries give the same packed bytes. */
+static void test_deterministic(void **state)
+{
+    uint64_t hash[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        world w;
+        packed_log(&w, 30, 6);
+        hash[i] = dbk_simdisk_hash(w.disk, two);
+        world_free(&w);
+    }
+    assert_int_equal(hash[0], hash[1]);
+}
+
+/* A reader that opened the plain files goes on while the writer packs them, and so does a walk. */
+static void test_swapped_beneath(void **state)
+{
+    dbk_log_options reading;
+    dbk_log_cursor *cursor;
+    uint64_t position, count = 0;
+    dbk_slice origin;
+    dbk_log *reader;
+    world w;
+
+    (void)state;
+    keep_plain = true;
+    world_new(&w, 15);
+    for (int i = 0; i < 30; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    keep_plain = false;
+    reading = w.options;
+    reading.read_only = true;
+    assert_int_equal(dbk_log_open(w.port, w.dir, &reading, &reader, NULL), DBK_OK);
+    assert_int_equal(dbk_log_cursor_open(reader, 1, 0, &cursor, NULL), DBK_OK);
+    assert_int_equal(dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL), DBK_OK);
+    w.log->options.keep_plain = false;
+    dbk_pack_kick(w.log);
+    assert_true(w.log->segments[0]->packed && w.log->segments[1]->packed);
+    for (int i = 0; i < 30; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    while (dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL) == DBK_OK) count++;
+    assert_int_equal(count, 179);
+    dbk_log_cursor_close(cursor);
+    assert_int_equal(dbk_log_refresh(reader, NULL), DBK_OK);
+    assert_int_equal(dbk_log_position(reader), 360);
+    check_entries(reader, 0);
+    check_entries(w.log, 0);
+    dbk_log_close(reader);
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_large_batches),
+        cmocka_unit_test(test_roots),
+        cmocka_unit_test(test_left_beside),
+        cmocka_unit_test(test_damaged_stays_plain),
+        cmocka_unit_test(test_next_is_gone),
+        cmocka_unit_test(test_misplaced),
+        cmocka_unit_test(test_newer),
+        cmocka_unit_test(test_two_heads),
+        cmocka_unit_test(test_damaged_block),
+        cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_deterministic),
+        cmocka_unit_test(test_swapped_beneath),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
