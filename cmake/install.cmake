@@ -8,7 +8,7 @@ if(TARGET dbk_bus AND TARGET daybook)
   foreach(folder ${folders})
     list(APPEND objects $<TARGET_OBJECTS:dbk_${folder}>)
   endforeach()
-  set(uses PkgConfig::SQLITE3 PkgConfig::SODIUM PkgConfig::XXHASH PkgConfig::SIMDJSON PkgConfig::ZSTD ${NNG_LIBRARY} Threads::Threads)
+  set(uses PkgConfig::SQLITE3 PkgConfig::SODIUM PkgConfig::XXHASH PkgConfig::SIMDJSON PkgConfig::PCRE2 PkgConfig::ZSTD ${NNG_LIBRARY} Threads::Threads)
 
   add_library(daybook_static STATIC ${objects})
   add_library(daybook_shared SHARED ${objects})
