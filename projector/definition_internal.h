@@ -8,6 +8,7 @@
  *   definition_link.c     foreign keys
  *   definition_app.h      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c, _settings.c
  *   definition_projection.c, definition_query.c, definition_command.c   the files of directives
+ *   definition_schemas.c    schemas/<name>.json
  *   definition_argument.c   arguments of commands and queries
  *   definition_check.c    prepares under the authorizer
  *   definition_unfold.c   bounds views and WITH
@@ -24,6 +25,7 @@
 #include <sqlite3.h>
 
 #include "projector/definition.h"
+#include "projector/json_schema.h"
 
 enum {
     DBK_FINDINGS_MAX = 200,
@@ -220,6 +222,7 @@ void dbk_check_projections(dbk_check *check);
 void dbk_check_queries(dbk_check *check);
 void dbk_check_rows(dbk_check *check);    /* INSERT, UPDATE, DELETE of each table */
 void dbk_check_classes(dbk_check *check); /* collection, row_local, self_contained … */
+void dbk_check_schemas(dbk_check *check);
 void dbk_check_commands(dbk_check *check); /* after the classes: only collections are written */
 
 /* The token of a column's definition in its table's DDL; 0: not found. */

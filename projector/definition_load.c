@@ -32,9 +32,8 @@ static void check_source_name(dbk_check *check, const dbk_source *source)
     if (strcmp(name, "upcasts.sql") == 0)
         dbk_report_error(report, whole(source), "projections that read both forms until then",
                          "upcasts (upcasts.sql) come with a later version");
-    else if (strncmp(name, "schemas/", 8) == 0 || strcmp(name, "schemas") == 0)
-        dbk_report_error(report, whole(source), "CHECK clauses in schema.sql until then",
-                         "JSON Schemas (schemas/) come with a later version");
+    else if (strncmp(name, "schemas/", 8) == 0)
+        return; /* definition_schemas.c */
     else if (slash)
         dbk_report_error(report, whole(source), "projections of 'main' until then",
                          "async models (%.*s/) come with a later version", (int)(slash - name),
@@ -157,7 +156,7 @@ static dbk_result run_check(dbk_check *check, dbk_error *err)
         hash_sources,          scan_sources,      dbk_check_app,        dbk_check_schema,
         dbk_check_tables,      dbk_check_links,   dbk_check_app_tables, dbk_check_rows,
         dbk_check_projections, dbk_check_queries, dbk_check_classes,    dbk_check_commands,
-        dbk_check_app_rest,
+        dbk_check_schemas,     dbk_check_app_rest,
     };
 
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;
@@ -206,6 +205,8 @@ static dbk_result parse(const dbk_port *port, const dbk_source *sources, size_t 
         dbk_arena_free(check.report->arena);
     if (result == DBK_OK)
         *out = check.definition;
+    else if (check.definition)
+        dbk_definition_free(check.definition);
     else
         dbk_arena_free(check.arena);
     return result;
@@ -258,14 +259,28 @@ static int stop_at_sql(void *arg, const char *name)
     return has_suffix(name, ".sql") ? 1 : 0;
 }
 
-/* Folders that mean something later are kept as sources without text, so that the check names them.
- */
+static int note_schema(void *arg, const char *name)
+{
+    char inner[300] = "schemas/";
+
+    if (name[0] == '.' || !has_suffix(name, ".json") || strlen(name) >= sizeof(inner) - 8) return 0;
+    strcpy(inner + 8, name);
+    return add_source(arg, inner, (dbk_slice){NULL, 0}) ? 0 : 1;
+}
+
+/* schemas/ is read; folders that mean something later are kept as sources without text, so that the
+ * check names them. */
 static bool note_folder(reading *r, const char *name)
 {
     char inner[300];
     dbk_dir *dir;
 
-    if (strcmp(name, "schemas") == 0) return add_source(r, name, (dbk_slice){NULL, 0});
+    if (strcmp(name, "schemas") == 0) {
+        if (dbk_io_open_dir(r->port, r->dir, name, 0, &dir, NULL)) return true;
+        int rc = r->port->list(r->port->ctx, dir, note_schema, r);
+        r->port->close_dir(r->port->ctx, dir);
+        return rc != 1;
+    }
     if (dbk_io_open_dir(r->port, r->dir, name, 0, &dir, NULL)) return true;
     int found = r->port->list(r->port->ctx, dir, stop_at_sql, NULL);
     r->port->close_dir(r->port->ctx, dir);
@@ -292,6 +307,17 @@ static int note_name(void *arg, const char *name)
     return ok ? 0 : 1;
 }
 
+static dbk_result read_schema(reading *r, const char *name, dbk_buffer *text, dbk_error *err)
+{
+    dbk_dir *dir;
+    dbk_result result = dbk_io_open_dir(r->port, r->dir, "schemas", 0, &dir, err);
+
+    if (result != DBK_OK) return result;
+    result = dbk_io_read_file(r->port, dir, name, DBK_SOURCE_MAX_BYTES, text, err);
+    r->port->close_dir(r->port->ctx, dir);
+    return result;
+}
+
 static dbk_result read_sources(reading *r, const char *path, dbk_error *err)
 {
     dbk_buffer text;
@@ -299,9 +325,10 @@ static dbk_result read_sources(reading *r, const char *path, dbk_error *err)
 
     dbk_buffer_init(&text, r->port);
     for (size_t i = 0; i < r->count && result == DBK_OK; i++) {
-        if (strchr(r->sources[i].name, '/') || strcmp(r->sources[i].name, "schemas") == 0) continue;
-        result =
-            dbk_io_read_file(r->port, r->dir, r->sources[i].name, DBK_SOURCE_MAX_BYTES, &text, err);
+        const char *name = r->sources[i].name, *slash = strchr(name, '/');
+        if (slash && strncmp(name, "schemas/", 8) != 0) continue;
+        result = slash ? read_schema(r, slash + 1, &text, err)
+                       : dbk_io_read_file(r->port, r->dir, name, DBK_SOURCE_MAX_BYTES, &text, err);
         if (result != DBK_OK) {
             (void)dbk_error_wrap(err, result, "cannot read the definition '%s'", path);
             break;
@@ -397,5 +424,7 @@ dbk_result dbk_definition_set_ancestors(dbk_definition *definition, const uint8_
 
 void dbk_definition_free(dbk_definition *definition)
 {
-    if (definition) dbk_arena_free(definition->owner);
+    if (!definition) return;
+    for (size_t i = 0; i < definition->schema_count; i++) dbk_json_schema_free(definition->schemas[i].schema);
+    dbk_arena_free(definition->owner);
 }

@@ -41,6 +41,13 @@ const dbk_app_command *dbk_definition_command(const dbk_definition *definition, 
     return NULL;
 }
 
+const struct dbk_json_schema *dbk_definition_schema(const dbk_definition *definition, dbk_slice name)
+{
+    for (size_t i = 0; i < definition->schema_count; i++)
+        if (dbk_slice_equal(dbk_slice_text(definition->schemas[i].name), name)) return definition->schemas[i].schema;
+    return NULL;
+}
+
 /* "job.*" takes all that begins with "job." and goes on. */
 bool dbk_pattern_matches(const char *pattern, dbk_slice type)
 {

@@ -66,39 +66,9 @@ static bool is_text_list(const dbk_json_node *v)
     return is_array(v);
 }
 
-static bool is_schema_list(const dbk_json_node *v)
-{
-    const dbk_json_node *one = dbk_json_child(v);
-
-    for (uint32_t i = 0; is_array(v) && i < v->count; i++, one = dbk_json_next(one))
-        if (!is_schema(one)) return false;
-    return is_array(v) && v->count > 0;
-}
-
+static bool is_list(const dbk_json_node *v) { return is_array(v) && v->count > 0; }
+static bool is_items(const dbk_json_node *v) { return is_schema(v) || is_array(v); }
 static bool has_nul(dbk_slice name) { return name.size && memchr(name.data, 0, name.size); }
-
-static bool is_schema_map(const dbk_json_node *v)
-{
-    const dbk_json_node *one = dbk_json_child(v);
-
-    for (uint32_t i = 0; is_object(v) && i < v->count; i++, one = dbk_json_next(one))
-        if (!is_schema(one) || has_nul(one->name)) return false;
-    return is_object(v);
-}
-
-static bool is_items(const dbk_json_node *v)
-{
-    return is_schema(v) || (is_array(v) && (v->count == 0 || is_schema_list(v)));
-}
-
-static bool is_dependencies(const dbk_json_node *v)
-{
-    const dbk_json_node *one = dbk_json_child(v);
-
-    for (uint32_t i = 0; is_object(v) && i < v->count; i++, one = dbk_json_next(one))
-        if ((!is_schema(one) && !is_text_list(one)) || has_nul(one->name)) return false;
-    return is_object(v);
-}
 
 static const keyword keywords[] = {
     {"$schema", DBK_KEYWORD_NOTE, false, is_text, "text"},
@@ -129,10 +99,10 @@ static const keyword keywords[] = {
     {"format", DBK_KEYWORD_LEAF, false, is_text, "text"},
     {"uniqueItems", DBK_KEYWORD_LEAF, false, is_bool, "true or false"},
     {"required", DBK_KEYWORD_LEAF, false, is_text_list, "an array of names"},
-    {"definitions", DBK_KEYWORD_MAP, false, is_schema_map, "an object of schemas, no NUL in a name"},
-    {"allOf", DBK_KEYWORD_LIST, true, is_schema_list, "an array of schemas, not empty"},
-    {"anyOf", DBK_KEYWORD_LIST, true, is_schema_list, "an array of schemas, not empty"},
-    {"oneOf", DBK_KEYWORD_LIST, true, is_schema_list, "an array of schemas, not empty"},
+    {"definitions", DBK_KEYWORD_MAP, false, is_object, "an object of schemas"},
+    {"allOf", DBK_KEYWORD_LIST, true, is_list, "an array of schemas, not empty"},
+    {"anyOf", DBK_KEYWORD_LIST, true, is_list, "an array of schemas, not empty"},
+    {"oneOf", DBK_KEYWORD_LIST, true, is_list, "an array of schemas, not empty"},
     {"not", DBK_KEYWORD_SCHEMA, true, is_schema, "a schema"},
     {"if", DBK_KEYWORD_SCHEMA, true, is_schema, "a schema"},
     {"then", DBK_KEYWORD_SCHEMA, true, is_schema, "a schema"},
@@ -140,11 +110,11 @@ static const keyword keywords[] = {
     {"items", DBK_KEYWORD_ITEMS, false, is_items, "a schema, or an array of schemas"},
     {"additionalItems", DBK_KEYWORD_SCHEMA, false, is_schema, "a schema"},
     {"contains", DBK_KEYWORD_SCHEMA, false, is_schema, "a schema"},
-    {"properties", DBK_KEYWORD_MAP, false, is_schema_map, "an object of schemas, no NUL in a name"},
-    {"patternProperties", DBK_KEYWORD_MAP, false, is_schema_map, "an object of schemas, no NUL in a name"},
+    {"properties", DBK_KEYWORD_MAP, false, is_object, "an object of schemas"},
+    {"patternProperties", DBK_KEYWORD_MAP, false, is_object, "an object of schemas"},
     {"additionalProperties", DBK_KEYWORD_SCHEMA, false, is_schema, "a schema"},
     {"propertyNames", DBK_KEYWORD_SCHEMA, false, is_schema, "a schema"},
-    {"dependencies", DBK_KEYWORD_DEPENDENCIES, true, is_dependencies, "an object of schemas or arrays of names, no NUL in a name"},
+    {"dependencies", DBK_KEYWORD_DEPENDENCIES, true, is_object, "an object of schemas or arrays of names"},
 };
 enum { KEYWORD_COUNT = sizeof(keywords) / sizeof(keywords[0]) };
 
@@ -338,8 +308,11 @@ static void visit_inner(dbk_schema_check *check, const dbk_json_node *value, dbk
                 (kind == DBK_KEYWORD_ITEMS && value->kind == DBK_JSON_ARRAY);
 
     if (kind == DBK_KEYWORD_SCHEMA || (kind == DBK_KEYWORD_ITEMS && !list)) visit(check, value, base);
-    for (uint32_t i = 0; list && i < value->count; i++, one = dbk_json_next(one))
-        if (one->kind != DBK_JSON_ARRAY) visit(check, one, base);
+    for (uint32_t i = 0; list && i < value->count; i++, one = dbk_json_next(one)) {
+        if (has_nul(one->name)) dbk_schema_fault(check, one, "another name", "a NUL in a name");
+        if (kind != DBK_KEYWORD_DEPENDENCIES || one->kind != DBK_JSON_ARRAY) visit(check, one, base);
+        else if (!is_text_list(one)) dbk_schema_fault(check, one, "an array of names", "'dependencies' has another form");
+    }
 }
 
 /* Beside a $ref everything else is left alone by the draft: written there, it would only look as if it counted. */
@@ -361,6 +334,10 @@ static void visit(dbk_schema_check *check, const dbk_json_node *node, dbk_slice 
     const dbk_json_node *value = dbk_json_child(node);
     bool is_ref = node->kind == DBK_JSON_OBJECT && dbk_json_member(node, "$ref");
 
+    if (!is_schema(node)) {
+        dbk_schema_fault(check, node, "{\"type\": \"object\"}", "a schema is an object, true or false");
+        return;
+    }
     base = node->kind == DBK_JSON_OBJECT ? take_id(check, node, base) : base;
     if (check->place_count == DBK_SCHEMA_PLACES_MAX) {
         if (!check->too_many) dbk_schema_fault(check, node, "less in one file", "more than %d schemas in one", DBK_SCHEMA_PLACES_MAX);
@@ -432,10 +409,7 @@ static dbk_result check_all(dbk_schema_check *check, dbk_error *err)
     dbk_json_schema *schema = check->schema;
     dbk_slice nowhere = {(const uint8_t *)"", 0};
 
-    if (!is_schema(schema->root))
-        dbk_schema_fault(check, schema->root, "{\"type\": \"object\"}", "a schema is an object, true or false");
-    else
-        visit(check, schema->root, nowhere);
+    visit(check, schema->root, nowhere);
     if (!check->failed && check->faults == 0) dbk_schema_link(check);
     if (schema->pattern_count) qsort(schema->patterns, schema->pattern_count, sizeof(*schema->patterns), compare_patterns);
     if (check->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a schema");

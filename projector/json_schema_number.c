@@ -25,7 +25,7 @@ static int64_t read_power(const uint8_t *at, const uint8_t *end)
 static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
 
 /* The grammar was checked by the parser. */
-static decimal read(dbk_slice text)
+static decimal decimal_of(dbk_slice text)
 {
     const uint8_t *at = text.data, *end = at + text.size, *mantissa_end = at, *point = NULL;
     decimal d = {.negative = text.size && *at == '-'};
@@ -68,7 +68,7 @@ static int compare_size(const decimal *a, const decimal *b)
 
 int dbk_number_compare(dbk_slice one, dbk_slice other)
 {
-    decimal a = read(one), b = read(other);
+    decimal a = decimal_of(one), b = decimal_of(other);
 
     if (a.negative != b.negative) return a.negative ? -1 : 1;
     return a.negative ? -compare_size(&a, &b) : compare_size(&a, &b);
@@ -76,21 +76,21 @@ int dbk_number_compare(dbk_slice one, dbk_slice other)
 
 bool dbk_number_is_integer(dbk_slice text)
 {
-    decimal d = read(text);
+    decimal d = decimal_of(text);
 
     return d.count == 0 || d.power >= 0;
 }
 
 bool dbk_number_is_positive(dbk_slice text)
 {
-    decimal d = read(text);
+    decimal d = decimal_of(text);
 
     return d.count > 0 && !d.negative;
 }
 
 bool dbk_number_divisor_fits(dbk_slice text)
 {
-    return read(text).count <= DIVISOR_DIGITS_MAX;
+    return decimal_of(text).count <= DIVISOR_DIGITS_MAX;
 }
 
 static uint64_t multiply(uint64_t a, uint64_t b, uint64_t modulus)
@@ -101,7 +101,7 @@ static uint64_t multiply(uint64_t a, uint64_t b, uint64_t modulus)
 /* a·10^p is a multiple of b·10^q when b divides a·10^(p-q). With p < q it is not: a does not end in a zero. */
 bool dbk_number_is_multiple(dbk_slice number, dbk_slice divisor)
 {
-    decimal a = read(number), b = read(divisor);
+    decimal a = decimal_of(number), b = decimal_of(divisor);
     uint64_t modulus = 0, rest = 0, ten;
     size_t at = 0;
 
@@ -125,14 +125,14 @@ bool dbk_number_count(const dbk_json_node *node, uint64_t *count)
     int64_t value;
 
     if (node->kind != DBK_JSON_NUMBER || !dbk_number_is_integer(node->text)) return false;
-    if (read(node->text).negative) return false;
+    if (decimal_of(node->text).negative) return false;
     *count = dbk_json_is_integer(node, &value) && (uint64_t)value < most ? (uint64_t)value : most;
     return true;
 }
 
 uint64_t dbk_number_hash(dbk_slice text)
 {
-    decimal d = read(text);
+    decimal d = decimal_of(text);
     uint64_t hash = d.negative ? 0x9e3779b97f4a7c15u : 0x517cc1b727220a95u;
     size_t at = 0;
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#define VALIJSON_USE_EXCEPTIONS 1 /* else it ends the process where it would throw */
 #define _Static_assert static_assert
 extern "C" {
 #include "projector/json_schema_internal.h"

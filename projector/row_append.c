@@ -84,6 +84,8 @@ static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, d
         dbk_buffer_put_text(text, "{}");
     }
     if (text->failed) return dbk_row_no_memory(err);
+    result = dbk_row_judge_event(model, draft, type, dbk_buffer_slice(text), err);
+    if (result != DBK_OK) return result;
     dbk_event event = {.stream = draft->last_stream,
                        .type = type,
                        .type_version = 1,

@@ -414,6 +414,7 @@ static dbk_result patch(dbk_model *model, dbk_draft *draft, dbk_slice table,
     if (dbk_rules_decide(change.table)) return dbk_row_ruled_patch(&change, row, err);
     result = dbk_row_convert(&change, true, err);
     if (result == DBK_OK) result = find_changed(&change, row, &changed, err);
+    if (result == DBK_OK) result = dbk_row_judge(&change, row, err);
     (void)sqlite3_reset(row);
     if (result != DBK_OK) return result;
     return dbk_row_patch_columns(&change, &changed, err);
@@ -451,6 +452,7 @@ static dbk_result put(dbk_model *model, dbk_draft *draft, dbk_slice table, const
     dbk_result result = begin(&change, table, key, true, err);
 
     if (result == DBK_OK) result = dbk_row_convert(&change, false, err);
+    if (result == DBK_OK) result = dbk_row_judge(&change, NULL, err);
     if (result != DBK_OK) return result;
     dbk_buffer_clear(&draft->key);
     dbk_key_to_json(change.table, change.key, &draft->key);

@@ -7,8 +7,8 @@
  *   row_json.c       is a text JSON                     row_put.c      what a put means
  *   row_statement.c  prepared statements of a table     row_project.c  projections
  *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers
- *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process
- *   row_rules.h      tables with rules of app.json */
+ *   row_judge.c      JSON Schema
+ *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process */
 #ifndef DBK_PROJECTOR_ROW_INTERNAL_H
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 
@@ -73,6 +73,7 @@ typedef struct dbk_row_work {
     dbk_buffer named_keys;
     dbk_buffer key, stream, data, filled, scratch, part, made, origin, place, gone;
     dbk_json_parser *parser;    /* data of events */
+    dbk_json_parser *judged;    /* rows and data on their way through a schema; NULL: not needed yet */
     dbk_json_parser *old_value; /* JSON columns of a row, for merge patches */
     const dbk_json_node *values[DBK_COLUMNS_MAX]; /* by column number, NULL: not named */
     dbk_cell cells[DBK_COLUMNS_MAX];
@@ -174,6 +175,10 @@ void dbk_row_put_member(dbk_buffer *out, const char *name); /* `{"name":`, or `,
 dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *mask, bool insert,
                         sqlite3_stmt *statement, dbk_error *err) DBK_MUST_USE;
 static inline bool dbk_row_is_key(const dbk_table *table, int column) { return table->columns[column].key_part != 0; }
+/* row_judge.c: JSON Schema. `row` is the row as it is, NULL: of a put. All that does not fit is in the
+ * draft's detail. Nothing to judge by: DBK_OK. */
+dbk_result dbk_row_judge(dbk_decision *change, sqlite3_stmt *row, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_judge_event(dbk_model *model, dbk_draft *draft, dbk_slice type, dbk_slice data, dbk_error *err) DBK_MUST_USE;
 /* row_put.c */
 dbk_result dbk_row_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* The .put of the row that the observer saw inserted. */

@@ -257,6 +257,7 @@ static void work_free(dbk_model *model)
         dbk_buffer_release(buffers[i]);
     dbk_json_parser_free(work->parser);
     dbk_json_parser_free(work->old_value);
+    dbk_json_parser_free(work->judged);
     dbk_free(model->port, work->named);
     dbk_free(model->port, work);
     model->work = NULL;

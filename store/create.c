@@ -32,12 +32,30 @@ static dbk_result make_folder(const dbk_port *port, dbk_dir *dir, const char *na
     return dbk_io_open_dir(port, dir, name, 0, out, err);
 }
 
+/* "schemas/notes.json" goes into a folder of its own. */
+static dbk_result copy_source(const dbk_port *port, dbk_dir *app, const dbk_source *source, dbk_error *err)
+{
+    const char *slash = strchr(source->name, '/');
+    char folder[64];
+    dbk_dir *inner;
+    if (!slash) return dbk_io_replace_file(port, app, source->name, source->text, err);
+    if ((size_t)(slash - source->name) >= sizeof folder) return dbk_fail(err, DBK_INTERNAL, "the folder of '%s' has too long a name", source->name);
+    memcpy(folder, source->name, (size_t)(slash - source->name));
+    folder[slash - source->name] = 0;
+    dbk_result result = dbk_io_open_dir(port, app, folder, DBK_OPEN_DIRECTORY, &inner, err);
+    if (result != DBK_OK) return result;
+    result = dbk_io_replace_file(port, inner, slash + 1, source->text, err);
+    if (result == DBK_OK) result = dbk_io_sync_dir(port, app, "app", err);
+    port->close_dir(port->ctx, inner);
+    return result;
+}
+
 static dbk_result copy_sources(const dbk_port *port, dbk_dir *dir, const dbk_definition *definition, dbk_error *err)
 {
     dbk_dir *app = NULL;
     dbk_result result = make_folder(port, dir, "app", &app, err);
     for (size_t i = 0; result == DBK_OK && i < definition->source_count; i++)
-        result = dbk_io_replace_file(port, app, definition->sources[i].name, definition->sources[i].text, err);
+        result = copy_source(port, app, &definition->sources[i], err);
     if (app) port->close_dir(port->ctx, app);
     return result;
 }

@@ -276,6 +276,53 @@ static void the_process_reads_and_nothing_else(void **state)
     }
 }
 
+/* ---- schemas */
+
+static int setup_schemas(void **state)
+{
+    static const char *const files[][2] = {
+        {"commands.sql", "-- command n.put(id TEXT, n INTEGER)\n-- put notes\nSELECT :id AS id, 'x' AS title, :n AS n;"},
+        {"schema.sql", "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, title TEXT, tags JSON, n INTEGER DEFAULT 3, made DATETIME, done BOOLEAN);"},
+        {"schemas/n.seen.json", "{\"properties\":{\"at\":{\"type\":\"string\"}},\"additionalProperties\":false}"},
+        {"schemas/notes.json",
+         "{\"required\":[\"id\",\"title\",\"n\"],\"properties\":{\"n\":{\"maximum\":10},\"title\":{\"type\":\"string\",\"minLength\":1},"
+         "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"made\":{\"format\":\"date-time\"},\"done\":{\"const\":true}}}"},
+    };
+    dbk_source copies[4];
+    engine_fixture *f = calloc(1, sizeof *f);
+    for (int i = 0; i < 4; i++) copies[i] = (dbk_source){files[i][0], dbk_slice_text(files[i][1])};
+    fixture_start_with(f, definition_of_sources(copies, 4));
+    *state = f;
+    return 0;
+}
+
+static void rows_are_judged_as_they_will_be(void **state)
+{
+    engine_fixture *f = *state;
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":11,\"tags\":[\"x\",7]}}", "schema",
+                "\"errors\":[{\"pointer\":\"/tags/1\",\"message\":\"is an integer, not string\"},{\"pointer\":\"/n\",\"message\":\"is 11, over the "
+                "maximum 10\"},{\"pointer\":\"\",\"message\":\"has no 'title'\"}]");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":null}}", "schema",
+                "\"message\":\"row 'notes/a': '/title' is null, not string\"");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"A\",\"done\":0}}", "schema", "'/done' is not true");
+    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"A\",\"done\":1,\"made\":\"2026-11-21\"}}");
+    must_refuse(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":null}}", "schema", "has no 'title'");
+    must_refuse(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"tags\":{\"a\":1}}}", "schema", "'/tags' is an object, not array");
+    must_accept(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":10,\"done\":null,\"tags\":[\"x\"]}}");
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"n.put\",\"args\":{\"id\":\"b\",\"n\":12}}", "schema", "is 12, over the maximum 10");
+    must_accept(f, "{\"id\":\"3\",\"do\":\"n.put\",\"args\":{\"id\":\"b\",\"n\":9}}");
+    must_refuse(f, "{\"id\":\"4\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\",\"data\":{\"title\":\"\"}}", "schema", "has 0 characters");
+}
+
+static void events_are_judged_by_their_type(void **state)
+{
+    engine_fixture *f = *state;
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.seen\",\"data\":{\"at\":7,\"b\":1}}", "schema",
+                "\"message\":\"event 'n.seen': '/at' is an integer, not string\"");
+    must_accept(f, "{\"id\":\"1\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.seen\",\"data\":{\"at\":\"x\"}}");
+    must_accept(f, "{\"id\":\"2\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.other\",\"data\":{\"at\":7}}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +335,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_that_do_not_fit_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(the_process_decides_in_the_same_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(the_process_reads_and_nothing_else, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_are_judged_as_they_will_be, setup_schemas, teardown),
+        cmocka_unit_test_setup_teardown(events_are_judged_by_their_type, setup_schemas, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,205 @@
+/* The validator: every finding with its pointer and words, numbers of any size, and schemas and values that are
+ * meant to hurt: they are refused in bounded time and never end the process. */
+#include "tests/base/fixture.h"
+
+#include "projector/json_schema.h"
+
+typedef struct judged {
+    dbk_json_schema *schema;
+    dbk_json_parser *parser;
+    char fault[400];
+} judged;
+
+static void keep_fault(void *arg, size_t offset, size_t size, const char *text, const char *advice)
+{
+    judged *j = arg;
+    (void)offset, (void)size, (void)advice;
+    if (!j->fault[0]) snprintf(j->fault, sizeof j->fault, "%s", text);
+}
+
+static dbk_result make(judged *j, const char *schema)
+{
+    *j = (judged){.parser = dbk_json_parser_new(dbk_port_system())};
+    assert_non_null(j->parser);
+    return dbk_json_schema_new(dbk_port_system(), dbk_slice_text(schema), NULL, keep_fault, j, &j->schema, NULL);
+}
+
+static void drop(judged *j)
+{
+    dbk_json_schema_free(j->schema);
+    dbk_json_parser_free(j->parser);
+}
+
+static dbk_result judge_text(judged *j, const char *value, dbk_buffer *errors, dbk_error *err)
+{
+    const dbk_json_node *root;
+    assert_int_equal(dbk_json_parse(j->parser, dbk_slice_text(value), &root, err), DBK_OK);
+    return dbk_json_schema_judge(j->schema, root, errors, err);
+}
+
+/* `errors` NULL: it fits. */
+static void check(const char *schema, const char *value, const char *errors)
+{
+    judged j;
+    dbk_error err = {0};
+    dbk_buffer out;
+    if (make(&j, schema) != DBK_OK) fail_msg("%s: %s", schema, j.fault);
+    dbk_buffer_init(&out, dbk_port_system());
+    dbk_result result = judge_text(&j, value, &out, &err);
+    assert_string_equal(dbk_buffer_text(&out), errors ? errors : "[]");
+    assert_int_equal(result, errors ? DBK_SCHEMA : DBK_OK);
+    dbk_buffer_release(&out);
+    drop(&j);
+}
+
+static void check_refused(const char *schema, const char *fault)
+{
+    judged j;
+    assert_int_equal(make(&j, schema), DBK_SCHEMA);
+    assert_null(j.schema);
+    assert_string_equal(j.fault, fault);
+    drop(&j);
+}
+
+static void all_findings_are_told_with_their_pointers(void **state)
+{
+    (void)state;
+    check("{\"required\":[\"id\",\"a~/b\"],\"properties\":{\"n\":{\"maximum\":10},\"a\":{\"items\":{\"type\":[\"string\",\"null\"]}}},"
+          "\"additionalProperties\":false}",
+          "{\"n\":11,\"a\":[\"x\",7,null,true],\"z/~\":0}",
+          "[{\"pointer\":\"/n\",\"message\":\"is 11, over the maximum 10\"},"
+          "{\"pointer\":\"/a/1\",\"message\":\"is an integer, not string or null\"},"
+          "{\"pointer\":\"/a/3\",\"message\":\"is true, not string or null\"},"
+          "{\"pointer\":\"\",\"message\":\"has a member 'z/~' that is not allowed\"},"
+          "{\"pointer\":\"\",\"message\":\"has no 'id'\"},{\"pointer\":\"\",\"message\":\"has no 'a~/b'\"}]");
+    check("{\"properties\":{\"a/b\":{\"properties\":{\"c~\":{\"const\":{\"x\":1}}}}}}", "{\"a/b\":{\"c~\":{\"x\":2}}}",
+          "[{\"pointer\":\"/a~1b/c~0\",\"message\":\"is not {\\\"x\\\":1}\"}]");
+    check("{\"oneOf\":[{\"type\":\"number\"},{\"type\":\"integer\"}]}", "1", "[{\"pointer\":\"\",\"message\":\"fits 2 of 2 alternatives, not one\"}]");
+    check("{\"anyOf\":[{\"minLength\":2},{\"pattern\":\"^x\"}]}", "\"a\"", "[{\"pointer\":\"\",\"message\":\"fits none of 2 alternatives\"}]");
+    check("{\"enum\":[1,\"two\",[3]],\"format\":\"date\"}", "\"2026-02-30\"",
+          "[{\"pointer\":\"\",\"message\":\"is none of 1, \\\"two\\\", [3]\"},{\"pointer\":\"\",\"message\":\"is not a date like 2026-11-21\"}]");
+    check("{\"if\":{\"required\":[\"a\"]},\"then\":{\"required\":[\"b\"]},\"else\":{\"required\":[\"c\"]}}", "{\"a\":1}",
+          "[{\"pointer\":\"\",\"message\":\"has no 'b'\"}]");
+    check("{\"propertyNames\":{\"maxLength\":2},\"dependencies\":{\"a\":[\"b\"]}}", "{\"a\":1,\"long\":2}",
+          "[{\"pointer\":\"\",\"message\":\"has 'a' but no 'b'\"},{\"pointer\":\"\",\"message\":\"has a member 'long' whose name does not fit 'propertyNames'\"}]");
+}
+
+static void numbers_are_compared_by_their_text(void **state)
+{
+    (void)state;
+    check("{\"maximum\":12345678901234567890}", "12345678901234567891",
+          "[{\"pointer\":\"\",\"message\":\"is 12345678901234567891, over the maximum 12345678901234567890\"}]");
+    check("{\"maximum\":12345678901234567890}", "12345678901234567890.000", NULL);
+    check("{\"enum\":[1.0]}", "1", NULL);
+    check("{\"const\":9007199254740993}", "9007199254740992", "[{\"pointer\":\"\",\"message\":\"is not 9007199254740993\"}]");
+    check("{\"multipleOf\":0.1}", "1.10", NULL);
+    check("{\"multipleOf\":0.1}", "1.15", "[{\"pointer\":\"\",\"message\":\"is no multiple of 0.1\"}]");
+    check("{\"multipleOf\":1e-300,\"type\":\"integer\"}", "1e308", NULL);
+    check("{\"type\":\"integer\"}", "1.50e1", NULL);
+    check("{\"type\":\"integer\"}", "1.5e-1", "[{\"pointer\":\"\",\"message\":\"is a number, not integer\"}]");
+    check("{\"minimum\":-0.0,\"exclusiveMinimum\":-1e-400}", "0", NULL);
+    check("{\"uniqueItems\":true}", "[1,[1],{\"a\":1,\"b\":2},1e1,{\"b\":2.0,\"a\":1.0}]",
+          "[{\"pointer\":\"\",\"message\":\"has equal elements, 2 and 4\"}]");
+    check("{\"uniqueItems\":true}", "[0,-0.0]", "[{\"pointer\":\"\",\"message\":\"has equal elements, 0 and 1\"}]");
+}
+
+static void references_are_followed_inside_the_file(void **state)
+{
+    static const char tree[] = "{\"properties\":{\"v\":{\"type\":\"integer\"},\"kids\":{\"items\":{\"$ref\":\"#\"}}},\"required\":[\"v\"],"
+                               "\"propertyNames\":{\"enum\":[\"v\",\"kids\"]}}";
+    (void)state;
+    check(tree, "{\"v\":1,\"kids\":[{\"v\":2},{\"v\":3,\"kids\":[{\"v\":\"x\"}]}]}",
+          "[{\"pointer\":\"/kids/1/kids/0/v\",\"message\":\"is text, not integer\"}]");
+    /* names of a schema that is itself a target of a reference are judged by their own schema */
+    check("{\"properties\":{\"a\":{\"$ref\":\"#/definitions/d\"}},\"definitions\":{\"d\":{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^k\"}}}}",
+          "{\"a\":{\"k1\":1,\"x\":2}}", "[{\"pointer\":\"/a\",\"message\":\"has a member 'x' whose name does not fit 'propertyNames'\"}]");
+    check("{\"$id\":\"http://x.example/root.json\",\"items\":{\"$ref\":\"b.json#named\"},"
+          "\"definitions\":{\"b\":{\"$id\":\"b.json\",\"definitions\":{\"c\":{\"$id\":\"#named\",\"type\":\"null\"}}}}}",
+          "[null,1]", "[{\"pointer\":\"/1\",\"message\":\"is an integer, not null\"}]");
+}
+
+static void what_is_not_carried_out_is_refused_by_name(void **state)
+{
+    (void)state;
+    check_refused("{\"properties\":{\"a\":{\"requierd\":[]}}}", "'requierd' is no keyword of JSON Schema draft 7");
+    check_refused("{\"$ref\":\"http://example.org/x\"}", "'$ref' names another document: 'http://example.org/x'");
+    check_refused("{\"not\":{\"allOf\":[{\"$ref\":\"#\"}]}}", "the schema asks itself about the same value, without end");
+    check_refused("{\"definitions\":{\"a\":{\"$ref\":\"#/definitions/b\"},\"b\":{\"$ref\":\"#/definitions/a\"}}}",
+                  "the schema asks itself about the same value, without end");
+    check_refused("{\"properties\":{\"a\\u0000b\":{}}}", "a NUL in a name");
+    check_refused("{\"format\":\"idn-email\"}", "format 'idn-email' is not checked here");
+    check_refused("{\"multipleOf\":0.1234567890123456789}", "'multipleOf' has another form");
+}
+
+/* Each would take ages, or the stack, if nothing bounded it. */
+static void hostile_schemas_and_values_end(void **state)
+{
+    char *deep = malloc(400000), *at = deep;
+    judged j;
+    dbk_error err = {0};
+    (void)state;
+    assert_non_null(deep);
+    at += sprintf(at, "\"");
+    for (int i = 0; i < 100000; i++) *at++ = 'a';
+    strcpy(at, "!\"");
+    static const char *const patterns[] = {"{\"pattern\":\"^(a+)+$\"}", "{\"pattern\":\"^(a|a)*$\"}", "{\"pattern\":\"(.*)*x\"}",
+                                           "{\"pattern\":\"^(?:(?:(?:a*)*)*)*$\"}"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(make(&j, patterns[i]), DBK_OK);
+        assert_int_equal(judge_text(&j, deep, NULL, &err), DBK_SCHEMA);
+        drop(&j);
+    }
+    /* doubles at every step: 2^30 subschemas */
+    at = deep + sprintf(deep, "{\"$ref\":\"#/definitions/a0\",\"definitions\":{");
+    for (int i = 0; i < 12; i++)
+        at += sprintf(at, "\"a%d\":{\"allOf\":[{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/a%d\"},"
+                          "{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/a%d\"}]},", i, i + 1, i + 1, i + 1, i + 1, i + 1);
+    sprintf(at, "\"a12\":{\"type\":\"integer\"}}}");
+    assert_int_equal(make(&j, deep), DBK_OK);
+    assert_int_equal(judge_text(&j, "1", NULL, &err), DBK_SCHEMA);
+    assert_non_null(strstr(err.text, "takes too much work"));
+    drop(&j);
+    /* ten thousand elements to compare with each other, and with an enum of as many */
+    at = deep + sprintf(deep, "[");
+    for (int i = 0; i < 9999; i++) at += sprintf(at, "{\"a\":%d,\"b\":%d},", i % 7, i);
+    sprintf(at, "0]");
+    assert_int_equal(make(&j, "{\"uniqueItems\":true,\"items\":{\"not\":{\"const\":[1]}}}"), DBK_OK);
+    assert_int_equal(judge_text(&j, deep, NULL, &err), DBK_OK);
+    drop(&j);
+    free(deep);
+}
+
+static void memory_may_fail_at_any_point(void **state)
+{
+    static const char schema[] = "{\"$id\":\"x\",\"properties\":{\"a\":{\"$ref\":\"#/definitions/d\"}},\"definitions\":{\"d\":{\"pattern\":\"^a+$\","
+                                 "\"uniqueItems\":true,\"enum\":[[1,2],\"a\"]}}}";
+    (void)state;
+    dbk_result result = DBK_NO_MEMORY;
+    for (size_t at = 1; result == DBK_NO_MEMORY; at++) {
+        thrifty_port thrifty;
+        judged j = {.parser = dbk_json_parser_new(dbk_port_system())};
+        dbk_error err = {0};
+        dbk_buffer out;
+        thrifty_init(&thrifty, at);
+        dbk_buffer_init(&out, &thrifty.port);
+        result = dbk_json_schema_new(&thrifty.port, dbk_slice_text(schema), NULL, keep_fault, &j, &j.schema, &err);
+        if (result == DBK_OK) result = judge_text(&j, "{\"a\":[1,2,3]}", &out, &err);
+        dbk_buffer_release(&out);
+        drop(&j);
+        assert_int_equal(thrifty.held, 0);
+    }
+    assert_int_equal(result, DBK_SCHEMA);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_findings_are_told_with_their_pointers),
+        cmocka_unit_test(numbers_are_compared_by_their_text),
+        cmocka_unit_test(references_are_followed_inside_the_file),
+        cmocka_unit_test(what_is_not_carried_out_is_refused_by_name),
+        cmocka_unit_test(hostile_schemas_and_values_end),
+        cmocka_unit_test(memory_may_fail_at_any_point),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
