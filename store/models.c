@@ -177,6 +177,13 @@ static bool heals(dbk_result result)
 /* models/boot names the boot of the machine in which the model was last at the log's end. In another one
  * the end of its WAL may be gone, which is not synced, and with it states that subscribers saw. Folding
  * what the log has beyond leads through the same states only where it is in canonical order. */
+static dbk_result write_boot(dbk_engine *engine, dbk_error *err)
+{
+    char boot[37] = "";
+    if (engine->port->boot_id(engine->port->ctx, boot) != 0) return DBK_OK;
+    return dbk_io_replace_file(engine->port, engine->models_dir, "boot", dbk_slice_text(boot), err);
+}
+
 static dbk_result catch_up_at_open(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
@@ -189,8 +196,7 @@ static dbk_result catch_up_at_open(dbk_engine *engine, dbk_error *err)
     dbk_buffer_release(&known);
     engine->doubted = !same;
     result = dbk_engine_catch_up(engine, err);
-    if (result != DBK_OK || same || !named) return result;
-    return dbk_io_replace_file(port, engine->models_dir, "boot", dbk_slice_text(boot), err);
+    return result == DBK_OK && !same ? write_boot(engine, err) : result;
 }
 
 /* The model serves from here on. Damage that shows only now costs it its life like any other. */
@@ -232,7 +238,7 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
         dbk_model_close(model);
         result = dbk_engine_reset_generation(engine, engine->options.progress, engine->options.progress_arg, err);
         if (result == DBK_OK) result = remove_leftovers(engine, dbk_model_path(engine->model), err);
-        if (result == DBK_OK) result = note_boot(engine, err);
+        if (result == DBK_OK) result = write_boot(engine, err); /* synced as a whole, and subscribers begin anew */
     } else {
         dbk_model_close(model);
     }
