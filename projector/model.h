@@ -75,6 +75,7 @@ typedef struct dbk_draft {
     uint64_t position;      /* it will have */
     uint8_t order[DBK_ORDER_KEY_SIZE]; /* the order key it will have, for :order; set by the caller like all above */
     int64_t time_ms;
+    bool undo;              /* its entry puts back: puts leave unnamed columns alone, rules of columns do not merge */
     dbk_slice command_id, actor, correlation, causation;
     bool undo;              /* what it changes is set back, not judged by rules of columns (F10) */
     uint32_t event_count;
@@ -120,6 +121,19 @@ void dbk_model_entry_drop(dbk_model *model);
 /* The version of a stream or row (F7) with the fresh entries of this transaction; 0: never named. */
 dbk_result dbk_model_version(dbk_model *model, dbk_slice stream, uint64_t *version, dbk_error *err) DBK_MUST_USE;
 
+/* ---- undo (semantics.md §7): entries are added, a fold is told with the trail, then the entry in work puts back
+ * what stood before them, in the columns whose last writer is one of them. */
+typedef struct dbk_undo dbk_undo;
+dbk_result dbk_undo_new(const dbk_port *port, const dbk_definition *definition, dbk_undo **out, dbk_error *err) DBK_MUST_USE;
+void dbk_undo_free(dbk_undo *undo); /* accepts NULL */
+dbk_result dbk_undo_add(dbk_undo *undo, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
+struct dbk_trail;
+const struct dbk_trail *dbk_undo_trail(const dbk_undo *undo); /* from the first of them to the end; borrowed */
+void dbk_undo_forget_rows(dbk_undo *undo); /* the fold is told again, from the beginning */
+/* The model is where the trail ended. *kept: `{"table","key","columns","reason"},…` of what stays as it is.
+ * DBK_CONSTRAINT: something cannot be put back. */
+dbk_result dbk_model_undo(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_buffer *kept, dbk_error *err) DBK_MUST_USE;
+
 /* ---- facts: the fold's step (semantics.md §4). Projects the entry whole, or writes the skip row.
  * A refusal by the data is not an error here; errors are DBK_NO_SPACE, DBK_NO_MEMORY, DBK_INTERNAL … */
 dbk_result dbk_model_apply(dbk_model *model, uint64_t position, dbk_slice origin, dbk_error *err) DBK_MUST_USE;
@@ -147,12 +161,17 @@ typedef dbk_result (*dbk_trail_fn)(void *arg, uint64_t position, const dbk_entry
                                    size_t count, dbk_error *err);
 typedef struct dbk_trail { /* zero: every entry, every row */
     uint64_t position;      /* only the entry there */
+    bool bounded;           /* only from `first` on, in canonical order */
+    uint8_t first[DBK_ORDER_KEY_SIZE];
     const dbk_table *table; /* only this row */
     dbk_slice key;
     bool shown;             /* values as clients see them, else as events have them */
     dbk_trail_fn each;
     void *arg;
 } dbk_trail;
+
+/* Tells the trail (NULL: none) of what catches up from here on; borrowed. */
+void dbk_model_follow(dbk_model *model, const dbk_trail *trail);
 
 /* The shadow (K8): folds the wanted entries (see dbk_log_fold_open; position in the state is `last`, 0:
  * the log's end) into a new file. The result is committed, in bulk mode until dbk_model_finish. */

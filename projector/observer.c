@@ -253,6 +253,14 @@ void dbk_observer_statement_drop(dbk_observer *observer)
     drop_inserted(observer);
 }
 
+bool dbk_observer_step(const dbk_observer *observer, size_t place, size_t *touched)
+{
+    const dbk_step *steps = (const dbk_step *)(const void *)observer->steps.data;
+    if (place >= observer->steps.size / sizeof *steps) return false;
+    *touched = steps[place].touched;
+    return true;
+}
+
 size_t dbk_observer_place(const dbk_observer *observer, dbk_hash128 *difference)
 {
     *difference = observer->difference;

@@ -25,6 +25,8 @@ void dbk_observer_entry_begin(dbk_observer *observer);        /* mark */
 void dbk_observer_entry_drop(dbk_observer *observer);         /* back to the mark */
 void dbk_observer_statement_mark(dbk_observer *observer);     /* for a statement that may fail alone */
 void dbk_observer_statement_drop(dbk_observer *observer);
+/* The touched row that the step at `place` changed; false: there is no such step. */
+bool dbk_observer_step(const dbk_observer *observer, size_t place, size_t *touched);
 /* Marks of the caller's own within the entry, for several statements that fail together. */
 size_t dbk_observer_place(const dbk_observer *observer, dbk_hash128 *difference);
 void dbk_observer_back_to(dbk_observer *observer, size_t place, dbk_hash128 difference);

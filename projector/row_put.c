@@ -112,7 +112,7 @@ static dbk_result update(dbk_decision *change, dbk_error *err)
         if (!dbk_cell_equals_column(&work->cells[i], &work->made, row, i))
             dbk_mask_add(&changed, i);
     }
-    if (!change->model->options.put_keeps_unnamed && leaves_unnamed(change)) {
+    if (!change->model->options.put_keeps_unnamed && !change->draft->undo && leaves_unnamed(change)) {
         result = reset_unnamed(change, row, &changed, err);
     }
     (void)sqlite3_reset(row);

@@ -52,6 +52,7 @@ dbk_result dbk_row_tell_trail(dbk_model *model, uint64_t position, const dbk_ent
     const dbk_trail *trail = model->trail;
     dbk_buffer rows, after;
     if (trail->position && trail->position != position) return DBK_OK;
+    if (trail->bounded && memcmp(model->work->order, trail->first, sizeof trail->first) < 0) return DBK_OK;
     dbk_buffer_init(&rows, model->port);
     dbk_buffer_init(&after, model->port);
     dbk_result result = gather(model, &rows, &after, err);
@@ -65,4 +66,10 @@ dbk_result dbk_row_tell_trail(dbk_model *model, uint64_t position, const dbk_ent
     dbk_buffer_release(&rows);
     dbk_buffer_release(&after);
     return result;
+}
+
+void dbk_model_follow(dbk_model *model, const dbk_trail *trail)
+{
+    model->trail = trail;
+    dbk_observer_keep_before(model->observer, trail != NULL, trail && trail->shown);
 }

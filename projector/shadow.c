@@ -46,8 +46,7 @@ static dbk_result open_start(dbk_build *build, const dbk_port *port, const char 
     build->model->wanted = options->wanted;
     build->model->wanted_arg = options->wanted_arg;
     build->model->wanted_last = build->last;
-    build->model->trail = options->trail;
-    dbk_observer_keep_before(build->model->observer, options->trail != NULL, options->trail && options->trail->shown);
+    dbk_model_follow(build->model, options->trail);
     if (build->last == 0) return DBK_OK; /* 0 would mean "all" to the walk */
     result = dbk_log_fold_open_behind(log, build->begun, build->last, options->wanted, options->wanted_arg, &build->fold, err);
     if (result == DBK_OK) build->all = dbk_log_fold_count(build->fold);
@@ -118,8 +117,7 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
     build.model->wanted = NULL;
     build.model->wanted_arg = NULL;
     build.model->wanted_last = 0;
-    build.model->trail = NULL;
-    dbk_observer_keep_before(build.model->observer, false, false);
+    dbk_model_follow(build.model, NULL);
     *out = build.model;
     return DBK_OK;
 }
