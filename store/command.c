@@ -16,10 +16,11 @@ static const dbk_verb_form forms[] = {
     {"append", DBK_DO_APPEND, {"stream", "type", "data", "expect"}, {"stream", "type"}},
     {"batch", DBK_DO_BATCH, {"commands"}, {"commands"}},
     {"dismiss", DBK_DO_DISMISS, {"entry"}, {"entry"}},
+    {"undo", DBK_DO_UNDO, {"entry", "position", "of_correlation"}, {NULL}},
 };
 static const char *const common[] = {"id", "do", "actor", "correlation", "causation", "wait"};
-static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "get",   "list",
-                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay"};
+static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "undo", "get",   "list",
+                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay", "history", "explain", "diff"};
 
 static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, {"args"}, {NULL}};
 
@@ -125,7 +126,7 @@ static dbk_result check_kinds(const dbk_command *c, dbk_error *err)
     if (result == DBK_OK) result = want_kind(c->stream, "stream", DBK_JSON_STRING, "text", err);
     if (result == DBK_OK) result = want_kind(c->type, "type", DBK_JSON_STRING, "text", err);
     if (result == DBK_OK) result = want_kind(c->commands, "commands", DBK_JSON_ARRAY, "an array", err);
-    if (result == DBK_OK) result = want_kind(c->entry, "entry", DBK_JSON_STRING, "text", err);
+    if (result == DBK_OK && c->verb != DBK_DO_UNDO) result = want_kind(c->entry, "entry", DBK_JSON_STRING, "text", err);
     if (result == DBK_OK) result = want_kind(c->args, "args", DBK_JSON_OBJECT, "an object", err);
     if (result == DBK_OK) result = check_expect(c->expect, err);
     if (result == DBK_OK && c->commands && c->commands->count > DBK_BATCH_MAX_COMMANDS)
@@ -201,7 +202,7 @@ dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node,
     const dbk_json_node *verb = dbk_json_member(node, "do");
     const dbk_verb_form *form = find_form(engine, verb, command);
     if (!form) return unknown_verb(engine, verb, err);
-    if (inner && (command->verb == DBK_DO_BATCH || command->verb == DBK_DO_DISMISS))
+    if (inner && (command->verb == DBK_DO_BATCH || command->verb == DBK_DO_DISMISS || command->verb == DBK_DO_UNDO))
         return dbk_fail(err, DBK_BAD_COMMAND, "no %s in a batch", form->name);
     take_members(command, node);
     dbk_result result = check_size(node, command->verb, err);

@@ -6,7 +6,7 @@
  *   queue.c, command.c, decide.c, finish.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
  *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
- *   facts.c, switch.c, replay.c, copy.c      import, shadow and switch, as of, copy
+ *   undo.c              entries put back
  *   images.c            copies of the model at positions of the past
  *   request_*.c         reads: get list query changes log inbox status stats */
 #ifndef DBK_STORE_ENGINE_H
@@ -56,6 +56,7 @@ struct dbk_engine {
     dbk_buffer batch;        /* origin bytes of the turn */
     struct dbk_host_command *hosts; /* changed by the holder of `turn` only */
     struct dbk_turn *turn_memory; /* decide.c */
+    struct dbk_undoing *undoing; /* undo.c: what the turn in work undoes; else NULL */
     bool dead;               /* a hook stopped it, or poisoned */
     bool reading;            /* no model, the log is only read: as asked for, or there is no room to write (state.c) */
     dbk_disk disk;

@@ -1,6 +1,7 @@
 /* Receipts: what a command is answered (interface.md §2). */
 #include "store/disk.h"
 #include "store/turn.h"
+#include "store/undo.h"
 
 static void put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out)
 {
@@ -47,6 +48,11 @@ void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t v
     }
     put_entry(&draft->id, out);
     put_cursor(engine, draft->position, out);
+    if (draft->undo && engine->undoing) {
+        dbk_buffer_put_text(out, ",\"kept\":[");
+        dbk_buffer_put_slice(out, dbk_buffer_slice(&engine->undoing->kept));
+        dbk_buffer_put_u8(out, ']');
+    }
     dbk_buffer_put_u8(out, '}');
 }
 

@@ -106,7 +106,7 @@ static void remove_database(const dbk_port *port, const char *path)
 /* A trail wants all that it can hear of: it is told from the first entry on, unless it is of one entry. */
 static bool may_start_late(const dbk_past *past, const dbk_trail *trail)
 {
-    return !trail || (trail->position > 0 && past->bounded);
+    return !trail || trail->bounded || (trail->position > 0 && past->bounded);
 }
 
 static bool is_fold_of_positions(const dbk_engine *engine, const dbk_past *past)
@@ -114,13 +114,17 @@ static bool is_fold_of_positions(const dbk_engine *engine, const dbk_past *past)
     return past->order_time_ms == 0 && (!past->bounded || dbk_log_is_ordered(engine->log));
 }
 
-/* The image that a trail's one entry is told from must not hold it. */
+/* The image that a trail begins with must not hold what it is to tell. */
 static dbk_result begin(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, const char *path, uint64_t *begun, dbk_error *err)
 {
     dbk_past start = *past;
     *begun = 0;
     if (!may_start_late(past, trail)) return DBK_OK;
-    if (trail) {
+    if (trail && trail->bounded) {
+        start.bounded = true;
+        start.through = false;
+        memcpy(start.bound, trail->first, sizeof start.bound);
+    } else if (trail) {
         start.through = false;
         if (start.position >= trail->position && dbk_log_is_ordered(engine->log)) start.position = trail->position - 1;
     }

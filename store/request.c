@@ -1,34 +1,36 @@
-/* Requests: what is asked of a store and changes nothing of it, and "apply", which makes a command of an
- * entry of the inbox (docs/commands.md). Their form is checked here, before anything is looked up. */
+/* Requests: what is asked of a store and changes nothing of it, "apply", which makes a command of an
+ * entry of the inbox, and "undo" (docs/commands.md). Their form is checked here, before anything is looked up. */
 #include "store/request.h"
 
-enum { MEMBERS_MAX = 6 };
+enum { MEMBERS_MAX = 7 };
 
 typedef struct dbk_request_form {
     const char *name;
     const char *may[MEMBERS_MAX];
     const char *must[2];
     dbk_request_fn answer;
+    dbk_request_fn command; /* of one that writes: gives the whole receipt */
 } dbk_request_form;
 
 static const dbk_request_form forms[] = {
-    {"get", {"table", "key"}, {"table", "key"}, dbk_request_get},
-    {"list", {"table", "prefix", "after", "limit"}, {"table"}, dbk_request_list},
-    {"query", {"sql", "name", "args", "at", "at_time", "order_time"}, {NULL}, dbk_request_query},
-    {"changes", {"table", "from"}, {"table"}, dbk_request_changes},
-    {"log", {"from", "to", "stream", "type", "limit"}, {NULL}, dbk_request_log},
-    {"inbox", {"all"}, {NULL}, dbk_request_inbox},
-    {"apply", {"entry", "actor", "correlation", "causation", "wait"}, {"id", "entry"}, NULL},
-    {"status", {NULL}, {NULL}, dbk_request_status},
-    {"fingerprint", {"at", "at_time", "order_time"}, {NULL}, dbk_request_fingerprint},
-    {"stats", {NULL}, {NULL}, dbk_request_stats},
-    {"rebuild", {NULL}, {NULL}, dbk_request_rebuild},
-    {"verify", {"depth"}, {NULL}, dbk_request_verify},
-    {"replay", {"into", "at", "at_time", "order_time"}, {"into"}, dbk_request_replay},
-    {"history", {"table", "key", "limit"}, {"table", "key"}, dbk_request_history},
-    {"explain", {"position"}, {"position"}, dbk_request_explain},
-    {"diff", {"from", "to", "table", "limit"}, {NULL}, dbk_request_diff},
-    {"hello", {NULL}, {NULL}, dbk_request_hello},
+    {"get", {"table", "key"}, {"table", "key"}, dbk_request_get, NULL},
+    {"list", {"table", "prefix", "after", "limit"}, {"table"}, dbk_request_list, NULL},
+    {"query", {"sql", "name", "args", "at", "at_time", "order_time"}, {NULL}, dbk_request_query, NULL},
+    {"changes", {"table", "from"}, {"table"}, dbk_request_changes, NULL},
+    {"log", {"from", "to", "stream", "type", "limit"}, {NULL}, dbk_request_log, NULL},
+    {"inbox", {"all"}, {NULL}, dbk_request_inbox, NULL},
+    {"apply", {"entry", "actor", "correlation", "causation", "wait"}, {"id", "entry"}, NULL, dbk_request_apply},
+    {"undo", {"entry", "position", "of_correlation", "actor", "correlation", "causation", "wait"}, {"id"}, NULL, dbk_request_undo},
+    {"status", {NULL}, {NULL}, dbk_request_status, NULL},
+    {"fingerprint", {"at", "at_time", "order_time"}, {NULL}, dbk_request_fingerprint, NULL},
+    {"stats", {NULL}, {NULL}, dbk_request_stats, NULL},
+    {"rebuild", {NULL}, {NULL}, dbk_request_rebuild, NULL},
+    {"verify", {"depth"}, {NULL}, dbk_request_verify, NULL},
+    {"replay", {"into", "at", "at_time", "order_time"}, {"into"}, dbk_request_replay, NULL},
+    {"history", {"table", "key", "limit"}, {"table", "key"}, dbk_request_history, NULL},
+    {"explain", {"position"}, {"position"}, dbk_request_explain, NULL},
+    {"diff", {"from", "to", "table", "limit"}, {NULL}, dbk_request_diff, NULL},
+    {"hello", {NULL}, {NULL}, dbk_request_hello, NULL},
 };
 
 static const dbk_request_form *form_of(const dbk_json_node *request)
@@ -82,7 +84,7 @@ static dbk_result answer(dbk_engine *engine, const dbk_json_node *request, dbk_s
     if (!form) return dbk_fail(err, DBK_UNKNOWN_COMMAND, "it names no request");
     dbk_result result = check_form(form, request, err);
     if (result == DBK_OK) result = dbk_request_refresh(engine, err);
-    if (result != DBK_OK || !form->answer) return result == DBK_OK ? dbk_request_apply(engine, request, out, err) : result;
+    if (result != DBK_OK || form->command) return result == DBK_OK ? form->command(engine, request, out, err) : result;
     dbk_buffer_put_u8(out, '{');
     if (id.size > 0) {
         dbk_buffer_put_text(out, "\"id\":");

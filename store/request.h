@@ -23,8 +23,9 @@ dbk_result dbk_request_history(dbk_engine *engine, const dbk_json_node *request,
 dbk_result dbk_request_explain(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_diff(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-/* This one writes: *out is the whole receipt, as the commit loop gave it. */
+/* These write: *out is the whole receipt, as the commit loop gave it. */
 dbk_result dbk_request_apply(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_undo(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 /* The members of a changes answer; the caller holds engine->turn. `from` NULL: as if from another life. */
 dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const dbk_json_node *from, dbk_buffer *out,

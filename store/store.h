@@ -92,6 +92,8 @@ dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) 
  * thread; receipts[i] is filled for each (JSON). */
 dbk_result dbk_engine_decide(dbk_engine *engine, const dbk_slice *commands, size_t count, int64_t now_ms,
                              dbk_buffer *receipts, dbk_error *err) DBK_MUST_USE;
+/* {"id","do":"undo","entry"|"position"|"of_correlation"} in a turn of its own. */
+dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, dbk_buffer *receipt, dbk_error *err) DBK_MUST_USE;
 /* Facts of other replicas (origin bytes): logs what is next of its author, parks the rest, folds once
  * (semantics.md §4, Replica.import_). DBK_DUPLICATE: a fork, nothing of the round is logged. */
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,

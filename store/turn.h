@@ -4,7 +4,7 @@
 
 #include "store/engine.h"
 
-typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS,
+typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS, DBK_DO_UNDO,
                        DBK_DO_COMMAND, DBK_DO_HOST } dbk_verb;
 
 /* The members of one command, NULL where absent. They belong to the parser. */
@@ -59,5 +59,9 @@ void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t v
 void dbk_receipt_again(dbk_engine *engine, const dbk_entry *entry, uint64_t position, dbk_buffer *out);
 /* store/clock.c: the next stamp of the decider: max(wall clock, last + 1) in the highest epoch seen (§5). */
 void dbk_clock_next(dbk_engine *engine, int64_t now_ms, uint32_t *epoch, uint64_t *hlc);
+
+/* decide_entries.c: the events of these commands, within the draft's entry */
+dbk_result dbk_turn_run_dismiss(dbk_engine *engine, const dbk_command *c, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_turn_run_undo(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 
 #endif

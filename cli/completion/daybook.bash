@@ -1,7 +1,7 @@
 # bash completion of daybook: commands, options, stores, files.
 _daybook() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
-    local commands="init check serve send query log history explain diff watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
+    local commands="init check serve send query log history explain diff undo watch inbox replay rebuild fingerprint verify salvage stats doctor help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
         return
@@ -22,7 +22,8 @@ _daybook() {
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;
         diff) options="--from --to --table --limit --json --help" ;;
-        watch) options="--table --from --wait --json --help" ;;
+        undo) options="--correlation --json --help" ;;
+        watch) options="--table --from --json --help" ;;
         inbox) options="--all --json --help" ;;
         replay) options="--to --order-time --into --json --help" ;;
         rebuild) options="--json --help" ;;

@@ -34,6 +34,15 @@ class History(Case):
         rows = json.loads(self.daybook("diff", store, "--from", "2", "--json"))["rows"]
         self.assertEqual([(r["op"], r["key"]) for r in rows], [("delete", "n1")])
 
+    def test_undo_and_redo(self):
+        store = self.filled()
+        self.assertEqual(self.daybook("undo", store, "4"), "undone by position 5\n")
+        self.assertEqual(self.rows(store, "SELECT id, stars FROM notes"), [["n1", 5]])
+        self.assertEqual(self.daybook("undo", store, "3", "5"), "undone by position 6\n")
+        self.assertEqual(self.rows(store, "SELECT id, stars FROM notes"), [])
+        self.assertIn("is not declared", self.refused(1, "undo", store, "1"))
+        self.assertIn('"kept":[]', self.daybook("undo", store, "6", "--json"))
+
     def test_beside_a_daemon_and_through_it(self):
         store = self.filled()
         before = self.daybook("history", store, "notes", "n1")

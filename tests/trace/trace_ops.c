@@ -156,6 +156,46 @@ static dbk_result op_copy(trace_stage *stage, const dbk_json_node *op, dbk_buffe
 
 /* ---- decisions */
 
+/* As Python's quote does. */
+static void put_quoted(const dbk_json_node *key, dbk_buffer *out)
+{
+    dbk_buffer_put_u8(out, '"');
+    for (size_t i = 0; i < key->text.size; i++) {
+        uint8_t c = key->text.data[i];
+        if ((unsigned)((c | 32) - 'a') < 26u || (unsigned)(c - '0') < 10u || strchr("_.-~", c)) dbk_buffer_put_u8(out, c);
+        else dbk_buffer_printf(out, "%%%02X", c);
+    }
+    dbk_buffer_put_u8(out, '"');
+}
+
+/* The model lists what stays as [table, key, columns]; of what others wrote since it says nothing. */
+static void put_kept(const dbk_json_node *kept, dbk_buffer *out)
+{
+    const dbk_json_node *item = kept ? kept + 1 : NULL;
+    bool first = true;
+    dbk_buffer_put_text(out, ",\"kept\":[");
+    for (uint32_t i = 0; kept && i < kept->count; i++, item = dbk_json_next(item)) {
+        const dbk_json_node *reason = dbk_json_member(item, "reason");
+        if (dbk_json_text_is(reason, "written since")) continue;
+        dbk_buffer_put_text(out, first ? "[" : ",[");
+        first = false;
+        dbk_json_put_minimal(out, dbk_json_member(item, "table"));
+        dbk_buffer_put_u8(out, ',');
+        bool by_columns = dbk_json_text_is(reason, "others wrote to it");
+        if (by_columns) {
+            put_quoted(dbk_json_member(item, "key"), out);
+        } else {
+            dbk_buffer_put_u8(out, '[');
+            dbk_json_put_minimal(out, dbk_json_member(item, "key"));
+            dbk_buffer_put_u8(out, ']');
+        }
+        dbk_buffer_put_u8(out, ',');
+        dbk_json_put_minimal(out, by_columns ? dbk_json_member(item, "columns") : reason);
+        dbk_buffer_put_u8(out, ']');
+    }
+    dbk_buffer_put_u8(out, ']');
+}
+
 /* The members of a receipt that the model has; "kept" belongs to undo and is empty elsewhere. */
 static void put_receipt(const dbk_json_node *receipt, dbk_buffer *out)
 {
@@ -172,7 +212,7 @@ static void put_receipt(const dbk_json_node *receipt, dbk_buffer *out)
         else dbk_json_put_minimal(out, member);
         first = false;
     }
-    if (ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(receipt, "again")) dbk_buffer_put_text(out, ",\"kept\":[]");
+    if (ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(receipt, "again")) put_kept(dbk_json_member(receipt, "kept"), out);
     dbk_buffer_put_u8(out, '}');
 }
 
@@ -228,7 +268,10 @@ static dbk_result op_decide(trace_stage *stage, const dbk_json_node *op, stage_r
         dbk_buffer_init(&receipts[i], stage->port);
     }
     set_fault(replica, op);
-    dbk_result result = dbk_engine_decide(replica->engine, texts, count, number_of(op, "now"), receipts, &stage->err);
+    const dbk_json_node *first = dbk_json_child(commands), *verb = count == 1 ? dbk_json_member(first, "do") : NULL;
+    dbk_result result = verb && dbk_json_text_is(verb, "undo")
+                            ? dbk_engine_undo(replica->engine, texts[0], number_of(op, "now"), receipts, &stage->err)
+                            : dbk_engine_decide(replica->engine, texts, count, number_of(op, "now"), receipts, &stage->err);
     if (replica->crash && (result == DBK_OK || replica->crashed)) {
         die(replica, out);
         result = DBK_OK;
@@ -550,6 +593,19 @@ static dbk_result at_replica(trace_stage *stage, const dbk_json_node *op, const 
     return dbk_fail(&stage->err, DBK_UNSUPPORTED, "it needs '%.*s'", DBK_SLICE_ARG(name->text));
 }
 
+/* The engine's own, kept with every row that changes, is that of all rows counted anew. */
+static dbk_result check_fingerprint(trace_stage *stage, stage_replica *replica)
+{
+    dbk_model_state state;
+    dbk_hash128 counted = {0};
+    uint64_t rows;
+    dbk_model *model = dbk_engine_model(replica->engine);
+    dbk_model_get_state(model, &state);
+    dbk_result result = dbk_model_recount(model, &counted, &rows, &stage->err);
+    if (result != DBK_OK || memcmp(&counted, &state.fingerprint, sizeof counted) == 0) return result;
+    return dbk_fail(&stage->err, DBK_CORRUPT, "the fingerprint is not that of the rows");
+}
+
 dbk_result stage_perform(trace_stage *stage, dbk_slice line, dbk_buffer *out)
 {
     const dbk_json_node *op;
@@ -566,5 +622,6 @@ dbk_result stage_perform(trace_stage *stage, dbk_slice line, dbk_buffer *out)
     else result = at_replica(stage, op, name, replica, out);
     replica = find_replica(stage, dbk_json_member(op, "at"));
     if (result == DBK_OK && replica) put_feed(replica, out);
+    if (result == DBK_OK && replica && replica->engine && !dbk_json_text_is(name, "send")) result = check_fingerprint(stage, replica);
     return result;
 }

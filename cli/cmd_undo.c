@@ -1,0 +1,103 @@
+/* daybook undo: one entry that puts back what stood before others. */
+#include "cli/cli.h"
+
+static void show(const dbk_json_node *root)
+{
+    const dbk_json_node *position = dbk_json_member(root, "position"), *kept = dbk_json_member(root, "kept");
+    const dbk_json_node *item = kept ? kept + 1 : NULL;
+    bool terminal = dbk_terminal_is(stdout);
+    if (position) printf("undone by position %.*s\n", DBK_SLICE_ARG(position->text));
+    for (uint32_t i = 0; kept && i < kept->count; i++, item = dbk_json_next(item)) {
+        static const char *const names[] = {"table", "key", "columns", "reason"};
+        fputs("kept", stdout);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            const dbk_json_node *node = dbk_json_member(item, names[k]);
+            fputs("  ", stdout);
+            if (node) dbk_out_shown(node->text, terminal);
+        }
+        putchar('\n');
+    }
+}
+
+/* Numbers are positions, what has dots is an entry's id. */
+static dbk_result put_targets(const dbk_cli *cli, size_t first, dbk_buffer *request, dbk_error *err)
+{
+    dbk_buffer entries;
+    dbk_result result = DBK_OK;
+    bool any = false;
+    dbk_buffer_init(&entries, cli->port);
+    dbk_buffer_put_text(request, ",\"position\":[");
+    for (size_t i = first; result == DBK_OK && i < cli->args.word_count; i++) {
+        const char *word = cli->args.words[i];
+        dbk_entry_id id;
+        uint64_t position = 0;
+        if (dbk_entry_id_parse(dbk_slice_text(word), &id)) {
+            dbk_buffer_printf(&entries, "%s\"%s\"", entries.size ? "," : "", word);
+            continue;
+        }
+        result = dbk_cli_position(word, "undo", &position, err);
+        dbk_buffer_printf(request, "%s%llu", any ? "," : "", (unsigned long long)position);
+        any = true;
+    }
+    dbk_buffer_put_u8(request, ']');
+    if (entries.size) dbk_buffer_printf(request, ",\"entry\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&entries)));
+    dbk_buffer_release(&entries);
+    return result;
+}
+
+static dbk_result put_request(const dbk_cli *cli, size_t first, dbk_buffer *request, dbk_error *err)
+{
+    uint8_t random[16];
+    char id[DBK_UUID_TEXT_SIZE];
+    const char *correlation = dbk_cli_value(cli, "correlation");
+    int rc = cli->port->random(cli->port->ctx, random, sizeof random);
+    if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
+    if (correlation && !dbk_utf8_valid(dbk_slice_text(correlation))) return dbk_fail(err, DBK_USAGE, "the correlation is not UTF-8");
+    dbk_uuid_text(random, id);
+    dbk_buffer_printf(request, "{\"id\":\"cli-%s\",\"do\":\"undo\"", id);
+    dbk_result result = DBK_OK;
+    if (first < cli->args.word_count) result = put_targets(cli, first, request, err);
+    if (correlation) {
+        dbk_buffer_put_text(request, ",\"of_correlation\":");
+        dbk_json_put_string(request, dbk_slice_text(correlation));
+    }
+    dbk_buffer_put_u8(request, '}');
+    return result;
+}
+
+static bool first_is_store(const dbk_cli *cli)
+{
+    dbk_entry_id id;
+    if (cli->args.word_count == 0) return false;
+    const char *word = cli->args.words[0];
+    return word[strspn(word, "0123456789")] != 0 && !dbk_entry_id_parse(dbk_slice_text(word), &id);
+}
+
+static int run(dbk_cli *cli)
+{
+    dbk_cli_target target;
+    dbk_buffer request;
+    dbk_error err = {0};
+    size_t used, first = first_is_store(cli) ? 1 : 0;
+    int status;
+    if (first >= cli->args.word_count && !dbk_cli_flag(cli, "correlation"))
+        return dbk_cli_usage(cli, "give the positions of entries, or '--correlation'");
+    dbk_buffer_init(&request, cli->port);
+    if (put_request(cli, first, &request, &err) != DBK_OK) status = dbk_cli_usage(cli, "%s", err.text);
+    else status = dbk_cli_store_word(cli, first > 0, &target, &used);
+    if (!status) status = dbk_cli_show(cli, &target, DBK_CLI_WRITE, &request, show);
+    dbk_buffer_release(&request);
+    return status;
+}
+
+static const dbk_cli_option options[] = {
+    {"correlation", 0, "TEXT", "all entries whose commands had this correlation"},
+    {"json", 0, NULL, "the receipt as one JSON object"},
+    {0},
+};
+const dbk_cli_command dbk_cmd_undo = {
+    "undo", "[STORE|URL] POS|ENTRY…", "puts back what stood before one or more entries",
+    "One new entry puts back each column that was last written by them; what others wrote since stays and is\n"
+    "listed. Rows that went by a cascade come back. Undoing the new entry is the redo.",
+    "undo notes.daybook 17\nundo notes.daybook 17 18 23\nundo notes.daybook --correlation import-7", options, 64, run,
+};
