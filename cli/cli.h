@@ -153,6 +153,8 @@ typedef void (*dbk_cli_show_fn)(const dbk_json_node *root);
 int dbk_cli_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request, dbk_cli_show_fn show);
 
 /* ---- moment.c: a position or an RFC 3339 time; `option` is named in what is said of it. DBK_USAGE. */
+/* A time alone, after 1970 began. */
+dbk_result dbk_cli_time(const char *text, const char *option, int64_t *time_ms, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_time, dbk_moment *out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_cli_position(const char *text, const char *option, uint64_t *out, dbk_error *err) DBK_MUST_USE;
 

@@ -57,16 +57,17 @@ static bool on_event(void *arg, const char *text, size_t size)
     return !ferror(stdout);
 }
 
-static int show(const dbk_cli *cli, dbk_cli_target *target, uint64_t from, uint64_t to)
+static int show(const dbk_cli *cli, dbk_cli_target *target, dbk_log_range *range)
 {
-    reading r = {.parser = dbk_json_parser_new(cli->port), .json = dbk_cli_flag(cli, "json"), .terminal = dbk_terminal_is(stdout), .next = from};
+    reading r = {.parser = dbk_json_parser_new(cli->port), .json = dbk_cli_flag(cli, "json"), .terminal = dbk_terminal_is(stdout), .next = range->from};
     dbk_error err = {0};
     bool follow = dbk_cli_flag(cli, "follow");
     dbk_result result = r.parser ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to read the log");
     if (follow) dbk_signals_hold();
     while (result == DBK_OK) {
-        result = dbk_read_log(target->store, r.next, to, dbk_cli_value(cli, "stream"), dbk_cli_value(cli, "type"), on_event, &r, &err);
-        if (result != DBK_OK || !follow || !dbk_out_flush() || (to && r.next > to) || dbk_signals_came(FOLLOW_MS)) break;
+        range->from = r.next;
+        result = dbk_read_log_range(target->store, range, on_event, &r, &err);
+        if (result != DBK_OK || !follow || !dbk_out_flush() || (range->to && r.next > range->to) || dbk_signals_came(FOLLOW_MS)) break;
     }
     dbk_json_parser_free(r.parser);
     return result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, DBK_EXIT_FAILED);
@@ -93,18 +94,22 @@ static int run(dbk_cli *cli)
     dbk_error err = {0};
     size_t used;
     uint64_t from = 1, to = 0;
-    const char *first = dbk_cli_value(cli, "from"), *last = dbk_cli_value(cli, "to");
+    const char *first = dbk_cli_value(cli, "from"), *last = dbk_cli_value(cli, "to"), *since = dbk_cli_value(cli, "since");
+    dbk_log_range range = {.stream = dbk_cli_value(cli, "stream"), .type = dbk_cli_value(cli, "type"), .reverse = dbk_cli_flag(cli, "reverse")};
     const char *word = cli->args.word_count > 0 ? cli->args.words[0] : NULL;
     if (dbk_log_proof_is(cli)) return dbk_log_proof_run(cli);
     if (cli->args.word_count > 1) return dbk_cli_usage(cli, "'%s' is one word too many", cli->args.words[1]);
     if ((first && dbk_cli_position(first, "--from", &from, &err) != DBK_OK) || (last && dbk_cli_position(last, "--to", &to, &err) != DBK_OK))
         return dbk_cli_usage(cli, "%s", err.text);
-    if (from == 0) from = 1;
+    if (since && dbk_cli_time(since, "--since", &range.since_ms, &err) != DBK_OK) return dbk_cli_usage(cli, "%s", err.text);
+    if (range.reverse && dbk_cli_flag(cli, "follow")) return dbk_cli_usage(cli, "--follow goes forward, --reverse does not");
+    range.from = from = from ? from : 1;
+    range.to = to;
     int status = dbk_cli_store_word(cli, word != NULL, &target, &used);
     if (!status) status = dbk_cli_open(cli, DBK_CLI_LOG, &target);
     if (status) return status;
     bool nothing = last && to == 0; /* stands before the first */
-    status = nothing ? DBK_EXIT_DONE : show(cli, &target, from, to);
+    status = nothing ? DBK_EXIT_DONE : show(cli, &target, &range);
     if (!status && from > 1 && !nothing && !dbk_cli_flag(cli, "follow")) note_end(cli, &target, from);
     dbk_cli_close(&target);
     return status;
@@ -115,6 +120,8 @@ static const dbk_cli_option options[] = {
     {"to", 0, "POS", "up to this position; default: the last"},
     {"stream", 0, "STREAM", "only this stream, e.g. notes/n1"},
     {"type", 0, "TYPE", "only this type, e.g. notes.put"},
+    {"since", 0, "TIME", "received then or later, e.g. 2026-11-21 or 2026-11-21T04:05:06Z"},
+    {"reverse", 'r', NULL, "the newest first"},
     {"follow", 'f', NULL, "goes on with what comes, until it is stopped"},
     {"json", 0, NULL, "CloudEvents 1.0, one per line; of a head, its statement"},
     {"into", 0, "FILE", "writes the head or the proof to this file"},
@@ -127,16 +134,7 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_log = {
-    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--follow]", "prints the events, and proofs over them",
-    "One line per event: position and index, time, stream, type, actor, data. With one of these words first it is\n"
-    "about proofs, which anybody can check without the log (docs/format/proof.md):\n"
-    "  log head [STORE]                the digest that stands for all entries; --sign signs it (Ed25519, minisign)\n"
-    "  log prove [STORE] POS           that the entry at POS is under the head\n"
-    "  log consistency [STORE] OLD [NEW]  that a head extends an older one: counts, or files of heads\n"
-    "  log check-proof FILE            checks a head, proof of an entry, or of consistency\n"
-    "  log key new FILE                makes a key to sign with; the public one is FILE.pub",
-    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --follow\n"
-    "log key new me.key\nlog head notes.daybook --into head.json --sign --key-file me.key\n"
-    "log prove notes.daybook 17 --signed-head head.json --into proof.json\n"
-    "log check-proof proof.json --signed-head head.json --public-key me.key.pub\nlog consistency notes.daybook head.json", options, 4, run,
+    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--since TIME] [--reverse] [--follow]", "prints the events",
+    "One line per event: position and index, time, stream, type, actor, data.",
+    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --since 2026-11-21 --reverse\nlog notes.daybook --follow", options, 4, run,
 };

@@ -37,3 +37,8 @@ dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_
     if (result == DBK_OK && order_time) result = take_time(order_time, "--order-time", false, &out->order_time_ms, err);
     return result;
 }
+
+dbk_result dbk_cli_time(const char *text, const char *option, int64_t *time_ms, dbk_error *err)
+{
+    return take_time(text, option, false, time_ms, err);
+}

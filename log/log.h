@@ -76,6 +76,26 @@ dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64
                                dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
 void dbk_log_cursor_close(dbk_log_cursor *cursor); /* accepts NULL */
 
+/* The entries of a stream, with a type of event, from a time on, forward or backward; all that is
+ * asked for holds at once. The slice is borrowed from the log until the next call. DBK_END after the
+ * last. */
+typedef struct dbk_log_wish { /* zero = all */
+    uint64_t first, last;
+    int64_t since_ms; /* received then or later */
+    dbk_slice stream, type;
+    bool reverse;
+} dbk_log_wish;
+typedef struct dbk_log_selection dbk_log_selection;
+dbk_result dbk_log_selection_open(dbk_log *log, const dbk_log_wish *wish, dbk_log_selection **out,
+                                  dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_selection_next(dbk_log_selection *selection, uint64_t *position,
+                                  int64_t *received_ms, dbk_slice *origin,
+                                  dbk_error *err) DBK_MUST_USE;
+void dbk_log_selection_close(dbk_log_selection *selection); /* accepts NULL */
+/* The first position received at that time or later; one behind the end where there is none. */
+dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *position,
+                                 dbk_error *err) DBK_MUST_USE;
+
 /* The fold's walk: the wanted entries in canonical order. `wanted` may be NULL (all up to `last`, 0 =
  * the end). Sorted in memory (48 bytes an entry) unless the log is ordered. */
 typedef bool (*dbk_log_wanted_fn)(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE]);

@@ -166,31 +166,48 @@ static dbk_result hand_out_events(const dbk_json_node *root, dbk_event_fn each, 
     return result;
 }
 
-dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type, dbk_event_fn each,
-                        void *arg, dbk_error *err)
+static void put_log_request(dbk_buffer *request, const dbk_log_range *range)
+{
+    dbk_buffer_clear(request);
+    dbk_buffer_printf(request, "{\"do\":\"log\",\"from\":%llu,\"limit\":%d", (unsigned long long)range->from, LOG_PAGE);
+    if (range->to) dbk_buffer_printf(request, ",\"to\":%llu", (unsigned long long)range->to);
+    if (range->stream) dbk_buffer_put_text(request, ",\"stream\":"), dbk_json_put_string(request, dbk_slice_text(range->stream));
+    if (range->type) dbk_buffer_put_text(request, ",\"type\":"), dbk_json_put_string(request, dbk_slice_text(range->type));
+    if (range->since_ms) dbk_buffer_printf(request, ",\"since\":%lld", (long long)range->since_ms);
+    if (range->reverse) dbk_buffer_put_text(request, ",\"reverse\":true");
+    dbk_buffer_put_u8(request, '}');
+}
+
+dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_event_fn each, void *arg, dbk_error *err)
 {
     const dbk_port *port = dbk_port_system();
     dbk_json_parser *parser = dbk_json_parser_new(port);
+    dbk_log_range rest = *range;
     if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
     dbk_buffer request;
     dbk_buffer_init(&request, port);
     dbk_result result = DBK_OK;
-    for (uint64_t next = from ? from : 1; result == DBK_OK && next;) {
+    if (rest.from == 0) rest.from = 1;
+    for (uint64_t next = rest.from; result == DBK_OK && next;) {
         const dbk_json_node *root;
         dbk_text answer = {0};
-        dbk_buffer_clear(&request);
-        dbk_buffer_printf(&request, "{\"do\":\"log\",\"from\":%llu,\"limit\":%d", (unsigned long long)next, LOG_PAGE);
-        if (to) dbk_buffer_printf(&request, ",\"to\":%llu", (unsigned long long)to);
-        if (stream) dbk_buffer_put_text(&request, ",\"stream\":"), dbk_json_put_string(&request, dbk_slice_text(stream));
-        if (type) dbk_buffer_put_text(&request, ",\"type\":"), dbk_json_put_string(&request, dbk_slice_text(type));
-        dbk_buffer_put_u8(&request, '}');
+        put_log_request(&request, &rest);
         result = ask(store, &request, parser, &answer, &root, err);
         if (result == DBK_OK) result = hand_out_events(root, each, arg, &next, err);
+        if (rest.reverse) rest.to = next;
+        else rest.from = next;
         dbk_text_free(&answer);
     }
     dbk_json_parser_free(parser);
     dbk_buffer_release(&request);
     return result;
+}
+
+dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type, dbk_event_fn each,
+                        void *arg, dbk_error *err)
+{
+    dbk_log_range range = {.from = from, .to = to, .stream = stream, .type = type};
+    return dbk_read_log_range(store, &range, each, arg, err);
 }
 
 dbk_result dbk_subscribe(dbk_store *store, const char *table, const char *from, dbk_change_fn each, void *arg,

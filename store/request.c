@@ -17,7 +17,7 @@ static const dbk_request_form forms[] = {
     {"list", {"table", "prefix", "after", "limit"}, {"table"}, dbk_request_list, NULL},
     {"query", {"sql", "name", "args", "at", "at_time", "order_time"}, {NULL}, dbk_request_query, NULL},
     {"changes", {"table", "from"}, {"table"}, dbk_request_changes, NULL},
-    {"log", {"from", "to", "stream", "type", "limit"}, {NULL}, dbk_request_log, NULL},
+    {"log", {"from", "to", "stream", "type", "since", "reverse", "limit"}, {NULL}, dbk_request_log, NULL},
     {"inbox", {"all"}, {NULL}, dbk_request_inbox, NULL},
     {"apply", {"entry", "actor", "correlation", "causation", "wait"}, {"id", "entry"}, NULL, dbk_request_apply},
     {"undo", {"entry", "position", "of_correlation", "actor", "correlation", "causation", "wait"}, {"id"}, NULL, dbk_request_undo},
@@ -191,6 +191,23 @@ static dbk_result take_time(const dbk_json_node *node, const char *name, int64_t
     (void)dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be a time", name);
     dbk_error_hint(err, "write it as 2026-11-21T04:05:06Z");
     return DBK_BAD_COMMAND;
+}
+
+dbk_result dbk_request_time(const dbk_json_node *request, const char *name, int64_t *time_ms, dbk_error *err)
+{
+    const dbk_json_node *node = dbk_json_member(request, name);
+    if (!node || node->kind == DBK_JSON_NULL) return DBK_OK;
+    return take_time(node, name, time_ms, err);
+}
+
+dbk_result dbk_request_flag(const dbk_json_node *request, const char *name, bool *value, dbk_error *err)
+{
+    const dbk_json_node *node = dbk_json_member(request, name);
+    if (!node || node->kind == DBK_JSON_NULL) return DBK_OK;
+    if (node->kind != DBK_JSON_TRUE && node->kind != DBK_JSON_FALSE)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be true or false", name);
+    *value = node->kind == DBK_JSON_TRUE;
+    return DBK_OK;
 }
 
 dbk_result dbk_request_moment(const dbk_json_node *request, dbk_moment *at, bool *given, dbk_error *err)

@@ -38,6 +38,10 @@ dbk_result dbk_request_table(dbk_engine *engine, const dbk_json_node *request, c
 dbk_result dbk_request_number(const dbk_json_node *request, const char *name, int64_t low, int64_t high, int64_t *value,
                               dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_text(const dbk_json_node *request, const char *name, dbk_slice *text, dbk_error *err) DBK_MUST_USE;
+/* A member that is true or false; absent or null leaves *value as it is. */
+dbk_result dbk_request_flag(const dbk_json_node *request, const char *name, bool *value, dbk_error *err) DBK_MUST_USE;
+/* A member that is a time, ms or text; likewise. */
+dbk_result dbk_request_time(const dbk_json_node *request, const char *name, int64_t *time_ms, dbk_error *err) DBK_MUST_USE;
 /* "at" (a position or a time), "at_time", "order_time" (ms or text). *given: any of them. */
 dbk_result dbk_request_moment(const dbk_json_node *request, dbk_moment *at, bool *given, dbk_error *err) DBK_MUST_USE;
 /* A store that is only read looks again at how far the log reaches. */

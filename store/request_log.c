@@ -97,48 +97,19 @@ static dbk_result put_entry(dbk_page *page, uint64_t position, dbk_slice origin,
 
 /* ---- which entries */
 
-static dbk_result walk(dbk_page *page, uint64_t from, uint64_t to, dbk_error *err)
+static dbk_result walk(dbk_page *page, const dbk_log_wish *wish, dbk_error *err)
 {
-    dbk_log_cursor *cursor = NULL;
+    dbk_log_selection *selection = NULL;
     uint64_t position;
-    int64_t received_ms;
     dbk_slice origin;
     bool full = false;
-    dbk_result result = dbk_log_cursor_open(page->engine->log, from, to, &cursor, err);
+    dbk_result result = dbk_log_selection_open(page->engine->log, wish, &selection, err);
     while (result == DBK_OK && !full) {
-        result = dbk_log_cursor_next(cursor, &position, &received_ms, &origin, err);
+        result = dbk_log_selection_next(selection, &position, NULL, &origin, err);
         if (result == DBK_OK) result = put_entry(page, position, origin, &full, err);
     }
-    dbk_log_cursor_close(cursor);
+    dbk_log_selection_close(selection);
     return result == DBK_END ? DBK_OK : result;
-}
-
-/* The index walks a stream downwards: its positions are gathered, then given upwards. */
-static dbk_result walk_stream(dbk_page *page, uint64_t from, uint64_t to, dbk_error *err)
-{
-    dbk_log *log = page->engine->log;
-    dbk_buffer positions, origin;
-    dbk_buffer_init(&positions, page->engine->port);
-    dbk_buffer_init(&origin, page->engine->port);
-    dbk_result result = DBK_OK;
-    for (uint64_t before = to + 1; result == DBK_OK;) {
-        uint64_t found = 0;
-        result = dbk_log_find_stream(log, page->stream, before, &found, err);
-        if (result != DBK_OK || found < from || found == 0) break;
-        dbk_buffer_put_u64(&positions, found);
-        if (found == 1) break; /* 0 as a bound would mean none */
-        before = found;
-    }
-    if (result == DBK_OK && positions.failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the stream's positions");
-    bool full = false;
-    for (size_t i = positions.size / 8; result == DBK_OK && !full && i > 0; i--) {
-        uint64_t position = dbk_load_u64(positions.data + (i - 1) * 8);
-        result = dbk_log_read(log, position, &origin, NULL, err);
-        if (result == DBK_OK) result = put_entry(page, position, dbk_buffer_slice(&origin), &full, err);
-    }
-    dbk_buffer_release(&positions);
-    dbk_buffer_release(&origin);
-    return result;
 }
 
 dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
@@ -146,11 +117,14 @@ dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk
     uint64_t end = dbk_log_position(engine->log);
     int64_t from = 1, to = (int64_t)end, limit = LOG_DEFAULT;
     dbk_page page = {.engine = engine, .out = out};
+    dbk_log_wish wish = {0};
     dbk_result result = dbk_request_number(request, "from", 0, INT64_MAX, &from, err);
     if (result == DBK_OK) result = dbk_request_number(request, "to", 0, INT64_MAX, &to, err);
     if (result == DBK_OK) result = dbk_request_number(request, "limit", 1, LOG_MAX, &limit, err);
     if (result == DBK_OK) result = dbk_request_text(request, "stream", &page.stream, err);
     if (result == DBK_OK) result = dbk_request_text(request, "type", &page.type, err);
+    if (result == DBK_OK) result = dbk_request_flag(request, "reverse", &wish.reverse, err);
+    if (result == DBK_OK) result = dbk_request_time(request, "since", &wish.since_ms, err);
     if (result != DBK_OK) return result;
     if (from == 0) from = 1;
     if (to == 0 || (uint64_t)to > end) to = (int64_t)end;
@@ -159,7 +133,11 @@ dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk
     if (!page.parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
     dbk_buffer_put_text(out, ",\"events\":[");
     page.begin = out->size;
-    if (from <= to) result = page.stream.size ? walk_stream(&page, (uint64_t)from, (uint64_t)to, err) : walk(&page, (uint64_t)from, (uint64_t)to, err);
+    wish.first = (uint64_t)from;
+    wish.last = (uint64_t)to;
+    wish.stream = page.stream;
+    wish.type = page.type;
+    if (from <= to) result = walk(&page, &wish, err);
     dbk_buffer_put_u8(out, ']');
     dbk_request_put_u64(out, "position", end);
     if (page.next > 0) dbk_request_put_u64(out, "next", page.next);

@@ -18,7 +18,7 @@ _daybook() {
         serve) options="--listen --web --force-fs --json --help" ;;
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --json --csv --help" ;;
-        log) options="--from --to --stream --type --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;
+        log) options="--from --to --stream --type --since --reverse --follow --json --help" ;;
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;
         diff) options="--from --to --table --limit --json --help" ;;

@@ -159,6 +159,13 @@ class Store(Case):
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", "the log ends at position 4\n"))
         self.assertEqual(self.run_program("log", store, "--from", "4").stderr, "")
         self.assertEqual(self.daybook("log", store, "--to", "0"), "")
+        self.assertEqual(self.daybook("log", store, "--reverse").splitlines(), self.daybook("log", store).splitlines()[::-1])
+        self.assertEqual(self.daybook("log", store, "-r", "--type", "notes.put", "--to", "3").splitlines(),
+                         self.daybook("log", store, "--type", "notes.put", "--to", "3").splitlines()[::-1])
+        self.assertEqual(self.daybook("log", store, "--since", "2001-01-01"), self.daybook("log", store))
+        self.assertEqual(self.daybook("log", store, "--since", "2999-01-01T00:00:00Z"), "")
+        self.assertEqual(self.run_program("log", store, "--since", "soon").returncode, 2)
+        self.assertEqual(self.run_program("log", store, "--reverse", "--follow").returncode, 2)
 
     def test_following_the_log_shows_what_comes_and_ends_on_sigterm(self):
         store = self.store(commands=1)
