@@ -21,7 +21,8 @@ static void client_close(void *ctx)
     client_free(client);
 }
 
-static const dbk_store_ops client_ops = {client_close, dbk_client_send, dbk_client_call, dbk_client_subscribe, dbk_client_unsubscribe, NULL, NULL};
+static const dbk_store_ops client_ops = {.close = client_close, .send = dbk_client_send, .call = dbk_client_call,
+                                         .subscribe = dbk_client_subscribe, .unsubscribe = dbk_client_unsubscribe};
 
 /* The commands url of what the caller named; *is_path: a store's folder. */
 static dbk_result resolve(const dbk_port *port, const char *url, dbk_buffer *found, bool *is_path, dbk_error *err)

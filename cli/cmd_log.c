@@ -134,7 +134,16 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_log = {
-    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--since TIME] [--reverse] [--follow]", "prints the events",
-    "One line per event: position and index, time, stream, type, actor, data.",
-    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --since 2026-11-21 --reverse\nlog notes.daybook --follow", options, 4, run,
+    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--since TIME] [--reverse] [--follow]", "prints the events, and proofs over them",
+    "One line per event: position and index, time, stream, type, actor, data. With one of these words first it is\n"
+    "about proofs, which anybody can check without the log (docs/format/proof.md):\n"
+    "  log head [STORE]                the digest that stands for all entries; --sign signs it (Ed25519, minisign)\n"
+    "  log prove [STORE] POS           that the entry at POS is under the head\n"
+    "  log consistency [STORE] OLD [NEW]  that a head extends an older one: counts, or files of heads\n"
+    "  log check-proof FILE            checks a head, proof of an entry, or of consistency\n"
+    "  log key new FILE                makes a key to sign with; the public one is FILE.pub",
+    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --since 2026-11-21 --reverse\nlog notes.daybook --follow\n"
+    "log key new me.key\nlog head notes.daybook --into head.json --sign --key-file me.key\n"
+    "log prove notes.daybook 17 --signed-head head.json --into proof.json\n"
+    "log check-proof proof.json --signed-head head.json --public-key me.key.pub\nlog consistency notes.daybook head.json", options, 4, run,
 };

@@ -5,10 +5,9 @@
  * for as long as its sibling is not full, and the start record of each segment holds the peaks there;
  * so of the trees larger than a segment one per level at most is put together, from two halves of which
  * the left one is such a peak. What is hashed are parts of a few segments. */
-#include "log/load.h"
 #include "log/proof.h"
 
-#include "log/internal.h"
+#include "log/load.h"
 
 #include <assert.h>
 
@@ -31,13 +30,10 @@ static bool peak_of(const dbk_range *range, uint64_t first, unsigned height,
     return true;
 }
 
-/* Looks at the present end and at the first start that lies behind the tree. */
-static bool known_peak(dbk_log *log, uint64_t first, unsigned height, uint8_t out[DBK_LEAF_SIZE])
+/* The first segment that begins at or behind `end` leaves; NULL: none. */
+static dbk_segment *first_behind(dbk_log *log, uint64_t end)
 {
-    uint64_t end = first + (1ull << height);
-
     dbk_log_lock(log);
-    bool found = peak_of(&log->state.range, first, height, out);
     size_t low = 0, high = log->segment_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -47,12 +43,28 @@ static bool known_peak(dbk_log *log, uint64_t first, unsigned height, uint8_t ou
             low = middle + 1;
         }
     }
-    dbk_segment *segment = !found && low < log->segment_count ? log->segments[low] : NULL;
+    dbk_segment *segment = low < log->segment_count ? log->segments[low] : NULL;
     dbk_log_unlock(log);
-    dbk_start start; /* one that cannot be read is no short cut; the leaves tell why */
-    if (segment && dbk_load_range(log, segment, &start, NULL) == DBK_OK)
-        found = peak_of(&start.range, first, height, out);
-    return found;
+    return segment;
+}
+
+/* Looks at the present end and at the first start that lies behind the tree. */
+static dbk_result known_peak(dbk_log *log, uint64_t first, unsigned height,
+                             uint8_t out[DBK_LEAF_SIZE], bool *found, dbk_error *err)
+{
+    uint64_t end = first + (1ull << height);
+
+    dbk_log_lock(log);
+    *found = peak_of(&log->state.range, first, height, out);
+    dbk_log_unlock(log);
+    dbk_segment *segment = *found ? NULL : first_behind(log, end);
+    if (!segment || segment->first_position - 1 - end >= 1ull << height) return DBK_OK;
+    dbk_start *start = dbk_alloc(log->port, sizeof(*start));
+    if (!start) return dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
+    dbk_result rc = dbk_load_range(log, segment, start, err);
+    if (rc == DBK_OK) *found = peak_of(&start->range, first, height, out);
+    dbk_free(log->port, start);
+    return rc;
 }
 
 static dbk_result hash_leaves(dbk_log *log, uint64_t first, unsigned height,
@@ -90,18 +102,19 @@ static dbk_result tree_root(dbk_log *log, uint64_t first, unsigned height,
     dbk_result rc = DBK_OK;
 
     if (!left) return dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
-    while (!known_peak(log, first, height, out)) {
-        uint64_t half = height ? 1ull << (height - 1) : 0;
-        dbk_segment *begin = dbk_log_segment_of(log, first + 1);
-        dbk_segment *end = dbk_log_segment_of(log, first + (1ull << height));
-        bool within = begin == end;
-        if (within || !known_peak(log, first, height - 1, left[halves])) {
+    for (bool found = false; rc == DBK_OK;) {
+        rc = known_peak(log, first, height, out, &found, err);
+        if (rc != DBK_OK || found) break;
+        bool within = dbk_log_segment_of(log, first + 1) ==
+                      dbk_log_segment_of(log, first + (1ull << height));
+        if (!within) rc = known_peak(log, first, height - 1, left[halves], &found, err);
+        if (rc == DBK_OK && !found) {
             rc = hash_leaves(log, first, height, out, err);
             break;
         }
         halves++;
-        first += half;
         height--;
+        first += 1ull << height;
     }
     while (rc == DBK_OK && halves > 0) join(left[--halves], out, out);
     dbk_free(log->port, left);

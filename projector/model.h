@@ -75,9 +75,8 @@ typedef struct dbk_draft {
     uint64_t position;      /* it will have */
     uint8_t order[DBK_ORDER_KEY_SIZE]; /* the order key it will have, for :order; set by the caller like all above */
     int64_t time_ms;
-    bool undo;              /* its entry puts back: puts leave unnamed columns alone, rules of columns do not merge */
+    bool undo;              /* its entry puts back: puts leave unnamed columns alone, rules of columns do not merge (F10) */
     dbk_slice command_id, actor, correlation, causation;
-    bool undo;              /* what it changes is set back, not judged by rules of columns (F10) */
     uint32_t event_count;
     dbk_buffer events;      /* encoded events so far */
     dbk_buffer key;         /* JSON of the key of the last put, for the receipt; empty: none */

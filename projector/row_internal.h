@@ -8,7 +8,8 @@
  *   row_statement.c  prepared statements of a table     row_project.c  projections
  *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers
  *   row_judge.c      JSON Schema
- *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process */
+ *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process
+ *   row_rules.h      tables with rules of app.json */
 #ifndef DBK_PROJECTOR_ROW_INTERNAL_H
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 

@@ -3,7 +3,6 @@
 #include "store/decide.h"
 #include "store/disk.h"
 #include "store/prepare.h"
-#include "store/turn.h"
 #include "store/undo.h"
 
 enum { TURN_ELEMENTS_START = 256 };
@@ -144,7 +143,7 @@ static dbk_result run_batch(dbk_engine *engine, const dbk_command *batch, dbk_er
     return DBK_OK;
 }
 
-static int call_hook(dbk_turn *turn, const char *point, dbk_slice id)
+int dbk_turn_hook(dbk_turn *turn, const char *point, dbk_slice id)
 {
     dbk_engine *engine = turn->engine;
     if (!engine->options.hook) return 0;
@@ -163,7 +162,7 @@ static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error 
                  : c->verb == DBK_DO_DISMISS ? dbk_turn_run_dismiss(engine, c, err)
                  : c->verb == DBK_DO_UNDO    ? dbk_turn_run_undo(engine, err)
                                              : dbk_turn_run_one(engine, c, err);
-    if (result == DBK_OK) (void)call_hook(turn, "decide", engine->draft.command_id);
+    if (result == DBK_OK) (void)dbk_turn_hook(turn, "decide", engine->draft.command_id);
     if (result == DBK_OK) result = dbk_model_entry_end(engine->model, &engine->draft, err);
     if (result != DBK_OK) dbk_model_entry_drop(engine->model);
     return result;
@@ -375,110 +374,11 @@ static dbk_result decide_all(dbk_turn *turn, dbk_error *err)
 /* For want of room it is no failure of the model: it is tried again when there is some. */
 static dbk_result follow_log(dbk_engine *engine, dbk_error *err)
 {
-    dbk_engine *engine = turn->engine;
-    dbk_slice *origins = dbk_alloc(engine->port, turn->entries * sizeof *origins);
-    if (!origins) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a batch");
-    size_t count = 0;
-    for (size_t i = 0; i < turn->count; i++)
-        if (turn->elements[i].origin_size > 0) origins[count++] = origin_of(turn, &turn->elements[i]);
-    dbk_result result = dbk_log_append(engine->log, origins, count, turn->now_ms, NULL, err);
-    dbk_free(engine->port, origins);
-    return result;
-}
-
-static dbk_slice id_of(dbk_turn *turn, const dbk_element *element)
-{
-    dbk_entry entry;
-    return dbk_entry_decode(origin_of(turn, element), &entry, NULL) == DBK_OK ? entry.command_id : (dbk_slice){NULL, 0};
-}
-
-/* Rewrites the receipts of what was accepted: `error` as a refusal, or NULL: ok, but not yet projected. */
-static void rewrite_receipts(dbk_turn *turn, const dbk_error *error, bool unknown)
-{
-    dbk_engine *engine = turn->engine;
-    dbk_buffer old;
-    for (uint32_t item = 0, i = 0; item < turn->item_count; item++) {
-        if (i >= turn->count || turn->elements[i].item != item) continue;
-        dbk_buffer *out = turn->items[item].answer;
-        old = *out;
-        dbk_buffer_init(out, engine->port);
-        size_t at = 0;
-        for (; i < turn->count && turn->elements[i].item == item; i++) {
-            const dbk_element *e = &turn->elements[i];
-            dbk_buffer_put(out, old.data + at, e->receipt - at);
-            at = e->receipt + e->receipt_size;
-            if (e->origin_size == 0) {
-                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size);
-            } else if (error) {
-                dbk_receipt_refused(engine, id_of(turn, e), error, (dbk_slice){NULL, 0}, unknown, out);
-            } else {
-                dbk_buffer_put(out, old.data + e->receipt, e->receipt_size - 1);
-                dbk_buffer_put_text(out, ",\"projected\":false}");
-            }
-        }
-        dbk_buffer_put(out, old.data + at, old.size - at);
-        dbk_buffer_release(&old);
-    }
-}
-
-/* Nothing can be decided: every command is answered with the error; reading goes on. */
-static void refuse_all(dbk_turn *turn, dbk_error *error)
-{
-    for (uint32_t i = 0; i < turn->item_count; i++) {
-        dbk_turn_item *item = &turn->items[i];
-        const dbk_json_node *root;
-        dbk_result result = dbk_json_parse(turn->engine->parser, item->json, &root, NULL);
-        item->deferred = result == DBK_OK && !turn->engine->undoing && dbk_message_has_request(root);
-        dbk_buffer_clear(item->answer);
-        if (!item->deferred) refuse_item(turn, i, error, error->code);
-    }
-}
-
-static void take_back_clock(dbk_engine *engine)
-{
-    dbk_log_clock(engine->log, &engine->epoch, &engine->hlc);
-    engine->next_seq = dbk_log_next_seq(engine->log, engine->identity.replica, engine->identity.incarnation);
-}
-
-static void write_failed(dbk_turn *turn, dbk_error *error, dbk_result result)
-{
-    dbk_model_rollback(turn->engine->model);
-    take_back_clock(turn->engine);
-    error->code = result;
-    rewrite_receipts(turn, error, result == DBK_POISONED);
-}
-
-static void commit_failed(dbk_turn *turn)
-{
-    dbk_engine *engine = turn->engine;
-    dbk_model_rollback(engine->model);
-    engine->behind = true;
-    engine->commit_failures++;
-    rewrite_receipts(turn, NULL, false);
-}
-
-static dbk_result finish(dbk_turn *turn, dbk_error *err)
-{
-    dbk_engine *engine = turn->engine;
-    dbk_error error = {0};
-    dbk_changes changes = {0};
-    uint8_t head[DBK_LEAF_SIZE], top[DBK_ORDER_KEY_SIZE];
-    if (turn->entries == 0) return dbk_model_rollback(engine->model), DBK_OK;
-    dbk_result result = append(turn, &error);
-    if (result != DBK_OK) return write_failed(turn, &error, result), DBK_OK;
-    engine->counts.batches++;
-    engine->counts.entries += turn->entries;
-    engine->counts.bytes += engine->batch.size;
-    if (call_hook(turn, "logged", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
-    dbk_log_head(engine->log, head);
-    dbk_log_top(engine->log, top);
-    result = dbk_model_commit(engine->model, dbk_log_position(engine->log), head, top, &changes, &error);
-    if (result != DBK_OK) return commit_failed(turn), DBK_OK;
-    engine->commit_failures = 0;
-    if (call_hook(turn, "committed", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
-    dbk_engine_publish(engine, &changes);
-    dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
-    return DBK_OK;
+    dbk_result result = dbk_engine_catch_up(engine, err);
+    if (result == DBK_OK) engine->behind = false;
+    else if (result != DBK_NO_SPACE) engine->commit_failures++;
+    if (result == DBK_OK) return DBK_OK;
+    return dbk_error_wrap(err, result == DBK_NO_SPACE ? DBK_NO_SPACE : DBK_UNAVAILABLE, "the model is behind the log");
 }
 
 /* The model up to the log before anything is decided on it (§3.6). */

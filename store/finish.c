@@ -110,7 +110,7 @@ void dbk_turn_refuse_all(dbk_turn *turn, const dbk_error *error)
         dbk_turn_item *item = &turn->items[i];
         const dbk_json_node *root;
         dbk_result result = dbk_turn_read_item(turn, item, &root, &ignored);
-        item->deferred = result == DBK_OK && dbk_message_has_request(root);
+        item->deferred = result == DBK_OK && !turn->engine->undoing && dbk_message_has_request(root);
         dbk_buffer_clear(item->answer);
         if (!item->deferred) refuse_message(turn, result == DBK_OK ? root : NULL, error, item->answer);
     }

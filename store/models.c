@@ -212,14 +212,6 @@ static dbk_result begin_serving(dbk_engine *engine, dbk_model *model, const char
     return result;
 }
 
-/* A model built here was at the log's end in this boot. */
-static dbk_result note_boot(dbk_engine *engine, dbk_error *err)
-{
-    char boot[37] = "";
-    if (engine->port->boot_id(engine->port->ctx, boot) != 0) return DBK_OK;
-    return dbk_io_replace_file(engine->port, engine->models_dir, "boot", dbk_slice_text(boot), err);
-}
-
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
 {
     dbk_buffer path;

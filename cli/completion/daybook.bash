@@ -1,7 +1,7 @@
 # bash completion of daybook: commands, options, stores, files.
 _daybook() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
-    local commands="init check serve send query log history explain diff undo watch inbox replay rebuild fingerprint verify salvage stats doctor help version"
+    local commands="init check serve send query log history explain diff undo watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
         return
@@ -18,12 +18,12 @@ _daybook() {
         serve) options="--listen --web --force-fs --json --help" ;;
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --json --csv --help" ;;
-        log) options="--from --to --stream --type --since --reverse --follow --json --help" ;;
+        log) options="--from --to --stream --type --since --reverse --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;
         diff) options="--from --to --table --limit --json --help" ;;
         undo) options="--correlation --json --help" ;;
-        watch) options="--table --from --json --help" ;;
+        watch) options="--table --from --wait --json --help" ;;
         inbox) options="--all --json --help" ;;
         replay) options="--to --order-time --into --json --help" ;;
         rebuild) options="--json --help" ;;

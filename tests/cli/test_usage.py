@@ -5,8 +5,8 @@ import unittest
 
 from cli_case import APP, TOP, Case
 
-LATER = """upgrade set get unset reset secret key erase snapshot restore sync types
-export import bench metrics""".split()
+LATER = """upgrade set get unset reset secret key erase snapshot restore sync
+export import metrics""".split()
 
 
 class Usage(Case):

@@ -187,7 +187,7 @@ static void test_damaged_engine_tables_are_refused(void **state)
         {"UPDATE _daybook_commits SET floor=-1", DBK_CORRUPT},
         {"INSERT INTO _daybook_tables VALUES('nowhere', 1)", DBK_CORRUPT},
         {"DELETE FROM _daybook_meta WHERE name='definition'", DBK_CORRUPT},
-        {"UPDATE _daybook_meta SET value=2 WHERE name='format'", DBK_FOREIGN},
+        {"UPDATE _daybook_meta SET value=99 WHERE name='format'", DBK_FOREIGN},
         {"DROP TABLE _daybook_tables", DBK_INTERNAL},
     };
     model_place place;
