@@ -95,6 +95,14 @@ typedef struct dbk_app_command {
     uint32_t line, returns_line;
 } dbk_app_command;
 
+typedef struct dbk_upcast { /* the data of a type, one version on */
+    const char *type;
+    uint32_t from, to;
+    const char *sql;
+    uint32_t line;           /* in upcasts.sql */
+    uint32_t span_line;      /* byte of its directive */
+} dbk_upcast;
+
 struct dbk_json_schema;
 typedef struct dbk_named_schema { /* schemas/<name>.json: of a table's rows, else of a type's data */
     const char *name;
@@ -124,6 +132,8 @@ typedef struct dbk_definition {
     const dbk_app *app;      /* never NULL; empty without app.json */
     dbk_app_command *commands; /* in file order */
     size_t command_count;
+    dbk_upcast *upcasts;     /* sorted by type and version */
+    size_t upcast_count;
     dbk_named_schema *schemas; /* sorted by name */
     size_t schema_count;
     void *owner;             /* memory: dbk_definition_free */
@@ -150,10 +160,10 @@ void dbk_findings_free(dbk_findings *findings);
 void dbk_findings_print(const dbk_findings *findings, dbk_buffer *out);
 void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out); /* one JSON object per line */
 
-/* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, app.json, schemas/) or one file ending in .sql from
+/* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, upcasts.sql, app.json, schemas/) or one file ending in .sql from
  * `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
  * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What a later
- * version brings (upcasts.sql, search, async models, table rules, …) is an error
+ * version brings (search, async models, table rules, …) is an error
  * that names it. */
 dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out,
                                dbk_findings *findings, dbk_error *err) DBK_MUST_USE;
@@ -172,6 +182,8 @@ int dbk_table_column(const dbk_table *table, dbk_slice name);                   
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name); /* NULL: none */
 const dbk_app_command *dbk_definition_command(const dbk_definition *definition, dbk_slice name); /* NULL: none */
 const struct dbk_json_schema *dbk_definition_schema(const dbk_definition *definition, dbk_slice name); /* NULL: none */
+/* The version that events of the type are written with: the table's, else the app's. */
+uint32_t dbk_definition_type_version(const dbk_definition *definition, dbk_slice type);
 bool dbk_pattern_matches(const char *pattern, dbk_slice type); /* app-format.md §2 */
 /* "notes.put" -> table and DBK_OP_…; false: not the event type of a table of the definition. */
 typedef enum dbk_row_op { DBK_OP_PUT, DBK_OP_PATCHED, DBK_OP_DELETED } dbk_row_op;

@@ -8,6 +8,7 @@
  *   definition_link.c     foreign keys
  *   definition_app.h      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c, _settings.c
  *   definition_projection.c, definition_query.c, definition_command.c   the files of directives
+ *   definition_upcast.c     upcasts.sql
  *   definition_schemas.c    schemas/<name>.json
  *   definition_argument.c   arguments of commands and queries
  *   definition_check.c    prepares under the authorizer
@@ -150,7 +151,7 @@ typedef struct dbk_check {
     dbk_arena *arena; /* becomes the definition's */
     dbk_definition *definition;
     dbk_report *report;
-    dbk_script schema, projections, queries, commands;
+    dbk_script schema, projections, queries, commands, upcasts;
     dbk_object *objects, *last_object;
     dbk_object *refused; /* CREATEs that failed: what misses them is not said again */
     dbk_link *links;
@@ -222,6 +223,7 @@ void dbk_check_projections(dbk_check *check);
 void dbk_check_queries(dbk_check *check);
 void dbk_check_rows(dbk_check *check);    /* INSERT, UPDATE, DELETE of each table */
 void dbk_check_classes(dbk_check *check); /* collection, row_local, self_contained … */
+void dbk_check_upcasts(dbk_check *check);
 void dbk_check_schemas(dbk_check *check);
 void dbk_check_commands(dbk_check *check); /* after the classes: only collections are written */
 

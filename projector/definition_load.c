@@ -5,8 +5,8 @@
 #include "projector/definition_internal.h"
 
 static const char *const known_files[] = {"app.json", "commands.sql", "projections.sql",
-                                          "queries.sql", "schema.sql"};
-enum { KNOWN_FILES = 5, DIGEST_PARTS_PER_SOURCE = 4 };
+                                          "queries.sql", "schema.sql", "upcasts.sql"};
+enum { KNOWN_FILES = 6, DIGEST_PARTS_PER_SOURCE = 4 };
 
 const dbk_source *dbk_check_source(dbk_check *check, const char *name)
 {
@@ -29,10 +29,7 @@ static void check_source_name(dbk_check *check, const dbk_source *source)
 
     for (size_t i = 0; i < KNOWN_FILES; i++)
         if (strcmp(name, known_files[i]) == 0) return;
-    if (strcmp(name, "upcasts.sql") == 0)
-        dbk_report_error(report, whole(source), "projections that read both forms until then",
-                         "upcasts (upcasts.sql) come with a later version");
-    else if (strncmp(name, "schemas/", 8) == 0)
+    if (strncmp(name, "schemas/", 8) == 0)
         return; /* definition_schemas.c */
     else if (slash)
         dbk_report_error(report, whole(source), "projections of 'main' until then",
@@ -123,7 +120,7 @@ static void hash_sources(dbk_check *check)
 static void scan_sources(dbk_check *check)
 {
     static const char *const none[] = {NULL}, *const on[] = {"on", NULL},
-                             *const query[] = {"query", NULL},
+                             *const query[] = {"query", NULL}, *const upcast[] = {"upcast", NULL},
                              *const command[] = {"command", "require", "let",    "else", "put",
                                                  "patch",   "delete",  "return", NULL};
 
@@ -143,6 +140,8 @@ static void scan_sources(dbk_check *check)
             dbk_scan(check, source, query, &check->queries);
         if (strcmp(source->name, "commands.sql") == 0)
             dbk_scan(check, source, command, &check->commands);
+        if (strcmp(source->name, "upcasts.sql") == 0)
+            dbk_scan(check, source, upcast, &check->upcasts);
     }
     if (!dbk_check_source(check, "schema.sql"))
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0},
@@ -156,7 +155,7 @@ static dbk_result run_check(dbk_check *check, dbk_error *err)
         hash_sources,          scan_sources,      dbk_check_app,        dbk_check_schema,
         dbk_check_tables,      dbk_check_links,   dbk_check_app_tables, dbk_check_rows,
         dbk_check_projections, dbk_check_queries, dbk_check_classes,    dbk_check_commands,
-        dbk_check_schemas,     dbk_check_app_rest,
+        dbk_check_upcasts,     dbk_check_schemas, dbk_check_app_rest,
     };
 
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;

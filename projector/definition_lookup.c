@@ -48,6 +48,14 @@ const struct dbk_json_schema *dbk_definition_schema(const dbk_definition *defini
     return NULL;
 }
 
+uint32_t dbk_definition_type_version(const dbk_definition *definition, dbk_slice type)
+{
+    const dbk_table *table;
+    dbk_row_op op;
+
+    return dbk_definition_row_event(definition, type, &table, &op) ? table->version : definition->version;
+}
+
 /* "job.*" takes all that begins with "job." and goes on. */
 bool dbk_pattern_matches(const char *pattern, dbk_slice type)
 {

@@ -239,6 +239,15 @@ dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_
 dbk_result dbk_model_check(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
 
+/* ---- upcasts: events of old versions as the definition of today has them (app-format.md §5.13) */
+typedef struct dbk_upcaster dbk_upcaster; /* one thread at a time */
+/* *out is NULL where the definition has no upcasts. */
+dbk_result dbk_upcaster_new(const dbk_port *port, const dbk_definition *definition, dbk_upcaster **out, dbk_error *err) DBK_MUST_USE;
+void dbk_upcaster_free(dbk_upcaster *upcaster); /* accepts NULL */
+/* Brings data and type version on, as far as there are upcasts; the data is borrowed until the next call. A NULL
+ * upcaster does nothing. DBK_REJECTED: an upcast fails on it, the event is as it was. */
+dbk_result dbk_upcast_event(dbk_upcaster *upcaster, int64_t time_ms, dbk_event *event, dbk_error *err) DBK_MUST_USE;
+
 /* ---- clients' SQL, read-only, on a connection of its own (any thread, one at a time each) */
 typedef struct dbk_model_reader dbk_model_reader; /* (dbk_reader is the bounded reader of bytes.h) */
 typedef struct dbk_reader_limits { /* zero = none, but for a client's query see semantics.md §11 */

@@ -35,6 +35,7 @@ struct dbk_model {
     dbk_row_statements **rows;  /* per table of the definition */
     dbk_projections *projections;
     dbk_commands *commands;
+    dbk_upcaster *upcaster;     /* NULL: there are no upcasts */
     dbk_fresh *fresh;
     struct dbk_row_work *work;  /* the entry in work and scratch memory of row_*.c (row_internal.h) */
     /* What is being folded (fold.c, shadow.c): an entry of the log counts as folded before the one in work

@@ -88,7 +88,7 @@ static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, d
     if (result != DBK_OK) return result;
     dbk_event event = {.stream = draft->last_stream,
                        .type = type,
-                       .type_version = 1,
+                       .type_version = model->definition->version,
                        .data = dbk_buffer_slice(text)};
     return dbk_row_emit(model, draft, &event, data, err);
 }

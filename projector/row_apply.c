@@ -272,6 +272,8 @@ static dbk_result project_all(dbk_model *model, const dbk_entry *entry, dbk_erro
 
     for (uint32_t i = 0; result == DBK_OK && dbk_event_next(&rest, &event); i++) {
         model->work->event_index = i;
+        if (model->upcaster) result = dbk_upcast_event(model->upcaster, entry->time_ms, &event, err);
+        if (result != DBK_OK) break;
         if (dbk_event_is_engine(&event)) {
             result = dbk_row_engine_event(model, &event, err);
         } else if (dbk_definition_row_event(model->definition, event.type, &table, &op)) {

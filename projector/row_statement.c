@@ -297,7 +297,11 @@ dbk_result dbk_rows_open(dbk_model *model, dbk_error *err)
         const dbk_rules *rules = model->definition->tables[i].rules;
         model->has_surplus |= rules && rules->keep_last;
     }
-    if (good) return DBK_OK;
+    if (good) {
+        dbk_result result = dbk_upcaster_new(model->port, model->definition, &model->upcaster, err);
+        if (result != DBK_OK) dbk_rows_close(model);
+        return result;
+    }
     dbk_rows_close(model);
     return dbk_row_no_memory(err);
 }
@@ -312,6 +316,8 @@ void dbk_rows_close(dbk_model *model)
     work_free(model);
     dbk_projections_free(model);
     dbk_commands_free(model);
+    dbk_upcaster_free(model->upcaster);
+    model->upcaster = NULL;
     dbk_fresh_free(model->fresh);
     model->fresh = NULL;
 }

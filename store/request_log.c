@@ -9,6 +9,7 @@ typedef struct dbk_page {
     dbk_engine *engine;
     dbk_buffer *out;
     dbk_json_parser *parser; /* looks whether data is JSON */
+    dbk_upcaster *upcaster;  /* NULL: nothing to bring on */
     dbk_slice stream, type;
     uint64_t limit, count;
     size_t begin;
@@ -38,9 +39,12 @@ static void put_data(dbk_page *page, const dbk_event *event)
     dbk_buffer_put_u8(out, '"');
 }
 
-static void put_event(dbk_page *page, const dbk_entry *entry, const dbk_event *event, uint64_t position, uint32_t index)
+/* As the definition of today has it; what an upcast fails on is shown as it was written, with its version. */
+static void put_event(dbk_page *page, const dbk_entry *entry, const dbk_event *written, uint64_t position, uint32_t index)
 {
     dbk_buffer *out = page->out;
+    dbk_event brought = *written, *event = &brought;
+    (void)(dbk_upcast_event(page->upcaster, entry->time_ms, event, NULL) == DBK_OK);
     char id[DBK_ENTRY_ID_TEXT_SIZE], time[DBK_TIME_TEXT_SIZE];
     dbk_entry_id_text(&entry->id, id);
     dbk_time_rfc3339(entry->time_ms, time);
@@ -131,6 +135,11 @@ dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk
     page.limit = (uint64_t)limit;
     page.parser = dbk_json_parser_new(engine->port);
     if (!page.parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
+    result = dbk_upcaster_new(engine->port, engine->definition, &page.upcaster, err);
+    if (result != DBK_OK) {
+        dbk_json_parser_free(page.parser);
+        return result;
+    }
     dbk_buffer_put_text(out, ",\"events\":[");
     page.begin = out->size;
     wish.first = (uint64_t)from;
@@ -141,6 +150,7 @@ dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk
     dbk_buffer_put_u8(out, ']');
     dbk_request_put_u64(out, "position", end);
     if (page.next > 0) dbk_request_put_u64(out, "next", page.next);
+    dbk_upcaster_free(page.upcaster);
     dbk_json_parser_free(page.parser);
     return result;
 }
