@@ -27,10 +27,16 @@ static size_t load(const char *folder, const char *name, uint8_t **out)
     return (size_t)size;
 }
 
-static void write_golden(void)
+/* The plain form and the packed one. */
+static const char *const folders[] = {"tests/data/golden/log-v1",
+                                      "tests/data/golden/log-v1-packed"};
+
+static void write_golden(bool packed)
 {
     char path[1024];
     world w;
+
+    keep_plain = !packed;
 
     world_new(&w, 20261121);
     for (int i = 0; i < 6; i++) assert_int_equal(append(w.log, 7), DBK_OK);
@@ -40,7 +46,7 @@ static void write_golden(void)
         snprintf(path, sizeof(path), "log/%s", files[i]);
         int64_t size = dbk_simdisk_read(w.disk, path, 0, bytes, sizeof(bytes));
         assert_true(size > 0);
-        snprintf(path, sizeof(path), "%s/tests/data/golden/log-v1/%s", root, files[i]);
+        snprintf(path, sizeof(path), "%s/%s/%s", root, folders[packed], files[i]);
         FILE *file = fopen(path, "wb");
         assert_non_null(file);
         assert_int_equal(fwrite(bytes, 1, (size_t)size, file), size);
@@ -49,7 +55,7 @@ static void write_golden(void)
     world_free(&w);
 }
 
-static void put_golden(world *w)
+static void put_golden(world *w, const char *folder)
 {
     char path[64];
 
@@ -60,21 +66,20 @@ static void put_golden(world *w)
     w->dir = root_of(w->port);
     for (int i = 0; i < FILE_COUNT; i++) {
         uint8_t *bytes;
-        size_t size = load("tests/data/golden/log-v1", files[i], &bytes);
+        size_t size = load(folder, files[i], &bytes);
         snprintf(path, sizeof(path), "log/%s", files[i]);
         assert_int_equal(dbk_simdisk_write(w->disk, path, 0, bytes, size), 0);
         free(bytes);
     }
 }
 
-static void test_opens(void **state)
+static void check_golden(const char *folder)
 {
     dbk_log_report report;
     dbk_error err;
     world w;
 
-    (void)state;
-    put_golden(&w);
+    put_golden(&w, folder);
     assert_int_equal(
         dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, &err), DBK_OK);
     assert_true(report.faults == 0 && report.entries == ENTRIES && report.segments == 2);
@@ -85,6 +90,12 @@ static void test_opens(void **state)
     assert_int_equal(append(w.log, 3), DBK_OK);
     check_entries(w.log, 0);
     world_free(&w);
+}
+
+static void test_opens(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) check_golden(folders[i]);
 }
 
 /* Each line "oooooooo  xx xx …" under a heading that names a file is a part of that file. */
@@ -155,6 +166,8 @@ int main(int argc, char **argv)
 
     keep_plain = true;
     if (argc > 1) root = argv[1];
-    if (argc > 2 && strcmp(argv[2], "write") == 0) write_golden();
+    if (argc > 2 && strcmp(argv[2], "write") == 0) write_golden(false);
+    if (argc > 2 && strcmp(argv[2], "write-packed") == 0) write_golden(true);
+    keep_plain = true;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
