@@ -91,6 +91,7 @@ dbk_result dbk_connect(const char *url, const dbk_options *options, dbk_store **
     if (!client) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a connection");
     client->port = port;
     client->user = dbk_platform_user();
+    client->strict_timeout = options && options->timeout_ms;
     client->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
     dbk_result result = resolve(port, url, &found, &is_path, err);
     if (result == DBK_OK) result = open_client(client, (const char *)found.data, is_path ? url : NULL, err);

@@ -27,6 +27,7 @@ typedef struct dbk_pending {
     bool sent;
     uint32_t id;        /* of the request on the wire, while sent */
     int64_t begun_ns;
+    bool patient;       /* waits as long as the daemon is there */
 } dbk_pending;
 
 typedef struct dbk_client_subscription dbk_client_subscription;
@@ -35,6 +36,7 @@ typedef struct dbk_client {
     const dbk_port *port;
     char commands[DBK_BUS_URL_SIZE], changes[DBK_BUS_URL_SIZE];
     uint32_t timeout_ms, user;
+    bool strict_timeout; /* the caller named it: it holds for what takes long, too */
     dbk_mutex *mutex;
     /* the list */
     dbk_pending *first, *last, *unsent; /* unsent: the first that is not on the wire */

@@ -124,10 +124,44 @@ void dbk_client_answered(dbk_client *client, dbk_slice frame)
 
 /* ---- limits */
 
-/* Until when it waits: for an answer, and when nobody listens not long. It grows along the list. */
+/* Requests that fold the log, or read all of it. */
+static bool takes_long(const dbk_json_node *node)
+{
+    static const char *const verbs[] = {"rebuild", "replay", "verify", "fingerprint"};
+    static const char *const moments[] = {"at", "at_time", "order_time"};
+    if (node->kind != DBK_JSON_OBJECT) return false;
+    const dbk_json_node *verb = dbk_json_member(node, "do");
+    bool query = verb && dbk_json_text_is(verb, "query");
+    for (size_t i = 0; verb && i < sizeof verbs / sizeof *verbs; i++)
+        if (dbk_json_text_is(verb, verbs[i])) return true;
+    for (size_t i = 0; query && i < sizeof moments / sizeof *moments; i++)
+        if (dbk_json_member(node, moments[i])) return true;
+    return false;
+}
+
+/* Waits as long as the daemon is there. Only what may be such a request is parsed for it. */
+static bool is_patient(const dbk_client *client, dbk_slice json)
+{
+    static const char *const words[] = {"\"rebuild\"", "\"replay\"", "\"verify\"", "\"fingerprint\"", "\"query\""};
+    const dbk_json_node *root;
+    bool maybe = false, found = false;
+    for (size_t i = 0; !maybe && json.size && i < sizeof words / sizeof *words; i++)
+        maybe = memmem(json.data, json.size, words[i], strlen(words[i])) != NULL;
+    dbk_json_parser *parser = maybe && !client->strict_timeout ? dbk_json_parser_new(client->port) : NULL;
+    if (parser && dbk_json_parse(parser, json, &root, NULL) == DBK_OK) {
+        found = takes_long(root);
+        const dbk_json_node *child = root + 1;
+        for (uint32_t i = 0; root->kind == DBK_JSON_ARRAY && !found && i < root->count; i++, child = dbk_json_next(child)) found = takes_long(child);
+    }
+    dbk_json_parser_free(parser);
+    return found;
+}
+
+/* Until when it waits: for an answer, and when nobody listens not long. It grows along the list, but for the
+ * patient ones. */
 static int64_t limit_of(const dbk_client *client, const dbk_pending *pending)
 {
-    int64_t limit = pending->begun_ns + (int64_t)client->timeout_ms * NS_PER_MS;
+    int64_t limit = pending->patient ? INT64_MAX : pending->begun_ns + (int64_t)client->timeout_ms * NS_PER_MS;
     if (client->foreign) return pending->begun_ns;
     if (!client->down_ns) return limit;
     int64_t patience = client->down_ns + DBK_CLIENT_PATIENCE_MS * NS_PER_MS;
@@ -159,8 +193,20 @@ static void give_up(dbk_client *client, dbk_pending *pending)
 
 int64_t dbk_client_expire(dbk_client *client, int64_t now_ns)
 {
-    while (client->first && limit_of(client, client->first) <= now_ns) give_up(client, client->first);
-    return client->first ? limit_of(client, client->first) : 0;
+    int64_t next = 0;
+    for (dbk_pending *pending = client->first; pending;) {
+        int64_t limit = limit_of(client, pending);
+        if (limit <= now_ns) { /* the list may be another one after it */
+            give_up(client, pending);
+            pending = client->first;
+            next = 0;
+            continue;
+        }
+        if (limit != INT64_MAX && (next == 0 || limit < next)) next = limit;
+        if (!pending->patient) break;
+        pending = pending->next;
+    }
+    return next;
 }
 
 void dbk_client_fail_all(dbk_client *client)
@@ -200,6 +246,7 @@ dbk_result dbk_client_send(void *ctx, const char *json, size_t size, dbk_done_fn
     pending->json = dbk_buffer_slice(&pending->copy);
     pending->done = done;
     pending->arg = arg;
+    pending->patient = is_patient(client, pending->json);
     dbk_result result = pending->copy.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a command") : DBK_OK;
     if (result == DBK_OK) {
         dbk_hold(client->port, client->mutex);
@@ -224,8 +271,8 @@ static dbk_result wait_for(dbk_client *client, dbk_pending *pending, dbk_error *
 {
     const dbk_port *port = client->port;
     while (!pending->answered && !(pending->cancel && *pending->cancel)) {
-        int64_t left = limit_of(client, pending) - port->monotonic_ns(port->ctx);
-        if (left <= 0) break;
+        int64_t limit = limit_of(client, pending), left = limit == INT64_MAX ? -1 : limit - port->monotonic_ns(port->ctx);
+        if (limit != INT64_MAX && left <= 0) break;
         (void)port->cond_wait(port->ctx, pending->ready, client->mutex, left);
     }
     bool was_sent = pending->sent || pending->answered;
@@ -252,6 +299,7 @@ dbk_result dbk_client_call_until(dbk_client *client, const char *json, size_t si
 {
     const dbk_port *port = client->port;
     dbk_pending pending = {.json = dbk_slice_of(json, size), .cancel = cancel};
+    pending.patient = is_patient(client, pending.json);
     dbk_buffer_init(&pending.answer, dbk_port_system()); /* dbk_text_free releases there */
     pending.ready = port->cond_new(port->ctx);
     if (!pending.ready) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");

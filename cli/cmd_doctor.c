@@ -138,6 +138,25 @@ static dbk_result probe_sync(const dbk_port *port, dbk_dir *dir, uint64_t *per_s
     return result;
 }
 
+static void advise_error(const dbk_error *err, report *r)
+{
+    char text[sizeof err->text + sizeof err->hint + 4];
+    snprintf(text, sizeof text, "%s%s%s", err->text, err->hint[0] ? ": " : "", err->hint);
+    advise(r, text);
+}
+
+static void advise_room(const dbk_space *space, report *r)
+{
+    uint64_t min_free, alert_free;
+    char text[160];
+    dbk_disk_levels(NULL, space->total_bytes, &min_free, &alert_free);
+    put_number(r, "min_free_bytes", min_free);
+    put_number(r, "alert_free_bytes", alert_free);
+    const char *state = space->free_bytes < min_free ? "are refused with no_space now" : "will be refused with no_space soon";
+    snprintf(text, sizeof text, "only %llu MiB are free: commands %s; make room", (unsigned long long)(space->free_bytes >> 20), state);
+    if (space->free_bytes < alert_free) advise(r, text);
+}
+
 static void place(const dbk_port *port, dbk_dir *dir, report *r)
 {
     dbk_space space;
@@ -147,15 +166,28 @@ static void place(const dbk_port *port, dbk_dir *dir, report *r)
         put_text(r, "file_system", space.fs_name);
         put_number(r, "free_bytes", space.free_bytes);
         put_number(r, "sector_bytes", space.sector_bytes);
-        if (!space.suits_live_store) advise(r, "keep the live store on a local disk: this kind of file system cannot hold its promises");
-        if (space.free_bytes < 256u * 1024 * 1024) advise(r, "less than 256 MiB are free: commands will be refused with no_space before it is full");
+        advise_room(&space, r);
     }
+    if (dbk_location_check(port, dir, false, false, &err) != DBK_OK) advise_error(&err, r);
+    memset(&err, 0, sizeof err);
     if (probe_sync(port, dir, &syncs, &err) == DBK_OK) {
         put_number(r, "synced_writes_per_second", syncs);
         if (syncs < 1000 / SLOW_SYNC_MS) advise(r, "a sync takes over 20 ms here: send commands in arrays, or with \"wait\":\"accepted\"");
+    } else if (err.code == DBK_READ_ONLY) {
+        put_text(r, "writable", "no");
+        advise(r, "nothing can be written here: query, log, stats, verify, fingerprint and replay work, serve and send do not");
     } else {
-        advise(r, err.text);
+        advise_error(&err, r);
     }
+}
+
+/* Whether the next writer will give it a name of its own. */
+static void origin(const dbk_port *port, dbk_dir *dir, report *r)
+{
+    bool copy = false;
+    if (dbk_place_is_copy(port, dir, &copy, NULL) != DBK_OK) return;
+    put_text(r, "copied", copy ? "yes" : "no");
+    if (copy) advise(r, "this folder is a copy, or was put back from one: its next writer begins a new incarnation and timeline");
 }
 
 static void file_text(const dbk_port *port, dbk_dir *dir, const char *file, const char *member, report *r)
@@ -184,7 +216,7 @@ static void holder(const dbk_port *port, const char *path, dbk_dir *dir, report 
         dbk_lock_release(lock);
     }
     if (found) put_text(r, "daemon", (const char *)url.data);
-    else if (err.text[0]) advise(r, "a process that is no daemon has the store open: only reading works beside it");
+    else if (err.code == DBK_LOCKED) advise(r, "a process that is no daemon has the store open: only reading works beside it");
     file_text(port, dir, "run.json", "run", r);
     dbk_buffer_release(&url);
 }
@@ -204,6 +236,7 @@ static int examine_store(const dbk_cli *cli, const char *path, report *r)
     put_text(r, "store", path);
     place(port, dir, r);
     holder(port, path, dir, r);
+    origin(port, dir, r);
     port->close_dir(port->ctx, dir);
     return DBK_EXIT_DONE;
 }

@@ -19,7 +19,7 @@ static void put_made(const char *path, bool json)
 static int run(dbk_cli *cli)
 {
     const char *app = dbk_cli_value(cli, "app");
-    dbk_options options = {.force_fs = dbk_cli_flag(cli, "force-fs")};
+    dbk_options options = {.force_fs = dbk_cli_flag(cli, "force-fs"), .force_location = dbk_cli_flag(cli, "force-location")};
     dbk_error err = {0};
     dbk_text report = {0};
     if (cli->args.word_count != 1) return dbk_cli_usage(cli, "name the store to make");
@@ -36,6 +36,7 @@ static int run(dbk_cli *cli)
 static const dbk_cli_option options[] = {
     {"app", 0, "FOLDER|FILE", "the app definition: a folder, or one schema.sql"},
     {"force-fs", 0, NULL, "also on a network or FUSE file system"},
+    {"force-location", 0, NULL, "the same, and in a folder that a cloud's client synchronizes"},
     {"json", 0, NULL, "answers with one JSON object"},
     {0},
 };

@@ -124,7 +124,7 @@ static int run(dbk_cli *cli)
     dbk_buffer_init(&s.ids, cli->port);
     dbk_salvage_watcher watcher = {&s, on_fault, on_note, on_positions, on_ids, on_progress};
     dbk_bar_begin(&s.bar, cli->port, "salvaging", "bytes");
-    dbk_engine_options engine = {.force_fs = dbk_cli_flag(cli, "force-fs")};
+    dbk_engine_options engine = {.force_fs = dbk_cli_flag(cli, "force-fs"), .force_location = dbk_cli_flag(cli, "force-fs")};
     dbk_result result = dbk_engine_salvage(path, into, dbk_cli_value(cli, "app"), &engine, &watcher, &report, &err);
     dbk_bar_end(&s.bar);
     if (result == DBK_OK && (s.faults.failed || s.positions.failed || s.ids.failed)) result = dbk_fail(&err, DBK_NO_MEMORY, "no memory for the report");
@@ -138,7 +138,7 @@ static int run(dbk_cli *cli)
 static const dbk_cli_option options[] = {
     {"into", 0, "DIR", "the new store; must not exist, or be an empty folder"},
     {"app", 0, "FOLDER", "the app's definition, where the old store has lost its own"},
-    {"force-fs", 0, NULL, "the new store may be on a network or FUSE file system"},
+    {"force-fs", 0, NULL, "the new store may be anywhere, on a network or FUSE file system too"},
     {"json", 0, NULL, "answers with one JSON object"},
     {0},
 };

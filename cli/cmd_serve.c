@@ -48,7 +48,7 @@ static int run(dbk_cli *cli)
     dbk_signals_hold();
     dbk_bar bar;
     dbk_bar_begin(&bar, cli->port, "building the model", "entries");
-    dbk_engine_options options = {.force_fs = dbk_cli_flag(cli, "force-fs"), .progress = dbk_bar_update, .progress_arg = &bar};
+    dbk_engine_options options = {.force_fs = dbk_cli_flag(cli, "force-fs"), .force_location = dbk_cli_flag(cli, "force-location"), .progress = dbk_bar_update, .progress_arg = &bar};
     dbk_engine *engine = NULL;
     dbk_store *store = NULL;
     dbk_result result = dbk_engine_open(path, &options, &engine, &err);
@@ -67,6 +67,7 @@ static const dbk_cli_option options[] = {
     {"listen", 0, "ipc://PATH", "where commands are taken; default: a folder of $XDG_RUNTIME_DIR"},
     {"web", 0, "ADDRESS:PORT", "the gateway for browsers (comes with a later version)"},
     {"force-fs", 0, NULL, "also on a network or FUSE file system"},
+    {"force-location", 0, NULL, "the same, and in a folder that a cloud's client synchronizes"},
     {"json", 0, NULL, "the addresses as one JSON object"},
     {0},
 };

@@ -93,7 +93,7 @@ static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan 
 
 /* The folder's own name is durable only after its parent was synced: else a power loss soon after takes
  * the whole store. A parent that may not be read was made by another, and earlier. */
-static dbk_result sync_parent(const dbk_port *port, const char *path, dbk_error *err)
+static dbk_result open_parent(const dbk_port *port, const char *path, dbk_dir **dir, dbk_error *err)
 {
     char *parent = dbk_copy_text(port, path);
     if (!parent) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
@@ -102,11 +102,28 @@ static dbk_result sync_parent(const dbk_port *port, const char *path, dbk_error 
     while (size > 0 && parent[size - 1] != '/') size--;
     while (size > 1 && parent[size - 1] == '/') size--;
     parent[size] = 0;
-    dbk_dir *dir = NULL;
-    dbk_result result = DBK_OK;
-    if (dbk_io_open_dir(port, NULL, size ? parent : ".", 0, &dir, NULL) == DBK_OK) result = dbk_io_sync_dir(port, dir, parent, err);
-    if (dir) port->close_dir(port->ctx, dir);
+    dbk_result result = dbk_io_open_dir(port, NULL, size ? parent : ".", 0, dir, err);
     dbk_free(port, parent);
+    return result;
+}
+
+static dbk_result sync_parent(const dbk_port *port, const char *path, dbk_error *err)
+{
+    dbk_dir *dir = NULL;
+    dbk_result result = open_parent(port, path, &dir, err);
+    if (result != DBK_OK) return result == DBK_NO_MEMORY ? result : DBK_OK;
+    result = dbk_io_sync_dir(port, dir, path, err);
+    port->close_dir(port->ctx, dir);
+    return result;
+}
+
+/* Before anything is made there. */
+static dbk_result check_location(const dbk_port *port, const char *path, const dbk_engine_options *options, dbk_error *err)
+{
+    dbk_dir *dir = NULL;
+    if (open_parent(port, path, &dir, NULL) != DBK_OK) return DBK_OK; /* making it will tell */
+    dbk_result result = dbk_location_check(port, dir, options->force_fs, options->force_location, err);
+    port->close_dir(port->ctx, dir);
     return result;
 }
 
@@ -129,7 +146,9 @@ dbk_result dbk_store_make(const char *path, const dbk_store_plan *plan, const db
     const dbk_port *port = options->port ? options->port : dbk_port_system();
     dbk_dir *dir = NULL;
     dbk_lock *lock = NULL;
-    dbk_result result = open_empty(port, path, &dir, err);
+    dbk_result result = check_location(port, path, options, err);
+    if (result == DBK_OK) result = open_empty(port, path, &dir, err);
+    if (result == DBK_OK) result = dbk_location_check(port, dir, options->force_fs, options->force_location, err);
     if (result == DBK_OK) result = dbk_lock_take(port, dir, "LOCK", &lock, err);
     if (result == DBK_OK) result = sync_parent(port, path, err);
     if (result == DBK_OK) result = fill(port, dir, plan, options, err);

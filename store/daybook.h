@@ -38,8 +38,9 @@ DBK_API void dbk_text_free(dbk_text *text); /* accepts an empty one; leaves it e
 /* Zero is the default of every member: `dbk_options options = {0};` (C++: `dbk_options options{};`). */
 typedef struct dbk_options {
     bool read_only;          /* dbk_open: beside a writer; shows what is durable; changes nothing */
-    bool force_fs;           /* dbk_open: also on a network or FUSE file system */
-    uint32_t timeout_ms;     /* dbk_connect: for each answer; 10,000 */
+    bool force_fs;           /* dbk_create, dbk_open: also on a network or FUSE file system */
+    bool force_location;     /* the same, and in a folder that a cloud's client synchronizes */
+    uint32_t timeout_ms;     /* dbk_connect: for each answer; 10,000, and none for what folds or reads the whole log */
     uint64_t reserved[8];
 } dbk_options;
 

@@ -74,6 +74,7 @@ struct dbk_engine {
     struct dbk_parked {      /* facts that wait before the log */
         dbk_buffer bytes;    /* u32 length + origin bytes, one behind the other */
         size_t count;
+        uint64_t dropped; /* over the limit: whoever sent them sends them again */
     } parked;
     dbk_mutex *readers_lock;
     dbk_model_reader *readers[4];  /* idle ones */

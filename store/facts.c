@@ -11,7 +11,7 @@
 #include "store/turn.h"
 
 static const uint64_t DAY_MS = 86400000, YEAR_2200_MS = 7258118400000;
-enum { BATCH_MAX_BYTES = 32 * 1024 * 1024 }; /* of one append */
+enum { BATCH_MAX_BYTES = 32 * 1024 * 1024 /* of one append */, PARKED_MAX = 100000, PARKED_MAX_BYTES = 64 * 1024 * 1024 };
 
 typedef enum dbk_fact_fate { FACT_WAITS, FACT_TAKEN, FACT_GONE } dbk_fact_fate;
 
@@ -158,11 +158,18 @@ static void choose(dbk_round *round)
     }
 }
 
+/* In canonical order: what waits longest for those before it goes first when there are too many. */
 static dbk_result collect_waiting(const dbk_round *round, dbk_buffer *bytes, size_t *count, dbk_error *err)
 {
+    dbk_engine *engine = round->engine;
+    size_t most = engine->options.parked_max ? engine->options.parked_max : PARKED_MAX;
     for (size_t i = 0; i < round->count; i++) {
         const dbk_fact *fact = &round->facts[i];
         if (fact->fate != FACT_WAITS) continue;
+        if (*count >= most || bytes->size + 4 + fact->origin.size > PARKED_MAX_BYTES) {
+            engine->parked.dropped++;
+            continue;
+        }
         dbk_buffer_put_u32(bytes, (uint32_t)fact->origin.size);
         dbk_buffer_put_slice(bytes, fact->origin);
         ++*count;

@@ -274,13 +274,14 @@ dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) 
 
 dbk_result dbk_create(const char *path, const char *app, const dbk_options *options, dbk_text *report, dbk_error *err)
 {
-    dbk_engine_options engine = {.force_fs = options && options->force_fs};
+    dbk_engine_options engine = {.force_fs = options && options->force_fs, .force_location = options && options->force_location};
     return dbk_engine_create(path, app, &engine, report, err);
 }
 
 dbk_result dbk_open(const char *path, const dbk_options *options, dbk_store **out, dbk_error *err)
 {
-    dbk_engine_options engine_options = {.read_only = options && options->read_only, .force_fs = options && options->force_fs};
+    dbk_engine_options engine_options = {.read_only = options && options->read_only, .force_fs = options && options->force_fs,
+                                         .force_location = options && options->force_location};
     dbk_engine *engine = NULL;
     dbk_result result = dbk_engine_open(path, &engine_options, &engine, err);
     if (result != DBK_OK) return result;

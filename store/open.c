@@ -17,13 +17,9 @@ static dbk_result open_folder(dbk_engine *engine, dbk_error *err)
         return result;
     }
     if (result != DBK_OK) return result;
-    dbk_space space;
-    int rc = port->space(port->ctx, engine->dir, &space);
-    if (rc == 0 && !space.suits_live_store && !engine->options.force_fs && !engine->options.read_only) {
-        dbk_fail(err, DBK_UNSUPPORTED_FS, "'%s' is on a file system of kind %s", engine->path, space.fs_name);
-        dbk_error_hint(err, "keep the live store on a local disk and let the sync agent carry it");
-        return DBK_UNSUPPORTED_FS;
-    }
+    if (!engine->options.read_only)
+        result = dbk_location_check(port, engine->dir, engine->options.force_fs, engine->options.force_location, err);
+    if (result != DBK_OK) return result;
     result = dbk_identity_read(port, engine->dir, &engine->identity, err);
     if (result == DBK_MISSING) {
         dbk_fail(err, DBK_MISSING, "'%s' is no store: it has no 'daybook.json'", engine->path);

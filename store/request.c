@@ -218,7 +218,12 @@ dbk_result dbk_request_moment(const dbk_json_node *request, dbk_moment *at, bool
     dbk_result result = DBK_OK;
     *at = (dbk_moment){0};
     *given = point || time || order;
-    if (point && point->kind == DBK_JSON_STRING && !time) time = point;
+    if (point && time) {
+        (void)dbk_fail(err, DBK_BAD_COMMAND, "'at' and 'at_time' name two moments");
+        dbk_error_hint(err, "give one of them");
+        return DBK_BAD_COMMAND;
+    }
+    if (point && point->kind == DBK_JSON_STRING) time = point;
     else if (point) result = dbk_request_number(request, "at", 1, INT64_MAX, &position, err);
     at->position = (uint64_t)position;
     if (result == DBK_OK && time) result = take_time(time, time == point ? "at" : "at_time", &at->time_ms, err);

@@ -169,6 +169,12 @@ static dbk_result read_question(const dbk_json_node *request, dbk_question *ques
     dbk_result result = dbk_request_text(request, "sql", &question->sql, err);
     if (result == DBK_OK) result = dbk_request_text(request, "name", &question->name, err);
     if (result != DBK_OK) return result;
+    bool has_sql = dbk_json_member(request, "sql") != NULL, has_name = dbk_json_member(request, "name") != NULL;
+    if (has_sql && !has_name && question->sql.size == 0) {
+        dbk_fail(err, DBK_BAD_COMMAND, "'sql' is empty");
+        dbk_error_hint(err, "write one SELECT");
+        return DBK_BAD_COMMAND;
+    }
     if ((question->sql.size > 0) == (question->name.size > 0))
         return dbk_fail(err, DBK_BAD_COMMAND, "'query' needs either 'sql' or the 'name' of a query of the app");
     question->args = dbk_json_member(request, "args");

@@ -130,6 +130,8 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_request_put_u64(out, "imports", engine->counts.imports);
     dbk_request_put_u64(out, "rebuilds", engine->counts.rebuilds);
     dbk_buffer_put_u8(out, '}');
+    dbk_buffer_printf(out, ",\"parked\":{\"facts\":%zu,\"bytes\":%zu,\"dropped\":%llu}", engine->parked.count,
+                      engine->parked.bytes.size, (unsigned long long)engine->parked.dropped);
     dbk_disk_look(engine);
     dbk_disk_put(engine, out);
     dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);

@@ -61,9 +61,10 @@ void dbk_disk_levels(const dbk_disk_limits *limits, uint64_t total_bytes, uint64
 
 typedef struct dbk_engine_options { /* zero = default */
     const dbk_port *port;       /* the system's */
-    bool read_only, force_fs;
+    bool read_only, force_fs, force_location;
     dbk_disk_limits disk;
     bool no_threads;            /* no worker, no checkpoint thread, no background in the log (simulation) */
+    uint32_t parked_max;        /* facts that may wait before the log: 100,000, of 64 MiB together */
     bool ignore_place;          /* a copied folder keeps its identity (tests) */
     bool given_ids;             /* create: take lineage, replica, incarnation, timeline from here */
     uint8_t lineage[16], replica[16];
@@ -150,6 +151,9 @@ dbk_model *dbk_engine_model(dbk_engine *engine); /* borrowed; only while nobody 
 const char *dbk_engine_id(const dbk_engine *engine); /* the store's id, UUID text */
 /* The same, with the incarnation behind it unless it is the first: no copy has it too. */
 const char *dbk_engine_own_name(const dbk_engine *engine);
+/* location.c: DBK_UNSUPPORTED_FS: the folder is no place for a live store, and why. `any_fs`: on whatever file
+ * system; `anywhere`: where a cloud's client synchronizes, too. */
+dbk_result dbk_location_check(const dbk_port *port, dbk_dir *dir, bool any_fs, bool anywhere, dbk_error *err) DBK_MUST_USE;
 /* place.c: whether the store in that folder was copied or put back there since it was last written. Its next
  * writer then takes a new incarnation and timeline. */
 dbk_result dbk_place_is_copy(const dbk_port *port, dbk_dir *store, bool *copy, dbk_error *err) DBK_MUST_USE;

@@ -13,9 +13,9 @@ _daybook() {
     case $command in
         help) options="--help" ;;
         version) options="--json --help" ;;
-        init) options="--app --force-fs --json --help" ;;
+        init) options="--app --force-fs --force-location --json --help" ;;
         check) options="--json --help" ;;
-        serve) options="--listen --web --force-fs --json --help" ;;
+        serve) options="--listen --web --force-fs --force-location --json --help" ;;
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --json --csv --help" ;;
         log) options="--from --to --stream --type --since --reverse --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;

@@ -163,6 +163,36 @@ static void take_meddled(facts *f, world *w, uint64_t position, meddle_fn meddle
     f->slices[f->count - 1] = dbk_buffer_slice(bytes);
 }
 
+/* More wait than may: the later ones are dropped, told, and come again. */
+static void facts_that_wait_are_bounded(void **state)
+{
+    (void)state;
+    static facts f;
+    world w;
+    uint64_t logged, parked;
+    world_start(&w, 1);
+    dbk_engine_close(w.engines[1]);
+    w.options[1].parked_max = 2;
+    world_open(&w, 1);
+    put_two(&w);
+    world_accept(&w, 0, "{\"id\":\"p3\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n3\"}");
+    world_accept(&w, 0, "{\"id\":\"p4\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n4\"}");
+    for (uint64_t position = 2; position <= 4; position++) facts_take(&f, &w, 0, position);
+    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
+    assert_int_equal(parked, 2);
+    world_contains(&w, 1, "{\"do\":\"stats\"}", "\"dropped\":1}");
+    facts_clear(&f);
+    facts_take(&f, &w, 0, 1);
+    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
+    assert_int_equal(logged, 3);
+    facts_clear(&f);
+    facts_take(&f, &w, 0, 4);
+    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
+    assert_int_equal(logged, 1);
+    facts_clear(&f);
+    world_stop(&w);
+}
+
 static void foreign_and_impossible_facts_are_dropped(void **state)
 {
     (void)state;
@@ -252,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_of_arrival_gives_one_state),     cmocka_unit_test(a_gap_of_its_author_parks_a_fact),
+        cmocka_unit_test(facts_that_wait_are_bounded),
         cmocka_unit_test(a_fact_of_the_future_waits_for_our_clock), cmocka_unit_test(foreign_and_impossible_facts_are_dropped),
         cmocka_unit_test(a_fork_stops_the_whole_round),             cmocka_unit_test(a_death_at_any_point_loses_nothing),
     };

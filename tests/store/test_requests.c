@@ -55,6 +55,8 @@ static void query_takes_sql_and_arguments(void **state)
                  "{\"ok\":true,\"columns\":[\"id\",\"done\"],\"rows\":[[\"n1\",true]],\"position\":3}");
     world_contains(w, 0, "{\"do\":\"query\",\"sql\":\"DELETE FROM notes\"}", "denied: ");
     world_contains(w, 0, "{\"do\":\"query\",\"sql\":\"SELECT * FROM _daybook_meta\"}", "denied: ");
+    world_expect(w, 0, "{\"do\":\"query\",\"sql\":\"\"}", "bad_command: 'sql' is empty | write one SELECT");
+    world_expect(w, 0, "{\"do\":\"query\",\"sql\":\"SELECT 1\",\"at\":1,\"at_time\":1700000000000}", "bad_command: 'at' and 'at_time' name two moments | give one of them");
     world_contains(w, 0, "{\"do\":\"query\"}", "bad_command: 'query' needs either 'sql' or the 'name'");
     world_contains(w, 0, "{\"do\":\"query\",\"name\":\"none\"}", "none");
     world_expect(w, 0, "{\"do\":\"query\",\"sql\":\"SELECT 1\",\"argz\":1}", "bad_command: 'argz' is no member of 'query' | did you mean 'args'?");
