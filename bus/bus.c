@@ -48,7 +48,7 @@ static dbk_result start(dbk_bus *bus, dbk_engine *engine, dbk_store *store, cons
     const dbk_port *port = bus->port;
     static const dbk_bus_options defaults = {0};
     if (!options) options = &defaults;
-    dbk_result result = dbk_bus_paths_open(port, dbk_engine_id(engine), options->listen, &bus->paths, err);
+    dbk_result result = dbk_bus_paths_open(port, dbk_engine_own_name(engine), options->listen, &bus->paths, err);
     if (result == DBK_OK) result = dbk_io_open_dir(port, NULL, store_path, DBK_OPEN_READ, &bus->store_dir, err);
     if (result == DBK_OK) result = dbk_bus_commands_start(port, engine, store, &bus->paths, options, &bus->commands, err);
     if (result == DBK_OK) result = dbk_bus_changes_start(port, engine, &bus->paths, options, &bus->changes, err);
