@@ -470,7 +470,7 @@ static void a_network_file_system_is_refused_unless_forced(void **state)
     s->port.port.space = say_nfs;
     assert_int_equal(dbk_engine_open(s->f.path, &s->f.options, &s->f.engine, &s->f.error), DBK_UNSUPPORTED_FS);
     expect_part(s->f.error.text, "is on a file system of kind nfs");
-    assert_string_equal(s->f.error.hint, "keep the live store on a local disk and let the sync agent carry it");
+    assert_string_equal(s->f.error.hint, "keep the live store on a local disk, or force it with --force-location");
     s->f.options.read_only = true;
     fixture_open(&s->f);
     dbk_engine_close(s->f.engine);
