@@ -97,7 +97,7 @@ dbk_result dbk_model_append(dbk_model *model, dbk_draft *draft, dbk_slice stream
                             const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
     if (!model->in_entry) return dbk_fail(err, DBK_INTERNAL, "no entry is open");
-    return dbk_row_note_constraint(draft, append(model, draft, stream, type, data, expect, err),
+    return dbk_row_note_constraint(model, draft, append(model, draft, stream, type, data, expect, err),
                                    err);
 }
 

@@ -121,7 +121,9 @@ static dbk_result key_from_data(dbk_decision *change, dbk_error *err)
 
     for (uint16_t i = 0; i < table->key_count; i++) {
         const dbk_json_node *value = work->values[table->key_columns[i]];
-        if (!value && table->integer_key) return make_integer_key(change, err);
+        dbk_key_maker maker = table->rules ? table->rules->id : DBK_KEY_OF_CLIENT;
+        if (!value && (table->integer_key || maker == DBK_KEY_INTEGER)) return make_integer_key(change, err);
+        if (!value && maker != DBK_KEY_OF_CLIENT) return dbk_row_make_key(change, err);
         if (!value) {
             return dbk_fail(err, DBK_BAD_COMMAND, "a put into '%s' needs a key: '%s' is missing",
                             table->name, table->columns[table->key_columns[i]].name);
@@ -464,18 +466,18 @@ dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table,
                          const dbk_json_node *key, const dbk_json_node *data,
                          const dbk_json_node *expect, dbk_error *err)
 {
-    return dbk_row_note_constraint(draft, put(model, draft, table, key, data, expect, err), err);
+    return dbk_row_note_constraint(model, draft, put(model, draft, table, key, data, expect, err), err);
 }
 
 dbk_result dbk_model_patch(dbk_model *model, dbk_draft *draft, dbk_slice table,
                            const dbk_json_node *key, const dbk_json_node *data,
                            const dbk_json_node *expect, dbk_error *err)
 {
-    return dbk_row_note_constraint(draft, patch(model, draft, table, key, data, expect, err), err);
+    return dbk_row_note_constraint(model, draft, patch(model, draft, table, key, data, expect, err), err);
 }
 
 dbk_result dbk_model_delete(dbk_model *model, dbk_draft *draft, dbk_slice table,
                             const dbk_json_node *key, const dbk_json_node *expect, dbk_error *err)
 {
-    return dbk_row_note_constraint(draft, delete_row(model, draft, table, key, expect, err), err);
+    return dbk_row_note_constraint(model, draft, delete_row(model, draft, table, key, expect, err), err);
 }

@@ -50,13 +50,26 @@ void dbk_draft_release(dbk_draft *draft)
     dbk_buffer_release(&draft->result);
 }
 
+/* tables.<t>.messages; a constraint's name says its table, or is the app's own. */
+static const char *words_for(const dbk_definition *definition, dbk_slice constraint)
+{
+    for (size_t i = 0; i < definition->table_count; i++) {
+        const dbk_rules *rules = definition->tables[i].rules;
+        for (size_t k = 0; rules && k < rules->message_count; k++)
+            if (dbk_slice_equal(dbk_slice_text(rules->messages[k].constraint), constraint)) return rules->messages[k].text;
+    }
+    return NULL;
+}
+
 /* "UNIQUE notes.title", "FOREIGN KEY": the text up to what is said about it. */
-dbk_result dbk_row_note_constraint(dbk_draft *draft, dbk_result result, const dbk_error *err)
+dbk_result dbk_row_note_constraint(dbk_model *model, dbk_draft *draft, dbk_result result, dbk_error *err)
 {
     if (result != DBK_CONSTRAINT || !err || draft->detail.size) return result;
+    dbk_slice name = dbk_slice_of(err->text, strcspn(err->text, ":"));
+    const char *words = words_for(model->definition, name);
     dbk_buffer_put_text(&draft->detail, "\"constraint\":");
-    dbk_json_put_string(&draft->detail, dbk_slice_of(err->text, strcspn(err->text, ":")));
-    return result;
+    dbk_json_put_string(&draft->detail, name);
+    return words ? dbk_fail(err, DBK_CONSTRAINT, "%s", words) : result;
 }
 
 static dbk_result run_fixed(dbk_model *model, int place, const char *sql, dbk_error *err)
@@ -179,7 +192,7 @@ dbk_result dbk_model_entry_end(dbk_model *model, dbk_draft *draft, dbk_error *er
 
     if (!model->in_entry) return dbk_fail(err, DBK_INTERNAL, "no entry is open");
     result = dbk_row_entry_finish(model, err);
-    if (result != DBK_OK) return dbk_row_note_constraint(draft, result, err);
+    if (result != DBK_OK) return dbk_row_note_constraint(model, draft, result, err);
     rest = dbk_buffer_slice(&draft->events);
     while (dbk_event_next(&rest, &event)) {
         if (dbk_fresh_add(model->fresh, event.stream, &draft->id, draft->position)) continue;

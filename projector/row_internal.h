@@ -146,8 +146,9 @@ dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *eve
 dbk_result dbk_row_no_memory(dbk_error *err);
 /* After a key could not be bound by way of work->part: DBK_SCHEMA, or DBK_NO_MEMORY. */
 dbk_result dbk_row_bad_key(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err);
-/* Puts the name of a constraint that does not hold into the draft's detail; returns `result`. */
-dbk_result dbk_row_note_constraint(dbk_draft *draft, dbk_result result, const dbk_error *err);
+/* Puts the name of a constraint that does not hold into the draft's detail, and the app's words for it
+ * into the error; returns `result`. */
+dbk_result dbk_row_note_constraint(dbk_model *model, dbk_draft *draft, dbk_result result, dbk_error *err);
 dbk_result dbk_row_engine_event(dbk_model *model, const dbk_event *event, dbk_error *err) DBK_MUST_USE; /* row_append.c */
 
 /* row_decide.c: a put, patch or delete being decided. */

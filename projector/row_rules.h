@@ -39,6 +39,9 @@ static inline bool dbk_row_put_recorded(const dbk_row_work *work, const dbk_tabl
     return true;
 }
 
+/* ---- row_make_key.c: appends to work->key */
+dbk_result dbk_row_make_key(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
+
 /* ---- row_ruled.c */
 dbk_result dbk_row_ruled_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* `row` stands on the row and is reset. */

@@ -104,20 +104,24 @@ dbk_result dbk_request_inbox(dbk_engine *engine, const dbk_json_node *request, d
 
 typedef struct dbk_sought {
     dbk_entry_id id;
-    bool found;
+    bool found, suffixed;
 } dbk_sought;
 
 static dbk_result look_for(void *arg, const dbk_skip *skip)
 {
     dbk_sought *sought = arg;
-    if (dbk_entry_id_equal(&skip->entry, &sought->id) && strcmp(skip->state, "duplicate") != 0) sought->found = true;
+    if (!dbk_entry_id_equal(&skip->entry, &sought->id) || strcmp(skip->state, "duplicate") == 0) return DBK_OK;
+    sought->found = true;
+    sought->suffixed = strcmp(skip->state, "suffixed") == 0;
     return DBK_OK;
 }
 
-static bool is_key(const dbk_table *table, dbk_slice name)
+/* What the key says, or projections write. */
+static bool is_given(const dbk_table *table, dbk_slice name)
 {
     int column = dbk_table_column(table, name);
-    return column >= 0 && table->columns[column].key_part > 0;
+    if (column < 0) return false;
+    return table->columns[column].key_part > 0 || (table->rules && table->rules->derived && table->rules->derived[column]);
 }
 
 static dbk_result put_data(dbk_engine *engine, const dbk_table *table, dbk_slice data, dbk_buffer *out, dbk_error *err)
@@ -131,7 +135,7 @@ static dbk_result put_data(dbk_engine *engine, const dbk_table *table, dbk_slice
         bool first = true;
         dbk_buffer_put_text(out, ",\"data\":{");
         for (uint32_t i = 0; i < root->count; i++, member = dbk_json_next(member)) {
-            if (table && is_key(table, member->name)) continue; /* the key says it */
+            if (table && is_given(table, member->name)) continue;
             if (!first) dbk_buffer_put_u8(out, ',');
             first = false;
             dbk_json_put_string(out, member->name);
@@ -212,6 +216,11 @@ static dbk_result find_entry(dbk_engine *engine, const dbk_json_node *request, d
         (void)dbk_fail(err, DBK_NOT_FOUND, "entry '%.*s' is not in the inbox", DBK_SLICE_ARG(node->text));
         dbk_error_hint(err, "ask for the inbox to see what is in it");
         return DBK_NOT_FOUND;
+    }
+    if (sought.suffixed) {
+        (void)dbk_fail(err, DBK_REJECTED, "entry '%.*s' was applied, with a value that had to change", DBK_SLICE_ARG(node->text));
+        dbk_error_hint(err, "patch the row, then dismiss the entry");
+        return DBK_REJECTED;
     }
     result = dbk_log_read(engine->log, position, origin, NULL, err);
     return result == DBK_OK ? dbk_entry_decode(dbk_buffer_slice(origin), entry, err) : result;

@@ -8,12 +8,18 @@ static const int64_t start_ms = 1700000000123; /* 2023-11-14 22:13:20.123 */
 
 dbk_definition *definition_of(const char *schema, const char *projections)
 {
-    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)},
-                             {"projections.sql", dbk_slice_text(projections ? projections : "")}};
+    return definition_with(NULL, schema, projections);
+}
+
+dbk_definition *definition_with(const char *app, const char *schema, const char *projections)
+{
+    dbk_source sources[3] = {{"schema.sql", dbk_slice_text(schema)},
+                             {"projections.sql", dbk_slice_text(projections ? projections : "")},
+                             {"app.json", dbk_slice_text(app ? app : "")}};
     dbk_definition *definition = NULL;
     dbk_findings findings = {0};
     dbk_error err = {0};
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, projections ? 2 : 1, "rows", &definition,
+    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, app ? 3 : projections ? 2 : 1, "rows", &definition,
                                              &findings, &err);
     for (size_t i = 0; i < findings.count && result != DBK_OK; i++) {
         print_error("%s:%u: %s\n", findings.items[i].file, findings.items[i].line, findings.items[i].text);
@@ -25,8 +31,13 @@ dbk_definition *definition_of(const char *schema, const char *projections)
 
 void bench_open(row_bench *bench, const char *schema, const char *projections)
 {
+    bench_open_with(bench, NULL, schema, projections);
+}
+
+void bench_open_with(row_bench *bench, const char *app, const char *schema, const char *projections)
+{
     *bench = (row_bench){.time_ms = start_ms};
-    bench->definition = definition_of(schema, projections);
+    bench->definition = definition_with(app, schema, projections);
     place_open(&bench->place, bench->definition);
     bench->model = place_model(&bench->place);
     bench->parser = dbk_json_parser_new(dbk_port_system());

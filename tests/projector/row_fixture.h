@@ -19,6 +19,9 @@ typedef struct row_bench {
 } row_bench;
 
 dbk_definition *definition_of(const char *schema, const char *projections);
+/* The same with an app.json. */
+dbk_definition *definition_with(const char *app, const char *schema, const char *projections);
+void bench_open_with(row_bench *bench, const char *app, const char *schema, const char *projections);
 void bench_open(row_bench *bench, const char *schema, const char *projections);
 void bench_close(row_bench *bench);
 
