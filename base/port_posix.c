@@ -1,4 +1,5 @@
 #include "base/port_posix.h"
+#include "base/test_clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -50,9 +51,13 @@ static struct timespec read_clock(clockid_t id)
 static int64_t posix_wall_ms(void *ctx)
 {
     struct timespec now = read_clock(CLOCK_REALTIME);
+    int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 
     (void)ctx;
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+#ifndef NDEBUG
+    ms = dbk_test_clock(ms);
+#endif
+    return ms;
 }
 
 static int64_t posix_monotonic_ns(void *ctx)
