@@ -12,6 +12,7 @@
 #include "store/images.h"
 #include "store/place.h"
 #include "store/replay.h"
+#include "store/retention.h"
 #include "store/switch.h"
 
 static dbk_result open_log(dbk_engine *engine, dbk_error *err)
@@ -98,7 +99,7 @@ static dbk_result open_writing(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK) result = record_definition(engine, err);
     if (result == DBK_OK) result = check_beside(engine, err);
     if (result == DBK_OK) dbk_disk_look(engine);
-    return result;
+    return result == DBK_OK ? dbk_retention_start(engine, err) : result;
 }
 
 static dbk_result open_reading(dbk_engine *engine, dbk_error *err)
@@ -139,6 +140,7 @@ static void close_parts(dbk_engine *engine, bool whole)
 void dbk_state_close(dbk_engine *engine)
 {
     bool writes = engine->lock && engine->log && !engine->reading, freed = false;
+    dbk_retention_stop(engine);
     if (writes) engine->disk.known = false;
     if (writes) dbk_disk_look(engine);
     if (writes && engine->disk.full) freed = dbk_disk_free_reserve(engine);

@@ -95,6 +95,9 @@ dbk_result dbk_engine_decide(dbk_engine *engine, const dbk_slice *commands, size
                              dbk_buffer *receipts, dbk_error *err) DBK_MUST_USE;
 /* {"id","do":"undo","entry"|"position"|"of_correlation"} in a turn of its own. */
 dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, dbk_buffer *receipt, dbk_error *err) DBK_MUST_USE;
+/* Carries out the rules of time that are due at these readings of both clocks (retention.c does it by itself
+ * where there are threads). *deleted: rows. */
+dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns, uint64_t *deleted, dbk_error *err) DBK_MUST_USE;
 /* Facts of other replicas (origin bytes): logs what is next of its author, parks the rest, folds once
  * (semantics.md §4, Replica.import_). DBK_DUPLICATE: a fork, nothing of the round is logged. */
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,

@@ -3,6 +3,7 @@
  * engine entry and a new generation. */
 #include "store/disk.h"
 #include "store/images.h"
+#include "store/retention.h"
 #include "store/turn.h"
 
 typedef struct dbk_entry_ids {
@@ -126,6 +127,7 @@ dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definiti
     if (result == DBK_OK && (accept || lost.count == 0)) {
         result = log_definition(engine, definition, now_ms, err);
         if (result == DBK_OK) result = is_same(engine->definition, definition) ? dbk_engine_catch_up(engine, err) : fold_with(engine, definition, err);
+        if (result == DBK_OK) result = dbk_retention_start(engine, err);
     }
     engine->port->mutex_unlock(engine->port->ctx, engine->turn);
     for (size_t i = 0; result == DBK_OK && i < lost.count; i++) each(arg, &lost.items[i]);

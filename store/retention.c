@@ -1,0 +1,338 @@
+/* Rules of time: rows whose time is over are deleted by commands like a client's, so that they are in the
+ * log, on the feed, in the history.
+ *
+ *   1. the id of a delete says rule, row and the entry that wrote the row last: of several devices that
+ *      come to it, one applies
+ *   2. at most a tenth of a table's rows goes in a day (100 always may): a wrong rule is found in time
+ *   3. a clock that jumped is not believed: rules rest until it has been steady again */
+#include "store/retention.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "store/turn.h"
+
+enum { FLOOR_ROWS = 100, TENTH = 10, LOOK_BACK_ENTRIES = 100000, PIECE = 1000 };
+static const int64_t minute_ms = 60000, day_ms = 86400000, ms_ns = 1000000;
+static const char actor[] = "daybook:retention";
+
+typedef struct dbk_rule_state {
+    int64_t next_ns; /* when it is due */
+} dbk_rule_state;
+
+typedef struct dbk_brake { /* per table that has rules */
+    const dbk_table *table;
+    int64_t since_ns; /* of the day; 0: not begun */
+    uint64_t allowed, gone;
+} dbk_brake;
+
+struct dbk_retention {
+    dbk_engine *engine;
+    dbk_mutex *mutex;
+    dbk_cond *wanted;
+    dbk_thread *thread;
+    bool closing;
+    /* all below: the turn is held */
+    const dbk_definition *definition; /* what the states belong to */
+    dbk_rule_state *rules;
+    dbk_brake *brakes;
+    int64_t wall_ms, mono_ns; /* of the last look; 0: none yet */
+    int64_t rest_until_ns;
+};
+
+/* ---- the clock */
+
+/* A sleeping machine looks like a clock that jumped ahead by hours: it rests a while. Longer jumps, and
+ * any back, cost a day. */
+static bool is_steady(struct dbk_retention *r, int64_t wall_ms, int64_t mono_ns)
+{
+    int64_t drift = r->mono_ns ? (wall_ms - r->wall_ms) - (mono_ns - r->mono_ns) / ms_ns : 0;
+    int64_t known_ms = (int64_t)(r->engine->hlc >> 16);
+
+    r->wall_ms = wall_ms;
+    r->mono_ns = mono_ns;
+    if (drift > minute_ms) r->rest_until_ns = mono_ns + (drift > 3 * day_ms ? day_ms : 10 * minute_ms) * ms_ns;
+    if (drift < -minute_ms) r->rest_until_ns = mono_ns + day_ms * ms_ns;
+    return mono_ns >= r->rest_until_ns && wall_ms >= known_ms - minute_ms;
+}
+
+/* ---- states */
+
+static dbk_result take_definition(struct dbk_retention *r, int64_t mono_ns, dbk_error *err)
+{
+    const dbk_port *port = r->engine->port;
+    const dbk_definition *definition = r->engine->definition;
+    const dbk_app *app = definition->app;
+
+    if (r->definition == definition) return DBK_OK;
+    dbk_free(port, r->rules);
+    dbk_free(port, r->brakes);
+    r->definition = NULL;
+    r->rules = dbk_alloc_zero(port, app->retention_count + 1, sizeof *r->rules);
+    r->brakes = dbk_alloc_zero(port, app->retention_count + 1, sizeof *r->brakes);
+    if (!r->rules || !r->brakes) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the rules of retention");
+    for (size_t i = 0; i < app->retention_count; i++) {
+        int64_t first = (int64_t)app->retention[i].every_ms < minute_ms ? (int64_t)app->retention[i].every_ms : minute_ms;
+        r->rules[i].next_ns = mono_ns + first * ms_ns; /* not with the first commands */
+        size_t at = 0;
+        while (r->brakes[at].table && r->brakes[at].table != app->retention[i].table) at++;
+        r->brakes[at].table = app->retention[i].table;
+    }
+    r->definition = definition;
+    return DBK_OK;
+}
+
+static dbk_brake *brake_of(struct dbk_retention *r, const dbk_table *table)
+{
+    size_t at = 0;
+    while (r->brakes[at].table != table) at++;
+    return &r->brakes[at];
+}
+
+/* ---- the brake */
+
+static bool is_own_delete(const dbk_entry *entry, const dbk_table *table)
+{
+    dbk_slice rest = entry->events;
+    dbk_event event;
+    size_t size = strlen(table->name);
+
+    return dbk_slice_equal(entry->actor, dbk_slice_text(actor)) && dbk_event_next(&rest, &event) && event.stream.size > size &&
+           memcmp(event.stream.data, table->name, size) == 0 && event.stream.data[size] == '/';
+}
+
+/* What went in the last day, by the log: a store that is opened again goes on counting. */
+static dbk_result count_gone(dbk_engine *engine, const dbk_table *table, int64_t now_ms, uint64_t *gone, dbk_error *err)
+{
+    uint64_t position = dbk_log_position(engine->log);
+    dbk_result result = DBK_OK;
+
+    *gone = 0;
+    for (int looked = 0; result == DBK_OK && position > 0 && looked < LOOK_BACK_ENTRIES; looked++, position--) {
+        int64_t received_ms = 0;
+        dbk_entry entry;
+        result = dbk_log_read(engine->log, position, &engine->message, &received_ms, err);
+        if (result == DBK_NONE) return DBK_OK;
+        if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&engine->message), &entry, err);
+        if (result == DBK_OK && received_ms < now_ms - day_ms) break;
+        if (result == DBK_OK) *gone += is_own_delete(&entry, table);
+    }
+    return result;
+}
+
+static dbk_result take_brake(struct dbk_retention *r, dbk_brake *brake, int64_t now_ms, int64_t mono_ns, dbk_error *err)
+{
+    uint64_t rows;
+    dbk_result result;
+
+    if (brake->since_ns && mono_ns - brake->since_ns < day_ms * ms_ns) return DBK_OK;
+    bool first = brake->since_ns == 0;
+    brake->gone = 0;
+    result = dbk_model_count_rows(r->engine->model, brake->table, &rows, err);
+    if (result == DBK_OK && first) result = count_gone(r->engine, brake->table, now_ms, &brake->gone, err);
+    if (result != DBK_OK) return result;
+    uint64_t tenth = (rows + brake->gone + TENTH - 1) / TENTH;
+    brake->allowed = tenth > FLOOR_ROWS ? tenth : FLOOR_ROWS;
+    brake->since_ns = mono_ns;
+    return DBK_OK;
+}
+
+/* ---- deletes */
+
+typedef struct dbk_due {
+    const dbk_retention_rule *rule;
+    dbk_buffer commands, id;
+    size_t count;
+} dbk_due;
+
+/* retain/<rule>/<key>/<base>; a key that leaves no room is named by its digest. */
+static void put_id(dbk_due *due, dbk_slice key, const char *base)
+{
+    uint8_t digest[16];
+    char hex[33];
+
+    dbk_buffer_clear(&due->id);
+    dbk_buffer_printf(&due->id, "retain/%s/%.*s/%s", due->rule->name, DBK_SLICE_ARG(key), base);
+    if (due->id.size <= DBK_COMMAND_ID_MAX_BYTES) return;
+    dbk_buffer_clear(&due->id);
+    dbk_buffer_printf(&due->id, "%s/%.*s", due->rule->name, DBK_SLICE_ARG(key));
+    dbk_digest(DBK_DIGEST_COMMAND, dbk_buffer_slice(&due->id), digest, sizeof digest);
+    dbk_hex_encode(dbk_slice_of(digest, sizeof digest), hex);
+    dbk_buffer_clear(&due->id);
+    dbk_buffer_printf(&due->id, "retain/#%s/%s", hex, base);
+}
+
+static dbk_result add_delete(void *arg, dbk_slice key, const char *base, dbk_error *err)
+{
+    dbk_due *due = arg;
+    dbk_buffer *out = &due->commands;
+
+    put_id(due, key, base);
+    dbk_buffer_put_text(out, due->count++ ? ",{\"id\":" : "[{\"id\":");
+    dbk_json_put_string(out, dbk_buffer_slice(&due->id));
+    dbk_buffer_printf(out, ",\"do\":\"delete\",\"table\":\"%s\",\"actor\":\"%s\",\"key\":", due->rule->table->name, actor);
+    dbk_key_to_json(due->rule->table, key, out);
+    dbk_buffer_put_u8(out, '}');
+    return out->failed || due->id.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends") : DBK_OK;
+}
+
+static uint64_t count_deleted(dbk_engine *engine, dbk_slice receipts)
+{
+    const dbk_json_node *root, *one;
+    uint64_t count = 0;
+
+    if (dbk_json_parse(engine->parser, receipts, &root, NULL) != DBK_OK || root->kind != DBK_JSON_ARRAY) return 0;
+    one = dbk_json_child(root);
+    for (uint32_t i = 0; i < root->count; i++, one = dbk_json_next(one)) {
+        const dbk_json_node *ok = dbk_json_member(one, "ok");
+        count += ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(one, "again");
+    }
+    return count;
+}
+
+/* Up to `most` rows in one turn. */
+static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, uint64_t most, uint64_t *deleted, dbk_error *err)
+{
+    dbk_buffer answer;
+    dbk_turn_item item = {.answer = &answer};
+    dbk_result result;
+
+    dbk_buffer_clear(&due->commands);
+    due->count = 0;
+    *deleted = 0;
+    result = dbk_model_due(engine->model, due->rule, now_ms, most, add_delete, due, err);
+    if (result != DBK_OK || due->count == 0) return result;
+    dbk_buffer_put_u8(&due->commands, ']');
+    if (due->commands.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends");
+    dbk_buffer_init(&answer, engine->port);
+    item.json = dbk_buffer_slice(&due->commands);
+    result = dbk_turn_decide(engine, &item, 1, now_ms, err);
+    if (result == DBK_OK) *deleted = count_deleted(engine, dbk_buffer_slice(&answer));
+    dbk_buffer_release(&answer);
+    return result;
+}
+
+static dbk_result run_rule(struct dbk_retention *r, const dbk_retention_rule *rule, int64_t now_ms, int64_t mono_ns,
+                           uint64_t *deleted, dbk_error *err)
+{
+    const dbk_port *port = r->engine->port;
+    dbk_brake *brake = brake_of(r, rule->table);
+    dbk_due due = {.rule = rule};
+    uint64_t left = rule->limit, some = 1;
+    dbk_result result = take_brake(r, brake, now_ms, mono_ns, err);
+
+    dbk_buffer_init(&due.commands, port);
+    dbk_buffer_init(&due.id, port);
+    while (result == DBK_OK && some > 0 && left > 0 && brake->gone < brake->allowed) {
+        uint64_t most = brake->allowed - brake->gone < left ? brake->allowed - brake->gone : left;
+        result = delete_due(r->engine, &due, now_ms, most < PIECE ? most : PIECE, &some, err);
+        brake->gone += some;
+        *deleted += some;
+        left -= some < left ? some : left;
+    }
+    dbk_buffer_release(&due.commands);
+    dbk_buffer_release(&due.id);
+    return result;
+}
+
+/* ---- a look */
+
+static dbk_result look(struct dbk_retention *r, int64_t now_ms, int64_t mono_ns, uint64_t *deleted, dbk_error *err)
+{
+    dbk_engine *engine = r->engine;
+    dbk_result result = DBK_OK;
+
+    if (engine->dead || engine->reading || engine->behind || !engine->model) return DBK_OK;
+    result = take_definition(r, mono_ns, err);
+    if (result != DBK_OK || !is_steady(r, now_ms, mono_ns)) return result;
+    for (size_t i = 0; result == DBK_OK && i < r->definition->app->retention_count; i++) {
+        const dbk_retention_rule *rule = &r->definition->app->retention[i];
+        if (mono_ns < r->rules[i].next_ns) continue;
+        result = run_rule(r, rule, now_ms, mono_ns, deleted, err);
+        r->rules[i].next_ns = mono_ns + (int64_t)rule->every_ms * ms_ns;
+    }
+    return result;
+}
+
+static struct dbk_retention *retention_of(dbk_engine *engine)
+{
+    if (!engine->retention) {
+        engine->retention = dbk_alloc_zero(engine->port, 1, sizeof *engine->retention);
+        if (engine->retention) engine->retention->engine = engine;
+    }
+    return engine->retention;
+}
+
+dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns, uint64_t *deleted, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    *deleted = 0;
+    port->mutex_lock(port->ctx, engine->turn);
+    struct dbk_retention *r = retention_of(engine);
+    dbk_result result = r ? look(r, now_ms, mono_ns, deleted, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for retention");
+    port->mutex_unlock(port->ctx, engine->turn);
+    return result;
+}
+
+/* ---- the thread */
+
+static int64_t shortest_ns(const dbk_engine *engine)
+{
+    int64_t shortest = minute_ms;
+    const dbk_app *app = engine->definition->app;
+
+    for (size_t i = 0; i < app->retention_count; i++)
+        if ((int64_t)app->retention[i].every_ms < shortest) shortest = (int64_t)app->retention[i].every_ms;
+    return shortest * ms_ns;
+}
+
+/* A failure is met again, and said, by the next command; the rules look again later. */
+static void run(void *arg)
+{
+    struct dbk_retention *r = arg;
+    const dbk_port *port = r->engine->port;
+    int64_t wait_ns = shortest_ns(r->engine);
+
+    port->mutex_lock(port->ctx, r->mutex);
+    while (!r->closing) {
+        uint64_t deleted;
+        (void)port->cond_wait(port->ctx, r->wanted, r->mutex, wait_ns);
+        if (r->closing) break;
+        port->mutex_unlock(port->ctx, r->mutex);
+        (void)!dbk_engine_retain(r->engine, dbk_engine_now(r->engine), port->monotonic_ns(port->ctx), &deleted, NULL);
+        port->mutex_lock(port->ctx, r->mutex);
+    }
+    port->mutex_unlock(port->ctx, r->mutex);
+}
+
+dbk_result dbk_retention_start(dbk_engine *engine, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    if (engine->options.no_threads || engine->definition->app->retention_count == 0) return DBK_OK;
+    struct dbk_retention *r = retention_of(engine);
+    if (r && r->thread) return DBK_OK;
+    if (r && !r->mutex) r->mutex = port->mutex_new(port->ctx);
+    if (r && !r->wanted) r->wanted = port->cond_new(port->ctx);
+    int rc = r && r->mutex && r->wanted ? port->thread_start(port->ctx, "dbk-retention", run, r, &r->thread) : -ENOMEM;
+    return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the retention thread");
+}
+
+void dbk_retention_stop(dbk_engine *engine)
+{
+    struct dbk_retention *r = engine->retention;
+    const dbk_port *port = engine->port;
+    if (!r) return;
+    if (r->thread) {
+        port->mutex_lock(port->ctx, r->mutex);
+        r->closing = true;
+        port->cond_signal(port->ctx, r->wanted);
+        port->mutex_unlock(port->ctx, r->mutex);
+        port->thread_join(port->ctx, r->thread);
+    }
+    if (r->wanted) port->cond_free(port->ctx, r->wanted);
+    if (r->mutex) port->mutex_free(port->ctx, r->mutex);
+    dbk_free(port, r->rules);
+    dbk_free(port, r->brakes);
+    dbk_free(port, r);
+    engine->retention = NULL;
+}

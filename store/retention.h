@@ -1,0 +1,12 @@
+/* Internal to store/: rules of time (semantics.md §5). */
+#ifndef DBK_STORE_RETENTION_H
+#define DBK_STORE_RETENTION_H
+
+#include "store/engine.h"
+
+/* Starts what carries the rules out, if the definition has any and it does not run; the last step of opening. */
+dbk_result dbk_retention_start(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
+/* The turn is not held. */
+void dbk_retention_stop(dbk_engine *engine);
+
+#endif

@@ -1,0 +1,217 @@
+/* Rules of time: what goes and when, under which id, how much in a day, and on which clock not. */
+#include "tests/store/engine_fixture.h"
+
+#include <sqlite3.h>
+
+static const char schema[] =
+    "CREATE TABLE jobs(id TEXT NOT NULL PRIMARY KEY, status TEXT, made DATETIME);\n"
+    "CREATE TABLE caches(id TEXT NOT NULL PRIMARY KEY, until DATETIME);\n"
+    "CREATE TABLE parts(id TEXT NOT NULL PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id));\n"
+    "CREATE INDEX parts_job ON parts(job);\n";
+static const char app[] =
+    "{\"daybook\": 1, \"name\": \"retention\",\n"
+    " \"tables\": {\"jobs\": {\"stamps\": {\"created\": \"made\"}}, \"caches\": {\"ttl\": \"until\"}},\n"
+    " \"retention\": [{\"name\": \"done-jobs\", \"table\": \"jobs\", \"where\": \"status = 'done' AND made <= datetime('now', '-1 day')\"},\n"
+    "  {\"name\": \"old-jobs\", \"table\": \"jobs\", \"keep\": {\"for\": \"30 days\"}, \"every\": \"1 day\", \"limit\": 100000}]}";
+static const int64_t start_ms = 1700000000000, day_ms = 86400000, minute_ms = 60000;
+static const int64_t ms_ns = 1000000;
+
+static int setup(void **state)
+{
+    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)}, {"app.json", dbk_slice_text(app)}};
+    engine_fixture *f = calloc(1, sizeof *f);
+    fixture_start_with(f, definition_of_sources(sources, 2));
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+static long long count(engine_fixture *f, const char *sql)
+{
+    sqlite3_stmt *statement;
+    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(dbk_engine_model(f->engine)), sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    long long number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return number;
+}
+
+/* Both clocks so long after the start. */
+static uint64_t retain_at(engine_fixture *f, int64_t wall, int64_t mono)
+{
+    uint64_t deleted = 0;
+    dbk_result result = dbk_engine_retain(f->engine, start_ms + wall, (1 + mono) * ms_ns, &deleted, &f->error);
+    if (result != DBK_OK) print_error("%s\n", f->error.text);
+    assert_int_equal(result, DBK_OK);
+    return deleted;
+}
+
+static uint64_t retain(engine_fixture *f, int64_t after_ms)
+{
+    return retain_at(f, after_ms, after_ms);
+}
+
+static void put_jobs(engine_fixture *f, int from, int to, const char *status)
+{
+    char command[200];
+    for (int i = from; i < to; i++) {
+        snprintf(command, sizeof command, "{\"id\":\"p%d\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"j%d\",\"data\":{\"status\":\"%s\"}}", i, i, status);
+        f->now_ms = start_ms + 1000;
+        must_answer(f, command, "\"ok\":true");
+    }
+}
+
+static dbk_slice last_command_id(engine_fixture *f, dbk_buffer *origin, dbk_entry *entry)
+{
+    dbk_log *log = dbk_engine_log(f->engine);
+    assert_int_equal(dbk_log_read(log, dbk_log_position(log), origin, NULL, &f->error), DBK_OK);
+    assert_int_equal(dbk_entry_decode(dbk_buffer_slice(origin), entry, &f->error), DBK_OK);
+    return entry->command_id;
+}
+
+static void rows_go_when_their_time_is_over(void **state)
+{
+    engine_fixture *f = *state;
+    dbk_buffer origin;
+    dbk_entry entry;
+    put_jobs(f, 0, 1, "done");
+    put_jobs(f, 1, 2, "open");
+    assert_int_equal(retain(f, 10), 0); /* nothing runs with the first commands */
+    assert_int_equal(retain(f, 2 * minute_ms), 0);
+    assert_int_equal(retain(f, day_ms + 2 * minute_ms), 1);
+    assert_int_equal(count(f, "SELECT count(*) FROM jobs WHERE id = 'j1'"), 1);
+    dbk_buffer_init(&origin, dbk_port_system());
+    assert_true(dbk_slice_equal(last_command_id(f, &origin, &entry),
+                                dbk_slice_text("retain/done-jobs/j0/72727272727272727272727272727272.1.1")));
+    assert_true(dbk_slice_equal(entry.actor, dbk_slice_text("daybook:retention")));
+    dbk_buffer_release(&origin);
+    assert_int_equal(retain(f, 29 * day_ms), 0);
+    assert_int_equal(retain(f, 31 * day_ms), 1);
+    assert_int_equal(count(f, "SELECT count(*) FROM jobs"), 0);
+}
+
+static void a_row_names_its_own_end(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:20:00Z\"}}", "");
+    must_answer(f, "{\"id\":\"b\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"b\"}", "");
+    retain(f, 10);
+    assert_int_equal(retain(f, 5 * minute_ms), 0);
+    assert_int_equal(retain(f, 7 * minute_ms), 1);
+    assert_int_equal(count(f, "SELECT count(*) FROM caches WHERE id = 'b'"), 1);
+}
+
+/* What is put again under the same key is another row: its last writer is in the id. */
+static void a_row_put_again_goes_again(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:20:00Z\"}}", "");
+    retain(f, 10);
+    assert_int_equal(retain(f, 7 * minute_ms), 1);
+    f->now_ms = start_ms + 8 * minute_ms;
+    must_answer(f, "{\"id\":\"b\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:20:00Z\"}}", "");
+    assert_int_equal(retain(f, 9 * minute_ms), 1);
+    assert_int_equal(retain(f, 11 * minute_ms), 0);
+}
+
+/* A tenth of a table in a day, a hundred at least; a store opened again goes on counting. */
+static void a_brake_stops_a_rule(void **state)
+{
+    engine_fixture *f = *state;
+    put_jobs(f, 0, 1500, "done");
+    retain(f, 10);
+    assert_int_equal(retain(f, 40 * day_ms), 150);
+    assert_int_equal(retain(f, 40 * day_ms + 3 * 3600000), 0);
+    dbk_engine_close(f->engine);
+    fixture_open(f);
+    retain_at(f, 40 * day_ms + 4 * 3600000, 10);
+    assert_int_equal(retain_at(f, 40 * day_ms + 4 * 3600000 + 2 * minute_ms, 10 + 2 * minute_ms), 0);
+    assert_int_equal(retain_at(f, 41 * day_ms + 5 * 3600000, 10 + 25 * 3600000), 135);
+    assert_int_equal(count(f, "SELECT count(*) FROM jobs"), 1215);
+}
+
+static void small_tables_may_be_emptied(void **state)
+{
+    engine_fixture *f = *state;
+    put_jobs(f, 0, 120, "done");
+    retain(f, 10);
+    assert_int_equal(retain(f, 40 * day_ms), 100);
+    assert_int_equal(retain(f, 41 * day_ms + minute_ms), 20);
+}
+
+static void a_clock_that_jumped_is_not_believed(void **state)
+{
+    engine_fixture *f = *state;
+    put_jobs(f, 0, 3, "done");
+    retain(f, 10);
+    assert_int_equal(retain_at(f, 40 * day_ms, 10 * minute_ms), 0);         /* ahead by weeks: a day */
+    assert_int_equal(retain_at(f, 40 * day_ms + 60 * minute_ms, 70 * minute_ms), 0);
+    assert_int_equal(retain_at(f, 41 * day_ms + minute_ms, day_ms + 11 * minute_ms), 3);
+}
+
+static void a_machine_that_slept_rests_a_while(void **state)
+{
+    engine_fixture *f = *state;
+    put_jobs(f, 0, 3, "done");
+    retain(f, 10);
+    assert_int_equal(retain_at(f, 2 * day_ms, 10 * minute_ms), 0);
+    assert_int_equal(retain_at(f, 2 * day_ms + 11 * minute_ms, 21 * minute_ms), 3);
+}
+
+static void a_clock_behind_what_is_known_waits(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2020-01-01\"}}", "");
+    retain_at(f, -5 * minute_ms, 10);
+    assert_int_equal(retain_at(f, -3 * minute_ms, 2 * minute_ms), 0);
+    assert_int_equal(retain_at(f, minute_ms, 6 * minute_ms), 1);
+}
+
+/* A row that others hold stays; the rule ends, and the rows behind it go another time. */
+static void a_row_that_is_held_stays(void **state)
+{
+    engine_fixture *f = *state;
+    put_jobs(f, 0, 2, "done");
+    must_answer(f, "{\"id\":\"x\",\"do\":\"put\",\"table\":\"parts\",\"key\":\"x\",\"data\":{\"job\":\"j0\"}}", "");
+    retain(f, 10);
+    assert_int_equal(retain(f, 2 * day_ms), 1);
+    assert_int_equal(count(f, "SELECT count(*) FROM jobs WHERE id = 'j0'"), 1);
+}
+
+static void a_long_key_is_named_by_its_digest(void **state)
+{
+    engine_fixture *f = *state;
+    char command[600], key[301];
+    dbk_buffer origin;
+    dbk_entry entry;
+    memset(key, 'k', 300);
+    key[300] = '\0';
+    snprintf(command, sizeof command, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"%s\",\"data\":{\"until\":\"2020-01-01\"}}", key);
+    must_answer(f, command, "");
+    retain(f, 2000);
+    assert_int_equal(retain(f, 2 * minute_ms), 1);
+    dbk_buffer_init(&origin, dbk_port_system());
+    dbk_slice id = last_command_id(f, &origin, &entry);
+    assert_memory_equal(id.data, "retain/#", 8);
+    assert_int_equal(id.size, 8 + 32 + 1 + 36);
+    dbk_buffer_release(&origin);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(rows_go_when_their_time_is_over), TEST(a_row_names_its_own_end),
+        TEST(a_row_put_again_goes_again),      TEST(a_brake_stops_a_rule),
+        TEST(small_tables_may_be_emptied),     TEST(a_clock_that_jumped_is_not_believed),
+        TEST(a_machine_that_slept_rests_a_while), TEST(a_clock_behind_what_is_known_waits),
+        TEST(a_row_that_is_held_stays),        TEST(a_long_key_is_named_by_its_digest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
