@@ -30,6 +30,7 @@ static dbk_result put_request(const dbk_cli *cli, size_t used, dbk_buffer *reque
     dbk_buffer_put_text(request, name ? "{\"do\":\"query\",\"name\":" : "{\"do\":\"query\",\"sql\":");
     dbk_json_put_string(request, dbk_slice_text(text));
     dbk_moment_put(request, &at);
+    if (dbk_cli_flag(cli, "explain")) dbk_buffer_put_text(request, ",\"explain\":true");
     if (used < cli->args.word_count) {
         dbk_json_parser *parser = dbk_json_parser_new(cli->port);
         if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the arguments");
@@ -95,6 +96,7 @@ static const dbk_cli_option options[] = {
     {"name", 0, "QUERY", "a query of the app instead of SQL"},
     {"at", 0, "POS|TIME", "the model at this position, or as this store showed it at this time"},
     {"order-time", 0, "TIME", "what is known now to have happened by then"},
+    {"explain", 0, NULL, "how it would be carried out: which indexes, what is read whole"},
     {"json", 0, NULL, "one JSON object: columns, rows, position"},
     {"csv", 0, NULL, "RFC 4180, with a header"},
     {0},
@@ -102,7 +104,9 @@ static const dbk_cli_option options[] = {
 const dbk_cli_command dbk_cmd_query = {
     "query", "[STORE|URL] SQL|--name QUERY [name=value …] [--at POS|TIME]", "runs read-only SQL over the model, now or as of then",
     "A table on a terminal, else columns parted by tabs. Arguments fill :name in the SQL; a value is JSON where it\n"
-    "reads as JSON, else text: id=7 is a number, id='\"7\"' is text.",
+    "reads as JSON, else text: id=7 is a number, id='\"7\"' is text. The log is a table too: events, with position,\n"
+    "\"index\", id, type, stream, time, received, actor, command, correlation, causation, typeversion, data.",
     "query notes.daybook 'SELECT id, title FROM notes'\nquery notes.daybook 'SELECT * FROM notes WHERE id = :id' id=n1 --json\n"
-    "query notes.daybook --name recent top=5 --at 2026-11-21T04:05:06Z", options, 64, run,
+    "query notes.daybook --name recent top=5 --at 2026-11-21T04:05:06Z\n"
+    "query notes.daybook \"SELECT position, data FROM events WHERE stream = 'job/7'\"", options, 64, run,
 };

@@ -261,6 +261,7 @@ typedef struct dbk_model_reader dbk_model_reader; /* (dbk_reader is the bounded 
 typedef struct dbk_reader_limits { /* zero = none, but for a client's query see semantics.md §11 */
     uint32_t time_ms;
     uint64_t answer_bytes, rows;
+    bool explain; /* not run: the answer's rows are how it would be */
 } dbk_reader_limits;
 /* `path`: a model's file or a plain one. definition may be NULL. */
 dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *vfs, const dbk_definition *definition,
@@ -270,6 +271,9 @@ dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *v
 dbk_result dbk_reader_open_still(const dbk_port *port, const char *path, const dbk_definition *definition,
                                  dbk_model_reader **out, dbk_error *err) DBK_MUST_USE;
 void dbk_reader_close(dbk_model_reader *reader); /* accepts NULL */
+/* Makes a table `events` of the log (borrowed until close) for clients' SQL, up to the model's position: position,
+ * "index", id, type, stream, time, received, actor, command, correlation, causation, typeversion, data. */
+dbk_result dbk_reader_show_log(dbk_model_reader *reader, dbk_log *log, dbk_error *err) DBK_MUST_USE;
 /* Runs one SELECT; `args` is a JSON object bound to :name, an array bound to ?, or NULL. Appends
  * `"columns":[…],"rows":[[…],…],"position":P` (the model's position as the same read transaction sees it;
  * 0 for a plain file); values by declared type. DBK_BAD_COMMAND: SQL error with its text; DBK_DENIED: writes,

@@ -36,6 +36,11 @@ static int progress(void *arg)
     return 1;
 }
 
+bool dbk_reader_out_of_time(dbk_model_reader *reader)
+{
+    return reader->deadline_ns != 0 && progress(reader) != 0;
+}
+
 dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
 {
     if ((rc & 0xff) == SQLITE_INTERRUPT && reader->out_of_time) {
@@ -193,6 +198,7 @@ void dbk_reader_close(dbk_model_reader *reader)
     sqlite3_finalize(reader->end);
     sqlite3_finalize(reader->position);
     sqlite3_close(reader->db);
+    dbk_upcaster_free(reader->upcaster);
     dbk_buffer_release(&reader->scratch);
     dbk_free(reader->port, reader);
 }
@@ -256,6 +262,7 @@ static void start_clock(dbk_model_reader *reader, const dbk_reader_limits *limit
     bool timed = limits && limits->time_ms;
 
     reader->out_of_time = false;
+    reader->deadline_ns = 0;
     reader->sandbox.time_ms = reader->port->wall_ms(reader->port->ctx);
     reader->time_ms = timed ? limits->time_ms : 0;
     if (timed) {
@@ -290,15 +297,18 @@ static dbk_result run(dbk_model_reader *reader, dbk_slice sql, const dbk_named_q
     sqlite3_stmt *statement = NULL;
 
     start_clock(reader, limits);
+    bool explain = limits && limits->explain;
     dbk_result result = begin_reading(reader, &position, err);
+    reader->now = position;
     reader->sandbox.role = DBK_SQL_QUERY;
     set_limits(reader, !query);
-    if (result == DBK_OK) result = dbk_reader_prepare(reader, sql, &statement, err);
-    if (result == DBK_OK) {
+    if (result == DBK_OK && explain) result = dbk_reader_put_plan(reader, sql, out, err);
+    if (result == DBK_OK && !explain) result = dbk_reader_prepare(reader, sql, &statement, err);
+    if (result == DBK_OK && !explain) {
         result = query ? dbk_reader_bind_named(reader, statement, query, args, err)
                        : dbk_reader_bind(reader, statement, args, err);
     }
-    if (result == DBK_OK) result = dbk_reader_put_answer(reader, statement, query, limits, out, err);
+    if (result == DBK_OK && !explain) result = dbk_reader_put_answer(reader, statement, query, limits, out, err);
     sqlite3_finalize(statement);
     end_reading(reader);
     dbk_buffer_put_text(out, ",\"position\":");

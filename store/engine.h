@@ -78,6 +78,16 @@ struct dbk_engine {
     } parked;
     dbk_mutex *readers_lock;
     dbk_model_reader *readers[4];  /* idle ones */
+    struct dbk_slow_queries {      /* under readers_lock; slow_queries.c */
+        struct {
+            char text[200];
+            bool named;
+            uint32_t took_ms;
+            dbk_result result;
+            int64_t at_ms;
+        } last[16];
+        uint64_t count;
+    } slow;
     uint64_t readers_epoch;        /* rises when the model they read is no longer current */
     size_t requests;               /* readers_lock: under way; none while `resuming` */
     bool resuming;                 /* readers_lock */

@@ -276,6 +276,7 @@ static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_po
     if (result == DBK_OK) result = dbk_past_build(engine, past, file->path, false, NULL, NULL, &file->state, err);
     if (result == DBK_OK)
         result = dbk_reader_open(engine->port, file->path, engine->options.model.vfs, engine->definition, &file->reader, err);
+    if (result == DBK_OK) result = dbk_reader_show_log(file->reader, engine->log, err);
     if (result != DBK_OK) forget(engine, file);
     dbk_buffer_release(&path);
     return result;

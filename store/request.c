@@ -15,7 +15,7 @@ typedef struct dbk_request_form {
 static const dbk_request_form forms[] = {
     {"get", {"table", "key"}, {"table", "key"}, dbk_request_get, NULL},
     {"list", {"table", "prefix", "after", "limit"}, {"table"}, dbk_request_list, NULL},
-    {"query", {"sql", "name", "args", "at", "at_time", "order_time"}, {NULL}, dbk_request_query, NULL},
+    {"query", {"sql", "name", "args", "at", "at_time", "order_time", "explain"}, {NULL}, dbk_request_query, NULL},
     {"changes", {"table", "from"}, {"table"}, dbk_request_changes, NULL},
     {"log", {"from", "to", "stream", "type", "since", "reverse", "limit"}, {NULL}, dbk_request_log, NULL},
     {"inbox", {"all"}, {NULL}, dbk_request_inbox, NULL},

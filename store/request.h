@@ -51,6 +51,10 @@ void dbk_request_put_u64(dbk_buffer *out, const char *name, uint64_t value);
 void dbk_request_put_text(dbk_buffer *out, const char *name, dbk_slice text);
 void dbk_request_put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out); /* timeline, generation, position */
 
+/* slow_queries.c: the last queries that took 50 ms or more, for stats. Calls from any thread. */
+void dbk_slow_note(dbk_engine *engine, dbk_slice sql, dbk_slice name, int64_t took_ns, dbk_result result);
+void dbk_slow_put(dbk_engine *engine, dbk_buffer *out); /* ,"slow_queries":{"count":…,"last":[…]} */
+
 /* request_query.c: a reader of the current model, from the pool or new; leave it in any case of success. */
 typedef struct dbk_lent_reader {
     dbk_model_reader *reader;

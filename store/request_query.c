@@ -101,6 +101,7 @@ static dbk_result borrow_current(dbk_engine *engine, dbk_lent_reader *lent, dbk_
         if (result == DBK_OK)
             result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs, engine->definition,
                                      &lent->reader, err);
+        if (result == DBK_OK && (result = dbk_reader_show_log(lent->reader, engine->log, err)) != DBK_OK) dbk_reader_close(lent->reader);
         if (result == DBK_NO_MEMORY || result == DBK_NO_FILES) break;
         if (result == DBK_OK && is_current(engine, lent->epoch)) break;
         if (result == DBK_OK) dbk_reader_close(lent->reader);
@@ -162,10 +163,16 @@ void dbk_engine_drop_readers(dbk_engine *engine)
 typedef struct dbk_question {
     const dbk_json_node *args;
     dbk_slice sql, name;
+    dbk_reader_limits limits;
 } dbk_question;
 
 static dbk_result read_question(const dbk_json_node *request, dbk_question *question, dbk_error *err)
 {
+    const dbk_json_node *explain = dbk_json_member(request, "explain");
+    question->limits = client_limits;
+    question->limits.explain = explain && explain->kind == DBK_JSON_TRUE;
+    if (explain && explain->kind != DBK_JSON_TRUE && explain->kind != DBK_JSON_FALSE)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'explain' must be true or false");
     dbk_result result = dbk_request_text(request, "sql", &question->sql, err);
     if (result == DBK_OK) result = dbk_request_text(request, "name", &question->name, err);
     if (result != DBK_OK) return result;
@@ -187,8 +194,8 @@ static dbk_result read_question(const dbk_json_node *request, dbk_question *ques
 static dbk_result ask(dbk_model_reader *reader, const dbk_question *question, dbk_buffer *out, dbk_error *err)
 {
     dbk_buffer_put_u8(out, ',');
-    if (question->name.size > 0) return dbk_reader_named(reader, question->name, question->args, &client_limits, out, err);
-    return dbk_reader_query(reader, question->sql, question->args, &client_limits, out, err);
+    if (question->name.size > 0) return dbk_reader_named(reader, question->name, question->args, &question->limits, out, err);
+    return dbk_reader_query(reader, question->sql, question->args, &question->limits, out, err);
 }
 
 static dbk_result ask_past(dbk_engine *engine, const dbk_moment *at, const dbk_question *question, dbk_buffer *out, dbk_error *err)
@@ -212,7 +219,9 @@ dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, d
     if (past) return ask_past(engine, &at, &question, out, err);
     result = dbk_reader_borrow(engine, &lent, err);
     if (result != DBK_OK) return result;
+    int64_t begin_ns = engine->port->monotonic_ns(engine->port->ctx);
     result = ask(lent.reader, &question, out, err);
+    dbk_slow_note(engine, question.sql, question.name, engine->port->monotonic_ns(engine->port->ctx) - begin_ns, result);
     dbk_reader_give_back(engine, &lent);
     return result;
 }

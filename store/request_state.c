@@ -136,6 +136,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_disk_put(engine, out);
     dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);
     put_bool(out, "copied", engine->copied);
+    dbk_slow_put(engine, out);
     port->mutex_unlock(port->ctx, engine->turn);
     return result;
 }

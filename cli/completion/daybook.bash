@@ -17,7 +17,7 @@ _daybook() {
         check) options="--json --help" ;;
         serve) options="--listen --web --force-fs --force-location --json --help" ;;
         send) options="--quiet --json --help" ;;
-        query) options="--name --at --order-time --json --csv --help" ;;
+        query) options="--name --at --order-time --explain --json --csv --help" ;;
         log) options="--from --to --stream --type --since --reverse --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;

@@ -144,7 +144,7 @@ static void test_limits_of_an_answer(void **state)
     setup(&self);
     check_refused(&self, many, NULL, &(dbk_reader_limits){.rows = 99}, DBK_TOO_BIG);
     check_refused(&self, many, NULL, &(dbk_reader_limits){.answer_bytes = 300}, DBK_TOO_BIG);
-    assert_ok(dbk_reader_query(self.reader, dbk_slice_text(many), NULL, &(dbk_reader_limits){10000, 1000, 100}, &self.out, &self.place.err), &self.place.err);
+    assert_ok(dbk_reader_query(self.reader, dbk_slice_text(many), NULL, &(dbk_reader_limits){10000, 1000, 100, false}, &self.out, &self.place.err), &self.place.err);
     dbk_buffer_clear(&self.out);
     check_refused(&self, endless, NULL, &(dbk_reader_limits){.time_ms = 5}, DBK_BUSY);
     assert_string_equal(self.place.err.text, "the query took too long");
