@@ -210,6 +210,15 @@ dbk_result dbk_model_due(dbk_model *model, const struct dbk_retention_rule *rule
                          void *arg, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_model_count_rows(dbk_model *model, const dbk_table *table, uint64_t *rows, dbk_error *err) DBK_MUST_USE;
 
+/* Two model files of different definitions: `{"table","rows_before","rows_after","only_before","only_after",
+ * "writer_before","writer_after"},…` of every table of either; rows are compared by the columns they share. */
+typedef struct dbk_upgrade_side {
+    const char *path;
+    const dbk_definition *definition;
+} dbk_upgrade_side;
+dbk_result dbk_upgrade_compare(const dbk_port *port, const char *vfs, const dbk_upgrade_side *before, const dbk_upgrade_side *after,
+                               dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+
 /* ---- reading the model */
 /* The key of a command as in stream names (`encoded` is cleared first). DBK_BAD_COMMAND: not the parts of a
  * key; DBK_SCHEMA: a part of another type; DBK_CONSTRAINT: a null; DBK_TOO_BIG. */
