@@ -20,7 +20,7 @@ static const dbk_verb_form forms[] = {
 };
 static const char *const common[] = {"id", "do", "actor", "correlation", "causation", "wait"};
 static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "undo", "get",   "list",
-                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay", "history", "explain", "diff"};
+                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay", "history", "explain", "diff", "upgrade"};
 
 static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, {"args"}, {NULL}};
 

@@ -50,10 +50,10 @@ static dbk_result copy_source(const dbk_port *port, dbk_dir *app, const dbk_sour
     return result;
 }
 
-static dbk_result copy_sources(const dbk_port *port, dbk_dir *dir, const dbk_definition *definition, dbk_error *err)
+dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_definition *definition, dbk_error *err)
 {
     dbk_dir *app = NULL;
-    dbk_result result = make_folder(port, dir, "app", &app, err);
+    dbk_result result = make_folder(port, dir, name, &app, err);
     for (size_t i = 0; result == DBK_OK && i < definition->source_count; i++)
         result = copy_source(port, app, &definition->sources[i], err);
     if (app) port->close_dir(port->ctx, app);
@@ -80,7 +80,7 @@ static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan 
     dbk_identity_file identity;
     dbk_dir *models = NULL;
     dbk_result result = dbk_identity_fresh(options, port, &identity, err);
-    if (result == DBK_OK && plan->keep_sources) result = copy_sources(port, dir, plan->definition, err);
+    if (result == DBK_OK && plan->keep_sources) result = dbk_store_copy_sources(port, dir, "app", plan->definition, err);
     if (result == DBK_OK) result = make_log(port, dir, options, &identity, err);
     if (result == DBK_OK) result = make_folder(port, dir, "models", &models, err);
     if (models) port->close_dir(port->ctx, models);

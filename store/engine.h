@@ -46,6 +46,7 @@ struct dbk_engine {
     dbk_identity_file identity;
     const dbk_definition *definition;
     dbk_definition *own_definition; /* loaded from app/, else NULL */
+    dbk_buffer retired;      /* dbk_definition *: of before an upgrade; a reading thread may still look at one */
     dbk_log *log;
     dbk_model *model;        /* used by the holder of `turn` only */
     dbk_mutex *turn;         /* who holds it decides, imports, switches (semantics.md §3.7) */
@@ -136,6 +137,20 @@ dbk_result dbk_engine_register(dbk_engine *engine, const char *name, dbk_command
 void dbk_host_commands_free(dbk_engine *engine);
 /* engine_entry.c: an engine entry of one event, logged and folded in a turn of its own. */
 dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+/* create.c: the texts of the definition into a new folder of that name */
+dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
+/* switch.c: the shadow, made of today's log, becomes the model in a new generation; the turn is held. *adopted: it
+ * is the engine's now. */
+dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err) DBK_MUST_USE;
+/* upgrade.c: the entry that names the definition */
+dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+/* create.c: the texts of the definition into a new folder of that name */
+dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
+/* switch.c: the shadow, made of today's log, becomes the model in a new generation; the turn is held. *adopted: it
+ * is the engine's now. */
+dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err) DBK_MUST_USE;
+/* upgrade.c: the entry that names the definition */
+dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
 /* publish.c */
 void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes);
 dbk_result dbk_engine_subscribe(dbk_engine *engine, const char *table, const char *from, dbk_change_fn each, void *arg,

@@ -2,6 +2,7 @@
  * the reverse one. Whatever stands in the way is refused before anything is written. */
 #include <stdio.h>
 
+#include "store/definitions.h"
 #include "store/disk.h"
 #include "store/identity.h"
 #include "store/queue.h"
@@ -29,7 +30,7 @@ static dbk_result open_folder(dbk_engine *engine, dbk_error *err)
     return result;
 }
 
-static dbk_result open_definition(dbk_engine *engine, dbk_error *err)
+dbk_result dbk_engine_load_definition(dbk_engine *engine, dbk_error *err)
 {
     if (engine->options.definition) {
         engine->definition = engine->options.definition;
@@ -59,6 +60,7 @@ static dbk_result make_parts(dbk_engine *engine, dbk_error *err)
     const dbk_port *port = engine->port;
     dbk_draft_init(&engine->draft, port);
     dbk_buffer_init(&engine->batch, port);
+    dbk_buffer_init(&engine->retired, port);
     dbk_buffer_init(&engine->message, port);
     dbk_buffer_init(&engine->parked.bytes, port);
     engine->turn = port->mutex_new(port->ctx);
@@ -74,7 +76,8 @@ static dbk_result open_parts(dbk_engine *engine, dbk_error *err)
     dbk_result result = make_parts(engine, err);
     if (result == DBK_OK) result = open_folder(engine, err);
     if (result == DBK_OK && !engine->options.read_only) result = dbk_lock_take(engine->port, engine->dir, "LOCK", &engine->lock, err);
-    if (result == DBK_OK) result = open_definition(engine, err);
+    if (result == DBK_OK) result = dbk_app_mend(engine, err);
+    if (result == DBK_OK) result = dbk_engine_load_definition(engine, err);
     if (result == DBK_OK) result = dbk_state_open(engine, err);
     if (result == DBK_OK) result = dbk_queue_new(engine, &engine->queue, err);
     return result;
@@ -121,6 +124,9 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_pasts_free(engine);
     dbk_state_close(engine);
     dbk_definition_free(engine->own_definition);
+    for (size_t i = 0; i < engine->retired.size / sizeof(dbk_definition *); i++)
+        dbk_definition_free(((dbk_definition **)(void *)engine->retired.data)[i]);
+    dbk_buffer_release(&engine->retired);
     dbk_lock_release(engine->lock);
     if (engine->dir) port->close_dir(port->ctx, engine->dir);
     dbk_turn_release(engine);

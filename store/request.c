@@ -30,6 +30,7 @@ static const dbk_request_form forms[] = {
     {"history", {"table", "key", "limit"}, {"table", "key"}, dbk_request_history, NULL},
     {"explain", {"position"}, {"position"}, dbk_request_explain, NULL},
     {"diff", {"from", "to", "table", "limit"}, {NULL}, dbk_request_diff, NULL},
+    {"upgrade", {"app", "dry_run", "accept"}, {"app"}, dbk_request_upgrade, NULL},
     {"hello", {NULL}, {NULL}, dbk_request_hello, NULL},
 };
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "store/checkpoint.h"
+#include "store/definitions.h"
 #include "store/disk.h"
 #include "store/images.h"
 #include "store/place.h"
@@ -50,10 +51,28 @@ static dbk_result open_models(dbk_engine *engine, dbk_error *err)
     return result == DBK_OK ? dbk_models_open(engine, err) : result;
 }
 
-/* The log's first entry names the definition it is folded with. */
+/* With the log: what came before the definition, and whether an upgrade has to end first. */
+static dbk_result settle_definition(dbk_engine *engine, dbk_error *err)
+{
+    bool again = false;
+    dbk_result result = dbk_definitions_settle(engine, &again, err);
+    if (result != DBK_OK || !again) return result;
+    dbk_definition_free(engine->own_definition);
+    engine->own_definition = NULL;
+    result = dbk_engine_load_definition(engine, err);
+    return result == DBK_OK ? dbk_definitions_settle(engine, &again, err) : result;
+}
+
+/* The log's first entry names the definition it is folded with; where app/ was changed by hand, another one
+ * names it before anything is decided under it. */
 static dbk_result record_definition(dbk_engine *engine, dbk_error *err)
 {
-    if (dbk_log_position(engine->log) > 0 || engine->options.given_ids) return DBK_OK;
+    dbk_definition_list list = {0};
+    if (engine->options.given_ids) return DBK_OK;
+    dbk_result known = engine->own_definition ? dbk_definitions_known(engine, &list, err) : DBK_OK;
+    bool named = engine->own_definition ? dbk_definitions_find(&list, engine->definition->hash) >= 0 : dbk_log_position(engine->log) > 0;
+    dbk_definitions_release(engine, &list);
+    if (known != DBK_OK || named) return known;
     char hash[33], data[64];
     dbk_hex_encode(dbk_slice_of(engine->definition->hash, 16), hash);
     snprintf(data, sizeof data, "{\"hash\":\"%s\"}", hash);
@@ -93,6 +112,7 @@ static dbk_result open_writing(dbk_engine *engine, dbk_error *err)
 {
     engine->reading = false;
     dbk_result result = open_log(engine, err);
+    if (result == DBK_OK) result = settle_definition(engine, err);
     if (result == DBK_OK) result = dbk_checkpointer_new(engine, &engine->checkpointer, err);
     if (result == DBK_OK) result = dbk_images_new(engine, err);
     if (result == DBK_OK) result = open_models(engine, err);
@@ -106,6 +126,7 @@ static dbk_result open_reading(dbk_engine *engine, dbk_error *err)
 {
     engine->reading = true;
     dbk_result result = open_log(engine, err);
+    if (result == DBK_OK) result = settle_definition(engine, err);
     if (result == DBK_OK) result = dbk_images_new(engine, err);
     return result == DBK_OK ? open_models(engine, err) : result;
 }

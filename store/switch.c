@@ -120,6 +120,14 @@ static dbk_result switch_to_shadow(dbk_engine *engine, bool reset, dbk_progress_
     return result;
 }
 
+dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err)
+{
+    dbk_switch s = {.engine = engine, .shadow = shadow};
+    dbk_result result = adopt(&s, true, err);
+    *adopted = s.adopted;
+    return result;
+}
+
 dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err)
 {
     return switch_to_shadow(engine, true, progress, arg, err);

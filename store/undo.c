@@ -8,6 +8,7 @@
  * A model needs no record of each column's last writer for this: only an undo asks, and the log knows. */
 #include "store/undo.h"
 
+#include "store/disk.h"
 #include "store/replay.h"
 #include "store/request.h"
 #include "store/turn.h"
@@ -244,7 +245,7 @@ dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, d
     dbk_buffer_init(&work.ids, engine->port);
     dbk_buffer_init(&work.undoing.kept, engine->port);
     dbk_result result = dbk_json_parse(parser, json, &command, err);
-    if (result == DBK_OK && engine->options.read_only) result = dbk_fail(err, DBK_READ_ONLY, "the store was opened for reading only");
+    if (result == DBK_OK) result = dbk_engine_may_write(engine, err);
     if (result == DBK_OK) {
         dbk_result ready = prepare(&work, command, &error);
         if (ready == DBK_OK) result = decide(&work, json, command, now_ms, receipt, err);

@@ -60,7 +60,7 @@ static dbk_result list_lost(dbk_engine *engine, const dbk_definition *definition
 }
 
 /* The entry that names the definition, authored under it, logged before anything folds with it. */
-static dbk_result log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err)
+dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err)
 {
     char hash[33];
     dbk_buffer data, event, origin;
@@ -125,7 +125,7 @@ dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definiti
     engine->port->mutex_lock(engine->port->ctx, engine->turn);
     result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : list_lost(engine, definition, &lost, err);
     if (result == DBK_OK && (accept || lost.count == 0)) {
-        result = log_definition(engine, definition, now_ms, err);
+        result = dbk_engine_log_definition(engine, definition, now_ms, err);
         if (result == DBK_OK) result = is_same(engine->definition, definition) ? dbk_engine_catch_up(engine, err) : fold_with(engine, definition, err);
         if (result == DBK_OK) result = dbk_retention_start(engine, err);
     }

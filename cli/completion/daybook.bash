@@ -1,7 +1,7 @@
 # bash completion of daybook: commands, options, stores, files.
 _daybook() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
-    local commands="init check serve send query log history explain diff undo watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
+    local commands="init check upgrade serve send query log history explain diff undo watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
         return
@@ -15,6 +15,7 @@ _daybook() {
         version) options="--json --help" ;;
         init) options="--app --force-fs --force-location --json --help" ;;
         check) options="--json --help" ;;
+        upgrade) options="--app --dry-run --accept --json --help" ;;
         serve) options="--listen --web --force-fs --force-location --json --help" ;;
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --explain --json --csv --help" ;;

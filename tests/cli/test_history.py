@@ -1,5 +1,7 @@
 """history, explain, diff, undo and moments of the past, on a store and beside a daemon."""
 import json
+import os
+import shutil
 import unittest
 
 from cli_case import Case, Daemon, ndjson, put
@@ -42,6 +44,39 @@ class History(Case):
         self.assertEqual(self.rows(store, "SELECT id, stars FROM notes"), [])
         self.assertIn("is not declared", self.refused(1, "undo", store, "1"))
         self.assertIn('"kept":[]', self.daybook("undo", store, "6", "--json"))
+
+    def app(self, name, schema):
+        os.makedirs(self.path(name))
+        with open(self.path(name, "schema.sql"), "w", encoding="utf-8") as f:
+            f.write(schema)
+        return name
+
+    def test_upgrade_is_shown_then_taken(self):
+        first = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER);\n"
+        self.daybook("init", "u.daybook", "--app", self.app("v1", first))
+        self.receipts("u.daybook", ndjson([put(1, stars=1), put(2, stars=9)]))
+        wider = self.app("v2", first + "CREATE INDEX by_stars ON notes (stars);\nCREATE TABLE tags (id TEXT PRIMARY KEY NOT NULL);\n")
+        dry = json.loads(self.daybook("upgrade", "u.daybook", "--app", wider, "--dry-run", "--json"))
+        self.assertEqual((dry["upgraded"], dry["lost"], dry["models"][0]["name"]), (False, [], "main"))
+        self.assertEqual({t["table"]: (t["rows_before"], t["rows_after"], t["writer_before"]) for t in dry["tables"]},
+                         {"notes": (2, 2, "commands"), "tags": (0, 0, "none")})
+        self.assertIn("upgraded\n", self.daybook("upgrade", "u.daybook", "--app", wider))
+        self.assertIn("already", self.run_program("upgrade", "u.daybook", "--app", wider).stderr)
+        self.receipts("u.daybook", ndjson([{"id": "t", "do": "put", "table": "tags", "key": "x"}]))
+        self.assertIn("older than the store's", self.refused(1, "upgrade", "u.daybook", "--app", "v1"))
+        narrow = self.app("v3", first.replace("stars INTEGER", "stars INTEGER CHECK (stars < 5)") + "CREATE TABLE tags (id TEXT PRIMARY KEY NOT NULL);\n")
+        self.assertIn("1 entries that projected before would be skipped", self.refused(1, "upgrade", "u.daybook", "--app", narrow))
+        self.assertIn("no longer projects: position 3, skipped: CHECK", self.daybook("upgrade", "u.daybook", "--app", narrow, "--dry-run"))
+        self.assertEqual(self.rows("u.daybook", "SELECT count(*) FROM notes"), [[2]])
+        daemon = Daemon(self, "u.daybook")
+        self.assertIn("upgraded\n", self.daybook("upgrade", "u.daybook", "--app", narrow, "--accept"))
+        self.assertEqual(self.rows("u.daybook", "SELECT count(*) FROM notes"), [[1]])
+        self.assertEqual(daemon.end(), 0)
+        self.assertEqual(self.rows("u.daybook", "SELECT count(*) FROM notes"), [[1]])
+        shutil.rmtree(self.path("u.daybook", "app"))
+        shutil.copytree(self.path("v2"), self.path("u.daybook", "app"))
+        self.assertIn("was upgraded to a definition that came after", self.run_program("send", "u.daybook", input=ndjson([put(3)])).stderr)
+        self.assertIn("does not pass the check", self.refused(1, "upgrade", self.filled(), "--app", self.app("bad", "CREATE TABLE x (y)")))
 
     def test_beside_a_daemon_and_through_it(self):
         store = self.filled()

@@ -5,7 +5,7 @@ import unittest
 
 from cli_case import APP, TOP, Case
 
-LATER = """upgrade set get unset reset secret key erase snapshot restore sync
+LATER = """set get unset reset secret key erase snapshot restore sync
 export import metrics""".split()
 
 
@@ -102,7 +102,7 @@ class Usage(Case):
             ("log", "head"), ("log", "a", "b"), ("log", "a", "--from", "x"), ("log", "a", "--to", "-1"), ("log", "-f=1"),
             ("history", "a"), ("history", "a", "notes", "n1", "x"), ("history", "a", "notes", "n1", "--limit", "x"),
             ("explain",), ("explain", "a", "b"), ("diff", "a"), ("diff", "a", "--from", "x"), ("diff", "a", "--from", "1", "--to", "y"),
-            ("undo", "a"), ("undo", "a", "b"), ("undo",),
+            ("upgrade", "a"), ("undo", "a"), ("undo", "a", "b"), ("undo",),
             ("watch", "a", "b"), ("watch", "--tabel", "x"),
             ("inbox", "a", "forget", "1"), ("inbox", "a", "aply", "1"), ("inbox", "a", "apply"), ("inbox", "a", "apply", "1", "2"),
             ("replay", "a"), ("replay", "a", "--into", "x", "--to", "never"), ("replay", "ipc://x", "--into", "x"),

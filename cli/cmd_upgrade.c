@@ -1,0 +1,97 @@
+/* daybook upgrade: another definition for a store, shown before it is taken. */
+#include "cli/cli.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+static void put_tables(const dbk_json_node *tables)
+{
+    static const char *const names[] = {"table", "rows_before", "rows_after", "only_before", "only_after", "writer_before", "writer_after"};
+    const dbk_json_node *table = tables ? tables + 1 : NULL;
+    if (tables && tables->count > 0) printf("table\tbefore\tafter\tonly before\tonly after\twritten by\tthen by\n");
+    for (uint32_t i = 0; tables && i < tables->count; i++, table = dbk_json_next(table)) {
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            const dbk_json_node *node = dbk_json_member(table, names[k]);
+            if (k) putchar('\t');
+            if (node) dbk_out(node->text);
+        }
+        putchar('\n');
+    }
+}
+
+static void put_lost(const dbk_json_node *lost)
+{
+    bool terminal = dbk_terminal_is(stdout);
+    const dbk_json_node *item = lost ? lost + 1 : NULL;
+    for (uint32_t i = 0; lost && i < lost->count; i++, item = dbk_json_next(item)) {
+        const dbk_json_node *position = dbk_json_member(item, "position"), *state = dbk_json_member(item, "state");
+        const dbk_json_node *reason = dbk_json_member(item, "reason");
+        if (position && state) printf("no longer projects: position %.*s, %.*s: ", DBK_SLICE_ARG(position->text), DBK_SLICE_ARG(state->text));
+        if (reason) dbk_out_shown(reason->text, terminal);
+        putchar('\n');
+    }
+}
+
+static void show(const dbk_json_node *root)
+{
+    const dbk_json_node *upgraded = dbk_json_member(root, "upgraded"), *models = dbk_json_member(root, "models");
+    if (dbk_json_member(root, "same")) {
+        dbk_cli_note("the store has this definition already");
+        return;
+    }
+    for (uint32_t i = 0; models && i < models->count; i++) {
+        const dbk_json_node *model = models + 1;
+        for (uint32_t k = 0; k < i; k++) model = dbk_json_next(model);
+        const dbk_json_node *name = dbk_json_member(model, "name"), *entries = dbk_json_member(model, "entries"), *took = dbk_json_member(model, "took_ms");
+        if (name && entries && took)
+            printf("model '%.*s': %.*s entries folded in %.*s ms\n", DBK_SLICE_ARG(name->text), DBK_SLICE_ARG(entries->text), DBK_SLICE_ARG(took->text));
+    }
+    put_tables(dbk_json_member(root, "tables"));
+    put_lost(dbk_json_member(root, "lost"));
+    printf(upgraded && upgraded->kind == DBK_JSON_TRUE ? "upgraded\n" : "nothing was changed\n");
+}
+
+/* The store's own process may stand elsewhere: it gets the whole path. */
+static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
+{
+    const char *app = dbk_cli_value(cli, "app");
+    if (!app) return dbk_fail(err, DBK_USAGE, "give the new definition with '--app'");
+    char whole[PATH_MAX];
+    const char *path = realpath(app, whole) ? whole : app;
+    dbk_result result = dbk_utf8_valid(dbk_slice_text(path)) ? DBK_OK : dbk_fail(err, DBK_USAGE, "the path is not UTF-8");
+    dbk_buffer_put_text(request, "{\"do\":\"upgrade\",\"app\":");
+    dbk_json_put_string(request, dbk_slice_text(path));
+    if (dbk_cli_flag(cli, "dry-run")) dbk_buffer_put_text(request, ",\"dry_run\":true");
+    if (dbk_cli_flag(cli, "accept")) dbk_buffer_put_text(request, ",\"accept\":true");
+    dbk_buffer_put_u8(request, '}');
+    return result;
+}
+
+static int run(dbk_cli *cli)
+{
+    dbk_cli_target target;
+    dbk_buffer request;
+    dbk_error err = {0};
+    size_t used;
+    int status;
+    dbk_buffer_init(&request, cli->port);
+    if (put_request(cli, &request, &err) != DBK_OK) status = dbk_cli_usage(cli, "%s", err.text);
+    else status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
+    if (!status) status = dbk_cli_show(cli, &target, DBK_CLI_WRITE, &request, show);
+    dbk_buffer_release(&request);
+    return status;
+}
+
+static const dbk_cli_option options[] = {
+    {"app", 0, "DIR|FILE", "the new definition: a folder, or one schema.sql"},
+    {"dry-run", 0, NULL, "shows what would change and changes nothing"},
+    {"accept", 0, NULL, "also where entries that projected before would be skipped"},
+    {"json", 0, NULL, "answers with one JSON object"},
+    {0},
+};
+const dbk_cli_command dbk_cmd_upgrade = {
+    "upgrade", "[STORE|URL] --app DIR|FILE [--dry-run] [--accept]", "takes another definition, and shows what it changes",
+    "The whole log is folded with the new definition into a model beside the present one, which serves until the\n"
+    "switch. Shown are rows, writers of tables, and entries that would no longer project: these need --accept.",
+    "upgrade notes.daybook --app app/ --dry-run\nupgrade notes.daybook --app app/", options, 1, run,
+};

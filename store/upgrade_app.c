@@ -1,0 +1,247 @@
+/* upgrade: another definition from a folder, shown first, then taken (docs/definition.md, "Upgrade").
+ *
+ *   1. the folder is checked; a definition that was this store's before is refused
+ *   2. a shadow is folded with it beside the commands, made durable, and compared with the model: rows, writers
+ *      of tables, entries that projected before and would not now
+ *   3. in a turn: the rest of the log, the sources, the entry, the folder, the switch
+ * What fails before the entry leaves all as it was; what a crash cuts short behind it, opening ends. */
+#include "store/definitions.h"
+#include "store/disk.h"
+#include "store/images.h"
+#include "store/request.h"
+#include "store/switch.h"
+
+typedef struct dbk_upgrade {
+    dbk_engine *engine;
+    const char *app;
+    bool dry_run, accept;
+    dbk_definition *definition;
+    dbk_buffer path, tables, lost;
+    dbk_model *shadow;
+    uint64_t lost_count, entries;
+    int64_t took_ms;
+    bool adopted, same;
+} dbk_upgrade;
+
+static dbk_result load(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_findings findings = {0};
+    dbk_definition_list known = {0};
+    dbk_buffer text;
+    dbk_engine *engine = up->engine;
+    dbk_buffer_init(&text, engine->port);
+    dbk_result result = dbk_definition_load(engine->port, up->app, &up->definition, &findings, err);
+    if (result == DBK_SCHEMA) {
+        dbk_findings_print(&findings, &text);
+        result = dbk_fail(err, DBK_SCHEMA, "the definition in '%s' does not pass the check:\n%.*s", up->app, DBK_SLICE_ARG(dbk_buffer_slice(&text)));
+    }
+    dbk_findings_free(&findings);
+    dbk_buffer_release(&text);
+    if (result == DBK_OK) result = dbk_definitions_known(engine, &known, err);
+    if (result == DBK_OK) {
+        up->same = memcmp(up->definition->hash, engine->definition->hash, 16) == 0;
+        if (!up->same && dbk_definitions_find(&known, up->definition->hash) >= 0) {
+            result = dbk_fail(err, DBK_REJECTED, "the definition in '%s' is older than the store's", up->app);
+            dbk_error_hint(err, "a definition that goes back is a new one: change its version");
+        }
+    }
+    if (result == DBK_OK && !up->same) result = dbk_definitions_inherit(&known, up->definition, err);
+    dbk_definitions_release(engine, &known);
+    return result;
+}
+
+/* ---- the shadow and what it shows */
+
+static dbk_result fold(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    dbk_shadow_options options = {.model = engine->options.model};
+    int64_t began_ns = engine->port->monotonic_ns(engine->port->ctx);
+    dbk_result result = dbk_models_next_path(engine, &up->path, err);
+    if (result == DBK_OK)
+        result = dbk_model_build(engine->port, (const char *)up->path.data, up->definition, engine->log, &options, &up->shadow, err);
+    if (result == DBK_OK) result = dbk_model_finish(up->shadow, false, err);
+    up->took_ms = (engine->port->monotonic_ns(engine->port->ctx) - began_ns) / 1000000;
+    up->entries = dbk_log_position(engine->log);
+    return result;
+}
+
+typedef struct dbk_lost {
+    dbk_upgrade *up;
+    dbk_buffer *skipped; /* entry ids of the model's skips */
+} dbk_lost;
+
+static dbk_result note_skip(void *arg, const dbk_skip *skip)
+{
+    dbk_lost *lost = arg;
+    if (strcmp(skip->state, "suffixed") != 0) dbk_buffer_put(lost->skipped, &skip->entry, sizeof skip->entry);
+    return lost->skipped->failed ? DBK_NO_MEMORY : DBK_OK;
+}
+
+static dbk_result note_lost(void *arg, const dbk_skip *skip)
+{
+    dbk_lost *lost = arg;
+    dbk_upgrade *up = lost->up;
+    char text[DBK_ENTRY_ID_TEXT_SIZE];
+    const dbk_entry_id *ids = (const dbk_entry_id *)(const void *)lost->skipped->data;
+    if (strcmp(skip->state, "suffixed") == 0) return DBK_OK;
+    for (size_t i = 0; i < lost->skipped->size / sizeof *ids; i++)
+        if (dbk_entry_id_equal(&ids[i], &skip->entry)) return DBK_OK;
+    dbk_entry_id_text(&skip->entry, text);
+    dbk_buffer_printf(&up->lost, "%s{\"entry\":\"%s\",\"position\":%llu,\"state\":\"%s\",\"reason\":", up->lost_count ? "," : "", text,
+                      (unsigned long long)skip->position, skip->state);
+    dbk_json_put_string(&up->lost, dbk_slice_text(skip->reason ? skip->reason : ""));
+    dbk_buffer_put_u8(&up->lost, '}');
+    up->lost_count++;
+    return up->lost.failed ? DBK_NO_MEMORY : DBK_OK;
+}
+
+/* The turn is held: the model stands still. */
+static dbk_result list_lost(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_buffer skipped;
+    dbk_lost lost = {.up = up, .skipped = &skipped};
+    dbk_buffer_init(&skipped, up->engine->port);
+    dbk_buffer_clear(&up->lost);
+    up->lost_count = 0;
+    dbk_result result = dbk_model_skips(up->engine->model, note_skip, &lost, err);
+    if (result == DBK_OK) result = dbk_model_skips(up->shadow, note_lost, &lost, err);
+    dbk_buffer_release(&skipped);
+    return result;
+}
+
+static dbk_result compare(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    dbk_buffer current;
+    dbk_buffer_init(&current, engine->port);
+    dbk_result result = dbk_models_current(engine->port, engine->models_dir, engine->path, &current, err);
+    dbk_upgrade_side before = {(const char *)current.data, engine->definition}, after = {(const char *)up->path.data, up->definition};
+    if (result == DBK_OK) result = dbk_upgrade_compare(engine->port, engine->options.model.vfs, &before, &after, &up->tables, err);
+    dbk_buffer_release(&current);
+    return result;
+}
+
+/* ---- taking it */
+
+static dbk_result complete(dbk_upgrade *up, dbk_error *err)
+{
+    bool again = false;
+    dbk_result result = dbk_model_catch_up(up->shadow, 0, NULL, NULL, NULL, &again, err);
+    if (result == DBK_OK && again) { /* late entries came meanwhile */
+        dbk_model_close(up->shadow);
+        up->shadow = NULL;
+        dbk_models_discard(up->engine, (const char *)up->path.data);
+        result = fold(up, err);
+    }
+    return result;
+}
+
+static dbk_result refuse_lost(const dbk_upgrade *up, dbk_error *err)
+{
+    (void)dbk_fail(err, DBK_REJECTED, "%llu entries that projected before would be skipped", (unsigned long long)up->lost_count);
+    dbk_error_hint(err, "look at them with --dry-run; take it all the same with --accept");
+    return DBK_REJECTED;
+}
+
+/* From the entry on the store has the new definition, whatever fails behind it. */
+static dbk_result switch_over(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    bool again = false;
+    if (dbk_engine_stops_at(engine, "staged")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_result result = dbk_engine_log_definition(engine, up->definition, dbk_engine_now(engine), err);
+    if (result != DBK_OK) return result;
+    if (dbk_engine_stops_at(engine, "definition")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    if (engine->own_definition) result = dbk_app_switch(engine, err);
+    if (result == DBK_OK && dbk_engine_stops_at(engine, "app")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    if (result == DBK_OK) result = dbk_model_catch_up(up->shadow, 0, NULL, NULL, NULL, &again, err);
+    if (result == DBK_OK) {
+        engine->definition = up->definition;
+        result = dbk_engine_adopt(engine, up->shadow, &up->adopted, err);
+    }
+    if (up->adopted) {
+        if (engine->own_definition) dbk_buffer_put(&engine->retired, &engine->own_definition, sizeof engine->own_definition);
+        engine->own_definition = up->definition;
+        dbk_images_clear(engine);
+        dbk_pasts_forget(engine);
+        return result;
+    }
+    engine->dead = true; /* the log and app/ are of the new definition, memory of the old: only opening anew is safe */
+    return result;
+}
+
+static dbk_result take(dbk_upgrade *up, dbk_error *err)
+{
+    const dbk_port *port = up->engine->port;
+    dbk_engine *engine = up->engine;
+    port->mutex_lock(port->ctx, engine->turn);
+    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : complete(up, err);
+    if (result == DBK_OK) result = list_lost(up, err);
+    if (result == DBK_OK && !up->dry_run && up->lost_count > 0 && !up->accept) result = refuse_lost(up, err);
+    if (result == DBK_OK && !up->dry_run && engine->own_definition) result = dbk_app_stage(engine, up->definition, err);
+    if (result == DBK_OK && !up->dry_run) result = switch_over(up, err);
+    port->mutex_unlock(port->ctx, engine->turn);
+    return result;
+}
+
+static void put_report(const dbk_upgrade *up, dbk_buffer *out)
+{
+    dbk_request_put_hex(out, "definition", dbk_slice_of(up->definition->hash, 16));
+    dbk_buffer_printf(out, ",\"upgraded\":%s", up->adopted ? "true" : "false");
+    if (up->same) {
+        dbk_buffer_put_text(out, ",\"same\":true");
+        return;
+    }
+    dbk_buffer_printf(out, ",\"models\":[{\"name\":\"main\",\"entries\":%llu,\"took_ms\":%lld}],\"tables\":[%.*s],\"lost\":[%.*s],\"lost_count\":%llu",
+                      (unsigned long long)up->entries, (long long)up->took_ms, DBK_SLICE_ARG(dbk_buffer_slice(&up->tables)),
+                      DBK_SLICE_ARG(dbk_buffer_slice(&up->lost)), (unsigned long long)up->lost_count);
+}
+
+static dbk_result run(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_result result = load(up, err);
+    if (result != DBK_OK || up->same) return result;
+    result = fold(up, err);
+    if (result == DBK_OK) result = compare(up, err);
+    return result == DBK_OK ? take(up, err) : result;
+}
+
+static dbk_result read_flag(const dbk_json_node *request, const char *name, bool *flag, dbk_error *err)
+{
+    const dbk_json_node *node = dbk_json_member(request, name);
+    *flag = node && node->kind == DBK_JSON_TRUE;
+    if (!node || node->kind == DBK_JSON_TRUE || node->kind == DBK_JSON_FALSE) return DBK_OK;
+    return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be true or false", name);
+}
+
+dbk_result dbk_request_upgrade(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
+{
+    dbk_upgrade up = {.engine = engine};
+    dbk_slice app;
+    char *path = NULL;
+    dbk_buffer *buffers[] = {&up.path, &up.tables, &up.lost};
+    for (size_t i = 0; i < 3; i++) dbk_buffer_init(buffers[i], engine->port);
+    dbk_result result = dbk_request_text(request, "app", &app, err);
+    if (result == DBK_OK && app.size == 0) result = dbk_fail(err, DBK_BAD_COMMAND, "'app' must be the path of a definition");
+    if (result == DBK_OK) result = read_flag(request, "dry_run", &up.dry_run, err);
+    if (result == DBK_OK) result = read_flag(request, "accept", &up.accept, err);
+    if (result == DBK_OK) result = dbk_engine_may_write(engine, err);
+    if (result == DBK_OK) {
+        dbk_buffer_put_slice(&up.path, app);
+        path = dbk_buffer_text(&up.path) ? dbk_copy_text(engine->port, (const char *)up.path.data) : NULL;
+        dbk_buffer_clear(&up.path);
+        up.app = path;
+        result = path ? run(&up, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    }
+    if (result == DBK_OK) put_report(&up, out);
+    if (!up.adopted) {
+        dbk_model_close(up.shadow);
+        if (up.path.size > 0) dbk_models_discard(engine, (const char *)up.path.data);
+        if (!engine->dead) dbk_definition_free(up.definition);
+        else if (up.definition) dbk_buffer_put(&engine->retired, &up.definition, sizeof up.definition);
+    }
+    dbk_free(engine->port, path);
+    for (size_t i = 0; i < 3; i++) dbk_buffer_release(buffers[i]);
+    return result;
+}

@@ -1,0 +1,183 @@
+/* upgrade: whatever step the process dies in, the next opening has the one definition or the other, whole. */
+#include "tests/store/engine_fixture.h"
+
+#include <sys/stat.h>
+
+#include "store/engine.h"
+
+static const char first_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER);\n";
+static const char second_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER, more TEXT DEFAULT 'm');\n";
+
+static void write_app(const engine_fixture *f, const char *name, const char *schema, char path[4300])
+{
+    char file[4400];
+    snprintf(path, 4300, "%s/%s", f->folder, name);
+    mkdir(path, 0700);
+    snprintf(file, sizeof file, "%s/schema.sql", path);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fputs(schema, out);
+    fclose(out);
+}
+
+static int setup(void **state)
+{
+    char app[4300];
+    engine_fixture *f = calloc(1, sizeof *f);
+    f->folder = temporary_dir();
+    snprintf(f->path, sizeof f->path, "%s/t.daybook", f->folder);
+    f->options = (dbk_engine_options){.no_threads = true};
+    f->options.log.no_direct = true;
+    f->now_ms = 1700000000000;
+    write_app(f, "v1", first_schema, app);
+    assert_int_equal(dbk_engine_create(f->path, app, &f->options, NULL, &f->error), DBK_OK);
+    fixture_open(f);
+    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\",\"stars\":9}}");
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+static char *ask(engine_fixture *f, const char *request)
+{
+    const dbk_json_node *root;
+    dbk_buffer answer;
+    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
+    dbk_buffer_init(&answer, dbk_port_system());
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, NULL), DBK_OK);
+    dbk_result result = dbk_request_answer(f->engine, root, &answer, &f->error);
+    if (result != DBK_OK) dbk_buffer_printf(&answer, "%s: %s", dbk_result_wire_name(result), f->error.text);
+    dbk_json_parser_free(parser);
+    assert_non_null(dbk_buffer_text(&answer));
+    return (char *)answer.data;
+}
+
+static bool row_has(engine_fixture *f, const char *part)
+{
+    char *row = ask(f, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
+    assert_non_null(strstr(row, "\"title\":\"A\""));
+    bool yes = strstr(row, part) != NULL;
+    free(row);
+    return yes;
+}
+
+static void request_upgrade(engine_fixture *f, const char *app, const char *more, const char *part)
+{
+    char request[4600];
+    snprintf(request, sizeof request, "{\"do\":\"upgrade\",\"app\":\"%s\"%s}", app, more);
+    char *answer = ask(f, request);
+    if (!strstr(answer, part)) print_error("%s\n%s\n", part, answer);
+    assert_non_null(strstr(answer, part));
+    free(answer);
+}
+
+static int dies_at(void *arg, dbk_engine *engine, const char *point, dbk_slice command_id)
+{
+    (void)engine;
+    (void)command_id;
+    return strcmp(arg, point) == 0;
+}
+
+static void a_crash_at_any_step_leaves_one_definition(void **state)
+{
+    static const struct {
+        char point[16];
+        bool second;
+    } steps[] = {{"staged", false}, {"definition", true}, {"app", true}, {"committed", true}};
+    engine_fixture *f = *state;
+    char first[4300], second[4300], here[4400];
+    struct stat there;
+    for (size_t i = 0; i < 4; i++) {
+        teardown(state);
+        setup(state);
+        f = *state;
+        write_app(f, "v2", second_schema, second);
+        dbk_engine_close(f->engine);
+        f->options.hook = dies_at;
+        f->options.hook_arg = (void *)steps[i].point;
+        fixture_open(f);
+        request_upgrade(f, second, "", "unavailable: stopped");
+        dbk_engine_close(f->engine);
+        f->options.hook = NULL;
+        fixture_open(f);
+        assert_int_equal(row_has(f, "\"more\":\"m\""), steps[i].second);
+        must_accept(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"stars\":1}}");
+        snprintf(here, sizeof here, "%s/app.new", f->path);
+        assert_int_not_equal(stat(here, &there), 0);
+        request_upgrade(f, second, "", steps[i].second ? "\"same\":true" : "\"upgraded\":true");
+        assert_true(row_has(f, "\"more\":\"m\""));
+    }
+    write_app(f, "v1", first_schema, first);
+    request_upgrade(f, first, "", "rejected: the definition in");
+}
+
+/* Between the two renames there is no app/ at all. */
+static void a_folder_that_is_gone_between_its_renames_is_mended(void **state)
+{
+    engine_fixture *f = *state;
+    char from[4400], to[4400];
+    dbk_engine_close(f->engine);
+    snprintf(from, sizeof from, "%s/app", f->path);
+    snprintf(to, sizeof to, "%s/app.new", f->path);
+    assert_int_equal(rename(from, to), 0);
+    fixture_open(f);
+    assert_true(row_has(f, "\"stars\":9"));
+}
+
+static void what_would_be_skipped_needs_consent(void **state)
+{
+    engine_fixture *f = *state;
+    char app[4300];
+    uint64_t before = dbk_log_position(dbk_engine_log(f->engine));
+    write_app(f, "v3", "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER CHECK (stars < 5));\n", app);
+    request_upgrade(f, app, "", "rejected: 1 entries that projected before would be skipped");
+    request_upgrade(f, app, ",\"dry_run\":true",
+                    "\"tables\":[{\"table\":\"notes\",\"rows_before\":1,\"rows_after\":0,\"only_before\":1,\"only_after\":0,"
+                    "\"writer_before\":\"commands\",\"writer_after\":\"commands\"}]");
+    assert_int_equal(dbk_log_position(dbk_engine_log(f->engine)), before);
+    assert_true(row_has(f, "\"stars\":9"));
+    request_upgrade(f, app, ",\"accept\":true", "\"lost_count\":1");
+    char *gone = ask(f, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
+    assert_non_null(strstr(gone, "not_found"));
+    free(gone);
+}
+
+/* app/ put back by hand to what was before: nothing is decided under it, all can be read. */
+static void an_older_app_only_reads(void **state)
+{
+    engine_fixture *f = *state;
+    char app[4300], file[4400];
+    dbk_engine *engine = NULL;
+    write_app(f, "v2", second_schema, app);
+    request_upgrade(f, app, "", "\"upgraded\":true");
+    dbk_engine_close(f->engine);
+    f->engine = NULL;
+    snprintf(file, sizeof file, "%s/app/schema.sql", f->path);
+    FILE *out = fopen(file, "w");
+    fputs(first_schema, out);
+    fclose(out);
+    assert_int_equal(dbk_engine_open(f->path, &f->options, &engine, &f->error), DBK_READ_ONLY);
+    assert_non_null(strstr(f->error.text, "was upgraded to a definition that came after the one in 'app'"));
+    f->options.read_only = true;
+    fixture_open(f);
+    char *rows = ask(f, "{\"do\":\"query\",\"sql\":\"SELECT title FROM notes\"}");
+    assert_non_null(strstr(rows, "[[\"A\"]]"));
+    free(rows);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_crash_at_any_step_leaves_one_definition, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_is_gone_between_its_renames_is_mended, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_would_be_skipped_needs_consent, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_older_app_only_reads, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
