@@ -30,6 +30,11 @@ static const char *problem_of(const dbk_json_node *root, dbk_log_options *option
         *code = DBK_VERSION;
         return "it has a format that this Daybook does not read";
     }
+    node = dbk_json_member(root, "needs");
+    if (node && (node->kind != DBK_JSON_ARRAY || node->count > 0)) {
+        *code = DBK_VERSION;
+        return "it needs a feature that this Daybook does not know";
+    }
     return take_ids(root, options) ? NULL : "it lacks the ids of the store";
 }
 

@@ -58,7 +58,8 @@ dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE],
     if (header->size > DBK_SEGMENT_SIZE_MAX || header->size % DBK_UNIT_MAX) return DBK_DECODED_BAD;
     if (header->unit < DBK_UNIT_MIN || header->unit > DBK_UNIT_MAX) return DBK_DECODED_BAD;
     if (header->unit & (header->unit - 1)) return DBK_DECODED_BAD;
-    return dbk_all_zero(at + 76, 44) ? DBK_DECODED_OK : DBK_DECODED_BAD;
+    /* 76 to 79: features that a reader may ignore */
+    return dbk_all_zero(at + 80, 40) ? DBK_DECODED_OK : DBK_DECODED_BAD;
 }
 
 static uint64_t record_seed(const dbk_record *record, const uint8_t store_id[16])

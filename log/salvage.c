@@ -11,16 +11,18 @@ dbk_result dbk_segment_count_headers(const dbk_port *port, dbk_file *file, const
                                      dbk_error *err)
 {
     static const uint64_t copies[] = {0, DBK_SEGMENT_COPY_OFFSET};
-    uint8_t want[DBK_SEGMENT_HEADER_SIZE], found[DBK_SEGMENT_HEADER_SIZE];
+    uint8_t bytes[DBK_SEGMENT_HEADER_SIZE];
+    dbk_segment_header found;
     dbk_result rc = DBK_OK;
 
     *count = 0;
-    dbk_segment_header_encode(header, want);
     for (size_t i = 0; i < 2 && rc == DBK_OK; i++) {
         size_t got = 0;
-        rc = dbk_io_read(port, file, name, copies[i], found, sizeof(found), &got, err);
-        if (rc == DBK_OK && got == sizeof(found) && memcmp(found, want, sizeof(want)) == 0)
-            ++*count;
+        rc = dbk_io_read(port, file, name, copies[i], bytes, sizeof(bytes), &got, err);
+        if (rc != DBK_OK || got < sizeof(bytes)) continue;
+        if (dbk_segment_header_decode(bytes, &found) != DBK_DECODED_OK) continue;
+        *count += found.number == header->number && found.salt == header->salt &&
+                  found.size == header->size && found.unit == header->unit;
     }
     return rc;
 }

@@ -42,6 +42,19 @@ static bool read_number(const dbk_json_node *root, const char *name, int64_t max
     return node && dbk_json_is_integer(node, out) && *out >= 0 && *out <= max;
 }
 
+/* What a store needs its readers to know. This Daybook knows no such feature yet; other members that it does
+ * not know may be ignored. */
+static dbk_result check_needs(const dbk_json_node *root, dbk_error *err)
+{
+    const dbk_json_node *needs = dbk_json_member(root, "needs");
+    if (!needs) return DBK_OK;
+    if (needs->kind != DBK_JSON_ARRAY) return dbk_fail(err, DBK_CORRUPT, "'needs' in 'daybook.json' is no list");
+    if (needs->count == 0) return DBK_OK;
+    dbk_fail(err, DBK_VERSION, "'daybook.json' needs '%.*s', which this Daybook does not know", DBK_SLICE_ARG(dbk_json_child(needs)->text));
+    dbk_error_hint(err, "open it with a newer Daybook");
+    return DBK_VERSION;
+}
+
 static dbk_result read_members(const dbk_json_node *root, dbk_identity_file *identity, dbk_error *err)
 {
     int64_t format, incarnation, generation;
@@ -52,6 +65,8 @@ static dbk_result read_members(const dbk_json_node *root, dbk_identity_file *ide
         dbk_error_hint(err, "open it with a newer Daybook");
         return DBK_VERSION;
     }
+    dbk_result result = check_needs(root, err);
+    if (result != DBK_OK) return result;
     const dbk_json_node *store = dbk_json_member(root, "store"), *timeline = dbk_json_member(root, "timeline");
     bool good = store && store->kind == DBK_JSON_STRING && dbk_uuid_parse(store->text, identity->store_id) &&
                 read_hex(root, "lineage", identity->lineage) && read_hex(root, "replica", identity->replica) &&

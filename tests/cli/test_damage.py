@@ -125,6 +125,20 @@ class Damage(Case):
         self.assertEqual(self.refused(3, "verify", "a.daybook"),
                          "daybook: store 'a.daybook' has format 2, this Daybook reads 1\nhint: verify it with a newer Daybook\n")
 
+    def test_a_feature_that_is_needed_and_one_that_may_be_ignored(self):
+        path = self.path("a.daybook", "daybook.json")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace('"format": 1', '"format": 1, "needs": [], "colour": "red"'))
+        self.assertEqual(self.rows("a.daybook", "SELECT count(*) FROM notes"), [[40]])
+        self.daybook("verify", "a.daybook")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace('"format": 1', '"format": 1, "needs": ["vault"]'))
+        faults = self.refuses_everything("'daybook.json' needs 'vault', which this Daybook does not know")
+        self.assertEqual((faults[0]["error"], faults[0]["law"]), ("version", 3))
+        self.assertIn("needs 'vault'", self.refused(3, "salvage", "a.daybook", "--into", "b.daybook"))
+
     def test_a_broken_definition(self):
         with open(self.path("a.daybook", "app", "schema.sql"), "w", encoding="utf-8") as f:
             f.write("CREATE TABLE notes (id TEXT);")
