@@ -221,6 +221,25 @@ static void holder(const dbk_port *port, const char *path, dbk_dir *dir, report 
     dbk_buffer_release(&url);
 }
 
+/* What a daemon's scrub has last left in the log's folder. */
+static void scrub(const dbk_port *port, dbk_dir *dir, report *r)
+{
+    dbk_dir *log = NULL;
+    dbk_scrub_state found;
+    char time[DBK_TIME_TEXT_SIZE];
+    if (dbk_io_open_dir(port, dir, "log", 0, &log, NULL) != DBK_OK) return;
+    if (dbk_scrub_read(port, log, &found, NULL) == DBK_OK) {
+        dbk_time_rfc3339(found.last_full_ms, time);
+        put_text(r, "scrubbed", found.last_full_ms ? time : "not yet once through");
+        put_number(r, "scrub_faults", found.faults);
+        if (found.fault[0]) {
+            put_text(r, "scrub_fault", found.fault);
+            advise(r, "the scrub found damage in the log: 'daybook verify' lists it all; --repair-from mends it from a copy");
+        }
+    }
+    port->close_dir(port->ctx, log);
+}
+
 static int examine_store(const dbk_cli *cli, const char *path, report *r)
 {
     const dbk_port *port = cli->port;
@@ -237,6 +256,7 @@ static int examine_store(const dbk_cli *cli, const char *path, report *r)
     place(port, dir, r);
     holder(port, path, dir, r);
     origin(port, dir, r);
+    scrub(port, dir, r);
     port->close_dir(port->ctx, dir);
     return DBK_EXIT_DONE;
 }

@@ -2,6 +2,8 @@
  * its addresses, and closes in the reverse order when a signal asks for it. */
 #include "cli/cli.h"
 
+enum { SCRUB_MIB = 2, SCRUB_MIB_MAX = 100000 };
+
 static void put_addresses(const dbk_bus *bus, bool json)
 {
     if (json) {
@@ -48,7 +50,11 @@ static int run(dbk_cli *cli)
     dbk_signals_hold();
     dbk_bar bar;
     dbk_bar_begin(&bar, cli->port, "building the model", "entries");
-    dbk_engine_options options = {.force_fs = dbk_cli_flag(cli, "force-fs"), .force_location = dbk_cli_flag(cli, "force-location"), .progress = dbk_bar_update, .progress_arg = &bar};
+    uint64_t rate = SCRUB_MIB;
+    const char *scrub = dbk_cli_value(cli, "scrub");
+    if (scrub && (dbk_cli_position(scrub, "--scrub", &rate, &err) != DBK_OK || rate > SCRUB_MIB_MAX))
+        return dbk_cli_usage(cli, "'%s' is no rate for --scrub: MiB/s, 0 to %d", scrub, SCRUB_MIB_MAX);
+    dbk_engine_options options = {.scrub_bytes_per_second = rate * 1024 * 1024, .force_fs = dbk_cli_flag(cli, "force-fs"), .force_location = dbk_cli_flag(cli, "force-location"), .progress = dbk_bar_update, .progress_arg = &bar};
     dbk_engine *engine = NULL;
     dbk_store *store = NULL;
     dbk_result result = dbk_engine_open(path, &options, &engine, &err);
@@ -66,6 +72,7 @@ static int run(dbk_cli *cli)
 static const dbk_cli_option options[] = {
     {"listen", 0, "ipc://PATH", "where commands are taken; default: a folder of $XDG_RUNTIME_DIR"},
     {"web", 0, "ADDRESS:PORT", "the gateway for browsers (comes with a later version)"},
+    {"scrub", 0, "MIB", "reads ended segments again at so many MiB/s; default: 2, 0: does not"},
     {"force-fs", 0, NULL, "also on a network or FUSE file system"},
     {"force-location", 0, NULL, "the same, and in a folder that a cloud's client synchronizes"},
     {"json", 0, NULL, "the addresses as one JSON object"},
@@ -74,6 +81,7 @@ static const dbk_cli_option options[] = {
 const dbk_cli_command dbk_cmd_serve = {
     "serve", "[STORE] [--listen ipc://PATH]", "runs the daemon: commands in, changes out",
     "Prints its addresses and 'ready' when it serves. SIGTERM and SIGINT close the store cleanly. Under systemd\n"
-    "use Type=notify.",
+    "use Type=notify. In the background it reads the ended segments of the log again; 'daybook stats' and\n"
+    "'daybook doctor' tell what it found.",
     "serve notes.daybook\nserve notes.daybook --listen ipc:///run/notes/commands", options, 1, run,
 };

@@ -8,6 +8,7 @@
 
 #include "log/entry.h"
 #include "log/proof.h"
+#include "log/scrub.h"
 
 typedef struct dbk_log dbk_log;
 

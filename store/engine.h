@@ -52,6 +52,7 @@ struct dbk_engine {
     dbk_mutex *turn;         /* who holds it decides, imports, switches (semantics.md §3.7) */
     dbk_queue *queue;
     dbk_checkpointer *checkpointer;
+    dbk_scrub *scrub;
     dbk_json_parser *parser; /* the decider's */
     dbk_draft draft;
     dbk_buffer batch;        /* origin bytes of the turn */

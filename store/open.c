@@ -71,6 +71,13 @@ static dbk_result make_parts(dbk_engine *engine, dbk_error *err)
     return DBK_OK;
 }
 
+static dbk_result start_scrub(dbk_engine *engine, dbk_error *err)
+{
+    dbk_scrub_options options = {.bytes_per_second = engine->options.scrub_bytes_per_second};
+    if (options.bytes_per_second == 0 || engine->options.read_only || engine->options.no_threads) return DBK_OK;
+    return dbk_scrub_start(engine->log, &options, &engine->scrub, err);
+}
+
 static dbk_result open_parts(dbk_engine *engine, dbk_error *err)
 {
     dbk_result result = make_parts(engine, err);
@@ -80,6 +87,7 @@ static dbk_result open_parts(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK) result = dbk_engine_load_definition(engine, err);
     if (result == DBK_OK) result = dbk_state_open(engine, err);
     if (result == DBK_OK) result = dbk_queue_new(engine, &engine->queue, err);
+    if (result == DBK_OK) result = start_scrub(engine, err);
     return result;
 }
 
@@ -119,6 +127,7 @@ void dbk_engine_close(dbk_engine *engine)
     if (!engine) return;
     const dbk_port *port = engine->port;
     dbk_queue_free(engine->queue);
+    dbk_scrub_stop(engine->scrub);
     while (engine->listeners) dbk_engine_unsubscribe(engine, engine->listeners);
     dbk_engine_drop_readers(engine);
     dbk_pasts_free(engine);

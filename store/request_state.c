@@ -108,6 +108,26 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
     return DBK_OK;
 }
 
+/* Of a scrub that runs here, or as the last one left it. */
+static void put_scrub(dbk_engine *engine, dbk_buffer *out)
+{
+    dbk_scrub_state scrub;
+    char time[DBK_TIME_TEXT_SIZE];
+    if (engine->scrub) dbk_scrub_get(engine->scrub, &scrub);
+    else if (dbk_scrub_read(engine->port, engine->log_dir, &scrub, NULL) != DBK_OK) return;
+    dbk_buffer_put_text(out, ",\"scrub\":{\"bytes_per_second\":");
+    dbk_json_put_u64(out, engine->scrub ? scrub.bytes_per_second : 0);
+    if (scrub.last_full_ms) {
+        dbk_time_rfc3339(scrub.last_full_ms, time);
+        dbk_request_put_text(out, "last_full", dbk_slice_text(time));
+        dbk_request_put_u64(out, "full_bytes", scrub.full_bytes);
+    }
+    if (scrub.next_segment) dbk_request_put_u64(out, "round_bytes", scrub.round_bytes);
+    dbk_request_put_u64(out, "faults", scrub.faults);
+    if (scrub.fault[0]) dbk_request_put_text(out, "fault", dbk_slice_text(scrub.fault));
+    dbk_buffer_put_u8(out, '}');
+}
+
 dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     const dbk_port *port = engine->port;
@@ -132,6 +152,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_buffer_put_u8(out, '}');
     dbk_buffer_printf(out, ",\"parked\":{\"facts\":%zu,\"bytes\":%zu,\"dropped\":%llu}", engine->parked.count,
                       engine->parked.bytes.size, (unsigned long long)engine->parked.dropped);
+    put_scrub(engine, out);
     dbk_disk_look(engine);
     dbk_disk_put(engine, out);
     dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);

@@ -63,6 +63,7 @@ typedef struct dbk_engine_options { /* zero = default */
     const dbk_port *port;       /* the system's */
     bool read_only, force_fs, force_location;
     dbk_disk_limits disk;
+    uint64_t scrub_bytes_per_second; /* reads the ended segments again at this rate; 0: it does not */
     bool no_threads;            /* no worker, no checkpoint thread, no background in the log (simulation) */
     uint32_t parked_max;        /* facts that may wait before the log: 100,000, of 64 MiB together */
     bool ignore_place;          /* a copied folder keeps its identity (tests) */

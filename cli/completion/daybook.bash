@@ -16,7 +16,7 @@ _daybook() {
         init) options="--app --force-fs --force-location --json --help" ;;
         check) options="--json --help" ;;
         upgrade) options="--app --dry-run --accept --json --help" ;;
-        serve) options="--listen --web --force-fs --force-location --json --help" ;;
+        serve) options="--listen --web --scrub --force-fs --force-location --json --help" ;;
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --explain --json --csv --help" ;;
         log) options="--from --to --stream --type --since --reverse --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;

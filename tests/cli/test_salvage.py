@@ -3,9 +3,10 @@ import glob
 import json
 import os
 import shutil
+import time
 import unittest
 
-from cli_case import APP, Case, ndjson, put
+from cli_case import APP, Case, Daemon, ndjson, put
 
 TURNS = 14
 LONG = "x" * 300_000
@@ -170,6 +171,36 @@ class Salvage(Case):
         self.assertIn("no such file", self.refused(3, "verify", "a.daybook", "--repair-from", "nothing"))
         text = self.daybook("verify", "a.daybook", "--repair-from", "run", status=1)
         self.assertRegex(text, r"log/\d+\.seg: not mended, the other folder's does not serve: there is no such segment")
+
+    def scrubbed(self):
+        """What stats says of the scrub, once a round has ended."""
+        daemon = Daemon(self, "a.daybook", "--scrub", "1000")
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            scrub = json.loads(self.daybook("stats", "a.daybook", "--json"))["scrub"]
+            if "last_full" in scrub:
+                break
+        self.assertEqual(daemon.end(), 0)
+        return scrub
+
+    def test_the_scrub_tells_and_does_nothing(self):
+        self.flip(*self.where(b"title 1 "))
+        sums = self.checksums("a.daybook/log")
+        scrub = self.scrubbed()
+        self.assertEqual((scrub["faults"], scrub["bytes_per_second"]), (1, 1000 * 1024 * 1024))
+        self.assertRegex(scrub["fault"], r"^log/0000000000000001\.seg at offset \d+, positions 3 to \d+: ")
+        segments = {name: value for name, value in self.checksums("a.daybook/log").items() if "01.seg" in name}
+        self.assertEqual(segments, {name: value for name, value in sums.items() if "01.seg" in name})
+        report = json.loads(self.daybook("doctor", "a.daybook", "--json"))
+        self.assertEqual((report["scrub_faults"], report["scrub_fault"]), (1, scrub["fault"]))
+        self.assertTrue([text for text in report["advice"] if "the scrub found damage" in text])
+        self.assertEqual(json.loads(self.daybook("stats", "a.daybook", "--json"))["scrub"]["bytes_per_second"], 0)
+
+    def test_a_scrub_of_a_sound_store(self):
+        scrub = self.scrubbed()
+        self.assertEqual(scrub["faults"], 0)
+        self.assertGreater(scrub["full_bytes"], 2_000_000)
+        self.assertIn("no rate for --scrub", self.refused(2, "serve", "a.daybook", "--scrub", "1000000"))
 
     def test_refusals(self):
         for into in ("a.daybook", "a.daybook/x", "a.daybook/"):

@@ -1,0 +1,183 @@
+/* The scrub reads the ended segments again and tells what it finds. */
+#include "log_fixture.h"
+
+#include "log/internal.h"
+#include "log/scrub.h"
+
+static void make(world *w)
+{
+    world_new(w, 31);
+    for (size_t i = 0; i < 40; i++) assert_int_equal(append(w->log, 6), DBK_OK);
+    assert_true(w->log->segment_count >= 4);
+}
+
+static dbk_scrub *start(world *w, int64_t every_ms)
+{
+    dbk_scrub_options options = {.no_thread = true, .every_ms = every_ms};
+    dbk_scrub *scrub;
+
+    assert_int_equal(dbk_scrub_start(w->log, &options, &scrub, NULL), DBK_OK);
+    return scrub;
+}
+
+static dbk_scrub_state round_of(dbk_scrub *scrub)
+{
+    dbk_scrub_state state;
+    dbk_result rc;
+
+    while ((rc = dbk_scrub_step(scrub, NULL)) == DBK_OK) {
+    }
+    assert_int_equal(rc, DBK_END);
+    dbk_scrub_get(scrub, &state);
+    assert_int_equal(state.next_segment, 0);
+    assert_true(state.last_full_ms > 0);
+    return state;
+}
+
+/* A sound log: all bytes of the ended segments are read, no fault; the next round comes when it is time. */
+static void test_sound(void **state)
+{
+    uint64_t bytes = 0;
+    world w;
+
+    (void)state;
+    make(&w);
+    for (size_t i = 0; i + 1 < w.log->segment_count; i++)
+        bytes += w.log->segments[i]->end - DBK_SEGMENT_DATA_OFFSET;
+    dbk_scrub *scrub = start(&w, 1000);
+    dbk_scrub_state found = round_of(scrub);
+    assert_int_equal(found.full_bytes, bytes);
+    assert_int_equal(found.faults, 0);
+    dbk_simdisk_advance_ms(w.disk, 999);
+    assert_int_equal(dbk_scrub_step(scrub, NULL), DBK_END);
+    dbk_simdisk_advance_ms(w.disk, 1);
+    assert_int_equal(dbk_scrub_step(scrub, NULL), DBK_OK);
+    (void)round_of(scrub);
+    dbk_simdisk_world_of(w.disk)->wall_ms -= 1000LL * 3600 * 24 * 365; /* set back by a year */
+    assert_int_equal(dbk_scrub_step(scrub, NULL), DBK_OK);
+    dbk_scrub_stop(scrub);
+    world_free(&w);
+}
+
+/* A flipped bit in an ended segment is found and named; nothing is changed; the next round finds it again,
+ * and does not when it was mended. */
+static void test_fault(void **state)
+{
+    world w;
+
+    (void)state;
+    make(&w);
+    uint64_t offset = 0;
+    dbk_index_batch batch;
+    dbk_segment *second = w.log->segments[1];
+    assert_true(dbk_log_batch_of(w.log, second, second->first_position + 6, &batch));
+    offset = batch.offset + 200;
+    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", offset, 4);
+    uint64_t hash = dbk_simdisk_hash(w.disk, "log/0000000000000002.seg");
+    dbk_scrub *scrub = start(&w, 10);
+    dbk_scrub_state found = round_of(scrub);
+    assert_int_equal(found.faults, 1);
+    char want[DBK_SCRUB_FAULT_SIZE];
+    snprintf(want, sizeof(want),
+             "log/0000000000000002.seg at offset %u, positions %llu to %llu: the record is damaged",
+             batch.offset, (unsigned long long)second->first_position + 6,
+             (unsigned long long)second->last_position);
+    assert_string_equal(found.fault, want);
+    assert_int_equal(dbk_simdisk_hash(w.disk, "log/0000000000000002.seg"), hash);
+    assert_int_equal(append(w.log, 3), DBK_OK);
+    dbk_simdisk_advance_ms(w.disk, 20);
+    assert_int_equal(round_of(scrub).faults, 1);
+    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", offset, 4);
+    dbk_simdisk_advance_ms(w.disk, 20);
+    found = round_of(scrub);
+    assert_int_equal(found.faults, 0);
+    assert_string_equal(found.fault, "");
+    dbk_scrub_stop(scrub);
+    world_free(&w);
+}
+
+/* Its place is kept: another opening goes on there, and knows when the last round was. */
+static void test_goes_on(void **state)
+{
+    dbk_scrub_state found, kept;
+    world w;
+
+    (void)state;
+    make(&w);
+    dbk_scrub *scrub = start(&w, 1000);
+    assert_int_equal(dbk_scrub_step(scrub, NULL), DBK_OK);
+    assert_int_equal(dbk_scrub_step(scrub, NULL), DBK_OK);
+    dbk_scrub_get(scrub, &found);
+    assert_int_equal(found.next_segment, 3);
+    dbk_scrub_stop(scrub);
+    world_reopen(&w);
+    scrub = start(&w, 1000);
+    dbk_scrub_get(scrub, &kept);
+    assert_memory_equal(&kept, &found, sizeof(kept));
+    found = round_of(scrub);
+    dbk_scrub_stop(scrub);
+    assert_int_equal(dbk_scrub_read(w.port, w.dir, &kept, NULL), DBK_OK);
+    assert_int_equal(kept.last_full_ms, found.last_full_ms);
+    assert_int_equal(kept.full_bytes, found.full_bytes);
+    /* a broken file is a cache that is wrong */
+    for (uint64_t at = 0; at < 150; at++) {
+        dbk_simdisk_flip_bit(w.disk, "log/SCRUB", at, 3);
+        (void)!dbk_scrub_read(w.port, w.dir, &kept, NULL);
+        scrub = start(&w, 1000);
+        dbk_scrub_stop(scrub);
+        dbk_simdisk_flip_bit(w.disk, "log/SCRUB", at, 3);
+    }
+    dbk_simdisk_remove(w.disk, "log/SCRUB");
+    assert_int_equal(dbk_scrub_read(w.port, w.dir, &kept, NULL), DBK_MISSING);
+    scrub = start(&w, 1000);
+    dbk_scrub_get(scrub, &kept);
+    assert_int_equal(kept.last_full_ms, 0);
+    dbk_scrub_stop(scrub);
+    world_free(&w);
+}
+
+/* A read that fails is told as a fault of the file; lack of memory is none. */
+static void test_failures(void **state)
+{
+    world w;
+
+    (void)state;
+    make(&w);
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_READ, .path = "0000000000000002.seg", .times = 0};
+    dbk_scrub *scrub = start(&w, 10);
+    dbk_simdisk_add_fault(w.disk, &fault);
+    dbk_scrub_state found = round_of(scrub);
+    assert_int_equal(found.faults, 1);
+    assert_non_null(strstr(found.fault, "0000000000000002.seg"));
+    dbk_simdisk_clear_faults(w.disk);
+    dbk_simdisk_advance_ms(w.disk, 20);
+    dbk_simdisk_fault memory = {.kinds = DBK_SIM_MEMORY, .times = 1};
+    dbk_simdisk_add_fault(w.disk, &memory);
+    dbk_result rc = dbk_scrub_step(scrub, NULL);
+    assert_true(rc == DBK_NO_MEMORY || rc == DBK_OK);
+    dbk_simdisk_clear_faults(w.disk);
+    assert_int_equal(round_of(scrub).faults, 0);
+    dbk_scrub_stop(scrub);
+    for (uint64_t skip = 0;; skip++) {
+        dbk_scrub_options options = {.no_thread = true};
+        memory.skip = skip;
+        dbk_simdisk_add_fault(w.disk, &memory);
+        rc = dbk_scrub_start(w.log, &options, &scrub, NULL);
+        bool hit = dbk_simdisk_fault_hits(w.disk) > 0;
+        dbk_simdisk_clear_faults(w.disk);
+        dbk_scrub_stop(scrub);
+        if (!hit) break;
+    }
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sound),
+        cmocka_unit_test(test_fault),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
