@@ -48,22 +48,56 @@ static dbk_segment *first_behind(dbk_log *log, uint64_t end)
     return segment;
 }
 
+/* The starts read last, since neighbouring trees ask for the same ones. */
+enum { STARTS_KEPT = 8 };
+typedef struct prover {
+    dbk_log *log;
+    const dbk_segment *of[STARTS_KEPT];
+    dbk_start starts[STARTS_KEPT];
+    unsigned turn;
+} prover;
+
+static dbk_result start_of(prover *p, dbk_segment *segment, const dbk_start **out, dbk_error *err)
+{
+    for (unsigned i = 0; i < STARTS_KEPT; i++) {
+        *out = &p->starts[i];
+        if (p->of[i] == segment) return DBK_OK;
+    }
+    unsigned slot = p->turn++ % STARTS_KEPT;
+    p->of[slot] = NULL;
+    dbk_result rc = dbk_load_range(p->log, segment, &p->starts[slot], err);
+    if (rc == DBK_OK) p->of[slot] = segment;
+    *out = &p->starts[slot];
+    return rc;
+}
+
+static prover *prover_new(dbk_log *log, dbk_error *err)
+{
+    prover *p = dbk_alloc_zero(log->port, 1, sizeof(*p));
+
+    if (p) {
+        p->log = log;
+    } else {
+        (void)dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
+    }
+    return p;
+}
+
 /* Looks at the present end and at the first start that lies behind the tree. */
-static dbk_result known_peak(dbk_log *log, uint64_t first, unsigned height,
+static dbk_result known_peak(prover *p, uint64_t first, unsigned height,
                              uint8_t out[DBK_LEAF_SIZE], bool *found, dbk_error *err)
 {
+    dbk_log *log = p->log;
     uint64_t end = first + (1ull << height);
+    const dbk_start *start;
 
     dbk_log_lock(log);
     *found = peak_of(&log->state.range, first, height, out);
     dbk_log_unlock(log);
     dbk_segment *segment = *found ? NULL : first_behind(log, end);
     if (!segment || segment->first_position - 1 - end >= 1ull << height) return DBK_OK;
-    dbk_start *start = dbk_alloc(log->port, sizeof(*start));
-    if (!start) return dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
-    dbk_result rc = dbk_load_range(log, segment, start, err);
+    dbk_result rc = start_of(p, segment, &start, err);
     if (rc == DBK_OK) *found = peak_of(&start->range, first, height, out);
-    dbk_free(log->port, start);
     return rc;
 }
 
@@ -94,20 +128,21 @@ static dbk_result hash_leaves(dbk_log *log, uint64_t first, unsigned height,
 }
 
 /* Goes down the right edge of the tree: the left halves wait until the last piece is known. */
-static dbk_result tree_root(dbk_log *log, uint64_t first, unsigned height,
+static dbk_result tree_root(prover *p, uint64_t first, unsigned height,
                             uint8_t out[DBK_LEAF_SIZE], dbk_error *err)
 {
+    dbk_log *log = p->log;
     uint8_t(*left)[DBK_LEAF_SIZE] = dbk_alloc(log->port, 64 * DBK_LEAF_SIZE);
     unsigned halves = 0;
     dbk_result rc = DBK_OK;
 
     if (!left) return dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
     for (bool found = false; rc == DBK_OK;) {
-        rc = known_peak(log, first, height, out, &found, err);
+        rc = known_peak(p, first, height, out, &found, err);
         if (rc != DBK_OK || found) break;
         bool within = dbk_log_segment_of(log, first + 1) ==
                       dbk_log_segment_of(log, first + (1ull << height));
-        if (!within) rc = known_peak(log, first, height - 1, left[halves], &found, err);
+        if (!within) rc = known_peak(p, first, height - 1, left[halves], &found, err);
         if (rc == DBK_OK && !found) {
             rc = hash_leaves(log, first, height, out, err);
             break;
@@ -121,18 +156,26 @@ static dbk_result tree_root(dbk_log *log, uint64_t first, unsigned height,
     return rc;
 }
 
-dbk_result dbk_log_range_at(dbk_log *log, uint64_t count, dbk_range *out, dbk_error *err)
+static dbk_result range_at(prover *p, uint64_t count, dbk_range *out, dbk_error *err)
 {
     dbk_result rc = DBK_OK;
 
     dbk_range_init(out);
-    if (count > dbk_log_position(log)) return DBK_NONE;
     for (unsigned height = 64; height-- > 0 && rc == DBK_OK;) {
         uint8_t root[DBK_LEAF_SIZE];
         if (!(count >> height & 1)) continue;
-        rc = tree_root(log, out->count, height, root, err);
+        rc = tree_root(p, out->count, height, root, err);
         if (rc == DBK_OK) dbk_range_add_tree(out, height, root);
     }
+    return rc;
+}
+
+dbk_result dbk_log_range_at(dbk_log *log, uint64_t count, dbk_range *out, dbk_error *err)
+{
+    if (count > dbk_log_position(log)) return DBK_NONE;
+    prover *p = prover_new(log, err);
+    dbk_result rc = p ? range_at(p, count, out, err) : DBK_NO_MEMORY;
+    dbk_free(log->port, p);
     return rc;
 }
 
@@ -161,17 +204,20 @@ dbk_result dbk_log_prove(dbk_log *log, uint64_t position, uint64_t count, dbk_in
 
     if (count == 0) count = end;
     if (position == 0 || position > count || count > end) return DBK_NONE;
+    prover *p = prover_new(log, err);
+    if (!p) return DBK_NO_MEMORY;
     out->position = position;
     dbk_buffer_init(&origin, log->port);
     dbk_result rc = dbk_log_read(log, position, &origin, NULL, err);
     if (rc == DBK_OK) dbk_entry_leaf(dbk_buffer_slice(&origin), out->leaf);
     dbk_buffer_release(&origin);
-    if (rc == DBK_OK) rc = dbk_log_range_at(log, count, &out->range, err);
+    if (rc == DBK_OK) rc = range_at(p, count, &out->range, err);
     out->path_count = find_peak(count, leaf, &index, &first);
     for (unsigned height = 0; height < out->path_count && rc == DBK_OK; height++) {
         uint64_t sibling = ((leaf - first) >> height ^ 1) << height;
-        rc = tree_root(log, first + sibling, height, out->path[height], err);
+        rc = tree_root(p, first + sibling, height, out->path[height], err);
     }
+    dbk_free(log->port, p);
     if (rc != DBK_OK || dbk_inclusion_holds(out)) return rc;
     return dbk_fail(err, DBK_CORRUPT, "the entry at position %llu is not under its head",
                     (unsigned long long)position);
@@ -215,15 +261,18 @@ dbk_result dbk_log_prove_extension(dbk_log *log, uint64_t old, uint64_t count, d
 
     if (count == 0) count = end;
     if (old > count || count > end) return DBK_NONE;
+    prover *p = prover_new(log, err);
+    if (!p) return DBK_NO_MEMORY;
     out->tree_count = 0;
-    dbk_result rc = dbk_log_range_at(log, old, &out->old, err);
-    if (rc == DBK_OK) rc = dbk_log_range_at(log, count, &out->range, err);
+    dbk_result rc = range_at(p, old, &out->old, err);
+    if (rc == DBK_OK) rc = range_at(p, count, &out->range, err);
     for (uint64_t at = old; at < count && rc == DBK_OK;) {
         unsigned height = dbk_extension_height(at, count);
         assert(out->tree_count < DBK_EXTENSION_TREES_MAX);
-        rc = tree_root(log, at, height, out->trees[out->tree_count++], err);
+        rc = tree_root(p, at, height, out->trees[out->tree_count++], err);
         at += 1ull << height;
     }
+    dbk_free(log->port, p);
     if (rc != DBK_OK || dbk_extension_holds(out)) return rc;
     return dbk_fail(err, DBK_CORRUPT, "the head at position %llu does not extend that at %llu",
                     (unsigned long long)count, (unsigned long long)old);

@@ -4,8 +4,10 @@
 #include "log/internal.h"
 #include "log/scrub.h"
 
+/* Places of records are damaged in the plain form; test_packed has the other one. */
 static void make(world *w)
 {
+    keep_plain = true;
     world_new(w, 31);
     for (size_t i = 0; i < 40; i++) assert_int_equal(append(w->log, 6), DBK_OK);
     assert_true(w->log->segment_count >= 4);
@@ -96,6 +98,33 @@ static void test_fault(void **state)
     world_free(&w);
 }
 
+/* A packed segment is read through as it is on disk: a bit that flips in it is found wherever it is. */
+static void test_packed(void **state)
+{
+    world w;
+
+    (void)state;
+    keep_plain = false;
+    world_new(&w, 31);
+    for (size_t i = 0; i < 40; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    world_reopen(&w);
+    assert_true(w.log->segments[1]->packed);
+    dbk_scrub *scrub = start(&w, 10);
+    assert_int_equal(round_of(scrub).faults, 0);
+    int64_t size = dbk_simdisk_size(w.disk, "log/0000000000000002.seg");
+    for (uint64_t at = 700; at < (uint64_t)size; at += 131) {
+        dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", at, 4);
+        dbk_simdisk_advance_ms(w.disk, 20);
+        dbk_scrub_state found = round_of(scrub);
+        if (found.faults == 0) fail_msg("byte %d of %d: not found", (int)at, (int)size);
+        dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", at, 4);
+    }
+    dbk_simdisk_advance_ms(w.disk, 20);
+    assert_int_equal(round_of(scrub).faults, 0);
+    dbk_scrub_stop(scrub);
+    world_free(&w);
+}
+
 /* Its place is kept: another opening goes on there, and knows when the last round was. */
 static void test_goes_on(void **state)
 {
@@ -176,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sound),
         cmocka_unit_test(test_fault),
+        cmocka_unit_test(test_packed),
         cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_failures),
     };
