@@ -143,7 +143,7 @@ static dbk_result put_on_row(dbk_decision *change, sqlite3_stmt *row, dbk_error 
 
     forget_stamps(change, false);
     result = meet_named(change, row, false, &changed, err);
-    if (result == DBK_OK && !change->model->options.put_keeps_unnamed) result = reset_unnamed(change, row, &changed, err);
+    if (result == DBK_OK && !change->model->options.put_keeps_unnamed && !change->model->undo) result = reset_unnamed(change, row, &changed, err);
     if (result == DBK_OK) result = judge_change(change, row, &changed, err);
     (void)sqlite3_reset(row);
     return result == DBK_OK ? dbk_row_patch_columns(change, &changed, err) : result;

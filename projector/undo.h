@@ -2,13 +2,14 @@
 #ifndef DBK_PROJECTOR_UNDO_H
 #define DBK_PROJECTOR_UNDO_H
 
-#include "projector/row_internal.h"
+#include "projector/row_rules.h"
 
 typedef struct dbk_undo_cell {
     bool mine;       /* the last writer is one of the undone entries */
     bool lost;       /* one of them wrote it, another one since */
     bool absent;     /* there was no row before they wrote it */
     dbk_slice value; /* JSON of what stood there then */
+    double plus;     /* what they added to a counter: it commutes, whoever wrote since (F16) */
 } dbk_undo_cell;
 
 /* A row that an undone entry touched; the texts stand in the arena. */

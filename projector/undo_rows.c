@@ -3,6 +3,8 @@
  * first of them in a row (semantics.md §7, F15). */
 #include "projector/undo.h"
 
+#include <stdlib.h>
+
 enum { ARENA_BLOCK_BYTES = 64 * 1024 };
 
 static uint64_t hash_of(const dbk_table *table, dbk_slice key) { return dbk_checksum(key, (uint64_t)(uintptr_t)table); }
@@ -41,22 +43,28 @@ static bool is_target(const dbk_undo *undo, const dbk_entry_id *id)
     return false;
 }
 
-/* The columns that events of the entry on this row name; what the engine filled in was not meant. */
+static bool is_of(const dbk_event *event, const dbk_trail_row *row)
+{
+    size_t prefix = strlen(row->table->name);
+    return event->stream.size == prefix + 1 + row->key.size && memcmp(event->stream.data, row->table->name, prefix) == 0 &&
+           event->stream.data[prefix] == '/' && memcmp(event->stream.data + prefix + 1, row->key.data, row->key.size) == 0;
+}
+
+/* The columns that events of the entry on this row name; what the engine filled in was not meant. A column
+ * whose rule lets it lose is written only where it changed. */
 static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trail_row *row, dbk_mask *named, dbk_error *err)
 {
     dbk_slice rest = entry->events;
-    size_t prefix = strlen(row->table->name);
+    bool ruled = entry->flags != DBK_ENTRY_UNDO;
     *named = (dbk_mask){0};
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *data, *member;
-        if (event.stream.size != prefix + 1 + row->key.size || memcmp(event.stream.data, row->table->name, prefix) != 0 ||
-            event.stream.data[prefix] != '/' || memcmp(event.stream.data + prefix + 1, row->key.data, row->key.size) != 0)
-            continue;
+        if (!is_of(&event, row)) continue;
         if (dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
         member = data + 1;
         for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
             int column = dbk_table_column(row->table, member->name);
-            if (column >= 0) dbk_mask_add(named, column);
+            if (column >= 0 && (!ruled || dbk_field_of(row->table, column) == DBK_FIELD_LWW)) dbk_mask_add(named, column);
         }
         dbk_slice filled = event.filled, name;
         while (dbk_name_next(&filled, &name)) {
@@ -114,6 +122,26 @@ static dbk_result follow(dbk_undo *undo, dbk_undo_row *known, bool mine, const d
     return result;
 }
 
+static void add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *entry, const dbk_trail_row *row)
+{
+    dbk_slice rest = entry->events;
+    for (dbk_event event; dbk_event_next(&rest, &event);) {
+        const dbk_json_node *data, *member;
+        bool patched = event.type.size > 8 && memcmp(event.type.data + event.type.size - 8, ".patched", 8) == 0;
+        if (!patched || !is_of(&event, row) || dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
+        member = data + 1;
+        for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
+            int column = dbk_table_column(row->table, member->name);
+            const dbk_json_node *plus = column >= 0 && member->kind == DBK_JSON_OBJECT ? dbk_json_member(member, "+") : NULL;
+            char text[40];
+            if (!plus || plus->kind != DBK_JSON_NUMBER || plus->text.size >= sizeof text || dbk_field_of(row->table, column) != DBK_FIELD_COUNTER) continue;
+            memcpy(text, plus->text.data, plus->text.size);
+            text[plus->text.size] = 0;
+            known->cells[column].plus += strtod(text, NULL);
+        }
+    }
+}
+
 static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows, size_t count, dbk_error *err)
 {
     dbk_undo *undo = arg;
@@ -128,6 +156,7 @@ static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, con
         if (!known) return dbk_row_no_memory(err);
         result = named_columns(undo, entry, &rows[i], &named, err);
         if (result == DBK_OK) result = follow(undo, known, mine, &named, &rows[i], err);
+        if (result == DBK_OK && mine) add_counters(undo, known, entry, &rows[i]);
     }
     return result;
 }

@@ -2,6 +2,7 @@
  * savepoint of its own. What a constraint stops waits for the others; a row that others depend on stays. */
 #include "projector/undo.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef enum dbk_undo_verb { DBK_UNDO_PATCH, DBK_UNDO_DELETE, DBK_UNDO_PUT } dbk_undo_verb;
@@ -26,7 +27,7 @@ typedef struct dbk_undoing {
 /* ---- what there is to do */
 
 typedef struct dbk_undo_count {
-    unsigned mine, absent, lost;
+    unsigned mine, absent, lost, plus;
 } dbk_undo_count;
 
 static dbk_undo_count count_cells(const dbk_undo_row *row)
@@ -36,6 +37,7 @@ static dbk_undo_count count_cells(const dbk_undo_row *row)
         if (row->cells[i].mine) count.mine++;
         if (row->cells[i].mine && row->cells[i].absent) count.absent++;
         if (row->cells[i].lost) count.lost++;
+        if (row->cells[i].plus != 0) count.plus++;
     }
     return count;
 }
@@ -78,7 +80,7 @@ static void plan_row(dbk_undoing *u, const dbk_undo_row *row)
 {
     dbk_undo_count count = count_cells(row);
     if (row->exists && count.lost > 0 && count.absent == 0) keep_row(u, row, true, "written since");
-    if (count.mine == 0) return;
+    if (count.mine == 0 && count.plus == 0) return;
     if (!row->exists) {
         if (count.absent < count.mine) plan_step(u, DBK_UNDO_PUT, row);
         return;
@@ -135,6 +137,16 @@ static void put_cell(dbk_undoing *u, const dbk_undo_row *row, uint16_t column, d
     dbk_buffer_put_slice(&u->command, value);
 }
 
+/* A counter loses what was added, and keeps what others added. */
+static void put_less(dbk_undoing *u, const dbk_undo_row *row, uint16_t column, double plus)
+{
+    char text[64];
+    bool whole = plus > -9e15 && plus < 9e15 && plus == (double)(int64_t)plus;
+    if (whole) snprintf(text, sizeof text, "{\"+\":%lld}", (long long)-(int64_t)plus);
+    else snprintf(text, sizeof text, "{\"+\":%.17g}", -plus);
+    put_cell(u, row, column, dbk_slice_text(text));
+}
+
 /* The row as it was before it went, where nothing older is to come back. */
 static dbk_result put_gone(dbk_undoing *u, const dbk_undo_row *row, dbk_error *err)
 {
@@ -165,8 +177,11 @@ static dbk_result write_command(dbk_undoing *u, const dbk_undo_step *step, dbk_e
     if (step->verb == DBK_UNDO_PUT && row->gone.size > 0) {
         result = put_gone(u, row, err);
     } else {
-        for (uint16_t i = 0; i < row->table->column_count; i++)
-            if (row->cells[i].mine && !row->cells[i].absent) put_cell(u, row, i, row->cells[i].value);
+        for (uint16_t i = 0; i < row->table->column_count; i++) {
+            const dbk_undo_cell *cell = &row->cells[i];
+            if (cell->plus != 0 && step->verb == DBK_UNDO_PATCH) put_less(u, row, i, cell->plus);
+            else if (cell->mine && !cell->absent) put_cell(u, row, i, cell->value);
+        }
     }
     dbk_buffer_put_text(&u->command, "}}");
     return result == DBK_OK && u->command.failed ? dbk_row_no_memory(err) : result;
@@ -344,7 +359,7 @@ dbk_result dbk_model_undo(dbk_model *model, dbk_draft *draft, const dbk_undo *un
     dbk_buffer_init(&u.command, model->port);
     u.parser = dbk_json_parser_new(model->port);
     dbk_result result = u.parser ? dbk_row_savepoint(model, err) : dbk_row_no_memory(err);
-    draft->undo = true;
+    draft->undo = model->undo = true;
     dbk_observer_keep_before(model->observer, true, false);
     if (result == DBK_OK) result = plan(&u, err);
     if (result == DBK_OK) result = run_all(&u, err);
