@@ -56,84 +56,77 @@ static void read_row(dbk_app_reading *a, const dbk_json_node *value, const char 
     (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->row);
 }
 
-static void read_query(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    setting_reading *s = into;
-
-    if (!dbk_app_text(a, value, path, &s->rule->query)) return;
-    if (!dbk_definition_query(a->check->definition, value->text))
-        dbk_app_wrong(a, value, "the name of a query", "'%s': there is no query '%s'", path, s->rule->query);
-}
-
-static void read_import(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->import);
-}
-
-static void read_mirror(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->mirror);
-}
-
+/* "ui", "ui.json" or "schemas/ui.json" */
 static void read_schema(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
 {
-    (void)dbk_app_text(a, value, path, &((setting_reading *)into)->rule->schema);
-}
-
-static void read_secret(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
     setting_reading *s = into;
+    const char *text = NULL;
 
-    (void)dbk_app_texts(a, value, path, &s->rule->secret, &s->rule->secret_count);
-}
-
-static void read_watch(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    bool watch = true;
-
-    if (dbk_app_flag(a, value, path, &watch)) ((setting_reading *)into)->rule->no_watch = !watch;
-}
-
-static void read_debounce(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    (void)dbk_app_span(a, value, path, &((setting_reading *)into)->rule->debounce_ms);
-}
-
-static void read_mirror_secrets(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    static const char *const names[] = {"reference", "omit"};
-    size_t which;
-
-    if (dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) ((setting_reading *)into)->rule->omits_secrets = which == 1;
+    if (!dbk_app_text(a, value, path, &text)) return;
+    if (strncmp(text, "schemas/", 8) == 0) text += 8;
+    size_t size = strlen(text);
+    if (size > 5 && strcmp(text + size - 5, ".json") == 0) size -= 5;
+    s->rule->schema = dbk_check_text(a->check, dbk_slice_of(text, size));
 }
 
 static const dbk_app_key setting_keys[] = {
-    {"table", read_table},     {"key", note_key},       {"row", read_row},         {"value", note_value},
-    {"where", read_where},     {"query", read_query},   {"import", read_import},   {"mirror", read_mirror},
-    {"watch", read_watch},     {"debounce", read_debounce}, {"defaults", read_defaults}, {"schema", read_schema},
-    {"secret", read_secret},   {"mirror_secrets", read_mirror_secrets},
+    {"table", read_table}, {"key", note_key}, {"row", read_row},    {"value", note_value},  {"where", read_where},
+    {"defaults", read_defaults}, {"schema", read_schema}, {"query", NULL},   {"import", NULL},   {"mirror", NULL},
+    {"watch", NULL},       {"debounce", NULL}, {"secret", NULL},    {"mirror_secrets", NULL},
 };
+
+/* With `where` one column of the key is left for the member's name, without it the key is one column. */
+static void find_key(dbk_app_reading *a, const dbk_json_node *member, const char *path, setting_reading *s)
+{
+    const dbk_table *table = s->rule->table;
+    bool is_object = s->where && s->where->kind == DBK_JSON_OBJECT;
+    int left = 0, key = -1;
+
+    for (uint16_t i = 0; i < table->key_count; i++) {
+        if (is_object && dbk_json_member(s->where, table->columns[table->key_columns[i]].name)) continue;
+        key = table->key_columns[i];
+        left++;
+    }
+    if (left != 1 || (is_object && s->where->count != (uint32_t)table->key_count - 1))
+        dbk_app_wrong(a, member, "a table with one key column, or \"where\" with all others of its key",
+                      "'%s': one column of the key of '%s' is for the name", path, table->name);
+    else if (s->rule->key >= 0 && s->rule->key != key)
+        dbk_app_wrong(a, s->key, "the column of the key that 'where' leaves", "'%s': '%s' is not for the name", path,
+                      table->columns[s->rule->key].name);
+    else if (table->columns[key].type != DBK_TYPE_TEXT)
+        dbk_app_wrong(a, member, "a TEXT column", "'%s': '%s' is no text", path, table->columns[key].name);
+    s->rule->key = key;
+}
+
+static void find_value(dbk_app_reading *a, const dbk_json_node *member, const char *path, setting_reading *s)
+{
+    const dbk_table *table = s->rule->table;
+
+    if (s->value) (void)dbk_app_column(a, s->value, dbk_app_path(a, path, dbk_slice_text("value")), table, &s->rule->value);
+    else s->rule->value = dbk_table_column(table, dbk_slice_text("value"));
+    if (s->rule->value < 0 && !s->value)
+        dbk_app_wrong(a, member, "\"value\": its JSON column", "'%s': '%s' has no column 'value'", path, table->name);
+    else if (s->rule->value >= 0 && table->columns[s->rule->value].type != DBK_TYPE_JSON)
+        dbk_app_wrong(a, s->value ? s->value : member, "a JSON column", "'%s': '%s' is no JSON", path,
+                      table->columns[s->rule->value].name);
+}
 
 /* Columns, when the table is known. */
 static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, const char *path, setting_reading *s)
 {
     const dbk_table *table = s->rule->table;
 
-    if (!table && !s->rule->query && member->kind == DBK_JSON_OBJECT && !dbk_json_member(member, "table"))
-        dbk_app_wrong(a, member, "\"table\": …, or \"query\": …", "'%s' names neither a table nor a query", path);
-    if (table && s->rule->query) dbk_app_wrong(a, member, "one of them", "'%s' names a table and a query", path);
+    if (!table && member->kind == DBK_JSON_OBJECT && !dbk_json_member(member, "table"))
+        dbk_app_wrong(a, member, "\"table\": …", "'%s' names no table", path);
+    if (s->rule->schema && !dbk_definition_schema(a->check->definition, dbk_slice_text(s->rule->schema)))
+        dbk_app_wrong(a, member, "the name of a file of schemas/ without its ending", "'%s': there is no schema '%s'", path, s->rule->schema);
     if (!table) return;
     if (s->key) (void)dbk_app_column(a, s->key, dbk_app_path(a, path, dbk_slice_text("key")), table, &s->rule->key);
-    if (s->value) {
-        (void)dbk_app_column(a, s->value, dbk_app_path(a, path, dbk_slice_text("value")), table, &s->rule->value);
-    } else {
-        s->rule->value = dbk_table_column(table, dbk_slice_text("value"));
-        if (s->rule->value < 0)
-            dbk_app_wrong(a, member, "\"value\": its JSON column", "'%s': '%s' has no column 'value'", path, table->name);
-    }
     const dbk_json_node *child = s->where && s->where->kind == DBK_JSON_OBJECT ? dbk_json_child(s->where) : NULL;
     for (uint32_t i = 0; child && i < s->where->count; i++, child = dbk_json_next(child))
         (void)dbk_app_column_named(a, child, path, table);
+    find_key(a, member, path, s);
+    find_value(a, member, path, s);
 }
 
 void dbk_app_read_settings(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -151,7 +144,6 @@ void dbk_app_read_settings(dbk_app_reading *a, const dbk_json_node *value, const
         dbk_app_members(a, child, inner, setting_keys, COUNT_OF(setting_keys), &s);
         finish_setting(a, child, inner, &s);
     }
-    if (!DBK_HAS_SETTINGS) later(a, value, path);
 }
 
 /* ---- search */

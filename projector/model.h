@@ -256,6 +256,9 @@ dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_
 dbk_result dbk_model_check(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
 
+/* row_merge.c: RFC 7396. Appends old merged with patch, minimised; old NULL: none. */
+void dbk_json_merge_patch(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *patch);
+
 /* ---- upcasts: events of old versions as the definition of today has them (app-format.md §5.13) */
 typedef struct dbk_upcaster dbk_upcaster; /* one thread at a time */
 /* *out is NULL where the definition has no upcasts. */

@@ -3,6 +3,7 @@
 #define DBK_PROJECTOR_H
 
 #include "projector/definition.h"
+#include "projector/json_schema.h"
 #include "projector/model.h"
 #include "projector/rules.h"
 

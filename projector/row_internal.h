@@ -224,7 +224,5 @@ void dbk_row_stream(dbk_buffer *out, const dbk_table *table, dbk_slice key); /* 
 /* row_trail.c: tells model->trail what the entry, just applied, changed. */
 dbk_result dbk_row_tell_trail(dbk_model *model, uint64_t position, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
 
-/* row_merge.c: RFC 7396. Appends old merged with patch, minimised; old NULL: none. */
-void dbk_json_merge_patch(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *patch);
 
 #endif

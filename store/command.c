@@ -15,12 +15,16 @@ static const dbk_verb_form forms[] = {
     {"delete", DBK_DO_DELETE, {"table", "key", "expect"}, {"table", "key"}},
     {"append", DBK_DO_APPEND, {"stream", "type", "data", "expect"}, {"stream", "type"}},
     {"batch", DBK_DO_BATCH, {"commands"}, {"commands"}},
+    {"set", DBK_DO_SET, {"namespace", "path", "value"}, {"namespace", "value"}},
+    {"unset", DBK_DO_UNSET, {"namespace", "path"}, {"namespace", "path"}},
+    {"reset", DBK_DO_RESET, {"namespace", "path"}, {"namespace"}},
     {"dismiss", DBK_DO_DISMISS, {"entry"}, {"entry"}},
     {"undo", DBK_DO_UNDO, {"entry", "position", "of_correlation"}, {NULL}},
 };
 static const char *const common[] = {"id", "do", "actor", "correlation", "causation", "wait"};
 static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "undo", "get",   "list",
-                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay", "history", "explain", "diff", "upgrade"};
+                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay", "history", "explain", "diff", "upgrade",
+                                    "set", "unset", "reset"};
 
 static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, {"args"}, {NULL}};
 
@@ -190,6 +194,9 @@ static void take_members(dbk_command *command, const dbk_json_node *node)
     command->commands = dbk_json_member(node, "commands");
     command->entry = dbk_json_member(node, "entry");
     command->args = dbk_json_member(node, "args");
+    command->space = dbk_json_member(node, "namespace");
+    command->path = dbk_json_member(node, "path");
+    command->value = dbk_json_member(node, "value");
     if (command->args && command->args->kind == DBK_JSON_NULL) command->args = NULL;
 }
 

@@ -1,5 +1,6 @@
 /* The turn of the commit loop (semantics.md §3): decide all in one transaction, one write, one sync, one
  * COMMIT, then publish. Nothing is visible before the log has it. */
+#include "store/settings.h"
 #include "store/decide.h"
 #include "store/disk.h"
 #include "store/prepare.h"
@@ -121,6 +122,7 @@ dbk_result dbk_turn_run_one(dbk_engine *engine, const dbk_command *c, dbk_error 
     case DBK_DO_DELETE: return dbk_model_delete(model, draft, c->table->text, c->key, c->expect, err);
     case DBK_DO_APPEND: return dbk_model_append(model, draft, c->stream->text, c->type->text, c->data, c->expect, err);
     case DBK_DO_COMMAND: return dbk_model_command(model, draft, c->app, c->args, err);
+    case DBK_DO_SET: case DBK_DO_UNSET: case DBK_DO_RESET: return dbk_settings_run(engine, c, err);
     case DBK_DO_HOST: return dbk_host_command_run(engine, c, err);
     case DBK_DO_BATCH: case DBK_DO_DISMISS: case DBK_DO_UNDO: break;
     }

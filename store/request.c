@@ -13,7 +13,7 @@ typedef struct dbk_request_form {
 } dbk_request_form;
 
 static const dbk_request_form forms[] = {
-    {"get", {"table", "key"}, {"table", "key"}, dbk_request_get, NULL},
+    {"get", {"table", "key", "namespace", "path"}, {NULL}, dbk_request_get, NULL},
     {"list", {"table", "prefix", "after", "limit"}, {"table"}, dbk_request_list, NULL},
     {"query", {"sql", "name", "args", "at", "at_time", "order_time", "explain"}, {NULL}, dbk_request_query, NULL},
     {"changes", {"table", "from"}, {"table"}, dbk_request_changes, NULL},

@@ -8,6 +8,7 @@
 typedef dbk_result (*dbk_request_fn)(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err);
 
 dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_setting(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE; /* get with "namespace" */
 dbk_result dbk_request_list(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_changes(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;

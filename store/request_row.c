@@ -169,6 +169,11 @@ dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk
     const dbk_table *table;
     const dbk_json_node *key = dbk_json_member(request, "key");
     dbk_buffer encoded, stream;
+    if (dbk_json_member(request, "namespace") && !dbk_json_member(request, "table") && !key) return dbk_request_setting(engine, request, out, err);
+    if (!dbk_json_member(request, "table")) return dbk_fail(err, DBK_BAD_COMMAND, "'get' needs 'table'");
+    if (!key) return dbk_fail(err, DBK_BAD_COMMAND, "'get' needs 'key'");
+    if (dbk_json_member(request, "namespace") || dbk_json_member(request, "path"))
+        return dbk_fail(err, DBK_BAD_COMMAND, "'get' reads a row ('table', 'key') or a setting ('namespace', 'path')");
     dbk_result result = dbk_request_table(engine, request, &table, err);
     if (result != DBK_OK) return result;
     dbk_buffer_init(&encoded, engine->port);

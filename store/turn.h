@@ -5,13 +5,13 @@
 #include "store/engine.h"
 
 typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS, DBK_DO_UNDO,
-                       DBK_DO_COMMAND, DBK_DO_HOST } dbk_verb;
+                       DBK_DO_COMMAND, DBK_DO_HOST, DBK_DO_SET, DBK_DO_UNSET, DBK_DO_RESET } dbk_verb;
 
 /* The members of one command, NULL where absent. They belong to the parser. */
 typedef struct dbk_command {
     dbk_verb verb;
     const dbk_json_node *node;
-    const dbk_json_node *id, *table, *key, *data, *stream, *type, *expect, *commands, *entry, *args;
+    const dbk_json_node *id, *table, *key, *data, *stream, *type, *expect, *commands, *entry, *args, *space, *path, *value;
     const dbk_app_command *app;      /* COMMAND: of the definition */
     const struct dbk_host_command *host; /* HOST: registered by this process */
     dbk_slice actor, correlation, causation;

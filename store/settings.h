@@ -1,0 +1,28 @@
+/* Internal to store/: settings of app.json as documents that are read and changed by path (docs/commands.md §5). */
+#ifndef DBK_STORE_SETTINGS_H
+#define DBK_STORE_SETTINGS_H
+
+#include "store/turn.h"
+
+enum { DBK_SETTING_PARTS_MAX = 32 };
+
+/* What a path means: a row, and a place in the document of its value column. */
+typedef struct dbk_setting_place {
+    const dbk_setting_rule *rule;
+    dbk_slice parts[DBK_SETTING_PARTS_MAX]; /* of the path in the document */
+    size_t count;
+    dbk_slice member;    /* where each member is a row: its name; empty: all of them */
+    bool of_members;     /* the namespace has a row per member */
+} dbk_setting_place;
+/* DBK_BAD_COMMAND: no such form; DBK_UNKNOWN_FIELD: no such namespace. `path` NULL: the whole namespace. The texts
+ * stay those of the node. */
+dbk_result dbk_setting_place_of(const dbk_engine *engine, const dbk_json_node *name, const dbk_json_node *path,
+                                dbk_setting_place *place, dbk_error *err) DBK_MUST_USE;
+/* SELECT of the value (columns "value", and "name" where all members are asked for) with its arguments :k0 …, as two texts. */
+void dbk_setting_put_select(const dbk_setting_place *place, dbk_buffer *sql, dbk_buffer *args);
+const dbk_json_node *dbk_setting_at(const dbk_json_node *document, const dbk_setting_place *place); /* NULL: nothing there */
+
+/* set, unset, reset: inside the open entry. */
+dbk_result dbk_settings_run(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;
+
+#endif
