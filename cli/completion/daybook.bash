@@ -1,7 +1,7 @@
 # bash completion of daybook: commands, options, stores, files.
 _daybook() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
-    local commands="init check upgrade serve send query log history explain diff undo watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
+    local commands="init check upgrade serve send query log history explain diff undo set get unset reset watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
         return
@@ -20,6 +20,7 @@ _daybook() {
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --explain --json --csv --help" ;;
         log) options="--from --to --stream --type --since --reverse --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;
+        set|get|unset|reset) options="--json --help" ;;
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;
         diff) options="--from --to --table --limit --json --help" ;;

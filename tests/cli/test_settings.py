@@ -1,0 +1,63 @@
+"""set, get, unset, reset: settings of an app from the command line, on a store and beside a daemon."""
+import json
+import os
+import unittest
+
+from cli_case import Case, Daemon
+
+APP = {
+    "app.json": json.dumps({"daybook": 1, "name": "set", "settings": {
+        "ui": {"table": "settings", "defaults": {"theme": "light", "editor": {"size": 12}}, "schema": "schemas/ui.json"}}}),
+    "schema.sql": "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NULL, value JSON);\n",
+    "schemas/ui.json": '{"properties": {"theme": {"enum": ["light", "dark"]}}}',
+}
+
+
+class Settings(Case):
+    def setUp(self):
+        super().setUp()
+        for name, text in APP.items():
+            path = self.path("app", name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+        self.daybook("init", "s.daybook", "--app", "app")
+
+    def walk(self, store):
+        self.assertEqual(self.daybook("get", store, "ui", "editor.size"), "12\n")
+        self.assertEqual(self.daybook("set", store, "ui", "editor.size", "14"), "")
+        self.daybook("set", store, "ui", "theme", "dark")
+        self.daybook("set", store, "ui", "name", '"7"')
+        self.assertEqual(self.daybook("get", store, "ui", "theme"), "dark\n")
+        self.assertEqual(json.loads(self.daybook("get", store, "ui")), {"theme": "dark", "editor": {"size": 14}, "name": "7"})
+        self.assertTrue(json.loads(self.daybook("get", store, "ui", "theme", "--json"))["set"])
+        self.daybook("unset", store, "ui", "theme")
+        self.assertEqual(self.daybook("get", store, "ui", "theme"), "light\n")
+        self.assertIn("nothing is set there", self.refused(1, "unset", store, "ui", "theme"))
+        self.assertIn("'/theme' is none of", self.refused(1, "set", store, "ui", "theme", "blue"))
+        self.assertIn("did you mean 'ui'?", self.refused(1, "get", store, "iu"))
+        self.daybook("reset", store, "ui")
+        self.daybook("reset", store, "ui")
+        self.assertEqual(json.loads(self.daybook("get", store, "ui")), {"theme": "light", "editor": {"size": 12}})
+
+    def test_on_a_store(self):
+        self.walk("s.daybook")
+        with open(self.path("s.daybook", "app", "schemas", "ui.json"), encoding="utf-8") as f:
+            self.assertEqual(f.read(), APP["schemas/ui.json"])
+
+    def test_beside_a_daemon(self):
+        Daemon(self, "s.daybook")
+        self.walk("s.daybook")
+
+    def test_the_store_may_go_unsaid(self):
+        self.daybook("set", "ui", "editor.size", "9")
+        self.assertEqual(self.daybook("get", "ui", "editor.size"), "9\n")
+        self.assertEqual(self.daybook("reset", "ui"), "")
+
+    def test_what_is_missing_is_said(self):
+        self.assertIn("give a namespace, a path and a value", self.refused(2, "set", "s.daybook", "ui", "theme"))
+        self.assertIn("give a namespace", self.refused(2, "get", "s.daybook"))
+
+
+if __name__ == "__main__":
+    unittest.main()
