@@ -20,7 +20,10 @@ _daybook() {
         send) options="--quiet --json --help" ;;
         query) options="--name --at --order-time --explain --json --csv --help" ;;
         log) options="--from --to --stream --type --since --reverse --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;
-        set|get|unset|reset) options="--json --help" ;;
+        set) options="--json --help" ;;
+        get) options="--json --help" ;;
+        unset) options="--json --help" ;;
+        reset) options="--json --help" ;;
         history) options="--limit --json --help" ;;
         explain) options="--json --help" ;;
         diff) options="--from --to --table --limit --json --help" ;;

@@ -5,7 +5,7 @@ import unittest
 
 from cli_case import APP, TOP, Case
 
-LATER = """set get unset reset secret key erase snapshot restore sync
+LATER = """secret key erase snapshot restore sync
 export import metrics""".split()
 
 
