@@ -454,12 +454,13 @@ static dbk_result put(dbk_model *model, dbk_draft *draft, dbk_slice table, const
     dbk_result result = begin(&change, table, key, true, err);
 
     if (result == DBK_OK) result = dbk_row_convert(&change, false, err);
-    if (result == DBK_OK) result = dbk_row_judge(&change, NULL, err);
+    bool ruled = result == DBK_OK && dbk_rules_decide(change.table);
+    if (result == DBK_OK && !ruled) result = dbk_row_judge(&change, NULL, err);
     if (result != DBK_OK) return result;
     dbk_buffer_clear(&draft->key);
     dbk_key_to_json(change.table, change.key, &draft->key);
     if (draft->key.failed) return dbk_row_no_memory(err);
-    return dbk_rules_decide(change.table) ? dbk_row_ruled_put(&change, err) : dbk_row_put(&change, err);
+    return ruled ? dbk_row_ruled_put(&change, err) : dbk_row_put(&change, err);
 }
 
 dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table,

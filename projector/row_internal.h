@@ -180,6 +180,8 @@ static inline bool dbk_row_is_key(const dbk_table *table, int column) { return t
 /* row_judge.c: JSON Schema. `row` is the row as it is, NULL: of a put. All that does not fit is in the
  * draft's detail. Nothing to judge by: DBK_OK. */
 dbk_result dbk_row_judge(dbk_decision *change, sqlite3_stmt *row, dbk_error *err) DBK_MUST_USE;
+/* The cells of the mask are what the row will have, beside `row`, or alone (NULL). */
+dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_judge_event(dbk_model *model, dbk_draft *draft, dbk_slice type, dbk_slice data, dbk_error *err) DBK_MUST_USE;
 /* row_put.c */
 dbk_result dbk_row_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;

@@ -82,6 +82,28 @@ static dbk_result put_row(dbk_decision *change, sqlite3_stmt *row, dbk_buffer *o
     return result;
 }
 
+/* The same where rules of the table have filled the cells of the mask; the rest as the row has it. */
+static dbk_result put_ruled_row(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_row_work *work = change->model->work;
+    bool is_put = strcmp(change->op, "put") == 0;
+    dbk_result result = put_key(change, out, err);
+
+    for (uint16_t i = 0; result == DBK_OK && i < change->table->column_count; i++) {
+        const dbk_column *column = &change->table->columns[i];
+        bool cell = !row || dbk_mask_has(cells, i), sent = is_put && work->values[i];
+        if (column->key_part) continue;
+        if (!cell) {
+            put_column(column, row, i, out);
+        } else if (sent || work->cells[i].type != SQLITE_NULL) {
+            dbk_row_put_member(out, column->name);
+            put_cell(change, i, out);
+        }
+    }
+    dbk_buffer_put_u8(out, '}');
+    return result;
+}
+
 /* All findings go into the receipt, the first into its message. */
 static dbk_result judge(dbk_model *model, dbk_draft *draft, const dbk_json_schema *schema, dbk_slice text, const char *what,
                         dbk_slice name, dbk_error *err)
@@ -107,6 +129,11 @@ static dbk_result judge(dbk_model *model, dbk_draft *draft, const dbk_json_schem
 
 dbk_result dbk_row_judge(dbk_decision *change, sqlite3_stmt *row, dbk_error *err)
 {
+    return dbk_row_judge_cells(change, row, NULL, err);
+}
+
+dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells, dbk_error *err)
+{
     const dbk_definition *definition = change->model->definition;
     const dbk_json_schema *schema =
         definition->schema_count ? dbk_definition_schema(definition, dbk_slice_text(change->table->name)) : NULL;
@@ -114,7 +141,7 @@ dbk_result dbk_row_judge(dbk_decision *change, sqlite3_stmt *row, dbk_error *err
 
     if (!schema) return DBK_OK;
     dbk_buffer_init(&text, change->model->port);
-    dbk_result result = put_row(change, row, &text, err);
+    dbk_result result = cells ? put_ruled_row(change, row, cells, &text, err) : put_row(change, row, &text, err);
     if (result == DBK_OK && text.failed) result = dbk_row_no_memory(err);
     if (result == DBK_OK) result = judge(change->model, change->draft, schema, dbk_buffer_slice(&text), "row", change->stream, err);
     dbk_buffer_release(&text);

@@ -131,6 +131,7 @@ dbk_result dbk_row_ruled_patch(dbk_decision *change, sqlite3_stmt *row, dbk_erro
     result = dbk_row_convert(change, true, err);
     if (result == DBK_OK && !change->model->undo) result = dbk_row_sanitize(change, err);
     if (result == DBK_OK) result = meet_named(change, row, true, &changed, err);
+    if (result == DBK_OK) result = dbk_row_judge_cells(change, row, &changed, err);
     if (result == DBK_OK) result = judge_change(change, row, &changed, err);
     (void)sqlite3_reset(row);
     return result == DBK_OK ? dbk_row_patch_columns(change, &changed, err) : result;
@@ -143,7 +144,9 @@ static dbk_result put_on_row(dbk_decision *change, sqlite3_stmt *row, dbk_error 
 
     forget_stamps(change, false);
     result = meet_named(change, row, false, &changed, err);
-    if (result == DBK_OK && !change->model->options.put_keeps_unnamed && !change->model->undo) result = reset_unnamed(change, row, &changed, err);
+    bool keeps = change->model->options.put_keeps_unnamed || change->model->undo;
+    if (result == DBK_OK && !keeps) result = reset_unnamed(change, row, &changed, err);
+    if (result == DBK_OK) result = dbk_row_judge_cells(change, row, &changed, err);
     if (result == DBK_OK) result = judge_change(change, row, &changed, err);
     (void)sqlite3_reset(row);
     return result == DBK_OK ? dbk_row_patch_columns(change, &changed, err) : result;
@@ -197,6 +200,7 @@ static dbk_result put_new(dbk_decision *change, dbk_error *err)
 
     forget_stamps(change, true);
     dbk_result result = begin_row(change, &all, err);
+    if (result == DBK_OK) result = dbk_row_judge_cells(change, NULL, &all, err);
     if (result == DBK_OK && !model->undo) result = dbk_row_check_start(change, err);
     if (result == DBK_OK && !model->undo) result = dbk_row_check_size(change, NULL, &all, err);
     if (result == DBK_OK) result = dbk_row_prepare_masked(model, change->table, true, &all, &statement, err);

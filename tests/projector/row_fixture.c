@@ -6,6 +6,21 @@
 
 static const int64_t start_ms = 1700000000123; /* 2023-11-14 22:13:20.123 */
 
+dbk_definition *definition_of_all(const dbk_source *sources, size_t count)
+{
+    dbk_definition *definition = NULL;
+    dbk_findings findings = {0};
+    dbk_error err = {0};
+    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, count, "rows", &definition,
+                                             &findings, &err);
+    for (size_t i = 0; i < findings.count && result != DBK_OK; i++) {
+        print_error("%s:%u: %s\n", findings.items[i].file, findings.items[i].line, findings.items[i].text);
+    }
+    dbk_findings_free(&findings);
+    if (result != DBK_OK) fail_msg("%s", err.text);
+    return definition;
+}
+
 dbk_definition *definition_of(const char *schema, const char *projections)
 {
     return definition_with(NULL, schema, projections);
@@ -16,17 +31,8 @@ dbk_definition *definition_with(const char *app, const char *schema, const char 
     dbk_source sources[3] = {{"schema.sql", dbk_slice_text(schema)},
                              {"projections.sql", dbk_slice_text(projections ? projections : "")},
                              {"app.json", dbk_slice_text(app ? app : "")}};
-    dbk_definition *definition = NULL;
-    dbk_findings findings = {0};
-    dbk_error err = {0};
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, app ? 3 : projections ? 2 : 1, "rows", &definition,
-                                             &findings, &err);
-    for (size_t i = 0; i < findings.count && result != DBK_OK; i++) {
-        print_error("%s:%u: %s\n", findings.items[i].file, findings.items[i].line, findings.items[i].text);
-    }
-    dbk_findings_free(&findings);
-    if (result != DBK_OK) fail_msg("%s", err.text);
-    return definition;
+
+    return definition_of_all(sources, app ? 3 : projections ? 2 : 1);
 }
 
 void bench_open(row_bench *bench, const char *schema, const char *projections)
@@ -36,8 +42,13 @@ void bench_open(row_bench *bench, const char *schema, const char *projections)
 
 void bench_open_with(row_bench *bench, const char *app, const char *schema, const char *projections)
 {
+    bench_open_definition(bench, definition_with(app, schema, projections));
+}
+
+void bench_open_definition(row_bench *bench, dbk_definition *definition)
+{
     *bench = (row_bench){.time_ms = start_ms};
-    bench->definition = definition_with(app, schema, projections);
+    bench->definition = definition;
     place_open(&bench->place, bench->definition);
     bench->model = place_model(&bench->place);
     bench->parser = dbk_json_parser_new(dbk_port_system());

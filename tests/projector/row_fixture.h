@@ -21,6 +21,8 @@ typedef struct row_bench {
 dbk_definition *definition_of(const char *schema, const char *projections);
 /* The same with an app.json. */
 dbk_definition *definition_with(const char *app, const char *schema, const char *projections);
+dbk_definition *definition_of_all(const dbk_source *sources, size_t count);
+void bench_open_definition(row_bench *bench, dbk_definition *definition); /* takes it */
 void bench_open_with(row_bench *bench, const char *app, const char *schema, const char *projections);
 void bench_open(row_bench *bench, const char *schema, const char *projections);
 void bench_close(row_bench *bench);

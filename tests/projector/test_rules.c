@@ -298,6 +298,33 @@ static void a_late_row_pushes_out_the_same(void **state)
     assert_replay(&bench);
 }
 
+/* ---- schemas */
+
+/* A JSON Schema of the table judges the row as the rules make it: stamped, counted, cleaned. */
+static void a_schema_judges_what_the_rules_make(void **state)
+{
+    static const char json[] =
+        "{\"properties\":{\"n\":{\"maximum\":9},\"name\":{\"type\":\"string\",\"maxLength\":3},\"made\":{\"type\":\"string\"}},\"required\":[\"made\"]}";
+    const dbk_source sources[] = {
+        {"app.json", dbk_slice_text("{\"daybook\":1,\"name\":\"a\",\"tables\":{\"t\":{\"stamps\":{\"created\":\"made\"},\"sanitize\":{\"name\":[\"trim\"]},"
+                                    "\"sync\":{\"conflict\":{\"n\":\"counter\"}}}}}")},
+        {"schema.sql", dbk_slice_text("CREATE TABLE t(id TEXT NOT NULL PRIMARY KEY, n INTEGER DEFAULT 0, name TEXT, made DATETIME);")},
+        {"schemas/t.json", dbk_slice_text(json)}};
+
+    bench_close(&bench);
+    bench_open_definition(&bench, definition_of_all(sources, 3));
+    (void)state;
+    accept(&bench, PUT("t", "\"a\"", "{\"name\":\"  abc \"}"), NULL);
+    accept(&bench, PATCH("t", "\"a\"", "{\"n\":{\"+\":9}}"), NULL);
+    assert_int_equal(decide(&bench, PATCH("t", "\"a\"", "{\"n\":{\"+\":1}}")), DBK_SCHEMA);
+    assert_int_equal(decide(&bench, PATCH("t", "\"a\"", "{\"name\":\" abcd\"}")), DBK_SCHEMA);
+    assert_int_equal(decide(&bench, PUT("t", "\"b\"", "{\"n\":{\"+\":10}}")), DBK_SCHEMA);
+    assert_int_equal(decide(&bench, PUT("t", "\"b\"", "{\"name\":null}")), DBK_SCHEMA); /* a null of a put counts as sent */
+    accept(&bench, PATCH("t", "\"a\"", "{\"name\":null}"), NULL);                     /* of a patch it is left out */
+    accept(&bench, PUT("t", "\"a\"", "{\"n\":1}"), NULL);
+    assert_rows(bench.model, "SELECT n, name FROM t", "1|NULL");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -317,6 +344,7 @@ int main(void)
         TEST(a_step_without_its_rule_still_adds),
         TEST(only_the_last_rows_stay),
         TEST(a_late_row_pushes_out_the_same),
+        TEST(a_schema_judges_what_the_rules_make),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
