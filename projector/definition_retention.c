@@ -2,6 +2,8 @@
  * part of the fold (dbk_rules.keep_last). */
 #include "projector/definition_app.h"
 
+#include <string.h>
+
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
 
 enum { RULE_NAME_MAX = 23, HOUR_MS = 3600000, MINUTE_MS = 60000, DEFAULT_LIMIT = 1000, MOST_LIMIT = 100000 };
@@ -74,6 +76,10 @@ static void check_where(dbk_app_reading *a, rule_reading *r, const char *path)
     if (!r->rule.where || !r->rule.table) return;
     if (!is_closed(r->rule.where)) {
         dbk_app_wrong(a, r->where, "one condition over the table's columns", "'%s.where' is no condition", path);
+        return;
+    }
+    if (strcasestr(r->rule.where, "'localtime'") || strcasestr(r->rule.where, "'utc'")) {
+        dbk_app_wrong(a, r->where, "UTC: leave it out", "'%s.where': the zone differs between devices", path);
         return;
     }
     char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\" WHERE (%s\n)", r->rule.table->name, r->rule.where);

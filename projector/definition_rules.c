@@ -249,9 +249,25 @@ static void settle(dbk_table *table, dbk_rules *rules)
     if (rules->keep_last || rules->suffix) table->self_contained = false;
 }
 
+/* Rules judge put, patch and delete, which a table of projections does not have. */
+static void check_collections(dbk_app_reading *a)
+{
+    const dbk_json_node *tables = a->root ? dbk_json_member(a->root, "tables") : NULL;
+    const dbk_json_node *child = tables && tables->kind == DBK_JSON_OBJECT ? dbk_json_child(tables) : NULL;
+
+    for (uint32_t i = 0; child && i < tables->count; i++, child = dbk_json_next(child)) {
+        const dbk_table *table = dbk_definition_table(a->check->definition, child->name);
+        if (!table || table->collection) continue;
+        dbk_app_wrong_name(a, child, table->rules && table->rules->derived ? "UPDATE of its derived columns alone" : "leave it out",
+                           "'tables.%s': projections write '%s', so nobody puts or patches its rows", table->name, table->name);
+    }
+}
+
 void dbk_app_settle(dbk_app_reading *a)
 {
     dbk_definition *definition = a->check->definition;
+
+    check_collections(a);
 
     for (size_t i = 0; i < definition->table_count; i++) {
         dbk_table *table = &definition->tables[i];

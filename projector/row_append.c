@@ -1,5 +1,6 @@
 /* Events that are no rows: appended by the app, or the engine's own. */
 #include "projector/row_internal.h"
+#include "projector/rules.h"
 
 enum { TYPE_MAX_BYTES = 1024 };
 
@@ -64,6 +65,22 @@ static dbk_result note_stream(dbk_draft *draft, dbk_slice stream, dbk_error *err
     return DBK_OK;
 }
 
+/* events.unknown: refuse. Known is what a projection reads, a schema judges, or the app names. */
+static dbk_result check_known(dbk_model *model, dbk_slice type, dbk_error *err)
+{
+    const dbk_app *app = model->definition->app;
+    const char *near;
+
+    if (app->unknown_events != DBK_EVENTS_REFUSE || dbk_project_count(model, type) > 0) return DBK_OK;
+    if (model->definition->schema_count && dbk_definition_schema(model->definition, type)) return DBK_OK;
+    for (size_t i = 0; i < app->known_event_count; i++)
+        if (dbk_pattern_matches(app->known_events[i], type)) return DBK_OK;
+    (void)dbk_fail(err, DBK_UNKNOWN_TYPE, "there is no event type '%.*s'", DBK_SLICE_ARG(type));
+    near = dbk_nearest(type, app->known_events, app->known_event_count);
+    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    return DBK_UNKNOWN_TYPE;
+}
+
 static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, dbk_slice type,
                          const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
@@ -72,6 +89,7 @@ static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, d
 
     if (result == DBK_OK) result = check_name("type", type, TYPE_MAX_BYTES, err);
     if (result == DBK_OK) result = check_reserved(model->definition, stream, type, err);
+    if (result == DBK_OK) result = check_known(model, type, err);
     if (result == DBK_OK) result = check_expect(model, draft, stream, expect, err);
     if (result == DBK_OK) result = note_stream(draft, stream, err);
     if (result == DBK_OK && dbk_project_count(model, type) > 0)

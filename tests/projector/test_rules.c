@@ -298,6 +298,29 @@ static void a_late_row_pushes_out_the_same(void **state)
     assert_replay(&bench);
 }
 
+/* ---- events */
+
+static void only_known_events_are_appended(void **state)
+{
+    const dbk_source sources[] = {
+        {"app.json", dbk_slice_text("{\"daybook\":1,\"name\":\"a\",\"events\":{\"unknown\":\"refuse\",\"known\":[\"job.seen\",\"log.*\"]}}")},
+        {"projections.sql", dbk_slice_text("-- on beat\nINSERT INTO t VALUES($id);\n")},
+        {"schema.sql", dbk_slice_text("CREATE TABLE t(id TEXT NOT NULL PRIMARY KEY);")},
+        {"schemas/judged.json", dbk_slice_text("{}")}};
+    static const char *const known[] = {"job.seen", "log.a.b", "beat", "judged"};
+    char command[160];
+
+    bench_close(&bench);
+    bench_open_definition(&bench, definition_of_all(sources, 4));
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(command, sizeof(command), "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"%s\",\"data\":{\"id\":\"1\"}}", known[i]);
+        accept(&bench, command, NULL);
+    }
+    refuse(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.sen\"}", DBK_UNKNOWN_TYPE, "there is no event type 'job.sen'", NULL);
+    assert_string_equal(bench.err.hint, "did you mean 'job.seen'?");
+}
+
 /* ---- schemas */
 
 /* A JSON Schema of the table judges the row as the rules make it: stamped, counted, cleaned. */
@@ -344,6 +367,7 @@ int main(void)
         TEST(a_step_without_its_rule_still_adds),
         TEST(only_the_last_rows_stay),
         TEST(a_late_row_pushes_out_the_same),
+        TEST(only_known_events_are_appended),
         TEST(a_schema_judges_what_the_rules_make),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,2 @@
+-- query all_notes()
+SELECT id, title FROM notes;
