@@ -44,11 +44,14 @@ typedef struct dbk_index_source { /* what the run was made from; compared at ope
     uint8_t head[DBK_LEAF_SIZE];       /* of the log after last_position */
     uint8_t top[DBK_ORDER_KEY_SIZE];   /* highest order key in the segment */
     bool ordered;                      /* keys grow within the segment */
+    /* only asked for, when a run is opened */
+    bool without_batches;
+    size_t page_limit; /* pages of filter and fences that are kept; 0: all that were touched */
 } dbk_index_source;
 dbk_result dbk_index_run_write(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_index_table *table,
                                const dbk_index_source *source, dbk_error *err) DBK_MUST_USE;
-/* DBK_MISSING, DBK_CORRUPT (damaged or of another source: the caller makes it anew). Keeps the filter,
- * the batches, the author runs and a sparse table of the sorted keys in memory; reads pages on find.
+/* DBK_MISSING, DBK_CORRUPT (damaged or of another source: the caller makes it anew). Keeps the
+ * author runs and, if wanted, the batches in memory; reads pages on find, one thread at a time.
  * *found receives what the run says of its source; `expect` compares segment, salt and positions. */
 dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *name, const uint8_t store_id[16],
                               const dbk_index_source *expect, dbk_index_source *found, dbk_index_run **out,

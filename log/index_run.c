@@ -1,5 +1,6 @@
-/* Reads a run. Opening checks the header and the resident pages; a key page is checked each time it
- * is read. Nothing changes after open, so any number of threads may find. */
+/* Reads a run. Opening reads the header and the lists; pages of filter and fences are read, checked
+ * and kept when a question first needs them, so that opening costs the same for any number of keys. A
+ * key page is checked each time it is read. One thread at a time may find; the lists never change. */
 #include "log/index_internal.h"
 
 #include <inttypes.h>
@@ -15,8 +16,8 @@ struct dbk_index_run {
     dbk_file *file;
     char *name;
     dbk_index_layout layout;
-    uint8_t *filter; /* aligned to its blocks */
-    run_key *fences; /* one per key page */
+    uint8_t **pages; /* resident ones with filter and fences, NULL until needed */
+    size_t page_count, page_limit;
     dbk_index_batch *batches;
     dbk_index_author_run *authors;
 };
@@ -130,17 +131,74 @@ static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16],
                     size, dbk_index_layout_file_bytes(&run->layout));
 }
 
-static bool allocate_parts(dbk_index_run *run)
+/* Where the parts of the resident stream begin. */
+static uint64_t fences_begin(const dbk_index_layout *layout)
 {
-    const dbk_port *port = run->port;
-    const dbk_index_layout *layout = &run->layout;
+    return (uint64_t)layout->block_count * DBK_INDEX_BLOCK_SIZE;
+}
 
-    run->filter = port->alloc_aligned(port->ctx, DBK_INDEX_BLOCK_SIZE,
-                                      ((size_t)layout->block_count + 1) * DBK_INDEX_BLOCK_SIZE);
-    run->fences = dbk_alloc_zero(port, (size_t)layout->key_pages + 1, sizeof(*run->fences));
-    run->batches = dbk_alloc_zero(port, (size_t)layout->batch_count + 1, sizeof(*run->batches));
-    run->authors = dbk_alloc_zero(port, (size_t)layout->author_count + 1, sizeof(*run->authors));
-    return run->filter && run->fences && run->batches && run->authors;
+static uint64_t batches_begin(const dbk_index_layout *layout)
+{
+    return fences_begin(layout) + layout->key_pages * DBK_INDEX_KEY_SIZE;
+}
+
+static uint64_t authors_begin(const dbk_index_layout *layout)
+{
+    return batches_begin(layout) + (uint64_t)layout->batch_count * DBK_INDEX_BATCH_SIZE;
+}
+
+static dbk_result fail_memory(const dbk_index_run *run, dbk_error *err)
+{
+    return dbk_fail(err, DBK_NO_MEMORY, "cannot read index '%s': out of memory", run->name);
+}
+
+/* A reader keeps few pages; a writer, who asks for each command, all that it has touched. */
+static void forget_pages(dbk_index_run *run)
+{
+    for (uint64_t i = 0; run->pages && i < run->layout.resident_pages; i++) {
+        dbk_free(run->port, run->pages[i]);
+        run->pages[i] = NULL;
+    }
+    run->page_count = 0;
+}
+
+static dbk_result take_page(dbk_index_run *run, uint64_t index, const uint8_t **out, dbk_error *err)
+{
+    uint64_t number = 1 + run->layout.key_pages + index;
+
+    if (!run->pages[index]) {
+        if (run->page_limit && run->page_count >= run->page_limit) forget_pages(run);
+        uint8_t *page = dbk_alloc(run->port, DBK_INDEX_PAGE_SIZE);
+        if (!page) return fail_memory(run, err);
+        dbk_result rc = read_pages(run, number, 1, page, err);
+        if (rc == DBK_OK) rc = check_page(run, page, number, run->layout.source.salt, err);
+        if (rc != DBK_OK) {
+            dbk_free(run->port, page);
+            return rc;
+        }
+        run->pages[index] = page;
+        run->page_count++;
+    }
+    *out = run->pages[index];
+    return DBK_OK;
+}
+
+/* Bytes of the resident stream. */
+static dbk_result take_stream(dbk_index_run *run, uint64_t offset, uint8_t *out, size_t size,
+                              dbk_error *err)
+{
+    while (size > 0) {
+        size_t skip = (size_t)(offset % DBK_INDEX_PAYLOAD_SIZE);
+        size_t now = DBK_INDEX_PAYLOAD_SIZE - skip < size ? DBK_INDEX_PAYLOAD_SIZE - skip : size;
+        const uint8_t *page;
+        dbk_result rc = take_page(run, offset / DBK_INDEX_PAYLOAD_SIZE, &page, err);
+        if (rc != DBK_OK) return rc;
+        memcpy(out, page + skip, now);
+        offset += now;
+        out += now;
+        size -= now;
+    }
+    return DBK_OK;
 }
 
 static run_key take_key(dbk_reader *reader)
@@ -150,8 +208,8 @@ static run_key take_key(dbk_reader *reader)
     return (run_key){{low, high}, dbk_reader_u32(reader)};
 }
 
-/* Batches and runs in order and within the segment: what the searches in them rest on. */
-static bool parse_lists(dbk_index_run *run, dbk_reader *reader)
+/* Batches and authors in order and within the segment: what the searches in them rest on. */
+static bool parse_batches(dbk_index_run *run, dbk_reader *reader)
 {
     const dbk_index_source *source = &run->layout.source;
     uint64_t from = source->first_position;
@@ -166,7 +224,14 @@ static bool parse_lists(dbk_index_run *run, dbk_reader *reader)
             return false;
         from = batch->first_position + 1;
     }
-    from = source->first_position;
+    return !reader->failed;
+}
+
+static bool parse_authors(dbk_index_run *run, dbk_reader *reader)
+{
+    const dbk_index_source *source = &run->layout.source;
+    uint64_t from = source->first_position;
+
     for (uint32_t i = 0; i < run->layout.author_count; i++) {
         dbk_index_author_run *author = &run->authors[i];
         author->first_position = dbk_reader_u64(reader);
@@ -184,38 +249,49 @@ static bool parse_lists(dbk_index_run *run, dbk_reader *reader)
     return !reader->failed;
 }
 
-/* Joins the payloads of the resident pages where they are and takes the stream apart. */
-static dbk_result parse_resident(dbk_index_run *run, uint8_t *pages, dbk_error *err)
+/* Joins the payloads of the pages with bytes `from` to `to` of the stream where they are. */
+static dbk_result join_pages(dbk_index_run *run, uint64_t from, uint64_t to, uint8_t *pages,
+                             dbk_reader *reader, dbk_error *err)
 {
-    const dbk_index_layout *layout = &run->layout;
-    uint64_t first = 1 + layout->key_pages;
-    dbk_reader reader;
+    uint64_t first = from / DBK_INDEX_PAYLOAD_SIZE, begin = first * DBK_INDEX_PAYLOAD_SIZE;
+    uint64_t count = (to - begin + DBK_INDEX_PAYLOAD_SIZE - 1) / DBK_INDEX_PAYLOAD_SIZE;
+    uint64_t number = 1 + run->layout.key_pages + first;
 
-    for (uint64_t i = 0; i < layout->resident_pages; i++) {
+    dbk_result rc = read_pages(run, number, count, pages, err);
+    for (uint64_t i = 0; i < count && rc == DBK_OK; i++) {
         const uint8_t *page = pages + i * DBK_INDEX_PAGE_SIZE;
-        dbk_result rc = check_page(run, page, first + i, layout->source.salt, err);
-        if (rc < 0) return rc;
+        rc = check_page(run, page, number + i, run->layout.source.salt, err);
         memmove(pages + i * DBK_INDEX_PAYLOAD_SIZE, page, DBK_INDEX_PAYLOAD_SIZE);
     }
-    reader = dbk_reader_of(dbk_slice_of(pages, (size_t)layout->resident_bytes));
-    take_bytes(&reader, run->filter, (size_t)layout->block_count * DBK_INDEX_BLOCK_SIZE);
-    for (uint64_t i = 0; i < layout->key_pages; i++) run->fences[i] = take_key(&reader);
-    if (parse_lists(run, &reader)) return DBK_OK;
-    return fail_page(run, first, "batches or authors are out of order", err);
+    *reader = dbk_reader_of(dbk_slice_of(pages + (from - begin), (size_t)(to - from)));
+    return rc;
 }
 
-static dbk_result read_resident(dbk_index_run *run, dbk_error *err)
+static dbk_result read_lists(dbk_index_run *run, bool with_batches, dbk_error *err)
 {
     const dbk_index_layout *layout = &run->layout;
-    uint8_t *pages =
-        dbk_alloc(run->port, ((size_t)layout->resident_pages + 1) * DBK_INDEX_PAGE_SIZE);
-    dbk_result rc;
+    uint64_t from = with_batches ? batches_begin(layout) : authors_begin(layout);
+    uint64_t to = layout->resident_bytes;
+    dbk_reader reader;
 
-    if (pages && allocate_parts(run)) {
-        rc = read_pages(run, 1 + layout->key_pages, layout->resident_pages, pages, err);
-        if (rc == DBK_OK) rc = parse_resident(run, pages, err);
-    } else {
-        rc = dbk_fail(err, DBK_NO_MEMORY, "cannot open index '%s': out of memory", run->name);
+    run->pages = dbk_alloc_zero(run->port, (size_t)layout->resident_pages + 1, sizeof(*run->pages));
+    run->authors =
+        dbk_alloc_zero(run->port, (size_t)layout->author_count + 1, sizeof(*run->authors));
+    if (with_batches)
+        run->batches =
+            dbk_alloc_zero(run->port, (size_t)layout->batch_count + 1, sizeof(*run->batches));
+    uint8_t *pages = dbk_alloc(run->port, (size_t)(to - from) + 3 * DBK_INDEX_PAGE_SIZE +
+                                              (size_t)((to - from) / DBK_INDEX_PAYLOAD_SIZE) * 8);
+    dbk_result rc = run->pages && run->authors && pages && (run->batches || !with_batches)
+                        ? DBK_OK
+                        : fail_memory(run, err);
+    if (rc == DBK_OK && from < to) {
+        rc = join_pages(run, from, to, pages, &reader, err);
+        bool right = rc == DBK_OK && (!with_batches || parse_batches(run, &reader)) &&
+                     parse_authors(run, &reader);
+        if (rc == DBK_OK && !right) {
+            rc = fail_page(run, 1 + layout->key_pages, "batches or authors are out of order", err);
+        }
     }
     dbk_free(run->port, pages);
     return rc;
@@ -239,8 +315,9 @@ dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *na
     }
     rc = dbk_io_open(port, dir, name, DBK_OPEN_READ, &run->file, err);
     if (rc == DBK_OK) rc = read_header(run, store_id, expect, err);
-    if (rc == DBK_OK) rc = read_resident(run, err);
+    if (rc == DBK_OK) rc = read_lists(run, !expect->without_batches, err);
     if (rc < 0) goto fail;
+    run->page_limit = expect->page_limit;
     *found = run->layout.source;
     *out = run;
     return DBK_OK;
@@ -254,25 +331,27 @@ void dbk_index_run_close(dbk_index_run *run)
 {
     if (!run) return;
     if (run->file) run->port->close_file(run->port->ctx, run->file);
-    if (run->filter) run->port->free_aligned(run->port->ctx, run->filter);
-    dbk_free(run->port, run->fences);
+    forget_pages(run);
+    dbk_free(run->port, run->pages);
     dbk_free(run->port, run->batches);
     dbk_free(run->port, run->authors);
     dbk_free(run->port, run->name);
     dbk_free(run->port, run);
 }
 
-static bool may_have(const dbk_index_run *run, dbk_hash128 hash)
+static dbk_result look_in_filter(dbk_index_run *run, dbk_hash128 hash, bool *may, dbk_error *err)
 {
-    const uint8_t *block;
+    uint8_t block[DBK_INDEX_BLOCK_SIZE];
 
-    if (run->layout.key_count == 0) return false;
-    block = run->filter + dbk_index_filter_block(run->layout.block_count, hash);
-    for (uint32_t probe = 0; probe < DBK_INDEX_PROBES; probe++) {
+    *may = run->layout.key_count > 0;
+    if (!*may) return DBK_OK;
+    dbk_result rc = take_stream(run, dbk_index_filter_block(run->layout.block_count, hash), block,
+                                sizeof(block), err);
+    for (uint32_t probe = 0; probe < DBK_INDEX_PROBES && rc == DBK_OK; probe++) {
         uint32_t bit = dbk_index_filter_bit(hash, probe);
-        if (!(block[bit / 8] >> bit % 8 & 1)) return false;
+        if (!(block[bit / 8] >> bit % 8 & 1)) *may = false;
     }
-    return true;
+    return rc;
 }
 
 static bool is_below(const run_key *a, const run_key *b)
@@ -290,20 +369,50 @@ static run_key key_in(const uint8_t *page, size_t index)
     return take_key(&reader);
 }
 
-/* How many key pages begin below the wanted key: it can only stand behind the last of them. */
-static uint64_t count_fences_below(const dbk_index_run *run, const run_key *wanted)
+/* Whether the key page begins below the wanted key. */
+static dbk_result begins_below(dbk_index_run *run, uint64_t index, const run_key *wanted,
+                               bool *below, dbk_error *err)
 {
-    uint64_t low = 0, high = run->layout.key_pages;
+    uint8_t bytes[DBK_INDEX_KEY_SIZE];
+
+    dbk_result rc = take_stream(run, fences_begin(&run->layout) + index * DBK_INDEX_KEY_SIZE, bytes,
+                                sizeof(bytes), err);
+    if (rc != DBK_OK) return rc;
+    run_key fence = key_in(bytes, 0);
+    *below = is_below(&fence, wanted);
+    return DBK_OK;
+}
+
+/* How many key pages begin below the wanted key: it can only stand behind the last of them. Hashes
+ * are even, so it is looked for around the place that its own value names, then further and further
+ * away. */
+static dbk_result count_fences_below(dbk_index_run *run, const run_key *wanted, uint64_t *count,
+                                     dbk_error *err)
+{
+    uint64_t low = 0, high = run->layout.key_pages, step = 1;
+    uint64_t probe = (uint64_t)((unsigned __int128)wanted->hash.high * high >> 64);
+    bool below = false, turned = false, first = true, up = false;
 
     while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (is_below(&run->fences[middle], wanted)) {
-            low = middle + 1;
+        dbk_result rc = begins_below(run, probe, wanted, &below, err);
+        if (rc != DBK_OK) return rc;
+        if (below) {
+            low = probe + 1;
         } else {
-            high = middle;
+            high = probe;
+        }
+        turned = turned || (!first && below != up);
+        up = below;
+        first = false;
+        if (turned || step >= high - low) {
+            probe = low + (high - low) / 2;
+        } else {
+            probe = up ? low + step - 1 : high - step;
+            step *= 2;
         }
     }
-    return low;
+    *count = low;
+    return DBK_OK;
 }
 
 /* The last key of the page below the wanted one. */
@@ -333,14 +442,16 @@ dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice
     run_key wanted, found;
     uint64_t pages, keys;
     dbk_result rc;
+    bool may;
 
     *position = 0;
     if (before && before <= layout->source.first_position) return DBK_OK;
     if (!dbk_index_hash(layout->store_id, kind, name, &wanted.hash)) return DBK_OK;
-    if (!may_have(run, wanted.hash)) return DBK_OK;
+    rc = look_in_filter(run, wanted.hash, &may, err);
+    if (rc != DBK_OK || !may) return rc;
     wanted.delta = before ? before - layout->source.first_position : UINT64_MAX;
-    pages = count_fences_below(run, &wanted);
-    if (pages == 0) return DBK_OK;
+    rc = count_fences_below(run, &wanted, &pages, err);
+    if (rc != DBK_OK || pages == 0) return rc;
     rc = read_pages(run, pages, 1, page, err); /* page 0 is the header */
     if (rc == DBK_OK) rc = check_page(run, page, pages, layout->source.salt, err);
     if (rc < 0) return rc;

@@ -15,6 +15,7 @@ enum {
     DBK_SCAN_CHUNK_BYTES = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_FIRST = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_MAX = 32 * 1024 * 1024,
+    DBK_READER_PAGES_KEPT = 16, /* of each run's filter and fences, by who does not append */
     DBK_PIECE_SLOTS = 64,
     DBK_PIECE_CACHE_BYTES = 1536 * 1024,
     DBK_PIECE_LARGEST_BYTES = 2 * 1024 * 1024, /* kept, then alone */

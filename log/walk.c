@@ -285,6 +285,8 @@ dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
     dbk_error local;
 
     dbk_segment_source(segment, &expect);
+    expect.without_batches = segment->packed; /* its table of blocks stands for them */
+    expect.page_limit = log->options.read_only ? DBK_READER_PAGES_KEPT : 0;
     dbk_segment_name(segment->header.number, "idx", name);
     dbk_result rc = dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect,
                                        &found, &segment->run, &local);
