@@ -190,7 +190,7 @@ static dbk_result take_stream(dbk_index_run *run, uint64_t offset, uint8_t *out,
     while (size > 0) {
         size_t skip = (size_t)(offset % DBK_INDEX_PAYLOAD_SIZE);
         size_t now = DBK_INDEX_PAYLOAD_SIZE - skip < size ? DBK_INDEX_PAYLOAD_SIZE - skip : size;
-        const uint8_t *page;
+        const uint8_t *page = NULL;
         dbk_result rc = take_page(run, offset / DBK_INDEX_PAYLOAD_SIZE, &page, err);
         if (rc != DBK_OK) return rc;
         memcpy(out, page + skip, now);

@@ -138,6 +138,8 @@ typedef struct dbk_log_report {
     uint64_t entries, batches, segments;
     uint64_t bytes;      /* of the records, with the padding behind each */
     uint64_t faults;
+    /* by stats: sealed segments that are compressed, their records' bytes before and their files' */
+    uint64_t packed_segments, packed_records_bytes, packed_file_bytes;
     uint64_t file_bytes; /* of all files of the folder, indexes and preallocation included */
     uint64_t left_out;   /* by verification: entries of sound batches behind a contradiction */
     uint8_t head[DBK_LEAF_SIZE];

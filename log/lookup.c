@@ -305,6 +305,10 @@ dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err)
         if (segment->end > DBK_SEGMENT_DATA_OFFSET)
             report->bytes += segment->end - DBK_SEGMENT_DATA_OFFSET;
         report->batches += segment->records - (segment->seal_offset ? 2 : 1);
+        if (!segment->packed) continue;
+        report->packed_segments++;
+        report->packed_records_bytes += segment->end - DBK_SEGMENT_DATA_OFFSET;
+        report->packed_file_bytes += segment->packed_bytes;
     }
     dbk_range range = log->state.range;
     dbk_log_unlock(log);

@@ -139,6 +139,10 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_request_put_u64(out, "entries", report.entries);
     dbk_request_put_u64(out, "batches", report.batches);
     dbk_request_put_u64(out, "segments", report.segments);
+    dbk_request_put_u64(out, "packed_segments", report.packed_segments);
+    dbk_request_put_u64(out, "packed_bytes", report.packed_file_bytes);
+    if (report.packed_records_bytes)
+        dbk_request_put_u64(out, "packed_percent", report.packed_file_bytes * 100 / report.packed_records_bytes);
     dbk_request_put_u64(out, "bytes", report.bytes);
     dbk_request_put_u64(out, "file_bytes", report.file_bytes);
     dbk_buffer_put_text(out, ",\"since_open\":{\"commands\":");
