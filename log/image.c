@@ -52,33 +52,38 @@ static dbk_result take_table(dbk_image *image, dbk_error *err)
     return fail_image(image, head->table_offset, "its table of blocks contradicts itself", err);
 }
 
-/* Plain unless the head of a packed one is at either end. The copy at the end is asked for only
- * where neither place of a plain header holds one. */
-static dbk_result find_form(dbk_image *image, dbk_error *err)
+/* One place of a header. *found: it is sound, of a plain file or of a packed one. */
+static dbk_result look_at(dbk_image *image, uint64_t offset, bool *found, dbk_error *err)
 {
-    static const uint64_t places[] = {0, DBK_SEGMENT_COPY_OFFSET};
-    uint8_t bytes[DBK_SEGMENT_HEADER_SIZE];
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
     dbk_segment_header header;
-    dbk_decoded decoded;
     size_t got;
 
-    for (size_t i = 0; i < 2; i++) {
-        dbk_result rc = dbk_io_read(image->port, image->file, image->name, places[i], bytes,
-                                    sizeof(bytes), &got, err);
-        if (rc != DBK_OK) return rc;
-        if (got < sizeof(bytes)) continue;
-        if (dbk_segment_header_decode(bytes, &header) != DBK_DECODED_OK) continue;
-        if (!(header.features & DBK_FEATURE_PACKED)) {
-            image->header = header;
-            return DBK_OK;
-        }
-        break;
-    }
-    dbk_result rc = dbk_pack_head_read(image->port, image->file, image->name, &header, &image->head,
-                                       &decoded, err);
-    image->packed = rc == DBK_OK && decoded == DBK_DECODED_OK;
-    if (image->packed) image->header = header;
-    return image->packed ? take_table(image, err) : rc;
+    *found = false;
+    dbk_result rc =
+        dbk_io_read(image->port, image->file, image->name, offset, bytes, sizeof(bytes), &got, err);
+    if (rc != DBK_OK || got < sizeof(bytes)) return rc;
+    if (dbk_segment_header_decode(bytes, &header) != DBK_DECODED_OK) return DBK_OK;
+    image->packed = header.features & DBK_FEATURE_PACKED;
+    *found = !image->packed || dbk_pack_head_decode(bytes, &header, &image->head) == DBK_DECODED_OK;
+    if (*found) image->header = header;
+    return DBK_OK;
+}
+
+/* A packed file has its second head at its end. Where no place holds a sound one, the file is taken
+ * for a plain one. */
+static dbk_result find_form(dbk_image *image, dbk_error *err)
+{
+    bool found;
+    uint64_t size = 0;
+
+    dbk_result rc = look_at(image, 0, &found, err);
+    if (rc == DBK_OK && !found) rc = look_at(image, DBK_SEGMENT_COPY_OFFSET, &found, err);
+    if (rc == DBK_OK && !found) rc = dbk_io_size(image->port, image->file, image->name, &size, err);
+    if (rc == DBK_OK && !found && size >= 2 * DBK_PACK_HEAD_SIZE)
+        rc = look_at(image, size - DBK_PACK_HEAD_SIZE, &found, err);
+    if (!found) image->packed = false;
+    return rc == DBK_OK && image->packed ? take_table(image, err) : rc;
 }
 
 dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out,

@@ -265,6 +265,7 @@ dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_option
 void dbk_log_leave(dbk_log *log)
 {
     if (!log) return;
+    dbk_pack_stop(log);
     dbk_background_stop(log);
     release(log);
 }
