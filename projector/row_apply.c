@@ -137,7 +137,7 @@ static dbk_result fact_delete(dbk_model *model, const dbk_table *table, dbk_slic
     if (!dbk_key_bind(table, key, statement, 1, &model->work->part)) {
         return dbk_row_bad_key(model, table, key, err);
     }
-    result = dbk_row_run(model, statement, "delete the row", &changes, err);
+    result = dbk_row_delete(model, table, key, statement, &changes, err);
     if (result != DBK_OK) return result;
     if (changes == 0) return superseded(model, table, key, "no row to delete", err);
     return dbk_row_name(model, table, key, true, err);

@@ -440,7 +440,7 @@ static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table
         result = dbk_row_bad_key(model, change.table, change.key, err);
         return result == DBK_SCHEMA ? not_found(&change, err) : result;
     }
-    result = dbk_row_run(model, statement, "delete the row", &changes, err);
+    result = dbk_row_delete(model, change.table, change.key, statement, &changes, err);
     if (result != DBK_OK) return result;
     if (changes == 0) return not_found(&change, err);
     return dbk_row_emit_change(&change, "deleted", &(dbk_event){.data = dbk_slice_text("{}")}, err);

@@ -221,7 +221,8 @@ static dbk_result delete_row(meeting *m, dbk_error *err)
     result = dbk_row_prepare(m->model, m->table, DBK_ROW_DELETE, &statement, err);
     if (result != DBK_OK) return result;
     if (!dbk_key_bind(m->table, m->key, statement, 1, &m->model->work->part)) return dbk_row_bad_key(m->model, m->table, m->key, err);
-    result = dbk_row_run(m->model, statement, "delete the row", NULL, err);
+    int changes = 0;
+    result = dbk_row_delete(m->model, m->table, m->key, statement, &changes, err);
     return result == DBK_OK ? dbk_row_name(m->model, m->table, m->key, true, err) : result;
 }
 

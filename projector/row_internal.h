@@ -13,7 +13,7 @@
 #ifndef DBK_PROJECTOR_ROW_INTERNAL_H
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 
-#include "projector/model_internal.h"
+#include "projector/model_journal.h"
 
 enum { DBK_MASK_WORDS = (DBK_COLUMNS_MAX + 63) / 64, DBK_ENGINE_STATEMENT_FIRST = 12 };
 
@@ -222,6 +222,10 @@ dbk_result dbk_row_is_skipped(dbk_model *model, const char *entry, bool *skipped
 dbk_result dbk_row_is_folded(dbk_model *model, uint64_t position, const dbk_entry *entry, int64_t received_ms,
                              bool *folded, dbk_error *err) DBK_MUST_USE;
 void dbk_row_stream(dbk_buffer *out, const dbk_table *table, dbk_slice key); /* cleared first: "table/key" */
+
+/* row_deep.c: runs the DELETE of a row, its key bound; a cascade deeper than SQLite's limit from the bottom up. */
+dbk_result dbk_row_delete(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt *statement, int *changes,
+                          dbk_error *err) DBK_MUST_USE;
 
 /* row_trail.c: tells model->trail what the entry, just applied, changed. */
 dbk_result dbk_row_tell_trail(dbk_model *model, uint64_t position, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;

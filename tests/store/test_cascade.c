@@ -1,0 +1,114 @@
+/* Cascades deeper than SQLite's 1,000 levels: whole, in one entry, seen by feed, history and undo. */
+#include "tests/store/world_fixture.h"
+
+#include "store/engine.h"
+
+enum { DEEP = 2500 };
+static const char schema[] = "CREATE TABLE parts (id INTEGER PRIMARY KEY NOT NULL, within INTEGER REFERENCES parts(id) ON DELETE CASCADE);\n"
+                             "CREATE INDEX parts_within ON parts (within);\n"
+                             "CREATE TABLE marks (part INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, word TEXT NOT NULL, PRIMARY KEY (part, word)) WITHOUT ROWID;\n";
+
+static char *ask(engine_fixture *f, const char *request)
+{
+    const dbk_json_node *root;
+    dbk_buffer answer;
+    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
+    dbk_buffer_init(&answer, dbk_port_system());
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, NULL), DBK_OK);
+    dbk_result result = dbk_request_answer(f->engine, root, &answer, &f->error);
+    if (result != DBK_OK) dbk_buffer_printf(&answer, "%s: %s", dbk_result_wire_name(result), f->error.text);
+    dbk_json_parser_free(parser);
+    assert_non_null(dbk_buffer_text(&answer));
+    return (char *)answer.data;
+}
+
+static void expect_part(engine_fixture *f, const char *request, const char *part)
+{
+    char *answer = ask(f, request);
+    if (!strstr(answer, part)) print_error("%s\n%s\n%.600s\n", request, part, answer);
+    assert_non_null(strstr(answer, part));
+    free(answer);
+}
+
+static void put_chain(engine_fixture *f, const char *last)
+{
+    dbk_buffer command;
+    dbk_buffer_init(&command, dbk_port_system());
+    dbk_buffer_put_text(&command, "{\"id\":\"chain\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"parts\",\"key\":1,\"data\":{}}");
+    for (int i = 2; i <= DEEP; i++)
+        dbk_buffer_printf(&command, ",{\"do\":\"put\",\"table\":\"parts\",\"key\":%d,\"data\":{\"within\":%d}}", i, i - 1);
+    dbk_buffer_printf(&command, ",{\"do\":\"put\",\"table\":\"marks\",\"key\":[%d,\"deep\"]}%s]}", DEEP, last);
+    must_accept(f, dbk_buffer_text(&command));
+    dbk_buffer_release(&command);
+}
+
+static int setup(void **state)
+{
+    engine_fixture *f = calloc(1, sizeof *f);
+    fixture_start(f, schema, NULL);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+static void assert_folds(engine_fixture *f)
+{
+    char path[4300], live[33], cold[33];
+    dbk_model_state now, folded;
+    snprintf(path, sizeof path, "%s/cold.sqlite", f->folder);
+    dbk_model_get_state(dbk_engine_model(f->engine), &now);
+    assert_int_equal(dbk_engine_replay(f->engine, NULL, path, true, NULL, NULL, &folded, &f->error), DBK_OK);
+    remove(path);
+    dbk_fingerprint_text(now.fingerprint, live);
+    dbk_fingerprint_text(folded.fingerprint, cold);
+    assert_string_equal(live, cold);
+}
+
+static void a_deep_chain_goes_with_its_root_and_comes_back(void **state)
+{
+    engine_fixture *f = *state;
+    put_chain(f, "");
+    must_accept(f, "{\"id\":\"d\",\"do\":\"delete\",\"table\":\"parts\",\"key\":1}");
+    expect_part(f, "{\"do\":\"query\",\"sql\":\"SELECT (SELECT count(*) FROM parts), (SELECT count(*) FROM marks)\"}", "\"rows\":[[0,0]]");
+    expect_part(f, "{\"do\":\"history\",\"table\":\"marks\",\"key\":[2500,\"deep\"],\"limit\":1}", "\"commandid\":\"d\"");
+    assert_folds(f);
+    char *changes = ask(f, "{\"do\":\"changes\",\"table\":\"marks\",\"from\":[\"t\",1,1]}");
+    assert_non_null(strstr(changes, "\"op\":\"delete\",\"key\":[2500,\"deep\"]"));
+    free(changes);
+    dbk_buffer receipt;
+    dbk_buffer_init(&receipt, dbk_port_system());
+    assert_int_equal(dbk_engine_undo(f->engine, dbk_slice_text("{\"id\":\"u\",\"do\":\"undo\",\"position\":2}"), f->now_ms, &receipt, &f->error), DBK_OK);
+    assert_non_null(strstr(dbk_buffer_text(&receipt), "\"kept\":[]"));
+    dbk_buffer_release(&receipt);
+    expect_part(f, "{\"do\":\"query\",\"sql\":\"SELECT (SELECT count(*) FROM parts), (SELECT count(*) FROM marks)\"}", "\"rows\":[[2500,1]]");
+    assert_folds(f);
+}
+
+/* Nothing of it has a bottom: refused whole, and the next command finds all in place. */
+static void a_ring_is_refused_whole(void **state)
+{
+    engine_fixture *f = *state;
+    put_chain(f, ",{\"do\":\"patch\",\"table\":\"parts\",\"key\":1,\"data\":{\"within\":2500}}");
+    char *receipt = decide(f, "{\"id\":\"d\",\"do\":\"delete\",\"table\":\"parts\",\"key\":1}");
+    assert_non_null(strstr(receipt, "in a ring of over 1,000"));
+    free(receipt);
+    expect_part(f, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM parts\"}", "\"rows\":[[2500]]");
+    must_accept(f, "{\"id\":\"p\",\"do\":\"patch\",\"table\":\"parts\",\"key\":1,\"data\":{\"within\":null}}");
+    must_accept(f, "{\"id\":\"e\",\"do\":\"delete\",\"table\":\"parts\",\"key\":1}");
+    assert_folds(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_deep_chain_goes_with_its_root_and_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_ring_is_refused_whole, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
