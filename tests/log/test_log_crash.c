@@ -157,6 +157,7 @@ static void test_crash_in_recovery(void **state)
             world_free(&w);
         }
     }
+    print_message("%d losses of power, each followed by two more in recovery\n", 30 * 40);
 }
 
 /* The process is killed: all that was written is there, also what was never acknowledged. */

@@ -154,12 +154,48 @@ static void test_sealed(void **state)
     world_free(&w);
 }
 
-int main(void)
+/* Every bit of the first 64 KiB of a log's segments; of `parts` equal parts the one numbered `part`. */
+enum { EVERY_BYTES = 65536 };
+static unsigned part, parts;
+
+static void test_every_bit_of_64_kib(void **state)
 {
+    static const char *files[] = {"log/0000000000000001.seg", "log/0000000000000002.seg", "log/0000000000000003.seg"};
+    uint64_t at = 0;
+    tally t = {0};
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = small_log(&w, 14, 6);
+    assert_true(dbk_simdisk_exists(w.disk, files[2]));
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t size = (uint64_t)dbk_simdisk_size(w.disk, files[i]);
+        for (uint64_t offset = 0; offset < size && at < EVERY_BYTES; offset++, at++) {
+            for (unsigned bit = 0; bit < 8 && at % parts == part; bit++)
+                flip_and_look(&w, image, files[i], offset, bit, 84, &t);
+        }
+    }
+    assert_int_equal(at, EVERY_BYTES);
+    assert_int_equal(t.flips, EVERY_BYTES * 8 / parts);
+    print_message("%llu flips of 64 KiB: %llu refused, %llu told by reading, %llu without effect\n",
+                  (unsigned long long)t.flips, (unsigned long long)t.refused, (unsigned long long)t.told,
+                  (unsigned long long)t.harmless);
+    world_free(&w);
+}
+
+/* usage: test_log_rot [PART PARTS]: with these, every bit of 64 KiB instead */
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest every[] = {cmocka_unit_test(test_every_bit_of_64_kib)};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_bit),
         cmocka_unit_test(test_every_packed_bit),
         cmocka_unit_test(test_sealed),
     };
-    return run_both_forms(tests);
+    if (argc < 3) return run_both_forms(tests);
+    part = (unsigned)atoi(argv[1]);
+    parts = (unsigned)atoi(argv[2]);
+    if (parts == 0 || EVERY_BYTES % parts || part >= parts) return fprintf(stderr, "usage: %s [PART PARTS]\n", argv[0]), 2;
+    keep_plain = true;
+    return cmocka_run_group_tests(every, NULL, NULL);
 }

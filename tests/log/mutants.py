@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Plants one bug of the log after the other into a copy of the sources and expects its tests to turn red.
+
+usage: mutants.py BUILD_FOLDER [--only NAME] [--json FILE]
+
+Three of them are canaries: they break a checker of the tests, so that what it never looks at would show.
+Prints for each which test found it. Exit 1 when one survives, or when the sources no longer have the text
+that a bug replaces (then the bug has to be planted anew)."""
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt", "tests/CMakeLists.txt", "LICENSE", "docs/format",
+          "tests/data/golden", "tests/data/model"]
+# The quick ones first: most bugs need no other.
+TESTS = ["test_recover", "test_guards", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_proof", "test_log", "test_log_crash",
+         "test_log_faults", "test_log_rot"]
+
+# name: [(file, text, text instead), …]
+MUTANTS = {
+    "acknowledged before its sync": [
+        ("log/tail.c", "    rc = dbk_io_sync(log->port, *tail.file, name, err);\n    return rc",
+         "    rc = tail.offset > DBK_SEGMENT_DATA_OFFSET ? DBK_OK : dbk_io_sync(log->port, *tail.file, name, err);\n    return rc")],
+    "not synced before it is served": [
+        ("log/log.c", "    if (rc == DBK_OK) rc = dbk_io_sync(log->port, log->write_file, active->name, err);\n"
+         "    if (rc == DBK_OK) rc = dbk_watermark_open", "    if (rc == DBK_OK) rc = dbk_watermark_open")],
+    "a failed sync does not poison": [
+        ("log/tail.c", "    dbk_log_poison(log);\n    dbk_result rc =", "    dbk_result rc =")],
+    "damage is cut off": [
+        ("log/recover.c", "    {BROKEN, DBK_LATER_ABOVE, -1, 0, REFUSE(CORRUPT), \"bad-proven\",",
+         "    {BROKEN, DBK_LATER_ABOVE, -1, 0, DBK_DECIDE_CUT, DBK_OK, \"bad-proven\",")],
+    "no look at the salt": [
+        ("log/scan.c", " || record->salt != header->salt ||", " ||"),
+        ("log/scan.c", "        if (scanner->header.salt != 0 && record.salt != scanner->header.salt) continue;\n", "")],
+    "positions may jump": [
+        ("log/scan.c", "    if (record->first_position > expect->position) return DBK_HEAD_HIGHER;\n", "")],
+    "a record may follow any other": [
+        ("log/scan.c", "    bool follows = expect->any_previous || record->previous == expect->previous;",
+         "    bool follows = expect->any_previous || record->previous == record->previous;")],
+    "no look at the trailer": [
+        ("log/format.c", "    if (dbk_load_u64(at + bytes - 8) != record->checksum) return false;\n", "")],
+    "durable before it is": [
+        ("log/append.c", "    record->durable_upto = log->state.position;", "    record->durable_upto = log->state.position + count;")],
+    "one slot of the watermark": [
+        ("log/watermark.c", "(mark.counter & 1) * DBK_WATERMARK_STRIDE", "0 * DBK_WATERMARK_STRIDE")],
+    "the next segment is no evidence": [
+        ("log/walk.c", "        plan->situation.sealed = evidence.later || beyond;", "        plan->situation.sealed = beyond;")],
+    "a segment further on is no evidence": [
+        ("log/walk.c", "    if (beyond) plan->situation.later = DBK_LATER_ABOVE;\n", "")],
+    "a watermark in a later segment is overlooked": [
+        ("log/walk.c", "mark->segment > plan->segment ||\n", "\n")],
+    "headers are not synced": [
+        ("log/segment.c", "                          err);\n    }\n    return rc == DBK_OK ? dbk_io_sync(port, file, segment->name, err) : rc;",
+         "                          err);\n    }\n    return rc;")],
+    "the cleared end is not synced": [
+        ("log/repair.c", "    dbk_free(port, zeros);\n    return rc == DBK_OK ? dbk_io_sync(port, file, name, err) : rc;",
+         "    dbk_free(port, zeros);\n    return rc;")],
+    "a failed clearing is forgotten": [
+        ("log/tail.c", "        if (zero_range(log, tail, size, NULL) != DBK_OK) log->dirty_bytes = size;",
+         "        (void)!zero_range(log, tail, size, NULL);")],
+    "no second look under the lock": [
+        ("log/log.c", "        if (rc != DBK_OK || survey->base == before) return rc;", "        if (before) return rc;")],
+    "a removed lock still locks": [
+        ("log/lock.c", "mine.device == named.device && mine.inode == named.inode", "mine.device == named.device")],
+    "a prepared segment is taken as it is": [
+        ("log/segment.c", "    return rc == DBK_OK ? finish_prepared(log, segment, file, rc, err) : rc;\n}",
+         "    if (rc == DBK_OK) port->close_file(port->ctx, file);\n    return rc;\n}", -1)],
+    "two histories are salvaged as one": [
+        ("log/verify.c", "    v->doubted = v->doubted || contradicts(v, head);\n", "")],
+    "any copy mends": [
+        ("log/mend.c", "            if (!why && !is_proven(m, number)) why = \"nothing here proves it\";\n", "")],
+    "a copy mends that lacks what is still sound": [
+        ("log/mend.c", "    if (!holds_survivors(ours, theirs)) return \"it lacks a record that is still sound here\";\n", "")],
+    "a proof of another length holds": [
+        ("log/proof.c", "    if (proof->path_count != height) return false;\n", "")],
+    "trees of any count extend": [
+        ("log/proof.c", "    return used == proof->tree_count && range.peak_count", "    return range.peak_count")],
+    "canary: entries read back": [
+        ("tests/log/log_fixture.h", "    assert_int_equal(count, dbk_log_position(log));", "    assert_int_equal(count + 1, dbk_log_position(log));")],
+    "canary: what a crash leaves": [
+        ("tests/log/test_log_crash.c", "        assert_int_equal(entry.hlc, 100 + position);", "        assert_int_equal(entry.hlc, 101 + position);")],
+    "canary: what rot does": [
+        ("tests/log/test_log_rot.c", "    if (rc == DBK_END) assert_int_equal(count, want);", "    if (rc == DBK_END) assert_int_equal(count, want + 1);")],
+}
+
+
+def tools():
+    """What the mutants of the whole store have for it."""
+    spec = importlib.util.spec_from_file_location("store_mutants", ROOT / "tests/sim/mutants.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def copy_sources(folder, store):
+    store.COPIED = COPIED
+    store.copy_sources(folder)
+
+
+def plant(folder, edits):
+    for name, old, new, *which in edits:
+        path = folder / name
+        text = path.read_text()
+        found = text.count(old)
+        if found != 1 and not (which and found):
+            sys.exit(f"'{name}' has the text {found} times that a bug replaces:\n{old}")
+        at = text.rindex(old)
+        path.write_text(text[:at] + new + text[at + len(old):])
+
+
+def build(folder):
+    cache = folder / "build"
+    if not (cache / "build.ninja").exists():
+        subprocess.run(["cmake", "-G", "Ninja", "-S", folder, "-B", cache, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_C_FLAGS=-Wno-error -w"],
+                       check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(["ninja", "-C", cache, "-j2", *TESTS], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit("the mutant does not build:\n" + done.stdout[-3000:])
+    return cache / "tests" / "log"
+
+
+def hunt(programs):
+    """Which test found it, and what it said; (None, "") where none did."""
+    for name in TESTS:
+        try:
+            done = subprocess.run([programs / name, ROOT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+                                  errors="replace")
+        except subprocess.TimeoutExpired:
+            return name, "hangs"
+        if done.returncode:
+            said = [line for line in done.stdout.splitlines() if "FAILED" in line and "test_" in line]
+            return name, said[0].split()[-1] if said else f"ends with {done.returncode}"
+    return None, ""
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    folder, store, reached = arguments.folder.resolve(), tools(), {}
+    copy_sources(folder, store)
+    found, said = hunt(build(folder))
+    if found:
+        sys.exit(f"without any bug {found} is red: {said}")
+    for name, edits in MUTANTS.items():
+        if arguments.only and arguments.only != name:
+            continue
+        begun = time.monotonic()
+        plant(folder, edits)
+        try:
+            reached[name], said = hunt(build(folder))
+        finally:
+            store.take_out(folder, [edit[:3] for edit in edits])
+        print(f"{name:48} {reached[name] or 'SURVIVED':16} {said}  {time.monotonic() - begun:.0f} s", flush=True)
+    alive = [name for name, test in reached.items() if test is None]
+    print(f"{len(reached) - len(alive)} of {len(reached)} planted bugs found")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(reached, indent=1) + "\n")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("LC_ALL", "C.UTF-8")
+    sys.exit(main())
