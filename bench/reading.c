@@ -219,7 +219,8 @@ static void bytes_figure(void)
         for (int i = 0; i < SMALL_BATCH; i++) {
             dbk_event event = {.stream = dbk_slice_text("job/1"), .type = dbk_slice_text("job.noted"), .type_version = 1,
                                .data = dbk_slice_of(body, 100 + bench_random() % 200)};
-            dbk_entry entry = {.id = {{0}, 1, ++seq}, .hlc = seq << 16, .event_count = 1};
+            seq++;
+            dbk_entry entry = {.id = {{0}, 1, seq}, .hlc = seq << 16, .event_count = 1};
             dbk_buffer_clear(&events);
             dbk_buffer_clear(&origins[i]);
             dbk_event_encode(&events, &event);

@@ -60,19 +60,15 @@ static int port_flags(int flags)
     return out;
 }
 
-/* Opens by name in the directory; *created says whether the file was not there before. */
-static int open_in(simvfs *vfs, dbk_dir *dir, const char *name, int flags, bool *created,
-                   dbk_file **out)
+static int open_in(simvfs *vfs, dbk_dir *dir, const char *name, int flags, dbk_file **out)
 {
     const dbk_port *port = vfs->port;
     int wanted = port_flags(flags), failed = -ENOENT;
-    *created = false;
     if (!(wanted & DBK_OPEN_EXCLUSIVE)) {
         failed = port->open_file(port->ctx, dir, name, wanted & ~DBK_OPEN_CREATE, 0600, out);
     }
     if (failed == -ENOENT && (wanted & DBK_OPEN_CREATE)) {
         failed = port->open_file(port->ctx, dir, name, wanted, 0600, out);
-        *created = failed == 0;
     }
     return failed;
 }
@@ -82,14 +78,15 @@ static int open_path(simvfs_file *file, int flags)
     const dbk_port *port = file->vfs->port;
     dbk_dir *dir = NULL;
     const char *name;
-    bool created = false;
     int failed = simvfs_open_parent(file->vfs, file->path, &dir, &name);
     if (failed) return failed;
     do {
-        failed = open_in(file->vfs, dir, name, flags, &created, &file->file);
+        failed = open_in(file->vfs, dir, name, flags, &file->file);
     } while (failed == -EINTR);
+    /* As SQLite's own layer does: also for a log that is there. It may stand where one was deleted whose
+     * name a power loss would bring back. */
     file->syncs_directory =
-        created &&
+        (flags & SQLITE_OPEN_CREATE) &&
         (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL));
     if (!failed && (flags & SQLITE_OPEN_DELETEONCLOSE)) {
         failed = port->unlink(port->ctx, dir, name);
