@@ -95,6 +95,22 @@ static void a_pair_is_small(void **state)
     /* the filter lets through fewer than 1 in 100 */
     assert_true(dbk_simdisk_calls(f->disk, DBK_SIM_READ) - reads < 1100);
     dbk_index_run_close(run);
+    source.page_limit = 3; /* a reader keeps few pages, and answers alike */
+    source.without_batches = true;
+    assert_int_equal(
+        dbk_index_run_open(f->port, f->root, run_name, store_id, &source, &found, &run, NULL),
+        DBK_OK);
+    size_t memory = dbk_simdisk_memory_bytes(f->disk);
+    for (uint32_t i = 1; i <= 1000; i++) {
+        char stream[32];
+        (void)snprintf(stream, sizeof(stream), "s/%u", i * 100);
+        assert_int_equal(
+            dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text(stream), 0, &position, NULL),
+            DBK_OK);
+        assert_int_equal(position, i * 100);
+        assert_true(dbk_simdisk_memory_bytes(f->disk) <= memory + 4 * DBK_INDEX_PAGE_SIZE);
+    }
+    dbk_index_run_close(run);
     dbk_index_table_free(table);
 }
 

@@ -389,6 +389,152 @@ static void test_stopped(void **state)
     world_free(&w);
 }
 
+static void append_typed(dbk_log *log, uint64_t seq, const char *type)
+{
+    dbk_entry entry = {.id = {.incarnation = 1, .seq = seq}, .hlc = seq, .event_count = 1};
+    dbk_event event = {.stream = dbk_slice_text("s"), .type = dbk_slice_text(type)};
+    dbk_buffer events, origin;
+    dbk_slice slice;
+
+    dbk_buffer_init(&events, dbk_port_system());
+    dbk_buffer_init(&origin, dbk_port_system());
+    dbk_event_encode(&events, &event);
+    entry.events = dbk_buffer_slice(&events);
+    dbk_entry_encode(&origin, &entry);
+    slice = dbk_buffer_slice(&origin);
+    assert_int_equal(dbk_log_append(log, &slice, 1, 0, NULL, NULL), DBK_OK);
+    dbk_buffer_release(&events);
+    dbk_buffer_release(&origin);
+}
+
+/* More types than a segment lists: none is listed, and each block may have any. */
+static void test_many_types(void **state)
+{
+    dbk_log_selection *selection;
+    dbk_log_wish wish = {.type = dbk_slice_text("type.7")};
+    uint64_t position, count = 0;
+    dbk_image *image;
+    dbk_slice origin;
+    world w;
+
+    (void)state;
+    world_new(&w, 16);
+    w.options.segment_first_bytes = w.options.segment_max_bytes = 1024 * 1024;
+    w.log->options.segment_max_bytes = 1024 * 1024;
+    for (uint64_t seq = 1; seq <= 2400; seq++) {
+        char type[24];
+        snprintf(type, sizeof(type), "type.%d", (int)(seq % 300));
+        append_typed(w.log, seq, type);
+    }
+    size_t unlisted = 0;
+    for (size_t i = 0; i + 1 < w.log->segment_count; i++) {
+        assert_int_equal(dbk_segment_pin(w.log, w.log->segments[i], &image, NULL), DBK_OK);
+        assert_true(image->packed);
+        if (!image->head.types_known) {
+            unlisted++;
+            assert_int_equal(image->head.type_count, 0);
+            assert_true(dbk_image_may_have_type(image, 0, 1));
+        }
+        dbk_segment_unpin(w.log, image);
+    }
+    assert_true(unlisted > 0);
+    assert_int_equal(dbk_log_selection_open(w.log, &wish, &selection, NULL), DBK_OK);
+    while (dbk_log_selection_next(selection, &position, NULL, &origin, NULL) == DBK_OK) count++;
+    assert_int_equal(count, 8);
+    dbk_log_selection_close(selection);
+    world_free(&w);
+}
+
+/* A batch whose entries do not give its head, under checksums that are right: it is not packed. */
+static void test_false_head_stays_plain(void **state)
+{
+    uint8_t bytes[16384];
+    dbk_record record;
+    world w;
+
+    (void)state;
+    keep_plain = true;
+    world_new(&w, 17);
+    for (int i = 0; i < 30; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    keep_plain = false;
+    int64_t size = dbk_simdisk_read(w.disk, one, 0, bytes, sizeof(bytes));
+    assert_int_equal(size, sizeof(bytes));
+    uint64_t at = 8192;
+    while (bytes[at + 4] != DBK_RECORD_ENTRIES) at += 512;
+    assert_true(dbk_record_decode(bytes + at, w.options.store_id, &record));
+    uint64_t whole = dbk_record_bytes(record.payload_bytes, 512);
+    bytes[at + whole / 2] ^= 1; /* within an entry's data */
+    dbk_record_finish(&record, w.options.store_id, bytes + at, whole);
+    assert_int_equal(dbk_simdisk_write(w.disk, one, at, bytes + at, (size_t)whole), 0);
+    w.log->options.keep_plain = false;
+    dbk_pack_kick(w.log);
+    assert_false(w.log->segments[0]->packed);
+    assert_true(w.log->segments[0]->unpackable);
+    assert_true(w.log->segments[1]->packed);
+    world_free(&w);
+}
+
+/* Where no thread can be started the segments stay plain, and the log goes on. */
+static void test_no_thread(void **state)
+{
+    world w;
+
+    (void)state;
+    world_new(&w, 18);
+    world_close(&w);
+    w.options.no_background = false;
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    for (int i = 0; i < 30; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    assert_false(w.log->segments[0]->packed);
+    check_entries(w.log, 0);
+    dbk_simdisk_world_of(w.disk)->runs_threads = true;
+    for (int i = 0; i < 12; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+    assert_true(w.log->segments[0]->packed);
+    check_entries(w.log, 0);
+    world_free(&w);
+}
+
+/* A packed copy mends a damaged packed segment, and a damaged plain one. */
+static void test_mends(void **state)
+{
+    (void)state;
+    for (int plain = 0; plain < 2; plain++) {
+        dbk_mend_watcher watcher = {0};
+        dbk_dir *copy;
+        char name[40];
+        world w;
+        keep_plain = plain;
+        world_new(&w, 19);
+        for (int i = 0; i < 30; i++) assert_int_equal(append(w.log, 6), DBK_OK);
+        world_close(&w);
+        keep_plain = false;
+        w.options.keep_plain = false;
+        assert_int_equal(w.port->open_dir(w.port->ctx, NULL, "copy", DBK_OPEN_DIRECTORY, &copy), 0);
+        dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
+        assert_int_equal(world_open(&w, NULL), DBK_OK); /* packs what is plain */
+        assert_true(w.log->segments[0]->packed);
+        world_close(&w);
+        uint8_t bytes[32768];
+        int64_t size = dbk_simdisk_read(w.disk, one, 0, bytes, sizeof(bytes));
+        w.port->close_dir(w.port->ctx, copy);
+        dbk_simdisk_restore(w.disk, image);
+        snprintf(name, sizeof(name), "copy/0000000000000001.seg");
+        assert_int_equal(dbk_simdisk_write(w.disk, name, 0, bytes, (size_t)size), 0);
+        assert_int_equal(dbk_simdisk_flip_bit(w.disk, one, plain ? 9800 : 700, 1), 0);
+        w.dir = root_of(w.port);
+        assert_int_equal(w.port->open_dir(w.port->ctx, NULL, "copy", DBK_OPEN_DIRECTORY, &copy), 0);
+        uint64_t mended = 0;
+        assert_int_equal(dbk_log_mend(w.port, w.dir, copy, &w.options, &watcher, &mended, NULL),
+                         DBK_OK);
+        assert_int_equal(mended, 1);
+        w.port->close_dir(w.port->ctx, copy);
+        assert_int_equal(world_open(&w, NULL), DBK_OK);
+        assert_true(w.log->segments[0]->packed);
+        check_entries(w.log, 0);
+        world_free(&w);
+    }
+}
+
 /* The same entries give the same packed bytes. */
 static void test_deterministic(void **state)
 {
@@ -455,6 +601,10 @@ int main(void)
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_deterministic),
         cmocka_unit_test(test_swapped_beneath),
+        cmocka_unit_test(test_many_types),
+        cmocka_unit_test(test_false_head_stays_plain),
+        cmocka_unit_test(test_no_thread),
+        cmocka_unit_test(test_mends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
