@@ -30,6 +30,6 @@ dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *tab
 dbk_slice dbk_observer_before(const dbk_observer *observer, size_t index)
 {
     const dbk_place *places = (const dbk_place *)(const void *)observer->before_at.data;
-    if (index >= observer->before_at.size / sizeof *places) return (dbk_slice){NULL, 0};
+    if (index >= observer->before_at.size / sizeof *places || places[index].size == 0) return (dbk_slice){NULL, 0};
     return dbk_slice_of(observer->before.data + places[index].at, places[index].size);
 }
