@@ -1,8 +1,10 @@
-/* Every I/O call and every allocation of the engine fails, once and from there on, in ten scenarios:
+/* Every I/O call and every allocation of the engine fails, once and from there on, in twelve scenarios:
  * no crash, no leak, and the laws hold afterwards, by closing and by power loss.
  *   test_store_faults [STRIDE]   every STRIDE-th call (1: all)
  * Prints the runs made. SQLite's own allocations are not the port's and do not fail here. */
 #include "tests/sim/sim.h"
+
+#include "store/engine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -94,11 +96,45 @@ static void run_changes(sim_machine *m)
     dbk_buffer_release(&out);
 }
 
+static void run_undo(sim_machine *m)
+{
+    const char *command = "{\"id\":\"f1\",\"do\":\"undo\",\"position\":2}";
+    dbk_buffer receipt;
+    dbk_buffer_init(&receipt, dbk_port_system());
+    snprintf(m->oracle.flight_ids[0], sizeof m->oracle.flight_ids[0], "f1");
+    m->oracle.flight_count = 1;
+    m->script.now_ms += 1000;
+    dbk_slice text = dbk_arena_copy(m->texts, dbk_slice_text(command));
+    dbk_result result = dbk_engine_undo(m->engine, text, m->script.now_ms, &receipt, &m->error);
+    const char *answer = dbk_buffer_text(&receipt);
+    if (result == DBK_OK && answer && receipt.size) sim_note_receipt(m, command, answer, "");
+    dbk_buffer_release(&receipt);
+}
+
+/* With images: the first of these makes one, the others begin with it. */
+static void run_past(sim_machine *m)
+{
+    static const char *const requests[] = {"{\"do\":\"fingerprint\",\"at\":9}", "{\"do\":\"explain\",\"position\":10}",
+                                           "{\"do\":\"diff\",\"from\":4,\"to\":9}",
+                                           "{\"do\":\"history\",\"table\":\"plain\",\"key\":\"f\"}"};
+    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
+    if (!m->engine || !parser) return dbk_json_parser_free(parser);
+    m->engine->options.image_every = 1;
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        const dbk_json_node *root;
+        dbk_buffer out;
+        dbk_buffer_init(&out, m->port);
+        if (dbk_json_parse(parser, dbk_slice_text(requests[i]), &root, NULL) == DBK_OK) (void)!dbk_request_answer(m->engine, root, &out, &m->error);
+        dbk_buffer_release(&out);
+    }
+    dbk_json_parser_free(parser);
+}
+
 static const scenario scenarios[] = {
     {"open", true, false, run_open},      {"open after a crash", true, true, run_open}, {"put", false, false, run_put},
     {"batch", false, false, run_batch},   {"import", false, false, run_import},         {"rebuild", false, false, run_rebuild},
     {"roll", false, true, run_roll},      {"idle", false, false, run_idle},             {"close", false, false, run_close},
-    {"feed", false, false, run_changes},
+    {"feed", false, false, run_changes},  {"undo", false, false, run_undo},             {"past", false, false, run_past},
 };
 
 typedef struct weather {
