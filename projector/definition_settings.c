@@ -69,10 +69,28 @@ static void read_schema(dbk_app_reading *a, const dbk_json_node *value, const ch
     s->rule->schema = dbk_check_text(a->check, dbk_slice_of(text, size));
 }
 
+/* One name: the file stands in the store's own folder for such files. */
+static void read_mirror(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    const char *name = NULL;
+
+    if (!dbk_app_text(a, value, path, &name)) return;
+    bool good = name[0] && name[0] != '.' && strlen(name) <= 100 && !strpbrk(name, "/\\");
+    if (good) ((setting_reading *)into)->rule->mirror = name;
+    else dbk_app_wrong(a, value, "\"mirror\": \"ui.json\"", "'%s' is a file's name without folders, 100 bytes at most", path);
+}
+
+static void read_watch(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    bool watch = true;
+
+    if (dbk_app_flag(a, value, path, &watch)) ((setting_reading *)into)->rule->no_watch = !watch;
+}
+
 static const dbk_app_key setting_keys[] = {
     {"table", read_table}, {"key", note_key}, {"row", read_row},    {"value", note_value},  {"where", read_where},
-    {"defaults", read_defaults}, {"schema", read_schema}, {"query", NULL},   {"import", NULL},   {"mirror", NULL},
-    {"watch", NULL},       {"debounce", NULL}, {"secret", NULL},    {"mirror_secrets", NULL},
+    {"defaults", read_defaults}, {"schema", read_schema}, {"query", NULL},   {"import", NULL},   {"mirror", read_mirror},
+    {"watch", read_watch},       {"debounce", NULL}, {"secret", NULL},    {"mirror_secrets", NULL},
 };
 
 /* With `where` one column of the key is left for the member's name, without it the key is one column. */
@@ -120,6 +138,13 @@ static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, cons
         dbk_app_wrong(a, member, "\"table\": …", "'%s' names no table", path);
     if (s->rule->schema && !dbk_definition_schema(a->check->definition, dbk_slice_text(s->rule->schema)))
         dbk_app_wrong(a, member, "the name of a file of schemas/ without its ending", "'%s': there is no schema '%s'", path, s->rule->schema);
+    if (s->rule->mirror && (strpbrk(s->rule->name, "/\\.") || strlen(s->rule->name) > 60))
+        dbk_app_wrong_name(a, member, "letters, digits, '-' and '_'", "'%s' has a mirror: its name is a file's", path);
+    if (s->rule->mirror && s->where)
+        dbk_app_wrong(a, member, "no 'where'", "'%s': a mirror shows a namespace of one row", path);
+    for (size_t i = 0; s->rule->mirror && i + 1 < a->app->setting_count; i++)
+        if (a->app->settings[i].mirror && strcmp(a->app->settings[i].mirror, s->rule->mirror) == 0)
+            dbk_app_wrong(a, member, "another file", "'%s': '%s' is the mirror of another namespace", path, s->rule->mirror);
     if (!table) return;
     if (s->key) (void)dbk_app_column(a, s->key, dbk_app_path(a, path, dbk_slice_text("key")), table, &s->rule->key);
     const dbk_json_node *child = s->where && s->where->kind == DBK_JSON_OBJECT ? dbk_json_child(s->where) : NULL;

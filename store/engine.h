@@ -96,6 +96,8 @@ struct dbk_engine {
     dbk_mutex *pasts_lock;
     struct dbk_pasts *pasts;       /* replay.c: files of moments asked for lately */
     struct dbk_images *images;     /* images.c; NULL until the store is open */
+    struct dbk_mirrors *mirrors;     /* mirror.c; NULL: none */
+    char mirrors_rejected[1024];     /* under readers_lock: names of files, as elements of a JSON array */
     struct dbk_retention *retention; /* retention.c; NULL: not yet */
     dbk_thread *check;       /* counts the model's rows after an unclean end */
     char id_text[DBK_UUID_TEXT_SIZE], own_name[DBK_UUID_TEXT_SIZE + 12];

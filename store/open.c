@@ -2,6 +2,7 @@
  * the reverse one. Whatever stands in the way is refused before anything is written. */
 #include <stdio.h>
 
+#include "store/mirror.h"
 #include "store/definitions.h"
 #include "store/disk.h"
 #include "store/identity.h"
@@ -118,6 +119,11 @@ dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, 
         return dbk_error_wrap(err, result, "cannot open store '%s'", path);
     }
     name_it(engine);
+    result = dbk_mirrors_start(engine, err);
+    if (result != DBK_OK) {
+        dbk_engine_close(engine);
+        return dbk_error_wrap(err, result, "cannot open store '%s'", path);
+    }
     *out = engine;
     return DBK_OK;
 }
@@ -126,6 +132,7 @@ void dbk_engine_close(dbk_engine *engine)
 {
     if (!engine) return;
     const dbk_port *port = engine->port;
+    dbk_mirrors_stop(engine);
     dbk_queue_free(engine->queue);
     dbk_scrub_stop(engine->scrub);
     while (engine->listeners) dbk_engine_unsubscribe(engine, engine->listeners);

@@ -105,3 +105,19 @@ dbk_result dbk_request_setting(dbk_engine *engine, const dbk_json_node *request,
     dbk_json_parser_free(a.other);
     return result;
 }
+
+dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, dbk_buffer *out, dbk_error *err)
+{
+    dbk_setting_asked a = {.engine = engine, .one = dbk_json_parser_new(engine->port)};
+    dbk_buffer *buffers[] = {&a.sql, &a.args, &a.rows, &a.document};
+    a.place.rule = rule;
+    a.place.of_members = rule->where != NULL;
+    for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], engine->port);
+    dbk_result result = a.one ? ask(&a, err) : no_memory(err);
+    if (result == DBK_OK) result = put_stored(&a, err);
+    if (result == DBK_OK) dbk_buffer_put_slice(out, dbk_buffer_slice(&a.document));
+    if (result == DBK_OK && out->failed) result = no_memory(err);
+    for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
+    dbk_json_parser_free(a.one);
+    return result;
+}

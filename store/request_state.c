@@ -104,6 +104,9 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
     dbk_request_put_u64(out, "parked", engine->parked.count);
     dbk_time_rfc3339(engine->opened_ms, opened);
     dbk_request_put_text(out, "opened", dbk_slice_text(opened));
+    port->mutex_lock(port->ctx, engine->readers_lock);
+    if (engine->mirrors_rejected[0]) dbk_buffer_printf(out, ",\"mirrors_rejected\":[%s]", engine->mirrors_rejected);
+    port->mutex_unlock(port->ctx, engine->readers_lock);
     port->mutex_unlock(port->ctx, engine->turn);
     return DBK_OK;
 }

@@ -167,17 +167,37 @@ static dbk_result read_old(dbk_setting_work *w, dbk_error *err)
 }
 
 /* A merge patch cannot write a null: in a setting it is no value, but the lack of one. */
-static bool has_null(const dbk_json_node *value)
+bool dbk_setting_has_null(const dbk_json_node *value)
 {
     const dbk_json_node *child = dbk_json_child(value);
     if (value->kind == DBK_JSON_NULL) return true;
     for (uint32_t i = 0; value->kind == DBK_JSON_OBJECT && i < value->count; i++, child = dbk_json_next(child))
-        if (has_null(child)) return true;
+        if (dbk_setting_has_null(child)) return true;
     return false;
 }
 
-/* The merge patch that makes `value` of `old`: members that are to go are null. */
-static void put_replacement(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *value)
+static bool is_same(const dbk_json_node *a, const dbk_json_node *b)
+{
+    const dbk_json_node *one = dbk_json_child(a), *other = dbk_json_child(b);
+    if (a->kind != b->kind || a->count != b->count) return false;
+    if (a->kind == DBK_JSON_NUMBER || a->kind == DBK_JSON_STRING) return dbk_slice_equal(a->text, b->text);
+    for (uint32_t i = 0; i < a->count; i++, one = dbk_json_next(one)) {
+        const dbk_json_node *same = a->kind == DBK_JSON_OBJECT ? child_named(b, one->name) : other;
+        if (!same || !is_same(one, same)) return false;
+        other = dbk_json_next(other);
+    }
+    return true;
+}
+
+static void put_member_name(dbk_buffer *out, const dbk_json_node *member, bool *first)
+{
+    if (!*first) dbk_buffer_put_u8(out, ',');
+    *first = false;
+    dbk_json_put_string(out, member->name);
+    dbk_buffer_put_u8(out, ':');
+}
+
+void dbk_setting_put_changes(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *value)
 {
     bool first = true;
     if (!old || old->kind != DBK_JSON_OBJECT || value->kind != DBK_JSON_OBJECT) {
@@ -186,19 +206,17 @@ static void put_replacement(dbk_buffer *out, const dbk_json_node *old, const dbk
     }
     dbk_buffer_put_u8(out, '{');
     const dbk_json_node *child = dbk_json_child(value);
-    for (uint32_t i = 0; i < value->count; i++, child = dbk_json_next(child), first = false) {
-        if (!first) dbk_buffer_put_u8(out, ',');
-        dbk_json_put_string(out, child->name);
-        dbk_buffer_put_u8(out, ':');
-        put_replacement(out, child_named(old, child->name), child);
+    for (uint32_t i = 0; i < value->count; i++, child = dbk_json_next(child)) {
+        const dbk_json_node *before = child_named(old, child->name);
+        if (before && is_same(before, child)) continue;
+        put_member_name(out, child, &first);
+        dbk_setting_put_changes(out, before, child);
     }
     child = dbk_json_child(old);
     for (uint32_t i = 0; i < old->count; i++, child = dbk_json_next(child)) {
         if (child_named(value, child->name)) continue;
-        if (!first) dbk_buffer_put_u8(out, ',');
-        dbk_json_put_string(out, child->name);
-        dbk_buffer_put_text(out, ":null");
-        first = false;
+        put_member_name(out, child, &first);
+        dbk_buffer_put_text(out, "null");
     }
     dbk_buffer_put_u8(out, '}');
 }
@@ -212,7 +230,7 @@ static void put_at_path(const dbk_setting_work *w, const dbk_json_node *value, b
         dbk_buffer_put_u8(out, ':');
     }
     if (!value) dbk_buffer_put_text(out, "null");
-    else put_replacement(out, replaces && w->old ? dbk_setting_at(w->old, &w->place) : NULL, value);
+    else dbk_setting_put_changes(out, replaces && w->old ? dbk_setting_at(w->old, &w->place) : NULL, value);
     for (size_t i = 0; i < w->place.count; i++) dbk_buffer_put_u8(out, '}');
 }
 
@@ -305,7 +323,7 @@ static dbk_result set(dbk_setting_work *w, const dbk_json_node *value, dbk_error
     if (w->place.of_members && w->place.member.size == 0) return dbk_fail(err, DBK_BAD_COMMAND, "'path' names a member of '%s'", w->place.rule->name);
     if (!w->place.of_members && w->place.count == 0 && value->kind != DBK_JSON_OBJECT)
         return dbk_fail(err, DBK_SCHEMA, "the settings '%s' are an object", w->place.rule->name);
-    if (has_null(value)) {
+    if (dbk_setting_has_null(value)) {
         (void)dbk_fail(err, DBK_SCHEMA, "null is no value of a setting");
         dbk_error_hint(err, "unset it: then its default counts");
         return DBK_SCHEMA;

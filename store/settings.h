@@ -22,6 +22,12 @@ dbk_result dbk_setting_place_of(const dbk_engine *engine, const dbk_json_node *n
 void dbk_setting_put_select(const dbk_setting_place *place, dbk_buffer *sql, dbk_buffer *args);
 const dbk_json_node *dbk_setting_at(const dbk_json_node *document, const dbk_setting_place *place); /* NULL: nothing there */
 
+/* The merge patch that makes `value` of `old` (NULL: of nothing): what is to go is null. */
+void dbk_setting_put_changes(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *value);
+bool dbk_setting_has_null(const dbk_json_node *value); /* as a value or a member, at any depth outside arrays */
+/* What is set in a namespace, as JSON; nothing is appended where there is nothing. */
+dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+
 /* set, unset, reset: inside the open entry. */
 dbk_result dbk_settings_run(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;
 

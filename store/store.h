@@ -103,6 +103,9 @@ dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns
  * (semantics.md §4, Replica.import_). DBK_DUPLICATE: a fork, nothing of the round is logged. */
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
                              uint64_t *logged, uint64_t *parked, dbk_error *err) DBK_MUST_USE;
+/* One look at every mirror of the settings: takes edits of the files in, writes what was set. A store with threads
+ * looks by itself, twice a second; without them only this does, by one thread at a time. */
+dbk_result dbk_engine_mirror(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 /* A new generation from the log alone; waits for it. */
 dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;
 /* The fold at a moment into a new SQLite file at `path`; plain: without the engine's tables. The state says

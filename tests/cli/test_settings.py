@@ -1,13 +1,14 @@
 """set, get, unset, reset: settings of an app from the command line, on a store and beside a daemon."""
 import json
 import os
+import time
 import unittest
 
 from cli_case import Case, Daemon
 
 APP = {
     "app.json": json.dumps({"daybook": 1, "name": "set", "settings": {
-        "ui": {"table": "settings", "defaults": {"theme": "light", "editor": {"size": 12}}, "schema": "schemas/ui.json"}}}),
+        "ui": {"table": "settings", "defaults": {"theme": "light", "editor": {"size": 12}}, "schema": "schemas/ui.json", "mirror": "ui.json"}}}),
     "schema.sql": "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NULL, value JSON);\n",
     "schemas/ui.json": '{"properties": {"theme": {"enum": ["light", "dark"]}}}',
 }
@@ -48,6 +49,32 @@ class Settings(Case):
     def test_beside_a_daemon(self):
         Daemon(self, "s.daybook")
         self.walk("s.daybook")
+
+    def until(self, wanted, look):
+        """Looks until it is so, ten seconds at most."""
+        end = time.monotonic() + 10
+        while (found := look()) != wanted and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertEqual(found, wanted)
+
+    def text_of(self, path):
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+
+    def test_a_daemon_takes_edits_of_the_mirror(self):
+        Daemon(self, "s.daybook")
+        mirror = self.path("s.daybook", "files", "ui.json")
+        self.daybook("set", "s.daybook", "ui", "theme", "dark")
+        self.until('{\n  "theme": "dark"\n}\n', lambda: self.text_of(mirror))
+        with open(mirror, "w", encoding="utf-8") as f:
+            f.write('{"theme": "light", "mine": 1}')
+        self.until({"theme": "light", "editor": {"size": 12}, "mine": 1}, lambda: json.loads(self.daybook("get", "s.daybook", "ui")))
+        with open(mirror, "w", encoding="utf-8") as f:
+            f.write('{"theme": "light", ')
+        self.until(True, lambda: os.path.exists(mirror + ".rejected"))
+        self.assertEqual(json.loads(self.daybook("get", "s.daybook", "ui", "mine")), 1)
 
     def test_the_store_may_go_unsaid(self):
         self.daybook("set", "ui", "editor.size", "9")

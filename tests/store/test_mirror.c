@@ -1,0 +1,180 @@
+/* Settings as a file that people edit: both ways, at the same time, and what cannot be taken. */
+#include "tests/store/engine_fixture.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{\"ui\":{\"table\":\"settings\",\"mirror\":\"ui.json\",\"schema\":\"ui\"}}}";
+static const char schema[] = "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NULL, value JSON);\n";
+static const char ui[] = "{\"properties\":{\"size\":{\"type\":\"integer\"}}}";
+
+static int setup(void **state)
+{
+    dbk_source sources[] = {{"app.json", dbk_slice_text(app)}, {"schema.sql", dbk_slice_text(schema)}, {"schemas/ui.json", dbk_slice_text(ui)}};
+    engine_fixture *f = calloc(1, sizeof *f);
+    fixture_start_with(f, definition_of_sources(sources, 3));
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+static void look(engine_fixture *f)
+{
+    dbk_result result = dbk_engine_mirror(f->engine, &f->error);
+    if (result != DBK_OK) print_error("%s\n", f->error.text);
+    assert_int_equal(result, DBK_OK);
+}
+
+static const char *name_of(const engine_fixture *f, const char *name)
+{
+    static char path[4400];
+    snprintf(path, sizeof path, "%s/files/%s", f->path, name);
+    return path;
+}
+
+static void write_file(const engine_fixture *f, const char *text)
+{
+    FILE *file = fopen(name_of(f, "ui.json"), "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void expect_file(const engine_fixture *f, const char *name, const char *text)
+{
+    static char found[4096];
+    FILE *file = fopen(name_of(f, name), "r");
+    assert_non_null(file);
+    found[fread(found, 1, sizeof found - 1, file)] = 0;
+    fclose(file);
+    assert_string_equal(found, text);
+}
+
+static void expect_answer(engine_fixture *f, const char *ask, const char *value)
+{
+    dbk_store *store;
+    dbk_text answer = {0};
+    assert_int_equal(dbk_engine_wrap(f->engine, &store, &f->error), DBK_OK);
+    assert_int_equal(dbk_do(store, ask, strlen(ask), &answer, &f->error), DBK_OK);
+    if (!strstr(answer.data, value)) print_error("%s\n", answer.data);
+    assert_non_null(strstr(answer.data, value));
+    dbk_text_free(&answer);
+    dbk_free(dbk_port_system(), store);
+}
+
+static void expect_setting(engine_fixture *f, const char *value)
+{
+    expect_answer(f, "{\"do\":\"get\",\"namespace\":\"ui\"}", value);
+}
+
+#define SET(id, path, value) "{\"id\":\"" id "\",\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"" path "\",\"value\":" value "}"
+
+static void settings_are_shown_and_edits_taken(void **state)
+{
+    engine_fixture *f = *state;
+    look(f);
+    expect_file(f, "ui.json", "{}\n");
+    must_accept(f, SET("1", "a.b", "[1,{}]"));
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"a\": {\n    \"b\": [\n      1,\n      {}\n    ]\n  }\n}\n");
+    write_file(f, "{\"size\": 7,   \"a\": {\"b\": 2}}");
+    look(f);
+    expect_setting(f, "\"value\":{\"a\":{\"b\":2},\"size\":7}");
+    look(f);
+    expect_file(f, "ui.json", "{\"size\": 7,   \"a\": {\"b\": 2}}"); /* as its author left it */
+    write_file(f, "{\"size\": 7}");
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":7}");
+    assert_int_equal(remove(name_of(f, "ui.json")), 0);
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"size\": 7\n}\n");
+    expect_setting(f, "\"value\":{\"size\":7}");
+}
+
+static void an_edit_and_a_change_at_the_same_time_both_stay(void **state)
+{
+    engine_fixture *f = *state;
+    must_accept(f, SET("1", "x", "1"));
+    must_accept(f, SET("2", "y", "1"));
+    look(f);
+    write_file(f, "{\"x\":2,\"y\":1}");
+    must_accept(f, SET("3", "z", "3"));
+    look(f);
+    expect_setting(f, "\"value\":{\"x\":2,\"y\":1,\"z\":3}");
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"x\": 2,\n  \"y\": 1,\n  \"z\": 3\n}\n");
+    /* edited while the store was closed */
+    dbk_engine_close(f->engine);
+    write_file(f, "{\"y\":1,\"z\":3,\"w\":4}");
+    fixture_open(f);
+    must_accept(f, SET("4", "y", "9"));
+    look(f);
+    expect_setting(f, "\"value\":{\"y\":9,\"z\":3,\"w\":4}");
+}
+
+static void a_broken_edit_is_kept_aside_and_wipes_nothing(void **state)
+{
+    static const char *const broken[] = {"{\"size\": 7", "", "[1]", "{\"size\":\"big\"}", "{\"size\":null}", "{\"a\":1,\"a\":2}"};
+    engine_fixture *f = *state;
+    must_accept(f, SET("1", "size", "5"));
+    look(f);
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        write_file(f, broken[i]);
+        look(f);
+        look(f);
+        expect_setting(f, "\"value\":{\"size\":5}");
+        expect_file(f, "ui.json", broken[i]);
+        expect_file(f, "ui.json.rejected", broken[i]);
+        expect_answer(f, "{\"do\":\"status\"}", "\"mirrors_rejected\":[\"ui.json\"]");
+    }
+    write_file(f, "{\"size\":6}");
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":6}");
+    write_file(f, "{");
+    look(f);
+    must_accept(f, SET("2", "size", "8"));
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"size\": 8\n}\n");
+    expect_file(f, "ui.json.rejected", "{");
+}
+
+static void what_is_no_file_is_left_alone(void **state)
+{
+    engine_fixture *f = *state;
+    char outside[4200];
+    must_accept(f, SET("1", "size", "5"));
+    look(f);
+    snprintf(outside, sizeof outside, "%s/outside.json", f->folder);
+    FILE *file = fopen(outside, "w");
+    assert_non_null(file);
+    assert_true(fputs("{\"size\":1}", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(remove(name_of(f, "ui.json")), 0);
+    assert_int_equal(symlink(outside, name_of(f, "ui.json")), 0);
+    look(f);
+    must_accept(f, SET("2", "size", "6"));
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":6}");
+    expect_file(f, "../../outside.json", "{\"size\":1}");
+    assert_int_equal(remove(name_of(f, "ui.json")), 0);
+    assert_int_equal(mkdir(name_of(f, "ui.json"), 0700), 0);
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":6}");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(settings_are_shown_and_edits_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_edit_and_a_change_at_the_same_time_both_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_broken_edit_is_kept_aside_and_wipes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_file_is_left_alone, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
