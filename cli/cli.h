@@ -55,7 +55,7 @@ static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option) { return
 
 extern const dbk_cli_command dbk_cmd_init, dbk_cmd_check, dbk_cmd_serve, dbk_cmd_send, dbk_cmd_query, dbk_cmd_log,
     dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_salvage, dbk_cmd_stats,
-    dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff, dbk_cmd_undo, dbk_cmd_set, dbk_cmd_get, dbk_cmd_unset, dbk_cmd_reset, dbk_cmd_upgrade, dbk_cmd_types, dbk_cmd_bench, dbk_cmd_help, dbk_cmd_version;
+    dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff, dbk_cmd_undo, dbk_cmd_set, dbk_cmd_get, dbk_cmd_unset, dbk_cmd_reset, dbk_cmd_upgrade, dbk_cmd_types, dbk_cmd_import, dbk_cmd_bench, dbk_cmd_help, dbk_cmd_version;
 
 /* ---- help.c */
 void dbk_help_all(FILE *out);

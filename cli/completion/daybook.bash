@@ -1,7 +1,7 @@
 # bash completion of daybook: commands, options, stores, files.
 _daybook() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
-    local commands="init check upgrade serve send query log history explain diff undo set get unset reset watch inbox replay rebuild fingerprint verify salvage stats doctor types bench help version"
+    local commands="init check upgrade serve send query log history explain diff undo set get unset reset watch inbox replay rebuild fingerprint verify salvage stats doctor types import bench help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
         return
@@ -38,6 +38,7 @@ _daybook() {
         stats) options="--json --help" ;;
         doctor) options="--json --help" ;;
         types) options="--help" ;;
+        import) options="--sqlite --into --app-only --force-fs --force-location --json --help" ;;
         bench) options="--json --help" ;;
         *) return ;;
     esac
