@@ -172,6 +172,18 @@ typedef struct dbk_trail { /* zero: every entry, every row */
 /* Tells the trail (NULL: none) of what catches up from here on; borrowed. */
 void dbk_model_follow(dbk_model *model, const dbk_trail *trail);
 
+/* Whether the events that name a row of the table are all that can happen to it. */
+bool dbk_table_is_alone(const dbk_table *table);
+/* Tells the trail of one row of such a table, up to the position `last`, without the rest of the log. `left_out`
+ * says which entries the model skips. The file at `path` is the caller's to remove, also after a failure. */
+typedef struct dbk_alone {
+    uint64_t last;
+    bool (*left_out)(void *arg, const dbk_entry_id *id);
+    void *arg;
+} dbk_alone;
+dbk_result dbk_model_tell_alone(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
+                                const dbk_model_options *options, const dbk_alone *alone, const dbk_trail *trail, dbk_error *err) DBK_MUST_USE;
+
 /* The shadow (K8): folds the wanted entries (see dbk_log_fold_open; position in the state is `last`, 0:
  * the log's end) into a new file. The result is committed, in bulk mode until dbk_model_finish. */
 typedef struct dbk_shadow_options {

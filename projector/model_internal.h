@@ -44,6 +44,7 @@ struct dbk_model {
     dbk_log_wanted_fn wanted;
     void *wanted_arg;
     uint64_t wanted_last;
+    dbk_slice only;             /* row_alone.c: only events of this stream are carried out; empty: all */
     const dbk_trail *trail;     /* of a build that tells what entries change; else NULL */
     dbk_arena *arena;           /* cleared at entry_begin */
     dbk_changes changes;        /* of the last commit */

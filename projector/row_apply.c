@@ -272,6 +272,7 @@ static dbk_result project_all(dbk_model *model, const dbk_entry *entry, dbk_erro
 
     for (uint32_t i = 0; result == DBK_OK && dbk_event_next(&rest, &event); i++) {
         model->work->event_index = i;
+        if (model->only.size > 0 && !dbk_slice_equal(event.stream, model->only)) continue;
         if (model->upcaster) result = dbk_upcast_event(model->upcaster, entry->time_ms, &event, err);
         if (result != DBK_OK) break;
         if (dbk_event_is_engine(&event)) {
@@ -345,7 +346,8 @@ static dbk_result judge(dbk_model *model, uint64_t position, const dbk_entry *en
                         dbk_error *failure)
 {
     bool found, same, known = true, newer = is_newer(model->definition, entry);
-    dbk_result result = find_first(model, position, entry, &found, &same, v->against, failure);
+    /* of one row alone it is known already which of several entries applied */
+    dbk_result result = model->only.size > 0 ? (found = false, DBK_OK) : find_first(model, position, entry, &found, &same, v->against, failure);
 
     if (result != DBK_OK) return result;
     if (found) {

@@ -361,7 +361,7 @@ dbk_result dbk_project_event(dbk_model *model, const dbk_event *event, const dbk
     offer o = {.model = model, .event = event, .data = data};
     const typed *found;
 
-    if (model->projections->item_count == 0 || dbk_event_is_engine(event)) return DBK_OK;
+    if (model->projections->item_count == 0 || model->only.size > 0 || dbk_event_is_engine(event)) return DBK_OK;
     found = find_type(model, event->type);
     if (!found) return dbk_row_no_memory(err);
     if (found->count == 0) return DBK_OK;

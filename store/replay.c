@@ -255,6 +255,21 @@ dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_tra
     return result;
 }
 
+dbk_result dbk_past_alone(dbk_engine *engine, const dbk_alone *alone, const dbk_trail *trail, dbk_error *err)
+{
+    dbk_buffer path;
+    dbk_past_model past = {0};
+    dbk_buffer_init(&path, engine->port);
+    dbk_result result = choose_path(engine, 0, &path, err);
+    if (result == DBK_OK && !(past.path = dbk_copy_text(engine->port, (const char *)path.data)))
+        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    if (result == DBK_OK)
+        result = dbk_model_tell_alone(engine->port, past.path, engine->definition, engine->log, &engine->options.model, alone, trail, err);
+    dbk_past_discard(engine, &past);
+    dbk_buffer_release(&path);
+    return result;
+}
+
 void dbk_past_discard(dbk_engine *engine, dbk_past_model *past)
 {
     dbk_model_close(past->model);

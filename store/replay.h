@@ -22,6 +22,8 @@ typedef struct dbk_past_model {
     char *path;
 } dbk_past_model;
 dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, dbk_past_model *out, dbk_error *err) DBK_MUST_USE;
+/* The trail of one row of a table that stands alone, without a fold of the rest. */
+dbk_result dbk_past_alone(dbk_engine *engine, const dbk_alone *alone, const dbk_trail *trail, dbk_error *err) DBK_MUST_USE;
 void dbk_past_discard(dbk_engine *engine, dbk_past_model *past); /* with its file; accepts a zeroed one */
 /* Folds it into a new file, plain or as a model. A file left by a failure is removed. */
 dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain, dbk_progress_fn progress,

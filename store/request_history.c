@@ -56,11 +56,45 @@ static void put_changes(const dbk_history *history, uint64_t limit, dbk_buffer *
     if (first > 0) dbk_request_put_u64(out, "earlier", first);
 }
 
+static dbk_result note_skipped(void *arg, const dbk_skip *skip)
+{
+    dbk_buffer *skipped = arg;
+    if (strcmp(skip->state, "suffixed") != 0) dbk_buffer_put(skipped, &skip->entry, sizeof skip->entry);
+    return skipped->failed ? DBK_NO_MEMORY : DBK_OK;
+}
+
+static bool is_skipped(void *arg, const dbk_entry_id *id)
+{
+    const dbk_buffer *skipped = arg;
+    const dbk_entry_id *ids = (const dbk_entry_id *)(const void *)skipped->data;
+    for (size_t i = 0; i < skipped->size / sizeof *ids; i++)
+        if (dbk_entry_id_equal(&ids[i], id)) return true;
+    return false;
+}
+
+/* Only the model knows what it skips; it is asked at one position. */
+static dbk_result follow_alone(dbk_engine *engine, const dbk_trail *trail, uint64_t *position, dbk_error *err)
+{
+    dbk_model_state state;
+    dbk_buffer skipped;
+    dbk_buffer_init(&skipped, engine->port);
+    engine->port->mutex_lock(engine->port->ctx, engine->turn);
+    dbk_result result = dbk_model_skips(engine->model, note_skipped, &skipped, err);
+    dbk_model_get_state(engine->model, &state);
+    engine->port->mutex_unlock(engine->port->ctx, engine->turn);
+    dbk_alone alone = {.last = state.position, .left_out = is_skipped, .arg = &skipped};
+    if (result == DBK_OK) result = dbk_past_alone(engine, &alone, trail, err);
+    *position = state.position;
+    dbk_buffer_release(&skipped);
+    return result;
+}
+
 static dbk_result follow_row(dbk_engine *engine, const dbk_table *table, dbk_slice key, dbk_history *history, uint64_t *position, dbk_error *err)
 {
     dbk_past past;
     dbk_past_model model = {0};
     dbk_trail trail = {.table = table, .key = key, .shown = true, .each = on_history, .arg = history};
+    if (engine->model && dbk_table_is_alone(table)) return follow_alone(engine, &trail, position, err);
     dbk_result result = dbk_past_of(engine, NULL, &past, err);
     if (result == DBK_OK) result = dbk_past_open(engine, &past, &trail, &model, err);
     dbk_past_discard(engine, &model);

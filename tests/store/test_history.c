@@ -94,6 +94,36 @@ static void diff_is_the_step_between_two_moments(void **state)
     world_contains(w, 0, "{\"do\":\"diff\",\"from\":99}", "not_found: there is no position 99");
 }
 
+/* Told of the row alone, or by a fold of all: the same, with late entries and entries that were skipped. */
+static void a_row_that_stands_alone_is_told_the_same(void **state)
+{
+    world *w = *state;
+    facts *f = calloc(1, sizeof *f);
+    uint64_t logged, parked;
+    dbk_table *table = (dbk_table *)(uintptr_t)dbk_definition_table(w->definition, dbk_slice_text("free"));
+    assert_true(dbk_table_is_alone(table));
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 40; i++) world_random_command(w, (size_t)(i % 2));
+        for (size_t from = 0; from < 2; from++) {
+            for (uint64_t p = 1; p <= dbk_log_position(dbk_engine_log(w->engines[from])); p++) facts_take(f, w, from, p);
+            assert_int_equal(facts_deliver(f, w, 1 - from, &logged, &parked), DBK_OK);
+            facts_clear(f);
+        }
+        for (int key = 0; key < 4; key++) {
+            char request[100];
+            snprintf(request, sizeof request, "{\"do\":\"history\",\"table\":\"free\",\"key\":%d}", key);
+            char *alone = world_ask(w, 0, request);
+            table->row_local = false;
+            char *folded = world_ask(w, 0, request);
+            table->row_local = true;
+            assert_string_equal(alone, folded);
+            free(alone);
+            free(folded);
+        }
+    }
+    free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +132,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(explain_lists_the_rows_of_an_entry, setup, teardown),
         cmocka_unit_test_setup_teardown(explain_says_why_an_entry_changed_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(diff_is_the_step_between_two_moments, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_that_stands_alone_is_told_the_same, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
