@@ -14,6 +14,7 @@ static const char app[] =
     " \"files\": {\"id\": \"text\", \"sanitize\": {\"name\": [\"trim\", \"strip-control\", \"no-traversal\"]}, \"max_row\": \"100 B\"},\n"
     " \"boards\": {\"id\": \"uuid4\", \"derived\": [\"cards\"]},\n"
     " \"cards\": {\"id\": \"integer\"},\n"
+    " \"docs\": {\"sync\": {\"delete\": \"edit_wins\", \"conflict\": {\"n\": \"counter\"}}}, \"names\": {\"sync\": {\"unique\": \"suffix\"}},\n"
     " \"stats\": {\"sync\": {\"conflict\": {\"n\": \"counter\", \"ratio\": \"counter\", \"best\": \"max\", \"least\": \"min\", \"owner\": \"fww\","
     "  \"tags\": \"set\"}}}},\n"
     " \"retention\": [{\"name\": \"few-logs\", \"table\": \"logs\", \"keep\": {\"last\": 2, \"by\": \"at\", \"per\": \"job\"}},\n"
@@ -26,6 +27,8 @@ static const char schema[] =
     "CREATE TABLE stats(id TEXT NOT NULL PRIMARY KEY, n INTEGER DEFAULT 5, ratio REAL, best INTEGER, least TEXT, owner TEXT, tags JSON);\n"
     "CREATE TABLE logs(id TEXT NOT NULL PRIMARY KEY, job TEXT, at INTEGER);\n"
     "CREATE INDEX logs_job ON logs(job, at);\n"
+    "CREATE TABLE docs(id TEXT NOT NULL PRIMARY KEY, body TEXT, n INTEGER);\n"
+    "CREATE TABLE names(id TEXT NOT NULL PRIMARY KEY, name TEXT UNIQUE);\n"
     "CREATE TABLE beats(id TEXT NOT NULL PRIMARY KEY, at INTEGER);\n";
 static const char projections[] = "-- on cards.put\nUPDATE boards SET cards = cards + 1 WHERE id = $board;\n"
                                   "-- on beat\nINSERT INTO beats VALUES($id, $at);\n";
@@ -257,6 +260,42 @@ static void a_step_without_its_rule_still_adds(void **state)
     assert_rows(bench.model, "SELECT at FROM logs", "4");
 }
 
+/* A delete whose author had not seen the row as it stands gives way; a patch behind a delete that had
+ * brings the row back. */
+static void an_edit_wins_over_a_delete(void **state)
+{
+    (void)state;
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "docs/d", .type = "docs.put", .data = "{\"id\":\"d\",\"body\":\"b\",\"n\":{\"+\":2}}");
+    FACT(.author = 1, .seq = 1, .ms = 2, .stream = "docs/d", .type = "docs.deleted", .data = "{}");
+    fold(&bench);
+    assert_rows(bench.model, "SELECT body, n FROM docs", "b|2");
+    assert_rows(bench.model, "SELECT state, substr(against, 1, 2) FROM _daybook_skips", "superseded|41");
+    bench.time_ms += 10;
+    accept(&bench, "{\"do\":\"delete\",\"table\":\"docs\",\"key\":\"d\"}", "docs/d docs.deleted {} ^1");
+    assert_rows(bench.model, "SELECT gone FROM _daybook_rows", "{\"id\":\"d\",\"body\":\"b\",\"n\":2}");
+    FACT(.author = 1, .seq = 2, .ms = 40, .stream = "docs/d", .type = "docs.patched", .data = "{\"n\":{\"+\":3}}");
+    fold(&bench);
+    assert_rows(bench.model, "SELECT body, n FROM docs", "b|5");
+    assert_rows(bench.model, "SELECT gone FROM _daybook_rows", "NULL");
+    assert_replay(&bench);
+}
+
+/* What had to be named otherwise applies: it is listed, and it is the row's writer. */
+static void a_taken_name_gets_a_number(void **state)
+{
+    (void)state;
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "names/1", .type = "names.put", .data = "{\"id\":\"1\",\"name\":\"a\"}");
+    FACT(.author = 1, .seq = 5, .ms = 2, .stream = "names/2", .type = "names.put", .data = "{\"id\":\"2\",\"name\":\"a\"}");
+    FACT(.author = 2, .seq = 1, .ms = 3, .stream = "names/3", .type = "names.put", .data = "{\"id\":\"3\",\"name\":\"a\"}");
+    fold(&bench);
+    assert_rows(bench.model, "SELECT id, name FROM names ORDER BY id", "1|a\n2|a~2\n3|a~3");
+    assert_rows(bench.model, "SELECT substr(entry, 1, 2), state, reason FROM _daybook_skips ORDER BY 1", "42|suffixed|name was taken\n43|suffixed|name was taken");
+    bench.time_ms += 10;
+    accept(&bench, PATCH("names", "\"2\"", "{\"name\":\"b\"}"), "names/2 names.patched {\"name\":\"b\"} ^5");
+    assert_int_equal(decide(&bench, PATCH("names", "\"2\"", "{\"name\":\"a\"}")), DBK_CONSTRAINT); /* never when deciding */
+    assert_replay(&bench);
+}
+
 /* ---- the last n */
 
 static void only_the_last_rows_stay(void **state)
@@ -365,6 +404,8 @@ int main(void)
         TEST(what_cannot_be_counted_is_refused),
         TEST(devices_add_up_in_any_order),
         TEST(a_step_without_its_rule_still_adds),
+        TEST(an_edit_wins_over_a_delete),
+        TEST(a_taken_name_gets_a_number),
         TEST(only_the_last_rows_stay),
         TEST(a_late_row_pushes_out_the_same),
         TEST(only_known_events_are_appended),
