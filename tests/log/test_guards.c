@@ -49,6 +49,25 @@ static void test_next_segment_proves(void **state)
     world_free(&w);
 }
 
+/* Segment 2 holds nothing any more, and nothing says so but that segment 3 was prepared, which is done only
+ * once segment 2 has begun. */
+static void test_prepared_segment_proves(void **state)
+{
+    uint8_t zeros[512] = {0};
+    world w;
+
+    (void)state;
+    world_new(&w, 41);
+    while (w.log->segment_count < 2) assert_int_equal(append(w.log, 5), DBK_OK);
+    world_close(&w);
+    assert_true(dbk_simdisk_exists(w.disk, path_of(3)));
+    dbk_simdisk_remove(w.disk, "log/WATERMARK");
+    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET; at < 32768; at += sizeof(zeros))
+        assert_int_equal(dbk_simdisk_write(w.disk, path_of(2), at, zeros, sizeof(zeros)), 0);
+    refused(&w, DBK_LOST);
+    world_free(&w);
+}
+
 /* The watermark names a place in segment 2, of which nothing but the prepared file is left, and the seal of
  * segment 1 is gone: what was durable is lost, though no position says so. */
 static void test_watermark_in_the_next_segment(void **state)
@@ -137,7 +156,7 @@ static void test_clearing_is_durable(void **state)
  * is not found behind a smaller batch. */
 static void test_failed_clearing(void **state)
 {
-    dbk_simdisk_fault half = {.kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_SHORT, .bytes = 4096};
+    dbk_simdisk_fault half = {.kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_SHORT, .bytes = 2048};
     dbk_simdisk_fault full = {.kinds = DBK_SIM_WRITE, .path = ".seg", .skip = 1, .times = 2, .error = ENOSPC};
     world w;
 
@@ -147,7 +166,7 @@ static void test_failed_clearing(void **state)
         assert_int_equal(append(w.log, 1), DBK_OK);
         dbk_simdisk_add_fault(w.disk, &half);
         dbk_simdisk_add_fault(w.disk, &full);
-        assert_int_equal(append(w.log, 20), DBK_NO_SPACE);
+        assert_int_equal(append(w.log, 8), DBK_NO_SPACE);
         dbk_simdisk_clear_faults(w.disk);
         assert_int_equal(append(w.log, 1), DBK_OK);
         world_close(&w);
@@ -290,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next_segment_proves),
+        cmocka_unit_test(test_prepared_segment_proves),
         cmocka_unit_test(test_watermark_in_the_next_segment),
         cmocka_unit_test(test_every_byte_of_the_trailer),
         cmocka_unit_test(test_clearing_is_durable),
