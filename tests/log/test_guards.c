@@ -208,6 +208,46 @@ static void test_adopted_segment(void **state)
     world_free(&w);
 }
 
+static void append_at(world *w, int64_t received_ms)
+{
+    uint64_t seq = dbk_log_position(w->log) + 1;
+    dbk_buffer bytes;
+    dbk_slice origin;
+
+    dbk_buffer_init(&bytes, dbk_port_system());
+    make_entry(&bytes, replica_one, seq, 100 + seq, size_of_seq(seq));
+    origin = dbk_buffer_slice(&bytes);
+    assert_int_equal(dbk_log_append(w->log, &origin, 1, received_ms, NULL, NULL), DBK_OK);
+    dbk_buffer_release(&bytes);
+}
+
+/* The clock is set back and forward by years: times of receipt never decrease, positions are what orders,
+ * and what was torn is put aside under a name that is free. */
+static void test_clock(void **state)
+{
+    static const int64_t year_ms = 365LL * 24 * 3600 * 1000;
+    int64_t last = 0, received_ms;
+    dbk_buffer out;
+    world w;
+
+    (void)state;
+    world_new(&w, 47);
+    for (int64_t i = 0; i < 8; i++) {
+        append_at(&w, (50 + (i % 2 ? -i : i) * 10) * year_ms);
+        dbk_simdisk_world_of(w.disk)->wall_ms += (i % 2 ? -20 : 15) * year_ms;
+        world_reopen(&w);
+    }
+    check_entries(w.log, 0);
+    dbk_buffer_init(&out, w.port);
+    for (uint64_t position = 1; position <= 8; position++) {
+        assert_int_equal(dbk_log_read(w.log, position, &out, &received_ms, NULL), DBK_OK);
+        assert_true(received_ms >= last);
+        last = received_ms;
+    }
+    dbk_buffer_release(&out);
+    world_free(&w);
+}
+
 /* ---- races: the other process acts at the moment of locking */
 
 static struct {
@@ -315,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_clearing_is_durable),
         cmocka_unit_test(test_failed_clearing),
         cmocka_unit_test(test_adopted_segment),
+        cmocka_unit_test(test_clock),
         cmocka_unit_test(test_look_again_under_the_lock),
         cmocka_unit_test(test_lock_of_a_moved_file),
     };
