@@ -137,8 +137,10 @@ static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, ga
     if (g->next_position == 0) (void)!not_whole(g, "it has no sound start record");
     if (g->whole) return DBK_OK;
     size_t before = g->records.size;
-    rc = note_survivors(scanner, offset + DBK_UNIT_MIN, g, err);
-    g->torn = g->next_position && head != DBK_HEAD_RECORD && g->records.size == before;
+    rc = note_survivors(scanner, offset, g, err); /* its own header too, which names what it had */
+    size_t behind = g->records.size - before;
+    bool own = behind && dbk_load_u64(g->records.data + before) == offset;
+    g->torn = g->next_position && head != DBK_HEAD_RECORD && behind == (own ? 16 : 0);
     return rc;
 }
 
