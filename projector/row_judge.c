@@ -139,7 +139,8 @@ dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const db
         definition->schema_count ? dbk_definition_schema(definition, dbk_slice_text(change->table->name)) : NULL;
     dbk_buffer text;
 
-    if (!schema) return DBK_OK;
+    /* An undo names what goes back, not the row, and goes back to what was good when it was decided (F10). */
+    if (!schema || change->model->undo) return DBK_OK;
     dbk_buffer_init(&text, change->model->port);
     dbk_result result = cells ? put_ruled_row(change, row, cells, &text, err) : put_row(change, row, &text, err);
     if (result == DBK_OK && text.failed) result = dbk_row_no_memory(err);
