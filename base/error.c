@@ -81,6 +81,7 @@ dbk_result dbk_error_set(dbk_error *err, dbk_result code, int os_errno, const ch
     err->line = line;
     memcpy(err->text, text, strlen(text) + 1);
     err->hint[0] = '\0';
+    if (code == DBK_NO_FILES) dbk_error_hint(err, "close other files or raise the limit (ulimit -n)");
     return code;
 }
 

@@ -26,7 +26,6 @@ static dbk_result fail_call(dbk_error *err, int64_t rc, const char *what, const 
 
     code = dbk_fail_os(err, code, (int)rc, "cannot %s '%s'", what, name);
     if (code == DBK_NO_SPACE) dbk_error_hint(err, "free some space on the disk and try again");
-    if (code == DBK_NO_FILES) dbk_error_hint(err, "close other files or raise the limit (ulimit -n)");
     if (rc == -ELOOP) dbk_error_hint(err, "it is a symbolic link, which is never followed here");
     return code;
 }

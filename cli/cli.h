@@ -159,7 +159,7 @@ dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_
 dbk_result dbk_cli_position(const char *text, const char *option, uint64_t *out, dbk_error *err) DBK_MUST_USE;
 
 /* ---- wait.c: signals and service manager */
-void dbk_signals_ignore_pipe(void);
+void dbk_signals_as_errors(void);
 void dbk_signals_hold(void);             /* SIGTERM, SIGINT, SIGHUP wait for the calls below */
 void dbk_signals_wait(void);             /* until one comes */
 bool dbk_signals_came(uint32_t wait_ms); /* one came within that time */

@@ -112,6 +112,6 @@ const dbk_cli_command dbk_cmd_version = {
 
 int main(int argc, char **argv)
 {
-    dbk_signals_ignore_pipe();
+    dbk_signals_as_errors();
     return dbk_out_finish(dispatch(argc, argv));
 }

@@ -20,8 +20,12 @@ static sigset_t end_signals(void)
     return set;
 }
 
-/* A reader that has gone shows as EPIPE. */
-void dbk_signals_ignore_pipe(void) { signal(SIGPIPE, SIG_IGN); }
+/* A reader that has gone shows as EPIPE, a limit to the size of files (ulimit -f) as EFBIG. */
+void dbk_signals_as_errors(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
 
 void dbk_signals_hold(void)
 {
