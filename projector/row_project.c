@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { TYPES_ROOM = 256, TYPES_MAX = 128 };
+enum { TYPES_ROOM = 256, TYPES_MAX = 128, STEPS_EACH = 1000, THOUSANDS_MAX = 100000 };
 
 typedef enum parameter_kind {
     P_MEMBER,
@@ -327,6 +327,30 @@ static dbk_result judge(dbk_model *model, dbk_result result, const prepared *ite
                : DBK_REJECTED;
 }
 
+static int count_steps(void *arg)
+{
+    uint32_t *thousands = arg;
+
+    return ++*thousands > THOUSANDS_MAX;
+}
+
+/* A decision may not go on for ever, and with it the store; what was decided once is carried out whole
+ * wherever it is folded, however long that takes there. To stop a write costs the transaction: the turn
+ * is decided again without this command. */
+static dbk_result run_bounded(dbk_model *model, const prepared *item, int *changes, dbk_error *err)
+{
+    uint32_t thousands = 0;
+
+    if (model->deciding) sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, &thousands);
+    dbk_result result = dbk_row_run(model, item->statement, "project", changes, err);
+    sqlite3_progress_handler(model->db, 0, NULL, NULL);
+    if (result == DBK_OK || thousands <= THOUSANDS_MAX) return result;
+    (void)dbk_fail(err, DBK_BUSY, "%s:%u: the projection takes more than %d million steps", item->source->file,
+                   item->source->line, THOUSANDS_MAX / 1000);
+    dbk_error_hint(err, "an end to its recursion, or an index on what its WHERE asks for");
+    return DBK_BUSY;
+}
+
 static dbk_result run(const offer *o, prepared *item, dbk_error *err)
 {
     dbk_result result = item->statement ? DBK_OK : prepare(o->model, item, err);
@@ -338,7 +362,7 @@ static dbk_result run(const offer *o, prepared *item, dbk_error *err)
         if (rc != SQLITE_OK)
             return dbk_model_sql_failure(o->model, rc, "bind a projection's parameter", err);
     }
-    result = dbk_row_run(o->model, item->statement, "project", &changes, err);
+    result = run_bounded(o->model, item, &changes, err);
     if (result != DBK_OK) return judge(o->model, result, item, err);
     if (changes > 0 || item->source->may_change_nothing) return DBK_OK;
     o->model->work->superseded = true;

@@ -6,7 +6,9 @@
 #include "store/prepare.h"
 #include "store/undo.h"
 
-enum { TURN_ELEMENTS_START = 256 };
+#include <stdio.h>
+
+enum { TURN_ELEMENTS_START = 256, KEPT_BYTES = 4 << 20 };
 
 static dbk_result element_new(dbk_turn *turn, uint32_t item, uint32_t order, dbk_element **out, dbk_error *err)
 {
@@ -25,11 +27,15 @@ static dbk_result element_new(dbk_turn *turn, uint32_t item, uint32_t order, dbk
     return DBK_OK;
 }
 
-static bool is_culprit(const dbk_turn *turn, uint32_t item, uint32_t order)
+static dbk_result refuse_culprit(const dbk_turn *turn, const dbk_element *element, dbk_error *err)
 {
-    for (size_t i = 0; i < turn->culprit_count; i++)
-        if (turn->culprits[i].item == item && turn->culprits[i].order == order) return true;
-    return false;
+    const struct dbk_culprit *culprit = turn->culprits, *end = culprit + turn->culprit_count;
+    while (culprit < end && (culprit->item != element->item || culprit->order != element->order)) culprit++;
+    if (culprit == end) return DBK_OK;
+    if (!culprit->busy) return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction during this command");
+    dbk_fail(err, DBK_BUSY, "%s", culprit->why);
+    dbk_error_hint(err, "%s", culprit->hint);
+    return DBK_BUSY;
 }
 
 /* ---- known ids (§3.5) */
@@ -249,8 +255,7 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     const dbk_json_node *sent = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "id") : NULL;
     if (sent && sent->kind == DBK_JSON_STRING && sent->text.size <= DBK_COMMAND_ID_MAX_BYTES) *id = sent->text;
     dbk_result result = dbk_command_read(engine, node, false, &command, err);
-    if (result == DBK_OK && is_culprit(turn, element->item, element->order))
-        result = dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction during this command");
+    if (result == DBK_OK) result = refuse_culprit(turn, element, err);
     if (result == DBK_OK && !hash) {
         result = dbk_command_hash(&engine->message, node, own_hash, err);
         hash = own_hash;
@@ -273,6 +278,15 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     return result;
 }
 
+static void note_culprit(dbk_turn *turn, const dbk_element *last, const dbk_error *refusal)
+{
+    if (turn->culprit_count == sizeof turn->culprits / sizeof turn->culprits[0]) return;
+    struct dbk_culprit *culprit = &turn->culprits[turn->culprit_count++];
+    *culprit = (struct dbk_culprit){.item = last->item, .order = last->order, .busy = refusal->code == DBK_BUSY};
+    snprintf(culprit->why, sizeof culprit->why, "%.191s", refusal->text);
+    snprintf(culprit->hint, sizeof culprit->hint, "%.95s", refusal->hint);
+}
+
 static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, const dbk_json_node *node,
                                  const uint8_t *hash, dbk_error *err)
 {
@@ -292,10 +306,9 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
         if (err) *err = refusal;
         return result;
     }
-    if (result != DBK_OK) {
-        refusal.code = result;
-        dbk_receipt_refused(engine, id, &refusal, dbk_buffer_slice(&engine->draft.detail), false, out);
-    }
+    refusal.code = result;
+    if (!dbk_model_in_transaction(engine->model)) note_culprit(turn, element, &refusal);
+    if (result != DBK_OK) dbk_receipt_refused(engine, id, &refusal, dbk_buffer_slice(&engine->draft.detail), false, out);
     element->receipt_size = out->size - element->receipt;
     return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for receipts") : DBK_OK;
 }
@@ -341,14 +354,6 @@ static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
     return item->answer->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for receipts") : DBK_OK;
 }
 
-static void note_culprit(dbk_turn *turn)
-{
-    if (turn->count == 0 || turn->culprit_count == sizeof turn->culprits / sizeof turn->culprits[0]) return;
-    const dbk_element *last = &turn->elements[turn->count - 1];
-    turn->culprits[turn->culprit_count].item = last->item;
-    turn->culprits[turn->culprit_count++].order = last->order;
-}
-
 /* Decides all; again without the culprit when SQLite gave up the transaction. */
 static dbk_result decide_all(dbk_turn *turn, dbk_error *err)
 {
@@ -368,7 +373,6 @@ static dbk_result decide_all(dbk_turn *turn, dbk_error *err)
         if (turn->stopped) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
         if (result != DBK_OK) return result;
         if (dbk_model_in_transaction(engine->model)) return DBK_OK;
-        note_culprit(turn);
     }
     return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction again and again");
 }
@@ -420,6 +424,15 @@ static void begin_turn(dbk_turn *turn, dbk_engine *engine, dbk_turn_item *items,
     turn->stopped = false;
 }
 
+/* What a large message took: a daemon that has seen one would hold some twelve times its size for good. */
+static void relax(dbk_engine *engine)
+{
+    dbk_draft *draft = &engine->draft;
+    dbk_buffer *buffers[] = {&engine->batch, &engine->message, &draft->events, &draft->result, &draft->detail};
+    dbk_json_parser_relax(engine->parser);
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_relax(buffers[i], KEPT_BYTES);
+}
+
 dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms, dbk_error *err)
 {
     dbk_error error = {0};
@@ -437,7 +450,9 @@ dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t coun
         dbk_turn_refuse_all(turn, &error);
         return DBK_OK;
     }
-    return dbk_turn_finish(turn, err);
+    result = dbk_turn_finish(turn, err);
+    relax(engine);
+    return result;
 }
 
 void dbk_turn_release(dbk_engine *engine)
