@@ -33,6 +33,12 @@ void dbk_buffer_clear(dbk_buffer *buffer)
     buffer->failed = false;
 }
 
+void dbk_buffer_relax(dbk_buffer *buffer, size_t kept)
+{
+    if (buffer->capacity > kept) dbk_buffer_release(buffer);
+    else dbk_buffer_clear(buffer);
+}
+
 /* Doubles, so that n appended bytes cost O(n) copying in all. */
 bool dbk_buffer_reserve(dbk_buffer *buffer, size_t more)
 {

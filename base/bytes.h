@@ -61,6 +61,8 @@ typedef struct dbk_buffer {
 void dbk_buffer_init(dbk_buffer *buffer, const dbk_port *port);
 void dbk_buffer_release(dbk_buffer *buffer); /* accepts a released or zeroed one */
 void dbk_buffer_clear(dbk_buffer *buffer);   /* size 0, failed false, keeps the memory */
+/* Clears it, and gives the memory back if that is more than `kept` bytes. */
+void dbk_buffer_relax(dbk_buffer *buffer, size_t kept);
 bool dbk_buffer_reserve(dbk_buffer *buffer, size_t more);
 uint8_t *dbk_buffer_extend_slow(dbk_buffer *buffer, size_t size); /* internal: extend when full */
 /* Appends `size` uninitialised bytes and returns them, NULL when out of memory. */

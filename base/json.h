@@ -32,6 +32,9 @@ typedef struct dbk_json_node {
 typedef struct dbk_json_parser dbk_json_parser;
 dbk_json_parser *dbk_json_parser_new(const dbk_port *port); /* NULL: out of memory */
 void dbk_json_parser_free(dbk_json_parser *parser);         /* accepts NULL */
+/* Gives back what a large input took; nothing that was parsed is valid any more. The next small input
+ * would do it too, but may go to another parser. */
+void dbk_json_parser_relax(dbk_json_parser *parser);
 /* From here on it takes containers and values of any number: for answers, which have limits of their own. */
 void dbk_json_parser_any_count(dbk_json_parser *parser);
 

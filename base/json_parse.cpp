@@ -128,10 +128,14 @@ bool reserve_stage(dbk_json_parser *p, size_t size)
     return false;
 }
 
+bool is_large(const dbk_json_parser *p)
+{
+    return p->text_capacity > kept_bytes || p->node_capacity * sizeof *p->nodes > kept_bytes;
+}
+
 bool prepare(dbk_json_parser *p, dbk_slice input)
 {
-    bool large = p->text_capacity > kept_bytes || p->node_capacity * sizeof *p->nodes > kept_bytes;
-    if (large && input.size <= small_bytes) drop_memory(p);
+    if (is_large(p) && input.size <= small_bytes) drop_memory(p);
     size_t want = std::max(first_bytes, input.size + simdjson::SIMDJSON_PADDING);
     if (!renew(p->port, &p->text, &p->text_capacity, want) || !reserve_stage(p, input.size))
         return false;
@@ -512,6 +516,11 @@ dbk_json_parser *dbk_json_parser_new(const dbk_port *port)
     dbk_json_parser *parser = new (memory) dbk_json_parser{};
     parser->port = port;
     return parser;
+}
+
+void dbk_json_parser_relax(dbk_json_parser *parser)
+{
+    if (is_large(parser)) drop_memory(parser);
 }
 
 void dbk_json_parser_any_count(dbk_json_parser *parser)

@@ -129,5 +129,8 @@ struct dbk_port {
 
 /* The machine. Static; needs no release. */
 const dbk_port *dbk_port_system(void);
+/* For a process that lives long: what it frees of large memory goes back to the machine at once, in
+ * place of being kept for the next need. */
+void dbk_port_return_memory(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -184,4 +185,13 @@ static const dbk_port system_port = {
 const dbk_port *dbk_port_system(void)
 {
     return &system_port;
+}
+
+/* Left alone, glibc learns from the largest block freed so far to take the next ones from its heaps, and
+ * keeps up to 64 MiB in the heap of each thread. */
+void dbk_port_return_memory(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
 }

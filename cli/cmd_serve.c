@@ -48,6 +48,7 @@ static int run(dbk_cli *cli)
     if (dbk_cli_is_url(path)) return dbk_cli_usage(cli, "serve takes a store's folder, not '%s'", path);
     if (listen && strncmp(listen, "ipc://", 6) != 0) return dbk_cli_usage(cli, "'%s' is no address of the form ipc://PATH", listen);
     dbk_signals_hold();
+    dbk_port_return_memory();
     dbk_bar bar;
     dbk_bar_begin(&bar, cli->port, "building the model", "entries");
     uint64_t rate = SCRUB_MIB;
