@@ -266,6 +266,7 @@ dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_
 /* Looks through the file, SQLite's pages and the rows against the fingerprint, as one moment has them.
  * DBK_CORRUPT: build it anew. */
 dbk_result dbk_model_check(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+bool dbk_model_holds_judgements(const dbk_model *model); /* skips or row records: no fingerprint covers them */
 void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
 
 /* row_merge.c: RFC 7396. Appends old merged with patch, minimised; old NULL: none. */

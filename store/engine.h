@@ -64,6 +64,7 @@ struct dbk_engine {
     dbk_disk disk;
     bool behind;             /* the model has to catch up before the next command */
     bool doubted;            /* subscribers may have seen states that the model lost (models.c) */
+    bool suspect;            /* the model was not closed in order, or its WAL came back: it is looked through first */
     uint32_t commit_failures;
     uint32_t epoch;          /* highest clock seen, with the open turn's */
     uint64_t hlc;

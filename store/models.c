@@ -160,20 +160,6 @@ bool dbk_models_checked_at_open(const dbk_engine *engine)
     return engine->options.no_threads || dbk_log_position(engine->log) < CHECK_AT_OPEN_MAX;
 }
 
-/* After an unclean end nothing is built on the file before it was looked through. */
-static dbk_result check(dbk_engine *engine, dbk_model *model, bool *usable, dbk_error *err)
-{
-    if (!*usable || dbk_log_was_clean(engine->log) || !dbk_models_checked_at_open(engine)) return DBK_OK;
-    dbk_result result = dbk_model_check(model, err);
-    if (result == DBK_CORRUPT) *usable = false;
-    return result == DBK_CORRUPT ? DBK_OK : result;
-}
-
-static bool heals(dbk_result result)
-{
-    return result == DBK_MISSING || result == DBK_CORRUPT || result == DBK_FOREIGN || result == DBK_VERSION;
-}
-
 /* models/boot names the boot of the machine in which the model was last at the log's end. In another one
  * the end of its WAL may be gone, which is not synced, and with it states that subscribers saw. Folding
  * what the log has beyond leads through the same states only where it is in canonical order. */
@@ -184,7 +170,7 @@ static dbk_result write_boot(dbk_engine *engine, dbk_error *err)
     return dbk_io_replace_file(engine->port, engine->models_dir, "boot", dbk_slice_text(boot), err);
 }
 
-static dbk_result catch_up_at_open(dbk_engine *engine, dbk_error *err)
+static bool is_same_boot(dbk_engine *engine)
 {
     const dbk_port *port = engine->port;
     char boot[37] = "";
@@ -194,8 +180,46 @@ static dbk_result catch_up_at_open(dbk_engine *engine, dbk_error *err)
     dbk_result result = dbk_io_read_file(port, engine->models_dir, "boot", 64, &known, NULL);
     bool same = named && result == DBK_OK && dbk_slice_equal(dbk_buffer_slice(&known), dbk_slice_text(boot));
     dbk_buffer_release(&known);
+    return same;
+}
+
+/* A model that was closed in order has none. Its name, or what was cut off it, may come back with a power
+ * loss; SQLite would play it over a newer file. Asked before SQLite opens the file. */
+static bool has_wal(dbk_engine *engine, const char *path)
+{
+    const dbk_port *port = engine->port;
+    char serial[SERIAL_DIGITS + 1];
+    dbk_dir *dir = NULL;
+    dbk_identity wal;
+    serial_of(path, serial);
+    if (!is_serial(serial) || port->open_dir(port->ctx, engine->models_dir, serial, 0, &dir) != 0) return false;
+    bool has = port->identify(port->ctx, dir, "main.sqlite-wal", &wal) == 0 && wal.size_bytes > 0;
+    port->close_dir(port->ctx, dir);
+    return has;
+}
+
+/* After an unclean end nothing is built on the file before it was looked through. A power loss may bring
+ * back older pages of it; those of rows and indexes are found, those of skips and row records cannot be. */
+static dbk_result check(dbk_engine *engine, dbk_model *model, bool *usable, dbk_error *err)
+{
+    if (!*usable || !engine->suspect) return DBK_OK;
+    if (!is_same_boot(engine) && dbk_model_holds_judgements(model)) *usable = false;
+    if (!*usable || !dbk_models_checked_at_open(engine)) return DBK_OK;
+    dbk_result result = dbk_model_check(model, err);
+    if (result == DBK_CORRUPT) *usable = false;
+    return result == DBK_CORRUPT ? DBK_OK : result;
+}
+
+static bool heals(dbk_result result)
+{
+    return result == DBK_MISSING || result == DBK_CORRUPT || result == DBK_FOREIGN || result == DBK_VERSION;
+}
+
+static dbk_result catch_up_at_open(dbk_engine *engine, dbk_error *err)
+{
+    bool same = is_same_boot(engine);
     engine->doubted = !same;
-    result = dbk_engine_catch_up(engine, err);
+    dbk_result result = dbk_engine_catch_up(engine, err);
     return result == DBK_OK && !same ? write_boot(engine, err) : result;
 }
 
@@ -219,6 +243,7 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
     dbk_model *model = NULL;
     bool usable = false;
     dbk_result result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
+    engine->suspect = !dbk_log_was_clean(engine->log) || (result == DBK_OK && has_wal(engine, (const char *)path.data));
     if (result == DBK_OK)
         result = dbk_model_open(engine->port, (const char *)path.data, engine->definition, engine->log,
                                 &engine->options.model, &model, err);

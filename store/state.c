@@ -103,7 +103,7 @@ static void check_later(void *arg)
 static dbk_result check_beside(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
-    if (dbk_log_was_clean(engine->log) || dbk_models_checked_at_open(engine)) return DBK_OK;
+    if (!engine->suspect || dbk_models_checked_at_open(engine)) return DBK_OK;
     int rc = port->thread_start(port->ctx, "dbk-check", check_later, engine, &engine->check);
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start a thread");
 }
