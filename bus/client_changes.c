@@ -4,7 +4,7 @@
  * A position is kept per table. A message is handed out if `previous` <= mine < position, dropped if
  * position <= mine; otherwise something is missing, and the rows touched since mine are asked for. A head
  * message does the same for messages whose loss no later one shows. So the caller sees each table move
- * forward only, and ends equal to the model whatever is lost. What cannot be asked for now (no
+ * forward only, and ends equal to the model whatever is lost. What cannot be asked for (no
  * connection) is asked for with the next message or head. */
 #include "bus/client_changes.h"
 

@@ -29,7 +29,7 @@ typedef struct dbk_store_ops {
 dbk_result dbk_store_wrap(const dbk_store_ops *ops, void *ctx, dbk_store **out, dbk_error *err) DBK_MUST_USE;
 /* What an answer says: DBK_OK, or its refusal as result and error record. */
 dbk_result dbk_answer_result(const dbk_json_node *root, dbk_error *err) DBK_MUST_USE;
-/* The moment as members of a request, each with a comma in front: `,"at":17`. Nothing for now. */
+/* The moment as members of a request, each with a comma in front: `,"at":17`; of the present nothing. */
 static inline void dbk_moment_put(dbk_buffer *out, const dbk_moment *at)
 {
     if (at->position) dbk_buffer_printf(out, ",\"at\":%llu", (unsigned long long)at->position);

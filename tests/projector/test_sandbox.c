@@ -108,78 +108,76 @@ static void test_time_moves(void **state)
         "00:00:00/1970-01-02");
 }
 
+static const struct {
+    const char *sql, *denied; /* NULL: allowed */
+    dbk_sql_role role;
+} roles[] = {
+    {"CREATE TABLE a(id TEXT PRIMARY KEY)", NULL, DBK_SQL_DDL},
+    {"CREATE INDEX i ON t(n)", NULL, DBK_SQL_DDL},
+    {"CREATE VIEW w AS SELECT 1", NULL, DBK_SQL_DDL},
+    {"CREATE TABLE _daybook_y(id TEXT)", "'_daybook_y' has the prefix of the engine's tables",
+     DBK_SQL_DDL},
+    {"CREATE TEMP TABLE b(id TEXT)", "'temp' is another database", DBK_SQL_DDL},
+    {"INSERT INTO t(id) VALUES('a')", "'t' is data: a schema holds DDL only", DBK_SQL_DDL},
+    {"DROP TABLE t", "'t' may not be in a schema", DBK_SQL_DDL},
+    {"PRAGMA user_version = 1", "'user_version' may not be in a schema", DBK_SQL_DDL},
+    {"INSERT INTO t(id, n) SELECT id, n FROM t WHERE true ON CONFLICT DO NOTHING", NULL,
+     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = 1 WHERE id IN (SELECT id FROM v)", NULL, DBK_SQL_PROJECTION},
+    {"DELETE FROM t", NULL, DBK_SQL_PROJECTION},
+    {"WITH RECURSIVE c(x) AS (SELECT 1 UNION SELECT x + 1 FROM c WHERE x < 9) DELETE FROM t "
+     "WHERE n IN c",
+     NULL, DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = (SELECT value FROM json_each('[1]'))", NULL, DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = random()", "'random' gives another result at every replay",
+     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = randomblob(1)", "'randomblob' gives another result at every replay",
+     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = changes()", "'changes' tells of the connection, not of the data",
+     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = total_changes()", "'total_changes' tells of the connection, not of the data",
+     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = last_insert_rowid()",
+     "'last_insert_rowid' tells of the connection, not of the data", DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = sqlite_version()", "'sqlite_version' differs between builds of SQLite",
+     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = rowid", "'rowid' is hidden and made by SQLite: it differs between devices",
+     DBK_SQL_PROJECTION},
+    {"DELETE FROM _daybook_x", "'_daybook_x' is a table of the engine", DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = (SELECT count(*) FROM sqlite_schema)", "'sqlite_schema' belongs to SQLite",
+     DBK_SQL_PROJECTION},
+    {"ATTACH ':memory:' AS b", "':memory:' is another file: ATTACH has no place here",
+     DBK_SQL_PROJECTION},
+    {"PRAGMA user_version = 1",
+     "'user_version' is a setting of the connection: PRAGMA has no place here", DBK_SQL_PROJECTION},
+    {"BEGIN", "'BEGIN' may not be changed by a projection", DBK_SQL_PROJECTION},
+    {"SAVEPOINT s", "'BEGIN' may not be changed by a projection", DBK_SQL_PROJECTION},
+    {"CREATE TABLE c(id TEXT)", NULL, DBK_SQL_ENGINE},
+    {"SELECT * FROM t JOIN v USING(id)", NULL, DBK_SQL_QUERY},
+    {"SELECT name FROM sqlite_schema", NULL, DBK_SQL_QUERY},
+    {"SELECT rowid FROM t", NULL, DBK_SQL_QUERY},
+    {"SELECT * FROM _daybook_x", "'_daybook_x' is a table of the engine", DBK_SQL_QUERY},
+    {"SELECT random()", "'random' gives another result at every replay", DBK_SQL_QUERY},
+    {"DELETE FROM t", "'t' may only be read here", DBK_SQL_QUERY},
+    {"SELECT load_extension('x')", "'load_extension' reaches out of the database", DBK_SQL_QUERY},
+    {"VACUUM INTO 'x'", "'x' is another file: ATTACH has no place here", DBK_SQL_QUERY},
+    {"SELECT random(), changes()", NULL, DBK_SQL_ENGINE},
+};
+
 static void test_roles(void **state)
 {
-    static const struct {
-        const char *sql, *denied; /* NULL: allowed */
-        dbk_sql_role role;
-    } wanted[] = {
-        {"CREATE TABLE a(id TEXT PRIMARY KEY)", NULL, DBK_SQL_DDL},
-        {"CREATE INDEX i ON t(n)", NULL, DBK_SQL_DDL},
-        {"CREATE VIEW w AS SELECT 1", NULL, DBK_SQL_DDL},
-        {"CREATE TABLE _daybook_y(id TEXT)", "'_daybook_y' has the prefix of the engine's tables",
-         DBK_SQL_DDL},
-        {"CREATE TEMP TABLE b(id TEXT)", "'temp' is another database", DBK_SQL_DDL},
-        {"INSERT INTO t(id) VALUES('a')", "'t' is data: a schema holds DDL only", DBK_SQL_DDL},
-        {"DROP TABLE t", "'t' may not be in a schema", DBK_SQL_DDL},
-        {"PRAGMA user_version = 1", "'user_version' may not be in a schema", DBK_SQL_DDL},
-        {"INSERT INTO t(id, n) SELECT id, n FROM t WHERE true ON CONFLICT DO NOTHING", NULL,
-         DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = 1 WHERE id IN (SELECT id FROM v)", NULL, DBK_SQL_PROJECTION},
-        {"DELETE FROM t", NULL, DBK_SQL_PROJECTION},
-        {"WITH RECURSIVE c(x) AS (SELECT 1 UNION SELECT x + 1 FROM c WHERE x < 9) DELETE FROM t "
-         "WHERE n IN c",
-         NULL, DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = (SELECT value FROM json_each('[1]'))", NULL, DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = random()", "'random' gives another result at every replay",
-         DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = randomblob(1)", "'randomblob' gives another result at every replay",
-         DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = changes()", "'changes' tells of the connection, not of the data",
-         DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = total_changes()",
-         "'total_changes' tells of the connection, not of the data", DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = last_insert_rowid()",
-         "'last_insert_rowid' tells of the connection, not of the data", DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = sqlite_version()", "'sqlite_version' differs between builds of SQLite",
-         DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = rowid",
-         "'rowid' is hidden and made by SQLite: it differs between devices", DBK_SQL_PROJECTION},
-        {"DELETE FROM _daybook_x", "'_daybook_x' is a table of the engine", DBK_SQL_PROJECTION},
-        {"UPDATE t SET n = (SELECT count(*) FROM sqlite_schema)",
-         "'sqlite_schema' belongs to SQLite", DBK_SQL_PROJECTION},
-        {"ATTACH ':memory:' AS b", "':memory:' is another file: ATTACH has no place here",
-         DBK_SQL_PROJECTION},
-        {"PRAGMA user_version = 1",
-         "'user_version' is a setting of the connection: PRAGMA has no place here",
-         DBK_SQL_PROJECTION},
-        {"BEGIN", "'BEGIN' may not be changed by a projection", DBK_SQL_PROJECTION},
-        {"SAVEPOINT s", "'BEGIN' may not be changed by a projection", DBK_SQL_PROJECTION},
-        {"CREATE TABLE c(id TEXT)", NULL, DBK_SQL_ENGINE},
-        {"SELECT * FROM t JOIN v USING(id)", NULL, DBK_SQL_QUERY},
-        {"SELECT name FROM sqlite_schema", NULL, DBK_SQL_QUERY},
-        {"SELECT rowid FROM t", NULL, DBK_SQL_QUERY},
-        {"SELECT * FROM _daybook_x", "'_daybook_x' is a table of the engine", DBK_SQL_QUERY},
-        {"SELECT random()", "'random' gives another result at every replay", DBK_SQL_QUERY},
-        {"DELETE FROM t", "'t' may only be read here", DBK_SQL_QUERY},
-        {"SELECT load_extension('x')", "'load_extension' reaches out of the database",
-         DBK_SQL_QUERY},
-        {"VACUUM INTO 'x'", "'x' is another file: ATTACH has no place here", DBK_SQL_QUERY},
-        {"SELECT random(), changes()", NULL, DBK_SQL_ENGINE},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
         sqlite3_stmt *statement = NULL;
-        sandbox.role = wanted[i].role;
+        sandbox.role = roles[i].role;
         sandbox.denied[0] = '\0';
-        int rc = sqlite3_prepare_v2(db, wanted[i].sql, -1, &statement, NULL);
-        if (rc == SQLITE_OK && wanted[i].denied) rc = sqlite3_step(statement);
+        int rc = sqlite3_prepare_v2(db, roles[i].sql, -1, &statement, NULL);
+        if (rc == SQLITE_OK && roles[i].denied) rc = sqlite3_step(statement);
         (void)sqlite3_finalize(statement);
         sandbox.role = DBK_SQL_ENGINE;
-        const char *denied = wanted[i].denied ? wanted[i].denied : "";
-        if ((rc == SQLITE_OK) == (wanted[i].denied != NULL) || strcmp(sandbox.denied, denied) != 0)
-            fail_msg("%s: %d '%s' %s", wanted[i].sql, rc, sandbox.denied, sqlite3_errmsg(db));
+        const char *denied = roles[i].denied ? roles[i].denied : "";
+        if ((rc == SQLITE_OK) == (roles[i].denied != NULL) || strcmp(sandbox.denied, denied) != 0)
+            fail_msg("%s: %d '%s' %s", roles[i].sql, rc, sandbox.denied, sqlite3_errmsg(db));
     }
 }
 
