@@ -11,12 +11,12 @@ static void put_json_text(dbk_buffer *out, const char *name, const char *text)
     dbk_json_put_string(out, dbk_slice_text(text));
 }
 
-static void put_json_table(dbk_buffer *out, const dbk_import_table *table, bool sent)
+static void put_json_table(dbk_import *import, dbk_buffer *out, const dbk_import_table *table, bool sent)
 {
     dbk_buffer_put_u8(out, '{');
     put_json_text(out, "table", table->name);
     dbk_buffer_put_u8(out, ',');
-    put_json_text(out, "from", table->from);
+    put_json_text(out, "from", dbk_import_shown(import, table->from));
     dbk_buffer_printf(out, ",\"rows\":%llu", (unsigned long long)table->rows);
     if (sent) dbk_buffer_printf(out, ",\"new\":%llu,\"again\":%llu,\"refused\":%llu", (unsigned long long)table->fresh, (unsigned long long)table->again,
                                 (unsigned long long)table->refused);
@@ -43,7 +43,7 @@ static void put_json_notes(dbk_buffer *out, const dbk_import *import, const char
     dbk_buffer_put_u8(out, ']');
 }
 
-static void show_json(const dbk_import *import, const char *made, bool sent, const dbk_error *err)
+static void show_json(dbk_import *import, const char *made, bool sent, const dbk_error *err)
 {
     dbk_buffer out;
     bool first = true;
@@ -57,7 +57,7 @@ static void show_json(const dbk_import *import, const char *made, bool sent, con
         if (import->tables[i].left_out) continue;
         if (!first) dbk_buffer_put_u8(&out, ',');
         first = false;
-        put_json_table(&out, &import->tables[i], sent);
+        put_json_table(import, &out, &import->tables[i], sent);
     }
     dbk_buffer_put_u8(&out, ']');
     put_json_notes(&out, import, "left_out", false);

@@ -102,6 +102,7 @@ const char *dbk_import_name(dbk_import *import, const char *from, const char *co
 void dbk_import_keep_name(dbk_import *import, const char *name); /* among those of tables, indexes, views */
 void dbk_import_put_name(dbk_buffer *out, const char *name);     /* quoted where SQL has the word for itself */
 const char *dbk_import_quoted(dbk_import *import, const char *from); /* "as the file says it" */
+const char *dbk_import_shown(dbk_import *import, const char *text); /* UTF-8, whatever a damaged file says */
 void dbk_import_note_left_out(dbk_import *import, const char *what, const char *name, const char *reason);
 void dbk_import_note_changed(dbk_import *import, const char *what, const char *name, const char *reason);
 dbk_import_piece *dbk_import_add_piece(dbk_import *import, dbk_import_kind kind, dbk_import_table *table, const char *name, const char *sql);

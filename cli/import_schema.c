@@ -142,6 +142,19 @@ static void leave_out_table(dbk_import *import, dbk_import_table *table, const c
     }
 }
 
+/* What is said of a table alone may come of any of its pieces. False: it has none left. */
+static bool leave_out_pieces(dbk_import *import, const dbk_import_table *table, const char *reason)
+{
+    bool any = false;
+    for (size_t i = 0; i < import->piece_count; i++) {
+        dbk_import_piece *piece = &import->pieces[i];
+        if (piece->table != table || piece->left_out) continue;
+        leave_out_piece(import, piece, reason);
+        any = true;
+    }
+    return any;
+}
+
 /* False: the finding is about nothing that was written here. `inside`: within a table; else behind them. */
 static bool leave_out(dbk_import *import, const dbk_finding *finding, bool inside)
 {
@@ -154,7 +167,8 @@ static bool leave_out(dbk_import *import, const dbk_finding *finding, bool insid
     for (size_t i = 0; inside && i < import->table_count; i++) {
         dbk_import_table *table = &import->tables[i];
         if (table->left_out || finding->line < table->first_line || finding->line > table->last_line) continue;
-        return leave_out_table(import, table, finding->text), true;
+        if (!leave_out_pieces(import, table, finding->text)) leave_out_table(import, table, finding->text);
+        return true;
     }
     return false;
 }

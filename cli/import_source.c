@@ -25,7 +25,7 @@ dbk_result dbk_import_open(dbk_import *import, const char *file, dbk_error *err)
     if (rc == SQLITE_OK) rc = sqlite3_exec(import->db, "BEGIN; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
     if (rc == SQLITE_OK) return DBK_OK;
     return dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : rc == SQLITE_CANTOPEN ? DBK_MISSING : DBK_IO,
-                    "cannot read '%s' as an SQLite file: %s", file, import->db ? sqlite3_errmsg(import->db) : sqlite3_errstr(rc));
+                    "cannot read '%s' as an SQLite file: %s", file, import->db ? dbk_import_shown(import, sqlite3_errmsg(import->db)) : sqlite3_errstr(rc));
 }
 
 void dbk_import_close(dbk_import *import)
@@ -45,6 +45,27 @@ static const char *column_text(sqlite3_stmt *row, int column)
 }
 
 /* ---- columns */
+
+/* The words of a default, as an expression: "x" and a bare word mean texts there, and names everywhere else. */
+static const char *default_sql(dbk_import *import, const char *text)
+{
+    static const char *const words[] = {"TRUE", "FALSE", "NULL", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"};
+    size_t size = strlen(text), from = text[0] == '"' && size > 1 && text[size - 1] == '"' ? 1 : 0;
+    bool bare = isalpha((unsigned char)text[0]) || text[0] == '_';
+    for (size_t i = 0; i < size; i++) bare = bare && (isalnum((unsigned char)text[i]) || text[i] == '_');
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) bare = bare && strcasecmp(words[i], text) != 0;
+    if (!from && !bare) return dbk_import_copy(import, text);
+    char *quoted = dbk_import_take(import, 2 * size + 3, 1), *at = quoted;
+    if (!quoted) return "NULL";
+    *at++ = '\'';
+    for (size_t i = from; i < size - from; i++) {
+        if (text[i] == '\'') *at++ = '\'';
+        *at++ = text[i];
+        if (from && text[i] == '"' && text[i + 1] == '"') i++;
+    }
+    *at = '\'';
+    return quoted;
+}
 
 static void take_column(dbk_import *import, dbk_import_table *table, sqlite3_stmt *row)
 {
@@ -71,7 +92,7 @@ static void take_column(dbk_import *import, dbk_import_table *table, sqlite3_stm
                                 dbk_import_printf(import, "is '%s' here", column->name));
     if (fallback && strcasecmp(fallback, "NULL") != 0) {
         dbk_import_piece *piece = dbk_import_add_piece(import, DBK_IMPORT_DEFAULT, table, dbk_import_printf(import, "%s.%s", table->from, column->from),
-                                                       dbk_import_copy(import, fallback));
+                                                       default_sql(import, fallback));
         if (piece) piece->column = column;
     }
 }

@@ -102,13 +102,21 @@ const char *dbk_import_quoted(dbk_import *import, const char *from)
     return text;
 }
 
+const char *dbk_import_shown(dbk_import *import, const char *text)
+{
+    if (dbk_utf8_valid(dbk_slice_text(text))) return text;
+    char *copy = dbk_import_take(import, strlen(text) + 1, 1);
+    for (size_t i = 0; copy && text[i]; i++) copy[i] = (text[i] & 0x80) ? '?' : text[i];
+    return copy ? copy : "";
+}
+
 static void add_note(dbk_import *import, dbk_import_note note)
 {
     dbk_import_note *notes = grow(import, import->notes, import->note_count, &import->note_room, sizeof *notes);
     if (!notes) return;
     import->notes = notes;
-    note.name = dbk_import_copy(import, note.name);
-    note.reason = dbk_import_copy(import, note.reason);
+    note.name = dbk_import_copy(import, dbk_import_shown(import, note.name));
+    note.reason = dbk_import_copy(import, dbk_import_shown(import, note.reason));
     notes[import->note_count++] = note;
 }
 
@@ -149,7 +157,8 @@ dbk_result dbk_import_fail(dbk_import *import, const char *what, dbk_error *err)
 {
     int code = sqlite3_errcode(import->db);
     dbk_result result = code == SQLITE_NOMEM ? DBK_NO_MEMORY : code == SQLITE_BUSY ? DBK_BUSY : DBK_IO;
-    return dbk_fail(err, result, "cannot read %s of the SQLite file: %s", what, sqlite3_errmsg(import->db));
+    return dbk_fail(err, result, "cannot read %s of the SQLite file: %s", what,
+                    dbk_import_shown(import, sqlite3_errmsg(import->db)));
 }
 
 sqlite3_stmt *dbk_import_prepare(dbk_import *import, const char *sql, dbk_error *err)

@@ -136,6 +136,20 @@ class Import(Case):
         self.assertEqual(self.rows("a.daybook", 'SELECT a_b_, "select", x1st FROM my_table'), [[1, "s", "f"]])
         self.assertEqual(self.rows("a.daybook", 'SELECT * FROM "order"'), [["o", 1]])
 
+    def test_defaults_and_too_much_of_everything(self):
+        self.file("CREATE TABLE d (id INTEGER PRIMARY KEY, a TEXT DEFAULT \"it's\", b TEXT DEFAULT word, c DEFAULT (1 + 2), d DEFAULT TRUE, "
+                  "e TEXT DEFAULT 'x', f REAL DEFAULT -1.5);"
+                  "CREATE TABLE many (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER); INSERT INTO many VALUES (1, 2, 3);"
+                  "CREATE TABLE wide (id INTEGER PRIMARY KEY, " + ", ".join(f"c{i}" for i in range(250)) + ");"
+                  + "".join(f"CREATE INDEX many_{i} ON many(a, b);" for i in range(80)))
+        answer = self.load()
+        left = self.reasons(answer)
+        self.assertIn("251 columns", left["table", "wide"])
+        self.assertEqual({what for what, _ in left}, {"table", "index"})
+        self.assertEqual([t["table"] for t in answer["tables"]], ["d", "many"])
+        self.daybook("send", "a.daybook", input=json.dumps({"id": "1", "do": "put", "table": "d", "data": {}}))
+        self.assertEqual(self.rows("a.daybook", "SELECT * FROM d"), [[1, "it's", "word", 3, 1, "x", -1.5]])
+
     def test_values_that_json_cannot_say_are_counted(self):
         bad = [(1, "a\0b"), (2, float("inf")), (3, b"\x00\xff"), (4, "fine"), (5, 7), (6, None), (7, "x" * 1_100_000)]
         self.file("CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY, v TEXT); "
