@@ -387,6 +387,14 @@ static dbk_result follow_log(dbk_engine *engine, dbk_error *err)
     return dbk_error_wrap(err, result == DBK_NO_SPACE ? DBK_NO_SPACE : DBK_UNAVAILABLE, "the model is behind the log");
 }
 
+/* A store whose folder was removed under it would go on taking commands into files that nobody finds again. */
+static dbk_result is_in_place(const dbk_engine *engine, dbk_error *err)
+{
+    if (!engine->lock || dbk_lock_check(engine->lock, err) != DBK_POISONED) return DBK_OK;
+    dbk_error_hint(err, "close the store, and look at what stands in its place");
+    return DBK_POISONED;
+}
+
 /* The model up to the log before anything is decided on it (§3.6). */
 static dbk_result ready(dbk_engine *engine, dbk_error *err)
 {
@@ -397,7 +405,8 @@ static dbk_result ready(dbk_engine *engine, dbk_error *err)
         return DBK_POISONED;
     }
     if (dbk_engine_is_stranded(engine)) (void)dbk_state_resume(engine);
-    dbk_result result = dbk_engine_may_write(engine, err);
+    dbk_result result = is_in_place(engine, err);
+    if (result == DBK_OK) result = dbk_engine_may_write(engine, err);
     if (result != DBK_OK) return result;
     dbk_disk_look(engine);
     if (!engine->behind) return DBK_OK;

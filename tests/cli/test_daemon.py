@@ -280,6 +280,20 @@ class Watch(Case):
         self.refused(2, "watch", store, "--from", "x")
         self.refused(1, "watch", store, "--from", "[1")
 
+    def test_a_store_removed_under_it_takes_no_more(self):
+        self.store(commands=3)
+        daemon = Daemon(self, "a.daybook")
+        self.daybook("send", daemon.url, input=ndjson([put(4)]))
+        os.rename(self.path("a.daybook"), self.path("b.daybook"))
+        self.daybook("send", daemon.url, input=ndjson([put(5)]))
+        shutil.rmtree(self.path("b.daybook"))
+        done = self.run_program("send", daemon.url, input=ndjson([put(6)]))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        receipt = json.loads(done.stdout)
+        self.assertEqual((receipt["error"], receipt["message"]), ("poisoned", "the lock file 'LOCK' was removed or replaced"))
+        self.assertEqual(receipt["outcome"], "none")
+        self.assertEqual(daemon.end(), 0)
+
 
 if __name__ == "__main__":
     unittest.main()
