@@ -17,7 +17,10 @@ static void put(writer *w, const char *text)
     for (; *text; text++) w->line += *text == '\n';
 }
 
-static void put_name(writer *w, const char *name) { dbk_import_put_name(w->out, name); }
+static void put_name(writer *w, const char *name)
+{
+    dbk_import_put_name(w->out, name);
+}
 
 static void put_piece(writer *w, dbk_import_piece *piece)
 {
@@ -29,18 +32,23 @@ static void put_piece(writer *w, dbk_import_piece *piece)
 static dbk_import_piece *default_of(dbk_import *import, const dbk_import_column *column)
 {
     for (size_t i = 0; i < import->piece_count; i++)
-        if (import->pieces[i].kind == DBK_IMPORT_DEFAULT && import->pieces[i].column == column && !import->pieces[i].left_out) return &import->pieces[i];
+        if (import->pieces[i].kind == DBK_IMPORT_DEFAULT && import->pieces[i].column == column &&
+            !import->pieces[i].left_out)
+            return &import->pieces[i];
     return NULL;
 }
 
-static void put_column(writer *w, const dbk_import_table *table, dbk_import_column *column, bool is_key)
+static void put_column(writer *w, const dbk_import_table *table, dbk_import_column *column,
+                       bool is_key)
 {
     dbk_import_piece *fallback = default_of(w->import, column);
     put(w, "  ");
     put_name(w, column->name);
     if (column->type[0]) put(w, " "), put(w, column->type);
     if (is_key) put(w, " PRIMARY KEY");
-    if (is_key || (column->not_null && !column->has_null && !column->late) || (!table->rowid && column->key_part > 0)) put(w, " NOT NULL");
+    if (is_key || (column->not_null && !column->has_null && !column->late) ||
+        (!table->rowid && column->key_part > 0))
+        put(w, " NOT NULL");
     if (column->collation[0]) put(w, " COLLATE "), put(w, column->collation);
     if (!fallback) return;
     put(w, " DEFAULT (");
@@ -87,7 +95,9 @@ static void put_table(writer *w, dbk_import_table *table)
     if (!one && !table->rowid) put_key(w, table);
     for (size_t i = 0; i < w->import->piece_count; i++) {
         dbk_import_piece *piece = &w->import->pieces[i];
-        if (piece->table != table || piece->left_out || piece->kind == DBK_IMPORT_DEFAULT || piece->kind == DBK_IMPORT_INDEX) continue;
+        if (piece->table != table || piece->left_out || piece->kind == DBK_IMPORT_DEFAULT ||
+            piece->kind == DBK_IMPORT_INDEX)
+            continue;
         put(w, ",\n  ");
         put_piece(w, piece);
     }
@@ -125,7 +135,8 @@ static void write_schema(dbk_import *import)
 
 static void leave_out_piece(dbk_import *import, dbk_import_piece *piece, const char *reason)
 {
-    static const char *const words[] = {"default", "unique", "check", "foreign key", "index", "view"};
+    static const char *const words[] = {"default",     "unique", "check",
+                                        "foreign key", "index",  "view"};
     piece->left_out = true;
     dbk_import_note_left_out(import, words[piece->kind], piece->name, reason);
 }
@@ -137,8 +148,10 @@ static void leave_out_table(dbk_import *import, dbk_import_table *table, const c
     for (size_t i = 0; i < import->piece_count; i++) {
         dbk_import_piece *piece = &import->pieces[i];
         if (piece->left_out) continue;
-        if (piece->table == table) piece->left_out = true;
-        else if (piece->parent == table) leave_out_piece(import, piece, "its table is not taken");
+        if (piece->table == table)
+            piece->left_out = true;
+        else if (piece->parent == table)
+            leave_out_piece(import, piece, "its table is not taken");
     }
 }
 
@@ -161,13 +174,18 @@ static bool leave_out(dbk_import *import, const dbk_finding *finding, bool insid
     for (size_t i = 0; i < import->piece_count; i++) {
         dbk_import_piece *piece = &import->pieces[i];
         if (inside == (piece->kind == DBK_IMPORT_INDEX || piece->kind == DBK_IMPORT_VIEW)) continue;
-        if (piece->left_out || piece->first_line == 0 || finding->line < piece->first_line || finding->line > piece->last_line) continue;
+        if (piece->left_out || piece->first_line == 0 || finding->line < piece->first_line ||
+            finding->line > piece->last_line)
+            continue;
         return leave_out_piece(import, piece, finding->text), true;
     }
     for (size_t i = 0; inside && i < import->table_count; i++) {
         dbk_import_table *table = &import->tables[i];
-        if (table->left_out || finding->line < table->first_line || finding->line > table->last_line) continue;
-        if (!leave_out_pieces(import, table, finding->text)) leave_out_table(import, table, finding->text);
+        if (table->left_out || finding->line < table->first_line ||
+            finding->line > table->last_line)
+            continue;
+        if (!leave_out_pieces(import, table, finding->text))
+            leave_out_table(import, table, finding->text);
         return true;
     }
     return false;
@@ -178,7 +196,8 @@ static bool leave_out_all(dbk_import *import, const dbk_findings *findings)
 {
     size_t gone = 0;
     for (int inside = 1; gone == 0 && inside >= 0; inside--)
-        for (size_t i = 0; i < findings->count; i++) gone += !findings->items[i].warning && leave_out(import, &findings->items[i], inside);
+        for (size_t i = 0; i < findings->count; i++)
+            gone += !findings->items[i].warning && leave_out(import, &findings->items[i], inside);
     return gone > 0;
 }
 
@@ -186,14 +205,20 @@ static dbk_result try_once(dbk_import *import, bool *good, dbk_error *err)
 {
     dbk_definition *definition = NULL;
     dbk_findings findings = {0};
-    dbk_source sources[] = {{"schema.sql", dbk_buffer_slice(&import->schema)}, {"app.json", dbk_buffer_slice(&import->app)}};
-    if (import->schema.failed || import->app.failed || import->no_memory) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the definition");
-    dbk_result result = dbk_definition_parse(import->port, sources, 2, import->name, &definition, &findings, err);
+    dbk_source sources[] = {{"schema.sql", dbk_buffer_slice(&import->schema)},
+                            {"app.json", dbk_buffer_slice(&import->app)}};
+    if (import->schema.failed || import->app.failed || import->no_memory)
+        return dbk_fail(err, DBK_NO_MEMORY, "no memory for the definition");
+    dbk_result result =
+        dbk_definition_parse(import->port, sources, 2, import->name, &definition, &findings, err);
     *good = result == DBK_OK;
     import->warnings = findings.count - findings.errors;
     if (result == DBK_SCHEMA) {
-        if (leave_out_all(import, &findings)) result = DBK_OK;
-        else if (findings.count > 0) dbk_fail(err, DBK_SCHEMA, "the proposed definition is refused: %s", findings.items[0].text);
+        if (leave_out_all(import, &findings))
+            result = DBK_OK;
+        else if (findings.count > 0)
+            dbk_fail(err, DBK_SCHEMA, "the proposed definition is refused: %s",
+                     findings.items[0].text);
     }
     dbk_findings_free(&findings);
     dbk_definition_free(definition);
@@ -216,7 +241,8 @@ dbk_result dbk_import_propose(dbk_import *import, dbk_error *err)
     while (result == DBK_OK && !good) {
         size_t tables = 0;
         for (size_t i = 0; i < import->table_count; i++) tables += !import->tables[i].left_out;
-        if (tables == 0) return dbk_fail(err, DBK_SCHEMA, "the file has no table that can be taken");
+        if (tables == 0)
+            return dbk_fail(err, DBK_SCHEMA, "the file has no table that can be taken");
         write_schema(import);
         result = try_once(import, &good, err);
     }
