@@ -32,6 +32,17 @@ class Examples(Case):
             self.assertIn(last, done.stdout.splitlines()[-1])
             self.assertEqual(os.listdir(self.dir), ["run"])
 
+    def test_what_their_pages_say_to_type_works(self):
+        os.symlink(os.path.join(TOP, "examples"), self.path("examples"))
+        env = dict(self.env, PATH=os.path.dirname(PROGRAM) + os.pathsep + os.environ["PATH"])
+        for name in ("chat", "jobs"):
+            with open(os.path.join(TOP, "examples", name, "README.md"), encoding="utf-8") as f:
+                lines = re.search(r"```\n(.*?)```", f.read(), re.S).group(1).splitlines()
+            self.assertGreaterEqual(len(lines), 4)
+            for line in lines:
+                done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=env, cwd=self.dir, timeout=60)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), line)
+
 
 if __name__ == "__main__":
     unittest.main()
