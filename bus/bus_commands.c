@@ -7,11 +7,12 @@
  *
  * What one client can take: DBK_BUS_PEER_MESSAGES messages or DBK_BUS_PEER_BYTES undecided, what comes
  * beyond is answered `busy`; UNSENT_MESSAGES or UNSENT_BYTES of answers that it does not read, beyond
- * that it is cut off, as is one that reads nothing for DBK_BUS_STALLED_MS. */
+ * that it is cut off, as is one that reads nothing for DBK_BUS_STALLED_MS. All together: UNSENT_ALL_BYTES. */
 
 #include "bus/internal.h"
 
 enum { SLOTS_MAX = 65536, UNSENT_MESSAGES = 4096, UNSENT_BYTES = 64 * 1024 * 1024 };
+enum { UNSENT_ALL_BYTES = 256 * 1024 * 1024, UNSENT_FAIR_BYTES = 4 * 1024 * 1024 };
 static const int64_t LAST_ANSWERS_NS = 2000000000;
 
 typedef struct bus_slot {
@@ -44,13 +45,20 @@ static void cut(dbk_bus_commands *commands, dbk_conn *conn)
 
 /* ---- answers */
 
+/* Many that read nothing would hold 4 GiB together, each within its limit. */
+static bool is_too_much_of_all(dbk_bus_commands *commands, size_t bytes)
+{
+    return bytes > UNSENT_FAIR_BYTES && dbk_endpoint_unsent(&commands->endpoint) > UNSENT_ALL_BYTES;
+}
+
 /* Without memory for the answer the connection is cut: the client asks again by its id. A single answer
  * may be over the limit of bytes. */
 static void reply(dbk_bus_commands *commands, dbk_conn *conn, dbk_slice head, dbk_slice answer)
 {
     size_t frames, bytes;
     dbk_conn_backlog(conn, &frames, &bytes);
-    bool is_over = frames >= UNSENT_MESSAGES || (frames > 0 && bytes + answer.size > UNSENT_BYTES);
+    bool is_over = frames >= UNSENT_MESSAGES || (frames > 0 && bytes + answer.size > UNSENT_BYTES) ||
+                   is_too_much_of_all(commands, bytes);
     if (is_over || (!dbk_conn_send(conn, head, answer) && dbk_conn_is_open(conn))) cut(commands, conn);
 }
 

@@ -253,14 +253,19 @@ static void add_unsent(void *arg, dbk_conn *conn)
     *(size_t *)arg += bytes;
 }
 
+size_t dbk_endpoint_unsent(dbk_endpoint *endpoint)
+{
+    size_t unsent = 0;
+    dbk_endpoint_each(endpoint, add_unsent, &unsent);
+    return unsent;
+}
+
 void dbk_endpoint_flush(dbk_endpoint *endpoint, int64_t longest_ns)
 {
     const dbk_port *port = endpoint->port;
     int64_t end = port->monotonic_ns(port->ctx) + longest_ns;
     for (;;) {
-        size_t unsent = 0;
-        dbk_endpoint_each(endpoint, add_unsent, &unsent);
-        if (unsent == 0 || port->monotonic_ns(port->ctx) >= end) return;
+        if (dbk_endpoint_unsent(endpoint) == 0 || port->monotonic_ns(port->ctx) >= end) return;
         dbk_hold(port, endpoint->mutex);
         (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, NS_PER_MS);
         dbk_let(port, endpoint->mutex);

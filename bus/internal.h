@@ -84,6 +84,7 @@ size_t dbk_endpoint_count(dbk_endpoint *endpoint); /* connections */
 /* `each` runs under the endpoint's mutex. */
 void dbk_endpoint_each(dbk_endpoint *endpoint, void (*each)(void *arg, dbk_conn *conn), void *arg);
 void dbk_endpoint_unlisten(dbk_endpoint *endpoint); /* no new connections */
+size_t dbk_endpoint_unsent(dbk_endpoint *endpoint); /* bytes that wait for all peers */
 void dbk_endpoint_flush(dbk_endpoint *endpoint, int64_t longest_ns); /* waits until the peers have taken everything */
 void dbk_endpoint_close(dbk_endpoint *endpoint);    /* ends all connections; accepts a zeroed one */
 typedef struct dbk_endpoint_counts {

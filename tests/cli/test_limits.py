@@ -2,6 +2,9 @@
 import json
 import os
 import resource
+import select
+import socket
+import struct
 import unittest
 
 from cli_case import PROGRAM, Case, Daemon, ndjson, put
@@ -78,6 +81,31 @@ class Limits(Case):
         with open(f"/proc/{daemon.process.pid}/status") as f:
             kib = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
         self.assertLess(kib, 50 * 1024)
+        self.assertEqual(daemon.end(), 0)
+
+
+class Unread(Case):
+    def test_clients_that_read_nothing_are_cut_before_they_take_the_machine(self):
+        self.store(commands=300)
+        daemon = Daemon(self, "a.daybook")
+        self.daybook("send", daemon.url, input=ndjson([put(1000 + i, title=f"{i}" + "z" * 100000) for i in range(60)]))
+        ask = json.dumps({"do": "list", "table": "notes", "limit": 1000}).encode()
+        clients = []
+        for _ in range(10):
+            client = socket.socket(socket.AF_UNIX)
+            self.addCleanup(client.close)
+            client.settimeout(60)
+            client.connect(daemon.url[len("ipc://"):])
+            client.sendall(bytes([0, 0x53, 0x50, 0, 0, 0x30, 0, 0]))
+            for number in range(9):
+                client.sendall(b"\x01" + struct.pack(">QI", len(ask) + 4, 0x80000000 | number) + ask)
+            clients.append(client)
+        hung_up = select.poll()
+        for client in clients:
+            hung_up.register(client, select.POLLRDHUP)
+        self.assertTrue(hung_up.poll(30000), "nobody is cut off")
+        self.daybook("query", daemon.url, "SELECT 1")
+        self.assertLess(len(hung_up.poll(0)), len(clients))
         self.assertEqual(daemon.end(), 0)
 
 
