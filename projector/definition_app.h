@@ -51,7 +51,6 @@ void dbk_app_wrong_name(dbk_app_reading *a, const dbk_json_node *value, const ch
 bool dbk_app_object(dbk_app_reading *a, const dbk_json_node *value, const char *path);
 bool dbk_app_array(dbk_app_reading *a, const dbk_json_node *value, const char *path);
 bool dbk_app_text(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char **out); /* with ${NAME} filled in */
-bool dbk_app_name(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char **out);  /* an identifier */
 bool dbk_app_flag(dbk_app_reading *a, const dbk_json_node *value, const char *path, bool *out);
 bool dbk_app_count(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t lowest, uint64_t highest, uint64_t *out);
 bool dbk_app_choice(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char *const *names, size_t count, size_t *out);

@@ -69,17 +69,6 @@ bool dbk_app_text(dbk_app_reading *a, const dbk_json_node *value, const char *pa
     return text != NULL;
 }
 
-bool dbk_app_name(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char **out)
-{
-    if (value->kind == DBK_JSON_STRING && dbk_name_valid(value->text)) {
-        const char *text = dbk_check_text(a->check, value->text);
-        if (text) *out = text;
-        return text != NULL;
-    }
-    dbk_app_wrong(a, value, "letters, digits and '_', 63 at most, no digit first", "'%s' is a name", path);
-    return false;
-}
-
 bool dbk_app_flag(dbk_app_reading *a, const dbk_json_node *value, const char *path, bool *out)
 {
     if (value->kind == DBK_JSON_TRUE || value->kind == DBK_JSON_FALSE) {

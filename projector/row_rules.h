@@ -57,7 +57,6 @@ dbk_result dbk_row_check_size(dbk_decision *change, sqlite3_stmt *row, const dbk
 /* ---- row_fact.c */
 dbk_result dbk_row_ruled_fact(dbk_model *model, const dbk_event *event, const dbk_table *table, dbk_row_op op,
                               dbk_slice key, const dbk_json_node *data, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_row_superseded(dbk_model *model, const dbk_table *table, dbk_slice key, const char *reason, dbk_error *err);
 
 /* ---- row_surplus.c */
 /* Deletes what is more than the last n of the tables that the entry touched. */
