@@ -80,7 +80,8 @@ void dbk_out_changes(const dbk_json_node *list, bool entries)
     }
 }
 
-int dbk_cli_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request, dbk_cli_show_fn show)
+/* Opens the target, asks, shows the answer, closes. */
+static int ask_and_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request, dbk_cli_show_fn show)
 {
     dbk_cli_answer answer = {0};
     dbk_error err = {0};
@@ -91,5 +92,21 @@ int dbk_cli_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, 
     else show(answer.root);
     dbk_cli_answer_release(&answer);
     dbk_cli_close(target);
+    return status;
+}
+
+int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build, dbk_cli_show_fn show)
+{
+    dbk_cli_target target;
+    dbk_buffer request;
+    dbk_error err = {0};
+    size_t used;
+    int status;
+    dbk_buffer_init(&request, cli->port);
+    if (build(cli, &request, &err) != DBK_OK)
+        status = err.code == DBK_USAGE ? dbk_cli_usage(cli, "%s", err.text) : dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    else status = dbk_cli_store_word(cli, names_store, &target, &used);
+    if (!status) status = ask_and_show(cli, &target, need, &request, show);
+    dbk_buffer_release(&request);
     return status;
 }

@@ -148,9 +148,11 @@ void dbk_cli_answer_release(dbk_cli_answer *answer);
 void dbk_out_entry(const dbk_json_node *entry);
 void dbk_out_change(const dbk_json_node *change);
 void dbk_out_changes(const dbk_json_node *list, bool entries); /* `entries`: each with its entry before it */
-/* Opens the target, asks, shows the answer (or prints it with --json), closes; the exit status. */
+/* A command that is one request: `build` appends it or says what is wrong with the words, the store is that of the
+ * first word (`names_store`) or the default, `show` writes the answer (--json prints it). The exit status. */
+typedef dbk_result (*dbk_cli_build_fn)(const dbk_cli *cli, dbk_buffer *request, dbk_error *err);
 typedef void (*dbk_cli_show_fn)(const dbk_json_node *root);
-int dbk_cli_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request, dbk_cli_show_fn show);
+int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build, dbk_cli_show_fn show);
 
 /* ---- moment.c: a position or an RFC 3339 time; `option` is named in what is said of it. DBK_USAGE. */
 /* A time alone, after 1970 began. */

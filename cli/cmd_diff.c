@@ -44,17 +44,7 @@ static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error
 
 static int run(dbk_cli *cli)
 {
-    dbk_cli_target target;
-    dbk_buffer request;
-    dbk_error err = {0};
-    size_t used;
-    int status;
-    dbk_buffer_init(&request, cli->port);
-    if (put_request(cli, &request, &err) != DBK_OK) status = dbk_cli_usage(cli, "%s", err.text);
-    else status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
-    if (!status) status = dbk_cli_show(cli, &target, DBK_CLI_READ, &request, show);
-    dbk_buffer_release(&request);
-    return status;
+    return dbk_cli_request(cli, cli->args.word_count > 0, DBK_CLI_READ, put_request, show);
 }
 
 static const dbk_cli_option options[] = {

@@ -11,22 +11,19 @@ static void show(const dbk_json_node *root)
     if (reason && state) dbk_cli_note("the entry is %.*s: %.*s", DBK_SLICE_ARG(state->text), DBK_SLICE_ARG(reason->text));
 }
 
+static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
+{
+    uint64_t position = 0;
+    size_t words = cli->args.word_count;
+    if (words == 0) return dbk_fail(err, DBK_USAGE, "give the position of an entry");
+    dbk_result result = dbk_cli_position(cli->args.words[words - 1], "explain", &position, err);
+    if (result == DBK_OK) dbk_buffer_printf(request, "{\"do\":\"explain\",\"position\":%llu}", (unsigned long long)position);
+    return result;
+}
+
 static int run(dbk_cli *cli)
 {
-    dbk_cli_target target;
-    dbk_buffer request;
-    dbk_error err = {0};
-    uint64_t position = 0;
-    size_t used, words = cli->args.word_count;
-    if (words == 0) return dbk_cli_usage(cli, "give the position of an entry");
-    if (dbk_cli_position(cli->args.words[words - 1], "explain", &position, &err) != DBK_OK) return dbk_cli_usage(cli, "%s", err.text);
-    int status = dbk_cli_store_word(cli, words == 2, &target, &used);
-    if (status) return status;
-    dbk_buffer_init(&request, cli->port);
-    dbk_buffer_printf(&request, "{\"do\":\"explain\",\"position\":%llu}", (unsigned long long)position);
-    status = dbk_cli_show(cli, &target, DBK_CLI_READ, &request, show);
-    dbk_buffer_release(&request);
-    return status;
+    return dbk_cli_request(cli, cli->args.word_count == 2, DBK_CLI_READ, put_request, show);
 }
 
 static const dbk_cli_option options[] = {

@@ -21,9 +21,11 @@ static dbk_result put_key(const dbk_cli *cli, const char *word, dbk_buffer *requ
     return DBK_OK;
 }
 
-static dbk_result put_request(const dbk_cli *cli, size_t at, dbk_buffer *request, dbk_error *err)
+static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
 {
-    const char *table = cli->args.words[at], *key = cli->args.words[at + 1], *limit = dbk_cli_value(cli, "limit");
+    size_t words = cli->args.word_count;
+    if (words < 2) return dbk_fail(err, DBK_USAGE, "give a table and a key");
+    const char *table = cli->args.words[words - 2], *key = cli->args.words[words - 1], *limit = dbk_cli_value(cli, "limit");
     uint64_t number = 0;
     if (!dbk_utf8_valid(dbk_slice_text(table)) || !dbk_utf8_valid(dbk_slice_text(key))) return dbk_fail(err, DBK_USAGE, "table and key must be UTF-8");
     dbk_result result = limit ? dbk_cli_position(limit, "--limit", &number, err) : DBK_OK;
@@ -39,18 +41,7 @@ static dbk_result put_request(const dbk_cli *cli, size_t at, dbk_buffer *request
 
 static int run(dbk_cli *cli)
 {
-    dbk_cli_target target;
-    dbk_buffer request;
-    dbk_error err = {0};
-    size_t used, words = cli->args.word_count;
-    if (words < 2) return dbk_cli_usage(cli, "give a table and a key");
-    int status = dbk_cli_store_word(cli, words == 3, &target, &used);
-    if (status) return status;
-    dbk_buffer_init(&request, cli->port);
-    if (put_request(cli, words - 2, &request, &err) != DBK_OK) status = dbk_cli_usage(cli, "%s", err.text);
-    else status = dbk_cli_show(cli, &target, DBK_CLI_READ, &request, show);
-    dbk_buffer_release(&request);
-    return status;
+    return dbk_cli_request(cli, cli->args.word_count == 3, DBK_CLI_READ, put_request, show);
 }
 
 static const dbk_cli_option options[] = {

@@ -45,11 +45,22 @@ static dbk_result put_targets(const dbk_cli *cli, size_t first, dbk_buffer *requ
     return result;
 }
 
-static dbk_result put_request(const dbk_cli *cli, size_t first, dbk_buffer *request, dbk_error *err)
+static bool first_is_store(const dbk_cli *cli)
 {
+    dbk_entry_id id;
+    if (cli->args.word_count == 0) return false;
+    const char *word = cli->args.words[0];
+    return word[strspn(word, "0123456789")] != 0 && !dbk_entry_id_parse(dbk_slice_text(word), &id);
+}
+
+static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
+{
+    size_t first = first_is_store(cli) ? 1 : 0;
     uint8_t random[16];
     char id[DBK_UUID_TEXT_SIZE];
     const char *correlation = dbk_cli_value(cli, "correlation");
+    if (first >= cli->args.word_count && !correlation)
+        return dbk_fail(err, DBK_USAGE, "give the positions of entries, or '--correlation'");
     int rc = cli->port->random(cli->port->ctx, random, sizeof random);
     if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
     if (correlation && !dbk_utf8_valid(dbk_slice_text(correlation))) return dbk_fail(err, DBK_USAGE, "the correlation is not UTF-8");
@@ -65,29 +76,9 @@ static dbk_result put_request(const dbk_cli *cli, size_t first, dbk_buffer *requ
     return result;
 }
 
-static bool first_is_store(const dbk_cli *cli)
-{
-    dbk_entry_id id;
-    if (cli->args.word_count == 0) return false;
-    const char *word = cli->args.words[0];
-    return word[strspn(word, "0123456789")] != 0 && !dbk_entry_id_parse(dbk_slice_text(word), &id);
-}
-
 static int run(dbk_cli *cli)
 {
-    dbk_cli_target target;
-    dbk_buffer request;
-    dbk_error err = {0};
-    size_t used, first = first_is_store(cli) ? 1 : 0;
-    int status;
-    if (first >= cli->args.word_count && !dbk_cli_flag(cli, "correlation"))
-        return dbk_cli_usage(cli, "give the positions of entries, or '--correlation'");
-    dbk_buffer_init(&request, cli->port);
-    if (put_request(cli, first, &request, &err) != DBK_OK) status = dbk_cli_usage(cli, "%s", err.text);
-    else status = dbk_cli_store_word(cli, first > 0, &target, &used);
-    if (!status) status = dbk_cli_show(cli, &target, DBK_CLI_WRITE, &request, show);
-    dbk_buffer_release(&request);
-    return status;
+    return dbk_cli_request(cli, first_is_store(cli), DBK_CLI_WRITE, put_request, show);
 }
 
 static const dbk_cli_option options[] = {
