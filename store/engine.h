@@ -1,14 +1,18 @@
 /* Internal to store/: an open engine and who owns which part.
  *   handle.c            daybook.h over dbk_store_ops
- *   create.c, identity.c, place.c, open.c, state.c, models.c   the folder, daybook.json, copies, self-healing
- *                       open, models/current
+ *   create.c, identity.c, location.c, place.c, open.c, state.c, models.c   the folder, daybook.json, where it may
+ *                       be, copies, self-healing open, models/current
+ *   definitions.c, upgrade.c, upgrade_app.c   app/ and its past, another definition
  *   disk.c              room on the disk
- *   queue.c, command.c, decide.c, finish.c, clock.c, receipt.c, engine_entry.c, publish.c, checkpoint.c   the commit loop
+ *   queue.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c, engine_entry.c,
+ *   publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
  *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
  *   undo.c              entries put back
+ *   settings.c, mirror.c   settings by path, and as files
+ *   retention.c         rows whose time is over
  *   images.c            copies of the model at positions of the past
- *   request_*.c         reads: get list query changes log inbox status stats */
+ *   request.c, request_*.c, row_change.c, slow_queries.c   what is asked and changes nothing */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H
 

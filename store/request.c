@@ -251,6 +251,19 @@ void dbk_request_put_hex(dbk_buffer *out, const char *name, dbk_slice bytes)
     dbk_buffer_printf(out, ",\"%s\":\"%s\"", name, text);
 }
 
+void dbk_request_put_events(dbk_buffer *out, dbk_slice events)
+{
+    bool first = true;
+    dbk_buffer_put_text(out, ",\"events\":[");
+    for (dbk_event event; dbk_event_next(&events, &event); first = false) {
+        dbk_buffer_put_text(out, first ? "{\"type\":" : ",{\"type\":");
+        dbk_json_put_string(out, event.type);
+        dbk_request_put_text(out, "subject", event.stream);
+        dbk_buffer_put_u8(out, '}');
+    }
+    dbk_buffer_put_u8(out, ']');
+}
+
 void dbk_request_put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out)
 {
     dbk_request_put_text(out, "timeline", dbk_slice_text(engine->identity.timeline));

@@ -51,6 +51,7 @@ dbk_result dbk_request_refresh(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 void dbk_request_put_hex(dbk_buffer *out, const char *name, dbk_slice bytes); /* ,"name":"0af…" */
 void dbk_request_put_u64(dbk_buffer *out, const char *name, uint64_t value);
 void dbk_request_put_text(dbk_buffer *out, const char *name, dbk_slice text);
+void dbk_request_put_events(dbk_buffer *out, dbk_slice events); /* ,"events":[{"type":…,"subject":…},…] of an entry */
 void dbk_request_put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out); /* timeline, generation, position */
 
 /* slow_queries.c: the last queries that took 50 ms or more, for stats. Calls from any thread. */

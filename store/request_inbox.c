@@ -13,21 +13,6 @@ typedef struct dbk_inbox {
     uint64_t count;
 } dbk_inbox;
 
-static void put_events(dbk_inbox *inbox, const dbk_entry *entry)
-{
-    dbk_buffer *out = inbox->out;
-    dbk_slice rest = entry->events;
-    bool first = true;
-    dbk_buffer_put_text(out, ",\"events\":[");
-    for (dbk_event event; dbk_event_next(&rest, &event); first = false) {
-        dbk_buffer_put_text(out, first ? "{\"type\":" : ",{\"type\":");
-        dbk_json_put_string(out, event.type);
-        dbk_request_put_text(out, "subject", event.stream);
-        dbk_buffer_put_u8(out, '}');
-    }
-    dbk_buffer_put_u8(out, ']');
-}
-
 static dbk_result put_side(dbk_inbox *inbox, const dbk_entry_id *id, dbk_error *err)
 {
     dbk_buffer *out = inbox->out;
@@ -46,7 +31,7 @@ static dbk_result put_side(dbk_inbox *inbox, const dbk_entry_id *id, dbk_error *
     dbk_buffer_printf(out, ",\"time\":\"%s\"", time);
     if (entry.command_id.size > 0) dbk_request_put_text(out, "commandid", entry.command_id);
     if (entry.actor.size > 0) dbk_request_put_text(out, "actor", entry.actor);
-    put_events(inbox, &entry);
+    dbk_request_put_events(out, entry.events);
     return DBK_OK;
 }
 

@@ -74,8 +74,6 @@ void dbk_row_writer_entry(dbk_row_writer *writer, uint64_t position, const dbk_e
 {
     dbk_buffer *out = writer->out;
     char id[DBK_ENTRY_ID_TEXT_SIZE], time[DBK_TIME_TEXT_SIZE];
-    dbk_slice rest = entry->events;
-    bool first = true;
     dbk_entry_id_text(&entry->id, id);
     dbk_time_rfc3339(entry->time_ms, time);
     dbk_buffer_printf(out, "\"position\":%llu,\"entry\":\"%s\",\"time\":\"%s\"", (unsigned long long)position, id, time);
@@ -84,12 +82,5 @@ void dbk_row_writer_entry(dbk_row_writer *writer, uint64_t position, const dbk_e
     put_optional(out, "correlationid", entry->correlation);
     put_optional(out, "causationid", entry->causation);
     if (entry->flags == DBK_ENTRY_UNDO) dbk_buffer_put_text(out, ",\"undo\":true");
-    dbk_buffer_put_text(out, ",\"events\":[");
-    for (dbk_event event; dbk_event_next(&rest, &event); first = false) {
-        dbk_buffer_put_text(out, first ? "{\"type\":" : ",{\"type\":");
-        dbk_json_put_string(out, event.type);
-        dbk_request_put_text(out, "subject", event.stream);
-        dbk_buffer_put_u8(out, '}');
-    }
-    dbk_buffer_put_u8(out, ']');
+    dbk_request_put_events(out, entry->events);
 }

@@ -167,11 +167,4 @@ dbk_result dbk_place_is_copy(const dbk_port *port, dbk_dir *store, bool *copy, d
 void dbk_engine_cursor(dbk_engine *engine, const char **timeline, uint64_t *generation, uint64_t *position);
 int64_t dbk_engine_now(const dbk_engine *engine);
 
-/* ---- requests: what dbk_do understands beside commands that write; see docs/commands.md
- *   {"do":"get","table","key"} · {"do":"list","table","prefix","limit"} · {"do":"query","sql"|"name","args","at"} ·
- *   {"do":"changes","table","from":[timeline,generation,position]} · {"do":"log","from","to","stream","type","limit"} ·
- *   {"do":"inbox"} · {"do":"apply","entry"} and {"do":"dismiss","entry"} (these write and have an id) ·
- *   {"do":"status"} · {"do":"fingerprint","at"} · {"do":"stats"} · {"do":"rebuild"} · {"do":"verify","depth"} ·
- *   {"do":"replay","into","at"} · {"do":"hello"} */
-
 #endif
