@@ -6,7 +6,8 @@
  *   endpoint.c               a socket that listens: who may connect, how many, how long
  *   bus_commands.c           messages in, answers out
  *   bus_changes.c            the change feed and its head messages
- *   client.c, client_link.c, client_pending.c, client_changes.c   the other side: dbk_connect
+ *   client.c, client_link.c, client_pending.c   the other side: dbk_connect (client.h)
+ *   client_changes.c, client_feed.c, client_cursor.c   its subscriptions (client_changes.h)
  *
  * nng has its own threads; its callbacks take no lock but the ones of this folder, and nothing of this
  * folder is held while the store is called. */

@@ -6,12 +6,14 @@
  *   definition_schema.c   DDL into the scratch database
  *   definition_table.c    tables, keys, indexes
  *   definition_link.c     foreign keys
- *   definition_app.h      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c, _settings.c
+ *   definition_app.c      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c and
+ *                         _settings.c (definition_app.h)
  *   definition_projection.c, definition_query.c, definition_command.c   the files of directives
- *   definition_upcast.c     upcasts.sql
- *   definition_schemas.c    schemas/<name>.json
- *   definition_argument.c   arguments of commands and queries
+ *   definition_upcast.c   upcasts.sql
+ *   definition_schemas.c  schemas/<name>.json
+ *   definition_argument.c arguments of commands and queries
  *   definition_check.c    prepares under the authorizer
+ *   definition_answer.c   columns that a SELECT answers with
  *   definition_unfold.c   bounds views and WITH
  *   definition_lint.c     what only tokens show
  *   definition_type.c     declared types

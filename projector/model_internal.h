@@ -1,6 +1,14 @@
 /* Internal to projector/: the parts of a model and who owns which.
- *   model.c, model_schema.c   files, transactions, meta, journal      observer.c   the hook, fingerprint
- *   row_*.c                   keys, values, decisions, facts          fold.c, shadow.c   catch up, build, take over */
+ *   model.c, model_schema.c, model_path.c, model_finish.c   the file and its settings; transactions
+ *   model_state.c, model_commit.c, model_keys.c   state and journal, read and written (model_journal.h)
+ *   model_feed.c, model_select.c, model_skips.c   rows, changes and skip list, told
+ *   model_difference.c, model_image.c, model_upgrade.c, model_due.c   the model as a whole
+ *   observer*.c            the preupdate hook, what it gathers, fingerprint (observer.h)
+ *   row_*.c                keys, values, decisions, facts (row_internal.h)
+ *   undo_*.c, upcast.c     undo (undo.h), old versions of events
+ *   fold.c, shadow.c, shadow_index.c, model_take_over.c   catch up, build, take over
+ *   reader*.c              clients' SQL, on connections of its own (reader_internal.h)
+ *   sql_failure.c          what SQLite's codes mean */
 #ifndef DBK_PROJECTOR_MODEL_INTERNAL_H
 #define DBK_PROJECTOR_MODEL_INTERNAL_H
 

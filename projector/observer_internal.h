@@ -4,7 +4,6 @@
 
 #include "projector/model_internal.h"
 
-
 /* A dirty row of the transaction. Its place in the entry's touched rows counts only while `entry` is
  * the entry in work. */
 typedef struct dbk_dirty {

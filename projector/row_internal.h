@@ -7,9 +7,12 @@
  *   row_json.c       is a text JSON                     row_put.c      what a put means
  *   row_statement.c  prepared statements of a table     row_project.c  projections
  *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers
- *   row_judge.c      JSON Schema
- *   row_command.c, row_command_values.c   commands of the app   row_select.c   SELECTs of the process
- *   row_rules.h      tables with rules of app.json */
+ *   row_judge.c      JSON Schema                        row_deep.c     deletes with a deep cascade
+ *   row_trail.c      what an entry changed, told        row_alone.c    one row's history by itself
+ *   row_command.c, row_command_values.c   commands of the app (row_command.h)
+ *   row_select.c     SELECTs of the embedding process
+ *   row_rules.h      tables with rules of app.json: row_ruled.c, row_state.c, row_field.c, row_surplus.c,
+ *                    row_fact.c, row_make_key.c */
 #ifndef DBK_PROJECTOR_ROW_INTERNAL_H
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 
