@@ -24,10 +24,9 @@ MUTANTS = {
         ("log/tail.c", "    rc = dbk_io_sync(log->port, *tail.file, name, err);\n    return rc",
          "    rc = tail.offset > DBK_SEGMENT_DATA_OFFSET ? DBK_OK : dbk_io_sync(log->port, *tail.file, name, err);\n    return rc")],
     "directory sync skipped": [
-        ("log/segment.c", "    if (rc == DBK_OK) rc = write_headers(port, segment->file, segment, err);\n"
-         "    return rc == DBK_OK ? dbk_io_sync_dir(port, log->dir, \"log\", err) : rc;\n}\n\ndbk_result dbk_segment_prepare",
-         "    if (rc == DBK_OK) rc = write_headers(port, segment->file, segment, err);\n"
-         "    return rc;\n}\n\ndbk_result dbk_segment_prepare")],
+        ("log/segment.c", "    if (rc == DBK_OK) rc = dbk_io_sync_dir(port, log->dir, \"log\", err);\n"
+         "    if (rc == DBK_OK) return dbk_image_of(",
+         "    if (rc == DBK_OK) return dbk_image_of(")],
     "deferred foreign key unnoticed": [
         ("projector/row_entry.c", "    if (now == 0) return DBK_OK;", "    if (now >= 0) return DBK_OK;")],
     "lost transaction unnoticed": [
