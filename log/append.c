@@ -190,5 +190,12 @@ dbk_result dbk_log_idle(dbk_log *log, dbk_error *err)
     dbk_result rc = check_usable(log, err);
 
     if (rc == DBK_READ_ONLY || rc == DBK_POISONED) return rc;
-    return dbk_watermark_sync(log, err);
+    rc = dbk_watermark_sync(log, err);
+    if (rc == DBK_OK && dbk_checkpoint_due(log)) {
+        dbk_log_lock(log);
+        log->checkpoint_wanted = true;
+        dbk_log_unlock(log);
+        dbk_background_kick(log);
+    }
+    return rc;
 }

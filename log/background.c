@@ -1,7 +1,7 @@
 /* Work that an append need not wait for: the next segment, and the runs of sealed ones. A thread is
  * started when there is some, and ends with it. Failures are not told: the append that needs the
  * segment makes it itself and tells; a missing run is made at the next chance. */
-#include "log/internal.h"
+#include "log/load.h"
 
 static void make_next(dbk_log *log)
 {
@@ -46,17 +46,22 @@ static dbk_segment *next_without_run(dbk_log *log, size_t *index)
     return found;
 }
 
-/* The table of a sealed segment no longer changes, so it is read here without the lock. */
+/* The table of a sealed segment no longer changes, so it is read here without the lock. One that only
+ * goes on from a checkpoint is made whole first. */
 static void make_run(dbk_log *log, dbk_segment *segment)
 {
     char name[DBK_SEGMENT_NAME_SIZE];
     dbk_index_source source, found;
     dbk_index_run *run = NULL;
+    dbk_index_table *whole = NULL;
 
     dbk_segment_name(segment->header.number, "idx", name);
     dbk_segment_source(segment, &source);
-    if (dbk_index_run_write(log->port, log->dir, name, segment->table, &source, NULL) != DBK_OK)
-        return;
+    if (segment->prefix_last && dbk_load_table(log, segment, &whole, NULL) != DBK_OK) return;
+    dbk_result rc = dbk_index_run_write(log->port, log->dir, name, whole ? whole : segment->table,
+                                        &source, NULL);
+    dbk_index_table_free(whole);
+    if (rc != DBK_OK) return;
     if (dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &source, &found, &run,
                            NULL) != DBK_OK) {
         return;
@@ -65,6 +70,7 @@ static void make_run(dbk_log *log, dbk_segment *segment)
     dbk_index_table *table = segment->table;
     segment->run = run;
     segment->table = NULL;
+    segment->prefix_last = 0; /* its files stay open until close, for who reads them */
     dbk_log_unlock(log);
     dbk_index_table_free(table);
 }
@@ -80,6 +86,11 @@ static void work(dbk_log *log)
     log->port->cond_broadcast(log->port->ctx, log->wake);
     dbk_log_unlock(log);
     while ((segment = next_without_run(log, &index)) != NULL) make_run(log, segment);
+    dbk_log_lock(log);
+    bool checkpoint = log->checkpoint_wanted;
+    log->checkpoint_wanted = false;
+    dbk_log_unlock(log);
+    if (checkpoint) (void)!dbk_checkpoint_save(log, true, NULL);
 }
 
 static void run(void *arg)

@@ -38,13 +38,16 @@ uint64_t dbk_index_table_memory(const dbk_index_table *table);
 
 /* A sealed segment's run: file name "<segment, 16 hex digits>.idx". */
 typedef struct dbk_index_run dbk_index_run;
+enum { DBK_INDEX_NOTE_BYTES = 3064 };
 typedef struct dbk_index_source { /* what the run was made from; compared at open */
     uint64_t segment, first_position, last_position;
     uint64_t salt;
     uint8_t head[DBK_LEAF_SIZE];       /* of the log after last_position */
     uint8_t top[DBK_ORDER_KEY_SIZE];   /* highest order key in the segment */
     bool ordered;                      /* keys grow within the segment */
-    /* only asked for, when a run is opened */
+    dbk_slice note; /* what its owner keeps in the header, up to DBK_INDEX_NOTE_BYTES; when written */
+    /* only asked for, when a run is opened; a last_position of 0 takes any */
+    uint8_t *note_out; /* DBK_INDEX_NOTE_BYTES for the note and zeros; NULL: not wanted */
     bool without_batches;
     size_t page_limit; /* pages of filter and fences that are kept; 0: all that were touched */
 } dbk_index_source;

@@ -9,7 +9,8 @@
  *
  *   page 0          header: magic 8 | version u32 | page bytes u32 | store id 16 | segment u64 |
  *                   first position u64 | last position u64 | salt u64 | head 32 | top 40 |
- *                   ordered u32 | keys u32 | filter blocks u32 | batches u32 | author runs u32
+ *                   ordered u32 | keys u32 | filter blocks u32 | batches u32 | author runs u32;
+ *                   at 1024 the note of the run's owner
  *   key pages       204 keys each {high u64, low u64, position - first position u32}, sorted by
  *                   these
  *   resident pages  one stream: filter blocks 64 | per key page its first key 20 |
@@ -33,6 +34,7 @@ enum {
     DBK_INDEX_BATCH_SIZE = 24,
     DBK_INDEX_AUTHOR_SIZE = 44,
     DBK_INDEX_VERSION = 1,
+    DBK_INDEX_NOTE_OFFSET = DBK_INDEX_PAYLOAD_SIZE - DBK_INDEX_NOTE_BYTES,
     DBK_INDEX_CHUNK_RECORDS = 512,
 };
 #define DBK_INDEX_MAGIC "dbkindex"

@@ -120,9 +120,11 @@ static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16],
     if (memcmp(store_id, run->layout.store_id, sizeof(run->layout.store_id)) != 0 ||
         source->segment != expect->segment || source->salt != expect->salt ||
         source->first_position != expect->first_position ||
-        source->last_position != expect->last_position) {
+        (expect->last_position && source->last_position != expect->last_position)) {
         return dbk_fail(err, DBK_CORRUPT, "index '%s' was made from another segment", run->name);
     }
+    if (expect->note_out)
+        memcpy(expect->note_out, page + DBK_INDEX_NOTE_OFFSET, DBK_INDEX_NOTE_BYTES);
     rc = dbk_io_size(run->port, run->file, run->name, &size, err);
     if (rc < 0) return rc;
     if (size == dbk_index_layout_file_bytes(&run->layout)) return DBK_OK;

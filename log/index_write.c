@@ -167,6 +167,9 @@ static void put_header(const dbk_index_layout *layout, uint8_t *page)
     const uint32_t counts[] = {source->ordered, layout->key_count, layout->block_count,
                                layout->batch_count, layout->author_count};
 
+    assert(source->note.size <= DBK_INDEX_NOTE_BYTES);
+    if (source->note.size)
+        memcpy(page + DBK_INDEX_NOTE_OFFSET, source->note.data, source->note.size);
     page = put_bytes(page, DBK_INDEX_MAGIC, 8);
     page = put_bytes(page, sizes, sizeof(sizes));
     page = put_bytes(page, layout->store_id, sizeof(layout->store_id));

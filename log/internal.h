@@ -15,6 +15,7 @@ enum {
     DBK_SCAN_CHUNK_BYTES = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_FIRST = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_MAX = 32 * 1024 * 1024,
+    DBK_CHECKPOINT_DEFAULT_BYTES = 256 * 1024,
     DBK_READER_PAGES_KEPT = 16, /* of each run's filter and fences, by who does not append */
     DBK_PIECE_SLOTS = 64,
     DBK_PIECE_CACHE_BYTES = 1536 * 1024,
@@ -23,6 +24,7 @@ enum {
 };
 #define DBK_WATERMARK_NAME "WATERMARK"
 #define DBK_RECOVERY_NAME  "recovery.ndjson"
+#define DBK_CHECKPOINT_NAME "CHECKPOINT"
 
 /* What the entries up to a position add up to. */
 typedef struct dbk_log_state {
@@ -55,6 +57,9 @@ typedef struct dbk_segment {
     dbk_index_table *table; /* until the run is there */
     dbk_index_run *run;
     dbk_index_run *rotten; /* a run that was found damaged, kept for who reads it */
+    dbk_index_run *prefix; /* of a checkpoint: the entries up to prefix_last; the table has the rest */
+    uint64_t prefix_last;  /* 0: none, or no longer in use */
+    dbk_index_table *prefix_table; /* answers in place of a prefix that was found damaged */
     dbk_image *image;      /* for reading; NULL: opened when needed */
 } dbk_segment;
 
@@ -97,6 +102,8 @@ struct dbk_log {
     bool preparing;       /* lock; the next segment is under way */
     dbk_segment *next;    /* lock; prepared, has no start record */
     dbk_segment *found_next; /* one that was there at open: to be made sure of, then next */
+    bool checkpoint_wanted;          /* lock */
+    uint64_t saved_segment, saved_end; /* lock; where the last checkpoint was made */
 
     dbk_thread *pack_thread; /* pack_work.c; joined before the next and at close */
     bool pack_running, pack_wanted, pack_stop; /* lock */
@@ -297,6 +304,17 @@ void dbk_background_kick(dbk_log *log); /* the next segment and missing runs are
 /* Waits for it if it is under way; NULL: none. */
 dbk_segment *dbk_background_take_next(dbk_log *log);
 void dbk_background_stop(dbk_log *log);
+
+/* checkpoint.c */
+/* Whether so much was appended behind the last checkpoint that a new one is worth its write. */
+bool dbk_checkpoint_due(dbk_log *log);
+/* Makes one of the active segment. From the table and the state there are (the appending thread, once
+ * nothing else runs), or, where `from_file`, from the records, beside the one who appends. */
+dbk_result dbk_checkpoint_save(dbk_log *log, bool from_file, dbk_error *err) DBK_MUST_USE;
+/* Moves the beginning of the active segment's walk, which was made ready, behind the checkpoint, where
+ * it is one of this segment and its record stands there; else nothing changes. Who writes has
+ * dropped the cache before, so that the record is read from the disk. */
+dbk_result dbk_checkpoint_use(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
 /* pack_work.c */
 void dbk_pack_kick(dbk_log *log); /* sealed segments are to be packed */

@@ -49,6 +49,11 @@ dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err) DB
 /* Reads a sealed segment into a new table. */
 dbk_result dbk_load_table(dbk_log *log, dbk_segment *segment, dbk_index_table **out,
                           dbk_error *err) DBK_MUST_USE;
+/* Reads the records of a segment in front of `until` into a new table; *state is then that behind
+ * them, totals->top and ->ordered are theirs. */
+dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk_segment *totals,
+                         dbk_log_state *state, dbk_index_table **out,
+                         dbk_error *err) DBK_MUST_USE;
 /* Makes the log's last segment the active one: state from its start, a new table. */
 dbk_result dbk_load_active(dbk_log *log, const dbk_record *record, dbk_error *err) DBK_MUST_USE;
 

@@ -34,6 +34,7 @@ static void set_options(dbk_log *log, const dbk_log_options *options)
     *own = *options;
     if (own->segment_first_bytes == 0) own->segment_first_bytes = DBK_SEGMENT_DEFAULT_FIRST;
     if (own->segment_max_bytes == 0) own->segment_max_bytes = DBK_SEGMENT_DEFAULT_MAX;
+    if (own->checkpoint_bytes == 0) own->checkpoint_bytes = DBK_CHECKPOINT_DEFAULT_BYTES;
     if (own->segment_first_bytes < DBK_SEGMENT_SIZE_MIN)
         own->segment_first_bytes = DBK_SEGMENT_SIZE_MIN;
     if (own->segment_max_bytes > DBK_SEGMENT_SIZE_MAX)
@@ -204,7 +205,8 @@ static dbk_result open_writing(dbk_log *log, dbk_survey *survey, dbk_error *err)
     if (rc == DBK_OK) rc = load_segments(log, survey, err);
     if (rc != DBK_OK) return rc;
     forget_cached(log);
-    rc = dbk_walk(log, UINT64_MAX, true, &plan, &proven, err);
+    rc = dbk_checkpoint_use(log, err);
+    if (rc == DBK_OK) rc = dbk_walk(log, UINT64_MAX, true, &plan, &proven, err);
     if (rc == DBK_OK) rc = dbk_walk_judge(log, survey, &plan, err);
     return rc == DBK_OK ? make_ready(log, survey, &plan, err) : rc;
 }
@@ -218,6 +220,7 @@ static dbk_result open_reading(dbk_log *log, dbk_survey *survey, dbk_error *err)
 
     dbk_result rc = dbk_survey_take(log, NULL, survey, err);
     if (rc == DBK_OK) rc = load_segments(log, survey, err);
+    if (rc == DBK_OK) rc = dbk_checkpoint_use(log, err);
     if (rc != DBK_OK) return rc;
     proven = log->mark_valid ? log->mark.position : 0;
     rc = dbk_walk(log, UINT64_MAX, false, &plan, &proven, err);
@@ -227,6 +230,7 @@ static dbk_result open_reading(dbk_log *log, dbk_survey *survey, dbk_error *err)
                      dbk_recovery_table[plan.row].decision == DBK_DECIDE_OPEN &&
                      log->mark.segment == dbk_log_active(log)->header.number &&
                      log->mark.offset == plan.offset;
+    if (plan.offset == dbk_log_active(log)->end) return DBK_OK; /* nothing behind the checkpoint */
     return dbk_walk(log, proven, true, &plan, &proven, err);
 }
 
@@ -276,6 +280,8 @@ void dbk_log_close(dbk_log *log)
     dbk_pack_stop(log);
     dbk_background_stop(log);
     if (!log->options.read_only && !log->poisoned) {
+        if (dbk_checkpoint_due(log))
+            (void)!dbk_checkpoint_save(log, dbk_log_active(log)->prefix_last != 0, NULL);
         bool clean = dbk_tail_clean(log, NULL) == DBK_OK;
         if (dbk_watermark_write(log, clean, NULL) == DBK_OK) (void)!dbk_watermark_sync(log, NULL);
     }

@@ -21,6 +21,7 @@ typedef struct dbk_log_options { /* zero = default */
     bool keep_plain;    /* sealed segments are not compressed */
     uint32_t segment_first_bytes; /* 1 MiB; doubles segment by segment … */
     uint32_t segment_max_bytes;   /* … up to 32 MiB */
+    uint32_t checkpoint_bytes;    /* 256 KiB: so much of new records is worth a new checkpoint */
 } dbk_log_options;
 
 /* Makes an empty log in `dir` (exists, empty): first segment, watermark, all synced. DBK_EXISTS. */

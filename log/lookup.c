@@ -132,6 +132,50 @@ static dbk_result replace_run(dbk_log *log, dbk_segment *segment, dbk_error *err
     return DBK_OK;
 }
 
+/* The same for the run of a checkpoint: the table of what it stood for answers from then on, beside
+ * that of the appending thread, which stays untouched. */
+static dbk_result replace_prefix(dbk_log *log, dbk_segment *segment, dbk_error *err)
+{
+    dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
+    dbk_segment totals = {.ordered = true};
+    dbk_index_table *table = NULL;
+
+    if (!state)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    const dbk_index_batch *last = dbk_index_run_batch(segment->prefix, segment->prefix_last);
+    dbk_result rc =
+        dbk_load_part(log, segment, (uint64_t)last->offset + last->bytes, &totals, state, &table, err);
+    dbk_free(log->port, state);
+    if (rc != DBK_OK) return rc;
+    dbk_log_lock(log);
+    if (!segment->prefix_table) {
+        segment->prefix_table = table;
+        table = NULL;
+    }
+    dbk_log_unlock(log);
+    dbk_index_table_free(table);
+    return DBK_OK;
+}
+
+/* In what the checkpoint of the segment stands for. */
+static dbk_result find_in_prefix(dbk_log *log, dbk_segment *segment, dbk_index_kind kind,
+                                 dbk_slice name, uint64_t before, uint64_t *position,
+                                 dbk_error *err)
+{
+    for (;;) {
+        dbk_log_lock(log);
+        const dbk_index_table *table = segment->prefix_table;
+        dbk_log_unlock(log);
+        if (table) return dbk_index_table_find(table, kind, name, before, position);
+        log->port->mutex_lock(log->port->ctx, log->run_lock);
+        dbk_result rc = dbk_index_run_find(segment->prefix, kind, name, before, position, err);
+        log->port->mutex_unlock(log->port->ctx, log->run_lock);
+        if (rc != DBK_CORRUPT) return rc;
+        rc = replace_prefix(log, segment, err);
+        if (rc != DBK_OK) return rc;
+    }
+}
+
 /* A run never changes once it is there, and stays until close; so the lock guards only the look for
  * it, and reading its pages has a lock of its own. */
 static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_slice name,
@@ -142,11 +186,14 @@ static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_s
         dbk_log_lock(log);
         dbk_segment *segment = log->segments[index];
         dbk_index_run *run = segment->run;
+        bool prefix = !run && segment->prefix_last != 0;
         if (!run) rc = dbk_index_table_find(segment->table, kind, name, before, position);
         dbk_log_unlock(log);
-        if (!run)
-            return rc == DBK_OK ? DBK_OK
-                                : dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
+        if (!run && rc != DBK_OK)
+            return dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
+        if (prefix && *position == 0)
+            return find_in_prefix(log, segment, kind, name, before, position, err);
+        if (!run) return DBK_OK;
         log->port->mutex_lock(log->port->ctx, log->run_lock);
         rc = dbk_index_run_find(run, kind, name, before, position, err);
         log->port->mutex_unlock(log->port->ctx, log->run_lock);
@@ -189,9 +236,14 @@ dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, 
     return find(log, DBK_INDEX_STREAM, stream, before, position, err);
 }
 
-/* Under the lock. */
-static const dbk_index_author_run *authors_of(const dbk_segment *segment, size_t *count)
+enum { PART_PREFIX, PART_REST, PART_COUNT };
+
+/* Under the lock. A segment that goes on from a checkpoint has them in two parts. */
+static const dbk_index_author_run *authors_of(const dbk_segment *segment, int part, size_t *count)
 {
+    *count = 0;
+    if (part == PART_PREFIX)
+        return segment->prefix_last ? dbk_index_run_authors(segment->prefix, count) : NULL;
     return segment->run ? dbk_index_run_authors(segment->run, count)
                         : dbk_index_table_authors(segment->table, count);
 }
@@ -208,9 +260,10 @@ dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *po
     (void)err;
     *position = 0;
     dbk_log_lock(log);
-    for (size_t i = log->segment_count; i-- > 0 && *position == 0;) {
+    for (size_t i = PART_COUNT * log->segment_count; i-- > 0 && *position == 0;) {
         size_t count;
-        const dbk_index_author_run *runs = authors_of(log->segments[i], &count);
+        const dbk_index_author_run *runs =
+            authors_of(log->segments[i / PART_COUNT], i % PART_COUNT, &count);
         for (size_t j = 0; j < count && *position == 0; j++) {
             if (!is_author(&runs[j], id->replica, id->incarnation)) continue;
             if (id->seq < runs[j].first_seq || id->seq - runs[j].first_seq >= runs[j].count)
@@ -230,7 +283,8 @@ dbk_result dbk_log_entry_id_at(dbk_log *log, uint64_t position, dbk_entry_id *id
 
     if (!segment) return DBK_NONE;
     dbk_log_lock(log);
-    const dbk_index_author_run *runs = authors_of(segment, &count);
+    int part = position <= segment->prefix_last ? PART_PREFIX : PART_REST;
+    const dbk_index_author_run *runs = authors_of(segment, part, &count);
     for (size_t high = count; high - low > 1;) {
         size_t middle = low + (high - low) / 2;
         if (runs[middle].first_position <= position) {
@@ -257,9 +311,10 @@ uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_
     uint64_t next = 1;
 
     dbk_log_lock(log);
-    for (size_t i = 0; i < log->segment_count; i++) {
+    for (size_t i = 0; i < PART_COUNT * log->segment_count; i++) {
         size_t count;
-        const dbk_index_author_run *runs = authors_of(log->segments[i], &count);
+        const dbk_index_author_run *runs =
+            authors_of(log->segments[i / PART_COUNT], i % PART_COUNT, &count);
         for (size_t j = 0; j < count; j++) {
             if (runs[j].first_position > log->state.position) continue; /* under way */
             if (!is_author(&runs[j], replica, incarnation)) continue;

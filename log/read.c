@@ -28,6 +28,7 @@ bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk
     dbk_log_lock(log);
     const dbk_index_batch *found = segment->run ? dbk_index_run_batch(segment->run, position)
                                                 : dbk_index_table_batch(segment->table, position);
+    if (position <= segment->prefix_last) found = dbk_index_run_batch(segment->prefix, position);
     if (found) *batch = *found;
     dbk_log_unlock(log);
     return found != NULL;

@@ -217,7 +217,7 @@ dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan
 }
 
 /* `totals` receives the segment's own top key and order. */
-static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment,
+static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment, uint64_t until,
                                const dbk_start *start, dbk_segment *totals, dbk_index_table *table,
                                dbk_log_state *state, dbk_error *err)
 {
@@ -226,8 +226,8 @@ static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment,
     dbk_result rc = DBK_OK;
 
     dbk_state_begin(state, &record, start);
-    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
-         at < segment->seal_offset && rc == DBK_OK; at += bytes) {
+    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0; at < until && rc == DBK_OK;
+         at += bytes) {
         const uint8_t *whole;
         dbk_head head;
         rc = dbk_scan_record(scanner, at, &expect, &record, &whole, &bytes, &head, err);
@@ -241,10 +241,9 @@ static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment,
     return rc;
 }
 
-static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segment *totals,
-                                  dbk_index_table **out, dbk_error *err)
+dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk_segment *totals,
+                         dbk_log_state *state, dbk_index_table **out, dbk_error *err)
 {
-    dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
     dbk_index_table *table =
         dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
     dbk_scanner scanner;
@@ -252,22 +251,33 @@ static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segmen
     dbk_start start;
     dbk_result rc = DBK_OK;
 
-    if (!state || !table)
+    if (!table)
         rc = dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
     if (rc == DBK_OK) rc = dbk_load_range(log, segment, &start, err);
     if (rc == DBK_OK) rc = dbk_segment_pin(log, segment, &image, err);
     if (rc == DBK_OK) {
         dbk_scanner_init(&scanner, image, segment);
-        rc = read_records(&scanner, segment, &start, totals, table, state, err);
+        rc = read_records(&scanner, segment, until, &start, totals, table, state, err);
         dbk_scanner_release(&scanner);
         dbk_segment_unpin(log, image);
     }
-    dbk_free(log->port, state);
     if (rc == DBK_OK) {
         *out = table;
     } else {
         dbk_index_table_free(table);
     }
+    return rc;
+}
+
+static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segment *totals,
+                                  dbk_index_table **out, dbk_error *err)
+{
+    dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
+
+    if (!state)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    dbk_result rc = dbk_load_part(log, segment, segment->seal_offset, totals, state, out, err);
+    dbk_free(log->port, state);
     return rc;
 }
 

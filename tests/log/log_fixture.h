@@ -25,11 +25,14 @@ typedef struct world {
 
 /* Whether sealed segments stay plain. */
 static bool keep_plain;
+/* So small that also these logs have checkpoints; 0: they have none. */
+static uint32_t checkpoint_bytes;
 
 static inline dbk_log_options small_options(void)
 {
     dbk_log_options options = {.no_background = true,
                                .keep_plain = keep_plain,
+                               .checkpoint_bytes = checkpoint_bytes,
                                .segment_first_bytes = 16384,
                                .segment_max_bytes = 32768};
 

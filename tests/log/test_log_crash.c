@@ -183,6 +183,7 @@ static void test_kill(void **state)
 
 int main(void)
 {
+    checkpoint_bytes = 512;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crash_direct),
         cmocka_unit_test(test_crash_buffered),
