@@ -13,7 +13,7 @@
 
 enum { SLOTS_MAX = 65536, UNSENT_MESSAGES = 4096, UNSENT_BYTES = 64 * 1024 * 1024 };
 enum { UNSENT_ALL_BYTES = 256 * 1024 * 1024, UNSENT_FAIR_BYTES = 4 * 1024 * 1024 };
-static const int64_t LAST_ANSWERS_NS = 2000000000;
+static const int64_t LAST_ANSWERS_NS = 2000000000, LOOK_NS = 50000000;
 
 typedef struct bus_slot {
     dbk_bus_commands *commands;
@@ -193,7 +193,12 @@ static void drain(dbk_bus_commands *commands)
     const dbk_port *port = commands->port;
     dbk_hold(port, commands->mutex);
     commands->stopping = true;
-    while (commands->under_way > 0) (void)port->cond_wait(port->ctx, commands->decided, commands->mutex, -1);
+    while (commands->under_way > 0) { /* a request may begin to wait for the log even now */
+        dbk_let(port, commands->mutex);
+        dbk_engine_answer_waits(commands->engine);
+        dbk_hold(port, commands->mutex);
+        if (commands->under_way > 0) (void)port->cond_wait(port->ctx, commands->decided, commands->mutex, LOOK_NS);
+    }
     dbk_let(port, commands->mutex);
     dbk_endpoint_flush(&commands->endpoint, LAST_ANSWERS_NS);
 }

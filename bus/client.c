@@ -21,7 +21,22 @@ static void client_close(void *ctx)
     client_free(client);
 }
 
+static dbk_result client_call_until(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err)
+{
+    return dbk_client_call_until(ctx, json, size, cancel, receipt, err);
+}
+
+static void client_cancel(void *ctx, bool *cancel)
+{
+    dbk_client *client = ctx;
+    dbk_hold(client->port, client->mutex);
+    *cancel = true;
+    dbk_client_cancel(client, cancel);
+    dbk_let(client->port, client->mutex);
+}
+
 static const dbk_store_ops client_ops = {.close = client_close, .send = dbk_client_send, .call = dbk_client_call,
+                                         .call_until = client_call_until, .cancel = client_cancel,
                                          .subscribe = dbk_client_subscribe, .unsubscribe = dbk_client_unsubscribe};
 
 /* The commands url of what the caller named; *is_path: a store's folder. */

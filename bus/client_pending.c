@@ -124,13 +124,14 @@ void dbk_client_answered(dbk_client *client, dbk_slice frame)
 
 /* ---- limits */
 
-/* Requests that fold the log, or read all of it. */
+/* Requests that fold the log, read all of it, or wait for it to grow. */
 static bool takes_long(const dbk_json_node *node)
 {
     static const char *const verbs[] = {"rebuild", "replay", "verify", "fingerprint"};
     static const char *const moments[] = {"at", "at_time", "order_time"};
     if (node->kind != DBK_JSON_OBJECT) return false;
     const dbk_json_node *verb = dbk_json_member(node, "do");
+    if (verb && dbk_json_text_is(verb, "log")) return dbk_json_member(node, "wait_ms") != NULL;
     bool query = verb && dbk_json_text_is(verb, "query");
     for (size_t i = 0; verb && i < sizeof verbs / sizeof *verbs; i++)
         if (dbk_json_text_is(verb, verbs[i])) return true;
@@ -142,7 +143,7 @@ static bool takes_long(const dbk_json_node *node)
 /* Waits as long as the daemon is there. Only what may be such a request is parsed for it. */
 static bool is_patient(const dbk_client *client, dbk_slice json)
 {
-    static const char *const words[] = {"\"rebuild\"", "\"replay\"", "\"verify\"", "\"fingerprint\"", "\"query\""};
+    static const char *const words[] = {"\"rebuild\"", "\"replay\"", "\"verify\"", "\"fingerprint\"", "\"query\"", "\"wait_ms\""};
     const dbk_json_node *root;
     bool maybe = false, found = false;
     for (size_t i = 0; !maybe && json.size && i < sizeof words / sizeof *words; i++)

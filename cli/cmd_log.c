@@ -1,12 +1,16 @@
 /* daybook log: the events. */
-#include "cli/log_proof.h"
+#include <stdatomic.h>
 
-enum { FOLLOW_MS = 50 };
+#include "cli/log_proof.h"
 
 typedef struct reading {
     dbk_json_parser *parser;
     bool json, terminal;
-    uint64_t next; /* the first position not shown yet */
+    /* of --follow, which runs on a thread beside the one that waits for signals */
+    dbk_follower *follower;
+    atomic_bool stopped;
+    dbk_result result;
+    dbk_error error;
 } reading;
 
 static dbk_slice member(const dbk_json_node *event, const char *name)
@@ -48,27 +52,49 @@ static bool on_event(void *arg, const char *text, size_t size)
 {
     reading *r = arg;
     const dbk_json_node *event;
-    int64_t position = 0;
     if (dbk_json_parse(r->parser, dbk_slice_of(text, size), &event, NULL) != DBK_OK || event->kind != DBK_JSON_OBJECT) return true;
-    const dbk_json_node *node = dbk_json_member(event, "position");
-    if (node && dbk_json_is_integer(node, &position) && (uint64_t)position >= r->next) r->next = (uint64_t)position + 1;
     if (r->json) dbk_out_line(dbk_slice_of(text, size));
     else put_readable(r, event);
-    return !ferror(stdout);
+    return (!r->follower || dbk_out_flush()) && !ferror(stdout) && !r->stopped;
 }
 
-static int show(const dbk_cli *cli, dbk_cli_target *target, dbk_log_range *range)
+/* Until it is stopped, `--to` is shown or nobody reads any more. */
+static void run_follow(void *arg)
 {
-    reading r = {.parser = dbk_json_parser_new(cli->port), .json = dbk_cli_flag(cli, "json"), .terminal = dbk_terminal_is(stdout), .next = range->from};
-    dbk_error err = {0};
-    bool follow = dbk_cli_flag(cli, "follow");
-    dbk_result result = r.parser ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to read the log");
-    if (follow) dbk_signals_hold();
-    while (result == DBK_OK) {
-        range->from = r.next;
-        result = dbk_read_log_range(target->store, range, on_event, &r, &err);
-        if (result != DBK_OK || !follow || !dbk_out_flush() || (range->to && r.next > range->to) || dbk_signals_came(FOLLOW_MS)) break;
+    reading *r = arg;
+    r->result = dbk_follower_run(r->follower, on_event, r, &r->error);
+    if (!r->stopped) dbk_signals_raise(); /* it ended by itself */
+}
+
+static dbk_result follow(const dbk_cli *cli, dbk_cli_target *target, const dbk_log_range *range, reading *r, dbk_error *err)
+{
+    const dbk_port *port = cli->port;
+    dbk_thread *thread = NULL;
+    dbk_signals_hold();
+    dbk_result result = dbk_follower_new(target->store, range, &r->follower, err);
+    if (result != DBK_OK) return result;
+    int rc = port->thread_start(port->ctx, "dbk-follow", run_follow, r, &thread);
+    if (rc == 0) {
+        dbk_signals_wait();
+        r->stopped = true;
+        dbk_follower_stop(r->follower);
+        port->thread_join(port->ctx, thread);
+        result = r->result;
+        *err = r->error;
+    } else {
+        result = dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start a thread to follow the log");
     }
+    dbk_follower_free(r->follower);
+    return result;
+}
+
+static int show(const dbk_cli *cli, dbk_cli_target *target, const dbk_log_range *range)
+{
+    reading r = {.parser = dbk_json_parser_new(cli->port), .json = dbk_cli_flag(cli, "json"), .terminal = dbk_terminal_is(stdout)};
+    dbk_error err = {0};
+    dbk_result result = r.parser ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to read the log");
+    if (result == DBK_OK && dbk_cli_flag(cli, "follow")) result = follow(cli, target, range, &r, &err);
+    else if (result == DBK_OK) result = dbk_read_log_range(target->store, range, on_event, &r, &err);
     dbk_json_parser_free(r.parser);
     return result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, DBK_EXIT_FAILED);
 }

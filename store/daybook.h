@@ -103,6 +103,17 @@ typedef struct dbk_log_range { /* zero = all */
 } dbk_log_range;
 DBK_API dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_event_fn each, void *arg, dbk_error *err);
 
+/* The same, and on as the log grows, without polling: each entry is handed out as soon as it is durable (of a store
+ * opened read_only beside a writer of another process: within a moment). Blocks; `range` is forward and copied. Returns
+ * DBK_OK when `to` was read, when `each` returns false, or when it was stopped; over a connection DBK_UNAVAILABLE when
+ * the daemon is gone for good. Run once by one thread; stop from any thread, before or meanwhile, also in `each`. Free it
+ * when run has returned, and before dbk_close. DBK_UNSUPPORTED: the store cannot be followed. */
+typedef struct dbk_follower dbk_follower;
+DBK_API dbk_result dbk_follower_new(dbk_store *store, const dbk_log_range *range, dbk_follower **out, dbk_error *err);
+DBK_API dbk_result dbk_follower_run(dbk_follower *follower, dbk_event_fn each, void *arg, dbk_error *err);
+DBK_API void dbk_follower_stop(dbk_follower *follower);
+DBK_API void dbk_follower_free(dbk_follower *follower); /* accepts NULL */
+
 /* Changes of one table (NULL: of all), live: one JSON message per commit and table, and "head" messages
  * (docs/commands.md, "Changes"). `from`: a cursor [timeline, generation, position] to catch up from, NULL:
  * from now. The first message after a gap the library could not bridge says "reset":true. `table` and `from`

@@ -1,9 +1,10 @@
 /* Internal to store/: an open engine and who owns which part.
- *   handle.c            daybook.h over dbk_store_ops
+ *   handle.c, read_log.c  daybook.h over dbk_store_ops
  *   create.c, identity.c, location.c, place.c, open.c, state.c, models.c   the folder, daybook.json, where it may
  *                       be, copies, self-healing open, models/current
  *   definitions.c, upgrade.c, upgrade_app.c   app/ and its past, another definition
  *   disk.c              room on the disk
+ *   waits.c             who waits for the log to grow
  *   queue.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c, engine_entry.c,
  *   publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
@@ -39,6 +40,7 @@ typedef struct dbk_disk {
 } dbk_disk;
 
 typedef struct dbk_queue dbk_queue;           /* queue.c */
+typedef struct dbk_waits dbk_waits;           /* waits.c */
 typedef struct dbk_checkpointer dbk_checkpointer; /* checkpoint.c */
 
 struct dbk_engine {
@@ -55,6 +57,7 @@ struct dbk_engine {
     dbk_model *model;        /* used by the holder of `turn` only */
     dbk_mutex *turn;         /* who holds it decides, imports, switches (semantics.md §3.7) */
     dbk_queue *queue;
+    dbk_waits *waits;        /* NULL: not open yet */
     dbk_checkpointer *checkpointer;
     dbk_scrub *scrub;
     dbk_json_parser *parser; /* the decider's */

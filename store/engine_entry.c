@@ -1,5 +1,6 @@
 /* Entries that the engine writes itself: one event, no command id, a turn of their own. */
 #include "store/turn.h"
+#include "store/waits.h"
 
 static dbk_result encode(dbk_engine *engine, int64_t now_ms, uint32_t epoch, uint64_t hlc, dbk_error *err)
 {
@@ -38,7 +39,7 @@ static dbk_result decide(dbk_engine *engine, const char *stream, const char *typ
     if (result == DBK_OK) result = encode(engine, now_ms, epoch, hlc, err);
     if (result == DBK_OK) {
         dbk_slice origin = dbk_buffer_slice(&engine->batch);
-        result = dbk_log_append(engine->log, &origin, 1, now_ms, NULL, err);
+        result = dbk_engine_append(engine, &origin, 1, now_ms, err);
     }
     if (result != DBK_OK) return result;
     engine->epoch = epoch;

@@ -9,6 +9,7 @@
 #include "store/disk.h"
 #include "store/switch.h"
 #include "store/turn.h"
+#include "store/waits.h"
 
 static const uint64_t DAY_MS = 86400000, YEAR_2200_MS = 7258118400000;
 enum { BATCH_MAX_BYTES = 32 * 1024 * 1024 /* of one append */, PARKED_MAX = 100000, PARKED_MAX_BYTES = 64 * 1024 * 1024 };
@@ -186,7 +187,7 @@ static dbk_result append(dbk_round *round, dbk_error *err)
         size_t bytes = 0;
         for (end = first; end < round->taken && (end == first || bytes + round->origins[end].size <= BATCH_MAX_BYTES); end++)
             bytes += round->origins[end].size;
-        result = dbk_log_append(engine->log, round->origins + first, end - first, round->now_ms, NULL, err);
+        result = dbk_engine_append(engine, round->origins + first, end - first, round->now_ms, err);
         if (result != DBK_OK) break;
         engine->counts.entries += end - first;
         engine->counts.bytes += bytes;

@@ -3,6 +3,7 @@
 #include "store/decide.h"
 #include "store/disk.h"
 #include "store/prepare.h"
+#include "store/waits.h"
 
 static dbk_result append(dbk_turn *turn, dbk_error *err)
 {
@@ -12,7 +13,7 @@ static dbk_result append(dbk_turn *turn, dbk_error *err)
     size_t count = 0;
     for (size_t i = 0; i < turn->count; i++)
         if (turn->elements[i].origin_size > 0) origins[count++] = dbk_turn_origin(turn, &turn->elements[i]);
-    dbk_result result = dbk_log_append(engine->log, origins, count, turn->now_ms, NULL, err);
+    dbk_result result = dbk_engine_append(engine, origins, count, turn->now_ms, err);
     dbk_free(engine->port, origins);
     return result;
 }

@@ -1,13 +1,11 @@
 /* daybook.h over a table of functions: the embedded engine here, a connection in bus/client.c. */
 #include <stdio.h>
 
+#include "store/handle.h"
 #include "store/queue.h"
 #include "store/turn.h"
+#include "store/waits.h"
 
-struct dbk_store {
-    const dbk_store_ops *ops;
-    void *ctx;
-};
 struct dbk_subscription {
     dbk_store *store;
     void *inner;
@@ -106,11 +104,13 @@ dbk_result dbk_answer_result(const dbk_json_node *root, dbk_error *err)
     return result;
 }
 
-static dbk_result ask(dbk_store *store, dbk_buffer *request, dbk_json_parser *parser, dbk_text *answer,
-                      const dbk_json_node **root, dbk_error *err)
+dbk_result dbk_store_ask(dbk_store *store, dbk_buffer *request, const bool *cancel, dbk_json_parser *parser, dbk_text *answer,
+                         const dbk_json_node **root, dbk_error *err)
 {
-    if (!dbk_buffer_text(request)) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
-    dbk_result result = dbk_do(store, (const char *)request->data, request->size, answer, err);
+    const char *json = dbk_buffer_text(request);
+    if (!json) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
+    dbk_result result = cancel ? store->ops->call_until(store->ctx, json, request->size, cancel, answer, err)
+                               : dbk_do(store, json, request->size, answer, err);
     static const char accepted[] = "{\"ok\":true";
     /* Rows may be more than the parser takes in one array: who wants none of the answer's inside is not held to that. */
     if (result == DBK_OK && !root && answer->size >= sizeof accepted && memcmp(answer->data, accepted, sizeof accepted - 1) == 0) return DBK_OK;
@@ -134,80 +134,11 @@ dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const 
     if (args) dbk_buffer_printf(&request, ",\"args\":%s", args);
     if (at) dbk_moment_put(&request, at);
     dbk_buffer_put_u8(&request, '}');
-    dbk_result result = ask(store, &request, parser, answer, NULL, err);
+    dbk_result result = dbk_store_ask(store, &request, NULL, parser, answer, NULL, err);
     if (result != DBK_OK) dbk_text_free(answer);
     dbk_json_parser_free(parser);
     dbk_buffer_release(&request);
     return result;
-}
-
-enum { LOG_PAGE = 500 };
-
-/* Hands out the events of one page. *next 0: that was the last one, or `each` had enough. */
-static dbk_result hand_out_events(const dbk_json_node *root, dbk_event_fn each, void *arg, uint64_t *next, dbk_error *err)
-{
-    const dbk_json_node *events = dbk_json_member(root, "events"), *follow = dbk_json_member(root, "next");
-    int64_t position = 0;
-    *next = 0;
-    if (!events || events->kind != DBK_JSON_ARRAY) return dbk_fail(err, DBK_INTERNAL, "an answer without 'events'");
-    dbk_buffer line;
-    dbk_buffer_init(&line, dbk_port_system());
-    const dbk_json_node *event = events + 1;
-    bool more = true;
-    dbk_result result = DBK_OK;
-    for (uint32_t i = 0; more && result == DBK_OK && i < events->count; i++, event = dbk_json_next(event)) {
-        dbk_buffer_clear(&line);
-        dbk_json_put_minimal(&line, event);
-        if (!dbk_buffer_text(&line)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for an event");
-        else more = each(arg, (const char *)line.data, line.size);
-    }
-    dbk_buffer_release(&line);
-    if (result == DBK_OK && more && follow && dbk_json_is_integer(follow, &position) && position > 0) *next = (uint64_t)position;
-    return result;
-}
-
-static void put_log_request(dbk_buffer *request, const dbk_log_range *range)
-{
-    dbk_buffer_clear(request);
-    dbk_buffer_printf(request, "{\"do\":\"log\",\"from\":%llu,\"limit\":%d", (unsigned long long)range->from, LOG_PAGE);
-    if (range->to) dbk_buffer_printf(request, ",\"to\":%llu", (unsigned long long)range->to);
-    if (range->stream) dbk_buffer_put_text(request, ",\"stream\":"), dbk_json_put_string(request, dbk_slice_text(range->stream));
-    if (range->type) dbk_buffer_put_text(request, ",\"type\":"), dbk_json_put_string(request, dbk_slice_text(range->type));
-    if (range->since_ms) dbk_buffer_printf(request, ",\"since\":%lld", (long long)range->since_ms);
-    if (range->reverse) dbk_buffer_put_text(request, ",\"reverse\":true");
-    dbk_buffer_put_u8(request, '}');
-}
-
-dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_event_fn each, void *arg, dbk_error *err)
-{
-    const dbk_port *port = dbk_port_system();
-    dbk_json_parser *parser = dbk_json_parser_new(port);
-    dbk_log_range rest = *range;
-    if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
-    dbk_buffer request;
-    dbk_buffer_init(&request, port);
-    dbk_result result = DBK_OK;
-    if (rest.from == 0) rest.from = 1;
-    for (uint64_t next = rest.from; result == DBK_OK && next;) {
-        const dbk_json_node *root;
-        dbk_text answer = {0};
-        put_log_request(&request, &rest);
-        result = ask(store, &request, parser, &answer, &root, err);
-        if (result == DBK_OK) result = hand_out_events(root, each, arg, &next, err);
-        if (rest.reverse) rest.to = next;
-        else rest.from = next;
-        dbk_text_free(&answer);
-    }
-    dbk_json_parser_free(parser);
-    dbk_buffer_release(&request);
-    return result;
-}
-
-dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type, dbk_event_fn each,
-                        void *arg, dbk_error *err)
-{
-    dbk_log_range range = {.from = from, .to = to, .stream = stream, .type = type};
-    return dbk_read_log_range(store, &range, each, arg, err);
 }
 
 dbk_result dbk_subscribe(dbk_store *store, const char *table, const char *from, dbk_change_fn each, void *arg,
@@ -256,6 +187,13 @@ static dbk_result engine_call(void *ctx, const char *json, size_t size, dbk_text
     return dbk_queue_call(((dbk_engine *)ctx)->queue, json, size, receipt, err);
 }
 
+static dbk_result engine_call_until(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err)
+{
+    return dbk_queue_call_until(((dbk_engine *)ctx)->queue, json, size, cancel, receipt, err);
+}
+
+static void engine_cancel(void *ctx, bool *cancel) { dbk_waits_cancel(((dbk_engine *)ctx)->waits, cancel); }
+
 static dbk_result engine_subscribe(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out, dbk_error *err)
 {
     return dbk_engine_subscribe(ctx, table, from, each, arg, out, err);
@@ -268,7 +206,10 @@ static dbk_result engine_register(void *ctx, const char *name, dbk_command_fn ru
     return dbk_engine_register(ctx, name, run, arg, err);
 }
 
-static const dbk_store_ops engine_ops = {engine_close, engine_send, engine_call, engine_subscribe, engine_unsubscribe, engine_send_staged, engine_register};
+static const dbk_store_ops engine_ops = {
+    .close = engine_close, .send = engine_send, .call = engine_call, .subscribe = engine_subscribe, .unsubscribe = engine_unsubscribe,
+    .send_staged = engine_send_staged, .register_command = engine_register, .call_until = engine_call_until, .cancel = engine_cancel,
+};
 
 dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) { return dbk_store_wrap(&engine_ops, engine, out, err); }
 

@@ -9,6 +9,7 @@
 #include "store/queue.h"
 #include "store/replay.h"
 #include "store/turn.h"
+#include "store/waits.h"
 
 static dbk_result open_folder(dbk_engine *engine, dbk_error *err)
 {
@@ -139,6 +140,7 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_engine_drop_readers(engine);
     dbk_pasts_free(engine);
     dbk_state_close(engine);
+    dbk_waits_free(engine->waits); /* which an append tells */
     dbk_definition_free(engine->own_definition);
     for (size_t i = 0; i < engine->retired.size / sizeof(dbk_definition *); i++)
         dbk_definition_free(((dbk_definition **)(void *)engine->retired.data)[i]);

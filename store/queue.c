@@ -6,6 +6,7 @@
 
 #include "store/prepare.h"
 #include "store/queue.h"
+#include "store/waits.h"
 
 enum { QUEUE_MAX = 65536, TURN_MAX_ITEMS = 1000, TURN_MAX_BYTES = 8 * 1024 * 1024 };
 static const int64_t IDLE_NS = 1000000000;
@@ -22,6 +23,7 @@ typedef struct dbk_item {
     void *arg;
     dbk_cond *ready;    /* of a waiting caller */
     bool answered;
+    dbk_waiting waiting; /* for the log to grow */
     dbk_result result;
     dbk_error error;
 } dbk_item;
@@ -204,6 +206,29 @@ static void run_reads(void *arg)
     unlock(queue);
 }
 
+static void on_waited(void *arg, void *owner)
+{
+    answer_item(arg, owner);
+    finish(arg, owner);
+}
+
+/* To the reading thread, or to those who wait for the log to grow. */
+static void pass_on(dbk_queue *queue, dbk_item *item)
+{
+    item->waiting.owner = item;
+    dbk_result result = dbk_waits_park(queue->engine->waits, item->text, &item->waiting, &item->error);
+    if (result == DBK_OK) return;
+    if (result != DBK_NONE) {
+        item->result = result;
+        finish(queue, item);
+        return;
+    }
+    lock(queue);
+    list_put(&queue->reads, item);
+    queue->port->cond_signal(queue->port->ctx, queue->reads_wanted);
+    unlock(queue);
+}
+
 /* ---- turns */
 
 /* Before the answers: who gets one may send the next message at once. */
@@ -268,10 +293,7 @@ static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *ite
         answer_item(queue, item);
         finish(queue, item);
     } else {
-        lock(queue);
-        list_put(&queue->reads, item);
-        queue->port->cond_signal(queue->port->ctx, queue->reads_wanted);
-        unlock(queue);
+        pass_on(queue, item);
     }
 }
 
@@ -481,7 +503,12 @@ static dbk_result hand_out(dbk_queue *queue, dbk_item *item, dbk_text *receipt, 
 
 dbk_result dbk_queue_call(dbk_queue *queue, const char *json, size_t size, dbk_text *receipt, dbk_error *err)
 {
-    dbk_item item = {.text = dbk_slice_of(json, size), .queue = queue};
+    return dbk_queue_call_until(queue, json, size, NULL, receipt, err);
+}
+
+dbk_result dbk_queue_call_until(dbk_queue *queue, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err)
+{
+    dbk_item item = {.text = dbk_slice_of(json, size), .queue = queue, .waiting.cancel = cancel};
     dbk_buffer_init(&item.json, queue->port);
     dbk_buffer_init(&item.answer, queue->port);
     item.ready = queue->port->cond_new(queue->port->ctx);
@@ -515,6 +542,7 @@ void dbk_queue_free(dbk_queue *queue)
     if (queue->mutex) {
         lock(queue);
         queue->closing = true;
+        if (queue->engine->waits) dbk_waits_end(queue->engine->waits);
         release_held(queue, false); /* durable is what they are */
         while (queue->unfinished > 0 && queue->worker) {
             port->cond_signal(port->ctx, queue->work);
@@ -551,6 +579,7 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
     queue->reads_wanted = port->cond_new(port->ctx);
     queue->quiet = port->cond_new(port->ctx);
     int rc = queue->mutex && queue->work && queue->reads_wanted && queue->quiet ? 0 : -ENOMEM;
+    if (rc == 0 && dbk_waits_new(engine, on_waited, queue, &engine->waits, NULL) != DBK_OK) rc = -ENOMEM;
     if (rc == 0 && !engine->options.no_threads) rc = port->thread_start(port->ctx, "dbk-worker", run_worker, queue, &queue->worker);
     if (rc == 0 && !engine->options.no_threads) rc = port->thread_start(port->ctx, "dbk-reads", run_reads, queue, &queue->reader);
     if (rc != 0) {

@@ -2,7 +2,7 @@
  * entry of the inbox, and "undo" (docs/commands.md). Their form is checked here, before anything is looked up. */
 #include "store/request.h"
 
-enum { MEMBERS_MAX = 7 };
+enum { MEMBERS_MAX = 8 };
 
 typedef struct dbk_request_form {
     const char *name;
@@ -17,7 +17,7 @@ static const dbk_request_form forms[] = {
     {"list", {"table", "prefix", "after", "limit"}, {"table"}, dbk_request_list, NULL},
     {"query", {"sql", "name", "args", "at", "at_time", "order_time", "explain"}, {NULL}, dbk_request_query, NULL},
     {"changes", {"table", "from"}, {"table"}, dbk_request_changes, NULL},
-    {"log", {"from", "to", "stream", "type", "since", "reverse", "limit"}, {NULL}, dbk_request_log, NULL},
+    {"log", {"from", "to", "stream", "type", "since", "reverse", "limit", "wait_ms"}, {NULL}, dbk_request_log, NULL},
     {"inbox", {"all"}, {NULL}, dbk_request_inbox, NULL},
     {"apply", {"entry", "actor", "correlation", "causation", "wait"}, {"id", "entry"}, NULL, dbk_request_apply},
     {"undo", {"entry", "position", "of_correlation", "actor", "correlation", "causation", "wait"}, {"id"}, NULL, dbk_request_undo},

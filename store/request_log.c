@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "store/request.h"
+#include "store/waits.h"
 
 enum { LOG_DEFAULT = 500, LOG_MAX = 5000, PAGE_MAX_BYTES = 8 * 1024 * 1024 };
 
@@ -119,7 +120,7 @@ static dbk_result walk(dbk_page *page, const dbk_log_wish *wish, dbk_error *err)
 dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     uint64_t end = dbk_log_position(engine->log);
-    int64_t from = 1, to = (int64_t)end, limit = LOG_DEFAULT;
+    int64_t from = 1, to = (int64_t)end, limit = LOG_DEFAULT, wait_ms = 0;
     dbk_page page = {.engine = engine, .out = out};
     dbk_log_wish wish = {0};
     dbk_result result = dbk_request_number(request, "from", 0, INT64_MAX, &from, err);
@@ -129,6 +130,8 @@ dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk
     if (result == DBK_OK) result = dbk_request_text(request, "type", &page.type, err);
     if (result == DBK_OK) result = dbk_request_flag(request, "reverse", &wish.reverse, err);
     if (result == DBK_OK) result = dbk_request_time(request, "since", &wish.since_ms, err);
+    if (result == DBK_OK) result = dbk_request_number(request, "wait_ms", 0, DBK_WAIT_MAX_MS, &wait_ms, err); /* over by now */
+    if (result == DBK_OK && wait_ms > 0 && wish.reverse) result = dbk_fail(err, DBK_BAD_COMMAND, "what is to come is not read backward: 'wait_ms' with 'reverse'");
     if (result != DBK_OK) return result;
     if (from == 0) from = 1;
     if (to == 0 || (uint64_t)to > end) to = (int64_t)end;

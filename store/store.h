@@ -23,6 +23,9 @@ typedef struct dbk_store_ops {
     dbk_result (*send_staged)(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err);
     /* NULL: it takes no commands of the caller's process */
     dbk_result (*register_command)(void *ctx, const char *name, dbk_command_fn run, void *arg, dbk_error *err);
+    /* As call, given up when *cancel becomes true, which the other sets; both or neither. NULL: it cannot be followed. */
+    dbk_result (*call_until)(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err);
+    void (*cancel)(void *ctx, bool *cancel);
 } dbk_store_ops;
 /* Wraps an implementation; frees nothing of it until dbk_close → ops->close(ctx). query and read_log of
  * daybook.h are made of `call` ({"do":"query"…}, {"do":"log"…}), so every implementation has them. */
@@ -149,6 +152,8 @@ dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definiti
 void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg);
 /* The present head message {"head":true,…}. */
 dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* Answers every request that waits for the log to grow, as if its time were over. */
+void dbk_engine_answer_waits(dbk_engine *engine);
 /* Requests that wait for nothing, from any thread: appends the answer. False: it is none of them, send it. */
 bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *out) DBK_MUST_USE;
 /* Which folder an open directory is on this machine, "<device>:<inode>", as hello's "folder" says it. */

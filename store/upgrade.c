@@ -5,6 +5,7 @@
 #include "store/images.h"
 #include "store/retention.h"
 #include "store/turn.h"
+#include "store/waits.h"
 
 typedef struct dbk_entry_ids {
     const dbk_port *port;
@@ -81,7 +82,7 @@ dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *d
     dbk_entry_encode(&origin, &entry);
     dbk_slice slice = dbk_buffer_slice(&origin);
     dbk_result result = data.failed || event.failed || origin.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an entry")
-                                                                     : dbk_log_append(engine->log, &slice, 1, now_ms, NULL, err);
+                                                                     : dbk_engine_append(engine, &slice, 1, now_ms, err);
     if (result == DBK_OK) {
         engine->epoch = entry.epoch;
         engine->hlc = entry.hlc;

@@ -41,6 +41,77 @@ static void an_array_comes_back_as_an_array_in_order(void **state)
     dbk_close(client);
 }
 
+/* ---- following the log */
+
+typedef struct followed {
+    dbk_follower *handle;
+    atomic_int events;
+    dbk_result result;
+} followed;
+
+static bool on_event(void *arg, const char *event, size_t size)
+{
+    followed *f = arg;
+    (void)event, (void)size;
+    f->events++;
+    return true;
+}
+
+static void *run_follower(void *arg)
+{
+    followed *f = arg;
+    dbk_error error = {0};
+    f->result = dbk_follower_run(f->handle, on_event, f, &error);
+    return NULL;
+}
+
+static bool has_two(void *arg) { return ((followed *)arg)->events >= 2; }
+
+/* One connection follows and sends as well; what waits at the daemon holds nothing up. */
+static void the_log_is_followed_over_a_connection(void **state)
+{
+    dbk_store *client = served_connect(*state);
+    dbk_error error = {0};
+    followed f = {0};
+    pthread_t thread;
+    assert_ok(dbk_follower_new(client, &(dbk_log_range){.type = "notes.put"}, &f.handle, &error), error);
+    assert_int_equal(pthread_create(&thread, NULL, run_follower, &f), 0);
+    does(client, "{\"id\":\"f1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"n\":1}}", "\"ok\":true");
+    does(client, "{\"id\":\"f2\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"j1\",\"data\":{}}", "\"ok\":true");
+    does(client, "{\"id\":\"f3\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n2\",\"data\":{\"n\":1}}", "\"ok\":true");
+    assert_true(until(has_two, &f));
+    dbk_follower_stop(f.handle);
+    pthread_join(thread, NULL);
+    assert_int_equal(f.result, DBK_OK);
+    assert_int_equal(f.events, 2);
+    dbk_follower_free(f.handle);
+    dbk_close(client);
+}
+
+static void on_waited(void *arg, const char *answer, size_t size)
+{
+    (void)size;
+    if (strstr(answer, "\"events\":[]")) (*(atomic_int *)arg)++;
+}
+
+/* The daemon goes at once, with an answer, though a minute is not over. */
+static void a_daemon_that_ends_answers_who_waits_for_the_log(void **state)
+{
+    static const char request[] = "{\"do\":\"log\",\"from\":1000,\"wait_ms\":60000}";
+    served *s = *state;
+    dbk_store *client = served_connect(s);
+    dbk_error error = {0};
+    atomic_int answered = 0;
+    assert_ok(dbk_send(client, request, sizeof request - 1, on_waited, &answered, &error), error);
+    does(client, "{\"do\":\"list\",\"table\":\"notes\"}", "\"ok\":true"); /* it has been taken */
+    int64_t begun = now_ms();
+    served_stop(s);
+    assert_true(now_ms() - begun < DEADLINE_MS);
+    dbk_close(client);
+    assert_int_equal(answered, 1);
+    served_start(s);
+}
+
 /* ---- pipelining */
 
 typedef struct order {
@@ -314,6 +385,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         served(a_command_comes_back_with_its_receipt),
         served(an_array_comes_back_as_an_array_in_order),
+        served(the_log_is_followed_over_a_connection),
+        served(a_daemon_that_ends_answers_who_waits_for_the_log),
         served(pipelined_commands_are_decided_in_order),
         served(eight_clients_are_served_at_once),
         served(commands_survive_a_restart_of_the_daemon),
