@@ -32,34 +32,20 @@ static dbk_result prepare(dbk_model *model, const dbk_retention_rule *rule, uint
     return rc == SQLITE_OK ? DBK_OK : dbk_model_sql_failure(model, rc, "prepare a retention rule", err);
 }
 
-typedef struct reading {
-    sqlite3_stmt *statement;
-    const dbk_table *table;
-} reading;
-
-static sqlite3_value *key_column(void *arg, int column)
-{
-    const reading *r = arg;
-
-    for (uint16_t i = 0; i < r->table->key_count; i++)
-        if (r->table->key_columns[i] == column) return sqlite3_column_value(r->statement, i);
-    return NULL;
-}
-
-static dbk_result each_row(dbk_model *model, reading *r, dbk_due_fn each, void *arg, dbk_error *err)
+static dbk_result each_row(dbk_model *model, const dbk_table *table, sqlite3_stmt *rows, dbk_due_fn each, void *arg, dbk_error *err)
 {
     char base[DBK_ENTRY_ID_TEXT_SIZE];
     dbk_buffer *key = &model->work->key;
     dbk_result result = DBK_OK;
     int rc = SQLITE_DONE;
 
-    while (result == DBK_OK && (rc = sqlite3_step(r->statement)) == SQLITE_ROW) {
+    while (result == DBK_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW) {
         dbk_buffer_clear(key);
-        if (!dbk_key_from_row(r->table, key_column, r, key)) {
+        if (!dbk_key_from_columns(table, rows, key)) {
             if (key->failed) result = dbk_row_no_memory(err);
             continue;
         }
-        result = dbk_row_last_writer(model, r->table, dbk_buffer_slice(key), base, err);
+        result = dbk_row_last_writer(model, table, dbk_buffer_slice(key), base, err);
         if (result == DBK_OK) result = each(arg, dbk_buffer_slice(key), base, err);
     }
     if (result == DBK_OK && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "read what a retention rule ends", err);
@@ -70,18 +56,18 @@ static dbk_result each_row(dbk_model *model, reading *r, dbk_due_fn each, void *
 dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64_t now_ms, uint64_t limit, dbk_due_fn each,
                          void *arg, dbk_error *err)
 {
-    reading r = {.table = rule->table};
+    sqlite3_stmt *rows = NULL;
     char end[DBK_TIME_TEXT_SIZE];
     dbk_result result = dbk_model_begin(model, err);
 
     if (result != DBK_OK) return result;
     model->deciding = true;
     model->sandbox.time_ms = now_ms;
-    result = prepare(model, rule, limit, &r.statement, err);
+    result = prepare(model, rule, limit, &rows, err);
     dbk_time_stored(now_ms - (int64_t)rule->older_ms, true, end);
-    if (result == DBK_OK && !rule->where) (void)sqlite3_bind_text(r.statement, 1, end, -1, SQLITE_STATIC);
-    if (result == DBK_OK) result = each_row(model, &r, each, arg, err);
-    (void)sqlite3_finalize(r.statement);
+    if (result == DBK_OK && !rule->where) (void)sqlite3_bind_text(rows, 1, end, -1, SQLITE_STATIC);
+    if (result == DBK_OK) result = each_row(model, rule->table, rows, each, arg, err);
+    (void)sqlite3_finalize(rows);
     dbk_model_rollback(model);
     return result;
 }

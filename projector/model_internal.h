@@ -89,6 +89,8 @@ dbk_result dbk_model_sql_failure(dbk_model *model, int rc, const char *what, dbk
 /* row_key.c */
 /* Appends the key of a row to `out` as in stream names; `get` gives column i. false: not a key (NULL, NUL). */
 bool dbk_key_from_row(const dbk_table *table, dbk_column_fn get, void *arg, dbk_buffer *out);
+/* The same from a statement whose first columns are those of the key, in its order. */
+bool dbk_key_from_columns(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out);
 /* Binds the parts of an encoded key to consecutive parameters from `first`. false: not a key of the table. */
 bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *statement, int first, dbk_buffer *scratch);
 /* row_value.c: one value by declared type (app-format.md §5.6, §5.7). DBK_SCHEMA says what was expected.

@@ -308,3 +308,24 @@ bool dbk_key_from_row(const dbk_table *table, dbk_column_fn get, void *arg, dbk_
     }
     return !out->failed;
 }
+
+typedef struct key_columns {
+    const dbk_table *table;
+    sqlite3_stmt *row;
+} key_columns;
+
+static sqlite3_value *key_column(void *arg, int column)
+{
+    const key_columns *k = arg;
+
+    for (uint16_t i = 0; i < k->table->key_count; i++)
+        if (k->table->key_columns[i] == column) return sqlite3_column_value(k->row, i);
+    return NULL;
+}
+
+bool dbk_key_from_columns(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out)
+{
+    key_columns k = {table, row};
+
+    return dbk_key_from_row(table, key_column, &k, out);
+}

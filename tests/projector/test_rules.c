@@ -337,6 +337,38 @@ static void a_late_row_pushes_out_the_same(void **state)
     assert_replay(&bench);
 }
 
+/* Memory for small texts only: a key that must go cannot be kept while the others are dropped, for a row that stays
+ * by chance stays on this replica alone. */
+static void *little(void *ctx, void *memory, size_t size)
+{
+    return size > 300 ? NULL : dbk_port_system()->resize(ctx, memory, size);
+}
+static void *little_anew(void *ctx, size_t size) { return little(ctx, NULL, size); }
+
+static void rows_too_many_go_all_or_the_command_is_refused(void **state)
+{
+    dbk_port small = *dbk_port_system();
+    char command[1024], key[401];
+    dbk_buffer *place = &bench.model->work->place;
+
+    (void)state;
+    small.alloc = little_anew;
+    small.resize = little;
+    memset(key, 'k', sizeof(key) - 1);
+    key[sizeof(key) - 1] = '\0';
+    accept(&bench, PUT("logs", "\"a\"", "{\"job\":\"j\",\"at\":1}"), NULL);
+    snprintf(command, sizeof(command), "[" PUT("logs", "\"%s\"", "{\"job\":\"j\",\"at\":2}") ","
+             PUT("logs", "\"b\"", "{\"job\":\"j\",\"at\":3}") "," PUT("logs", "\"c\"", "{\"job\":\"j\",\"at\":4}") "]", key);
+    dbk_buffer_release(place);
+    dbk_buffer_init(place, &small);
+    assert_int_equal(decide(&bench, command), DBK_NO_MEMORY);
+    assert_rows(bench.model, "SELECT id FROM logs", "a");
+    dbk_buffer_release(place);
+    dbk_buffer_init(place, dbk_port_system());
+    assert_int_equal(decide(&bench, command), DBK_OK);
+    assert_rows(bench.model, "SELECT id FROM logs ORDER BY id", "b\nc");
+}
+
 /* ---- events */
 
 static void only_known_events_are_appended(void **state)
@@ -408,6 +440,7 @@ int main(void)
         TEST(a_taken_name_gets_a_number),
         TEST(only_the_last_rows_stay),
         TEST(a_late_row_pushes_out_the_same),
+        TEST(rows_too_many_go_all_or_the_command_is_refused),
         TEST(only_known_events_are_appended),
         TEST(a_schema_judges_what_the_rules_make),
     };
