@@ -47,8 +47,8 @@ static void run_put(sim_machine *m)
 static void run_batch(sim_machine *m)
 {
     static const char *const commands[] = {
-        "{\"id\":\"f1\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{\"title\":\"F1\"}},"
-        "{\"do\":\"put\",\"table\":\"tags\",\"key\":[\"f1\",\"x\"]},{\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\",\"data\":{\"v\":1}}]}",
+        ("{\"id\":\"f1\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{\"title\":\"F1\"}},"
+        "{\"do\":\"put\",\"table\":\"tags\",\"key\":[\"f1\",\"x\"]},{\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\",\"data\":{\"v\":1}}]}"),
         "{\"id\":\"f2\",\"do\":\"put\",\"table\":\"later\",\"key\":\"f2\",\"data\":{\"note\":\"none\"}}",
         "{\"id\":\"f3\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{\"stars\":3}}",
         "{\"id\":\"f4\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"f1\"}"};
