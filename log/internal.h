@@ -20,6 +20,8 @@ enum {
     DBK_PIECE_SLOTS = 64,
     DBK_PIECE_CACHE_BYTES = 1536 * 1024,
     DBK_PIECE_LARGEST_BYTES = 2 * 1024 * 1024, /* kept, then alone */
+    DBK_OUTLINE_SLOTS = 512,
+    DBK_OUTLINE_CACHE_BYTES = 4 * 1024 * 1024,
     DBK_OPEN_FILES_MAX = 16,             /* sealed segments held open for reading */
 };
 #define DBK_WATERMARK_NAME "WATERMARK"
@@ -63,7 +65,8 @@ typedef struct dbk_segment {
     dbk_image *image;      /* for reading; NULL: opened when needed */
 } dbk_segment;
 
-typedef struct dbk_piece dbk_piece; /* piece.h */
+typedef struct dbk_piece dbk_piece; /* piece.h, as the next */
+typedef struct dbk_outline dbk_outline;
 
 struct dbk_log {
     const dbk_port *port;
@@ -111,6 +114,8 @@ struct dbk_log {
     dbk_piece *pieces[DBK_PIECE_SLOTS]; /* cache_lock, as the next three */
     size_t piece_bytes;
     uint64_t piece_clock;
+    dbk_outline *outlines[DBK_OUTLINE_SLOTS]; /* cache_lock, as the next two */
+    size_t outline_count, outline_bytes;
     dbk_unpacker *spare_unpacker;
 };
 

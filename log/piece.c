@@ -126,6 +126,60 @@ static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *imag
                  : dbk_log_bad_record(segment, block->plain_offset, position, position, err);
 }
 
+static void lock_cache(dbk_log *log)
+{
+    log->port->mutex_lock(log->port->ctx, log->cache_lock);
+}
+
+static void unlock_cache(dbk_log *log)
+{
+    log->port->mutex_unlock(log->port->ctx, log->cache_lock);
+}
+
+/* One entry of a record that was checked whole before; *out stays NULL where it is not what it was:
+ * the record as a whole says what is wrong. */
+static dbk_result load_entry(dbk_log *log, dbk_image *image, uint64_t position,
+                             const dbk_entry_place *place, dbk_piece **out, dbk_error *err)
+{
+    dbk_piece *piece = new_piece(log, position, 1, place->size);
+    dbk_unpacker *unpacker = NULL;
+    size_t got = 0;
+
+    if (!piece) return fail_memory(err);
+    piece->entries[0] = (dbk_piece_entry){0, place->size, place->received_ms};
+    dbk_result rc =
+        dbk_image_read(image, &unpacker, place->offset, piece->data, place->size, &got, err);
+    if (rc == DBK_OK && got == place->size &&
+        dbk_checksum(dbk_piece_origin(piece, position), position) == place->checksum) {
+        *out = piece;
+    } else {
+        dbk_free(log->port, piece);
+    }
+    return rc;
+}
+
+static dbk_result load_plain(dbk_log *log, dbk_segment *segment, dbk_image *image,
+                             const dbk_index_batch *batch, uint64_t position, dbk_piece **out,
+                             dbk_error *err)
+{
+    dbk_entry_place place;
+
+    lock_cache(log);
+    bool alone = dbk_outline_find(log, position, &place);
+    unlock_cache(log);
+    if (alone) {
+        dbk_result rc = load_entry(log, image, position, &place, out, err);
+        if (rc != DBK_OK || *out) return rc;
+    }
+    dbk_result rc = load_record(log, segment, image, batch, out, err);
+    dbk_outline *outline = rc == DBK_OK ? dbk_outline_new(log, *out, batch->offset) : NULL;
+    if (!outline) return rc;
+    lock_cache(log);
+    dbk_outline_keep(log, outline);
+    unlock_cache(log);
+    return DBK_OK;
+}
+
 static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_piece **out,
                        dbk_error *err)
 {
@@ -137,23 +191,13 @@ static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, db
     if (image->packed) {
         rc = load_block(log, segment, image, position, out, err);
     } else if (dbk_log_batch_of(log, segment, position, &batch)) {
-        rc = load_record(log, segment, image, &batch, out, err);
+        rc = load_plain(log, segment, image, &batch, position, out, err);
     } else {
         rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu",
                       segment->name, (unsigned long long)position);
     }
     dbk_segment_unpin(log, image);
     return rc;
-}
-
-static void lock_cache(dbk_log *log)
-{
-    log->port->mutex_lock(log->port->ctx, log->cache_lock);
-}
-
-static void unlock_cache(dbk_log *log)
-{
-    log->port->mutex_unlock(log->port->ctx, log->cache_lock);
 }
 
 static dbk_piece *find_kept(dbk_log *log, uint64_t position)
@@ -274,5 +318,6 @@ void dbk_log_give_unpacker(dbk_log *log, dbk_unpacker *unpacker)
 void dbk_cache_release(dbk_log *log)
 {
     for (size_t i = 0; i < DBK_PIECE_SLOTS; i++) dbk_free(log->port, log->pieces[i]);
+    dbk_outline_release(log);
     dbk_unpacker_free(log->spare_unpacker);
 }

@@ -33,4 +33,18 @@ static inline dbk_slice dbk_piece_origin(const dbk_piece *piece, uint64_t positi
     return dbk_slice_of(piece->data + entry->offset, entry->size);
 }
 
+/* outline.c: find, keep and release are called under the cache's lock. */
+typedef struct dbk_entry_place {
+    uint64_t offset; /* in the plain file */
+    uint32_t size;
+    uint64_t checksum; /* of the origin bytes, seeded with the position */
+    int64_t received_ms;
+} dbk_entry_place;
+/* Whether one entry alone is the thing to read. */
+bool dbk_outline_find(dbk_log *log, uint64_t position, dbk_entry_place *place);
+/* Of a record that was read and checked; NULL: it is small, or memory is short. */
+dbk_outline *dbk_outline_new(const dbk_log *log, const dbk_piece *piece, uint64_t record_offset);
+void dbk_outline_keep(dbk_log *log, dbk_outline *outline); /* takes it */
+void dbk_outline_release(dbk_log *log);
+
 #endif

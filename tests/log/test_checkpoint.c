@@ -175,6 +175,43 @@ static void test_of_another_history(void **state)
     world_free(&one);
 }
 
+/* The same, but all batches have the same lengths and places, and no watermark tells: the checksum of
+ * the last record alone does. */
+static void test_of_a_twin(void **state)
+{
+    world one, twin;
+    uint8_t bytes[65536];
+    dbk_buffer entry;
+    dbk_log *reader;
+
+    (void)state;
+    dbk_buffer_init(&entry, dbk_port_system());
+    world_with(&one, SEED, 0);
+    world_with(&twin, SEED, 0);
+    for (uint64_t seq = 1; seq <= 8; seq++) {
+        for (int i = 0; i < 2; i++) {
+            make_entry(&entry, replica_one, seq, 100 + seq + (seq == 2 ? (uint64_t)i : 0), 80);
+            dbk_slice origin = dbk_buffer_slice(&entry);
+            assert_int_equal(dbk_log_append(i ? twin.log : one.log, &origin, 1, 1, NULL, NULL), DBK_OK);
+        }
+    }
+    world_close(&one);
+    world_close(&twin);
+    int64_t size = dbk_simdisk_read(one.disk, CHECKPOINT, 0, bytes, sizeof(bytes));
+    for (int right = 0; right < 2; right++) {
+        world *w = right ? &one : &twin;
+        assert_int_equal(dbk_simdisk_write(w->disk, CHECKPOINT, 0, bytes, (size_t)size), 0);
+        assert_int_equal(dbk_simdisk_remove(w->disk, "log/" DBK_WATERMARK_NAME), 0);
+        w->options.read_only = true;
+        w->dir = root_of(w->port);
+        assert_int_equal(dbk_log_open(w->port, w->dir, &w->options, &reader, NULL), DBK_OK);
+        assert_true((used_prefix(reader) > 0) == right);
+        dbk_log_close(reader);
+        world_free(w);
+    }
+    dbk_buffer_release(&entry);
+}
+
 /* After an end that was not orderly the writer reads every record again; a reader, who changes nothing,
  * goes on from the checkpoint. */
 static void test_unclean(void **state)
@@ -290,7 +327,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_without), cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_damaged),         cmocka_unit_test(test_of_another_history),
-        cmocka_unit_test(test_unclean),         cmocka_unit_test(test_beside_a_writer),
+        cmocka_unit_test(test_of_a_twin),       cmocka_unit_test(test_unclean),
+               cmocka_unit_test(test_beside_a_writer),
         cmocka_unit_test(test_rot_in_front),    cmocka_unit_test(test_rot_of_the_last),
     };
     return run_both_forms(tests);

@@ -1,0 +1,139 @@
+/* Large records: once checked whole, an entry of theirs is read alone, and checked alone. */
+#include "log_fixture.h"
+#include "log/internal.h"
+
+enum { BATCHES = 48, ENTRIES = 128, DATA_BYTES = 300 }; /* more than is kept of whole records */
+
+static void world_large(world *w)
+{
+    keep_plain = true;
+    world_new(w, 5);
+    world_close(w);
+    for (int number = 1; number <= 2; number++) {
+        char path[64];
+        snprintf(path, sizeof(path), "log/%016x.seg", number);
+        if (dbk_simdisk_exists(w->disk, path)) assert_int_equal(dbk_simdisk_remove(w->disk, path), 0);
+    }
+    assert_int_equal(dbk_simdisk_remove(w->disk, "log/" DBK_WATERMARK_NAME), 0);
+    w->options.segment_first_bytes = w->options.segment_max_bytes = 4 * 1024 * 1024;
+    w->dir = root_of(w->port);
+    assert_int_equal(dbk_log_create(w->port, w->dir, &w->options, NULL), DBK_OK);
+    assert_int_equal(world_open(w, NULL), DBK_OK);
+    for (int i = 0; i < BATCHES; i++)
+        assert_int_equal(append_sized(w->log, ENTRIES, DATA_BYTES, NULL), DBK_OK);
+    world_reopen(w);
+}
+
+static dbk_result read_one(world *w, uint64_t position)
+{
+    dbk_buffer got, want;
+
+    dbk_buffer_init(&got, w->port);
+    dbk_buffer_init(&want, dbk_port_system());
+    make_entry(&want, replica_one, position, 100 + position, DATA_BYTES);
+    dbk_result rc = dbk_log_read(w->log, position, &got, NULL, NULL);
+    if (rc == DBK_OK) assert_true(dbk_slice_equal(dbk_buffer_slice(&got), dbk_buffer_slice(&want)));
+    dbk_buffer_release(&got);
+    dbk_buffer_release(&want);
+    return rc;
+}
+
+static uint64_t reads(const world *w)
+{
+    return dbk_simdisk_calls(w->disk, DBK_SIM_READ);
+}
+
+/* The entry of this number in each record. */
+static void read_each(world *w, uint64_t number)
+{
+    for (uint64_t i = 0; i < BATCHES; i++)
+        assert_int_equal(read_one(w, 1 + i * ENTRIES + number), DBK_OK);
+}
+
+/* One entry of each of many records, again and again: from the second time on it takes one read of
+ * that entry. */
+static void test_one_by_one(void **state)
+{
+    world w;
+
+    (void)state;
+    world_large(&w);
+    read_each(&w, 3);
+    assert_int_equal(w.log->outline_count, BATCHES);
+    for (uint64_t number = 7; number < ENTRIES; number += 40) {
+        uint64_t before = reads(&w);
+        read_each(&w, number);
+        assert_true(reads(&w) - before <= BATCHES); /* some records are kept whole */
+    }
+    assert_true(w.log->outline_bytes <= DBK_OUTLINE_CACHE_BYTES);
+    world_free(&w);
+}
+
+/* One beside the other, upwards and downwards: after a few the record is read whole. */
+static void test_in_order(void **state)
+{
+    world w;
+
+    (void)state;
+    world_large(&w);
+    read_each(&w, 64);
+    uint64_t before = reads(&w);
+    for (uint64_t at = 1; at <= ENTRIES; at++) assert_int_equal(read_one(&w, at), DBK_OK);
+    for (uint64_t at = 3 * ENTRIES; at > 2 * ENTRIES; at--) assert_int_equal(read_one(&w, at), DBK_OK);
+    assert_true(reads(&w) - before < 20);
+    world_free(&w);
+}
+
+/* An entry rots after its record was checked: it is not given, its neighbours are. */
+static void test_rot_behind_the_check(void **state)
+{
+    dbk_index_batch batch;
+    world w;
+
+    (void)state;
+    world_large(&w);
+    read_each(&w, 0);
+    assert_true(dbk_log_batch_of(w.log, dbk_log_active(w.log), 1 + ENTRIES, &batch));
+    uint64_t middle = batch.offset + batch.bytes / 2;
+    assert_int_equal(dbk_simdisk_flip_bit(w.disk, "log/0000000000000001.seg", middle, 2), 0);
+    size_t told = 0;
+    for (uint64_t i = 0; i < ENTRIES; i += 2) { /* never one beside the other */
+        dbk_result rc = read_one(&w, 1 + ENTRIES + i);
+        assert_true(rc == DBK_OK || rc == DBK_CORRUPT);
+        told += rc != DBK_OK;
+    }
+    for (uint64_t i = 1; i < ENTRIES; i += 2) told += read_one(&w, 1 + ENTRIES + i) != DBK_OK;
+    assert_int_equal(told, 1);
+    world_free(&w);
+}
+
+/* Memory ends at each point of reading: told, and the same read passes when there is some again. */
+static void test_out_of_memory(void **state)
+{
+    world w;
+
+    (void)state;
+    world_large(&w);
+    for (uint64_t skip = 0; skip < 12; skip++) {
+        dbk_simdisk_fault fault = {.kinds = DBK_SIM_MEMORY, .skip = skip, .times = 1};
+        dbk_simdisk_add_fault(w.disk, &fault);
+        for (uint64_t i = 0; i < 6; i++) {
+            dbk_result rc = read_one(&w, 1 + (skip * 4 + i % 3) % BATCHES * ENTRIES + 9 * i);
+            assert_true(rc == DBK_OK || rc == DBK_NO_MEMORY);
+        }
+        dbk_simdisk_clear_faults(w.disk);
+        assert_int_equal(read_one(&w, 1 + skip * 4 % BATCHES * ENTRIES), DBK_OK);
+    }
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_by_one),
+        cmocka_unit_test(test_in_order),
+        cmocka_unit_test(test_rot_behind_the_check),
+        cmocka_unit_test(test_out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
