@@ -150,6 +150,8 @@ static dbk_result start(dbk_client_subscription *s, const char *from, dbk_error 
     s->parser = dbk_json_parser_new(port);
     s->answer_parser = dbk_json_parser_new(port);
     if (!s->parser || !s->answer_parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
+    dbk_json_parser_any_count(s->parser); /* what one batch or a long absence changed may be more than a command has */
+    dbk_json_parser_any_count(s->answer_parser);
     dbk_result result = dbk_feed_open(s, err);
     if (result == DBK_OK) result = dbk_changes_hello(s, from, track_of, err);
     if (result == DBK_OK) result = find_start(s, err);

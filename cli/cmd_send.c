@@ -382,8 +382,10 @@ static const dbk_cli_option options[] = {
 const dbk_cli_command dbk_cmd_send = {
     "send", "[STORE|URL] [FILE|-] [--quiet]", "sends commands, prints their receipts in order",
     "One JSON object per line in, or an array of them; one receipt per line out. A receipt with \"ok\":true means:\n"
-    "on disk, and visible to every later query. The same id sent again gets its first receipt. Exit status 1 if\n"
-    "any was refused.",
+    "on disk, and visible to every later query. The same id sent again gets its first receipt. Lines that a full\n"
+    "daemon refuses as busy are sent again by themselves for up to a minute, in order. When the daemon ends, the\n"
+    "receipts stop at the first line without an answer: send the same lines again. Exit status 1 if any was\n"
+    "refused, or not answered.",
     "send notes.daybook commands.ndjson\nsend notes.daybook - --quiet < commands.ndjson",
     options, 2, run,
 };

@@ -47,6 +47,7 @@ dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_
     dbk_json_parser *parser = dbk_json_parser_new(port);
     dbk_log_range rest = *range;
     if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
+    dbk_json_parser_any_count(parser); /* a page holds the events of one entry in any case */
     dbk_buffer request;
     dbk_buffer_init(&request, port);
     dbk_result result = DBK_OK;
@@ -147,6 +148,7 @@ dbk_result dbk_follower_run(dbk_follower *follower, dbk_event_fn each, void *arg
     const dbk_port *port = dbk_port_system();
     dbk_json_parser *parser = dbk_json_parser_new(port);
     if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory to follow the log");
+    dbk_json_parser_any_count(parser);
     dbk_buffer request;
     dbk_error error = {0};
     dbk_buffer_init(&request, port);
