@@ -139,10 +139,12 @@ static dbk_result replace_prefix(dbk_log *log, dbk_segment *segment, dbk_error *
     dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
     dbk_segment totals = {.ordered = true};
     dbk_index_table *table = NULL;
+    size_t count;
 
     if (!state)
         return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
-    const dbk_index_batch *last = dbk_index_run_batch(segment->prefix, segment->prefix_last);
+    /* Not by prefix_last: that is cleared where the segment is sealed meanwhile. */
+    const dbk_index_batch *last = dbk_index_run_batches(segment->prefix, &count) + (count - 1);
     dbk_result rc =
         dbk_load_part(log, segment, (uint64_t)last->offset + last->bytes, &totals, state, &table, err);
     dbk_free(log->port, state);
