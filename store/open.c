@@ -50,6 +50,8 @@ dbk_result dbk_engine_load_definition(dbk_engine *engine, dbk_error *err)
         dbk_findings_print(&findings, &text);
         result = dbk_fail(err, DBK_CORRUPT, "the definition in 'app' does not pass the check:\n%.*s", DBK_SLICE_ARG(dbk_buffer_slice(&text)));
     }
+    if (result == DBK_MISSING || result == DBK_CORRUPT)
+        dbk_error_hint(err, "nothing was changed; put the definition's files back in '%s'", (const char *)path.data);
     dbk_findings_free(&findings);
     engine->definition = engine->own_definition;
     dbk_buffer_release(&path);
@@ -78,6 +80,18 @@ static dbk_result start_scrub(dbk_engine *engine, dbk_error *err)
     dbk_scrub_options options = {.bytes_per_second = engine->options.scrub_bytes_per_second};
     if (options.bytes_per_second == 0 || engine->options.read_only || engine->options.no_threads) return DBK_OK;
     return dbk_scrub_start(engine->log, &options, &engine->scrub, err);
+}
+
+/* For what was found damaged, swapped or newer and has no hint of its own. */
+static void hint_at(dbk_result result, dbk_error *err)
+{
+    if (!err || err->hint[0]) return;
+    if (result == DBK_VERSION) dbk_error_hint(err, "open it with a newer Daybook");
+    if (result == DBK_FOREIGN)
+        dbk_error_hint(err, "nothing was changed; 'daybook verify' names each foreign file: put the store's own back, or its "
+                            "'daybook.json' if all the others are foreign to it");
+    if (result == DBK_CORRUPT || result == DBK_LOST || result == DBK_GAP || result == DBK_DUPLICATE)
+        dbk_error_hint(err, "nothing was changed; 'daybook verify' lists the damage: restore a copy, or save what is good with 'daybook salvage'");
 }
 
 static dbk_result open_parts(dbk_engine *engine, dbk_error *err)
@@ -116,6 +130,7 @@ dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, 
     dbk_result result = engine->path ? open_parts(engine, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     if (result != DBK_OK) {
         dbk_disk_hint(engine, err);
+        hint_at(result, err);
         dbk_engine_close(engine);
         return dbk_error_wrap(err, result, "cannot open store '%s'", path);
     }

@@ -98,7 +98,25 @@ class Damage(Case):
         self.daybook("init", "b.daybook", "--app", os.path.join(os.path.dirname(__file__), "app"))
         self.receipts("b.daybook", ndjson(put(i) for i in range(1, 41)))
         shutil.copy(glob.glob(self.path("b.daybook", "log", "*1.seg"))[0], self.log[0])
-        self.assertIn("foreign", [f["error"] for f in self.refuses_everything("cannot open store 'a.daybook'")])
+        told = self.refuses_everything("segment '0000000000000001.seg' belongs to another store", "hint: nothing was changed; 'daybook verify' names each foreign file")
+        self.assertIn("foreign", [f["error"] for f in told])
+
+    def test_other_files_swapped_with_those_of_another_store(self):
+        self.daybook("init", "b.daybook", "--app", os.path.join(os.path.dirname(__file__), "app"))
+        mark = os.path.join("log", "WATERMARK")
+        shutil.copy(self.path("a.daybook", mark), self.path("kept"))
+        shutil.copy(self.path("b.daybook", mark), self.path("a.daybook", mark))
+        told = self.refuses_everything("'WATERMARK' belongs to another store", "put the store's own back")
+        self.assertEqual([(f["file"], f["error"]) for f in told], [("log/WATERMARK", "foreign")])
+        shutil.copy(self.path("kept"), self.path("a.daybook", mark))
+        shutil.copy(self.path("b.daybook", "daybook.json"), self.path("a.daybook", "daybook.json"))
+        told = self.refuses_everything("belongs to another store", "or its 'daybook.json' if all the others are foreign to it")
+        self.assertEqual({f["error"] for f in told}, {"foreign"})
+
+    def test_a_missing_definition(self):
+        shutil.rmtree(self.path("a.daybook", "app"))
+        told = self.refuses_everything("cannot read the definition 'a.daybook/app'", "hint: nothing was changed; put the definition's files back in 'a.daybook/app'")
+        self.assertEqual(told[0]["file"], "app")
 
     def test_a_missing_log(self):
         shutil.rmtree(self.path("a.daybook", "log"))

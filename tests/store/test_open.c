@@ -268,6 +268,7 @@ static void a_definition_that_is_gone_or_broken_is_refused(void **state)
     close_it(f);
     file_move(f->path, "app", "kept");
     expect_refusal(f, DBK_MISSING, "app");
+    assert_non_null(strstr(f->error.hint, "put the definition's files back in '"));
     file_move(f->path, "kept", "app");
     file_write(f->path, "app/schema.sql", "CREATE TABLE notes (", 20);
     expect_refusal(f, DBK_CORRUPT, "the definition in 'app' does not pass the check:\n");
@@ -308,6 +309,41 @@ static void a_log_that_is_gone_or_damaged_is_refused(void **state)
     expect_refusal(f, DBK_CORRUPT, "");
     file_flip(f->path, name, at + 6);
     expect_open(f, 3, 1);
+}
+
+/* Both headers of a segment, or both slots of the watermark, as a later version would write them: magic, version
+ * and checksum keep their places. */
+static void make_newer(engine_fixture *f, const char *name)
+{
+    char path[4700];
+    uint8_t header[128];
+    snprintf(path, sizeof path, "%s/%s", f->path, name);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    for (long at = 0; at <= 4096; at += 4096) {
+        assert_int_equal(fseek(file, at, SEEK_SET), 0);
+        if (fread(header, sizeof header, 1, file) != 1) break;
+        dbk_store_u32(header + 8, 2);
+        dbk_store_u64(header + 120, dbk_checksum(dbk_slice_of(header, 120), dbk_load_u64(header)));
+        assert_int_equal(fseek(file, at, SEEK_SET), 0);
+        assert_int_equal(fwrite(header, sizeof header, 1, file), 1);
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+static void a_newer_file_is_told_from_damage(void **state)
+{
+    engine_fixture *f = *state;
+    char name[300];
+    put_notes(f, 1, 3);
+    close_it(f);
+    find_file(f->path, "log", ".seg", name, sizeof name);
+    make_newer(f, name);
+    expect_refusal(f, DBK_VERSION, "later format");
+    assert_string_equal(f->error.hint, "open it with a newer Daybook");
+    make_newer(f, "log/WATERMARK");
+    expect_refusal(f, DBK_VERSION, "'WATERMARK' has a later format");
+    assert_string_equal(f->error.hint, "open it with a newer Daybook");
 }
 
 /* ---- models/ */
@@ -542,6 +578,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_definition_that_is_gone_or_broken_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_definition_is_folded_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_that_is_gone_or_damaged_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_newer_file_is_told_from_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_model_is_built_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(a_row_that_rotted_is_found_after_an_unclean_end, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unclean_end_with_a_sound_model_keeps_the_generation, setup, teardown),
