@@ -7,7 +7,12 @@
 #include "base/error.h"
 #include "base/port.h"
 
-/* `name` appears in error texts only. */
+/* All of it blocks, and may be called by any thread; one file is written by one thread at a time. Codes are those of
+ * dbk_result_of_errno, so DBK_MISSING, DBK_EXISTS, DBK_NO_SPACE, DBK_NO_FILES, DBK_READ_ONLY, else DBK_IO. What is
+ * opened is the caller's: port->close_dir, port->close_file.
+ *
+ * Where there is a file or directory too, `name` appears in error texts only. Flags are DBK_OPEN_…; a parent of NULL
+ * makes `name` a path. */
 dbk_result dbk_io_open_dir(const dbk_port *port, dbk_dir *parent, const char *name, int flags,
                            dbk_dir **out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_io_open(const dbk_port *port, dbk_dir *dir, const char *name, int flags,
@@ -15,9 +20,13 @@ dbk_result dbk_io_open(const dbk_port *port, dbk_dir *dir, const char *name, int
 /* Up to `size` bytes from `offset`; *got is less only at the end of the file. */
 dbk_result dbk_io_read(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset,
                        void *out, size_t size, size_t *got, dbk_error *err) DBK_MUST_USE;
+/* All of it or a failure, after which some may be written. Not durable before dbk_io_sync (DIRECT: when it returns). */
 dbk_result dbk_io_write(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset,
                         const void *data, size_t size, dbk_error *err) DBK_MUST_USE;
+/* Content and size are durable when it returns. After a failure nobody knows what is, and a second sync may say
+ * that all is well: it is never tried again (R12). */
 dbk_result dbk_io_sync(const dbk_port *port, dbk_file *file, const char *name, dbk_error *err) DBK_MUST_USE;
+/* The names in it are durable when it returns. */
 dbk_result dbk_io_sync_dir(const dbk_port *port, dbk_dir *dir, const char *name, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_io_size(const dbk_port *port, dbk_file *file, const char *name, uint64_t *size,
                        dbk_error *err) DBK_MUST_USE;
@@ -39,7 +48,8 @@ static inline void dbk_free(const dbk_port *port, void *memory)
 {
     if (memory) port->free(port->ctx, memory);
 }
-void *dbk_alloc_zero(const dbk_port *port, size_t count, size_t size); /* NULL on overflow too */
+/* NULL: out of memory, of dbk_alloc_zero on overflow too. What they give is the caller's: dbk_free. */
+void *dbk_alloc_zero(const dbk_port *port, size_t count, size_t size);
 char *dbk_copy_text(const dbk_port *port, const char *text);
 
 /* What the process's environment says; NULL: nothing. For defaults that an operator may override. */

@@ -1,4 +1,7 @@
-/* The app definition: plain text in, checked tables, projections and queries out (app-format.md). */
+/* The app definition: plain text in, checked tables, projections and queries out (app-format.md).
+ *
+ * A definition never changes once it is loaded (dbk_definition_set_ancestors comes before it is shared): any thread
+ * may read it. All that it points to is its own, until dbk_definition_free. */
 #ifndef DBK_PROJECTOR_DEFINITION_H
 #define DBK_PROJECTOR_DEFINITION_H
 
@@ -160,11 +163,10 @@ void dbk_findings_free(dbk_findings *findings);
 void dbk_findings_print(const dbk_findings *findings, dbk_buffer *out);
 void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out); /* one JSON object per line */
 
-/* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, upcasts.sql, app.json, schemas/) or one file ending in .sql from
- * `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
- * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What a later
- * version brings (search, async models, table rules, …) is an error
- * that names it. */
+/* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, upcasts.sql, app.json, schemas/) or one
+ * file ending in .sql from `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
+ * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What
+ * cannot be carried out here (search, async models, …) is an error that names it. */
 dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out,
                                dbk_findings *findings, dbk_error *err) DBK_MUST_USE;
 /* The same from texts in memory; the sources are copied. */

@@ -1,7 +1,11 @@
 /* The inline read model: one SQLite file with the app's tables and, in the same transaction, position,
  * head, fingerprint, journal, skip list (semantics.md §3, §4, §6). Engine tables begin with _daybook_.
  *
- * One thread at a time uses a model (the decider). Readers have connections of their own: dbk_reader_open. */
+ * One thread at a time uses a model (the decider). Readers have connections of their own: dbk_reader_open.
+ *
+ * Durability: a commit survives the death of the process when it returns, a power loss after the next checkpoint of
+ * the WAL; the log has all of it, and a model that is behind catches up. Failures that every call may give: DBK_NO_MEMORY,
+ * DBK_NO_SPACE, DBK_IO, DBK_CORRUPT (SQLite finds the file damaged: build it anew), DBK_INTERNAL. */
 #ifndef DBK_PROJECTOR_MODEL_H
 #define DBK_PROJECTOR_MODEL_H
 
@@ -47,7 +51,7 @@ typedef struct dbk_model_state { /* of the last commit */
 } dbk_model_state;
 void dbk_model_get_state(const dbk_model *model, dbk_model_state *state);
 
-/* ---- a transaction of the fold */
+/* ---- a transaction of the fold: begin, entries, then commit or rollback (without effect where none is open) */
 dbk_result dbk_model_begin(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_model_rollback(dbk_model *model);
 bool dbk_model_in_transaction(dbk_model *model); /* false: SQLite dropped it (semantics.md §3.1) */
@@ -64,7 +68,8 @@ typedef struct dbk_changes { /* sorted by table name; borrowed from the model un
     const dbk_change *items;
     size_t count;
 } dbk_changes;
-/* Journal, position, head and top with the rows: COMMIT. */
+/* Journal, position, head and top with the rows: COMMIT. After a failure the transaction is open or gone (see
+ * dbk_model_in_transaction); the caller rolls back. */
 dbk_result dbk_model_commit(dbk_model *model, uint64_t position, const uint8_t head[DBK_LEAF_SIZE],
                             const uint8_t top[DBK_ORDER_KEY_SIZE], dbk_changes *changes, dbk_error *err) DBK_MUST_USE;
 

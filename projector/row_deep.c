@@ -169,8 +169,10 @@ static dbk_result add_children(dbk_deep *deep, const dbk_deep_link *link, size_t
         return dbk_row_bad_key(model, link->parent, key_of(deep, row_at(deep, parent)), err);
     while (result == DBK_OK && (rc = sqlite3_step(link->children)) == SQLITE_ROW) {
         size_t at = deep->keys.size;
-        if (!dbk_key_from_row(link->child, dbk_statement_column, link->children, &deep->keys)) deep->keys.size = at;
-        else result = add(deep, link->child, at, err);
+        bool is_key = dbk_key_from_row(link->child, dbk_statement_column, link->children, &deep->keys);
+        if (deep->keys.failed) result = dbk_row_no_memory(err);
+        else if (is_key) result = add(deep, link->child, at, err);
+        else deep->keys.size = at;
     }
     if (result == DBK_OK && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "follow a foreign key", err);
     (void)sqlite3_reset(link->children);

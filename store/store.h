@@ -1,7 +1,12 @@
 /* store: one open store. What the bus, the command line and the tests need beyond daybook.h.
  *
  * A dbk_store is a table of functions and its context, so that bus/client.c can put a connection behind
- * the same calls. */
+ * the same calls.
+ *
+ * Threads: create, open and close by one thread. Between them every call on an engine may come from any thread;
+ * those that decide, log or switch wait for the one that has the turn, so none of them is made from a callback of
+ * the turn. Every call can give DBK_NO_MEMORY, DBK_IO and DBK_UNAVAILABLE (the store is closing). Positions count
+ * entries from 1; times are ms since 1970 unless their names say otherwise. */
 #ifndef DBK_STORE_H
 #define DBK_STORE_H
 
@@ -87,14 +92,20 @@ typedef struct dbk_engine_options { /* zero = default */
     void *progress_arg;
 } dbk_engine_options;
 
-/* `dir` NULL: `path` is a path of the machine; else a name in that folder of the port. SQLite gets `path`. */
+/* Makes a store at `path` (must not exist, or be an empty folder) with the definition `app`, durable when it
+ * returns; daybook.json comes last, so that what a crash leaves is told from a store. Errors as dbk_create has them.
+ * `report` is filled like dbk_create's. */
 dbk_result dbk_engine_create(const char *path, const char *app, const dbk_engine_options *options, dbk_text *report, dbk_error *err) DBK_MUST_USE;
+/* Locks, recovers the log, brings the model up to it, starts the threads; errors as dbk_open has them. `options` are
+ * copied; what they point to outlives the engine. *out is the caller's until close or wrap. */
 dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, dbk_engine **out, dbk_error *err) DBK_MUST_USE;
+/* Answers what waits, ends the threads, marks the clean end, frees; accepts NULL. */
 void dbk_engine_close(dbk_engine *engine);
 dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) DBK_MUST_USE; /* the store then owns it */
 
 /* One turn of the commit loop over exactly these commands, at the given wall clock, by the calling
- * thread; receipts[i] is filled for each (JSON). */
+ * thread; receipts[i] is filled for each (JSON). What a receipt accepts is durable by then; what
+ * failed, and whether its outcome is known, stands in the receipts too. Another result than DBK_OK: no receipts. */
 dbk_result dbk_engine_decide(dbk_engine *engine, const dbk_slice *commands, size_t count, int64_t now_ms,
                              dbk_buffer *receipts, dbk_error *err) DBK_MUST_USE;
 /* {"id","do":"undo","entry"|"position"|"of_correlation"} in a turn of its own. */
@@ -103,19 +114,23 @@ dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, d
  * where there are threads). *deleted: rows. */
 dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns, uint64_t *deleted, dbk_error *err) DBK_MUST_USE;
 /* Facts of other replicas (origin bytes): logs what is next of its author, parks the rest, folds once
- * (semantics.md §4, Replica.import_). DBK_DUPLICATE: a fork, nothing of the round is logged. */
+ * (semantics.md §4). What is logged is durable when it returns, what is parked is not; facts of another lineage are
+ * passed over. DBK_DUPLICATE: a fork, nothing of the round is logged; DBK_CORRUPT: bytes that are no entry. */
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
                              uint64_t *logged, uint64_t *parked, dbk_error *err) DBK_MUST_USE;
 /* One look at every mirror of the settings: takes edits of the files in, writes what was set. A store with threads
  * looks by itself, twice a second; without them only this does, by one thread at a time. */
 dbk_result dbk_engine_mirror(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
-/* A new generation from the log alone; waits for it. */
+/* A new generation from the log alone; waits for it. The present model serves meanwhile, and stays after a failure. */
 dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;
 /* The fold at a moment into a new SQLite file at `path`; plain: without the engine's tables. The state says
- * position and fingerprint. at NULL: now. */
+ * position and fingerprint. at NULL: now. DBK_NOT_FOUND: no such position; DBK_EXISTS: the file is there;
+ * DBK_BAD_COMMAND: it would lie in a folder of the store. A failure leaves no file. */
 dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain,
                              dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
-/* A copy of the entries up to a position as a store of its own that writes under a new incarnation. */
+/* A copy of the entries up to a position as a store of its own at `path` that writes under a new incarnation and
+ * timeline. DBK_NOT_FOUND: no such position; DBK_USAGE: the incarnation is this store's or the first;
+ * DBK_EXISTS. Incarnation 0 and timeline NULL: drawn. */
 dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation, const char *timeline,
                            const dbk_engine_options *options, dbk_error *err) DBK_MUST_USE;
 /* What salvage tells; each function may be NULL. */
