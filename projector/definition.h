@@ -126,7 +126,7 @@ typedef struct dbk_definition {
     dbk_source *sources;
     size_t source_count;
     const char *schema_sql;  /* the DDL, verbatim */
-    dbk_table *tables;       /* in order of the DDL; FTS5 and their shadow tables are not among them */
+    dbk_table *tables;       /* in order of the DDL; those of search are not among them */
     size_t table_count;
     dbk_projection *projections; /* in file order */
     size_t projection_count;
@@ -166,7 +166,7 @@ void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out); /* one JS
 /* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, upcasts.sql, app.json, schemas/) or one
  * file ending in .sql from `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
  * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What
- * cannot be carried out here (search, async models, …) is an error that names it. */
+ * cannot be carried out here (async models, …) is an error that names it. */
 dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out,
                                dbk_findings *findings, dbk_error *err) DBK_MUST_USE;
 /* The same from texts in memory; the sources are copied. */
@@ -213,6 +213,7 @@ typedef enum dbk_sql_role { DBK_SQL_DDL, DBK_SQL_PROJECTION, DBK_SQL_QUERY, DBK_
 struct sqlite3;
 typedef struct dbk_sandbox {
     dbk_sql_role role;       /* may be changed between statements; ENGINE allows all */
+    const dbk_app *app;      /* its search tables are there, and kept right; NULL: none */
     int64_t time_ms;         /* what CURRENT_TIMESTAMP and datetime('now') mean */
     char denied[160];        /* why the authorizer said no, "" if it did not */
 } dbk_sandbox;

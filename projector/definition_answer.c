@@ -9,6 +9,7 @@
 #include <sqlite3.h>
 
 #include "projector/model_journal.h"
+#include "projector/rules.h"
 
 struct dbk_answers {
     const dbk_port *port;
@@ -43,6 +44,8 @@ dbk_result dbk_answers_open(const dbk_port *port, const dbk_definition *definiti
     int rc = sqlite3_open_v2(":memory:", &a->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) result = dbk_sandbox_install(a->db, &a->sandbox, err);
     if (rc == SQLITE_OK && result == DBK_OK) rc = sqlite3_exec(a->db, definition->schema_sql, NULL, NULL, NULL);
+    for (size_t i = 0; rc == SQLITE_OK && result == DBK_OK && i < definition->app->search_count; i++)
+        rc = sqlite3_exec(a->db, definition->app->searches[i].table_sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK && result == DBK_OK)
         rc = sqlite3_exec(a->db, "SELECT 1 FROM sqlite_schema WHERE type = 'view' LIMIT 1", note_view, &a->has_views, NULL);
     if (rc != SQLITE_OK && result == DBK_OK) result = fail(a, rc, err);

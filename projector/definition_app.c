@@ -195,7 +195,7 @@ static void read_env(dbk_app_reading *a, const dbk_json_node *value, const char 
 
 /* ---- the file */
 
-enum round { FIRST, BEHIND_SCHEMA, LAST };
+enum round { FIRST, BEHIND_SCHEMA, BEHIND_PROJECTIONS, LAST };
 static const struct {
     dbk_app_key key;
     enum round round;
@@ -209,7 +209,7 @@ static const struct {
     {{"models", dbk_app_read_models}, LAST},
     {{"events", dbk_app_read_events}, LAST},
     {{"settings", dbk_app_read_settings}, LAST},
-    {{"search", dbk_app_read_search}, LAST},
+    {{"search", dbk_app_read_search}, BEHIND_PROJECTIONS},
     {{"permissions", dbk_app_read_permissions}, LAST},
     {{"limits", dbk_app_read_limits}, LAST},
     {{"layout", NULL}, FIRST},
@@ -314,6 +314,12 @@ void dbk_check_app_tables(dbk_check *check)
     for (size_t i = 0; i < check->definition->table_count; i++)
         check->definition->tables[i].version = check->definition->version;
     if (check->app) read_round(check->app, BEHIND_SCHEMA);
+}
+
+/* Projections were prepared without the search tables, so that none can read one. */
+void dbk_check_app_search(dbk_check *check)
+{
+    if (check->app) read_round(check->app, BEHIND_PROJECTIONS);
 }
 
 void dbk_check_app_rest(dbk_check *check)

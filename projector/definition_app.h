@@ -15,7 +15,7 @@
 #include "projector/rules.h"
 
 /* Mechanisms whose keys are read and checked but refused while they are not there. */
-enum { DBK_HAS_SEARCH = 0, DBK_HAS_ASYNC_MODELS = 0 };
+enum { DBK_HAS_ASYNC_MODELS = 0 };
 
 typedef struct dbk_app_variable { /* env.<NAME> */
     const char *name, *value;

@@ -8,6 +8,7 @@
  *   definition_link.c     foreign keys
  *   definition_app.c      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c and
  *                         _settings.c (definition_app.h)
+ *   definition_search.c   search of app.json; search.c makes its tables
  *   definition_projection.c, definition_query.c, definition_command.c   the files of directives
  *   definition_upcast.c   upcasts.sql
  *   definition_schemas.c  schemas/<name>.json
@@ -216,6 +217,7 @@ bool dbk_check_open(dbk_check *check, dbk_error *err); /* the scratch database *
 void dbk_check_close(dbk_check *check);
 void dbk_check_app(dbk_check *check);        /* app.json: name and version */
 void dbk_check_app_tables(dbk_check *check); /* rules of tables */
+void dbk_check_app_search(dbk_check *check); /* search: behind the projections, before what may ask it */
 void dbk_check_app_rest(dbk_check *check);   /* what needs the whole definition */
 void dbk_check_app_close(dbk_check *check);
 void dbk_check_schema(dbk_check *check); /* runs the DDL */

@@ -154,8 +154,8 @@ static dbk_result run_check(dbk_check *check, dbk_error *err)
     static void (*const steps[])(dbk_check *) = {
         hash_sources,          scan_sources,      dbk_check_app,        dbk_check_schema,
         dbk_check_tables,      dbk_check_links,   dbk_check_app_tables, dbk_check_rows,
-        dbk_check_projections, dbk_check_queries, dbk_check_classes,    dbk_check_commands,
-        dbk_check_upcasts,     dbk_check_schemas, dbk_check_app_rest,
+        dbk_check_projections, dbk_check_app_search, dbk_check_queries, dbk_check_classes,
+        dbk_check_commands,    dbk_check_upcasts, dbk_check_schemas,    dbk_check_app_rest,
     };
 
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;

@@ -58,8 +58,8 @@ static bool refuse_create(dbk_check *check, const dbk_sql *sql)
                          "no triggers: what they do would not be seen by the engine");
     else if (dbk_sql_is(sql, 1, "virtual"))
         dbk_report_error(check->report, at,
-                         "leave it out until 'search' can be declared in app.json",
-                         "no virtual tables: full text comes with 'search' in a later version");
+                         "\"search\": {…} in app.json",
+                         "no virtual tables: full text is declared in app.json, and kept by the engine");
     else
         return false;
     return true;

@@ -1,4 +1,4 @@
-/* settings, search and models of app.json, read into lists; what cannot be carried out yet is refused by
+/* settings and models of app.json, read into lists; what cannot be carried out yet is refused by
  * name behind its checks. */
 #include "projector/definition_app.h"
 
@@ -169,65 +169,6 @@ void dbk_app_read_settings(dbk_app_reading *a, const dbk_json_node *value, const
         dbk_app_members(a, child, inner, setting_keys, COUNT_OF(setting_keys), &s);
         finish_setting(a, child, inner, &s);
     }
-}
-
-/* ---- search */
-
-static void read_search_table(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    (void)dbk_app_table(a, value, path, &((dbk_search_rule *)into)->table);
-}
-
-static void read_tokenize(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    (void)dbk_app_text(a, value, path, &((dbk_search_rule *)into)->tokenize);
-}
-
-static void pass(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    (void)a, (void)value, (void)path, (void)into;
-}
-
-static void read_search_columns(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_search_rule *rule)
-{
-    const dbk_json_node *item = value->kind == DBK_JSON_ARRAY ? dbk_json_child(value) : NULL;
-    int column;
-
-    if (!dbk_app_array(a, value, path)) return;
-    if (value->count == 0) dbk_app_wrong(a, value, "the columns to search", "'%s' is empty", path);
-    rule->columns = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(*rule->columns));
-    for (uint32_t i = 0; rule->columns && i < value->count; i++, item = dbk_json_next(item))
-        if (dbk_app_column(a, item, path, rule->table, &column)) rule->columns[rule->column_count++] = (uint16_t)column;
-}
-
-static void read_one_search(dbk_app_reading *a, const dbk_json_node *member, const char *path, dbk_search_rule *rule)
-{
-    static const dbk_app_key keys[] = {{"table", read_search_table}, {"columns", pass}, {"tokenize", read_tokenize}};
-    const dbk_json_node *columns = member->kind == DBK_JSON_OBJECT ? dbk_json_member(member, "columns") : NULL;
-
-    rule->name = dbk_check_text(a->check, member->name);
-    rule->tokenize = "unicode61";
-    if (!dbk_name_valid(member->name))
-        dbk_app_wrong_name(a, member, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name", path);
-    else if (dbk_definition_table(a->check->definition, member->name))
-        dbk_app_wrong_name(a, member, "another name", "'%s': a table has that name", path);
-    dbk_app_members(a, member, path, keys, COUNT_OF(keys), rule);
-    if (member->kind != DBK_JSON_OBJECT) return;
-    if (!dbk_json_member(member, "table")) dbk_app_wrong(a, member, "\"table\": …", "'%s.table' is missing", path);
-    if (!columns) dbk_app_wrong(a, member, "\"columns\": […]", "'%s.columns' is missing", path);
-    if (columns && rule->table) read_search_columns(a, columns, dbk_app_path(a, path, columns->name), rule);
-}
-
-void dbk_app_read_search(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    const dbk_json_node *child = value->kind == DBK_JSON_OBJECT ? dbk_json_child(value) : NULL;
-
-    (void)into;
-    if (!dbk_app_object(a, value, path)) return;
-    a->app->searches = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(dbk_search_rule));
-    for (uint32_t i = 0; a->app->searches && i < value->count; i++, child = dbk_json_next(child))
-        read_one_search(a, child, dbk_app_path(a, path, child->name), &a->app->searches[a->app->search_count++]);
-    if (!DBK_HAS_SEARCH) later(a, value, path);
 }
 
 /* ---- models */

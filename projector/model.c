@@ -40,7 +40,7 @@ static dbk_model *new_model(const dbk_port *port, const char *path, const dbk_de
     if (options) model->options = *options;
     if (model->options.journal_rows == 0) model->options.journal_rows = DBK_JOURNAL_ROWS_DEFAULT;
     if (!model->options.vfs) model->options.vfs = port->sqlite_vfs;
-    model->sandbox.role = DBK_SQL_ENGINE;
+    model->sandbox = (dbk_sandbox){.role = DBK_SQL_ENGINE, .app = definition->app};
     model->path = dbk_copy_text(port, path);
     model->arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
     if (model->path && model->arena) return model;
@@ -164,19 +164,28 @@ dbk_result dbk_model_open(const dbk_port *port, const char *path, const dbk_defi
     return result;
 }
 
-/* An open statement would keep the connection, and with it the WAL file, alive. */
+/* An open statement would keep the connection, and with it the WAL file, alive. Not every one of the
+ * connection is ours: FTS5 has its own, which it finalizes when the connection goes. */
+static void finalize_statements(dbk_model *model)
+{
+    for (size_t i = 0; i < sizeof model->statements / sizeof *model->statements; i++) {
+        sqlite3_finalize(model->statements[i]);
+        model->statements[i] = NULL;
+    }
+}
+
 void dbk_model_close(dbk_model *model)
 {
-    sqlite3_stmt *statement;
-
     if (!model) return;
     if (model->db) {
         dbk_model_rollback(model);
         dbk_rows_close(model);
         dbk_journal_close(model);
-        while ((statement = sqlite3_next_stmt(model->db, NULL))) sqlite3_finalize(statement);
+        finalize_statements(model);
         dbk_observer_free(model->observer);
-        sqlite3_close(model->db);
+        int rc = sqlite3_close(model->db);
+        assert(rc == SQLITE_OK);
+        (void)rc;
     }
     dbk_arena_free(model->arena);
     dbk_arena_free(model->changes_arena);

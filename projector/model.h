@@ -271,6 +271,9 @@ dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_
 /* Looks through the file, SQLite's pages and the rows against the fingerprint, as one moment has them.
  * DBK_CORRUPT: build it anew. */
 dbk_result dbk_model_check(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+/* FTS5's own check of each search, index against texts: DBK_CORRUPT. It takes the right to write for its time,
+ * so it is for a model that nobody else has open; dbk_model_check compares the texts with the rows anyhow. */
+dbk_result dbk_model_check_search(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 bool dbk_model_holds_judgements(const dbk_model *model); /* skips or row records: no fingerprint covers them */
 void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
 

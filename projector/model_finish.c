@@ -3,6 +3,7 @@
  *   2. WAL and the ordinary locks and settings, or, plain, none of the engine's tables
  *   3. the folder is synced: the file's name is durable too */
 #include "projector/model_journal.h"
+#include "projector/search.h"
 
 static const char drop_engine[] =
     "BEGIN IMMEDIATE;"
@@ -32,6 +33,9 @@ dbk_result dbk_model_finish(dbk_model *model, bool plain, dbk_error *err)
 {
     model->sandbox.role = DBK_SQL_ENGINE;
     dbk_result result = dbk_model_exec(model, "PRAGMA synchronous=FULL", "finish the model", err);
+    if (result == DBK_OK) {
+        if (plain) result = dbk_search_leave(model, err);
+    }
     if (result == DBK_OK) {
         result = dbk_model_exec(model,
                                 plain ? drop_engine

@@ -1,5 +1,7 @@
 /* The engine's tables and the settings of a model's connection. */
 #include "projector/model_journal.h"
+#include "projector/rules.h"
+#include "projector/search.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,13 +36,15 @@ dbk_result dbk_model_run(dbk_model *model, sqlite3_stmt *statement, const char *
     return result;
 }
 
+/* FTS5 counts as unsafe inside a schema that is not trusted (SQLite 3.40 does not mark it innocuous). Where
+ * search has triggers the schema is trusted, which is made of checked DDL and of the engine's. */
 static dbk_result set_switches(dbk_model *model, dbk_error *err)
 {
-    static const struct {
+    const struct {
         int option, value;
     } switches[] = {
         {SQLITE_DBCONFIG_DEFENSIVE, 1},
-        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, model->definition->app->search_count > 0},
         {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
         {SQLITE_DBCONFIG_ENABLE_TRIGGER, 1},
         {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
@@ -55,7 +59,8 @@ static dbk_result set_switches(dbk_model *model, dbk_error *err)
     return DBK_OK;
 }
 
-/* A statement undoes itself and a savepoint rolls back by the journal, so even a bulk build keeps one,
+/* recursive_triggers: a REPLACE tells the triggers of search of the rows that it takes away.
+ * A statement undoes itself and a savepoint rolls back by the journal, so even a bulk build keeps one,
  * in memory. The journal mode comes last: it reads the file, which must have been given its page size. */
 dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
 {
@@ -68,7 +73,7 @@ dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
     if (cache == 0) cache = bulk ? BULK_CACHE_PAGES : CACHE_PAGES;
     snprintf(sql, sizeof sql,
              "PRAGMA page_size=%d; PRAGMA cache_size=%" PRIu32 "; PRAGMA temp_store=MEMORY;"
-             "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
+             "PRAGMA secure_delete=OFF; PRAGMA recursive_triggers=ON; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
              "PRAGMA reverse_unordered_selects=%d; PRAGMA synchronous=%s;"
              "PRAGMA locking_mode=%s; PRAGMA journal_mode=%s;",
              PAGE_BYTES, cache, model->options.reverse_unordered, bulk ? "OFF" : "NORMAL",
@@ -97,6 +102,7 @@ dbk_result dbk_model_make_schema(dbk_model *model, dbk_error *err)
 {
     dbk_result result = dbk_model_exec(model, engine_tables, "make the engine's tables", err);
     if (result == DBK_OK) result = dbk_model_exec(model, model->definition->schema_sql, "make the app's tables", err);
+    if (result == DBK_OK) result = dbk_search_make(model, err);
     if (result == DBK_OK) result = put_meta(model, err);
     return result;
 }
@@ -132,5 +138,6 @@ dbk_result dbk_model_check_schema(dbk_model *model, dbk_error *err)
     dbk_result result = rc == SQLITE_OK ? check_row(model, statement, err)
                                         : dbk_model_sql_failure(model, rc, "read the model", err);
     sqlite3_finalize(statement);
+    if (result == DBK_OK) result = dbk_search_wake(model->db, model->port, model->definition->app, err);
     return result;
 }

@@ -1,5 +1,6 @@
 /* The skip list, read; the fingerprint, counted anew. */
 #include "projector/model_journal.h"
+#include "projector/search.h"
 
 static const char *text_of(sqlite3_stmt *row, int column)
 {
@@ -103,6 +104,7 @@ static dbk_result check_in_snapshot(dbk_model *model, dbk_error *err)
 
     if (result == DBK_OK) result = check_pages(model, err);
     if (result == DBK_OK) result = dbk_model_recount(model, &counted, &rows, err);
+    if (result == DBK_OK) result = dbk_search_compare(model, err);
     if (result != DBK_OK) return result;
     if (counted.low == model->state.fingerprint.low && counted.high == model->state.fingerprint.high) return DBK_OK;
     return dbk_fail(err, DBK_CORRUPT, "the rows of '%s' are not those of its fingerprint", model->path);

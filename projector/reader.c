@@ -3,6 +3,7 @@
  * transaction. Texts that a client wrote get SQLite's strict limits; a named query belongs to the
  * definition and has the usual ones. */
 #include "projector/reader_internal.h"
+#include "projector/search.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -100,7 +101,8 @@ static dbk_result configure(dbk_model_reader *reader, dbk_error *err)
     int rc = sqlite3_exec(reader->db, sql, NULL, NULL, NULL);
     if (rc != SQLITE_OK) return dbk_sql_failure(reader->db, rc, "open the model for reading", err);
     for (int i = 0; i <= SQLITE_LIMIT_WORKER_THREADS; i++) reader->usual_limits[i] = sqlite3_limit(reader->db, i, -1);
-    result = find_position(reader, err);
+    if (reader->definition) result = dbk_search_wake(reader->db, reader->port, reader->definition->app, err);
+    if (result == DBK_OK) result = find_position(reader, err);
     if (result == DBK_OK) result = prepare_own(reader, "BEGIN", &reader->begin, err);
     if (result == DBK_OK) result = prepare_own(reader, "COMMIT", &reader->end, err);
     return result;
@@ -123,7 +125,7 @@ static dbk_result open_source(const dbk_port *port, const dbk_reader_source *sou
     if (!reader) return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", path);
     reader->port = port;
     reader->definition = definition;
-    reader->sandbox.role = DBK_SQL_ENGINE;
+    reader->sandbox = (dbk_sandbox){.role = DBK_SQL_ENGINE, .app = definition ? definition->app : NULL};
     dbk_buffer_init(&reader->scratch, port);
     int rc = sqlite3_open_v2(source->name, &reader->db, flags | source->flags, source->vfs);
     if (rc == SQLITE_OK && source->alone) rc = sqlite3_exec(reader->db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL);

@@ -80,6 +80,8 @@ typedef struct dbk_search_rule { /* search.<name> */
     uint16_t *columns;
     size_t column_count;
     const char *tokenize;
+    const char *table_sql;   /* the FTS5 table */
+    const char *upkeep_sql;  /* what keeps it: the table of docids, the triggers */
 } dbk_search_rule;
 
 typedef struct dbk_retention_rule { /* retention[] and tables.<t>.ttl: rules of time, carried out as deletes */

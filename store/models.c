@@ -206,6 +206,7 @@ static dbk_result check(dbk_engine *engine, dbk_model *model, bool *usable, dbk_
     if (!is_same_boot(engine) && dbk_model_holds_judgements(model)) *usable = false;
     if (!*usable || !dbk_models_checked_at_open(engine)) return DBK_OK;
     dbk_result result = dbk_model_check(model, err);
+    if (result == DBK_OK) result = dbk_model_check_search(model, err);
     if (result == DBK_CORRUPT) *usable = false;
     return result == DBK_CORRUPT ? DBK_OK : result;
 }
