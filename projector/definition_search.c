@@ -106,7 +106,7 @@ static bool read_one(dbk_app_reading *a, const dbk_json_node *member, const char
     const dbk_json_node *columns = member->kind == DBK_JSON_OBJECT ? dbk_json_member(member, "columns") : NULL;
     size_t before = a->check->report->errors;
 
-    s->rule->tokenize = "unicode61";
+    *s->rule = (dbk_search_rule){.tokenize = "unicode61"};
     bool named = read_name(a, member, path, s->rule);
     dbk_app_members(a, member, path, keys, COUNT_OF(keys), s);
     if (member->kind != DBK_JSON_OBJECT) return false;

@@ -59,8 +59,7 @@ static dbk_result set_switches(dbk_model *model, dbk_error *err)
     return DBK_OK;
 }
 
-/* recursive_triggers: a REPLACE tells the triggers of search of the rows that it takes away.
- * A statement undoes itself and a savepoint rolls back by the journal, so even a bulk build keeps one,
+/* A statement undoes itself and a savepoint rolls back by the journal, so even a bulk build keeps one,
  * in memory. The journal mode comes last: it reads the file, which must have been given its page size. */
 dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
 {
@@ -73,7 +72,7 @@ dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
     if (cache == 0) cache = bulk ? BULK_CACHE_PAGES : CACHE_PAGES;
     snprintf(sql, sizeof sql,
              "PRAGMA page_size=%d; PRAGMA cache_size=%" PRIu32 "; PRAGMA temp_store=MEMORY;"
-             "PRAGMA secure_delete=OFF; PRAGMA recursive_triggers=ON; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
+             "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
              "PRAGMA reverse_unordered_selects=%d; PRAGMA synchronous=%s;"
              "PRAGMA locking_mode=%s; PRAGMA journal_mode=%s;",
              PAGE_BYTES, cache, model->options.reverse_unordered, bulk ? "OFF" : "NORMAL",

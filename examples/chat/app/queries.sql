@@ -22,3 +22,8 @@ SELECT c.name, c.type, c.enabled, k.name AS apiKey, k.reference FROM providerCon
 SELECT c.title, (SELECT json_group_array(json_object('prompt', prompt, 'response', response))
                  FROM (SELECT prompt, response FROM interactions WHERE conversationId = c.id ORDER BY place)) AS interactions
 FROM conversations AS c WHERE c.id = :id;
+
+-- query search(text TEXT, top INTEGER = 20)
+SELECT i.id, i.conversationId, c.title, snippet(find, -1, '[', ']', '…', 12) AS part
+FROM find AS s JOIN interactions AS i ON i.id = s.id JOIN conversations AS c ON c.id = i.conversationId
+WHERE find MATCH :text ORDER BY bm25(find), i.id LIMIT :top;
