@@ -155,11 +155,6 @@ dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char
 dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err) DBK_MUST_USE;
 /* upgrade.c: the entry that names the definition */
 dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
-/* create.c: the texts of the definition into a new folder of that name */
-dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
-/* switch.c: the shadow, made of today's log, becomes the model in a new generation; the turn is held. *adopted: it
- * is the engine's now. */
-dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err) DBK_MUST_USE;
 /* upgrade.c: the entry that names the definition */
 dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
 /* publish.c */
