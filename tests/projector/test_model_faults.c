@@ -1,12 +1,12 @@
 /* SQLite's own memory runs out: at every allocation in turn, once and for ever. What a model says then is
  * no_memory (or that its file is none, where the file could not be read through), and what it left on disk
- * is a whole state. usage: test_model_faults once|ever */
+ * is a whole state. usage: test_model_faults once|ever STRIDE */
 #include "tests/projector/model_fixture.h"
 
 #include "projector/model_journal.h"
 
 static sqlite3_mem_methods usual;
-static size_t calls, fail_at;
+static size_t calls, fail_at, stride;
 static bool for_ever;
 
 static bool fails(void)
@@ -138,7 +138,7 @@ static void run_scene(scene_fn scene, bool makes_model, bool makes_shadow)
 
     place_init(&place, NULL);
     if (!makes_model) assert_ok(create_and_commit(&place, &place.err), &place.err);
-    for (size_t n = 1; met; n++) {
+    for (size_t n = 1; met; n += stride) {
         start_failing(n);
         dbk_result result = scene(&place, &place.err);
         met = stop_failing();
@@ -183,8 +183,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_switch_and_finish),
         cmocka_unit_test(test_read_as_client),
     };
-    if (argc != 2 || (strcmp(argv[1], "once") != 0 && strcmp(argv[1], "ever") != 0)) return 2;
+    if (argc != 3 || (strcmp(argv[1], "once") != 0 && strcmp(argv[1], "ever") != 0)) return 2;
     for_ever = strcmp(argv[1], "ever") == 0;
+    stride = strtoul(argv[2], NULL, 10);
+    if (stride == 0) return 2;
     sqlite3_config(SQLITE_CONFIG_GETMALLOC, &usual);
     sqlite3_mem_methods failing = usual;
     failing.xMalloc = failing_malloc;
