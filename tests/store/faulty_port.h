@@ -6,22 +6,23 @@
 
 #include <errno.h>
 
+/* The log's own thread calls too. */
 typedef struct faulty_port {
     dbk_port port;
-    size_t calls, fail_at; /* of the disk, from 1; 0: none fails */
-    size_t allocs, fail_alloc_at;
-    bool for_ever;
-    int error;             /* a positive errno */
-    size_t held;           /* allocations not given back */
-    size_t opened;         /* files and folders not closed */
-    bool writes_only, syncs_only;
+    _Atomic size_t calls, fail_at; /* of the disk, from 1; 0: none fails */
+    _Atomic size_t allocs, fail_alloc_at;
+    _Atomic bool for_ever;
+    _Atomic int error;     /* a positive errno */
+    _Atomic size_t held;   /* allocations not given back */
+    _Atomic size_t opened; /* files and folders not closed */
+    _Atomic bool writes_only, syncs_only;
 } faulty_port;
 
-static inline bool falls_on(size_t *count, size_t at, bool for_ever)
+static inline bool falls_on(_Atomic size_t *count, size_t at, bool for_ever)
 {
     if (at == 0) return false;
-    ++*count;
-    return *count == at || (for_ever && *count > at);
+    size_t now = ++*count;
+    return now == at || (for_ever && now > at);
 }
 
 static inline int disk(void *ctx)

@@ -21,9 +21,9 @@ typedef struct stages {
     engine_fixture f;
     faulty_port faults;
     dbk_store *store;
-    bool breaks_commit;
+    _Atomic bool breaks_commit;
     call calls[CALLS_MAX];
-    int count;
+    _Atomic int count; /* counted when the call is whole: the worker tells, the test looks */
 } stages;
 
 static void on_stage(void *arg, dbk_stage stage, const char *receipt, size_t size, bool last)
@@ -31,11 +31,12 @@ static void on_stage(void *arg, dbk_stage stage, const char *receipt, size_t siz
     stages *s = arg;
     dbk_model_state state;
     assert_true(s->count < CALLS_MAX);
-    call *c = &s->calls[s->count++];
+    call *c = &s->calls[s->count];
     dbk_model_get_state(dbk_engine_model(s->f.engine), &state);
     *c = (call){.stage = stage, .last = last, .log_position = dbk_log_position(dbk_engine_log(s->f.engine)), .model_position = state.position};
     assert_true(size < sizeof c->receipt && receipt[size] == 0);
     memcpy(c->receipt, receipt, size + 1);
+    s->count++;
 }
 
 /* The commit of the rows fails: its transaction is gone. */
@@ -214,7 +215,7 @@ static void a_held_receipt_ends_with_the_store(void **state)
     stages *s = begin(true);
     s->breaks_commit = true;
     send(s, PUT("a", ""));
-    for (int i = 0; i < 1000 && s->calls[1].stage != DBK_STAGE_DURABLE; i++)
+    for (int i = 0; i < 20000 && s->count < 2; i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     dbk_engine *engine = s->f.engine;
     assert_non_null(engine);
