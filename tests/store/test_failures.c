@@ -362,7 +362,7 @@ static size_t run_scene(faulty_port *port, size_t number)
 {
     engine_fixture f = {.now_ms = 1700000000000};
     scene sc = {.f = &f, .port = port};
-    size_t *counter = port->fail_at ? &port->calls : &port->allocs;
+    _Atomic size_t *counter = port->fail_at ? &port->calls : &port->allocs;
     f.folder = temporary_dir();
     snprintf(f.path, sizeof f.path, "%s/t%zu.daybook", f.folder, number);
     f.definition = definition_of(schema, NULL);
