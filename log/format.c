@@ -132,6 +132,7 @@ bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t s
     if ((record->count != 0) != (record->type == DBK_RECORD_ENTRIES)) return false;
     if (record->first_position == 0 || record->first_position > UINT64_MAX - record->count)
         return false;
+    if (record->count > record->payload_bytes / 4) return false; /* each entry has its size in front */
     return record->payload_bytes <= DBK_PAYLOAD_MAX;
 }
 

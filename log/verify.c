@@ -3,6 +3,9 @@
  * files are caches and are checked where they are used. */
 #include "log/load.h"
 
+/* So many segments that only the watermark knows of are named one by one. */
+enum { MISSING_MAX = 65536 };
+
 typedef struct verifier {
     const dbk_port *port;
     dbk_dir *dir;
@@ -13,6 +16,7 @@ typedef struct verifier {
     dbk_watermark mark;
     bool mark_valid;
     uint64_t *firsts;  /* [number - 1]: first position by the start record; 0: none is sound */
+    uint64_t *nexts;   /* [number - 1]: the same of this segment or the next that has one */
     uint64_t count;    /* of segment numbers */
     uint64_t base;     /* the highest with a sound start; those below must be whole */
     uint64_t last_packed; /* the next one had begun */
@@ -72,9 +76,7 @@ static bool is_covered(const verifier *v, uint64_t number, uint64_t offset)
 /* The last position that is gone with the rest of segment `number`; 0: not known, or none. */
 static uint64_t last_of(const verifier *v, uint64_t number)
 {
-    for (uint64_t i = number; i < v->count; i++) {
-        if (v->firsts[i]) return v->firsts[i] - 1;
-    }
+    if (number < v->count && v->nexts[number]) return v->nexts[number] - 1;
     return v->mark_valid ? v->mark.position : 0;
 }
 
@@ -516,13 +518,14 @@ static dbk_result count_segments(verifier *v, dbk_error *err)
     if (rc != DBK_OK) return rc;
     if (v->count == 0 && !v->mark_valid)
         return dbk_fail(err, DBK_MISSING, "there is no log in the folder");
-    if (v->mark_valid && v->mark.segment > v->count && v->mark.segment - v->count < 1000000)
+    if (v->mark_valid && v->mark.segment > v->count && v->mark.segment - v->count < MISSING_MAX)
         v->count = v->mark.segment;
     if (v->count > 16 * 1024 * 1024)
         return dbk_fail(err, DBK_CORRUPT, "there are segment numbers beyond all bounds");
     v->firsts = dbk_alloc_zero(v->port, v->count, sizeof(*v->firsts));
+    v->nexts = dbk_alloc_zero(v->port, v->count, sizeof(*v->nexts));
     v->state = dbk_alloc(v->port, sizeof(*v->state));
-    if (v->firsts && v->state) return DBK_OK;
+    if (v->firsts && v->nexts && v->state) return DBK_OK;
     return dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
 }
 
@@ -552,12 +555,15 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     if (rc == DBK_OK) {
         dbk_state_init(v.state);
         look_at_starts(&v);
+        for (uint64_t i = v.count, next = 0; i-- > 0; v.nexts[i] = next)
+            if (v.firsts[i]) next = v.firsts[i];
     }
     for (uint64_t number = 1; number <= v.count && rc == DBK_OK; number++)
         rc = check_file(&v, number, err);
     if (rc == DBK_OK && v.last_packed && v.last_packed == v.count) tell_no_next(&v);
     report->file_bytes = dbk_log_file_bytes(port, dir);
     dbk_free(port, v.firsts);
+    dbk_free(port, v.nexts);
     dbk_free(port, v.state);
     return rc;
 }

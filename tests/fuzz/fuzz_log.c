@@ -4,18 +4,20 @@
 #include <stdlib.h>
 
 #include "base/simdisk.h"
+#include "log/index_internal.h"
 #include "log/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const files[] = {"log/0000000000000001.seg", "log/WATERMARK",
                                     "log/0000000000000002.seg", "log/0000000000000001.idx",
-                                    "log/0000000000000003.seg"};
+                                    "log/0000000000000003.seg", "log/CHECKPOINT"};
+enum { FILES = sizeof files / sizeof *files };
 static dbk_simdisk *disk;
 static const dbk_port *port;
 static dbk_simdisk_image *image;
 static dbk_log_options options = {
-    .no_background = true, .segment_first_bytes = 16384, .segment_max_bytes = 16384};
+    .no_background = true, .segment_first_bytes = 16384, .segment_max_bytes = 16384, .checkpoint_bytes = 512};
 
 static void check(bool holds)
 {
@@ -96,6 +98,22 @@ static void mend_checksum(const char *path, uint64_t offset)
     dbk_simdisk_write(disk, path, offset, bytes, sizeof(bytes));
 }
 
+/* The pages of an index run and of the checkpoint, by the salt that the first one names. */
+static void mend_pages(const char *path)
+{
+    uint8_t page[DBK_INDEX_PAGE_SIZE];
+    uint64_t salt = 0;
+
+    for (uint64_t number = 0;; number++) {
+        if (dbk_simdisk_read(disk, path, number * sizeof(page), page, sizeof(page)) !=
+            (int64_t)sizeof(page))
+            return;
+        if (number == 0) salt = dbk_load_u64(page + 56); /* of the header */
+        dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE, dbk_index_page_checksum(page, number, salt));
+        dbk_simdisk_write(disk, path, number * sizeof(page), page, sizeof(page));
+    }
+}
+
 static void walk(dbk_log *log)
 {
     uint64_t position, count = 0;
@@ -152,14 +170,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!disk) make_log();
     dbk_simdisk_restore(disk, image);
     for (size_t i = 0; i + 6 <= size && i < 600; i += 6) {
-        const char *path = files[data[i] % 5];
+        const char *path = files[data[i] % FILES];
         uint8_t run[16];
         memset(run, data[i + 3], sizeof(run));
         dbk_simdisk_write(disk, path, dbk_load_u16(data + i + 1) % 16384, run,
                           1 + data[i + 5] % sizeof(run));
         mend |= data[i + 4] & 1;
     }
-    for (size_t i = 0; mend && i < 5; i++) {
+    for (size_t i = 0; mend && i < FILES; i++) {
+        if (i == 3 || i == 5) {
+            mend_pages(files[i]);
+            continue;
+        }
         if (i != 1) mend_records(files[i]);
         mend_checksum(files[i], 0);
         mend_checksum(files[i], 4096);
