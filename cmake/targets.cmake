@@ -5,6 +5,9 @@ function(dbk_folder name)
   target_link_libraries(dbk_${name} PUBLIC dbk_compiler ${arg_LINKS} PRIVATE ${arg_PRIVATE_LINKS})
 endfunction()
 
+# All tests of label "concurrent": what a build with TSan is for.
+add_custom_target(concurrent)
+
 # dbk_test(NAME SOURCES... FOLDERS... [LABELS...] [TIMEOUT seconds]): a cmocka test program.
 # FOLDERS name the folders whose objects it needs, in any order, e.g. FOLDERS base log.
 function(dbk_test name)
@@ -19,6 +22,9 @@ function(dbk_test name)
     set(arg_TIMEOUT 120)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+  if("concurrent" IN_LIST arg_LABELS)
+    add_dependencies(concurrent ${name})
+  endif()
 endfunction()
 
 # dbk_fuzz(NAME SOURCES... FOLDERS...): a libFuzzer target; without DAYBOOK_FUZZ the same source is
