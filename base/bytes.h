@@ -21,7 +21,10 @@ static inline dbk_slice dbk_slice_of(const void *data, size_t size)
 {
     return (dbk_slice){(const uint8_t *)data, size};
 }
-static inline dbk_slice dbk_slice_text(const char *text) { return dbk_slice_of(text, strlen(text)); }
+static inline dbk_slice dbk_slice_text(const char *text)
+{
+    return dbk_slice_of(text, strlen(text));
+}
 static inline bool dbk_slice_equal(dbk_slice a, dbk_slice b)
 {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
@@ -46,7 +49,10 @@ static inline bool dbk_mul(uint64_t a, uint64_t b, uint64_t *out)
     *out = product;
     return true;
 }
-static inline uint64_t dbk_round_up(uint64_t value, uint64_t step) { return (value + step - 1) / step * step; }
+static inline uint64_t dbk_round_up(uint64_t value, uint64_t step)
+{
+    return (value + step - 1) / step * step;
+}
 
 /* A growing buffer, owned by whoever initialised it. A failed growth is remembered: the put
  * functions may be called without a check each, `failed` is looked at once at the end. */
@@ -90,10 +96,22 @@ static inline void dbk_buffer_put_text(dbk_buffer *buffer, const char *text)
 {
     dbk_buffer_put(buffer, text, strlen(text));
 }
-static inline void dbk_buffer_put_u8(dbk_buffer *buffer, uint8_t v) { dbk_buffer_put(buffer, &v, 1); }
-static inline void dbk_buffer_put_u16(dbk_buffer *buffer, uint16_t v) { dbk_buffer_put(buffer, &v, 2); }
-static inline void dbk_buffer_put_u32(dbk_buffer *buffer, uint32_t v) { dbk_buffer_put(buffer, &v, 4); }
-static inline void dbk_buffer_put_u64(dbk_buffer *buffer, uint64_t v) { dbk_buffer_put(buffer, &v, 8); }
+static inline void dbk_buffer_put_u8(dbk_buffer *buffer, uint8_t v)
+{
+    dbk_buffer_put(buffer, &v, 1);
+}
+static inline void dbk_buffer_put_u16(dbk_buffer *buffer, uint16_t v)
+{
+    dbk_buffer_put(buffer, &v, 2);
+}
+static inline void dbk_buffer_put_u32(dbk_buffer *buffer, uint32_t v)
+{
+    dbk_buffer_put(buffer, &v, 4);
+}
+static inline void dbk_buffer_put_u64(dbk_buffer *buffer, uint64_t v)
+{
+    dbk_buffer_put(buffer, &v, 8);
+}
 void dbk_buffer_printf(dbk_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Puts a NUL behind the content without counting it, so that data can be read as C text; NULL when
  * out of memory. */
@@ -104,16 +122,58 @@ static inline dbk_slice dbk_buffer_slice(const dbk_buffer *buffer)
 }
 
 /* Fixed-width integers at an address whose room the caller has checked. */
-static inline void dbk_store_u16(uint8_t *at, uint16_t v) { memcpy(at, &v, 2); }
-static inline void dbk_store_u32(uint8_t *at, uint32_t v) { memcpy(at, &v, 4); }
-static inline void dbk_store_u64(uint8_t *at, uint64_t v) { memcpy(at, &v, 8); }
-static inline uint16_t dbk_load_u16(const uint8_t *at) { uint16_t v; memcpy(&v, at, 2); return v; }
-static inline uint32_t dbk_load_u32(const uint8_t *at) { uint32_t v; memcpy(&v, at, 4); return v; }
-static inline uint64_t dbk_load_u64(const uint8_t *at) { uint64_t v; memcpy(&v, at, 8); return v; }
-static inline void dbk_store_be32(uint8_t *at, uint32_t v) { v = __builtin_bswap32(v); memcpy(at, &v, 4); }
-static inline void dbk_store_be64(uint8_t *at, uint64_t v) { v = __builtin_bswap64(v); memcpy(at, &v, 8); }
-static inline uint32_t dbk_load_be32(const uint8_t *at) { uint32_t v; memcpy(&v, at, 4); return __builtin_bswap32(v); }
-static inline uint64_t dbk_load_be64(const uint8_t *at) { uint64_t v; memcpy(&v, at, 8); return __builtin_bswap64(v); }
+static inline void dbk_store_u16(uint8_t *at, uint16_t v)
+{
+    memcpy(at, &v, 2);
+}
+static inline void dbk_store_u32(uint8_t *at, uint32_t v)
+{
+    memcpy(at, &v, 4);
+}
+static inline void dbk_store_u64(uint8_t *at, uint64_t v)
+{
+    memcpy(at, &v, 8);
+}
+static inline uint16_t dbk_load_u16(const uint8_t *at)
+{
+    uint16_t v;
+    memcpy(&v, at, 2);
+    return v;
+}
+static inline uint32_t dbk_load_u32(const uint8_t *at)
+{
+    uint32_t v;
+    memcpy(&v, at, 4);
+    return v;
+}
+static inline uint64_t dbk_load_u64(const uint8_t *at)
+{
+    uint64_t v;
+    memcpy(&v, at, 8);
+    return v;
+}
+static inline void dbk_store_be32(uint8_t *at, uint32_t v)
+{
+    v = __builtin_bswap32(v);
+    memcpy(at, &v, 4);
+}
+static inline void dbk_store_be64(uint8_t *at, uint64_t v)
+{
+    v = __builtin_bswap64(v);
+    memcpy(at, &v, 8);
+}
+static inline uint32_t dbk_load_be32(const uint8_t *at)
+{
+    uint32_t v;
+    memcpy(&v, at, 4);
+    return __builtin_bswap32(v);
+}
+static inline uint64_t dbk_load_be64(const uint8_t *at)
+{
+    uint64_t v;
+    memcpy(&v, at, 8);
+    return __builtin_bswap64(v);
+}
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the loads and stores above are for little-endian machines");
 
 /* A bounded reader: a take beyond the end sets `failed`, gives zeros and an empty slice, and every
@@ -128,7 +188,10 @@ static inline dbk_reader dbk_reader_of(dbk_slice slice)
 {
     return (dbk_reader){slice.data, slice.size ? slice.data + slice.size : slice.data, false};
 }
-static inline size_t dbk_reader_left(const dbk_reader *r) { return (size_t)(r->end - r->at); }
+static inline size_t dbk_reader_left(const dbk_reader *r)
+{
+    return (size_t)(r->end - r->at);
+}
 static inline dbk_slice dbk_reader_take(dbk_reader *reader, size_t size)
 {
     if (reader->failed || size > dbk_reader_left(reader)) {

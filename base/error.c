@@ -25,8 +25,7 @@ static void drop_cut_character(char *text)
 }
 
 /* Formats into out[size]; a text that does not fit is cut at a character's border. */
-static void format_text(char *out, size_t size, const char *format, va_list args)
-    __attribute__((format(printf, 3, 0)));
+static void format_text(char *out, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 static void format_text(char *out, size_t size, const char *format, va_list args)
 {
     int length = vsnprintf(out, size, format, args);
@@ -63,8 +62,8 @@ static void append_system_text(char *out, size_t size, int os_errno)
     append_text(out, size, lower);
 }
 
-dbk_result dbk_error_set(dbk_error *err, dbk_result code, int os_errno, const char *file, int line,
-                         const char *format, ...)
+dbk_result dbk_error_set(dbk_error *err, dbk_result code, int os_errno, const char *file, int line, const char *format,
+                         ...)
 {
     /* Through a copy: an argument may be the text of the record itself. */
     char text[DBK_ERROR_TEXT_SIZE];

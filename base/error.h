@@ -20,12 +20,11 @@ typedef struct dbk_error {
 /* Fills the record (err may be NULL) and returns `code`, so that callers write
  * `return dbk_fail(err, DBK_CORRUPT, "segment %s: …", name);`. dbk_fail_os takes the errno with
  * either sign and puts ": <the system's text for it>" behind the text. */
-#define dbk_fail(err, code, ...) dbk_error_set((err), (code), 0, __FILE__, __LINE__, __VA_ARGS__)
-#define dbk_fail_os(err, code, os_errno, ...)                                                      \
-    dbk_error_set((err), (code), (os_errno), __FILE__, __LINE__, __VA_ARGS__)
+#define dbk_fail(err, code, ...)              dbk_error_set((err), (code), 0, __FILE__, __LINE__, __VA_ARGS__)
+#define dbk_fail_os(err, code, os_errno, ...) dbk_error_set((err), (code), (os_errno), __FILE__, __LINE__, __VA_ARGS__)
 
-dbk_result dbk_error_set(dbk_error *err, dbk_result code, int os_errno, const char *file, int line,
-                         const char *format, ...) __attribute__((format(printf, 6, 7)));
+dbk_result dbk_error_set(dbk_error *err, dbk_result code, int os_errno, const char *file, int line, const char *format,
+                         ...) __attribute__((format(printf, 6, 7)));
 /* Puts "<text>: " in front of the record's text, makes `code` its code and returns it; hint, errno
  * and origin stay. The record must have been set. */
 dbk_result dbk_error_wrap(dbk_error *err, dbk_result code, const char *format, ...)

@@ -6,8 +6,8 @@
 #include <xxhash.h>
 
 static const unsigned char personalisations[][crypto_generichash_blake2b_PERSONALBYTES] = {
-    [DBK_DIGEST_LEAF] = "daybook.leaf",       [DBK_DIGEST_NODE] = "daybook.node",
-    [DBK_DIGEST_HEAD] = "daybook.head",       [DBK_DIGEST_COMMAND] = "daybook.command",
+    [DBK_DIGEST_LEAF] = "daybook.leaf",      [DBK_DIGEST_NODE] = "daybook.node",
+    [DBK_DIGEST_HEAD] = "daybook.head",      [DBK_DIGEST_COMMAND] = "daybook.command",
     [DBK_DIGEST_DEFINITION] = "daybook.def", [DBK_DIGEST_ROW] = "daybook.row",
 };
 
@@ -59,20 +59,18 @@ void dbk_digest(dbk_purpose purpose, dbk_slice data, uint8_t *out, size_t size)
     int failed;
 
     assert(size >= 1 && size <= crypto_generichash_blake2b_BYTES_MAX);
-    failed = crypto_generichash_blake2b_salt_personal(out, size, data.data, data.size, NULL, 0,
-                                                      NULL, personalisation(purpose));
+    failed = crypto_generichash_blake2b_salt_personal(out, size, data.data, data.size, NULL, 0, NULL,
+                                                      personalisation(purpose));
     assert(!failed);
 }
 
-void dbk_digest_parts(dbk_purpose purpose, const dbk_slice *parts, size_t count, uint8_t *out,
-                      size_t size)
+void dbk_digest_parts(dbk_purpose purpose, const dbk_slice *parts, size_t count, uint8_t *out, size_t size)
 {
     crypto_generichash_blake2b_state state;
     int failed;
 
     assert(size >= 1 && size <= crypto_generichash_blake2b_BYTES_MAX);
-    failed = crypto_generichash_blake2b_init_salt_personal(&state, NULL, 0, size, NULL,
-                                                           personalisation(purpose));
+    failed = crypto_generichash_blake2b_init_salt_personal(&state, NULL, 0, size, NULL, personalisation(purpose));
     for (size_t i = 0; i < count; i++) {
         if (parts[i].size == 0) continue;
         failed |= crypto_generichash_blake2b_update(&state, parts[i].data, parts[i].size);

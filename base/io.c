@@ -12,12 +12,12 @@ enum { ATTEMPTS_MAX = 100, SECTOR_MIN = 512, SECTOR_MAX = 4096, READ_CHUNK = 655
 static const uint32_t file_mode = 0600;
 
 /* Calls again while interrupted; `rc` is the result of the last call. */
-#define RETRY(rc, call)                                                                            \
-    do {                                                                                           \
-        int attempts_ = 0;                                                                         \
-        do {                                                                                       \
-            (rc) = (call);                                                                         \
-        } while ((rc) == -EINTR && ++attempts_ < ATTEMPTS_MAX);                                    \
+#define RETRY(rc, call)                                                                                                \
+    do {                                                                                                               \
+        int attempts_ = 0;                                                                                             \
+        do {                                                                                                           \
+            (rc) = (call);                                                                                             \
+        } while ((rc) == -EINTR && ++attempts_ < ATTEMPTS_MAX);                                                        \
     } while (0)
 
 static dbk_result fail_call(dbk_error *err, int64_t rc, const char *what, const char *name)
@@ -30,8 +30,8 @@ static dbk_result fail_call(dbk_error *err, int64_t rc, const char *what, const 
     return code;
 }
 
-dbk_result dbk_io_open_dir(const dbk_port *port, dbk_dir *parent, const char *name, int flags,
-                           dbk_dir **out, dbk_error *err)
+dbk_result dbk_io_open_dir(const dbk_port *port, dbk_dir *parent, const char *name, int flags, dbk_dir **out,
+                           dbk_error *err)
 {
     int rc;
 
@@ -40,8 +40,7 @@ dbk_result dbk_io_open_dir(const dbk_port *port, dbk_dir *parent, const char *na
     return rc == 0 ? DBK_OK : fail_call(err, rc, "open directory", name);
 }
 
-dbk_result dbk_io_open(const dbk_port *port, dbk_dir *dir, const char *name, int flags,
-                       dbk_file **out, dbk_error *err)
+dbk_result dbk_io_open(const dbk_port *port, dbk_dir *dir, const char *name, int flags, dbk_file **out, dbk_error *err)
 {
     int rc;
 
@@ -72,8 +71,8 @@ static int at_end(const dbk_port *port, dbk_file *file, uint64_t offset, bool *y
     return rc;
 }
 
-dbk_result dbk_io_read(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset,
-                       void *out, size_t size, size_t *got, dbk_error *err)
+dbk_result dbk_io_read(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset, void *out, size_t size,
+                       size_t *got, dbk_error *err)
 {
     size_t unit = unit_of(out, size, offset), done = 0;
     uint8_t *to = out;
@@ -104,8 +103,8 @@ dbk_result dbk_io_read(const dbk_port *port, dbk_file *file, const char *name, u
     return DBK_OK;
 }
 
-dbk_result dbk_io_write(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset,
-                        const void *data, size_t size, dbk_error *err)
+dbk_result dbk_io_write(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset, const void *data,
+                        size_t size, dbk_error *err)
 {
     size_t unit = unit_of(data, size, offset), done = 0;
     const uint8_t *from = data;
@@ -142,8 +141,7 @@ dbk_result dbk_io_sync_dir(const dbk_port *port, dbk_dir *dir, const char *name,
     return rc == 0 ? DBK_OK : fail_call(err, rc, "sync directory", name);
 }
 
-dbk_result dbk_io_size(const dbk_port *port, dbk_file *file, const char *name, uint64_t *size,
-                       dbk_error *err)
+dbk_result dbk_io_size(const dbk_port *port, dbk_file *file, const char *name, uint64_t *size, dbk_error *err)
 {
     dbk_identity identity;
     int rc;
@@ -160,8 +158,8 @@ static dbk_result fail_too_big(dbk_error *err, const char *name, size_t limit)
 }
 
 /* Reads to the end rather than to the size found before: the file may be growing. */
-static dbk_result read_all(const dbk_port *port, dbk_file *file, const char *name, size_t limit,
-                           dbk_buffer *out, dbk_error *err)
+static dbk_result read_all(const dbk_port *port, dbk_file *file, const char *name, size_t limit, dbk_buffer *out,
+                           dbk_error *err)
 {
     uint64_t size;
     size_t chunk, got;
@@ -183,8 +181,8 @@ static dbk_result read_all(const dbk_port *port, dbk_file *file, const char *nam
     } while (true);
 }
 
-dbk_result dbk_io_read_file(const dbk_port *port, dbk_dir *dir, const char *name, size_t limit,
-                            dbk_buffer *out, dbk_error *err)
+dbk_result dbk_io_read_file(const dbk_port *port, dbk_dir *dir, const char *name, size_t limit, dbk_buffer *out,
+                            dbk_error *err)
 {
     dbk_file *file;
     dbk_result rc;
@@ -199,8 +197,7 @@ dbk_result dbk_io_read_file(const dbk_port *port, dbk_dir *dir, const char *name
 
 /* A file of that name is left from a replacement that was cut short: nothing else makes one. It is
  * removed and not opened, since its name could lead to a file with other links. */
-static dbk_result create_temporary(const dbk_port *port, dbk_dir *dir, const char *name,
-                                   dbk_file **out, dbk_error *err)
+static dbk_result create_temporary(const dbk_port *port, dbk_dir *dir, const char *name, dbk_file **out, dbk_error *err)
 {
     const int flags = DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE;
     dbk_result rc = dbk_io_open(port, dir, name, flags, out, err);
@@ -214,8 +211,7 @@ static dbk_result create_temporary(const dbk_port *port, dbk_dir *dir, const cha
 
 /* The content is durable under the temporary name before the rename, or a crash could leave `name`
  * on empty blocks; the rename is durable before success is reported. */
-dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name,
-                               dbk_slice content, dbk_error *err)
+dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name, dbk_slice content, dbk_error *err)
 {
     char temporary[NAME_MAX_ + 1];
     dbk_file *file;

@@ -13,16 +13,16 @@
  *
  * Where there is a file or directory too, `name` appears in error texts only. Flags are DBK_OPEN_…; a parent of NULL
  * makes `name` a path. */
-dbk_result dbk_io_open_dir(const dbk_port *port, dbk_dir *parent, const char *name, int flags,
-                           dbk_dir **out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_io_open(const dbk_port *port, dbk_dir *dir, const char *name, int flags,
-                       dbk_file **out, dbk_error *err) DBK_MUST_USE; /* mode 0600 */
+dbk_result dbk_io_open_dir(const dbk_port *port, dbk_dir *parent, const char *name, int flags, dbk_dir **out,
+                           dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_io_open(const dbk_port *port, dbk_dir *dir, const char *name, int flags, dbk_file **out,
+                       dbk_error *err) DBK_MUST_USE; /* mode 0600 */
 /* Up to `size` bytes from `offset`; *got is less only at the end of the file. */
-dbk_result dbk_io_read(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset,
-                       void *out, size_t size, size_t *got, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_io_read(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset, void *out, size_t size,
+                       size_t *got, dbk_error *err) DBK_MUST_USE;
 /* All of it or a failure, after which some may be written. Not durable before dbk_io_sync (DIRECT: when it returns). */
-dbk_result dbk_io_write(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset,
-                        const void *data, size_t size, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_io_write(const dbk_port *port, dbk_file *file, const char *name, uint64_t offset, const void *data,
+                        size_t size, dbk_error *err) DBK_MUST_USE;
 /* Content and size are durable when it returns. After a failure nobody knows what is, and a second sync may say
  * that all is well: it is never tried again (R12). */
 dbk_result dbk_io_sync(const dbk_port *port, dbk_file *file, const char *name, dbk_error *err) DBK_MUST_USE;
@@ -31,19 +31,22 @@ dbk_result dbk_io_sync_dir(const dbk_port *port, dbk_dir *dir, const char *name,
 dbk_result dbk_io_size(const dbk_port *port, dbk_file *file, const char *name, uint64_t *size,
                        dbk_error *err) DBK_MUST_USE;
 /* The whole file into `out` (cleared first); DBK_TOO_BIG over `limit` bytes, DBK_MISSING. */
-dbk_result dbk_io_read_file(const dbk_port *port, dbk_dir *dir, const char *name, size_t limit,
-                            dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_io_read_file(const dbk_port *port, dbk_dir *dir, const char *name, size_t limit, dbk_buffer *out,
+                            dbk_error *err) DBK_MUST_USE;
 /* Replaces or creates `name` whole: temporary file in the same directory, sync, rename, directory
  * sync (R16). After a failure the old content stands, or the new one: never a mixture. */
-dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name,
-                               dbk_slice content, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name, dbk_slice content,
+                               dbk_error *err) DBK_MUST_USE;
 
 /* What of an identity stays with the inode and leaves with no copy: the time it was made, else its number. */
 enum { DBK_IDENTITY_TEXT_SIZE = 24 };
 void dbk_identity_text(const dbk_identity *identity, char out[DBK_IDENTITY_TEXT_SIZE]);
 
 /* Short forms of the port's memory calls; free accepts NULL. */
-static inline void *dbk_alloc(const dbk_port *port, size_t size) { return port->alloc(port->ctx, size); }
+static inline void *dbk_alloc(const dbk_port *port, size_t size)
+{
+    return port->alloc(port->ctx, size);
+}
 static inline void dbk_free(const dbk_port *port, void *memory)
 {
     if (memory) port->free(port->ctx, memory);

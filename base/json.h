@@ -14,8 +14,15 @@
 
 enum { DBK_JSON_DEPTH_MAX = 32, DBK_JSON_MEMBERS_MAX = 10000 };
 
-typedef enum dbk_json_kind { DBK_JSON_NULL, DBK_JSON_FALSE, DBK_JSON_TRUE, DBK_JSON_NUMBER,
-                             DBK_JSON_STRING, DBK_JSON_ARRAY, DBK_JSON_OBJECT } dbk_json_kind;
+typedef enum dbk_json_kind {
+    DBK_JSON_NULL,
+    DBK_JSON_FALSE,
+    DBK_JSON_TRUE,
+    DBK_JSON_NUMBER,
+    DBK_JSON_STRING,
+    DBK_JSON_ARRAY,
+    DBK_JSON_OBJECT
+} dbk_json_kind;
 
 /* One value. The members of an object or elements of an array follow their container in the array of
  * nodes, each with its own subtree: first child = node + 1, next sibling = node + node->span. */
@@ -44,8 +51,14 @@ void dbk_json_parser_any_count(dbk_json_parser *parser);
 dbk_result dbk_json_parse(dbk_json_parser *parser, dbk_slice input, const dbk_json_node **root,
                           dbk_error *err) DBK_MUST_USE;
 
-static inline const dbk_json_node *dbk_json_child(const dbk_json_node *n) { return n->count ? n + 1 : NULL; }
-static inline const dbk_json_node *dbk_json_next(const dbk_json_node *n) { return n + n->span; }
+static inline const dbk_json_node *dbk_json_child(const dbk_json_node *n)
+{
+    return n->count ? n + 1 : NULL;
+}
+static inline const dbk_json_node *dbk_json_next(const dbk_json_node *n)
+{
+    return n + n->span;
+}
 /* Iterates: for (size_t i = 0; i < n->count; i++, child = dbk_json_next(child)). */
 const dbk_json_node *dbk_json_find(const dbk_json_node *object, dbk_slice name); /* NULL: none, or no object */
 static inline const dbk_json_node *dbk_json_member(const dbk_json_node *object, const char *name)

@@ -83,8 +83,7 @@ static void insertion_sort(dbk_json_named *members, size_t count)
     for (size_t i = 1; i < count; i++) {
         dbk_json_named moved = members[i];
         size_t to = i;
-        for (; to > 0 && comes_before(&moved, &members[to - 1]); to--)
-            members[to] = members[to - 1];
+        for (; to > 0 && comes_before(&moved, &members[to - 1]); to--) members[to] = members[to - 1];
         members[to] = moved;
     }
 }

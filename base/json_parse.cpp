@@ -109,8 +109,7 @@ bool new_stage(size_t capacity, std::unique_ptr<first_stage> &stage)
 {
     try {
         const simdjson::implementation *chosen = simdjson::get_active_implementation();
-        if (chosen->create_dom_parser_implementation(capacity, 1, stage) == simdjson::SUCCESS)
-            return true;
+        if (chosen->create_dom_parser_implementation(capacity, 1, stage) == simdjson::SUCCESS) return true;
     } catch (const std::bad_alloc &) { /* as below */
     }
     stage.reset(); /* it may be half made */
@@ -137,8 +136,7 @@ bool prepare(dbk_json_parser *p, dbk_slice input)
 {
     if (is_large(p) && input.size <= small_bytes) drop_memory(p);
     size_t want = std::max(first_bytes, input.size + simdjson::SIMDJSON_PADDING);
-    if (!renew(p->port, &p->text, &p->text_capacity, want) || !reserve_stage(p, input.size))
-        return false;
+    if (!renew(p->port, &p->text, &p->text_capacity, want) || !reserve_stage(p, input.size)) return false;
     if (input.size) memcpy(p->text, input.data, input.size);
     memset(p->text + input.size, 0, simdjson::SIMDJSON_PADDING);
     return true;
@@ -166,17 +164,15 @@ bool unexpected(walk *w, size_t offset, const char *expected)
 {
     unsigned byte = w->text[offset];
     if (offset == w->size) {
-        w->result = dbk_fail(w->err, DBK_BAD_JSON,
-                             "byte %zu: expected %s, found the end of the input", offset, expected);
+        w->result =
+            dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: expected %s, found the end of the input", offset, expected);
     } else if (byte > 0x20 && byte < 0x7f) {
-        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: expected %s, found '%c'", offset,
-                             expected, static_cast<int>(byte));
+        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: expected %s, found '%c'", offset, expected,
+                             static_cast<int>(byte));
     } else if (offset == 0 && memcmp(w->text, "\xef\xbb\xbf", 3) == 0) {
-        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte 0: expected %s, found a byte order mark",
-                             expected);
+        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte 0: expected %s, found a byte order mark", expected);
     } else {
-        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: expected %s, found byte 0x%02x",
-                             offset, expected, byte);
+        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: expected %s, found byte 0x%02x", offset, expected, byte);
     }
     return false;
 }
@@ -185,8 +181,8 @@ bool unexpected(walk *w, size_t offset, const char *expected)
 bool stopped_string(walk *w, size_t begin, size_t offset)
 {
     if (offset < w->size) {
-        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: control character 0x%02x in a string",
-                             offset, static_cast<unsigned>(w->text[offset]));
+        w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: control character 0x%02x in a string", offset,
+                             static_cast<unsigned>(w->text[offset]));
     } else {
         w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: this string does not end", begin);
     }
@@ -265,8 +261,7 @@ bool read_number(walk *w, dbk_json_node *node)
         at = skip_digits(at);
     }
     if (!ends_scalar(w, at)) return unexpected(w, offset_of(w, at), "the end of the number");
-    if ((exponent || at - begin > 300) &&
-        !dbk_json_is_finite(dbk_slice_of(begin, static_cast<size_t>(at - begin))))
+    if ((exponent || at - begin > 300) && !dbk_json_is_finite(dbk_slice_of(begin, static_cast<size_t>(at - begin))))
         return bad(w, node->offset, "this number is beyond the range of a double");
     node->kind = DBK_JSON_NUMBER;
     node->text = dbk_slice_of(begin, static_cast<size_t>(at - begin));
@@ -335,8 +330,8 @@ bool duplicate(walk *w, const dbk_json_node *node, dbk_slice name)
     }
     if (name.size > 64) /* cut, at the border of a character */
         for (name.size = 64; (name.data[name.size] & 0xc0) == 0x80;) name.size--;
-    w->result = dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: the member name '%.*s' stands twice",
-                         offset, DBK_SLICE_ARG(name));
+    w->result =
+        dbk_fail(w->err, DBK_BAD_JSON, "byte %zu: the member name '%.*s' stands twice", offset, DBK_SLICE_ARG(name));
     return false;
 }
 
@@ -348,8 +343,7 @@ bool check_name(walk *w)
     dbk_slice name = w->name;
     if (object->count > few_members) return true;
     size_t mix = name.size * 37;
-    if (name.size)
-        mix += name.data[0] * 5u + name.data[name.size - 1] * 11u + name.data[name.size / 2];
+    if (name.size) mix += name.data[0] * 5u + name.data[name.size - 1] * 11u + name.data[name.size / 2];
     uint64_t bit = UINT64_C(1) << (mix & 63);
     bool known = (f->seen & bit) != 0;
     f->seen |= bit;
@@ -434,8 +428,7 @@ void close_container(walk *w, dbk_json_node *node)
 /* *opened: there is something inside, and its first value is next. */
 bool open_container(walk *w, dbk_json_node *node, dbk_json_kind kind, bool *opened)
 {
-    if (w->depth == DBK_JSON_DEPTH_MAX)
-        return too_big(w, node->offset, DBK_JSON_DEPTH_MAX, "levels of nesting");
+    if (w->depth == DBK_JSON_DEPTH_MAX) return too_big(w, node->offset, DBK_JSON_DEPTH_MAX, "levels of nesting");
     node->kind = static_cast<uint8_t>(kind);
     w->next++;
     if (w->text[*w->next] == (kind == DBK_JSON_OBJECT ? '}' : ']')) {
@@ -456,9 +449,7 @@ bool read_value(walk *w, bool *opened)
     switch (w->text[node->offset]) {
     case '{': return open_container(w, node, DBK_JSON_OBJECT, opened);
     case '[': return open_container(w, node, DBK_JSON_ARRAY, opened);
-    case '"':
-        node->kind = DBK_JSON_STRING;
-        return read_string(w, node->offset, &node->text, &node->escaped);
+    case '"': node->kind = DBK_JSON_STRING; return read_string(w, node->offset, &node->text, &node->escaped);
     case 'n': return read_literal(w, node, DBK_JSON_NULL, "null");
     case 't': return read_literal(w, node, DBK_JSON_TRUE, "true");
     case 'f': return read_literal(w, node, DBK_JSON_FALSE, "false");
@@ -487,8 +478,7 @@ bool follow_value(walk *w, bool *more)
             *more = true;
             return !object || read_name(w);
         }
-        if (byte != (object ? '}' : ']'))
-            return unexpected(w, *w->next, object ? "',' or '}'" : "',' or ']'");
+        if (byte != (object ? '}' : ']')) return unexpected(w, *w->next, object ? "',' or '}'" : "',' or ']'");
         close_container(w, node);
         if (object && node->count > few_members && !check_names(w, node)) return false;
     }
@@ -537,8 +527,7 @@ void dbk_json_parser_free(dbk_json_parser *parser)
     port->free(port->ctx, parser);
 }
 
-dbk_result dbk_json_parse(dbk_json_parser *parser, dbk_slice input, const dbk_json_node **root,
-                          dbk_error *err)
+dbk_result dbk_json_parse(dbk_json_parser *parser, dbk_slice input, const dbk_json_node **root, dbk_error *err)
 {
     walk w;
     memset(&w, 0, offsetof(walk, open)); /* the frames are filled as they open */
@@ -547,8 +536,7 @@ dbk_result dbk_json_parse(dbk_json_parser *parser, dbk_slice input, const dbk_js
     w.size = input.size;
     *root = nullptr;
     if (input.size > input_max)
-        return dbk_fail(err, DBK_TOO_BIG, "%zu bytes of JSON, the limit is %zu", input.size,
-                        input_max);
+        return dbk_fail(err, DBK_TOO_BIG, "%zu bytes of JSON, the limit is %zu", input.size, input_max);
     if (!prepare(parser, input)) return no_memory(&w), w.result;
     w.text = parser->text;
     first_stage *stage = parser->stage.get();

@@ -24,12 +24,9 @@ static int32_t hex_unit(const uint8_t *at)
     int32_t unit = 0;
     for (int i = 0; i < 4; i++) {
         int32_t digit = at[i] - '0', letter = (at[i] | 0x20) - 'a';
-        if (digit >= 0 && digit <= 9)
-            unit = unit * 16 + digit;
-        else if (letter >= 0 && letter < 6)
-            unit = unit * 16 + letter + 10;
-        else
-            return -1;
+        if (digit >= 0 && digit <= 9) unit = unit * 16 + digit;
+        else if (letter >= 0 && letter < 6) unit = unit * 16 + letter + 10;
+        else return -1;
     }
     return unit;
 }
@@ -84,9 +81,7 @@ const uint8_t *dbk_json_unescape(const uint8_t *at, uint8_t **to, const char **f
     case 'r': byte = '\r'; break;
     case 't': byte = '\t'; break;
     case 'u': return unescape_unicode(at, to, fault);
-    default:
-        *fault = "no such escape, expected one of \"\\/bfnrtu behind the backslash";
-        return NULL;
+    default: *fault = "no such escape, expected one of \"\\/bfnrtu behind the backslash"; return NULL;
     }
     *(*to)++ = byte;
     return at + 2;

@@ -169,8 +169,7 @@ static void pen_member(pen *p, const dbk_json_node *member, bool first, bool sor
 static void pen_object(pen *p, const dbk_json_node *object, bool sorted)
 {
     const dbk_json_node *child = object + 1;
-    for (uint32_t i = 0; i < object->count; i++, child = dbk_json_next(child))
-        pen_member(p, child, i == 0, sorted);
+    for (uint32_t i = 0; i < object->count; i++, child = dbk_json_next(child)) pen_member(p, child, i == 0, sorted);
     if (object->count == 0) pen_byte(p, '{');
     pen_byte(p, '}');
 }
@@ -206,10 +205,8 @@ static void pen_value(pen *p, const dbk_json_node *node, bool sorted)
     case DBK_JSON_STRING: pen_string(p, node->text); break;
     case DBK_JSON_ARRAY: pen_array(p, node, sorted); break;
     case DBK_JSON_OBJECT:
-        if (sorted && node->count > 1)
-            pen_sorted_object(p, node);
-        else
-            pen_object(p, node, sorted);
+        if (sorted && node->count > 1) pen_sorted_object(p, node);
+        else pen_object(p, node, sorted);
     }
 }
 

@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 typedef struct dbk_port dbk_port;
-typedef struct dbk_dir dbk_dir;       /* an open directory */
-typedef struct dbk_file dbk_file;     /* an open file */
+typedef struct dbk_dir dbk_dir;   /* an open directory */
+typedef struct dbk_file dbk_file; /* an open file */
 typedef struct dbk_mutex dbk_mutex;
 typedef struct dbk_cond dbk_cond;
 typedef struct dbk_thread dbk_thread;
@@ -90,7 +90,7 @@ struct dbk_port {
 
     /* files */
     int (*open_file)(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode, dbk_file **out);
-    void (*close_file)(void *ctx, dbk_file *file); /* drops its locks */
+    void (*close_file)(void *ctx, dbk_file *file);                                        /* drops its locks */
     int64_t (*pread)(void *ctx, dbk_file *file, void *out, size_t size, uint64_t offset); /* 0: end */
     int64_t (*pwrite)(void *ctx, dbk_file *file, const void *data, size_t size, uint64_t offset);
     int (*sync_file)(void *ctx, dbk_file *file); /* fdatasync; F_FULLFSYNC on macOS (R17) */

@@ -31,8 +31,7 @@ int dbk_posix_remove_dir(void *ctx, dbk_dir *dir, const char *name);
 int dbk_posix_rename(void *ctx, dbk_dir *from_dir, const char *from, dbk_dir *to_dir, const char *to);
 int dbk_posix_unlink(void *ctx, dbk_dir *dir, const char *name);
 
-int dbk_posix_open_file(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode,
-                        dbk_file **out);
+int dbk_posix_open_file(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode, dbk_file **out);
 void dbk_posix_close_file(void *ctx, dbk_file *file);
 int64_t dbk_posix_pread(void *ctx, dbk_file *file, void *out, size_t size, uint64_t offset);
 int64_t dbk_posix_pwrite(void *ctx, dbk_file *file, const void *data, size_t size, uint64_t offset);
@@ -56,8 +55,7 @@ void dbk_posix_cond_free(void *ctx, dbk_cond *cond);
 int dbk_posix_cond_wait(void *ctx, dbk_cond *cond, dbk_mutex *mutex, int64_t timeout_ns);
 void dbk_posix_cond_signal(void *ctx, dbk_cond *cond);
 void dbk_posix_cond_broadcast(void *ctx, dbk_cond *cond);
-int dbk_posix_thread_start(void *ctx, const char *name, void (*run)(void *), void *arg,
-                           dbk_thread **out);
+int dbk_posix_thread_start(void *ctx, const char *name, void (*run)(void *), void *arg, dbk_thread **out);
 void dbk_posix_thread_join(void *ctx, dbk_thread *thread);
 void dbk_posix_thread_lower(void *ctx);
 

@@ -44,8 +44,7 @@ int dbk_posix_open_dir(void *ctx, dbk_dir *parent, const char *name, int flags, 
     (void)ctx;
     *out = NULL;
     if (parent && !dbk_posix_name_valid(name)) return -EINVAL;
-    if ((flags & DBK_OPEN_DIRECTORY) && mkdirat(parent_fd, name, DIRECTORY_MODE) != 0 &&
-        errno != EEXIST) {
+    if ((flags & DBK_OPEN_DIRECTORY) && mkdirat(parent_fd, name, DIRECTORY_MODE) != 0 && errno != EEXIST) {
         return -errno;
     }
     fd = dbk_posix_openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -187,8 +186,8 @@ static uint32_t sector_bytes(int fd)
 
     if (fstat(fd, &found) != 0) return SECTOR_DEFAULT;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        (void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/logical_block_size",
-                       major(found.st_dev), minor(found.st_dev), places[i]);
+        (void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/logical_block_size", major(found.st_dev),
+                       minor(found.st_dev), places[i]);
         uint32_t bytes = read_number(path);
         if (bytes >= 512 && bytes <= 65536 && (bytes & (bytes - 1)) == 0) return bytes;
     }

@@ -34,8 +34,7 @@ static int refuse_non_files(int fd)
     return S_ISREG(found.st_mode) ? 0 : -ENXIO;
 }
 
-int dbk_posix_open_file(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode,
-                        dbk_file **out)
+int dbk_posix_open_file(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode, dbk_file **out)
 {
     dbk_file *file = NULL;
     int fd, rc;

@@ -152,8 +152,7 @@ static void *thread_main(void *arg)
 
 /* The thread starts with all signals blocked: those of the process belong to the program that the
  * library lives in, whose handlers must not run on our threads. */
-int dbk_posix_thread_start(void *ctx, const char *name, void (*run)(void *), void *arg,
-                           dbk_thread **out)
+int dbk_posix_thread_start(void *ctx, const char *name, void (*run)(void *), void *arg, dbk_thread **out)
 {
     dbk_thread *thread = malloc(sizeof(*thread));
     sigset_t all, before;

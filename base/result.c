@@ -11,8 +11,7 @@ typedef struct dbk_result_entry {
 } dbk_result_entry;
 
 static const dbk_result_entry entries[] = {
-#define X(code, value, name, wire, class_, text)                                                   \
-    {DBK_##code, (name), (wire), DBK_CLASS_##class_, (text)},
+#define X(code, value, name, wire, class_, text) {DBK_##code, (name), (wire), DBK_CLASS_##class_, (text)},
     DBK_RESULT_LIST(X)
 #undef X
 };

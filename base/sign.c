@@ -57,8 +57,7 @@ static void key_check(const uint8_t key[SECRET_SIZE], uint8_t out[32])
 /* minisign shows a key's number as one of 64 bits. */
 static void put_comment(dbk_buffer *out, const char *what, const uint8_t number[8])
 {
-    dbk_buffer_printf(out, "%sdaybook %s %016llX\n", untrusted, what,
-                      (unsigned long long)dbk_load_u64(number));
+    dbk_buffer_printf(out, "%sdaybook %s %016llX\n", untrusted, what, (unsigned long long)dbk_load_u64(number));
 }
 
 void dbk_secret_key_put(dbk_buffer *out, const dbk_secret_key *key)
@@ -120,11 +119,9 @@ static bool decode(dbk_slice line, uint8_t *out, size_t size)
            got == size;
 }
 
-static dbk_result read_lines(dbk_slice text, const char *what, size_t want,
-                             dbk_slice lines[LINES_MAX], dbk_error *err)
+static dbk_result read_lines(dbk_slice text, const char *what, size_t want, dbk_slice lines[LINES_MAX], dbk_error *err)
 {
-    if (text.size <= FILE_MAX && split(text, lines) >= want && begins_with(lines[0], untrusted))
-        return DBK_OK;
+    if (text.size <= FILE_MAX && split(text, lines) >= want && begins_with(lines[0], untrusted)) return DBK_OK;
     return dbk_fail(err, DBK_CORRUPT, "this is no file of a minisign %s", what);
 }
 
@@ -147,8 +144,7 @@ static bool is_pair(const uint8_t secret[crypto_sign_SECRETKEYBYTES])
 {
     uint8_t again[crypto_sign_SECRETKEYBYTES], key[crypto_sign_PUBLICKEYBYTES];
 
-    bool same = crypto_sign_seed_keypair(key, again, secret) == 0 &&
-                sodium_memcmp(again, secret, sizeof(again)) == 0;
+    bool same = crypto_sign_seed_keypair(key, again, secret) == 0 && sodium_memcmp(again, secret, sizeof(again)) == 0;
     sodium_memzero(again, sizeof(again));
     return same;
 }
@@ -167,8 +163,7 @@ static dbk_result take_secret(const uint8_t bytes[SECRET_SIZE], dbk_secret_key *
     key_check(bytes, check);
     bool unchecked = sodium_is_zero(bytes + NUMBER_AT + 72, sizeof(check));
     bool right = unchecked || sodium_memcmp(check, bytes + NUMBER_AT + 72, sizeof(check)) == 0;
-    if (!right || !is_pair(bytes + NUMBER_AT + 8))
-        return dbk_fail(err, DBK_CORRUPT, "the secret key is damaged");
+    if (!right || !is_pair(bytes + NUMBER_AT + 8)) return dbk_fail(err, DBK_CORRUPT, "the secret key is damaged");
     memcpy(out->number, bytes + NUMBER_AT, 8);
     memcpy(out->secret, bytes + NUMBER_AT + 8, 64);
     return DBK_OK;
@@ -181,9 +176,8 @@ dbk_result dbk_secret_key_parse(dbk_slice text, dbk_secret_key *out, dbk_error *
 
     dbk_result rc = read_lines(text, "secret key", 2, lines, err);
     if (rc != DBK_OK) return rc;
-    rc = decode(lines[1], bytes, sizeof(bytes))
-             ? take_secret(bytes, out, err)
-             : dbk_fail(err, DBK_CORRUPT, "this is no minisign secret key");
+    rc = decode(lines[1], bytes, sizeof(bytes)) ? take_secret(bytes, out, err)
+                                                : dbk_fail(err, DBK_CORRUPT, "this is no minisign secret key");
     sodium_memzero(bytes, sizeof(bytes));
     return rc;
 }
@@ -223,24 +217,21 @@ static bool content_is_signed(const dbk_public_key *key, dbk_slice content, cons
     return crypto_sign_verify_detached(bytes + 10, content.data, content.size, key->key) == 0;
 }
 
-dbk_result dbk_signature_check(const dbk_public_key *key, dbk_slice content, dbk_slice signature,
-                               dbk_slice *comment, dbk_error *err)
+dbk_result dbk_signature_check(const dbk_public_key *key, dbk_slice content, dbk_slice signature, dbk_slice *comment,
+                               dbk_error *err)
 {
     uint8_t bytes[SIGNATURE_SIZE], global[64], joined[64 + DBK_TRUSTED_COMMENT_MAX];
     dbk_slice lines[LINES_MAX], said;
 
     dbk_result rc = read_lines(signature, "signature", LINES_MAX, lines, err);
     if (rc != DBK_OK) return rc;
-    if (!decode(lines[1], bytes, sizeof(bytes)) || bytes[0] != 'E' ||
-        (bytes[1] != 'd' && bytes[1] != 'D') || !begins_with(lines[2], trusted) ||
-        !decode(lines[3], global, sizeof(global))) {
+    if (!decode(lines[1], bytes, sizeof(bytes)) || bytes[0] != 'E' || (bytes[1] != 'd' && bytes[1] != 'D') ||
+        !begins_with(lines[2], trusted) || !decode(lines[3], global, sizeof(global))) {
         return dbk_fail(err, DBK_CORRUPT, "this is no minisign signature");
     }
     said = dbk_slice_of(lines[2].data + strlen(trusted), lines[2].size - strlen(trusted));
-    if (said.size > DBK_TRUSTED_COMMENT_MAX)
-        return dbk_fail(err, DBK_CORRUPT, "the signature's comment is too long");
-    if (memcmp(bytes + 2, key->number, 8) != 0)
-        return dbk_fail(err, DBK_DENIED, "the signature is by another key");
+    if (said.size > DBK_TRUSTED_COMMENT_MAX) return dbk_fail(err, DBK_CORRUPT, "the signature's comment is too long");
+    if (memcmp(bytes + 2, key->number, 8) != 0) return dbk_fail(err, DBK_DENIED, "the signature is by another key");
     if (!content_is_signed(key, content, bytes))
         return dbk_fail(err, DBK_DENIED, "the signature is not over this content");
     memcpy(joined, bytes + 10, 64);

@@ -35,7 +35,7 @@ dbk_result dbk_public_key_parse(dbk_slice text, dbk_public_key *out, dbk_error *
 void dbk_sign(const dbk_secret_key *key, dbk_slice content, const char *trusted_comment, dbk_buffer *out);
 /* DBK_DENIED: another key's, or the content or the comment is not what was signed; DBK_CORRUPT: no
  * signature file. *comment (may be NULL) borrows from `signature`. */
-dbk_result dbk_signature_check(const dbk_public_key *key, dbk_slice content, dbk_slice signature,
-                               dbk_slice *comment, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_signature_check(const dbk_public_key *key, dbk_slice content, dbk_slice signature, dbk_slice *comment,
+                               dbk_error *err) DBK_MUST_USE;
 
 #endif

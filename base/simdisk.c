@@ -36,9 +36,9 @@ uint64_t sim_random_next(uint64_t *state)
 void sim_boot(dbk_simdisk *disk)
 {
     uint64_t high = sim_random_next(&disk->boot_state), low = sim_random_next(&disk->boot_state);
-    snprintf(disk->world.boot_id, sizeof disk->world.boot_id, "%08x-%04x-4%03x-8%03x-%012llx",
-             (unsigned)(high >> 32), (unsigned)(high >> 16) & 0xffff, (unsigned)high & 0xfff,
-             (unsigned)(low >> 52), (unsigned long long)low & 0xffffffffffff);
+    snprintf(disk->world.boot_id, sizeof disk->world.boot_id, "%08x-%04x-4%03x-8%03x-%012llx", (unsigned)(high >> 32),
+             (unsigned)(high >> 16) & 0xffff, (unsigned)high & 0xfff, (unsigned)(low >> 52),
+             (unsigned long long)low & 0xffffffffffff);
 }
 
 dbk_simdisk *dbk_simdisk_new(uint64_t seed)
@@ -107,11 +107,8 @@ size_t dbk_simdisk_handle_count(const dbk_simdisk *disk)
 sim_handle *sim_handle_new(dbk_simdisk *disk, size_t size, uint32_t node, int flags)
 {
     sim_handle *handle = sim_host_take(size);
-    *handle = (sim_handle){.disk = disk,
-                           .next = disk->handles,
-                           .id = ++disk->next_handle,
-                           .node = node,
-                           .flags = flags};
+    *handle =
+        (sim_handle){.disk = disk, .next = disk->handles, .id = ++disk->next_handle, .node = node, .flags = flags};
     if (disk->handles) disk->handles->previous = handle;
     disk->handles = handle;
     disk->handle_count++;

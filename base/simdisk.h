@@ -39,21 +39,21 @@ void dbk_simdisk_set_sqlite_vfs(dbk_simdisk *disk, const char *name);
 
 /* What surrounds the disk. The fields may be read and changed between any two calls. */
 typedef struct dbk_simdisk_world {
-    int64_t wall_ms;           /* 1,700,000,000,000 at first */
-    int64_t monotonic_ns;      /* 1,000,000,000 at first */
-    int64_t wall_step_ms;      /* added after each wall_ms call; 0 at first */
-    int64_t monotonic_step_ns; /* added after each monotonic_ns call; 1,000 at first */
-    int32_t zone_minutes;      /* 0 at first */
-    uint32_t process_id;       /* 1000 at first; one more after each kill and crash */
-    uint32_t other_process;    /* the one other process that is alive; 0: none */
-    uint32_t owner;            /* uid of every file; 1000 at first */
-    char boot_id[37];          /* from the seed; another after each crash */
-    uint64_t capacity_bytes;   /* 1 TiB at first; rounded down to blocks */
-    uint32_t sector_bytes;     /* alignment that DIRECT handles ask for; 512 at first */
-    const char *fs_name;       /* "simulated" at first */
-    bool suits_live_store;     /* true at first */
-    bool refuses_direct;       /* opening with DIRECT gives EINVAL, as tmpfs does */
-    bool read_only; /* calls that would change the disk, and opening with WRITE, give EROFS */
+    int64_t wall_ms;              /* 1,700,000,000,000 at first */
+    int64_t monotonic_ns;         /* 1,000,000,000 at first */
+    int64_t wall_step_ms;         /* added after each wall_ms call; 0 at first */
+    int64_t monotonic_step_ns;    /* added after each monotonic_ns call; 1,000 at first */
+    int32_t zone_minutes;         /* 0 at first */
+    uint32_t process_id;          /* 1000 at first; one more after each kill and crash */
+    uint32_t other_process;       /* the one other process that is alive; 0: none */
+    uint32_t owner;               /* uid of every file; 1000 at first */
+    char boot_id[37];             /* from the seed; another after each crash */
+    uint64_t capacity_bytes;      /* 1 TiB at first; rounded down to blocks */
+    uint32_t sector_bytes;        /* alignment that DIRECT handles ask for; 512 at first */
+    const char *fs_name;          /* "simulated" at first */
+    bool suits_live_store;        /* true at first */
+    bool refuses_direct;          /* opening with DIRECT gives EINVAL, as tmpfs does */
+    bool read_only;               /* calls that would change the disk, and opening with WRITE, give EROFS */
     bool failed_sync_keeps_dirty; /* false, as on Linux: a sync_file that fails (but for EINTR)
                                      leaves its sectors marked clean and not durable; reads see the
                                      new bytes until drop_cache or a DIRECT read fetches the old
@@ -86,10 +86,10 @@ enum {
     DBK_SIM_RANDOM = 1 << 15,
     DBK_SIM_THREAD = 1 << 16, /* thread_start */
     /* what can change the disk, durably or not */
-    DBK_SIM_CHANGES = DBK_SIM_WRITE | DBK_SIM_SYNC | DBK_SIM_SYNC_DIR | DBK_SIM_CREATE |
-                      DBK_SIM_REMOVE | DBK_SIM_RENAME | DBK_SIM_TRUNCATE | DBK_SIM_ALLOCATE,
-    DBK_SIM_IO = DBK_SIM_CHANGES | DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY |
-                 DBK_SIM_LOCK | DBK_SIM_DROP_CACHE,
+    DBK_SIM_CHANGES = DBK_SIM_WRITE | DBK_SIM_SYNC | DBK_SIM_SYNC_DIR | DBK_SIM_CREATE | DBK_SIM_REMOVE |
+                      DBK_SIM_RENAME | DBK_SIM_TRUNCATE | DBK_SIM_ALLOCATE,
+    DBK_SIM_IO = DBK_SIM_CHANGES | DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY | DBK_SIM_LOCK |
+                 DBK_SIM_DROP_CACHE,
     DBK_SIM_KIND_COUNT = 17
 };
 
@@ -154,8 +154,7 @@ typedef enum dbk_simdisk_outcome {
 } dbk_simdisk_outcome;
 
 /* Answers one question with 0 to options - 1. */
-typedef unsigned (*dbk_simdisk_choose_fn)(void *arg, dbk_simdisk_question question,
-                                          unsigned options);
+typedef unsigned (*dbk_simdisk_choose_fn)(void *arg, dbk_simdisk_question question, unsigned options);
 
 typedef enum dbk_simdisk_crash_mode {
     DBK_SIM_ALL_OLD,
@@ -170,8 +169,7 @@ typedef enum dbk_simdisk_crash_mode {
  * stays. `seed` decides the random mode, garbage, and sizes between. */
 void dbk_simdisk_crash(dbk_simdisk *disk, dbk_simdisk_crash_mode mode, uint64_t seed);
 /* The same with the caller's answers, for walking through all of them. */
-void dbk_simdisk_crash_with(dbk_simdisk *disk, dbk_simdisk_choose_fn choose, void *arg,
-                            uint64_t seed);
+void dbk_simdisk_crash_with(dbk_simdisk *disk, dbk_simdisk_choose_fn choose, void *arg, uint64_t seed);
 /* The number of questions the crash would ask now, if all sizes were answered NEW. */
 size_t dbk_simdisk_unsynced(dbk_simdisk *disk);
 /* The process is killed: handles and locks die, nothing is lost, the process id changes. */
@@ -190,17 +188,15 @@ void dbk_simdisk_restore(dbk_simdisk *disk, const dbk_simdisk_image *image);
  * negative errno: ENOENT, EISDIR, ENOTDIR. */
 bool dbk_simdisk_exists(dbk_simdisk *disk, const char *path);
 /* Up to `size` bytes from `offset` as reads see them; the number read, or a negative errno. */
-int64_t dbk_simdisk_read(dbk_simdisk *disk, const char *path, uint64_t offset, void *out,
-                         size_t size);
+int64_t dbk_simdisk_read(dbk_simdisk *disk, const char *path, uint64_t offset, void *out, size_t size);
 int64_t dbk_simdisk_size(dbk_simdisk *disk, const char *path); /* bytes, or a negative errno */
 /* Makes the file if missing, grows it as needed; ignores the capacity. EFBIG past 4 GiB. */
-int dbk_simdisk_write(dbk_simdisk *disk, const char *path, uint64_t offset, const void *data,
-                      size_t size);
+int dbk_simdisk_write(dbk_simdisk *disk, const char *path, uint64_t offset, const void *data, size_t size);
 int dbk_simdisk_flip_bit(dbk_simdisk *disk, const char *path, uint64_t offset, unsigned bit);
 int dbk_simdisk_truncate(dbk_simdisk *disk, const char *path, uint64_t size); /* also grows */
 int dbk_simdisk_remove(dbk_simdisk *disk, const char *path);                  /* a file */
 int dbk_simdisk_copy(dbk_simdisk *disk, const char *from, const char *to);    /* a file */
-int dbk_simdisk_swap(dbk_simdisk *disk, const char *a, const char *b); /* contents of two files */
+int dbk_simdisk_swap(dbk_simdisk *disk, const char *a, const char *b);        /* contents of two files */
 /* Makes all that is unsynced durable. */
 void dbk_simdisk_sync_all(dbk_simdisk *disk);
 
@@ -209,8 +205,7 @@ void dbk_simdisk_sync_all(dbk_simdisk *disk);
 uint64_t dbk_simdisk_hash(dbk_simdisk *disk, const char *path);
 /* Whether reads see the same tree as in the image; if not, `path` (may be NULL) gets the first
  * path found that differs, cut to fit. */
-bool dbk_simdisk_same(dbk_simdisk *disk, const dbk_simdisk_image *image, char *path,
-                      size_t path_size);
+bool dbk_simdisk_same(dbk_simdisk *disk, const dbk_simdisk_image *image, char *path, size_t path_size);
 
 /* What was taken through the port and not given back. Mutexes, conditions and threads count as
  * memory. Freeing with the wrong call, or twice, is asserted on. */

@@ -145,8 +145,7 @@ size_t sim_body_read(const sim_body *body, void *out, size_t size, uint64_t offs
     return size;
 }
 
-size_t sim_body_write(sim_body *body, const void *data, size_t size, uint64_t offset,
-                      uint64_t spare, bool lost)
+size_t sim_body_write(sim_body *body, const void *data, size_t size, uint64_t offset, uint64_t spare, bool lost)
 {
     if (size == 0) return 0;
     body_grow(body, pages_of(offset + size));
@@ -324,8 +323,8 @@ void sim_body_cut(sim_body *body, uint64_t size)
 
 bool sim_body_is_settled(const sim_body *body)
 {
-    return body->dirty_low >= body->dirty_high && body->now_size == body->kept_size &&
-           !body->has_lost && !body->has_allocated;
+    return body->dirty_low >= body->dirty_high && body->now_size == body->kept_size && !body->has_lost &&
+           !body->has_allocated;
 }
 
 size_t sim_body_unsynced(const sim_body *body)

@@ -10,8 +10,7 @@ unsigned sim_choose(sim_chooser *chooser, dbk_simdisk_question question, unsigne
     return answer;
 }
 
-void dbk_simdisk_crash_with(dbk_simdisk *disk, dbk_simdisk_choose_fn choose, void *arg,
-                            uint64_t seed)
+void dbk_simdisk_crash_with(dbk_simdisk *disk, dbk_simdisk_choose_fn choose, void *arg, uint64_t seed)
 {
     sim_chooser chooser = {choose, arg, seed};
     sim_handles_kill(disk);
@@ -61,9 +60,8 @@ static unsigned choose_random(void *arg, dbk_simdisk_question question, unsigned
 void dbk_simdisk_crash(dbk_simdisk *disk, dbk_simdisk_crash_mode mode, uint64_t seed)
 {
     static const dbk_simdisk_choose_fn choosers[] = {
-        [DBK_SIM_ALL_OLD] = choose_old,       [DBK_SIM_ALL_NEW] = choose_new,
-        [DBK_SIM_ALL_ZERO] = choose_zero,     [DBK_SIM_ALL_GARBAGE] = choose_garbage,
-        [DBK_SIM_RANDOM_MIX] = choose_random,
+        [DBK_SIM_ALL_OLD] = choose_old,         [DBK_SIM_ALL_NEW] = choose_new,       [DBK_SIM_ALL_ZERO] = choose_zero,
+        [DBK_SIM_ALL_GARBAGE] = choose_garbage, [DBK_SIM_RANDOM_MIX] = choose_random,
     };
     uint64_t answers = sim_random_next(&seed), contents = sim_random_next(&seed);
     dbk_simdisk_crash_with(disk, choosers[mode], &answers, contents);

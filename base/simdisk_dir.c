@@ -38,8 +38,8 @@ static int hand_out(dbk_simdisk *disk, uint32_t node, int flags, dbk_dir **out)
 }
 
 /* Opens, or makes what `found` says is missing. */
-static int open_or_make(dbk_simdisk *disk, int found, uint32_t node, uint32_t parent,
-                        const char *name, int flags, dbk_dir **out)
+static int open_or_make(dbk_simdisk *disk, int found, uint32_t node, uint32_t parent, const char *name, int flags,
+                        dbk_dir **out)
 {
     bool make = found == -ENOENT && parent != SIM_NO_NODE && (flags & DBK_OPEN_DIRECTORY);
     sim_target target = {.node = parent == SIM_NO_NODE ? 0 : parent, .name = name};
@@ -270,8 +270,7 @@ static int rename_checks(const sim_tree *tree, uint32_t node, uint32_t to_dir, u
     return sim_dir_is_empty(tree, replaced) ? 0 : -ENOTEMPTY;
 }
 
-static int sim_rename(void *ctx, dbk_dir *from_dir, const char *from, dbk_dir *to_dir,
-                      const char *to)
+static int sim_rename(void *ctx, dbk_dir *from_dir, const char *from, dbk_dir *to_dir, const char *to)
 {
     dbk_simdisk *disk = ctx;
     int failed = dir_check(from_dir, from);

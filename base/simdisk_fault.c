@@ -69,8 +69,7 @@ static bool path_matches(const dbk_simdisk *disk, const char *part, const sim_ta
 }
 
 /* Counts the call for the rule and says whether it is one of those to hit. */
-static bool rule_hits(const dbk_simdisk *disk, sim_rule *rule, uint32_t kind,
-                      const sim_target *target)
+static bool rule_hits(const dbk_simdisk *disk, sim_rule *rule, uint32_t kind, const sim_target *target)
 {
     if (!(rule->fault.kinds & kind)) return false;
     if (rule->path && !path_matches(disk, rule->path, target)) return false;
@@ -88,8 +87,7 @@ static sim_verdict ask_rules(dbk_simdisk *disk, uint32_t kind, const sim_target 
     if (!first) return (sim_verdict){0};
     disk->fault_hits++;
     sim_verdict verdict = {.action = first->fault.action, .bytes = first->fault.bytes};
-    if (verdict.action == DBK_SIM_FAIL)
-        verdict.error = first->fault.error ? first->fault.error : EIO;
+    if (verdict.action == DBK_SIM_FAIL) verdict.error = first->fault.error ? first->fault.error : EIO;
     return verdict;
 }
 

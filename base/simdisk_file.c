@@ -10,8 +10,8 @@ static int open_checks(const dbk_simdisk *disk, uint32_t node, int flags)
     return (flags & DBK_OPEN_WRITE) && disk->world.read_only ? -EROFS : 0;
 }
 
-static int open_or_create(dbk_simdisk *disk, const dbk_dir *dir, const char *name, int flags,
-                          uint32_t mode, dbk_file **out)
+static int open_or_create(dbk_simdisk *disk, const dbk_dir *dir, const char *name, int flags, uint32_t mode,
+                          dbk_file **out)
 {
     uint32_t parent = dir->handle.node;
     uint32_t node = sim_lookup(disk, &disk->tree, parent, name);
@@ -30,8 +30,7 @@ static int open_or_create(dbk_simdisk *disk, const dbk_dir *dir, const char *nam
     return failed;
 }
 
-static int sim_open_file(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode,
-                         dbk_file **out)
+static int sim_open_file(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode, dbk_file **out)
 {
     *out = NULL;
     if (dir->handle.dead) return -EBADF;
@@ -75,8 +74,8 @@ static int64_t sim_pread(void *ctx, dbk_file *file, void *out, size_t size, uint
 }
 
 /* A write that the plan let pass: blocks, contents, and durability for DIRECT. */
-static int64_t put_bytes(dbk_simdisk *disk, const sim_handle *handle, const void *data, size_t size,
-                         uint64_t offset, bool lost)
+static int64_t put_bytes(dbk_simdisk *disk, const sim_handle *handle, const void *data, size_t size, uint64_t offset,
+                         bool lost)
 {
     if (size == 0) return 0;
     if (offset >= SIM_FILE_MAX) return -EFBIG;
@@ -118,8 +117,7 @@ static int sim_sync_file(void *ctx, dbk_file *file)
     sim_verdict verdict = sim_enter(disk, DBK_SIM_SYNC, &target);
     bool settled = sim_body_is_settled(disk->tree.nodes[handle->node].body);
     if (verdict.error) {
-        bool cleans = !disk->world.failed_sync_keeps_dirty && verdict.error != EINTR &&
-                      disk->power == SIM_POWER_ON;
+        bool cleans = !disk->world.failed_sync_keeps_dirty && verdict.error != EINTR && disk->power == SIM_POWER_ON;
         if (cleans && !settled) sim_body_fail_sync(sim_node_body(disk, handle->node));
         return -verdict.error;
     }

@@ -49,8 +49,7 @@ typedef struct sim_name {
 } sim_name;
 
 typedef struct sim_node {
-    uint32_t
-        refs; /* entries and changes that name it as node or directory, handles; 0: free slot */
+    uint32_t refs; /* entries and changes that name it as node or directory, handles; 0: free slot */
     uint32_t opens;
     uint32_t links; /* entries of `now` that lead to it; 1 for the root */
     uint32_t mode;
@@ -157,8 +156,7 @@ sim_body *sim_body_copy(const sim_body *body);
 void sim_body_drop(sim_body *body);
 size_t sim_body_read(const sim_body *body, void *out, size_t size, uint64_t offset);
 /* Writes into `now`, taking at most `spare` new blocks; returns the bytes that found room. */
-size_t sim_body_write(sim_body *body, const void *data, size_t size, uint64_t offset,
-                      uint64_t spare, bool lost);
+size_t sim_body_write(sim_body *body, const void *data, size_t size, uint64_t offset, uint64_t spare, bool lost);
 void sim_body_truncate(sim_body *body, uint64_t size);
 /* Takes blocks for the range, all or none; false: more than `spare`. */
 bool sim_body_allocate(sim_body *body, uint64_t offset, uint64_t size, uint64_t spare);
@@ -188,8 +186,8 @@ int sim_name_check(const char *text); /* 0, or why it cannot be a name */
 #define SIM_NO_NODE UINT32_MAX
 uint32_t sim_lookup(const dbk_simdisk *disk, const sim_tree *tree, uint32_t dir, const char *name);
 /* Of a path; *parent and *last (both may be NULL) say where its last component is or would be. */
-int sim_resolve(const dbk_simdisk *disk, const sim_tree *tree, const char *path, uint32_t *node,
-                uint32_t *parent, char last[SIM_NAME_MAX + 1]);
+int sim_resolve(const dbk_simdisk *disk, const sim_tree *tree, const char *path, uint32_t *node, uint32_t *parent,
+                char last[SIM_NAME_MAX + 1]);
 void sim_path(const sim_tree *tree, uint32_t node, const char *name, char out[SIM_PATH_MAX]);
 bool sim_is_dir(const sim_tree *tree, uint32_t node);
 bool sim_dir_is_empty(const sim_tree *tree, uint32_t dir);
@@ -199,8 +197,7 @@ uint32_t sim_node_make(dbk_simdisk *disk, bool directory, uint32_t mode);
 /* The changes of names: seen at once, durable after sim_tree_sync. */
 void sim_link(dbk_simdisk *disk, uint32_t dir, const char *name, uint32_t node);
 void sim_unlink(dbk_simdisk *disk, uint32_t dir, const char *name);
-void sim_move(dbk_simdisk *disk, uint32_t from_dir, const char *from, uint32_t to_dir,
-              const char *to);
+void sim_move(dbk_simdisk *disk, uint32_t from_dir, const char *from, uint32_t to_dir, const char *to);
 void sim_tree_sync(dbk_simdisk *disk, uint32_t dir); /* SIM_NO_NODE: everywhere */
 /* Each pending change happens or not; then `now` is what was kept and reachable. */
 void sim_tree_settle(dbk_simdisk *disk, sim_chooser *chooser);

@@ -25,8 +25,7 @@ int64_t dbk_simdisk_size(dbk_simdisk *disk, const char *path)
     return failed ? failed : (int64_t)disk->tree.nodes[node].body->now_size;
 }
 
-int64_t dbk_simdisk_read(dbk_simdisk *disk, const char *path, uint64_t offset, void *out,
-                         size_t size)
+int64_t dbk_simdisk_read(dbk_simdisk *disk, const char *path, uint64_t offset, void *out, size_t size)
 {
     uint32_t node;
     int failed = find_file(disk, path, &node);
@@ -49,8 +48,7 @@ static int find_or_make(dbk_simdisk *disk, const char *path, uint32_t *node)
     return failed ? failed : find_file(disk, path, node);
 }
 
-int dbk_simdisk_write(dbk_simdisk *disk, const char *path, uint64_t offset, const void *data,
-                      size_t size)
+int dbk_simdisk_write(dbk_simdisk *disk, const char *path, uint64_t offset, const void *data, size_t size)
 {
     uint32_t node;
     uint64_t end;
@@ -197,12 +195,10 @@ static bool is_contained(const dbk_simdisk *disk, const sim_tree *a, const sim_t
     return true;
 }
 
-bool dbk_simdisk_same(dbk_simdisk *disk, const dbk_simdisk_image *image, char *path,
-                      size_t path_size)
+bool dbk_simdisk_same(dbk_simdisk *disk, const dbk_simdisk_image *image, char *path, size_t path_size)
 {
     char found[SIM_PATH_MAX] = "";
-    if (is_contained(disk, &disk->tree, &image->tree, found) &&
-        is_contained(disk, &image->tree, &disk->tree, found)) {
+    if (is_contained(disk, &disk->tree, &image->tree, found) && is_contained(disk, &image->tree, &disk->tree, found)) {
         return true;
     }
     if (path && path_size > 0) snprintf(path, path_size, "%s", found);

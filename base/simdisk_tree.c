@@ -84,8 +84,8 @@ static int next_component(const char **path, char out[SIM_NAME_MAX + 1])
     return strcmp(out, "..") == 0 ? -EINVAL : 1;
 }
 
-int sim_resolve(const dbk_simdisk *disk, const sim_tree *tree, const char *path, uint32_t *node,
-                uint32_t *parent, char last[SIM_NAME_MAX + 1])
+int sim_resolve(const dbk_simdisk *disk, const sim_tree *tree, const char *path, uint32_t *node, uint32_t *parent,
+                char last[SIM_NAME_MAX + 1])
 {
     char component[SIM_NAME_MAX + 1] = "";
     uint32_t at = 0, above = 0;
@@ -156,8 +156,7 @@ uint32_t sim_node_make(dbk_simdisk *disk, bool directory, uint32_t mode)
     uint32_t slot = 0;
     while (slot < tree->node_count && tree->nodes[slot].refs > 0) slot++;
     if (slot == tree->node_count) {
-        tree->nodes =
-            sim_host_grow(tree->nodes, &tree->node_room, tree->node_count + 1, sizeof *tree->nodes);
+        tree->nodes = sim_host_grow(tree->nodes, &tree->node_room, tree->node_count + 1, sizeof *tree->nodes);
         tree->node_count++;
     }
     tree->nodes[slot] = (sim_node){.mode = mode,
@@ -167,11 +166,9 @@ uint32_t sim_node_make(dbk_simdisk *disk, bool directory, uint32_t mode)
     return slot;
 }
 
-static void entry_add(dbk_simdisk *disk, sim_entries *entries, uint32_t dir, const sim_name *name,
-                      uint32_t node)
+static void entry_add(dbk_simdisk *disk, sim_entries *entries, uint32_t dir, const sim_name *name, uint32_t node)
 {
-    entries->items =
-        sim_host_grow(entries->items, &entries->room, entries->count + 1, sizeof *entries->items);
+    entries->items = sim_host_grow(entries->items, &entries->room, entries->count + 1, sizeof *entries->items);
     entries->items[entries->count++] = (sim_entry){dir, node, name};
     node_ref(disk, dir);
     node_ref(disk, node);
@@ -188,8 +185,7 @@ static void entry_remove(dbk_simdisk *disk, sim_entries *entries, sim_entry *ent
 static void change_add(dbk_simdisk *disk, sim_change change)
 {
     sim_tree *tree = &disk->tree;
-    tree->changes = sim_host_grow(tree->changes, &tree->change_room, tree->change_count + 1,
-                                  sizeof *tree->changes);
+    tree->changes = sim_host_grow(tree->changes, &tree->change_room, tree->change_count + 1, sizeof *tree->changes);
     tree->changes[tree->change_count++] = change;
     node_ref(disk, change.node);
     node_ref(disk, change.from_dir);
@@ -236,13 +232,11 @@ void sim_unlink(dbk_simdisk *disk, uint32_t dir, const char *text)
     const sim_name *name = sim_name_make(disk, text);
     const sim_entry *entry = entry_find(&disk->tree.now, dir, name);
     assert(entry);
-    change_add(disk,
-               (sim_change){.node = entry->node, .from_dir = dir, .to_dir = dir, .from = name});
+    change_add(disk, (sim_change){.node = entry->node, .from_dir = dir, .to_dir = dir, .from = name});
     see_unlink(disk, dir, name);
 }
 
-void sim_move(dbk_simdisk *disk, uint32_t from_dir, const char *from, uint32_t to_dir,
-              const char *to)
+void sim_move(dbk_simdisk *disk, uint32_t from_dir, const char *from, uint32_t to_dir, const char *to)
 {
     const sim_name *old = sim_name_make(disk, from), *new = sim_name_make(disk, to);
     const sim_entry *entry = entry_find(&disk->tree.now, from_dir, old);
@@ -300,8 +294,7 @@ static bool is_kept_dir(const sim_tree *tree, uint32_t dir, uint32_t around)
 static bool would_lose(const sim_tree *tree, const sim_change *change)
 {
     return change->from && change->to && change->from_dir != change->to_dir &&
-           entry_of_node(&tree->kept, change->node) &&
-           !is_kept_dir(tree, change->to_dir, change->node);
+           entry_of_node(&tree->kept, change->node) && !is_kept_dir(tree, change->to_dir, change->node);
 }
 
 static void keep_change(dbk_simdisk *disk, const sim_change *change)

@@ -193,8 +193,7 @@ static void sim_cond_wake(void *ctx, dbk_cond *cond)
     cond->waited_on = false;
 }
 
-static int sim_thread_start(void *ctx, const char *name, void (*run)(void *), void *arg,
-                            dbk_thread **out)
+static int sim_thread_start(void *ctx, const char *name, void (*run)(void *), void *arg, dbk_thread **out)
 {
     dbk_simdisk *disk = ctx;
     (void)name;

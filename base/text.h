@@ -8,7 +8,7 @@ bool dbk_utf8_valid(dbk_slice text); /* well-formed, no surrogates, no overlong 
 
 /* The decoders leave `out` as it was when they return false; out of memory is no false but shows in
  * out->failed, as with every put. */
-void dbk_hex_encode(dbk_slice data, char *out); /* 2 * size + 1 bytes, lower case */
+void dbk_hex_encode(dbk_slice data, char *out);                 /* 2 * size + 1 bytes, lower case */
 bool dbk_hex_decode(dbk_slice text, uint8_t *out, size_t size); /* false unless 2 * size digits */
 void dbk_base64_encode(dbk_buffer *out, dbk_slice data);        /* RFC 4648 §4, padded */
 bool dbk_base64_decode(dbk_buffer *out, dbk_slice text);        /* strict; false: not base64 */

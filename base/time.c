@@ -1,7 +1,6 @@
 /* Dates without the C library's calendar: no locale, no time zone data, no year limits but ours. */
 #include "base/text.h"
 
-
 static const int64_t day_ms = 86400000;
 static const int64_t first_ms = -62167219200000; /* 0000-01-01 00:00:00.000 */
 static const int64_t last_ms = 253402300799999;  /* 9999-12-31 23:59:59.999 */
@@ -29,8 +28,7 @@ static void date_of_days(int64_t days, dbk_calendar *out)
     int64_t from_march_0000 = days + 719468;
     int64_t era = (from_march_0000 >= 0 ? from_march_0000 : from_march_0000 - 146096) / 146097;
     int64_t day_of_era = from_march_0000 - era * 146097;
-    int64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     int64_t month_from_march = (5 * day_of_year + 2) / 153;
 

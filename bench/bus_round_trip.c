@@ -93,7 +93,8 @@ static double arrays(dbk_store *store, int round)
         for (int i = 0; i < PER_ARRAY; i++) {
             int n = (round * ARRAYS + a) * PER_ARRAY + i;
             size += (size_t)snprintf(json + size, sizeof json - size,
-                                     "%s{\"id\":\"a%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%08d\",\"data\":{\"title\":\"a note\",\"n\":%d}}",
+                                     "%s{\"id\":\"a%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%08d\",\"data\":{"
+                                     "\"title\":\"a note\",\"n\":%d}}",
                                      i ? "," : "", n, n, n);
         }
         json[size++] = ']';

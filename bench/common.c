@@ -25,7 +25,10 @@ double bench_percentile(double *values, size_t count, double part)
     return values[(size_t)((double)(count - 1) * part)];
 }
 
-double bench_median(double *values, size_t count) { return bench_percentile(values, count, 0.5); }
+double bench_median(double *values, size_t count)
+{
+    return bench_percentile(values, count, 0.5);
+}
 
 void bench_die(const char *what, const char *why)
 {
@@ -46,7 +49,10 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
     return remove(path);
 }
 
-static void remove_folder(void) { (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+static void remove_folder(void)
+{
+    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
 
 const char *bench_folder(void)
 {
@@ -70,7 +76,8 @@ uint64_t bench_random(void)
 bool bench_figure(const char *name, double goal, double reached, bool at_least, const char *detail)
 {
     bool met = at_least ? reached >= goal : reached <= goal;
-    printf("%-58s %s %-9.4g %-9.4g %-6s %s\n", name, at_least ? ">=" : "<=", goal, reached, met ? "met" : "MISSED", detail);
+    printf("%-58s %s %-9.4g %-9.4g %-6s %s\n", name, at_least ? ">=" : "<=", goal, reached, met ? "met" : "MISSED",
+           detail);
     fflush(stdout);
     return met;
 }
@@ -83,7 +90,8 @@ void bench_sql(sqlite3 *db, const char *sql)
 sqlite3_stmt *bench_prepare(sqlite3 *db, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) bench_die(sql, sqlite3_errmsg(db));
+    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK)
+        bench_die(sql, sqlite3_errmsg(db));
     return statement;
 }
 

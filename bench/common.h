@@ -12,8 +12,8 @@
 
 #include "store/store.h"
 
-double bench_now(void);                                /* seconds, monotonic */
-double bench_median(double *values, size_t count);     /* sorts them */
+double bench_now(void);                            /* seconds, monotonic */
+double bench_median(double *values, size_t count); /* sorts them */
 double bench_percentile(double *values, size_t count, double part);
 void bench_die(const char *what, const char *why) __attribute__((noreturn));
 void bench_must(dbk_result result, const dbk_error *err, const char *what);

@@ -44,7 +44,8 @@ static void create_log(dbk_dir *dir)
 static void encode(dbk_buffer *events, dbk_buffer *out, uint64_t seq, const char *stream, dbk_slice data)
 {
     char id[32];
-    dbk_event event = {.stream = dbk_slice_text(stream), .type = dbk_slice_text("job.noted"), .type_version = 1, .data = data};
+    dbk_event event = {
+        .stream = dbk_slice_text(stream), .type = dbk_slice_text("job.noted"), .type_version = 1, .data = data};
     dbk_entry entry = {.id = {{1}, 1, seq}, .hlc = seq << 16, .event_count = 1};
     snprintf(id, sizeof id, "c%llu", (unsigned long long)seq);
     entry.command_id = dbk_slice_text(id);
@@ -142,7 +143,8 @@ static double zstd_alone(dbk_dir *dir, uint64_t number)
         double begin = bench_now();
         for (uint32_t i = 0; i < image->head.block_count; i++) {
             const dbk_pack_block *block = &image->blocks[i];
-            if (!dbk_unpacker_run(unpacker, dbk_slice_of(file + block->offset, block->bytes), out, block->plain_bytes)) bench_die("zstd", "no block");
+            if (!dbk_unpacker_run(unpacker, dbk_slice_of(file + block->offset, block->bytes), out, block->plain_bytes))
+                bench_die("zstd", "no block");
         }
         rates[round] = (double)(image->head.end - DBK_SEGMENT_DATA_OFFSET) / (bench_now() - begin) / 1e6;
     }
@@ -188,7 +190,8 @@ static double one_stream(unsigned stream, uint64_t least)
         _exit(write(pipes[1], &took, sizeof took) == sizeof took && count >= least ? 0 : 2);
     }
     int status = 0;
-    if (read(pipes[0], &took, sizeof took) != sizeof took || waitpid(child, &status, 0) != child || status != 0) bench_die("the reading process", "failed");
+    if (read(pipes[0], &took, sizeof took) != sizeof took || waitpid(child, &status, 0) != child || status != 0)
+        bench_die("the reading process", "failed");
     close(pipes[0]);
     close(pipes[1]);
     return took;
@@ -229,8 +232,9 @@ static void size_figure(const char *name, dbk_log *log, double goal)
     bench_must(dbk_log_stats(log, &report, NULL), NULL, "stats");
     if (report.packed_records_bytes == 0) return;
     double share = (double)report.packed_records_bytes / (double)report.bytes * (double)report.entries;
-    snprintf(detail, sizeof detail, "%llu of %llu segments packed to %.1f %% of their records", (unsigned long long)report.packed_segments,
-             (unsigned long long)report.segments, 100.0 * (double)report.packed_file_bytes / (double)report.packed_records_bytes);
+    snprintf(detail, sizeof detail, "%llu of %llu segments packed to %.1f %% of their records",
+             (unsigned long long)report.packed_segments, (unsigned long long)report.segments,
+             100.0 * (double)report.packed_file_bytes / (double)report.packed_records_bytes);
     bench_figure(name, goal, (double)report.packed_file_bytes / share, false, detail);
 }
 
@@ -243,7 +247,9 @@ static void lines_figure(const char *path)
     size_t room = 0;
     uint64_t rows = 0, seq = 0;
     dbk_error err = {0};
-    sqlite3 *db = bench_sqlite("lines", "OFF", "CREATE TABLE event(position INTEGER PRIMARY KEY, stream TEXT, data TEXT);CREATE INDEX event_stream ON event(stream);");
+    sqlite3 *db = bench_sqlite("lines", "OFF",
+                               "CREATE TABLE event(position INTEGER PRIMARY KEY, stream TEXT, data TEXT);CREATE INDEX "
+                               "event_stream ON event(stream);");
     sqlite3_stmt *insert = bench_prepare(db, "INSERT INTO event(stream,data) VALUES(?1,?2)");
     dbk_dir *dir = folder_of("lines-log");
     create_log(dir);
@@ -308,12 +314,15 @@ int main(int argc, char **argv)
     double begin = bench_now();
     wait_until_packed(log);
     double packing = bench_now() - begin;
-    double sealed = walk(log, &bytes) * (double)report.bytes / (double)bytes, zstd = zstd_alone(dir, report.segments / 2);
-    snprintf(detail, sizeof detail, "%.0f MB/s of records, zstd alone %.0f MB/s; packed at %.0f MB/s", sealed, zstd, (double)report.bytes / packing / 1e6);
+    double sealed = walk(log, &bytes) * (double)report.bytes / (double)bytes,
+           zstd = zstd_alone(dir, report.segments / 2);
+    snprintf(detail, sizeof detail, "%.0f MB/s of records, zstd alone %.0f MB/s; packed at %.0f MB/s", sealed, zstd,
+             (double)report.bytes / packing / 1e6);
     bench_figure("walk, sealed / zstd alone, one core", 0.8, sealed / zstd, true, detail);
     dbk_log_close(log);
     for (int i = 0; i < PROCESSES; i++) streams[i] = one_stream((unsigned)(i * 1237 % STREAMS), count / STREAMS / 2);
-    snprintf(detail, sizeof detail, "about %llu events of %llu, open included", (unsigned long long)(count / STREAMS), (unsigned long long)count);
+    snprintf(detail, sizeof detail, "about %llu events of %llu, open included", (unsigned long long)(count / STREAMS),
+             (unsigned long long)count);
     bench_figure("one stream in a fresh process, ms", 2, bench_median(streams, PROCESSES) * 1e3, false, detail);
     open_figures(dir, report.bytes);
     if (argc > 1 && argv[argc - 1][0] != '-') lines_figure(argv[argc - 1]);

@@ -6,8 +6,9 @@
 
 enum { OUTSTANDING = 64, EVENTS = 200000, ROWS = 60000, BODY = 300, BATCH = 64, THREADS = 64 };
 
-static const char schema[] = "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;"
-                             "CREATE INDEX package_section ON package(section);";
+static const char schema[] =
+    "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;"
+    "CREATE INDEX package_section ON package(section);";
 static char body[BODY + 1];
 
 /* ---- a window of outstanding commands */
@@ -54,7 +55,10 @@ static double events_per_second(dbk_store *store)
     char command[600];
     double begin = bench_now();
     for (int i = 0; i < EVENTS; i++) {
-        int size = snprintf(command, sizeof command, "{\"id\":\"e%d\",\"do\":\"append\",\"stream\":\"job/%d\",\"type\":\"job.noted\",\"data\":{\"n\":%d,\"text\":\"%.200s\"}}", i, i % 1000, i, body);
+        int size = snprintf(command, sizeof command,
+                            "{\"id\":\"e%d\",\"do\":\"append\",\"stream\":\"job/"
+                            "%d\",\"type\":\"job.noted\",\"data\":{\"n\":%d,\"text\":\"%.200s\"}}",
+                            i, i % 1000, i, body);
         window_send(&w, store, command, (size_t)size);
     }
     window_drain(&w);
@@ -78,7 +82,9 @@ static double store_rows(dbk_store *store, int from, int count, bool sorted)
         for (int k = i; k < i + BATCH; k++) {
             char key[24];
             key_of(key, sizeof key, k, sorted);
-            size += (size_t)snprintf(array + size, sizeof array - size, "%c{\"id\":\"r%d%d\",\"do\":\"put\",\"table\":\"package\",\"key\":\"%s\",\"data\":{\"version\":\"1.%d\",\"section\":\"s%d\",\"body\":\"%s\"}}",
+            size += (size_t)snprintf(array + size, sizeof array - size,
+                                     "%c{\"id\":\"r%d%d\",\"do\":\"put\",\"table\":\"package\",\"key\":\"%s\",\"data\":"
+                                     "{\"version\":\"1.%d\",\"section\":\"s%d\",\"body\":\"%s\"}}",
                                      k == i ? '[' : ',', sorted, k, key, k, k % 60, body);
         }
         array[size++] = ']';
@@ -119,7 +125,8 @@ static void table_figure(bool sorted, double goal)
 {
     dbk_store *store = bench_store(sorted ? "sorted" : "random", schema, NULL);
     sqlite3 *db = bench_sqlite(sorted ? "sorted" : "random", "NORMAL", schema);
-    sqlite3_stmt *insert = bench_prepare(db, "INSERT INTO package VALUES(?1,?2,?3,?4) ON CONFLICT(name) DO UPDATE SET version=excluded.version,section=excluded.section,body=excluded.body");
+    sqlite3_stmt *insert = bench_prepare(db, "INSERT INTO package VALUES(?1,?2,?3,?4) ON CONFLICT(name) DO UPDATE SET "
+                                             "version=excluded.version,section=excluded.section,body=excluded.body");
     enum { STEP = BATCH * 40 };
     double ours = 0, theirs = 0;
     for (int i = 0; i + STEP <= ROWS; i += STEP) {
@@ -128,7 +135,8 @@ static void table_figure(bool sorted, double goal)
     }
     char detail[160];
     snprintf(detail, sizeof detail, "%.0f/s, plain SQLite WAL NORMAL %.0f/s", ROWS / ours, ROWS / theirs);
-    bench_figure(sorted ? "64 a batch, one table and index, sorted keys / SQLite" : "64 a batch, one table and index, random keys / SQLite",
+    bench_figure(sorted ? "64 a batch, one table and index, sorted keys / SQLite"
+                        : "64 a batch, one table and index, random keys / SQLite",
                  goal, theirs / ours, true, detail);
     sqlite3_finalize(insert);
     sqlite3_close(db);
@@ -147,7 +155,10 @@ static void *call_blocked(void *arg)
     crowd *c = arg;
     char command[600];
     for (int i = 0; i < c->count; i++) {
-        int size = snprintf(command, sizeof command, "{\"id\":\"t%d.%d\",\"do\":\"append\",\"stream\":\"job/%d\",\"type\":\"job.noted\",\"data\":{\"text\":\"%.200s\"}}", c->number, i, c->number, body);
+        int size = snprintf(command, sizeof command,
+                            "{\"id\":\"t%d.%d\",\"do\":\"append\",\"stream\":\"job/"
+                            "%d\",\"type\":\"job.noted\",\"data\":{\"text\":\"%.200s\"}}",
+                            c->number, i, c->number, body);
         bench_do(c->store, command, (size_t)size);
     }
     return NULL;
@@ -218,8 +229,13 @@ static double bare_rate(int count)
     dbk_file *file = NULL;
     static uint8_t block[512];
     bench_must(dbk_io_open_dir(dbk_port_system(), NULL, path, DBK_OPEN_DIRECTORY, &dir, &err), &err, "folder");
-    bench_must(dbk_io_open(dbk_port_system(), dir, "file", DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &file, &err), &err, "file");
-    bare b = {.mutex = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .file = file, .block = dbk_slice_of(block, sizeof block)};
+    bench_must(
+        dbk_io_open(dbk_port_system(), dir, "file", DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &file, &err),
+        &err, "file");
+    bare b = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+              .work = PTHREAD_COND_INITIALIZER,
+              .file = file,
+              .block = dbk_slice_of(block, sizeof block)};
     for (int i = 0; i < THREADS; i++) pthread_cond_init(&b.ready[i], NULL);
     pthread_t worker, threads[THREADS];
     bare_caller callers[THREADS];

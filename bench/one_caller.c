@@ -7,7 +7,8 @@
 
 enum { ROUNDS = 12, PER_ROUND = 150, BODY = 520 };
 
-static const char schema[] = "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT, size INTEGER) WITHOUT ROWID;"
+static const char schema[] = "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body "
+                             "TEXT, size INTEGER) WITHOUT ROWID;"
                              "CREATE INDEX package_section ON package(section);"
                              "CREATE TABLE setting(name TEXT PRIMARY KEY NOT NULL, value TEXT) WITHOUT ROWID;";
 
@@ -51,7 +52,9 @@ static void log_round(dbk_log *log, dbk_slice origin_like)
     for (int i = 0; i < PER_ROUND; i++) {
         counter++;
         dbk_entry entry = {.id = {{0}, 1, counter}, .hlc = counter << 16, .event_count = 1};
-        dbk_event event = {.stream = dbk_slice_text("job/1"), .type = dbk_slice_text("job.done"), .type_version = 1,
+        dbk_event event = {.stream = dbk_slice_text("job/1"),
+                           .type = dbk_slice_text("job.done"),
+                           .type_version = 1,
                            .data = dbk_slice_of(body, BODY)};
         dbk_buffer events, origin;
         dbk_error err = {0};
@@ -88,12 +91,21 @@ static void store_round(dbk_store *store, int kind, samples *out)
     char command[1200];
     for (int i = 0; i < PER_ROUND; i++) {
         uint64_t id = ++counter, key = bench_random() % 100000;
-        int size = kind == 0 ? snprintf(command, sizeof command, "{\"id\":\"c%llu\",\"do\":\"put\",\"table\":\"package\",\"key\":\"p%llu\",\"data\":{\"version\":\"1.%llu\",\"section\":\"s%llu\",\"size\":%llu,\"body\":\"%s\"}}",
-                                        (unsigned long long)id, (unsigned long long)id * 7919 % 1000003, (unsigned long long)id, (unsigned long long)key % 60, (unsigned long long)key, body)
-                   : kind == 1 ? snprintf(command, sizeof command, "{\"id\":\"c%llu\",\"do\":\"patch\",\"table\":\"package\",\"key\":\"base%llu\",\"data\":{\"version\":\"2.%llu\",\"size\":%llu}}",
-                                          (unsigned long long)id, (unsigned long long)key % 500, (unsigned long long)id, (unsigned long long)id)
-                               : snprintf(command, sizeof command, "{\"id\":\"c%llu\",\"do\":\"put\",\"table\":\"setting\",\"key\":\"k%llu\",\"data\":{\"value\":\"%llu\"}}",
-                                          (unsigned long long)id, (unsigned long long)key % 1000, (unsigned long long)id);
+        int size =
+            kind == 0   ? snprintf(command, sizeof command,
+                                   "{\"id\":\"c%llu\",\"do\":\"put\",\"table\":\"package\",\"key\":\"p%llu\",\"data\":{"
+                                     "\"version\":\"1.%llu\",\"section\":\"s%llu\",\"size\":%llu,\"body\":\"%s\"}}",
+                                   (unsigned long long)id, (unsigned long long)id * 7919 % 1000003,
+                                   (unsigned long long)id, (unsigned long long)key % 60, (unsigned long long)key, body)
+            : kind == 1 ? snprintf(command, sizeof command,
+                                   "{\"id\":\"c%llu\",\"do\":\"patch\",\"table\":\"package\",\"key\":\"base%llu\","
+                                   "\"data\":{\"version\":\"2.%llu\",\"size\":%llu}}",
+                                   (unsigned long long)id, (unsigned long long)key % 500, (unsigned long long)id,
+                                   (unsigned long long)id)
+                        : snprintf(command, sizeof command,
+                                   "{\"id\":\"c%llu\",\"do\":\"put\",\"table\":\"setting\",\"key\":\"k%llu\",\"data\":{"
+                                   "\"value\":\"%llu\"}}",
+                                   (unsigned long long)id, (unsigned long long)key % 1000, (unsigned long long)id);
         double begin = bench_now();
         bench_do(store, command, (size_t)size);
         out->at[out->count++] = bench_now() - begin;
@@ -105,8 +117,13 @@ static void sqlite_round(sqlite3 *db, sqlite3_stmt *statement, int kind, samples
     for (int i = 0; i < PER_ROUND; i++) {
         uint64_t id = ++counter, key = bench_random() % 100000;
         char name[40], value[40];
-        snprintf(name, sizeof name, kind == 0 ? "p%llu" : kind == 1 ? "base%llu" : "k%llu",
-                 (unsigned long long)(kind == 0 ? id * 7919 % 1000003 : kind == 1 ? key % 500 : key % 1000));
+        snprintf(name, sizeof name,
+                 kind == 0   ? "p%llu"
+                 : kind == 1 ? "base%llu"
+                             : "k%llu",
+                 (unsigned long long)(kind == 0   ? id * 7919 % 1000003
+                                      : kind == 1 ? key % 500
+                                                  : key % 1000));
         snprintf(value, sizeof value, "1.%llu", (unsigned long long)id);
         double begin = bench_now();
         bench_sql(db, "BEGIN IMMEDIATE");
@@ -125,23 +142,32 @@ static void fill_base(dbk_store *store, sqlite3 *db)
 {
     char command[1200];
     for (int i = 0; i < 500; i++) {
-        int size = snprintf(command, sizeof command, "{\"id\":\"base%d\",\"do\":\"put\",\"table\":\"package\",\"key\":\"base%d\",\"data\":{\"version\":\"1\",\"section\":\"s\",\"size\":1,\"body\":\"%s\"}}", i, i, body);
+        int size = snprintf(command, sizeof command,
+                            "{\"id\":\"base%d\",\"do\":\"put\",\"table\":\"package\",\"key\":\"base%d\",\"data\":{"
+                            "\"version\":\"1\",\"section\":\"s\",\"size\":1,\"body\":\"%s\"}}",
+                            i, i, body);
         bench_do(store, command, (size_t)size);
         snprintf(command, sizeof command, "INSERT INTO package VALUES('base%d','1','s','%s',1)", i, body);
         bench_sql(db, command);
     }
 }
 
-static double us(samples *s) { return bench_median(s->at, s->count) * 1e6; }
+static double us(samples *s)
+{
+    return bench_median(s->at, s->count) * 1e6;
+}
 
 int main(void)
 {
     memset(body, 'b', BODY);
     dbk_store *store = bench_store("one", schema, NULL);
     sqlite3 *db = bench_sqlite("full", "FULL", schema);
-    sqlite3_stmt *insert = bench_prepare(db, "INSERT INTO package(name,version,section,size,body) VALUES(?1,?2,'s'||(?3%60),?3,?4) ON CONFLICT(name) DO UPDATE SET version=excluded.version,size=excluded.size");
+    sqlite3_stmt *insert =
+        bench_prepare(db, "INSERT INTO package(name,version,section,size,body) VALUES(?1,?2,'s'||(?3%60),?3,?4) ON "
+                          "CONFLICT(name) DO UPDATE SET version=excluded.version,size=excluded.size");
     sqlite3_stmt *update = bench_prepare(db, "UPDATE package SET version=?2,size=?3 WHERE name=?1");
-    sqlite3_stmt *set = bench_prepare(db, "INSERT INTO setting(name,value) VALUES(?1,?2||?3) ON CONFLICT(name) DO UPDATE SET value=excluded.value");
+    sqlite3_stmt *set = bench_prepare(
+        db, "INSERT INTO setting(name,value) VALUES(?1,?2||?3) ON CONFLICT(name) DO UPDATE SET value=excluded.value");
     fill_base(store, db);
     dbk_log *log = log_open();
     int direct = raw_open("raw.direct", O_DIRECT | O_DSYNC), plain = raw_open("raw.plain", 0);

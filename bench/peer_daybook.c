@@ -44,7 +44,9 @@ static void put_origin(dbk_buffer *out, dbk_buffer *scratch, uint64_t g, const c
 {
     char name[STREAM_NAME_LEN + 1];
     stream_name(ev_stream(g), name);
-    dbk_event event = {.stream = dbk_slice_of(name, STREAM_NAME_LEN), .type = dbk_slice_text(ev_type(g)), .type_version = 1,
+    dbk_event event = {.stream = dbk_slice_of(name, STREAM_NAME_LEN),
+                       .type = dbk_slice_text(ev_type(g)),
+                       .type_version = 1,
                        .data = dbk_slice_of(payload, size)};
     dbk_entry entry = {.id = {{7}, 1, g + 1}, .hlc = (uint64_t)ev_ts(g) << 16, .time_ms = ev_ts(g), .event_count = 1};
     dbk_buffer_clear(scratch);
@@ -81,7 +83,8 @@ static void append_events(dbk_log *log, batch *b, const arena_t *a, uint64_t fro
         put_origin(&b->bytes, &b->scratch, from + i, payload, size);
         b->ends[i] = b->bytes.size;
     }
-    for (size_t i = 0, at = 0; i < count; at = b->ends[i++]) origins[i] = dbk_slice_of(b->bytes.data + at, b->ends[i] - at);
+    for (size_t i = 0, at = 0; i < count; at = b->ends[i++])
+        origins[i] = dbk_slice_of(b->bytes.data + at, b->ends[i] - at);
     must(dbk_log_append(log, origins, count, ev_ts(from), NULL, &err), &err);
 }
 
@@ -422,7 +425,10 @@ static void streams_e(const char *dir, bool log_only)
             if (position == 0) break;
             CHECK(count < EVENTS_MAX);
             positions[count] = before = position;
-            if (position == 1) { count++; break; }
+            if (position == 1) {
+                count++;
+                break;
+            }
         }
         for (size_t i = count; i > 0; i--) {
             dbk_slice payload;

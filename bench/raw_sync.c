@@ -61,7 +61,8 @@ int main(int argc, char **argv)
     if (argc != 4) return fprintf(stderr, "usage: raw_sync FOLDER RECORDS_PER_BATCH BYTES_PER_RECORD\n"), 2;
     size_t records = strtoul(argv[2], NULL, 10), bytes = strtoul(argv[3], NULL, 10);
     size_t size = (records * bytes + SECTOR - 1) / SECTOR * SECTOR;
-    if (records == 0 || bytes == 0 || size > FILE_BYTES / 2) return fprintf(stderr, "raw_sync: sizes out of range\n"), 2;
+    if (records == 0 || bytes == 0 || size > FILE_BYTES / 2)
+        return fprintf(stderr, "raw_sync: sizes out of range\n"), 2;
     char path[4096];
     snprintf(path, sizeof path, "%s/raw_sync.tmp", argv[1]);
     uint8_t *data = aligned_alloc(4096, (size + 4095) / 4096 * 4096);

@@ -9,8 +9,9 @@
 
 enum { BATCH = 500, SMALL_BATCH = 16, BODY = 400, LONG_BODY = 4000, ROUNDS = 3 };
 
-static const char schema[] = "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;"
-                             "CREATE INDEX package_section ON package(section);";
+static const char schema[] =
+    "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;"
+    "CREATE INDEX package_section ON package(section);";
 static char body[LONG_BODY + 1];
 
 /* ---- rows in the order of a hash, as commands and as bindings */
@@ -31,7 +32,9 @@ static void put_rows(dbk_store *store, int count)
         for (int k = i; k < i + BATCH; k++) {
             char key[24], version[24], section[24];
             row_of(k, key, version, section);
-            size += (size_t)sprintf(array + size, "%c{\"id\":\"r%d\",\"do\":\"put\",\"table\":\"package\",\"key\":\"%s\",\"data\":{\"version\":\"%s\",\"section\":\"%s\",\"body\":\"%.*s\"}}",
+            size += (size_t)sprintf(array + size,
+                                    "%c{\"id\":\"r%d\",\"do\":\"put\",\"table\":\"package\",\"key\":\"%s\",\"data\":{"
+                                    "\"version\":\"%s\",\"section\":\"%s\",\"body\":\"%.*s\"}}",
                                     k == i ? '[' : ',', k, key, version, section, BODY, body);
         }
         array[size++] = ']';
@@ -90,7 +93,10 @@ static void rebuild_figure(int count)
 
 /* ---- a long log, written by a process that ends without a close */
 
-static void store_path(char path[4400], const char *name) { snprintf(path, 4400, "%s/%s.daybook", bench_folder(), name); }
+static void store_path(char path[4400], const char *name)
+{
+    snprintf(path, 4400, "%s/%s.daybook", bench_folder(), name);
+}
 
 static void write_long(dbk_store *store, uint64_t bytes)
 {
@@ -101,7 +107,9 @@ static void write_long(dbk_store *store, uint64_t bytes)
     for (uint64_t written = 0; written < bytes; written += (uint64_t)EACH * LONG_BODY) {
         size_t size = 0;
         for (int i = 0; i < EACH; i++, entry++)
-            size += (size_t)sprintf(array + size, "%c{\"id\":\"e%llu\",\"do\":\"append\",\"stream\":\"job/%llu\",\"type\":\"job.noted\",\"data\":{\"text\":\"%s\"}}",
+            size += (size_t)sprintf(array + size,
+                                    "%c{\"id\":\"e%llu\",\"do\":\"append\",\"stream\":\"job/"
+                                    "%llu\",\"type\":\"job.noted\",\"data\":{\"text\":\"%s\"}}",
                                     i ? ',' : '[', (unsigned long long)entry, (unsigned long long)(entry % 5000), body);
         array[size++] = ']';
         bench_do(store, array, size);
@@ -150,7 +158,8 @@ static double verify(dbk_store *store, const char *depth, uint64_t *bytes)
     bench_must(dbk_do(store, command, (size_t)size, &answer, &err), &err, "verify");
     double took = bench_now() - begin;
     const char *found = strstr(answer.data, "\"bytes\":");
-    if (!found || strstr(answer.data, "\"ok\":false") || !strstr(answer.data, "\"faults\":[]")) bench_die("verify", answer.data);
+    if (!found || strstr(answer.data, "\"ok\":false") || !strstr(answer.data, "\"faults\":[]"))
+        bench_die("verify", answer.data);
     *bytes = strtoull(found + strlen("\"bytes\":"), NULL, 10);
     dbk_text_free(&answer);
     return (double)*bytes / took / 1e6;
@@ -217,7 +226,9 @@ static void bytes_figure(void)
     for (int batch = 0; batch < BATCHES; batch++) {
         dbk_slice slices[SMALL_BATCH];
         for (int i = 0; i < SMALL_BATCH; i++) {
-            dbk_event event = {.stream = dbk_slice_text("job/1"), .type = dbk_slice_text("job.noted"), .type_version = 1,
+            dbk_event event = {.stream = dbk_slice_text("job/1"),
+                               .type = dbk_slice_text("job.noted"),
+                               .type_version = 1,
                                .data = dbk_slice_of(body, 100 + bench_random() % 200)};
             seq++;
             dbk_entry entry = {.id = {{0}, 1, seq}, .hlc = seq << 16, .event_count = 1};
@@ -233,7 +244,8 @@ static void bytes_figure(void)
     }
     bench_must(dbk_log_stats(log, &report, &err), &err, "stats");
     snprintf(detail, sizeof detail, "origin %.0f bytes on average, with seals and starts", (double)given / (double)seq);
-    bench_figure("bytes per entry beyond its origin, 16 a batch", 64, (double)(report.bytes - before - given) / (double)seq, false, detail);
+    bench_figure("bytes per entry beyond its origin, 16 a batch", 64,
+                 (double)(report.bytes - before - given) / (double)seq, false, detail);
     dbk_log_close(log);
     dbk_buffer_release(&events);
     for (int i = 0; i < SMALL_BATCH; i++) dbk_buffer_release(&origins[i]);
@@ -259,7 +271,8 @@ static void memory_figure(const char *name, int count)
     int status = 0;
     struct rusage usage;
     if (wait4(child, &status, 0, &usage) != child || status != 0) bench_die("the measured process", "failed");
-    bench_figure("peak resident memory of an open store, MiB", 50, (double)usage.ru_maxrss / 1024, false, "opens the long log, then puts in arrays of 500");
+    bench_figure("peak resident memory of an open store, MiB", 50, (double)usage.ru_maxrss / 1024, false,
+                 "opens the long log, then puts in arrays of 500");
 }
 
 int main(int argc, char **argv)

@@ -42,23 +42,24 @@ static dbk_result write_run_file(dbk_bus *bus, dbk_engine *engine, dbk_error *er
     return result;
 }
 
-static dbk_result start(dbk_bus *bus, dbk_engine *engine, dbk_store *store, const char *store_path, const dbk_bus_options *options,
-                        dbk_error *err)
+static dbk_result start(dbk_bus *bus, dbk_engine *engine, dbk_store *store, const char *store_path,
+                        const dbk_bus_options *options, dbk_error *err)
 {
     const dbk_port *port = bus->port;
     static const dbk_bus_options defaults = {0};
     if (!options) options = &defaults;
     dbk_result result = dbk_bus_paths_open(port, dbk_engine_own_name(engine), options->listen, &bus->paths, err);
     if (result == DBK_OK) result = dbk_io_open_dir(port, NULL, store_path, DBK_OPEN_READ, &bus->store_dir, err);
-    if (result == DBK_OK) result = dbk_bus_commands_start(port, engine, store, &bus->paths, options, &bus->commands, err);
+    if (result == DBK_OK)
+        result = dbk_bus_commands_start(port, engine, store, &bus->paths, options, &bus->commands, err);
     if (result == DBK_OK) result = dbk_bus_changes_start(port, engine, &bus->paths, options, &bus->changes, err);
     if (result != DBK_OK) return result;
     result = write_run_file(bus, engine, err);
     return result == DBK_NO_SPACE ? DBK_OK : result; /* on a full disk it is found by its address alone */
 }
 
-dbk_result dbk_bus_start(dbk_engine *engine, dbk_store *store, const char *store_path, const dbk_bus_options *options, dbk_bus **out,
-                         dbk_error *err)
+dbk_result dbk_bus_start(dbk_engine *engine, dbk_store *store, const char *store_path, const dbk_bus_options *options,
+                         dbk_bus **out, dbk_error *err)
 {
     const dbk_port *port = options && options->port ? options->port : dbk_port_system();
     dbk_bus *bus = dbk_alloc_zero(port, 1, sizeof *bus);
@@ -85,8 +86,14 @@ void dbk_bus_stop(dbk_bus *bus)
     dbk_free(port, bus);
 }
 
-const char *dbk_bus_commands_url(const dbk_bus *bus) { return bus->paths.commands; }
-const char *dbk_bus_changes_url(const dbk_bus *bus) { return bus->paths.changes; }
+const char *dbk_bus_commands_url(const dbk_bus *bus)
+{
+    return bus->paths.commands;
+}
+const char *dbk_bus_changes_url(const dbk_bus *bus)
+{
+    return bus->paths.changes;
+}
 
 void dbk_bus_stats(dbk_bus *bus, dbk_buffer *out)
 {
@@ -104,7 +111,8 @@ void dbk_bus_stats(dbk_bus *bus, dbk_buffer *out)
 
 /* The note names the folder it was written for: a copy of a store takes the note along, and its daemon
  * serves the original. */
-static dbk_result read_run_file(const dbk_port *port, dbk_dir *dir, dbk_json_parser *parser, dbk_slice text, dbk_buffer *url)
+static dbk_result read_run_file(const dbk_port *port, dbk_dir *dir, dbk_json_parser *parser, dbk_slice text,
+                                dbk_buffer *url)
 {
     const dbk_json_node *root;
     int64_t pid;
@@ -113,7 +121,8 @@ static dbk_result read_run_file(const dbk_port *port, dbk_dir *dir, dbk_json_par
     const dbk_json_node *process = dbk_json_member(root, "pid"), *commands = dbk_json_member(root, "commands");
     const dbk_json_node *folder = dbk_json_member(root, "folder");
     if (!process || !dbk_json_is_integer(process, &pid) || pid <= 0 || pid > INT32_MAX) return DBK_NONE;
-    if (!commands || commands->kind != DBK_JSON_STRING || !port->process_alive(port->ctx, (uint32_t)pid)) return DBK_NONE;
+    if (!commands || commands->kind != DBK_JSON_STRING || !port->process_alive(port->ctx, (uint32_t)pid))
+        return DBK_NONE;
     if (!folder || dbk_folder_text(port, dir, here, NULL) != DBK_OK || !dbk_json_text_is(folder, here)) return DBK_NONE;
     dbk_buffer_put_slice(url, commands->text);
     return DBK_OK;
@@ -138,10 +147,12 @@ dbk_result dbk_bus_find(const dbk_port *port, const char *path, dbk_buffer *url,
     dbk_buffer_init(&text, port);
     dbk_buffer_clear(url);
     dbk_json_parser *parser = dbk_json_parser_new(port);
-    result = parser ? dbk_io_read_file(port, dir, run_file, RUN_FILE_MAX, &text, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file);
+    result = parser ? dbk_io_read_file(port, dir, run_file, RUN_FILE_MAX, &text, err)
+                    : dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file);
     if (result == DBK_MISSING || result == DBK_TOO_BIG) result = DBK_NONE;
     if (result == DBK_OK) result = read_run_file(port, dir, parser, dbk_buffer_slice(&text), url);
-    if (result == DBK_OK && !dbk_buffer_text(url)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file);
+    if (result == DBK_OK && !dbk_buffer_text(url))
+        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", run_file);
     if (result == DBK_OK) result = check_listens((const char *)url->data);
     dbk_json_parser_free(parser);
     dbk_buffer_release(&text);

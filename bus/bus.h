@@ -10,13 +10,13 @@
 
 typedef struct dbk_bus dbk_bus;
 typedef struct dbk_bus_options { /* zero = default; borrowed for the call */
-    const dbk_port *port;  /* the system's */
-    const char *listen;    /* "ipc://PATH" for the commands; changes are at PATH with "-changes" unless it ends in
+    const dbk_port *port;        /* the system's */
+    const char *listen;          /* "ipc://PATH" for the commands; changes are at PATH with "-changes" unless it ends in
                               "/commands"; default $XDG_RUNTIME_DIR/daybook/<store id>/{commands,changes} */
-    uint32_t head_ms;      /* head message after the last change, 50 */
-    uint32_t greeting_ms;  /* a new connection's time to greet, 5,000 */
-    uint32_t stalled_ms;   /* a client that takes none of its answers for so long is cut off, 60,000 */
-    uint32_t heavy_ms;     /* how long over 2 MiB may wait for a subscriber, 10,000 */
+    uint32_t head_ms;            /* head message after the last change, 50 */
+    uint32_t greeting_ms;        /* a new connection's time to greet, 5,000 */
+    uint32_t stalled_ms;         /* a client that takes none of its answers for so long is cut off, 60,000 */
+    uint32_t heavy_ms;           /* how long over 2 MiB may wait for a subscriber, 10,000 */
 } dbk_bus_options;
 /* Serves the engine behind `store` (which outlives the bus) and writes <store>/run.json. The caller holds the
  * store's lock already (an open writer does). *out is the caller's until dbk_bus_stop; the engine's feed goes to the

@@ -55,7 +55,8 @@ static bool is_too_slow(const delivery *d, dbk_conn *conn, size_t waiting)
 {
     if (waiting <= SOFT_BYTES) conn->heavy_ns = 0;
     else if (conn->heavy_ns == 0) conn->heavy_ns = d->now_ns;
-    return waiting > 0 && (waiting + d->frame->size > HARD_BYTES || (conn->heavy_ns && d->now_ns - conn->heavy_ns > d->changes->heavy_ns));
+    return waiting > 0 && (waiting + d->frame->size > HARD_BYTES ||
+                           (conn->heavy_ns && d->now_ns - conn->heavy_ns > d->changes->heavy_ns));
 }
 
 /* Who has lost something gets nothing until it has taken the rest, and then the head that says so. */
@@ -227,7 +228,10 @@ void dbk_bus_changes_stop(dbk_bus_changes *changes)
     dbk_free(port, changes);
 }
 
-dbk_endpoint *dbk_bus_changes_endpoint(dbk_bus_changes *changes) { return &changes->endpoint; }
+dbk_endpoint *dbk_bus_changes_endpoint(dbk_bus_changes *changes)
+{
+    return &changes->endpoint;
+}
 
 void dbk_bus_changes_stats(dbk_bus_changes *changes, dbk_buffer *out)
 {

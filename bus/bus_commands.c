@@ -82,12 +82,15 @@ static void answer(void *arg, const char *receipt, size_t size)
     dbk_free(port, slot);
 }
 
-static void refuse(dbk_bus_commands *commands, dbk_conn *conn, dbk_slice head, dbk_result result, const dbk_error *error)
+static void refuse(dbk_bus_commands *commands, dbk_conn *conn, dbk_slice head, dbk_result result,
+                   const dbk_error *error)
 {
-    static const char none[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"none\"}";
+    static const char none[] =
+        "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"none\"}";
     dbk_buffer out;
     dbk_buffer_init(&out, commands->port);
-    dbk_buffer_printf(&out, "{\"ok\":false,\"error\":\"%s\",\"class\":\"%s\",\"message\":", dbk_result_wire_name(result),
+    dbk_buffer_printf(&out,
+                      "{\"ok\":false,\"error\":\"%s\",\"class\":\"%s\",\"message\":", dbk_result_wire_name(result),
                       dbk_class_name(dbk_result_class(result)));
     dbk_json_put_string(&out, dbk_slice_text(error->text));
     if (error->hint[0]) {
@@ -105,7 +108,8 @@ static void refuse(dbk_bus_commands *commands, dbk_conn *conn, dbk_slice head, d
 static dbk_result enter(dbk_bus_commands *commands, dbk_conn *conn, size_t size, dbk_error *err)
 {
     dbk_hold(commands->port, commands->mutex);
-    bool is_over = conn->waiting >= DBK_BUS_PEER_MESSAGES || (conn->waiting && conn->waiting_bytes + size > DBK_BUS_PEER_BYTES);
+    bool is_over =
+        conn->waiting >= DBK_BUS_PEER_MESSAGES || (conn->waiting && conn->waiting_bytes + size > DBK_BUS_PEER_BYTES);
     bool is_full = commands->under_way >= SLOTS_MAX;
     commands->messages++;
     if (is_over || is_full) {
@@ -118,8 +122,8 @@ static dbk_result enter(dbk_bus_commands *commands, dbk_conn *conn, size_t size,
     dbk_let(commands->port, commands->mutex);
     dbk_result result = DBK_OK;
     if (is_over)
-        result = dbk_fail(err, DBK_BUSY, "this connection has %d messages or %d MiB waiting already", DBK_BUS_PEER_MESSAGES,
-                          DBK_BUS_PEER_BYTES / 1024 / 1024);
+        result = dbk_fail(err, DBK_BUSY, "this connection has %d messages or %d MiB waiting already",
+                          DBK_BUS_PEER_MESSAGES, DBK_BUS_PEER_BYTES / 1024 / 1024);
     else if (is_full) result = dbk_fail(err, DBK_BUSY, "%d messages are waiting already", SLOTS_MAX);
     if (result != DBK_OK) dbk_error_hint(err, "wait for receipts before sending more");
     return result;
@@ -178,7 +182,8 @@ static bool on_message(void *arg, dbk_conn *conn, dbk_slice body)
     if (result != DBK_OK) return false;
     dbk_slice head = dbk_slice_of(body.data, size), json = dbk_slice_of(body.data + size, body.size - size);
     dbk_buffer_init(&known, commands->port);
-    if (json.size == 0 || dbk_engine_answer_at_once(commands->engine, json, &known)) reply(commands, conn, head, dbk_buffer_slice(&known));
+    if (json.size == 0 || dbk_engine_answer_at_once(commands->engine, json, &known))
+        reply(commands, conn, head, dbk_buffer_slice(&known));
     else hand_over(commands, conn, head, json);
     dbk_buffer_release(&known);
     return true;
@@ -217,8 +222,9 @@ void dbk_bus_commands_stop(dbk_bus_commands *commands)
     dbk_free(port, commands);
 }
 
-dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_store *store, const dbk_bus_paths *paths,
-                                  const dbk_bus_options *options, dbk_bus_commands **out, dbk_error *err)
+dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_store *store,
+                                  const dbk_bus_paths *paths, const dbk_bus_options *options, dbk_bus_commands **out,
+                                  dbk_error *err)
 {
     dbk_bus_commands *commands = dbk_alloc_zero(port, 1, sizeof *commands);
     if (!commands) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the bus");
@@ -229,22 +235,26 @@ dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_
     commands->endpoint.arg = commands;
     commands->mutex = port->mutex_new(port->ctx);
     commands->decided = port->cond_new(port->ctx);
-    dbk_result result = commands->mutex && commands->decided ? dbk_endpoint_open(&commands->endpoint, port, paths, true, err)
-                                                             : dbk_fail(err, DBK_NO_MEMORY, "no memory for the bus");
+    dbk_result result = commands->mutex && commands->decided
+                            ? dbk_endpoint_open(&commands->endpoint, port, paths, true, err)
+                            : dbk_fail(err, DBK_NO_MEMORY, "no memory for the bus");
     if (result == DBK_OK) *out = commands;
     else dbk_bus_commands_stop(commands);
     return result;
 }
 
-dbk_endpoint *dbk_bus_commands_endpoint(dbk_bus_commands *commands) { return &commands->endpoint; }
+dbk_endpoint *dbk_bus_commands_endpoint(dbk_bus_commands *commands)
+{
+    return &commands->endpoint;
+}
 
 void dbk_bus_commands_stats(dbk_bus_commands *commands, dbk_buffer *out)
 {
     dbk_endpoint_counts counts = {0};
     dbk_endpoint_stats(&commands->endpoint, &counts);
     dbk_hold(commands->port, commands->mutex);
-    dbk_buffer_printf(out, "\"clients\":%zu,\"messages\":%llu,\"busy\":%llu,\"cut\":%llu,\"under_way\":%zu", counts.clients,
-                      (unsigned long long)commands->messages, (unsigned long long)commands->busy,
+    dbk_buffer_printf(out, "\"clients\":%zu,\"messages\":%llu,\"busy\":%llu,\"cut\":%llu,\"under_way\":%zu",
+                      counts.clients, (unsigned long long)commands->messages, (unsigned long long)commands->busy,
                       (unsigned long long)(commands->cut + counts.cut), commands->under_way);
     dbk_let(commands->port, commands->mutex);
 }

@@ -26,12 +26,14 @@ static dbk_result check_folder(const dbk_port *port, dbk_dir *dir, const char *n
 }
 
 /* The folder `name` in `parent` (NULL: a path), which must be ours alone; made if `make`. */
-static dbk_result open_ours(const dbk_port *port, dbk_dir *parent, const char *name, bool make, dbk_dir **out, dbk_error *err)
+static dbk_result open_ours(const dbk_port *port, dbk_dir *parent, const char *name, bool make, dbk_dir **out,
+                            dbk_error *err)
 {
     dbk_dir *dir = NULL;
     if (make) {
         int rc = port->make_dir(port->ctx, parent, name, FOLDER_MODE);
-        if (rc < 0 && rc != -EEXIST) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot make folder '%s'", name);
+        if (rc < 0 && rc != -EEXIST)
+            return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot make folder '%s'", name);
     }
     int rc = port->open_dir(port->ctx, parent, name, DBK_OPEN_READ, &dir);
     if (rc == -ELOOP || rc == -ENOTDIR) return dbk_fail_os(err, DBK_DENIED, rc, "'%s' is no folder", name);
@@ -44,8 +46,8 @@ static dbk_result open_ours(const dbk_port *port, dbk_dir *parent, const char *n
 
 /* Opens base/first/second; the base itself must be ours when it is the runtime folder, and is anybody's
  * when it is /tmp, whose sticky bit keeps others from moving what is ours. */
-static dbk_result open_nested(const dbk_port *port, const char *base, bool base_is_ours, const char *first, dbk_bus_paths *paths,
-                              dbk_error *err)
+static dbk_result open_nested(const dbk_port *port, const char *base, bool base_is_ours, const char *first,
+                              dbk_bus_paths *paths, dbk_error *err)
 {
     dbk_dir *root = NULL;
     dbk_result result;
@@ -57,7 +59,10 @@ static dbk_result open_nested(const dbk_port *port, const char *base, bool base_
     return result;
 }
 
-static const char *path_of(const char *url) { return url + strlen("ipc://"); }
+static const char *path_of(const char *url)
+{
+    return url + strlen("ipc://");
+}
 
 bool dbk_bus_changes_of(const char *commands, char changes[DBK_BUS_URL_SIZE])
 {
@@ -73,7 +78,8 @@ bool dbk_bus_changes_of(const char *commands, char changes[DBK_BUS_URL_SIZE])
 
 static dbk_result too_long(dbk_error *err, const char *path)
 {
-    dbk_result result = dbk_fail(err, DBK_TOO_BIG, "the path of a socket in '%s' is over %d bytes", path, DBK_BUS_PATH_MAX);
+    dbk_result result =
+        dbk_fail(err, DBK_TOO_BIG, "the path of a socket in '%s' is over %d bytes", path, DBK_BUS_PATH_MAX);
     dbk_error_hint(err, "choose a shorter path with --listen, or a shorter XDG_RUNTIME_DIR");
     return result;
 }
@@ -98,7 +104,8 @@ static dbk_result open_given(const dbk_port *port, const char *listen, dbk_bus_p
 {
     if (strncmp(listen, "ipc:///", 7) != 0 || listen[strlen(listen) - 1] == '/')
         return dbk_fail(err, DBK_USAGE, "'%s' is no address of the form ipc:///PATH", listen);
-    if (strlen(listen) >= sizeof paths->commands || !dbk_bus_changes_of(listen, paths->changes)) return too_long(err, listen);
+    if (strlen(listen) >= sizeof paths->commands || !dbk_bus_changes_of(listen, paths->changes))
+        return too_long(err, listen);
     memcpy(paths->commands, listen, strlen(listen) + 1);
     char folder[DBK_BUS_URL_SIZE];
     (void)snprintf(folder, sizeof folder, "%s", path_of(listen));
@@ -107,7 +114,8 @@ static dbk_result open_given(const dbk_port *port, const char *listen, dbk_bus_p
     return open_ours(port, NULL, folder, false, &paths->dir, err);
 }
 
-dbk_result dbk_bus_paths_open(const dbk_port *port, const char *store_id, const char *listen, dbk_bus_paths *paths, dbk_error *err)
+dbk_result dbk_bus_paths_open(const dbk_port *port, const char *store_id, const char *listen, dbk_bus_paths *paths,
+                              dbk_error *err)
 {
     *paths = (dbk_bus_paths){0};
     dbk_result result = listen ? open_given(port, listen, paths, err) : open_default(port, store_id, paths, err);
@@ -121,7 +129,8 @@ dbk_result dbk_bus_paths_open(const dbk_port *port, const char *store_id, const 
 void dbk_bus_paths_release(const dbk_port *port, dbk_bus_paths *paths)
 {
     if (paths->dir) port->close_dir(port->ctx, paths->dir);
-    if (paths->dir && paths->parent) (void)port->remove_dir(port->ctx, paths->parent, paths->folder); /* while it is empty */
+    if (paths->dir && paths->parent)
+        (void)port->remove_dir(port->ctx, paths->parent, paths->folder); /* while it is empty */
     if (paths->parent) port->close_dir(port->ctx, paths->parent);
     *paths = (dbk_bus_paths){0};
 }

@@ -21,7 +21,8 @@ static void client_close(void *ctx)
     client_free(client);
 }
 
-static dbk_result client_call_until(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err)
+static dbk_result client_call_until(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
+                                    dbk_error *err)
 {
     return dbk_client_call_until(ctx, json, size, cancel, receipt, err);
 }
@@ -35,9 +36,13 @@ static void client_cancel(void *ctx, bool *cancel)
     dbk_let(client->port, client->mutex);
 }
 
-static const dbk_store_ops client_ops = {.close = client_close, .send = dbk_client_send, .call = dbk_client_call,
-                                         .call_until = client_call_until, .cancel = client_cancel,
-                                         .subscribe = dbk_client_subscribe, .unsubscribe = dbk_client_unsubscribe};
+static const dbk_store_ops client_ops = {.close = client_close,
+                                         .send = dbk_client_send,
+                                         .call = dbk_client_call,
+                                         .call_until = client_call_until,
+                                         .cancel = client_cancel,
+                                         .subscribe = dbk_client_subscribe,
+                                         .unsubscribe = dbk_client_unsubscribe};
 
 /* The commands url of what the caller named; *is_path: a store's folder. */
 static dbk_result resolve(const dbk_port *port, const char *url, dbk_buffer *found, bool *is_path, dbk_error *err)
@@ -65,14 +70,16 @@ static dbk_result check_folder(dbk_client *client, const char *path, dbk_error *
     char here[DBK_FOLDER_TEXT_SIZE];
     const dbk_json_node *root = NULL;
     dbk_json_parser *parser = dbk_json_parser_new(port);
-    dbk_result result = parser ? dbk_io_open_dir(port, NULL, path, DBK_OPEN_READ, &dir, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a connection");
+    dbk_result result = parser ? dbk_io_open_dir(port, NULL, path, DBK_OPEN_READ, &dir, err)
+                               : dbk_fail(err, DBK_NO_MEMORY, "no memory for a connection");
     if (result == DBK_OK) result = dbk_folder_text(port, dir, here, err);
     if (result == DBK_OK) result = dbk_client_call(client, hello, sizeof hello - 1, &answer, err);
     if (result == DBK_OK) result = dbk_json_parse(parser, dbk_slice_of(answer.data, answer.size), &root, err);
     if (result == DBK_OK) result = dbk_answer_result(root, err);
     const dbk_json_node *folder = result == DBK_OK ? dbk_json_member(root, "folder") : NULL;
     if (result == DBK_OK && !(folder && dbk_json_text_is(folder, here)))
-        result = dbk_fail(err, DBK_UNAVAILABLE, "the daemon at '%s' serves another folder than '%s'", client->commands, path);
+        result = dbk_fail(err, DBK_UNAVAILABLE, "the daemon at '%s' serves another folder than '%s'", client->commands,
+                          path);
     if (dir) port->close_dir(port->ctx, dir);
     dbk_text_free(&answer);
     dbk_json_parser_free(parser);
@@ -86,11 +93,13 @@ static dbk_result open_client(dbk_client *client, const char *url, const char *p
     client->mutex = port->mutex_new(port->ctx);
     client->wake = port->cond_new(port->ctx);
     if (!client->mutex || !client->wake) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a connection");
-    if (!dbk_bus_changes_of(url, client->changes)) return dbk_fail(err, DBK_USAGE, "'%s' is no address of the form ipc:///PATH", url);
+    if (!dbk_bus_changes_of(url, client->changes))
+        return dbk_fail(err, DBK_USAGE, "'%s' is no address of the form ipc:///PATH", url);
     (void)snprintf(client->commands, sizeof client->commands, "%s", url);
     dbk_result result = dbk_client_link_open(client, err);
     /* An empty message is answered at once by whatever serves: now it is known that something does. */
-    if (result == DBK_OK) result = path ? check_folder(client, path, err) : dbk_client_call(client, "", 0, &nothing, err);
+    if (result == DBK_OK)
+        result = path ? check_folder(client, path, err) : dbk_client_call(client, "", 0, &nothing, err);
     dbk_text_free(&nothing);
     if (result != DBK_OK) dbk_client_link_close(client);
     return result;
@@ -111,7 +120,8 @@ dbk_result dbk_connect(const char *url, const dbk_options *options, dbk_store **
     dbk_result result = resolve(port, url, &found, &is_path, err);
     if (result == DBK_OK) result = open_client(client, (const char *)found.data, is_path ? url : NULL, err);
     dbk_buffer_release(&found);
-    if (result == DBK_OK && (result = dbk_store_wrap(&client_ops, client, out, err)) != DBK_OK) dbk_client_link_close(client);
+    if (result == DBK_OK && (result = dbk_store_wrap(&client_ops, client, out, err)) != DBK_OK)
+        dbk_client_link_close(client);
     if (result != DBK_OK) client_free(client);
     return result;
 }

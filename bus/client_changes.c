@@ -33,7 +33,10 @@ static bool same_life(const dbk_cursor *a, const dbk_cursor *b)
     return a->generation == b->generation && strcmp(a->timeline, b->timeline) == 0;
 }
 
-static bool is_true(const dbk_json_node *node) { return node && node->kind == DBK_JSON_TRUE; }
+static bool is_true(const dbk_json_node *node)
+{
+    return node && node->kind == DBK_JSON_TRUE;
+}
 
 /* {"do":"changes"} for the table; what it says goes to the caller when it says something. */
 static dbk_result catch_up(dbk_client_subscription *s, dbk_track *track, bool hand_out, dbk_error *err)
@@ -42,14 +45,16 @@ static dbk_result catch_up(dbk_client_subscription *s, dbk_track *track, bool ha
     dbk_cursor now;
     dbk_text answer = {0};
     dbk_result result = dbk_changes_ask(s, track->table, &track->cursor, &answer, &root, err);
-    if (result == DBK_OK && !dbk_cursor_read(root, &now)) result = dbk_fail(err, DBK_INTERNAL, "changes without a position");
+    if (result == DBK_OK && !dbk_cursor_read(root, &now))
+        result = dbk_fail(err, DBK_INTERNAL, "changes without a position");
     if (result == DBK_OK) {
         const dbk_json_node *changes = dbk_json_member(root, "changes"), *reset = dbk_json_member(root, "reset");
         bool says_something = (changes && changes->count) || is_true(reset);
         if (hand_out && says_something) s->each(s->arg, answer.data, answer.size);
     }
     /* Behind a position of the same life it would be handed out twice. */
-    if (result == DBK_OK && (!same_life(&now, &track->cursor) || now.position > track->cursor.position)) track->cursor = now;
+    if (result == DBK_OK && (!same_life(&now, &track->cursor) || now.position > track->cursor.position))
+        track->cursor = now;
     dbk_text_free(&answer);
     return result;
 }
@@ -104,7 +109,9 @@ static void take_message(dbk_client_subscription *s, const dbk_heard *heard)
     if (head >= heard->size) return; /* a loss like any other */
     const char *json = heard->data + head + 1;
     size_t json_size = heard->size - head - 1;
-    if (dbk_json_parse(s->parser, dbk_slice_of(json, json_size), &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT) return;
+    if (dbk_json_parse(s->parser, dbk_slice_of(json, json_size), &root, NULL) != DBK_OK ||
+        root->kind != DBK_JSON_OBJECT)
+        return;
     if (strcmp(heard->data, DBK_BUS_HEAD_TOPIC) == 0) take_head(s, root, json, json_size);
     else take_change(s, root, json, json_size);
 }
@@ -112,7 +119,8 @@ static void take_message(dbk_client_subscription *s, const dbk_heard *heard)
 static void run_subscription(void *arg)
 {
     dbk_client_subscription *s = arg;
-    for (dbk_track *track = s->tracks; s->catches_up && track; track = track->next) (void)catch_up(s, track, true, NULL);
+    for (dbk_track *track = s->tracks; s->catches_up && track; track = track->next)
+        (void)catch_up(s, track, true, NULL);
     for (dbk_heard *heard; (heard = dbk_feed_next(s)) != NULL; dbk_free(s->client->port, heard)) take_message(s, heard);
 }
 
@@ -164,16 +172,18 @@ static dbk_result start(dbk_client_subscription *s, const char *from, dbk_error 
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot start a thread");
 }
 
-dbk_result dbk_client_subscribe(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out,
-                                dbk_error *err)
+dbk_result dbk_client_subscribe(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg,
+                                void **out, dbk_error *err)
 {
     dbk_client *client = ctx;
-    if (table && strlen(table) > DBK_TOPIC_MAX) return dbk_fail(err, DBK_UNKNOWN_TABLE, "there is no table '%.64s…'", table);
+    if (table && strlen(table) > DBK_TOPIC_MAX)
+        return dbk_fail(err, DBK_UNKNOWN_TABLE, "there is no table '%.64s…'", table);
     dbk_client_subscription *s = dbk_alloc_zero(client->port, 1, sizeof *s);
     if (!s) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
     *s = (dbk_client_subscription){.client = client, .each = each, .arg = arg, .catches_up = from != NULL};
     s->table = table ? dbk_copy_text(client->port, table) : NULL;
-    dbk_result result = table && !s->table ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription") : start(s, from, err);
+    dbk_result result =
+        table && !s->table ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription") : start(s, from, err);
     if (result == DBK_OK) *out = s;
     else dbk_client_unsubscribe(client, s);
     return result;

@@ -55,7 +55,8 @@ void dbk_feed_close(dbk_client_subscription *s);      /* accepts one that was no
 bool dbk_cursor_read(const dbk_json_node *root, dbk_cursor *cursor);
 /* The store's cursor, or the caller's, into s->start, and a track for each wanted table. DBK_UNKNOWN_TABLE. */
 dbk_result dbk_changes_hello(dbk_client_subscription *s, const char *from,
-                             dbk_track *(*track_of)(dbk_client_subscription *s, dbk_slice table), dbk_error *err) DBK_MUST_USE;
+                             dbk_track *(*track_of)(dbk_client_subscription *s, dbk_slice table),
+                             dbk_error *err) DBK_MUST_USE;
 /* The answer to {"do":"changes"}; *root belongs to s->answer_parser. */
 dbk_result dbk_changes_ask(dbk_client_subscription *s, const char *table, const dbk_cursor *from, dbk_text *answer,
                            const dbk_json_node **root, dbk_error *err) DBK_MUST_USE;

@@ -3,7 +3,8 @@
 
 #include "bus/client_changes.h"
 
-static bool read_three(const dbk_json_node *timeline, const dbk_json_node *generation, const dbk_json_node *position, dbk_cursor *cursor)
+static bool read_three(const dbk_json_node *timeline, const dbk_json_node *generation, const dbk_json_node *position,
+                       dbk_cursor *cursor)
 {
     int64_t g, p;
     if (!timeline || timeline->kind != DBK_JSON_STRING || timeline->text.size >= DBK_TIMELINE_SIZE) return false;
@@ -16,7 +17,8 @@ static bool read_three(const dbk_json_node *timeline, const dbk_json_node *gener
 
 bool dbk_cursor_read(const dbk_json_node *root, dbk_cursor *cursor)
 {
-    return read_three(dbk_json_member(root, "timeline"), dbk_json_member(root, "generation"), dbk_json_member(root, "position"), cursor);
+    return read_three(dbk_json_member(root, "timeline"), dbk_json_member(root, "generation"),
+                      dbk_json_member(root, "position"), cursor);
 }
 
 /* [timeline, generation, position], as a caller kept it. */
@@ -27,15 +29,20 @@ static dbk_result read_given(dbk_client_subscription *s, const char *from, dbk_e
     if (result != DBK_OK) return dbk_error_wrap(err, result, "a cursor");
     const dbk_json_node *first = root + 1;
     bool is_three = root->kind == DBK_JSON_ARRAY && root->count == 3;
-    if (is_three && read_three(first, dbk_json_next(first), dbk_json_next(dbk_json_next(first)), &s->start)) return DBK_OK;
+    if (is_three && read_three(first, dbk_json_next(first), dbk_json_next(dbk_json_next(first)), &s->start))
+        return DBK_OK;
     return dbk_fail(err, DBK_BAD_COMMAND, "a cursor must be [timeline, generation, position]");
 }
 
-static dbk_result ask(dbk_client_subscription *s, dbk_buffer *request, dbk_text *answer, const dbk_json_node **root, dbk_error *err)
+static dbk_result ask(dbk_client_subscription *s, dbk_buffer *request, dbk_text *answer, const dbk_json_node **root,
+                      dbk_error *err)
 {
     dbk_result result = request->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a request") : DBK_OK;
-    if (result == DBK_OK) result = dbk_client_call_until(s->client, (const char *)request->data, request->size, &s->stopping, answer, err);
-    if (result == DBK_OK) result = dbk_json_parse(s->answer_parser, dbk_slice_of(answer->data, answer->size), root, err);
+    if (result == DBK_OK)
+        result =
+            dbk_client_call_until(s->client, (const char *)request->data, request->size, &s->stopping, answer, err);
+    if (result == DBK_OK)
+        result = dbk_json_parse(s->answer_parser, dbk_slice_of(answer->data, answer->size), root, err);
     if (result == DBK_OK) result = dbk_answer_result(*root, err);
     dbk_buffer_release(request);
     return result;
@@ -75,6 +82,7 @@ dbk_result dbk_changes_ask(dbk_client_subscription *s, const char *table, const 
     dbk_json_put_string(&request, dbk_slice_text(table));
     dbk_buffer_put_text(&request, ",\"from\":[");
     dbk_json_put_string(&request, dbk_slice_text(from->timeline));
-    dbk_buffer_printf(&request, ",%llu,%llu]}", (unsigned long long)from->generation, (unsigned long long)from->position);
+    dbk_buffer_printf(&request, ",%llu,%llu]}", (unsigned long long)from->generation,
+                      (unsigned long long)from->position);
     return ask(s, &request, answer, root, err);
 }

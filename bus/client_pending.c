@@ -143,7 +143,8 @@ static bool takes_long(const dbk_json_node *node)
 /* Waits as long as the daemon is there. Only what may be such a request is parsed for it. */
 static bool is_patient(const dbk_client *client, dbk_slice json)
 {
-    static const char *const words[] = {"\"rebuild\"", "\"replay\"", "\"verify\"", "\"fingerprint\"", "\"query\"", "\"wait_ms\""};
+    static const char *const words[] = {"\"rebuild\"",     "\"replay\"", "\"verify\"",
+                                        "\"fingerprint\"", "\"query\"",  "\"wait_ms\""};
     const dbk_json_node *root;
     bool maybe = false, found = false;
     for (size_t i = 0; !maybe && json.size && i < sizeof words / sizeof *words; i++)
@@ -152,7 +153,9 @@ static bool is_patient(const dbk_client *client, dbk_slice json)
     if (parser && dbk_json_parse(parser, json, &root, NULL) == DBK_OK) {
         found = takes_long(root);
         const dbk_json_node *child = root + 1;
-        for (uint32_t i = 0; root->kind == DBK_JSON_ARRAY && !found && i < root->count; i++, child = dbk_json_next(child)) found = takes_long(child);
+        for (uint32_t i = 0; root->kind == DBK_JSON_ARRAY && !found && i < root->count;
+             i++, child = dbk_json_next(child))
+            found = takes_long(child);
     }
     dbk_json_parser_free(parser);
     return found;
@@ -263,7 +266,8 @@ static dbk_result no_answer(const dbk_client *client, bool was_sent, dbk_error *
     if (client->stopping) return dbk_fail(err, DBK_UNAVAILABLE, "the connection to '%s' was closed", client->commands);
     if (client->foreign) return dbk_fail(err, DBK_DENIED, "'%s' is served by another user", client->commands);
     if (client->down_ns) return dbk_fail(err, DBK_UNAVAILABLE, "the daemon at '%s' has ended", client->commands);
-    if (!client->connected || !was_sent) return dbk_fail(err, DBK_UNAVAILABLE, "no connection to '%s'", client->commands);
+    if (!client->connected || !was_sent)
+        return dbk_fail(err, DBK_UNAVAILABLE, "no connection to '%s'", client->commands);
     return dbk_fail(err, DBK_TIMEOUT, "no answer from '%s' in %u ms", client->commands, client->timeout_ms);
 }
 
@@ -272,7 +276,8 @@ static dbk_result wait_for(dbk_client *client, dbk_pending *pending, dbk_error *
 {
     const dbk_port *port = client->port;
     while (!pending->answered && !(pending->cancel && *pending->cancel)) {
-        int64_t limit = limit_of(client, pending), left = limit == INT64_MAX ? -1 : limit - port->monotonic_ns(port->ctx);
+        int64_t limit = limit_of(client, pending),
+                left = limit == INT64_MAX ? -1 : limit - port->monotonic_ns(port->ctx);
         if (limit != INT64_MAX && left <= 0) break;
         (void)port->cond_wait(port->ctx, pending->ready, client->mutex, left);
     }
@@ -295,8 +300,8 @@ dbk_result dbk_client_call(void *ctx, const char *json, size_t size, dbk_text *r
     return dbk_client_call_until(ctx, json, size, NULL, receipt, err);
 }
 
-dbk_result dbk_client_call_until(dbk_client *client, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
-                                 dbk_error *err)
+dbk_result dbk_client_call_until(dbk_client *client, const char *json, size_t size, const bool *cancel,
+                                 dbk_text *receipt, dbk_error *err)
 {
     const dbk_port *port = client->port;
     dbk_pending pending = {.json = dbk_slice_of(json, size), .cancel = cancel};
@@ -309,7 +314,8 @@ dbk_result dbk_client_call_until(dbk_client *client, const char *json, size_t si
     if (result == DBK_OK) result = wait_for(client, &pending, err);
     dbk_let(port, client->mutex);
     port->cond_free(port->ctx, pending.ready);
-    if (result == DBK_OK && !dbk_buffer_text(&pending.answer)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer");
+    if (result == DBK_OK && !dbk_buffer_text(&pending.answer))
+        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer");
     if (result != DBK_OK) dbk_buffer_release(&pending.answer);
     else *receipt = (dbk_text){(char *)pending.answer.data, pending.answer.size};
     return result;

@@ -2,8 +2,14 @@
 
 enum { BLOCK_BYTES = 16 * 1024, GATHER_MAX = 8 /* what an nng aio takes */ };
 
-static void hold(dbk_conn *conn) { conn->port->mutex_lock(conn->port->ctx, conn->mutex); }
-static void let(dbk_conn *conn) { conn->port->mutex_unlock(conn->port->ctx, conn->mutex); }
+static void hold(dbk_conn *conn)
+{
+    conn->port->mutex_lock(conn->port->ctx, conn->mutex);
+}
+static void let(dbk_conn *conn)
+{
+    conn->port->mutex_unlock(conn->port->ctx, conn->mutex);
+}
 
 /* ---- blocks */
 
@@ -268,14 +274,16 @@ static void conn_free(dbk_conn *conn)
     dbk_free(port, conn);
 }
 
-dbk_result dbk_conn_new(const dbk_port *port, nng_stream *stream, const dbk_conn_rules *rules, dbk_conn **out, dbk_error *err)
+dbk_result dbk_conn_new(const dbk_port *port, nng_stream *stream, const dbk_conn_rules *rules, dbk_conn **out,
+                        dbk_error *err)
 {
     dbk_conn *conn = dbk_alloc_zero(port, 1, sizeof *conn);
     if (!conn) {
         dbk_stream_discard(stream);
         return dbk_fail(err, DBK_NO_MEMORY, "no memory for a connection");
     }
-    *conn = (dbk_conn){.port = port, .rules = rules, .stream = stream, .refs = 1, .begun_ns = port->monotonic_ns(port->ctx)};
+    *conn = (dbk_conn){
+        .port = port, .rules = rules, .stream = stream, .refs = 1, .begun_ns = port->monotonic_ns(port->ctx)};
     conn->mutex = port->mutex_new(port->ctx);
     bool good = conn->mutex && dbk_frames_init(&conn->frames, port, rules->peer, rules->message_max) &&
                 nng_aio_alloc(&conn->receive, came, conn) == 0 && nng_aio_alloc(&conn->send, sent, conn) == 0;
@@ -309,7 +317,10 @@ void dbk_conn_close(dbk_conn *conn)
     let(conn);
 }
 
-void dbk_conn_hold(dbk_conn *conn) { __atomic_add_fetch(&conn->refs, 1, __ATOMIC_RELAXED); }
+void dbk_conn_hold(dbk_conn *conn)
+{
+    __atomic_add_fetch(&conn->refs, 1, __ATOMIC_RELAXED);
+}
 
 void dbk_conn_drop(dbk_conn *conn)
 {

@@ -20,12 +20,12 @@
 
 typedef struct dbk_conn dbk_conn;
 typedef struct dbk_conn_rules { /* must outlive the connection */
-    uint16_t protocol, peer; /* ours, and the one the other side must speak */
+    uint16_t protocol, peer;    /* ours, and the one the other side must speak */
     size_t message_max;
     void (*opened)(void *arg, dbk_conn *conn);                   /* the greetings are exchanged */
     bool (*received)(void *arg, dbk_conn *conn, dbk_slice body); /* a NUL follows the body; false: end it */
-    void (*ended)(void *arg, dbk_conn *conn); /* once, also if it never opened */
-    void (*freed)(void *arg);                 /* the last thing that is heard of it */
+    void (*ended)(void *arg, dbk_conn *conn);                    /* once, also if it never opened */
+    void (*freed)(void *arg);                                    /* the last thing that is heard of it */
     void *arg;
 } dbk_conn_rules;
 
@@ -38,7 +38,10 @@ typedef struct dbk_block {
 } dbk_block;
 /* A frame of these bytes, one reference; NULL: no memory, or it has no body yet (dbk_block_body fills it). */
 dbk_block *dbk_block_frame(const dbk_port *port, size_t body_size);
-static inline uint8_t *dbk_block_body(dbk_block *block) { return block->data + DBK_FRAME_HEAD; }
+static inline uint8_t *dbk_block_body(dbk_block *block)
+{
+    return block->data + DBK_FRAME_HEAD;
+}
 void dbk_block_drop(const dbk_port *port, dbk_block *block);
 
 typedef struct dbk_out { /* a place in the queue */
@@ -60,7 +63,7 @@ struct dbk_conn {
     dbk_out *first, *last;
     size_t flying, flown_bytes; /* flown: of the first block, written already */
     size_t out_bytes, out_frames;
-    int64_t moved_ns;  /* when the queue last was empty, or bytes left */
+    int64_t moved_ns; /* when the queue last was empty, or bytes left */
     dbk_block *spare;
     /* the owner's */
     dbk_conn *next, *previous;

@@ -115,7 +115,8 @@ static void accepted(void *arg)
     endpoint->accepting = false;
     endpoint->admitting++;
     if (rc == 0) accept_next(endpoint);
-    else if (!endpoint->stopping) endpoint->resume_ns = endpoint->port->monotonic_ns(endpoint->port->ctx) + ACCEPT_REST_NS;
+    else if (!endpoint->stopping)
+        endpoint->resume_ns = endpoint->port->monotonic_ns(endpoint->port->ctx) + ACCEPT_REST_NS;
     endpoint->port->cond_broadcast(endpoint->port->ctx, endpoint->changed);
     dbk_let(endpoint->port, endpoint->mutex);
     if (stream) admit(endpoint, stream);
@@ -185,7 +186,9 @@ static dbk_result remove_stale(dbk_endpoint *endpoint, dbk_error *err)
         return dbk_fail(err, DBK_LOCKED, "'%s' is served by another process", endpoint->url);
     }
     rc = port->unlink(port->ctx, endpoint->dir, endpoint->name);
-    return rc == 0 || rc == -ENOENT ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot remove '%s'", endpoint->url);
+    return rc == 0 || rc == -ENOENT
+               ? DBK_OK
+               : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot remove '%s'", endpoint->url);
 }
 
 static dbk_result listen_now(dbk_endpoint *endpoint, dbk_error *err)
@@ -200,15 +203,22 @@ static dbk_result listen_now(dbk_endpoint *endpoint, dbk_error *err)
     return rc == 0 ? DBK_OK : dbk_bus_fail_nng(err, rc, "listen on", endpoint->url);
 }
 
-dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, const dbk_bus_paths *paths, bool commands, dbk_error *err)
+dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, const dbk_bus_paths *paths, bool commands,
+                             dbk_error *err)
 {
     endpoint->port = port;
     endpoint->user = dbk_platform_user();
     endpoint->dir = paths->dir;
     endpoint->url = commands ? paths->commands : paths->changes;
     endpoint->name = commands ? paths->commands_name : paths->changes_name;
-    endpoint->rules = (dbk_conn_rules){commands ? DBK_SP_REP : DBK_SP_PUB, commands ? DBK_SP_REQ : DBK_SP_SUB, DBK_BUS_MESSAGE_MAX,
-                                       on_opened, on_received, on_ended, on_freed, endpoint};
+    endpoint->rules = (dbk_conn_rules){commands ? DBK_SP_REP : DBK_SP_PUB,
+                                       commands ? DBK_SP_REQ : DBK_SP_SUB,
+                                       DBK_BUS_MESSAGE_MAX,
+                                       on_opened,
+                                       on_received,
+                                       on_ended,
+                                       on_freed,
+                                       endpoint};
     endpoint->mutex = port->mutex_new(port->ctx);
     endpoint->changed = port->cond_new(port->ctx);
     if (!endpoint->mutex || !endpoint->changed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a socket");
@@ -231,7 +241,8 @@ void dbk_endpoint_unlisten(dbk_endpoint *endpoint)
     endpoint->stopping = true;
     nng_stream_listener_close(endpoint->listener);
     port->cond_broadcast(port->ctx, endpoint->changed);
-    while (endpoint->accepting || endpoint->admitting) (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, -1);
+    while (endpoint->accepting || endpoint->admitting)
+        (void)port->cond_wait(port->ctx, endpoint->changed, endpoint->mutex, -1);
     dbk_let(port, endpoint->mutex);
     if (endpoint->keeper) port->thread_join(port->ctx, endpoint->keeper);
     endpoint->keeper = NULL;

@@ -53,7 +53,10 @@ uint8_t *dbk_frames_room(dbk_frames *frames, size_t *size)
     return frames->data + frames->end;
 }
 
-void dbk_frames_add(dbk_frames *frames, size_t size) { frames->end += size; }
+void dbk_frames_add(dbk_frames *frames, size_t size)
+{
+    frames->end += size;
+}
 
 static dbk_result take_greeting(dbk_frames *frames)
 {

@@ -29,16 +29,17 @@ enum {
  * really came: a length alone costs nothing. */
 typedef struct dbk_frames {
     const dbk_port *port;
-    uint16_t peer;      /* the protocol that the peer must speak */
+    uint16_t peer; /* the protocol that the peer must speak */
     size_t message_max;
     bool greeted;
-    uint8_t *data;      /* capacity + 1 bytes */
+    uint8_t *data; /* capacity + 1 bytes */
     size_t capacity, begin, end;
-    bool marked;        /* the byte at `begin` is replaced by a NUL; it was `covered` */
+    bool marked; /* the byte at `begin` is replaced by a NUL; it was `covered` */
     uint8_t covered;
 } dbk_frames;
 
-bool dbk_frames_init(dbk_frames *frames, const dbk_port *port, uint16_t peer, size_t message_max); /* false: no memory */
+bool dbk_frames_init(dbk_frames *frames, const dbk_port *port, uint16_t peer,
+                     size_t message_max);    /* false: no memory */
 void dbk_frames_release(dbk_frames *frames); /* accepts a zeroed one */
 /* Where the next bytes go, at least one; NULL: no memory. Bodies handed out before are gone. */
 uint8_t *dbk_frames_room(dbk_frames *frames, size_t *size);

@@ -18,12 +18,12 @@
 #include "bus/conn.h"
 
 enum {
-    DBK_BUS_PATH_MAX = 103,                    /* sun_path, with room for the NUL on every system */
+    DBK_BUS_PATH_MAX = 103, /* sun_path, with room for the NUL on every system */
     DBK_BUS_URL_SIZE = DBK_BUS_PATH_MAX + 16,
-    DBK_BUS_MESSAGE_MAX = 17 * 1024 * 1024,    /* a batch of 16 MiB and what stands around it */
-    DBK_BUS_PEER_MESSAGES = 1024,              /* of one connection, received and not decided */
+    DBK_BUS_MESSAGE_MAX = 17 * 1024 * 1024, /* a batch of 16 MiB and what stands around it */
+    DBK_BUS_PEER_MESSAGES = 1024,           /* of one connection, received and not decided */
     DBK_BUS_PEER_BYTES = 16 * 1024 * 1024,
-    DBK_BUS_CLIENTS_MAX = 64,                  /* of one socket */
+    DBK_BUS_CLIENTS_MAX = 64, /* of one socket */
     DBK_BUS_GREETING_MS = 5000,
     DBK_BUS_STALLED_MS = 60000,
     DBK_BUS_HEAVY_MS = 10000,
@@ -39,7 +39,7 @@ uint32_t dbk_platform_umask(uint32_t mask);
 
 /* ---- bus_paths.c */
 typedef struct dbk_bus_paths {
-    dbk_dir *dir; /* where the sockets are */
+    dbk_dir *dir;    /* where the sockets are */
     dbk_dir *parent; /* of the default folder, which goes when the bus does; else NULL */
     char folder[64]; /* its name in there */
     char commands[DBK_BUS_URL_SIZE], changes[DBK_BUS_URL_SIZE];
@@ -55,7 +55,7 @@ bool dbk_bus_changes_of(const char *commands, char changes[DBK_BUS_URL_SIZE]);
 /* ---- endpoint.c */
 typedef struct dbk_endpoint {
     const dbk_port *port;
-    const char *url;  /* borrowed, as dir and name of the socket file */
+    const char *url; /* borrowed, as dir and name of the socket file */
     dbk_dir *dir;
     const char *name;
     uint32_t user;
@@ -73,8 +73,8 @@ typedef struct dbk_endpoint {
     uint64_t accepted, refused, crowded, cut;
     /* the owner's, set before dbk_endpoint_open */
     int64_t greeting_ns;
-    int64_t stalled_ns; /* a peer that takes nothing for so long is cut off; 0: never */
-    void (*on_connect)(void *arg, dbk_conn *conn);                 /* may be NULL */
+    int64_t stalled_ns;                            /* a peer that takes nothing for so long is cut off; 0: never */
+    void (*on_connect)(void *arg, dbk_conn *conn); /* may be NULL */
     bool (*on_message)(void *arg, dbk_conn *conn, dbk_slice body); /* NULL: a peer that sends is cut off */
     void *arg;
 } dbk_endpoint;
@@ -84,10 +84,10 @@ dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, const
 size_t dbk_endpoint_count(dbk_endpoint *endpoint); /* connections */
 /* `each` runs under the endpoint's mutex. */
 void dbk_endpoint_each(dbk_endpoint *endpoint, void (*each)(void *arg, dbk_conn *conn), void *arg);
-void dbk_endpoint_unlisten(dbk_endpoint *endpoint); /* no new connections */
-size_t dbk_endpoint_unsent(dbk_endpoint *endpoint); /* bytes that wait for all peers */
+void dbk_endpoint_unlisten(dbk_endpoint *endpoint);                  /* no new connections */
+size_t dbk_endpoint_unsent(dbk_endpoint *endpoint);                  /* bytes that wait for all peers */
 void dbk_endpoint_flush(dbk_endpoint *endpoint, int64_t longest_ns); /* waits until the peers have taken everything */
-void dbk_endpoint_close(dbk_endpoint *endpoint);    /* ends all connections; accepts a zeroed one */
+void dbk_endpoint_close(dbk_endpoint *endpoint);                     /* ends all connections; accepts a zeroed one */
 typedef struct dbk_endpoint_counts {
     size_t clients;
     uint64_t refused, crowded, cut;
@@ -96,8 +96,9 @@ void dbk_endpoint_stats(dbk_endpoint *endpoint, dbk_endpoint_counts *counts); /*
 
 /* ---- bus_commands.c */
 typedef struct dbk_bus_commands dbk_bus_commands;
-dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_store *store, const dbk_bus_paths *paths,
-                                  const dbk_bus_options *options, dbk_bus_commands **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_store *store,
+                                  const dbk_bus_paths *paths, const dbk_bus_options *options, dbk_bus_commands **out,
+                                  dbk_error *err) DBK_MUST_USE;
 dbk_endpoint *dbk_bus_commands_endpoint(dbk_bus_commands *commands);
 void dbk_bus_commands_stats(dbk_bus_commands *commands, dbk_buffer *out);
 void dbk_bus_commands_stop(dbk_bus_commands *commands); /* answers what was received; accepts NULL */
@@ -111,8 +112,17 @@ void dbk_bus_changes_stats(dbk_bus_changes *changes, dbk_buffer *out);
 void dbk_bus_changes_stop(dbk_bus_changes *changes); /* accepts NULL */
 
 /* ---- short forms of the port's thread calls, and of times */
-static inline int64_t dbk_ms_or(uint32_t ms, uint32_t otherwise) { return (int64_t)(ms ? ms : otherwise) * 1000000; } /* in ns */
-static inline void dbk_hold(const dbk_port *port, dbk_mutex *mutex) { port->mutex_lock(port->ctx, mutex); }
-static inline void dbk_let(const dbk_port *port, dbk_mutex *mutex) { port->mutex_unlock(port->ctx, mutex); }
+static inline int64_t dbk_ms_or(uint32_t ms, uint32_t otherwise)
+{
+    return (int64_t)(ms ? ms : otherwise) * 1000000;
+} /* in ns */
+static inline void dbk_hold(const dbk_port *port, dbk_mutex *mutex)
+{
+    port->mutex_lock(port->ctx, mutex);
+}
+static inline void dbk_let(const dbk_port *port, dbk_mutex *mutex)
+{
+    port->mutex_unlock(port->ctx, mutex);
+}
 
 #endif

@@ -6,7 +6,10 @@
 
 #include "bus/internal.h"
 
-uint32_t dbk_platform_user(void) { return (uint32_t)geteuid(); }
+uint32_t dbk_platform_user(void)
+{
+    return (uint32_t)geteuid();
+}
 
 const char *dbk_platform_environment(const char *name)
 {
@@ -14,4 +17,7 @@ const char *dbk_platform_environment(const char *name)
     return value && value[0] ? value : NULL;
 }
 
-uint32_t dbk_platform_umask(uint32_t mask) { return (uint32_t)umask((mode_t)mask); }
+uint32_t dbk_platform_umask(uint32_t mask)
+{
+    return (uint32_t)umask((mode_t)mask);
+}

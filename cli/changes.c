@@ -81,7 +81,8 @@ void dbk_out_changes(const dbk_json_node *list, bool entries)
 }
 
 /* Opens the target, asks, shows the answer, closes. */
-static int ask_and_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request, dbk_cli_show_fn show)
+static int ask_and_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request,
+                        dbk_cli_show_fn show)
 {
     dbk_cli_answer answer = {0};
     dbk_error err = {0};
@@ -95,7 +96,8 @@ static int ask_and_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need
     return status;
 }
 
-int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build, dbk_cli_show_fn show)
+int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
+                    dbk_cli_show_fn show)
 {
     dbk_cli_target target;
     dbk_buffer request;

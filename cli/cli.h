@@ -29,16 +29,17 @@ typedef struct dbk_cli_args {
 
 /* Parses `argv` (without program and command). `options` ends with a zeroed one. A text beginning with '-'
  * is an option up to "--"; "-" alone is a word. The last of a repeated option counts. DBK_USAGE. */
-dbk_result dbk_cli_parse(const dbk_cli_option *options, int argc, char **argv, dbk_cli_args *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_cli_parse(const dbk_cli_option *options, int argc, char **argv, dbk_cli_args *out,
+                         dbk_error *err) DBK_MUST_USE;
 
 /* ---- main.c */
 typedef struct dbk_cli dbk_cli;
 typedef struct dbk_cli_command {
     const char *name;
-    const char *usage;   /* behind the name */
-    const char *summary; /* one line, no full stop */
-    const char *details; /* paragraphs for the help, may be "" */
-    const char *examples; /* lines, without the "  $ daybook " before each */
+    const char *usage;             /* behind the name */
+    const char *summary;           /* one line, no full stop */
+    const char *details;           /* paragraphs for the help, may be "" */
+    const char *examples;          /* lines, without the "  $ daybook " before each */
     const dbk_cli_option *options; /* ends with a zeroed one; "help" is everybody's */
     size_t words_max;
     int (*run)(dbk_cli *cli);
@@ -49,13 +50,18 @@ struct dbk_cli {
     const dbk_cli_command *command;
     dbk_cli_args args;
 };
-extern const dbk_cli_command *const dbk_cli_commands[]; /* ends with NULL */
+extern const dbk_cli_command *const dbk_cli_commands[];            /* ends with NULL */
 const char *dbk_cli_value(const dbk_cli *cli, const char *option); /* NULL: not given */
-static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option) { return dbk_cli_value(cli, option) != NULL; }
+static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option)
+{
+    return dbk_cli_value(cli, option) != NULL;
+}
 
 extern const dbk_cli_command dbk_cmd_init, dbk_cmd_check, dbk_cmd_serve, dbk_cmd_send, dbk_cmd_query, dbk_cmd_log,
-    dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_salvage, dbk_cmd_stats,
-    dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff, dbk_cmd_undo, dbk_cmd_set, dbk_cmd_get, dbk_cmd_unset, dbk_cmd_reset, dbk_cmd_upgrade, dbk_cmd_types, dbk_cmd_import, dbk_cmd_bench, dbk_cmd_help, dbk_cmd_version;
+    dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_salvage,
+    dbk_cmd_stats, dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff, dbk_cmd_undo, dbk_cmd_set,
+    dbk_cmd_get, dbk_cmd_unset, dbk_cmd_reset, dbk_cmd_upgrade, dbk_cmd_types, dbk_cmd_import, dbk_cmd_bench,
+    dbk_cmd_help, dbk_cmd_version;
 
 /* ---- help.c */
 void dbk_help_all(FILE *out);
@@ -71,7 +77,10 @@ void dbk_cli_put_failure(dbk_buffer *out, const dbk_error *err);
 void dbk_cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void dbk_out(dbk_slice text);
 void dbk_out_line(dbk_slice text);
-static inline const char *dbk_plural(uint64_t count, const char *one, const char *many) { return count == 1 ? one : many; }
+static inline const char *dbk_plural(uint64_t count, const char *one, const char *many)
+{
+    return count == 1 ? one : many;
+}
 /* The text with control characters as \xNN where they would reach a terminal: data may not drive it. */
 void dbk_out_shown(dbk_slice text, bool terminal);
 /* Flushes; false when nobody reads any more (quietly), or the write failed (said once). */
@@ -80,7 +89,8 @@ bool dbk_out_flush(void);
 int dbk_out_finish(int status);
 /* Rows of {"columns":[…],"rows":[[…],…]}. */
 typedef enum dbk_out_form { DBK_OUT_TABLE, DBK_OUT_TABS, DBK_OUT_CSV } dbk_out_form;
-dbk_result dbk_out_rows(const dbk_port *port, const dbk_json_node *answer, dbk_out_form form, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_out_rows(const dbk_port *port, const dbk_json_node *answer, dbk_out_form form,
+                        dbk_error *err) DBK_MUST_USE;
 /* "name   value" of every member but ok, aligned; nested ones with their path. */
 void dbk_out_members(const dbk_json_node *object);
 
@@ -88,15 +98,16 @@ void dbk_out_members(const dbk_json_node *object);
 enum { DBK_CLI_FILE_MAX = 64 * 1024 * 1024 };
 dbk_result dbk_cli_read_file(const dbk_port *port, const char *path, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* Readable by its owner only. DBK_EXISTS without `replace`. */
-dbk_result dbk_cli_write_file(const dbk_port *port, const char *path, dbk_slice content, bool replace, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_cli_write_file(const dbk_port *port, const char *path, dbk_slice content, bool replace,
+                              dbk_error *err) DBK_MUST_USE;
 
 /* ---- terminal.c */
 bool dbk_terminal_is(FILE *stream);
 bool dbk_terminal_colour(FILE *stream); /* a terminal, NO_COLOR empty or unset, TERM not dumb */
 unsigned dbk_terminal_width(void);      /* of stderr, 80 where unknown */
 /* A line "label  42 %  [####      ]  12,345 entries/s  0:07 left" of at most `width` columns. */
-void dbk_bar_text(char *out, size_t size, unsigned width, const char *label, const char *unit, uint64_t done, uint64_t all,
-                  double seconds);
+void dbk_bar_text(char *out, size_t size, unsigned width, const char *label, const char *unit, uint64_t done,
+                  uint64_t all, double seconds);
 /* Shown only on a terminal and only for what takes over a second. */
 typedef struct dbk_bar {
     const dbk_port *port;
@@ -117,9 +128,9 @@ typedef enum dbk_cli_need {
 } dbk_cli_need;
 typedef struct dbk_cli_target {
     dbk_store *store;
-    dbk_engine *engine; /* borrowed from store; NULL: a connection */
-    const char *path;   /* NULL: a url was given */
-    char found[256];    /* the path, where it was looked for */
+    dbk_engine *engine;  /* borrowed from store; NULL: a connection */
+    const char *path;    /* NULL: a url was given */
+    char found[256];     /* the path, where it was looked for */
     uint32_t timeout_ms; /* for an answer of a daemon; 0: the default of dbk_connect */
 } dbk_cli_target;
 enum { DBK_CLI_LONG_MS = 24 * 3600 * 1000 }; /* for what goes through a whole log */
@@ -141,7 +152,8 @@ typedef struct dbk_cli_answer {
     dbk_json_parser *parser;
     const dbk_json_node *root;
 } dbk_cli_answer;
-dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answer *answer, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answer *answer,
+                       dbk_error *err) DBK_MUST_USE;
 void dbk_cli_answer_release(dbk_cli_answer *answer);
 
 /* ---- changes.c: entries and changes of rows */
@@ -152,20 +164,22 @@ void dbk_out_changes(const dbk_json_node *list, bool entries); /* `entries`: eac
  * first word (`names_store`) or the default, `show` writes the answer (--json prints it). The exit status. */
 typedef dbk_result (*dbk_cli_build_fn)(const dbk_cli *cli, dbk_buffer *request, dbk_error *err);
 typedef void (*dbk_cli_show_fn)(const dbk_json_node *root);
-int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build, dbk_cli_show_fn show);
+int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
+                    dbk_cli_show_fn show);
 
 /* ---- moment.c: a position or an RFC 3339 time; `option` is named in what is said of it. DBK_USAGE. */
 /* A time alone, after 1970 began. */
 dbk_result dbk_cli_time(const char *text, const char *option, int64_t *time_ms, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_time, dbk_moment *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_time, dbk_moment *out,
+                          dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_cli_position(const char *text, const char *option, uint64_t *out, dbk_error *err) DBK_MUST_USE;
 
 /* ---- wait.c: signals and service manager */
 void dbk_signals_as_errors(void);
-void dbk_signals_hold(void);             /* SIGTERM, SIGINT, SIGHUP wait for the calls below */
-void dbk_signals_wait(void);             /* until one comes */
-bool dbk_signals_came(uint32_t wait_ms); /* one came within that time */
-void dbk_signals_raise(void);            /* as if one had come: from another thread */
+void dbk_signals_hold(void);                /* SIGTERM, SIGINT, SIGHUP wait for the calls below */
+void dbk_signals_wait(void);                /* until one comes */
+bool dbk_signals_came(uint32_t wait_ms);    /* one came within that time */
+void dbk_signals_raise(void);               /* as if one had come: from another thread */
 void dbk_service_notify(const char *state); /* "READY=1" to $NOTIFY_SOCKET, if set */
 
 #endif

@@ -6,13 +6,14 @@
 #include "cli/cli.h"
 
 enum { ARRAY = 64, RUN_MS = 1500, RAW_MS = 1000, RAW_FILE_BYTES = 16 * 1024 * 1024, SECTOR = 4096, NAME_SIZE = 32 };
-static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL);\n";
+static const char schema[] =
+    "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL);\n";
 
 typedef struct figure {
     const char *name;
-    uint32_t group;      /* commands in one message */
-    double per_second;   /* commands */
-    uint64_t sync_bytes; /* written for one message */
+    uint32_t group;        /* commands in one message */
+    double per_second;     /* commands */
+    uint64_t sync_bytes;   /* written for one message */
     double raw_per_second; /* synced writes of so many bytes */
 } figure;
 
@@ -25,7 +26,10 @@ typedef struct bench {
     uint64_t commands;
 } bench;
 
-static double seconds_since(const bench *b, int64_t begin_ns) { return (double)(b->port->monotonic_ns(b->port->ctx) - begin_ns) / 1e9; }
+static double seconds_since(const bench *b, int64_t begin_ns)
+{
+    return (double)(b->port->monotonic_ns(b->port->ctx) - begin_ns) / 1e9;
+}
 
 /* ---- the folder */
 
@@ -87,9 +91,14 @@ static void put_message(bench *b, uint32_t group, dbk_buffer *out)
     dbk_buffer_clear(out);
     for (uint32_t i = 0; i < group; i++) {
         unsigned long long n = (unsigned long long)++b->commands;
-        dbk_buffer_printf(out, "%s{\"id\":\"b%llu\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%llu\",\"data\":{\"title\":\"note %llu\",\"body\":"
-                               "\"Some text of the length that a line or two of a note have, which is about this much.\"}}",
-                          group == 1 ? "" : i ? "," : "[", n, n, n);
+        dbk_buffer_printf(out,
+                          "%s{\"id\":\"b%llu\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%llu\",\"data\":{"
+                          "\"title\":\"note %llu\",\"body\":"
+                          "\"Some text of the length that a line or two of a note have, which is about this much.\"}}",
+                          group == 1 ? ""
+                          : i        ? ","
+                                     : "[",
+                          n, n, n);
     }
     if (group > 1) dbk_buffer_put_u8(out, ']');
 }
@@ -104,7 +113,8 @@ static dbk_result bytes_of(bench *b, dbk_store *store, uint64_t *bytes, dbk_erro
     dbk_buffer_put_text(&request, "{\"do\":\"stats\"}");
     dbk_result result = dbk_cli_ask(&target, &request, &answer, err);
     const dbk_json_node *node = result == DBK_OK ? dbk_json_member(answer.root, "bytes") : NULL;
-    if (result == DBK_OK && (!node || !dbk_json_is_integer(node, &value))) result = dbk_fail(err, DBK_INTERNAL, "stats without 'bytes'");
+    if (result == DBK_OK && (!node || !dbk_json_is_integer(node, &value)))
+        result = dbk_fail(err, DBK_INTERNAL, "stats without 'bytes'");
     *bytes = (uint64_t)value;
     dbk_cli_answer_release(&answer);
     dbk_buffer_release(&request);
@@ -145,7 +155,9 @@ static dbk_result measure_stores(bench *b, figure *figures, size_t count, dbk_er
     dbk_buffer_init(&app, b->port);
     dbk_buffer_printf(&store_path, "%s/bench.daybook", (const char *)b->path.data);
     dbk_buffer_printf(&app, "%s/schema.sql", (const char *)b->path.data);
-    dbk_result result = dbk_buffer_text(&store_path) && dbk_buffer_text(&app) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    dbk_result result = dbk_buffer_text(&store_path) && dbk_buffer_text(&app)
+                            ? DBK_OK
+                            : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     if (result == DBK_OK) result = dbk_create((const char *)store_path.data, (const char *)app.data, NULL, NULL, err);
     if (result == DBK_OK) result = dbk_open((const char *)store_path.data, NULL, &store, err);
     for (size_t i = 0; result == DBK_OK && i < count; i++) result = measure_store(b, store, &figures[i], err);
@@ -185,7 +197,8 @@ static dbk_result write_raw(bench *b, const uint8_t *data, size_t size, bool dir
 static dbk_result make_raw_file(bench *b, const uint8_t *data, size_t size, dbk_error *err)
 {
     dbk_file *file = NULL;
-    dbk_result result = dbk_io_open(b->port, b->dir, "raw.tmp", DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &file, err);
+    dbk_result result =
+        dbk_io_open(b->port, b->dir, "raw.tmp", DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &file, err);
     for (uint64_t at = 0; result == DBK_OK && at + size <= RAW_FILE_BYTES; at += size)
         result = dbk_io_write(b->port, file, "raw.tmp", at, data, size, err);
     if (result == DBK_OK) result = dbk_io_sync(b->port, file, "raw.tmp", err);
@@ -201,7 +214,8 @@ static dbk_result measure_raw(bench *b, figure *f, dbk_error *err)
     memset(data, 'd', room);
     dbk_result result = make_raw_file(b, data, size, err);
     if (result == DBK_OK) result = write_raw(b, data, size, false, &f->raw_per_second, err);
-    if (result == DBK_OK && write_raw(b, data, size, true, &f->raw_per_second, err) != DBK_OK && err) *err = (dbk_error){0};
+    if (result == DBK_OK && write_raw(b, data, size, true, &f->raw_per_second, err) != DBK_OK && err)
+        *err = (dbk_error){0};
     b->port->free_aligned(b->port->ctx, data);
     return result;
 }
@@ -217,14 +231,17 @@ static void show(const bench *b, const figure *figures, size_t count)
         const figure *f = &figures[i];
         double raw = f->raw_per_second * f->group, ratio = raw > 0 ? f->per_second / raw : 0;
         if (json)
-            printf(",\"%s\":{\"commands_per_second\":%.0f,\"bytes_per_sync\":%llu,\"raw_per_second\":%.0f,\"ratio\":%.3f}", f->group == 1 ? "single" : "array",
-                   f->per_second, (unsigned long long)f->sync_bytes, raw, ratio);
+            printf(
+                ",\"%s\":{\"commands_per_second\":%.0f,\"bytes_per_sync\":%llu,\"raw_per_second\":%.0f,\"ratio\":%.3f}",
+                f->group == 1 ? "single" : "array", f->per_second, (unsigned long long)f->sync_bytes, raw, ratio);
         else printf("%-34s %14.0f %14.0f %8.3f\n", f->name, f->per_second, raw, ratio);
     }
     if (json) puts("}");
-    else printf("\ndisk alone: synced writes of the bytes that the store wrote for each message (%llu and %llu), times the\n"
-                "commands in one; the faster of fdatasync and direct synced writes\n",
-                (unsigned long long)figures[0].sync_bytes, (unsigned long long)figures[1].sync_bytes);
+    else
+        printf("\ndisk alone: synced writes of the bytes that the store wrote for each message (%llu and %llu), times "
+               "the\n"
+               "commands in one; the faster of fdatasync and direct synced writes\n",
+               (unsigned long long)figures[0].sync_bytes, (unsigned long long)figures[1].sync_bytes);
 }
 
 static int run(dbk_cli *cli)
@@ -248,8 +265,13 @@ static int run(dbk_cli *cli)
 
 static const dbk_cli_option options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
 const dbk_cli_command dbk_cmd_bench = {
-    "bench", "[FOLDER]", "measures this machine: a store's commands beside its disk",
+    "bench",
+    "[FOLDER]",
+    "measures this machine: a store's commands beside its disk",
     "Makes a store in a new folder inside FOLDER (default: here), removes it afterwards, and takes about eight\n"
     "seconds. The ratio is the share of what the disk could do alone with the same bytes in as many synced writes.",
-    "bench\nbench /var/lib/notes --json", options, 1, run,
+    "bench\nbench /var/lib/notes --json",
+    options,
+    1,
+    run,
 };

@@ -18,8 +18,8 @@ static void put_good(const dbk_cli *cli, const dbk_definition *d, size_t warning
     if (json) {
         dbk_buffer_put_text(&line, "{\"ok\":true,\"app\":");
         dbk_json_put_string(&line, dbk_slice_text(d->name));
-        dbk_buffer_printf(&line, ",\"tables\":%zu,\"projections\":%zu,\"queries\":%zu,\"warnings\":%zu}", d->table_count,
-                          d->projection_count, d->query_count, warnings);
+        dbk_buffer_printf(&line, ",\"tables\":%zu,\"projections\":%zu,\"queries\":%zu,\"warnings\":%zu}",
+                          d->table_count, d->projection_count, d->query_count, warnings);
     } else {
         dbk_buffer_printf(&line, "'%s' is good: %zu %s, %zu %s, %zu %s", cli->args.words[0], d->table_count,
                           dbk_plural(d->table_count, "table", "tables"), d->projection_count,
@@ -53,9 +53,15 @@ static int run(dbk_cli *cli)
     return dbk_cli_fail(&err, DBK_EXIT_FAILED);
 }
 
-static const dbk_cli_option options[] = {{"json", 0, NULL, "one JSON object per finding, then one that says \"ok\""}, {0}};
+static const dbk_cli_option options[] = {{"json", 0, NULL, "one JSON object per finding, then one that says \"ok\""},
+                                         {0}};
 const dbk_cli_command dbk_cmd_check = {
-    "check", "APP", "checks an app definition, no store needed",
+    "check",
+    "APP",
+    "checks an app definition, no store needed",
     "Shows every error at once, each with file, line, column, the offending text and what to write instead.",
-    "check app/\ncheck schema.sql --json", options, 1, run,
+    "check app/\ncheck schema.sql --json",
+    options,
+    1,
+    run,
 };

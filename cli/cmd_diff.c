@@ -9,7 +9,8 @@ static void show(const dbk_json_node *root)
     if (rows && rows->count == 0) dbk_cli_note("no row differs");
 }
 
-static dbk_result put_moment(const char *text, const char *option, const char *name, dbk_buffer *request, dbk_error *err)
+static dbk_result put_moment(const char *text, const char *option, const char *name, dbk_buffer *request,
+                             dbk_error *err)
 {
     dbk_moment at;
     if (!text) return DBK_OK;
@@ -24,7 +25,8 @@ static dbk_result put_moment(const char *text, const char *option, const char *n
 
 static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
 {
-    const char *table = dbk_cli_value(cli, "table"), *limit = dbk_cli_value(cli, "limit"), *from = dbk_cli_value(cli, "from");
+    const char *table = dbk_cli_value(cli, "table"), *limit = dbk_cli_value(cli, "limit"),
+               *from = dbk_cli_value(cli, "from");
     uint64_t number = 0;
     if (!from) return dbk_fail(err, DBK_USAGE, "give a moment with '--from'");
     dbk_buffer_put_text(request, "{\"do\":\"diff\"");
@@ -56,7 +58,12 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_diff = {
-    "diff", "[STORE|URL] --from POS|TIME [--to POS|TIME]", "shows the rows in which two moments differ",
+    "diff",
+    "[STORE|URL] --from POS|TIME [--to POS|TIME]",
+    "shows the rows in which two moments differ",
     "Of a row that is in both only the columns that differ are shown. A time means what this store showed then.",
-    "diff notes.daybook --from 17 --to 23\ndiff notes.daybook --from 2026-11-21T04:05:06Z --table notes --json", options, 1, run,
+    "diff notes.daybook --from 17 --to 23\ndiff notes.daybook --from 2026-11-21T04:05:06Z --table notes --json",
+    options,
+    1,
+    run,
 };

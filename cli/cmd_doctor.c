@@ -39,7 +39,10 @@ static void begin_object(report *r, const char *name)
     put_name(r, name);
     dbk_buffer_put_u8(&r->members, '{');
 }
-static void end_object(report *r) { dbk_buffer_put_u8(&r->members, '}'); }
+static void end_object(report *r)
+{
+    dbk_buffer_put_u8(&r->members, '}');
+}
 
 static void advise(report *r, const char *text)
 {
@@ -62,7 +65,8 @@ static void machine(const dbk_cli *cli, report *r)
     if (cli->port->boot_id(cli->port->ctx, boot) == 0) put_text(r, "boot", boot);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         put_number(r, "open_files_limit", files.rlim_cur);
-        if (files.rlim_cur < FILES_WANTED) advise(r, "raise the limit of open files (ulimit -n 1024): a daemon with many clients needs them");
+        if (files.rlim_cur < FILES_WANTED)
+            advise(r, "raise the limit of open files (ulimit -n 1024): a daemon with many clients needs them");
     }
 }
 
@@ -122,7 +126,8 @@ static dbk_result probe_sync(const dbk_port *port, dbk_dir *dir, uint64_t *per_s
     static const char name[] = "doctor.tmp";
     uint8_t block[SYNC_BYTES] = {0};
     dbk_file *file = NULL;
-    dbk_result result = dbk_io_open(port, dir, name, DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, err);
+    dbk_result result =
+        dbk_io_open(port, dir, name, DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, err);
     if (result != DBK_OK) return result;
     result = dbk_io_write(port, file, name, 0, block, sizeof block, err);
     if (result == DBK_OK) result = dbk_io_sync(port, file, name, err);
@@ -152,8 +157,10 @@ static void advise_room(const dbk_space *space, report *r)
     dbk_disk_levels(NULL, space->total_bytes, &min_free, &alert_free);
     put_number(r, "min_free_bytes", min_free);
     put_number(r, "alert_free_bytes", alert_free);
-    const char *state = space->free_bytes < min_free ? "are refused with no_space now" : "will be refused with no_space soon";
-    snprintf(text, sizeof text, "only %llu MiB are free: commands %s; make room", (unsigned long long)(space->free_bytes >> 20), state);
+    const char *state =
+        space->free_bytes < min_free ? "are refused with no_space now" : "will be refused with no_space soon";
+    snprintf(text, sizeof text, "only %llu MiB are free: commands %s; make room",
+             (unsigned long long)(space->free_bytes >> 20), state);
     if (space->free_bytes < alert_free) advise(r, text);
 }
 
@@ -172,10 +179,12 @@ static void place(const dbk_port *port, dbk_dir *dir, report *r)
     memset(&err, 0, sizeof err);
     if (probe_sync(port, dir, &syncs, &err) == DBK_OK) {
         put_number(r, "synced_writes_per_second", syncs);
-        if (syncs < 1000 / SLOW_SYNC_MS) advise(r, "a sync takes over 20 ms here: send commands in arrays, or with \"wait\":\"accepted\"");
+        if (syncs < 1000 / SLOW_SYNC_MS)
+            advise(r, "a sync takes over 20 ms here: send commands in arrays, or with \"wait\":\"accepted\"");
     } else if (err.code == DBK_READ_ONLY) {
         put_text(r, "writable", "no");
-        advise(r, "nothing can be written here: query, log, stats, verify, fingerprint and replay work, serve and send do not");
+        advise(r, "nothing can be written here: query, log, stats, verify, fingerprint and replay work, serve and send "
+                  "do not");
     } else {
         advise_error(&err, r);
     }
@@ -187,7 +196,10 @@ static void origin(const dbk_port *port, dbk_dir *dir, report *r)
     bool copy = false;
     if (dbk_place_is_copy(port, dir, &copy, NULL) != DBK_OK) return;
     put_text(r, "copied", copy ? "yes" : "no");
-    if (copy) advise(r, "this folder is a copy, or was put back from one: its next writer begins a new incarnation and timeline");
+    if (copy)
+        advise(
+            r,
+            "this folder is a copy, or was put back from one: its next writer begins a new incarnation and timeline");
 }
 
 static void file_text(const dbk_port *port, dbk_dir *dir, const char *file, const char *member, report *r)
@@ -196,7 +208,8 @@ static void file_text(const dbk_port *port, dbk_dir *dir, const char *file, cons
     dbk_buffer_init(&text, port);
     if (dbk_io_read_file(port, dir, file, 64 * 1024, &text, NULL) == DBK_OK && text.size > 0) {
         while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == ' ')) text.size--;
-        if (dbk_buffer_text(&text) && dbk_utf8_valid(dbk_buffer_slice(&text))) put_text(r, member, (const char *)text.data);
+        if (dbk_buffer_text(&text) && dbk_utf8_valid(dbk_buffer_slice(&text)))
+            put_text(r, member, (const char *)text.data);
     }
     dbk_buffer_release(&text);
 }
@@ -216,7 +229,8 @@ static void holder(const dbk_port *port, const char *path, dbk_dir *dir, report 
         dbk_lock_release(lock);
     }
     if (found) put_text(r, "daemon", (const char *)url.data);
-    else if (err.code == DBK_LOCKED) advise(r, "a process that is no daemon has the store open: only reading works beside it");
+    else if (err.code == DBK_LOCKED)
+        advise(r, "a process that is no daemon has the store open: only reading works beside it");
     file_text(port, dir, "run.json", "run", r);
     dbk_buffer_release(&url);
 }
@@ -234,7 +248,9 @@ static void scrub(const dbk_port *port, dbk_dir *dir, report *r)
         put_number(r, "scrub_faults", found.faults);
         if (found.fault[0]) {
             put_text(r, "scrub_fault", found.fault);
-            advise(r, "the scrub found damage in the log: 'daybook verify' lists it all; --repair-from mends it from a copy");
+            advise(
+                r,
+                "the scrub found damage in the log: 'daybook verify' lists it all; --repair-from mends it from a copy");
         }
     }
     port->close_dir(port->ctx, log);
@@ -247,7 +263,8 @@ static int examine_store(const dbk_cli *cli, const char *path, report *r)
     dbk_identity identity;
     dbk_error err = {0};
     if (dbk_io_open_dir(port, NULL, path, 0, &dir, &err) != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
-    if (port->identify(port->ctx, dir, "daybook.json", &identity) != 0 && port->identify(port->ctx, dir, "log", &identity) != 0) {
+    if (port->identify(port->ctx, dir, "daybook.json", &identity) != 0 &&
+        port->identify(port->ctx, dir, "log", &identity) != 0) {
         port->close_dir(port->ctx, dir);
         dbk_fail(&err, DBK_MISSING, "'%s' is no store: it has neither 'daybook.json' nor 'log'", path);
         return dbk_cli_fail(&err, DBK_EXIT_STORE);
@@ -268,8 +285,9 @@ static int show(const dbk_cli *cli, report *r)
     if (r->json) dbk_buffer_printf(&r->members, ",\"advice\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&r->advice)));
     dbk_buffer_put_u8(&r->members, '}');
     dbk_json_parser *parser = dbk_json_parser_new(cli->port);
-    dbk_result result = parser && !r->members.failed && !r->advice.failed ? dbk_json_parse(parser, dbk_buffer_slice(&r->members), &root, &err)
-                                                                       : dbk_fail(&err, DBK_NO_MEMORY, "no memory for the report");
+    dbk_result result = parser && !r->members.failed && !r->advice.failed
+                            ? dbk_json_parse(parser, dbk_buffer_slice(&r->members), &root, &err)
+                            : dbk_fail(&err, DBK_NO_MEMORY, "no memory for the report");
     if (result == DBK_OK && r->json) dbk_out_line(dbk_buffer_slice(&r->members));
     else if (result == DBK_OK) dbk_out_members(root);
     if (result == DBK_OK && !r->json && r->advice.size) dbk_out_line(dbk_buffer_slice(&r->advice));
@@ -301,9 +319,14 @@ static int run(dbk_cli *cli)
 
 static const dbk_cli_option options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
 const dbk_cli_command dbk_cmd_doctor = {
-    "doctor", "[STORE]", "looks at this machine, or at a store's place, and advises",
+    "doctor",
+    "[STORE]",
+    "looks at this machine, or at a store's place, and advises",
     "Without a store: versions, limits, and the file systems of this folder, of temporary files and of sockets.\n"
     "With one: its file system, lock and daemon, and how long a sync takes there; for that it writes and removes\n"
     "a small file in the store's folder.",
-    "doctor\ndoctor notes.daybook --json", options, 1, run,
+    "doctor\ndoctor notes.daybook --json",
+    options,
+    1,
+    run,
 };

@@ -8,7 +8,8 @@ static void show(const dbk_json_node *root)
     dbk_out_entry(root);
     dbk_out_changes(dbk_json_member(root, "rows"), false);
     if (left_out) dbk_cli_note("%.*s more rows are not shown", DBK_SLICE_ARG(left_out->text));
-    if (reason && state) dbk_cli_note("the entry is %.*s: %.*s", DBK_SLICE_ARG(state->text), DBK_SLICE_ARG(reason->text));
+    if (reason && state)
+        dbk_cli_note("the entry is %.*s: %.*s", DBK_SLICE_ARG(state->text), DBK_SLICE_ARG(reason->text));
 }
 
 static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
@@ -17,7 +18,8 @@ static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error
     size_t words = cli->args.word_count;
     if (words == 0) return dbk_fail(err, DBK_USAGE, "give the position of an entry");
     dbk_result result = dbk_cli_position(cli->args.words[words - 1], "explain", &position, err);
-    if (result == DBK_OK) dbk_buffer_printf(request, "{\"do\":\"explain\",\"position\":%llu}", (unsigned long long)position);
+    if (result == DBK_OK)
+        dbk_buffer_printf(request, "{\"do\":\"explain\",\"position\":%llu}", (unsigned long long)position);
     return result;
 }
 
@@ -31,8 +33,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_explain = {
-    "explain", "[STORE|URL] POS", "shows which rows the entry at a position changed",
+    "explain",
+    "[STORE|URL] POS",
+    "shows which rows the entry at a position changed",
     "Rows that a cascade or a projection changed are among them. An entry that was skipped or superseded changed\n"
     "none; why is said.",
-    "explain notes.daybook 17\nexplain notes.daybook 17 --json", options, 2, run,
+    "explain notes.daybook 17\nexplain notes.daybook 17 --json",
+    options,
+    2,
+    run,
 };

@@ -5,7 +5,9 @@ static void put(const dbk_json_node *root, bool json)
 {
     const dbk_json_node *position = dbk_json_member(root, "position"), *text = dbk_json_member(root, "fingerprint");
     if (!position || !text) return;
-    if (json) printf("{\"ok\":true,\"position\":%.*s,\"fingerprint\":\"%.*s\"}\n", DBK_SLICE_ARG(position->text), DBK_SLICE_ARG(text->text));
+    if (json)
+        printf("{\"ok\":true,\"position\":%.*s,\"fingerprint\":\"%.*s\"}\n", DBK_SLICE_ARG(position->text),
+               DBK_SLICE_ARG(text->text));
     else printf("position     %.*s\nfingerprint  %.*s\n", DBK_SLICE_ARG(position->text), DBK_SLICE_ARG(text->text));
 }
 
@@ -45,8 +47,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_fingerprint = {
-    "fingerprint", "[STORE|URL] [--at POS|TIME]", "prints the hash over all rows of the model",
+    "fingerprint",
+    "[STORE|URL] [--at POS|TIME]",
+    "prints the hash over all rows of the model",
     "Equal fingerprints mean equal models, whatever the order in which their rows came about. With a moment the\n"
     "model is folded anew from the log.",
-    "fingerprint notes.daybook\nfingerprint notes.daybook --at 17 --json", options, 1, run,
+    "fingerprint notes.daybook\nfingerprint notes.daybook --at 17 --json",
+    options,
+    1,
+    run,
 };

@@ -4,7 +4,8 @@
 static void show(const dbk_json_node *root)
 {
     const dbk_json_node *changes = dbk_json_member(root, "changes"), *earlier = dbk_json_member(root, "earlier");
-    if (earlier) dbk_cli_note("%.*s earlier changes are not shown; ask for more with '--limit'", DBK_SLICE_ARG(earlier->text));
+    if (earlier)
+        dbk_cli_note("%.*s earlier changes are not shown; ask for more with '--limit'", DBK_SLICE_ARG(earlier->text));
     dbk_out_changes(changes, true);
     if (changes && changes->count == 0) dbk_cli_note("nothing happened to that row");
 }
@@ -25,9 +26,11 @@ static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error
 {
     size_t words = cli->args.word_count;
     if (words < 2) return dbk_fail(err, DBK_USAGE, "give a table and a key");
-    const char *table = cli->args.words[words - 2], *key = cli->args.words[words - 1], *limit = dbk_cli_value(cli, "limit");
+    const char *table = cli->args.words[words - 2], *key = cli->args.words[words - 1],
+               *limit = dbk_cli_value(cli, "limit");
     uint64_t number = 0;
-    if (!dbk_utf8_valid(dbk_slice_text(table)) || !dbk_utf8_valid(dbk_slice_text(key))) return dbk_fail(err, DBK_USAGE, "table and key must be UTF-8");
+    if (!dbk_utf8_valid(dbk_slice_text(table)) || !dbk_utf8_valid(dbk_slice_text(key)))
+        return dbk_fail(err, DBK_USAGE, "table and key must be UTF-8");
     dbk_result result = limit ? dbk_cli_position(limit, "--limit", &number, err) : DBK_OK;
     if (result != DBK_OK) return result;
     dbk_buffer_put_text(request, "{\"do\":\"history\",\"table\":");
@@ -50,8 +53,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_history = {
-    "history", "[STORE|URL] TABLE KEY", "shows what happened to one row: when, by whom, from what to what, by which command",
+    "history",
+    "[STORE|URL] TABLE KEY",
+    "shows what happened to one row: when, by whom, from what to what, by which command",
     "What a parent's delete or an event's projection did to the row is shown too. A key is JSON where it reads as\n"
     "JSON, else text: 7 is a number, '\"7\"' is text, '[\"n1\",\"red\"]' has two parts.",
-    "history notes.daybook notes n1\nhistory notes.daybook tags '[\"n1\",\"red\"]' --json", options, 3, run,
+    "history notes.daybook notes n1\nhistory notes.daybook tags '[\"n1\",\"red\"]' --json",
+    options,
+    3,
+    run,
 };

@@ -11,8 +11,7 @@ static void put_json_text(dbk_buffer *out, const char *name, const char *text)
     dbk_json_put_string(out, dbk_slice_text(text));
 }
 
-static void put_json_table(dbk_import *import, dbk_buffer *out, const dbk_import_table *table,
-                           bool sent)
+static void put_json_table(dbk_import *import, dbk_buffer *out, const dbk_import_table *table, bool sent)
 {
     dbk_buffer_put_u8(out, '{');
     put_json_text(out, "table", table->name);
@@ -20,15 +19,13 @@ static void put_json_table(dbk_import *import, dbk_buffer *out, const dbk_import
     put_json_text(out, "from", dbk_import_shown(import, table->from));
     dbk_buffer_printf(out, ",\"rows\":%llu", (unsigned long long)table->rows);
     if (sent)
-        dbk_buffer_printf(out, ",\"new\":%llu,\"again\":%llu,\"refused\":%llu",
-                          (unsigned long long)table->fresh, (unsigned long long)table->again,
-                          (unsigned long long)table->refused);
+        dbk_buffer_printf(out, ",\"new\":%llu,\"again\":%llu,\"refused\":%llu", (unsigned long long)table->fresh,
+                          (unsigned long long)table->again, (unsigned long long)table->refused);
     if (table->refused) dbk_buffer_put_u8(out, ','), put_json_text(out, "reason", table->reason);
     dbk_buffer_put_u8(out, '}');
 }
 
-static void put_json_notes(dbk_buffer *out, const dbk_import *import, const char *name,
-                           bool changed)
+static void put_json_notes(dbk_buffer *out, const dbk_import *import, const char *name, bool changed)
 {
     bool first = true;
     dbk_buffer_printf(out, ",\"%s\":[", name);
@@ -52,10 +49,8 @@ static void show_json(dbk_import *import, const char *made, bool sent, const dbk
     dbk_buffer out;
     bool first = true;
     dbk_buffer_init(&out, import->port);
-    if (err)
-        dbk_cli_put_failure(&out, err);
-    else
-        dbk_buffer_put_text(&out, "{\"ok\":true");
+    if (err) dbk_cli_put_failure(&out, err);
+    else dbk_buffer_put_text(&out, "{\"ok\":true");
     dbk_buffer_put_u8(&out, ',');
     put_json_text(&out, sent ? "store" : "app", made);
     dbk_buffer_put_text(&out, ",\"tables\":[");
@@ -84,21 +79,19 @@ static void show(dbk_import *import, bool sent)
     for (size_t i = 0; i < import->table_count; i++) {
         const dbk_import_table *t = &import->tables[i];
         if (t->left_out) continue;
-        const char *line =
-            dbk_import_printf(import, "%-24s %10llu %s", t->name, (unsigned long long)t->rows,
-                              dbk_plural(t->rows, "row", "rows"));
+        const char *line = dbk_import_printf(import, "%-24s %10llu %s", t->name, (unsigned long long)t->rows,
+                                             dbk_plural(t->rows, "row", "rows"));
         if (sent)
-            line = dbk_import_printf(import, "%s, %llu new, %llu again", line,
-                                     (unsigned long long)t->fresh, (unsigned long long)t->again);
+            line = dbk_import_printf(import, "%s, %llu new, %llu again", line, (unsigned long long)t->fresh,
+                                     (unsigned long long)t->again);
         if (t->refused)
-            line = dbk_import_printf(import, "%s, %llu refused: %s", line,
-                                     (unsigned long long)t->refused, t->reason);
+            line = dbk_import_printf(import, "%s, %llu refused: %s", line, (unsigned long long)t->refused, t->reason);
         put_line(line);
     }
     for (size_t i = 0; i < import->note_count; i++) {
         const dbk_import_note *note = &import->notes[i];
-        put_line(dbk_import_printf(import, "%s  %s %s: %s", note->changed ? "changed " : "left out",
-                                   note->what, note->name, note->reason));
+        put_line(dbk_import_printf(import, "%s  %s %s: %s", note->changed ? "changed " : "left out", note->what,
+                                   note->name, note->reason));
     }
     dbk_out_flush();
     if (import->warnings)
@@ -119,18 +112,14 @@ static dbk_result write_app(const dbk_import *import, const char *path, dbk_erro
         result = dbk_fail(err, DBK_EXISTS, "'%s' has a definition already", path);
         dbk_error_hint(err, "name a folder that is new or empty");
     }
-    if (result == DBK_OK)
-        result =
-            dbk_io_replace_file(port, dir, "schema.sql", dbk_buffer_slice(&import->schema), err);
-    if (result == DBK_OK)
-        result = dbk_io_replace_file(port, dir, "app.json", dbk_buffer_slice(&import->app), err);
+    if (result == DBK_OK) result = dbk_io_replace_file(port, dir, "schema.sql", dbk_buffer_slice(&import->schema), err);
+    if (result == DBK_OK) result = dbk_io_replace_file(port, dir, "app.json", dbk_buffer_slice(&import->app), err);
     if (dir) port->close_dir(port->ctx, dir);
     return result;
 }
 
 /* A store that keeps the definition; the folder that it is read from goes. */
-static dbk_result make_store(dbk_import *import, const char *path, const dbk_options *options,
-                             dbk_error *err)
+static dbk_result make_store(dbk_import *import, const char *path, const dbk_options *options, dbk_error *err)
 {
     const dbk_port *port = import->port;
     const char *app = dbk_import_printf(import, "%s.import", path);
@@ -145,8 +134,7 @@ static dbk_result make_store(dbk_import *import, const char *path, const dbk_opt
         port->close_dir(port->ctx, dir);
     }
     const char *slash = strrchr(app, '/');
-    const char *parent =
-        slash ? dbk_import_printf(import, "%.*s", (int)(slash == app ? 1 : slash - app), app) : ".";
+    const char *parent = slash ? dbk_import_printf(import, "%.*s", (int)(slash == app ? 1 : slash - app), app) : ".";
     if (dbk_io_open_dir(port, NULL, parent, 0, &dir, NULL) == DBK_OK) {
         port->remove_dir(port->ctx, dir, slash ? slash + 1 : app);
         port->close_dir(port->ctx, dir);
@@ -161,15 +149,11 @@ static const char *app_name(dbk_import *import, const char *file)
 {
     char name[DBK_IMPORT_NAME_MAX + 1];
     size_t size = 0;
-    const char *slash = strrchr(file, '/'), *from = slash ? slash + 1 : file,
-               *dot = strrchr(from, '.');
-    for (const char *at = from; *at && (at == from || at != dot) && size < DBK_IMPORT_NAME_MAX;
-         at++) {
+    const char *slash = strrchr(file, '/'), *from = slash ? slash + 1 : file, *dot = strrchr(from, '.');
+    for (const char *at = from; *at && (at == from || at != dot) && size < DBK_IMPORT_NAME_MAX; at++) {
         if (size == 0 && !isalpha((unsigned char)*at)) continue;
-        if (isalnum((unsigned char)*at))
-            name[size++] = (char)tolower((unsigned char)*at);
-        else if (name[size - 1] != '-')
-            name[size++] = '-';
+        if (isalnum((unsigned char)*at)) name[size++] = (char)tolower((unsigned char)*at);
+        else if (name[size - 1] != '-') name[size++] = '-';
     }
     while (size > 0 && name[size - 1] == '-') size--;
     name[size] = 0;
@@ -192,8 +176,7 @@ static int propose(dbk_import *import, const char *file)
 }
 
 /* `err`: rows were refused; NULL: all is well. */
-static int finish(const dbk_cli *cli, dbk_import *import, const char *made, bool sent,
-                  const dbk_error *err)
+static int finish(const dbk_cli *cli, dbk_import *import, const char *made, bool sent, const dbk_error *err)
 {
     if (dbk_cli_flag(cli, "json")) {
         show_json(import, made, sent, err);
@@ -210,17 +193,14 @@ static int load(const dbk_cli *cli, dbk_import *import, const char *into)
                            .force_location = dbk_cli_flag(cli, "force-location")};
     dbk_error err = {0};
     if (!dbk_cli_is_store(cli, into)) {
-        if (make_store(import, into, &options, &err) != DBK_OK)
-            return dbk_cli_fail(&err, DBK_EXIT_FAILED);
+        if (make_store(import, into, &options, &err) != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
         if (!dbk_cli_flag(cli, "json")) printf("made store '%s'\n", into);
     }
     int status = dbk_cli_open(cli, DBK_CLI_WRITE, &target);
     if (status) return status;
     dbk_result result = dbk_import_rows(import, target.store, &err);
-    if (result != DBK_OK && result != DBK_REJECTED)
-        status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
-    else
-        status = finish(cli, import, into, true, result == DBK_OK ? NULL : &err);
+    if (result != DBK_OK && result != DBK_REJECTED) status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    else status = finish(cli, import, into, true, result == DBK_OK ? NULL : &err);
     dbk_cli_close(&target);
     return status;
 }
@@ -249,8 +229,7 @@ static int run(dbk_cli *cli)
 
 static const dbk_cli_option options[] = {
     {"sqlite", 0, "FILE", "the SQLite file; it is only read"},
-    {"into", 0, "STORE",
-     "the store: made where it does not exist, else the rows go to its tables of the same names"},
+    {"into", 0, "STORE", "the store: made where it does not exist, else the rows go to its tables of the same names"},
     {"app-only", 0, "DIR", "writes only the proposed definition, into this folder"},
     {"force-fs", 0, NULL, "makes the store also on a network or FUSE file system"},
     {"force-location", 0, NULL, "the same, and in a folder that a cloud's client synchronizes"},

@@ -50,7 +50,8 @@ static int list(const dbk_cli *cli, dbk_cli_target *target)
 }
 
 /* N is a number of the list, or an entry's id. */
-static dbk_result find_entry(const dbk_cli *cli, dbk_cli_target *target, const char *word, dbk_buffer *entry, dbk_error *err)
+static dbk_result find_entry(const dbk_cli *cli, dbk_cli_target *target, const char *word, dbk_buffer *entry,
+                             dbk_error *err)
 {
     dbk_entry_id id;
     uint64_t number = 0;
@@ -63,13 +64,16 @@ static dbk_result find_entry(const dbk_cli *cli, dbk_cli_target *target, const c
         for (uint32_t i = 1; number > 0 && i <= items->count && !node; i++, item = dbk_json_next(item))
             if (i == number) node = dbk_json_member(item, "entry");
         if (node) dbk_buffer_put_slice(entry, node->text);
-        else result = dbk_fail(err, DBK_NOT_FOUND, "the inbox has no number %llu; it holds %u", (unsigned long long)number, items->count);
+        else
+            result = dbk_fail(err, DBK_NOT_FOUND, "the inbox has no number %llu; it holds %u",
+                              (unsigned long long)number, items->count);
     }
     dbk_cli_answer_release(&answer);
     return result;
 }
 
-static dbk_result put_command(const dbk_cli *cli, const char *verb, const dbk_buffer *entry, dbk_buffer *request, dbk_error *err)
+static dbk_result put_command(const dbk_cli *cli, const char *verb, const dbk_buffer *entry, dbk_buffer *request,
+                              dbk_error *err)
 {
     uint8_t random[16];
     char id[DBK_UUID_TEXT_SIZE];
@@ -94,14 +98,19 @@ static int decide(const dbk_cli *cli, dbk_cli_target *target, const char *verb, 
     if (result == DBK_OK) result = dbk_cli_ask(target, &request, &answer, &err);
     bool json = dbk_cli_flag(cli, "json"), told = json && answer.root && result != DBK_INTERNAL;
     if (result == DBK_OK || told) dbk_out_line(answer.root->text);
-    int status = result == DBK_OK ? DBK_EXIT_DONE : told ? DBK_EXIT_FAILED : dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
+    int status = result == DBK_OK ? DBK_EXIT_DONE
+                 : told           ? DBK_EXIT_FAILED
+                                  : dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
     dbk_cli_answer_release(&answer);
     dbk_buffer_release(&entry);
     dbk_buffer_release(&request);
     return status;
 }
 
-static bool is_verb(const char *word) { return strcmp(word, "apply") == 0 || strcmp(word, "dismiss") == 0; }
+static bool is_verb(const char *word)
+{
+    return strcmp(word, "apply") == 0 || strcmp(word, "dismiss") == 0;
+}
 
 static int no_verb(const dbk_cli *cli, const char *word)
 {
@@ -134,7 +143,12 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_inbox = {
-    "inbox", "[STORE|URL] [apply|dismiss N]", "shows what was skipped or superseded, applies or dismisses it",
+    "inbox",
+    "[STORE|URL] [apply|dismiss N]",
+    "shows what was skipped or superseded, applies or dismisses it",
     "N is a number of the list, or an entry's id. Applying says again, as a new command, what the entry wanted.",
-    "inbox notes.daybook\ninbox notes.daybook apply 1\ninbox notes.daybook dismiss 2", options, 3, run,
+    "inbox notes.daybook\ninbox notes.daybook apply 1\ninbox notes.daybook dismiss 2",
+    options,
+    3,
+    run,
 };

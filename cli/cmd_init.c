@@ -19,7 +19,8 @@ static void put_made(const char *path, bool json)
 static int run(dbk_cli *cli)
 {
     const char *app = dbk_cli_value(cli, "app");
-    dbk_options options = {.force_fs = dbk_cli_flag(cli, "force-fs"), .force_location = dbk_cli_flag(cli, "force-location")};
+    dbk_options options = {.force_fs = dbk_cli_flag(cli, "force-fs"),
+                           .force_location = dbk_cli_flag(cli, "force-location")};
     dbk_error err = {0};
     dbk_text report = {0};
     if (cli->args.word_count != 1) return dbk_cli_usage(cli, "name the store to make");
@@ -27,7 +28,8 @@ static int run(dbk_cli *cli)
     dbk_result result = dbk_create(cli->args.words[0], app, &options, &report, &err);
     if (report.size > 0) fwrite(report.data, 1, report.size, stderr);
     dbk_text_free(&report);
-    if (result == DBK_SCHEMA && dbk_cli_flag(cli, "json")) dbk_error_hint(&err, "'daybook check %s --json' lists them", app);
+    if (result == DBK_SCHEMA && dbk_cli_flag(cli, "json"))
+        dbk_error_hint(&err, "'daybook check %s --json' lists them", app);
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     put_made(cli->args.words[0], dbk_cli_flag(cli, "json"));
     return DBK_EXIT_DONE;
@@ -41,8 +43,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_init = {
-    "init", "STORE --app FOLDER|FILE", "makes a store from an app definition",
+    "init",
+    "STORE --app FOLDER|FILE",
+    "makes a store from an app definition",
     "The definition is checked whole first: every error is shown with its place and what to write instead.\n"
     "An existing store is refused.",
-    "init notes.daybook --app schema.sql\ninit notes.daybook --app app/", options, 1, run,
+    "init notes.daybook --app schema.sql\ninit notes.daybook --app app/",
+    options,
+    1,
+    run,
 };

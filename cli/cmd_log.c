@@ -52,7 +52,8 @@ static bool on_event(void *arg, const char *text, size_t size)
 {
     reading *r = arg;
     const dbk_json_node *event;
-    if (dbk_json_parse(r->parser, dbk_slice_of(text, size), &event, NULL) != DBK_OK || event->kind != DBK_JSON_OBJECT) return true;
+    if (dbk_json_parse(r->parser, dbk_slice_of(text, size), &event, NULL) != DBK_OK || event->kind != DBK_JSON_OBJECT)
+        return true;
     if (r->json) dbk_out_line(dbk_slice_of(text, size));
     else put_readable(r, event);
     return (!r->follower || dbk_out_flush()) && !ferror(stdout) && !r->stopped;
@@ -66,7 +67,8 @@ static void run_follow(void *arg)
     if (!r->stopped) dbk_signals_raise(); /* it ended by itself */
 }
 
-static dbk_result follow(const dbk_cli *cli, dbk_cli_target *target, const dbk_log_range *range, reading *r, dbk_error *err)
+static dbk_result follow(const dbk_cli *cli, dbk_cli_target *target, const dbk_log_range *range, reading *r,
+                         dbk_error *err)
 {
     const dbk_port *port = cli->port;
     dbk_thread *thread = NULL;
@@ -90,7 +92,9 @@ static dbk_result follow(const dbk_cli *cli, dbk_cli_target *target, const dbk_l
 
 static int show(const dbk_cli *cli, dbk_cli_target *target, const dbk_log_range *range)
 {
-    reading r = {.parser = dbk_json_parser_new(cli->port), .json = dbk_cli_flag(cli, "json"), .terminal = dbk_terminal_is(stdout)};
+    reading r = {.parser = dbk_json_parser_new(cli->port),
+                 .json = dbk_cli_flag(cli, "json"),
+                 .terminal = dbk_terminal_is(stdout)};
     dbk_error err = {0};
     dbk_result result = r.parser ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to read the log");
     if (result == DBK_OK && dbk_cli_flag(cli, "follow")) result = follow(cli, target, range, &r, &err);
@@ -107,7 +111,8 @@ static void note_end(const dbk_cli *cli, dbk_cli_target *target, uint64_t from)
     int64_t position = 0;
     dbk_buffer_init(&request, cli->port);
     dbk_buffer_put_text(&request, "{\"do\":\"log\",\"limit\":1}");
-    const dbk_json_node *node = dbk_cli_ask(target, &request, &answer, NULL) == DBK_OK ? dbk_json_member(answer.root, "position") : NULL;
+    const dbk_json_node *node =
+        dbk_cli_ask(target, &request, &answer, NULL) == DBK_OK ? dbk_json_member(answer.root, "position") : NULL;
     if (node && dbk_json_is_integer(node, &position) && from > (uint64_t)position)
         dbk_cli_note("the log ends at position %lld", (long long)position);
     dbk_cli_answer_release(&answer);
@@ -120,15 +125,21 @@ static int run(dbk_cli *cli)
     dbk_error err = {0};
     size_t used;
     uint64_t from = 1, to = 0;
-    const char *first = dbk_cli_value(cli, "from"), *last = dbk_cli_value(cli, "to"), *since = dbk_cli_value(cli, "since");
-    dbk_log_range range = {.stream = dbk_cli_value(cli, "stream"), .type = dbk_cli_value(cli, "type"), .reverse = dbk_cli_flag(cli, "reverse")};
+    const char *first = dbk_cli_value(cli, "from"), *last = dbk_cli_value(cli, "to"),
+               *since = dbk_cli_value(cli, "since");
+    dbk_log_range range = {.stream = dbk_cli_value(cli, "stream"),
+                           .type = dbk_cli_value(cli, "type"),
+                           .reverse = dbk_cli_flag(cli, "reverse")};
     const char *word = cli->args.word_count > 0 ? cli->args.words[0] : NULL;
     if (dbk_log_proof_is(cli)) return dbk_log_proof_run(cli);
     if (cli->args.word_count > 1) return dbk_cli_usage(cli, "'%s' is one word too many", cli->args.words[1]);
-    if ((first && dbk_cli_position(first, "--from", &from, &err) != DBK_OK) || (last && dbk_cli_position(last, "--to", &to, &err) != DBK_OK))
+    if ((first && dbk_cli_position(first, "--from", &from, &err) != DBK_OK) ||
+        (last && dbk_cli_position(last, "--to", &to, &err) != DBK_OK))
         return dbk_cli_usage(cli, "%s", err.text);
-    if (since && dbk_cli_time(since, "--since", &range.since_ms, &err) != DBK_OK) return dbk_cli_usage(cli, "%s", err.text);
-    if (range.reverse && dbk_cli_flag(cli, "follow")) return dbk_cli_usage(cli, "--follow goes forward, --reverse does not");
+    if (since && dbk_cli_time(since, "--since", &range.since_ms, &err) != DBK_OK)
+        return dbk_cli_usage(cli, "%s", err.text);
+    if (range.reverse && dbk_cli_flag(cli, "follow"))
+        return dbk_cli_usage(cli, "--follow goes forward, --reverse does not");
     range.from = from = from ? from : 1;
     range.to = to;
     int status = dbk_cli_store_word(cli, word != NULL, &target, &used);
@@ -160,7 +171,9 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_log = {
-    "log", "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--since TIME] [--reverse] [--follow]", "prints the events, and proofs over them",
+    "log",
+    "[STORE|URL] [--from POS] [--to POS] [--stream STREAM] [--type TYPE] [--since TIME] [--reverse] [--follow]",
+    "prints the events, and proofs over them",
     "One line per event: position and index, time, stream, type, actor, data. With one of these words first it is\n"
     "about proofs, which anybody can check without the log (docs/format/proof.md):\n"
     "  log head [STORE]                the digest that stands for all entries; --sign signs it (Ed25519, minisign)\n"
@@ -168,8 +181,13 @@ const dbk_cli_command dbk_cmd_log = {
     "  log consistency [STORE] OLD [NEW]  that a head extends an older one: counts, or files of heads\n"
     "  log check-proof FILE            checks a head, proof of an entry, or of consistency\n"
     "  log key new FILE                makes a key to sign with; the public one is FILE.pub",
-    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --since 2026-11-21 --reverse\nlog notes.daybook --follow\n"
+    "log notes.daybook --from 10\nlog notes.daybook --stream notes/n1 --json\nlog notes.daybook --since 2026-11-21 "
+    "--reverse\nlog notes.daybook --follow\n"
     "log key new me.key\nlog head notes.daybook --into head.json --sign --key-file me.key\n"
     "log prove notes.daybook 17 --signed-head head.json --into proof.json\n"
-    "log check-proof proof.json --signed-head head.json --public-key me.key.pub\nlog consistency notes.daybook head.json", options, 4, run,
+    "log check-proof proof.json --signed-head head.json --public-key me.key.pub\nlog consistency notes.daybook "
+    "head.json",
+    options,
+    4,
+    run,
 };

@@ -2,7 +2,8 @@
 #include "cli/cli.h"
 
 /* name=value: the value is JSON where it reads as JSON, else text. */
-static dbk_result put_argument(dbk_buffer *request, dbk_json_parser *parser, const char *word, bool first, dbk_error *err)
+static dbk_result put_argument(dbk_buffer *request, dbk_json_parser *parser, const char *word, bool first,
+                               dbk_error *err)
 {
     const char *equals = strchr(word, '=');
     const dbk_json_node *root = NULL;
@@ -23,9 +24,11 @@ static dbk_result put_request(const dbk_cli *cli, size_t used, dbk_buffer *reque
     dbk_moment at;
     dbk_result result = dbk_cli_moment(dbk_cli_value(cli, "at"), "--at", dbk_cli_value(cli, "order-time"), &at, err);
     if (result != DBK_OK) return result;
-    if (!name && used >= cli->args.word_count) return dbk_fail(err, DBK_USAGE, "give a SELECT, or a query of the app with '--name'");
+    if (!name && used >= cli->args.word_count)
+        return dbk_fail(err, DBK_USAGE, "give a SELECT, or a query of the app with '--name'");
     const char *text = name ? name : cli->args.words[used++];
-    if (text[strspn(text, " \t\r\n;")] == 0) return dbk_fail(err, DBK_USAGE, name ? "the name of the query is empty" : "the SELECT is empty");
+    if (text[strspn(text, " \t\r\n;")] == 0)
+        return dbk_fail(err, DBK_USAGE, name ? "the name of the query is empty" : "the SELECT is empty");
     if (!dbk_utf8_valid(dbk_slice_text(text))) return dbk_fail(err, DBK_USAGE, "the query is not UTF-8");
     dbk_buffer_put_text(request, name ? "{\"do\":\"query\",\"name\":" : "{\"do\":\"query\",\"sql\":");
     dbk_json_put_string(request, dbk_slice_text(text));
@@ -102,11 +105,17 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_query = {
-    "query", "[STORE|URL] SQL|--name QUERY [name=value …] [--at POS|TIME]", "runs read-only SQL over the model, now or as of then",
+    "query",
+    "[STORE|URL] SQL|--name QUERY [name=value …] [--at POS|TIME]",
+    "runs read-only SQL over the model, now or as of then",
     "A table on a terminal, else columns parted by tabs. Arguments fill :name in the SQL; a value is JSON where it\n"
     "reads as JSON, else text: id=7 is a number, id='\"7\"' is text. The log is a table too: events, with position,\n"
     "\"index\", id, type, stream, time, received, actor, command, correlation, causation, typeversion, data.",
-    "query notes.daybook 'SELECT id, title FROM notes'\nquery notes.daybook 'SELECT * FROM notes WHERE id = :id' id=n1 --json\n"
+    "query notes.daybook 'SELECT id, title FROM notes'\nquery notes.daybook 'SELECT * FROM notes WHERE id = :id' id=n1 "
+    "--json\n"
     "query notes.daybook --name recent top=5 --at 2026-11-21T04:05:06Z\n"
-    "query notes.daybook \"SELECT position, data FROM events WHERE stream = 'job/7'\"", options, 64, run,
+    "query notes.daybook \"SELECT position, data FROM events WHERE stream = 'job/7'\"",
+    options,
+    64,
+    run,
 };

@@ -30,14 +30,17 @@ static int replay(const dbk_cli *cli, dbk_cli_target *target, const dbk_moment *
     uint64_t events = 0;
     char fingerprint[33];
     dbk_bar_begin(&bar, cli->port, "replaying", "entries");
-    dbk_result result = dbk_engine_replay(target->engine, past ? at : NULL, into, true, dbk_bar_update, &bar, &state, &err);
+    dbk_result result =
+        dbk_engine_replay(target->engine, past ? at : NULL, into, true, dbk_bar_update, &bar, &state, &err);
     dbk_bar_end(&bar);
     if (result == DBK_OK) result = count_events(dbk_engine_log(target->engine), state.position, &events, &err);
     if (result == DBK_EXISTS) dbk_error_hint(&err, "name a file that does not exist yet");
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     dbk_fingerprint_text(state.fingerprint, fingerprint);
     unsigned long long position = (unsigned long long)state.position, count = (unsigned long long)events;
-    if (dbk_cli_flag(cli, "json")) printf("{\"ok\":true,\"position\":%llu,\"events\":%llu,\"fingerprint\":\"%s\"}\n", position, count, fingerprint);
+    if (dbk_cli_flag(cli, "json"))
+        printf("{\"ok\":true,\"position\":%llu,\"events\":%llu,\"fingerprint\":\"%s\"}\n", position, count,
+               fingerprint);
     else printf("position     %llu\nevents       %llu\nfingerprint  %s\n", position, count, fingerprint);
     return DBK_EXIT_DONE;
 }
@@ -48,7 +51,8 @@ static int run(dbk_cli *cli)
     dbk_moment at;
     dbk_error err = {0};
     size_t used;
-    const char *into = dbk_cli_value(cli, "into"), *to = dbk_cli_value(cli, "to"), *order = dbk_cli_value(cli, "order-time");
+    const char *into = dbk_cli_value(cli, "into"), *to = dbk_cli_value(cli, "to"),
+               *order = dbk_cli_value(cli, "order-time");
     if (!into) return dbk_cli_usage(cli, "name the new file with '--into'");
     if (dbk_cli_moment(to, "--to", order, &at, &err) != DBK_OK) return dbk_cli_usage(cli, "%s", err.text);
     int status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
@@ -67,8 +71,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_replay = {
-    "replay", "[STORE] [--to POS|TIME] --into FILE.sqlite", "builds the model anew from the log, into an SQLite file",
+    "replay",
+    "[STORE] [--to POS|TIME] --into FILE.sqlite",
+    "builds the model anew from the log, into an SQLite file",
     "The recovery tool: needs nothing but the log and the app definition, changes nothing in the store, and works\n"
     "beside a daemon. Prints position, events and fingerprint.",
-    "replay notes.daybook --into fresh.sqlite\nreplay notes.daybook --to 2026-11-21T04:05:06Z --into monday.sqlite", options, 1, run,
+    "replay notes.daybook --into fresh.sqlite\nreplay notes.daybook --to 2026-11-21T04:05:06Z --into monday.sqlite",
+    options,
+    1,
+    run,
 };

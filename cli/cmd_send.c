@@ -21,9 +21,9 @@ typedef enum line_kind { LINE_BLANK, LINE_OBJECT, LINE_ARRAY, LINE_BAD } line_ki
 typedef struct slot {
     sender *owner;
     bool done;
-    uint32_t lines;   /* that it answers */
-    uint64_t bytes;   /* of input up to its last line */
-    line_kind kind;   /* of its last line */
+    uint32_t lines; /* that it answers */
+    uint64_t bytes; /* of input up to its last line */
+    line_kind kind; /* of its last line */
     dbk_buffer message;
     dbk_buffer answer; /* an array of receipts, or one */
 } slot;
@@ -37,15 +37,21 @@ struct sender {
     slot slots[WINDOW];
     size_t first, count;
     dbk_json_parser *parser, *answers; /* answers of requests may have 100,000 rows */
-    dbk_error error; /* set: it cannot go on */
+    dbk_error error;                   /* set: it cannot go on */
     bool stopped, quiet, closed, lost;
     int64_t busy_ns; /* since when the first message is refused as busy; 0: it is not */
     uint64_t receipts, refused, again, sent_bytes, all_bytes;
     dbk_bar bar;
 };
 
-static void lock(sender *s) { s->port->mutex_lock(s->port->ctx, s->mutex); }
-static void unlock(sender *s) { s->port->mutex_unlock(s->port->ctx, s->mutex); }
+static void lock(sender *s)
+{
+    s->port->mutex_lock(s->port->ctx, s->mutex);
+}
+static void unlock(sender *s)
+{
+    s->port->mutex_unlock(s->port->ctx, s->mutex);
+}
 
 /* ---- going out */
 
@@ -75,7 +81,8 @@ static line_kind kind_of(sender *s, const dbk_line *line, dbk_error *err)
     const dbk_json_node *root;
     if (is_blank(line)) return LINE_BLANK;
     if (line->too_long) {
-        dbk_fail(err, DBK_TOO_BIG, "line %llu is over %d MiB", (unsigned long long)line->number, DBK_LINE_MAX_BYTES >> 20);
+        dbk_fail(err, DBK_TOO_BIG, "line %llu is over %d MiB", (unsigned long long)line->number,
+                 DBK_LINE_MAX_BYTES >> 20);
         return LINE_BAD;
     }
     dbk_result result = dbk_json_parse(s->parser, dbk_slice_of(line->text, line->size), &root, err);
@@ -83,10 +90,12 @@ static line_kind kind_of(sender *s, const dbk_line *line, dbk_error *err)
     if (result == DBK_OK && root->kind == DBK_JSON_ARRAY && root->count > 0) return LINE_ARRAY;
     if (result == DBK_OK) {
         dbk_fail(err, DBK_BAD_COMMAND, "line %llu is %s", (unsigned long long)line->number,
-                 root->kind == DBK_JSON_ARRAY ? "an array of no commands" : "neither a JSON object nor an array of them");
+                 root->kind == DBK_JSON_ARRAY ? "an array of no commands"
+                                              : "neither a JSON object nor an array of them");
     } else {
         dbk_error_wrap(err, result, "line %llu", (unsigned long long)line->number);
-        if (result == DBK_BAD_JSON) dbk_error_hint(err, "each line is one whole JSON value (NDJSON); 'jq -c .' makes it so");
+        if (result == DBK_BAD_JSON)
+            dbk_error_hint(err, "each line is one whole JSON value (NDJSON); 'jq -c .' makes it so");
     }
     return LINE_BAD;
 }
@@ -144,7 +153,8 @@ static dbk_result hand_over(sender *s, slot *at, dbk_error *err)
 {
     const char *text = (const char *)at->message.data;
     size_t size = at->message.size;
-    if (at->lines == 1 && at->kind == LINE_OBJECT) { /* alone it is no array, so that it may be as long as a command may */
+    if (at->lines == 1 &&
+        at->kind == LINE_OBJECT) { /* alone it is no array, so that it may be as long as a command may */
         text++;
         size -= 2;
     }
@@ -217,7 +227,8 @@ static bool try_again(sender *s, slot *at)
     if (s->stopped || now - s->busy_ns > (int64_t)BUSY_MAX_S * 1000000000) return false;
     lock(s);
     for (size_t i = 1; i < s->count; i++)
-        while (!s->slots[(s->first + i) % WINDOW].done) (void)s->port->cond_wait(s->port->ctx, s->changed, s->mutex, -1);
+        while (!s->slots[(s->first + i) % WINDOW].done)
+            (void)s->port->cond_wait(s->port->ctx, s->changed, s->mutex, -1);
     for (int64_t end = now + rest; now < end; now = s->port->monotonic_ns(s->port->ctx))
         (void)s->port->cond_wait(s->port->ctx, s->changed, s->mutex, end - now);
     at->done = false;
@@ -247,7 +258,8 @@ static bool put_answer(sender *s, slot *at)
         for (uint32_t i = 0; i < at->lines; i++) put_receipt(s, root);
     }
     if (s->all_bytes && at->bytes)
-        dbk_bar_update(&s->bar, s->receipts, (uint64_t)((double)s->receipts * (double)s->all_bytes / (double)at->bytes));
+        dbk_bar_update(&s->bar, s->receipts,
+                       (uint64_t)((double)s->receipts * (double)s->all_bytes / (double)at->bytes));
     else dbk_bar_update(&s->bar, s->receipts, 0);
     return true;
 }
@@ -304,7 +316,8 @@ static int finish(sender *s)
     }
     if (s->quiet || dbk_terminal_is(stderr))
         dbk_cli_note("%llu %s, %llu accepted (%llu of them again), %llu refused", (unsigned long long)s->receipts,
-                     dbk_plural(s->receipts, "command", "commands"), (unsigned long long)(s->receipts - s->refused), (unsigned long long)s->again, (unsigned long long)s->refused);
+                     dbk_plural(s->receipts, "command", "commands"), (unsigned long long)(s->receipts - s->refused),
+                     (unsigned long long)s->again, (unsigned long long)s->refused);
     if (s->error.code) return dbk_cli_fail(&s->error, DBK_EXIT_FAILED);
     return s->refused > 0 ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
 }
@@ -327,7 +340,8 @@ static int send_all(const dbk_cli *cli, dbk_store *store, FILE *in)
         dbk_buffer_init(&s.slots[i].message, port);
         dbk_buffer_init(&s.slots[i].answer, port);
     }
-    dbk_result result = s.mutex && s.changed && s.parser && s.answers ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to send");
+    dbk_result result =
+        s.mutex && s.changed && s.parser && s.answers ? DBK_OK : dbk_fail(&err, DBK_NO_MEMORY, "no memory to send");
     if (result == DBK_OK) result = dbk_lines_start(&s.lines, port, in, s.mutex, s.changed, &err);
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     dbk_bar_begin(&s.bar, port, "sending", "commands");
@@ -363,7 +377,8 @@ static int run(dbk_cli *cli)
     const char *file = words > used ? cli->args.words[used] : "-";
     FILE *in = open_input(file, &err);
     if (!in) {
-        if (!first_is_store) dbk_error_hint(&err, "'%s' is no store's folder and was taken for a file of commands", file);
+        if (!first_is_store)
+            dbk_error_hint(&err, "'%s' is no store's folder and was taken for a file of commands", file);
         return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     }
     status = dbk_cli_open(cli, DBK_CLI_WRITE, &target);
@@ -380,12 +395,16 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_send = {
-    "send", "[STORE|URL] [FILE|-] [--quiet]", "sends commands, prints their receipts in order",
+    "send",
+    "[STORE|URL] [FILE|-] [--quiet]",
+    "sends commands, prints their receipts in order",
     "One JSON object per line in, or an array of them; one receipt per line out. A receipt with \"ok\":true means:\n"
     "on disk, and visible to every later query. The same id sent again gets its first receipt. Lines that a full\n"
     "daemon refuses as busy are sent again by themselves for up to a minute, in order. When the daemon ends, the\n"
     "receipts stop at the first line without an answer: send the same lines again. Exit status 1 if any was\n"
     "refused, or not answered.",
     "send notes.daybook commands.ndjson\nsend notes.daybook - --quiet < commands.ndjson",
-    options, 2, run,
+    options,
+    2,
+    run,
 };

@@ -46,7 +46,8 @@ static int run(dbk_cli *cli)
     if (status) return status;
     const char *path = target.path ? target.path : target.found, *listen = dbk_cli_value(cli, "listen");
     if (dbk_cli_is_url(path)) return dbk_cli_usage(cli, "serve takes a store's folder, not '%s'", path);
-    if (listen && strncmp(listen, "ipc://", 6) != 0) return dbk_cli_usage(cli, "'%s' is no address of the form ipc://PATH", listen);
+    if (listen && strncmp(listen, "ipc://", 6) != 0)
+        return dbk_cli_usage(cli, "'%s' is no address of the form ipc://PATH", listen);
     dbk_signals_hold();
     dbk_port_return_memory();
     dbk_bar bar;
@@ -55,7 +56,11 @@ static int run(dbk_cli *cli)
     const char *scrub = dbk_cli_value(cli, "scrub");
     if (scrub && (dbk_cli_position(scrub, "--scrub", &rate, &err) != DBK_OK || rate > SCRUB_MIB_MAX))
         return dbk_cli_usage(cli, "'%s' is no rate for --scrub: MiB/s, 0 to %d", scrub, SCRUB_MIB_MAX);
-    dbk_engine_options options = {.scrub_bytes_per_second = rate * 1024 * 1024, .force_fs = dbk_cli_flag(cli, "force-fs"), .force_location = dbk_cli_flag(cli, "force-location"), .progress = dbk_bar_update, .progress_arg = &bar};
+    dbk_engine_options options = {.scrub_bytes_per_second = rate * 1024 * 1024,
+                                  .force_fs = dbk_cli_flag(cli, "force-fs"),
+                                  .force_location = dbk_cli_flag(cli, "force-location"),
+                                  .progress = dbk_bar_update,
+                                  .progress_arg = &bar};
     dbk_engine *engine = NULL;
     dbk_store *store = NULL;
     dbk_result result = dbk_engine_open(path, &options, &engine, &err);
@@ -80,9 +85,14 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_serve = {
-    "serve", "[STORE] [--listen ipc://PATH]", "runs the daemon: commands in, changes out",
+    "serve",
+    "[STORE] [--listen ipc://PATH]",
+    "runs the daemon: commands in, changes out",
     "Prints its addresses and 'ready' when it serves. SIGTERM and SIGINT close the store cleanly. Under systemd\n"
     "use Type=notify. In the background it reads the ended segments of the log again; 'daybook stats' and\n"
     "'daybook doctor' tell what it found.",
-    "serve notes.daybook\nserve notes.daybook --listen ipc:///run/notes/commands", options, 1, run,
+    "serve notes.daybook\nserve notes.daybook --listen ipc:///run/notes/commands",
+    options,
+    1,
+    run,
 };

@@ -48,7 +48,10 @@ static dbk_result put_request(const dbk_cli *cli, size_t first, dbk_buffer *requ
     bool sets = strcmp(verb, "set") == 0, needs_path = sets || strcmp(verb, "unset") == 0;
     dbk_result result = DBK_OK;
     if (count < (needs_path ? 2U : 1U) + (sets ? 1U : 0U))
-        return dbk_fail(err, DBK_USAGE, "give %s", sets ? "a namespace, a path and a value" : needs_path ? "a namespace and a path" : "a namespace");
+        return dbk_fail(err, DBK_USAGE, "give %s",
+                        sets         ? "a namespace, a path and a value"
+                        : needs_path ? "a namespace and a path"
+                                     : "a namespace");
     if (strcmp(verb, "get") == 0) dbk_buffer_put_text(request, "{\"do\":\"get\"");
     else result = put_id(cli, verb, request, err);
     if (result == DBK_OK) result = put_word(request, "namespace", words[0], err);
@@ -89,7 +92,8 @@ static int run(dbk_cli *cli)
         return dbk_cli_usage(cli, "%s", err.text);
     }
     int status = dbk_cli_store_word(cli, store, &target, &used);
-    if (!status) status = dbk_cli_open(cli, strcmp(cli->command->name, "get") == 0 ? DBK_CLI_READ : DBK_CLI_WRITE, &target);
+    if (!status)
+        status = dbk_cli_open(cli, strcmp(cli->command->name, "get") == 0 ? DBK_CLI_READ : DBK_CLI_WRITE, &target);
     if (!status) {
         if (dbk_cli_ask(&target, &request, &answer, &err) == DBK_OK) show(cli, &answer);
         else status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
@@ -105,19 +109,42 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_set = {
-    "set", "[STORE|URL] NAMESPACE PATH VALUE", "sets a setting of the app",
+    "set",
+    "[STORE|URL] NAMESPACE PATH VALUE",
+    "sets a setting of the app",
     "The value is JSON where it reads as JSON, else text. An object takes the place of what stood there.",
-    "set notes.daybook ui editor.size 14\nset notes.daybook ui theme dark", options, 4, run,
+    "set notes.daybook ui editor.size 14\nset notes.daybook ui theme dark",
+    options,
+    4,
+    run,
 };
 const dbk_cli_command dbk_cmd_get = {
-    "get", "[STORE|URL] NAMESPACE [PATH]", "prints a setting: what was set, else its default",
-    "Exit status 1 where nothing was set and no default stands in the app.", "get notes.daybook ui editor.size\nget notes.daybook ui --json", options, 3, run,
+    "get",
+    "[STORE|URL] NAMESPACE [PATH]",
+    "prints a setting: what was set, else its default",
+    "Exit status 1 where nothing was set and no default stands in the app.",
+    "get notes.daybook ui editor.size\nget notes.daybook ui --json",
+    options,
+    3,
+    run,
 };
 const dbk_cli_command dbk_cmd_unset = {
-    "unset", "[STORE|URL] NAMESPACE PATH", "takes back a setting; its default counts again", "Refused where nothing was set.",
-    "unset notes.daybook ui editor.size", options, 3, run,
+    "unset",
+    "[STORE|URL] NAMESPACE PATH",
+    "takes back a setting; its default counts again",
+    "Refused where nothing was set.",
+    "unset notes.daybook ui editor.size",
+    options,
+    3,
+    run,
 };
 const dbk_cli_command dbk_cmd_reset = {
-    "reset", "[STORE|URL] NAMESPACE [PATH]", "takes back all settings of a namespace, or below a path", "Nothing set there is fine.",
-    "reset notes.daybook ui\nreset notes.daybook ui editor", options, 3, run,
+    "reset",
+    "[STORE|URL] NAMESPACE [PATH]",
+    "takes back all settings of a namespace, or below a path",
+    "Nothing set there is fine.",
+    "reset notes.daybook ui\nreset notes.daybook ui editor",
+    options,
+    3,
+    run,
 };

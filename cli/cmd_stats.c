@@ -49,7 +49,9 @@ static int put_rebuilt(const dbk_cli *cli, dbk_cli_target *target, int64_t took_
     dbk_engine_cursor(target->engine, &timeline, &generation, &position);
     dbk_fingerprint_text(state.fingerprint, fingerprint);
     dbk_buffer_init(&line, cli->port);
-    dbk_buffer_printf(&line, "{\"ok\":true,\"timeline\":\"%s\",\"generation\":%llu,\"position\":%llu,\"fingerprint\":\"%s\",\"took_ms\":%lld}",
+    dbk_buffer_printf(&line,
+                      "{\"ok\":true,\"timeline\":\"%s\",\"generation\":%llu,\"position\":%llu,\"fingerprint\":\"%s\","
+                      "\"took_ms\":%lld}",
                       timeline, (unsigned long long)generation, (unsigned long long)state.position, fingerprint,
                       (long long)(took_ns / 1000000));
     dbk_json_parser *parser = dbk_json_parser_new(cli->port);
@@ -90,13 +92,23 @@ static int run_rebuild(dbk_cli *cli)
 
 static const dbk_cli_option options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
 const dbk_cli_command dbk_cmd_stats = {
-    "stats", "[STORE|URL]", "prints sizes and counts of a store",
+    "stats",
+    "[STORE|URL]",
+    "prints sizes and counts of a store",
     "'bytes' are the records of the log with the padding behind each, as 'verify' counts them; 'file_bytes' all files\n"
     "of the log, with indexes and preallocated space. 'since_open' counts what this opening, or the daemon, did.",
-    "stats notes.daybook\nstats --json", options, 1, run_stats,
+    "stats notes.daybook\nstats --json",
+    options,
+    1,
+    run_stats,
 };
 const dbk_cli_command dbk_cmd_rebuild = {
-    "rebuild", "[STORE|URL] [MODEL]", "builds the read model anew from the log",
+    "rebuild",
+    "[STORE|URL] [MODEL]",
+    "builds the read model anew from the log",
     "The old model serves until the new one is complete. Subscribers are told to begin anew.",
-    "rebuild notes.daybook\nrebuild notes.daybook main --json", options, 2, run_rebuild,
+    "rebuild notes.daybook\nrebuild notes.daybook main --json",
+    options,
+    2,
+    run_rebuild,
 };

@@ -10,7 +10,10 @@ typedef struct typing {
     bool first; /* of a list */
 } typing;
 
-static void put(typing *t, const char *text) { dbk_buffer_put_text(&t->out, text); }
+static void put(typing *t, const char *text)
+{
+    dbk_buffer_put_text(&t->out, text);
+}
 
 /* A member's name: bare where TypeScript takes it so. */
 static void put_name(typing *t, const char *name)
@@ -37,7 +40,10 @@ static const char *type_name(dbk_column_type type)
     return "Value"; /* has null in it, as Json has */
 }
 
-static bool has_null(dbk_column_type type) { return type == DBK_TYPE_ANY || type == DBK_TYPE_JSON; }
+static bool has_null(dbk_column_type type)
+{
+    return type == DBK_TYPE_ANY || type == DBK_TYPE_JSON;
+}
 
 /* ---- tables */
 
@@ -183,7 +189,8 @@ static void put_answer_column(void *arg, const dbk_answer_column *column)
     }
 }
 
-static dbk_result put_answer(typing *t, const char *member, const char *sql, const dbk_column_type *returns, size_t count, dbk_error *err)
+static dbk_result put_answer(typing *t, const char *member, const char *sql, const dbk_column_type *returns,
+                             size_t count, dbk_error *err)
 {
     put(t, "    ");
     put(t, member);
@@ -234,10 +241,11 @@ static dbk_result put_all(typing *t, dbk_error *err)
 {
     char hash[33];
     dbk_hex_encode(dbk_slice_of(t->definition->hash, 16), hash);
-    dbk_buffer_printf(&t->out, "// Made by 'daybook types' of the app '%s', version %u, definition %s.\n"
-                               "// Make it anew when the definition changes; do not edit it.\n\n"
-                               "export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };\n"
-                               "export type Value = null | number | string;\n\n",
+    dbk_buffer_printf(&t->out,
+                      "// Made by 'daybook types' of the app '%s', version %u, definition %s.\n"
+                      "// Make it anew when the definition changes; do not edit it.\n\n"
+                      "export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };\n"
+                      "export type Value = null | number | string;\n\n",
                       t->definition->name, t->definition->version, hash);
     put_tables(t);
     dbk_result result = put_queries(t, err);
@@ -272,8 +280,13 @@ static int run(dbk_cli *cli)
 
 static const dbk_cli_option options[] = {{0}};
 const dbk_cli_command dbk_cmd_types = {
-    "types", "APP", "prints TypeScript declarations of an app definition",
+    "types",
+    "APP",
+    "prints TypeScript declarations of an app definition",
     "Tables with key, row and what put and patch take; named queries and commands with their arguments and what\n"
     "they answer. A column is without null only where that is certain. The order is that of the definition.",
-    "types app/ > app.d.ts", options, 1, run,
+    "types app/ > app.d.ts",
+    options,
+    1,
+    run,
 };

@@ -63,7 +63,8 @@ static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error
         return dbk_fail(err, DBK_USAGE, "give the positions of entries, or '--correlation'");
     int rc = cli->port->random(cli->port->ctx, random, sizeof random);
     if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
-    if (correlation && !dbk_utf8_valid(dbk_slice_text(correlation))) return dbk_fail(err, DBK_USAGE, "the correlation is not UTF-8");
+    if (correlation && !dbk_utf8_valid(dbk_slice_text(correlation)))
+        return dbk_fail(err, DBK_USAGE, "the correlation is not UTF-8");
     dbk_uuid_text(random, id);
     dbk_buffer_printf(request, "{\"id\":\"cli-%s\",\"do\":\"undo\"", id);
     dbk_result result = DBK_OK;
@@ -87,8 +88,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_undo = {
-    "undo", "[STORE|URL] POS|ENTRY…", "puts back what stood before one or more entries",
+    "undo",
+    "[STORE|URL] POS|ENTRY…",
+    "puts back what stood before one or more entries",
     "One new entry puts back each column that was last written by them; what others wrote since stays and is\n"
     "listed. Rows that went by a cascade come back. Undoing the new entry is the redo.",
-    "undo notes.daybook 17\nundo notes.daybook 17 18 23\nundo notes.daybook --correlation import-7", options, 64, run,
+    "undo notes.daybook 17\nundo notes.daybook 17 18 23\nundo notes.daybook --correlation import-7",
+    options,
+    64,
+    run,
 };

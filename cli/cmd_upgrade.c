@@ -6,7 +6,8 @@
 
 static void put_tables(const dbk_json_node *tables)
 {
-    static const char *const names[] = {"table", "rows_before", "rows_after", "only_before", "only_after", "writer_before", "writer_after"};
+    static const char *const names[] = {"table",      "rows_before",   "rows_after",  "only_before",
+                                        "only_after", "writer_before", "writer_after"};
     const dbk_json_node *table = tables ? tables + 1 : NULL;
     if (tables && tables->count > 0) printf("table\tbefore\tafter\tonly before\tonly after\twritten by\tthen by\n");
     for (uint32_t i = 0; tables && i < tables->count; i++, table = dbk_json_next(table)) {
@@ -26,7 +27,9 @@ static void put_lost(const dbk_json_node *lost)
     for (uint32_t i = 0; lost && i < lost->count; i++, item = dbk_json_next(item)) {
         const dbk_json_node *position = dbk_json_member(item, "position"), *state = dbk_json_member(item, "state");
         const dbk_json_node *reason = dbk_json_member(item, "reason");
-        if (position && state) printf("no longer projects: position %.*s, %.*s: ", DBK_SLICE_ARG(position->text), DBK_SLICE_ARG(state->text));
+        if (position && state)
+            printf("no longer projects: position %.*s, %.*s: ", DBK_SLICE_ARG(position->text),
+                   DBK_SLICE_ARG(state->text));
         if (reason) dbk_out_shown(reason->text, terminal);
         putchar('\n');
     }
@@ -42,9 +45,11 @@ static void show(const dbk_json_node *root)
     for (uint32_t i = 0; models && i < models->count; i++) {
         const dbk_json_node *model = models + 1;
         for (uint32_t k = 0; k < i; k++) model = dbk_json_next(model);
-        const dbk_json_node *name = dbk_json_member(model, "name"), *entries = dbk_json_member(model, "entries"), *took = dbk_json_member(model, "took_ms");
+        const dbk_json_node *name = dbk_json_member(model, "name"), *entries = dbk_json_member(model, "entries"),
+                            *took = dbk_json_member(model, "took_ms");
         if (name && entries && took)
-            printf("model '%.*s': %.*s entries folded in %.*s ms\n", DBK_SLICE_ARG(name->text), DBK_SLICE_ARG(entries->text), DBK_SLICE_ARG(took->text));
+            printf("model '%.*s': %.*s entries folded in %.*s ms\n", DBK_SLICE_ARG(name->text),
+                   DBK_SLICE_ARG(entries->text), DBK_SLICE_ARG(took->text));
     }
     put_tables(dbk_json_member(root, "tables"));
     put_lost(dbk_json_member(root, "lost"));
@@ -58,7 +63,8 @@ static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error
     if (!app) return dbk_fail(err, DBK_USAGE, "give the new definition with '--app'");
     char whole[PATH_MAX];
     const char *path = realpath(app, whole) ? whole : app;
-    dbk_result result = dbk_utf8_valid(dbk_slice_text(path)) ? DBK_OK : dbk_fail(err, DBK_USAGE, "the path is not UTF-8");
+    dbk_result result =
+        dbk_utf8_valid(dbk_slice_text(path)) ? DBK_OK : dbk_fail(err, DBK_USAGE, "the path is not UTF-8");
     dbk_buffer_put_text(request, "{\"do\":\"upgrade\",\"app\":");
     dbk_json_put_string(request, dbk_slice_text(path));
     if (dbk_cli_flag(cli, "dry-run")) dbk_buffer_put_text(request, ",\"dry_run\":true");
@@ -80,8 +86,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_upgrade = {
-    "upgrade", "[STORE|URL] --app DIR|FILE [--dry-run] [--accept]", "takes another definition, and shows what it changes",
+    "upgrade",
+    "[STORE|URL] --app DIR|FILE [--dry-run] [--accept]",
+    "takes another definition, and shows what it changes",
     "The whole log is folded with the new definition into a model beside the present one, which serves until the\n"
     "switch. Shown are rows, writers of tables, and entries that would no longer project: these need --accept.",
-    "upgrade notes.daybook --app app/ --dry-run\nupgrade notes.daybook --app app/", options, 1, run,
+    "upgrade notes.daybook --app app/ --dry-run\nupgrade notes.daybook --app app/",
+    options,
+    1,
+    run,
 };

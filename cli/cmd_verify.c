@@ -29,8 +29,8 @@ static void note(void *arg, const dbk_verify_fault *fault)
         dbk_json_put_string(out, dbk_slice_text(fault->file));
         dbk_buffer_printf(out, ",\"offset\":%llu,\"law\":%u", (unsigned long long)fault->offset, fault->law);
         if (fault->first_position)
-            dbk_buffer_printf(out, ",\"first_position\":%llu,\"last_position\":%llu", (unsigned long long)fault->first_position,
-                              (unsigned long long)fault->last_position);
+            dbk_buffer_printf(out, ",\"first_position\":%llu,\"last_position\":%llu",
+                              (unsigned long long)fault->first_position, (unsigned long long)fault->last_position);
         dbk_buffer_put_text(out, ",\"message\":");
         dbk_json_put_string(out, dbk_slice_text(fault->text));
         dbk_buffer_put_u8(out, '}');
@@ -38,7 +38,8 @@ static void note(void *arg, const dbk_verify_fault *fault)
     }
     dbk_buffer_printf(out, "%s: %s at offset %llu", fault->file, fault->error, (unsigned long long)fault->offset);
     if (fault->first_position)
-        dbk_buffer_printf(out, ", positions %llu to %llu", (unsigned long long)fault->first_position, (unsigned long long)fault->last_position);
+        dbk_buffer_printf(out, ", positions %llu to %llu", (unsigned long long)fault->first_position,
+                          (unsigned long long)fault->last_position);
     dbk_buffer_printf(out, ": %s (L%u)\n", fault->text, fault->law);
 }
 
@@ -46,8 +47,8 @@ static void note_log(void *arg, const dbk_log_fault *fault)
 {
     char file[128];
     snprintf(file, sizeof file, "log/%s", fault->file ? fault->file : "");
-    note(arg, &(dbk_verify_fault){dbk_result_name(fault->code), file, fault->offset, fault->first_position, fault->last_position,
-                                  fault->text ? fault->text : "", fault->law});
+    note(arg, &(dbk_verify_fault){dbk_result_name(fault->code), file, fault->offset, fault->first_position,
+                                  fault->last_position, fault->text ? fault->text : "", fault->law});
 }
 
 static void forward(void *arg, uint64_t done, uint64_t all)
@@ -68,7 +69,10 @@ static dbk_result look(verification *v, const char *path, dbk_dir *store, dbk_er
     bool known = dbk_verify_identity(port, store, &options, note, v);
     dbk_result result = dbk_io_open_dir(port, store, "log", 0, &log, err);
     if (result == DBK_MISSING) {
-        note(v, &(dbk_verify_fault){.error = dbk_result_name(DBK_LOST), .file = "log", .text = "the folder of the log is missing", .law = 1});
+        note(v, &(dbk_verify_fault){.error = dbk_result_name(DBK_LOST),
+                                    .file = "log",
+                                    .text = "the folder of the log is missing",
+                                    .law = 1});
         result = DBK_OK;
     } else if (result == DBK_OK) {
         if (!known) dbk_verify_borrow_id(port, log, &options);
@@ -95,11 +99,13 @@ static void show_json(const verification *v, const char *head)
 {
     const dbk_log_report *r = &v->report;
     if (v->count)
-        printf("{\"ok\":false,\"error\":\"corrupt\",\"class\":\"critical\",\"message\":\"%llu %s found\"", (unsigned long long)v->count,
-               dbk_plural(v->count, "fault", "faults"));
+        printf("{\"ok\":false,\"error\":\"corrupt\",\"class\":\"critical\",\"message\":\"%llu %s found\"",
+               (unsigned long long)v->count, dbk_plural(v->count, "fault", "faults"));
     else printf("{\"ok\":true");
-    printf(",\"depth\":\"%s\",\"entries\":%llu,\"batches\":%llu,\"segments\":%llu,\"bytes\":%llu,\"file_bytes\":%llu", v->depth == DBK_VERIFY_PROOF ? "proof" : "checksums", (unsigned long long)r->entries,
-           (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
+    printf(",\"depth\":\"%s\",\"entries\":%llu,\"batches\":%llu,\"segments\":%llu,\"bytes\":%llu,\"file_bytes\":%llu",
+           v->depth == DBK_VERIFY_PROOF ? "proof" : "checksums", (unsigned long long)r->entries,
+           (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes,
+           (unsigned long long)r->file_bytes);
     if (v->depth == DBK_VERIFY_PROOF) printf(",\"head\":\"%s\"", head);
     if (v->repair_from) printf(",\"repairs\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&v->mended)));
     printf(",\"fault_count\":%llu,\"faults\":[", (unsigned long long)v->count);
@@ -115,8 +121,9 @@ static void show(const verification *v)
     if (v->json) return show_json(v, head);
     dbk_out(dbk_buffer_slice(&v->mended));
     dbk_out(dbk_buffer_slice(&v->faults));
-    printf("entries     %llu\nbatches     %llu\nsegments    %llu\nbytes       %llu\nfile_bytes  %llu\n", (unsigned long long)r->entries,
-           (unsigned long long)r->batches, (unsigned long long)r->segments, (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
+    printf("entries     %llu\nbatches     %llu\nsegments    %llu\nbytes       %llu\nfile_bytes  %llu\n",
+           (unsigned long long)r->entries, (unsigned long long)r->batches, (unsigned long long)r->segments,
+           (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
     if (v->depth == DBK_VERIFY_PROOF) printf("head        %s\n", head);
     if (v->count) printf("%llu %s\n", (unsigned long long)v->count, dbk_plural(v->count, "fault", "faults"));
     else printf("no fault found\n");
@@ -129,9 +136,11 @@ static dbk_result check_kind(const dbk_port *port, dbk_dir *store, const char *p
     int64_t format = dbk_verify_format(port, store);
     dbk_result result = DBK_OK;
     if (format > DBK_STORE_FORMAT) {
-        result = dbk_fail(err, DBK_VERSION, "store '%s' has format %lld, this Daybook reads %d", path, (long long)format, DBK_STORE_FORMAT);
+        result = dbk_fail(err, DBK_VERSION, "store '%s' has format %lld, this Daybook reads %d", path,
+                          (long long)format, DBK_STORE_FORMAT);
         dbk_error_hint(err, "verify it with a newer Daybook");
-    } else if (port->identify(port->ctx, store, "daybook.json", &identity) != 0 && port->identify(port->ctx, store, "log", &identity) != 0) {
+    } else if (port->identify(port->ctx, store, "daybook.json", &identity) != 0 &&
+               port->identify(port->ctx, store, "log", &identity) != 0) {
         result = dbk_fail(err, DBK_MISSING, "'%s' is no store: it has neither 'daybook.json' nor 'log'", path);
     }
     return result;
@@ -148,13 +157,15 @@ static int verify(verification *v, const char *path)
         return dbk_cli_fail(&err, DBK_EXIT_STORE);
     }
     result = check_kind(port, store, path, &err);
-    if (result == DBK_OK && v->repair_from) result = dbk_verify_repair(port, store, v->repair_from, v->json, &v->mended, &err);
+    if (result == DBK_OK && v->repair_from)
+        result = dbk_verify_repair(port, store, v->repair_from, v->json, &v->mended, &err);
     for (int pass = 0; result == DBK_OK && pass < PASSES_MAX; pass++) {
         result = look(v, path, store, &err);
         if (result != DBK_OK || v->count == 0 || !is_served(port, path)) break;
     }
     port->close_dir(port->ctx, store);
-    if (result == DBK_OK && (v->faults.failed || v->mended.failed)) result = dbk_fail(&err, DBK_NO_MEMORY, "no memory for the list of faults");
+    if (result == DBK_OK && (v->faults.failed || v->mended.failed))
+        result = dbk_fail(&err, DBK_NO_MEMORY, "no memory for the list of faults");
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
     show(v);
     return v->count ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
@@ -167,11 +178,13 @@ static int run(dbk_cli *cli)
     const char *depth = dbk_cli_value(cli, "depth");
     verification v = {.cli = cli, .json = dbk_cli_flag(cli, "json"), .depth = DBK_VERIFY_PROOF};
     if (depth && strcmp(depth, "checksums") == 0) v.depth = DBK_VERIFY_CHECKSUMS;
-    else if (depth && strcmp(depth, "proof") != 0) return dbk_cli_usage(cli, "'%s' is no depth: checksums or proof", depth);
+    else if (depth && strcmp(depth, "proof") != 0)
+        return dbk_cli_usage(cli, "'%s' is no depth: checksums or proof", depth);
     int status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
     if (status) return status;
     const char *path = target.path ? target.path : target.found;
-    if (dbk_cli_is_url(path)) return dbk_cli_usage(cli, "verify reads the store's own files: name its folder instead of '%s'", path);
+    if (dbk_cli_is_url(path))
+        return dbk_cli_usage(cli, "verify reads the store's own files: name its folder instead of '%s'", path);
     v.repair_from = dbk_cli_value(cli, "repair-from");
     dbk_buffer_init(&v.faults, cli->port);
     dbk_buffer_init(&v.mended, cli->port);
@@ -188,12 +201,18 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_verify = {
-    "verify", "[STORE] [--depth checksums|proof] [--repair-from DIR]", "reads every byte of a store and names every fault",
+    "verify",
+    "[STORE] [--depth checksums|proof] [--repair-from DIR]",
+    "reads every byte of a store and names every fault",
     "Works beside a daemon and changes nothing. Names file, offset and positions of each fault and which of the four\n"
     "laws it touches (L1 acknowledged entries are readable, L2 no hole and no invention, L3 refused where that fails,\n"
     "L4 what was seen stays), then the figures: 'bytes' are the records of the log,\n"
     "'file_bytes' all its files. Exit status 1 on any fault.\n"
     "With --repair-from nobody may have the store open. A segment is replaced only where this log proves the copy to\n"
     "be the one that was there; the damaged file stays beside it, and what is not proven is left as it is.",
-    "verify notes.daybook\nverify notes.daybook --depth checksums --json\nverify notes.daybook --repair-from backup/notes.daybook", options, 1, run,
+    "verify notes.daybook\nverify notes.daybook --depth checksums --json\nverify notes.daybook --repair-from "
+    "backup/notes.daybook",
+    options,
+    1,
+    run,
 };

@@ -71,7 +71,8 @@ static int follow(const dbk_cli *cli, dbk_store *store, pulse *p, uint64_t wait_
     while (!dbk_signals_came(LOOK_MS)) {
         bool lost = p->lost;
         int64_t now = port->monotonic_ns(port->ctx);
-        if (lost && !gone_ns) dbk_cli_note("the daemon has ended; waiting %llu s for it to come back", (unsigned long long)wait_s);
+        if (lost && !gone_ns)
+            dbk_cli_note("the daemon has ended; waiting %llu s for it to come back", (unsigned long long)wait_s);
         if (lost && !gone_ns) gone_ns = now;
         if (!lost && gone_ns && !p->asked) {
             dbk_cli_note("the daemon is back");
@@ -98,8 +99,8 @@ static int watch(const dbk_cli *cli, dbk_cli_target *target, pulse *p, uint64_t 
     dbk_buffer_init(&cursor, cli->port);
     dbk_result result = from ? cursor_of(target, from, &cursor, &err) : DBK_OK;
     if (result == DBK_OK)
-        result = dbk_subscribe(target->store, dbk_cli_value(cli, "table"), from ? (const char *)cursor.data : NULL, on_change,
-                               NULL, &subscription, &err);
+        result = dbk_subscribe(target->store, dbk_cli_value(cli, "table"), from ? (const char *)cursor.data : NULL,
+                               on_change, NULL, &subscription, &err);
     dbk_buffer_release(&cursor);
     if (result != DBK_OK) return dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
     int status = follow(cli, target->store, p, wait_s);
@@ -139,8 +140,13 @@ static const dbk_cli_option options[] = {
     {0},
 };
 const dbk_cli_command dbk_cmd_watch = {
-    "watch", "[STORE|URL] [--table TABLE] [--from POS|CURSOR] [--wait SECONDS]", "prints every change as it happens",
+    "watch",
+    "[STORE|URL] [--table TABLE] [--from POS|CURSOR] [--wait SECONDS]",
+    "prints every change as it happens",
     "One JSON object per commit and table. A message with \"reset\":true says: read the table anew. It follows the\n"
     "daemon across a restart and misses nothing; if none comes back in time, it ends with status 1.",
-    "watch notes.daybook\nwatch notes.daybook --table notes --from 17", options, 1, run,
+    "watch notes.daybook\nwatch notes.daybook --table notes --from 17",
+    options,
+    1,
+    run,
 };

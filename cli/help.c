@@ -24,7 +24,8 @@ static void put_option(const dbk_cli_option *option, FILE *out)
     char left[64];
     char letter[8] = "";
     if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    snprintf(left, sizeof left, "%s--%s%s%s", letter, option->name, option->value ? " " : "", option->value ? option->value : "");
+    snprintf(left, sizeof left, "%s--%s%s%s", letter, option->name, option->value ? " " : "",
+             option->value ? option->value : "");
     fprintf(out, "  %-24s %s\n", left, option->help);
 }
 

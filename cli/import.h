@@ -18,7 +18,7 @@ typedef struct dbk_import_column {
     const char *declared, *collation; /* "" : none */
     const char *type;                 /* "" : takes any plain value as it is */
     uint16_t key_part;                /* of the file's primary key; 0: not in it */
-    bool not_null, late; /* late: refers to rows that come after its own, so it is patched in */
+    bool not_null, late;              /* late: refers to rows that come after its own, so it is patched in */
     bool has_null, has_integer, has_real, has_text, has_blob;
     bool no_boolean, no_time, no_uuid, no_json; /* a value is none */
 } dbk_import_column;
@@ -28,8 +28,7 @@ typedef struct dbk_import_table {
     dbk_import_column *columns;
     size_t column_count;
     bool without_rowid, left_out, ranked;
-    const char *
-        rowid; /* own key: the file's name for the rowid; NULL: the file's own primary key serves */
+    const char *rowid;      /* own key: the file's name for the rowid; NULL: the file's own primary key serves */
     const char *rowid_name; /* and the name here */
     uint64_t rows, fresh, again, refused;
     char reason[256];               /* of the first that was refused */
@@ -103,30 +102,21 @@ dbk_result dbk_import_rows(dbk_import *import, dbk_store *store, dbk_error *err)
 /* import_text.c: small things; what they return is in the arena, "" when there is no memory (no_memory is set) */
 void *dbk_import_take(dbk_import *import, size_t count, size_t size); /* zeroed; NULL: no memory */
 const char *dbk_import_copy(dbk_import *import, const char *text);
-const char *dbk_import_printf(dbk_import *import, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+const char *dbk_import_printf(dbk_import *import, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A name that a definition may use, made of the file's; `taken` are those it must differ from. */
-const char *dbk_import_name(dbk_import *import, const char *from, const char *const *taken,
-                            size_t count);
-void dbk_import_keep_name(dbk_import *import,
-                          const char *name); /* among those of tables, indexes, views */
-void dbk_import_put_name(dbk_buffer *out,
-                         const char *name); /* quoted where SQL has the word for itself */
+const char *dbk_import_name(dbk_import *import, const char *from, const char *const *taken, size_t count);
+void dbk_import_keep_name(dbk_import *import, const char *name);     /* among those of tables, indexes, views */
+void dbk_import_put_name(dbk_buffer *out, const char *name);         /* quoted where SQL has the word for itself */
 const char *dbk_import_quoted(dbk_import *import, const char *from); /* "as the file says it" */
-const char *dbk_import_shown(dbk_import *import,
-                             const char *text); /* UTF-8, whatever a damaged file says */
-void dbk_import_note_left_out(dbk_import *import, const char *what, const char *name,
-                              const char *reason);
-void dbk_import_note_changed(dbk_import *import, const char *what, const char *name,
-                             const char *reason);
-dbk_import_piece *dbk_import_add_piece(dbk_import *import, dbk_import_kind kind,
-                                       dbk_import_table *table, const char *name, const char *sql);
+const char *dbk_import_shown(dbk_import *import, const char *text);  /* UTF-8, whatever a damaged file says */
+void dbk_import_note_left_out(dbk_import *import, const char *what, const char *name, const char *reason);
+void dbk_import_note_changed(dbk_import *import, const char *what, const char *name, const char *reason);
+dbk_import_piece *dbk_import_add_piece(dbk_import *import, dbk_import_kind kind, dbk_import_table *table,
+                                       const char *name, const char *sql);
 dbk_import_table *dbk_import_find_table(dbk_import *import, const char *from);
 dbk_import_column *dbk_import_find_column(const dbk_import_table *table, const char *from);
-sqlite3_stmt *dbk_import_prepare(dbk_import *import, const char *sql,
-                                 dbk_error *err); /* NULL: failed */
-dbk_result dbk_import_fail(dbk_import *import, const char *what,
-                           dbk_error *err); /* with SQLite's words */
+sqlite3_stmt *dbk_import_prepare(dbk_import *import, const char *sql, dbk_error *err); /* NULL: failed */
+dbk_result dbk_import_fail(dbk_import *import, const char *what, dbk_error *err);      /* with SQLite's words */
 dbk_result dbk_import_finish(dbk_import *import, sqlite3_stmt *statement, int rc,
                              dbk_error *err); /* rc of the last step */
 

@@ -19,11 +19,10 @@ static bool serves_as_key(const dbk_import_column *column)
 static bool compares_otherwise(dbk_import *import, const dbk_import_table *table)
 {
     dbk_error ignored = {0};
-    sqlite3_stmt *row = dbk_import_prepare(
-        import,
-        "SELECT 1 FROM pragma_index_list(?1) AS l, pragma_index_xinfo(l.name) AS x "
-        "WHERE l.origin = 'pk' AND x.key AND x.coll <> 'BINARY'",
-        &ignored);
+    sqlite3_stmt *row = dbk_import_prepare(import,
+                                           "SELECT 1 FROM pragma_index_list(?1) AS l, pragma_index_xinfo(l.name) AS x "
+                                           "WHERE l.origin = 'pk' AND x.key AND x.coll <> 'BINARY'",
+                                           &ignored);
     bool found = row && sqlite3_bind_text(row, 1, table->from, -1, SQLITE_STATIC) == SQLITE_OK &&
                  sqlite3_step(row) == SQLITE_ROW;
     sqlite3_finalize(row);
@@ -38,14 +37,12 @@ static const char *why_not_its_key(dbk_import *import, const dbk_import_table *t
         const dbk_import_column *column = &table->columns[i];
         if (column->key_part == 0) continue;
         any = true;
-        if (column->has_null)
-            return dbk_import_printf(import, "its key '%s' is NULL in some rows", column->from);
+        if (column->has_null) return dbk_import_printf(import, "its key '%s' is NULL in some rows", column->from);
         if (!serves_as_key(column))
             return dbk_import_printf(import, "its key '%s' holds %s", column->from,
                                      column->type[0] ? column->type : "values of several kinds");
         if (column->collation[0])
-            return dbk_import_printf(import, "its key '%s' is compared by %s", column->from,
-                                     column->collation);
+            return dbk_import_printf(import, "its key '%s' is compared by %s", column->from, column->collation);
     }
     if (!any) return "it has no primary key";
     return compares_otherwise(import, table) ? "its key is not compared byte by byte" : NULL;
@@ -74,8 +71,8 @@ static void keep_old_key(dbk_import *import, dbk_import_table *table)
     dbk_buffer_put_u8(out, ')');
     const char *sql = dbk_import_copy(import, dbk_buffer_text(out));
     if (strcmp(sql, "UNIQUE ()") != 0)
-        dbk_import_add_piece(import, DBK_IMPORT_UNIQUE, table,
-                             dbk_import_printf(import, "%s %s", table->from, sql), sql);
+        dbk_import_add_piece(import, DBK_IMPORT_UNIQUE, table, dbk_import_printf(import, "%s %s", table->from, sql),
+                             sql);
 }
 
 static void take_rowid(dbk_import *import, dbk_import_table *table, const char *reason)
@@ -85,15 +82,14 @@ static void take_rowid(dbk_import *import, dbk_import_table *table, const char *
     table->rowid = table->without_rowid ? NULL : free_rowid(table);
     if (!table->rowid) {
         table->left_out = true;
-        dbk_import_note_left_out(
-            import, "table", table->from,
-            dbk_import_printf(import, "%s, and it has no rowid to take instead", reason));
+        dbk_import_note_left_out(import, "table", table->from,
+                                 dbk_import_printf(import, "%s, and it has no rowid to take instead", reason));
         return;
     }
     table->rowid_name = dbk_import_name(import, "row_id", taken, table->column_count);
-    dbk_import_note_changed(import, "key", table->from,
-                            dbk_import_printf(import, "%s: '%s', the file's rowid, is the key here",
-                                              reason, table->rowid_name));
+    dbk_import_note_changed(
+        import, "key", table->from,
+        dbk_import_printf(import, "%s: '%s', the file's rowid, is the key here", reason, table->rowid_name));
     keep_old_key(import, table);
 }
 
@@ -116,8 +112,7 @@ static const char *cell(sqlite3_stmt *row, int column)
 }
 
 /* The parent's column: named, or the part of its key that stands at this place. */
-static const dbk_import_column *parent_column(const dbk_import_table *parent, const char *named,
-                                              int place)
+static const dbk_import_column *parent_column(const dbk_import_table *parent, const char *named, int place)
 {
     if (named[0]) return dbk_import_find_column(parent, named);
     for (size_t i = 0; i < parent->column_count; i++)
@@ -129,8 +124,8 @@ static const dbk_import_column *parent_column(const dbk_import_table *parent, co
 static int64_t violations(dbk_import *import, const dbk_import_table *table, int id)
 {
     dbk_error ignored = {0};
-    sqlite3_stmt *row = dbk_import_prepare(
-        import, "SELECT count(*) FROM pragma_foreign_key_check(?1) WHERE fkid = ?2", &ignored);
+    sqlite3_stmt *row =
+        dbk_import_prepare(import, "SELECT count(*) FROM pragma_foreign_key_check(?1) WHERE fkid = ?2", &ignored);
     int64_t count = -1;
     if (row && sqlite3_bind_text(row, 1, table->from, -1, SQLITE_STATIC) == SQLITE_OK &&
         sqlite3_bind_int(row, 2, id) == SQLITE_OK && sqlite3_step(row) == SQLITE_ROW)
@@ -155,20 +150,17 @@ static void add_reference(dbk_import *import, reference *r)
     int64_t bad = r->problem ? 0 : violations(import, r->table, r->id);
     const char *from = dbk_buffer_text(r->from), *to = dbk_buffer_text(&r->to);
     if (!r->problem && bad != 0)
-        r->problem = bad < 0
-                         ? "it does not name a key of its table"
-                         : dbk_import_printf(import, "%lld %s a row that is not there",
-                                             (long long)bad, bad == 1 ? "row names" : "rows name");
+        r->problem = bad < 0 ? "it does not name a key of its table"
+                             : dbk_import_printf(import, "%lld %s a row that is not there", (long long)bad,
+                                                 bad == 1 ? "row names" : "rows name");
     if (r->problem) {
         dbk_import_note_left_out(import, "foreign key", name, r->problem);
         return;
     }
     bool acts = strcasecmp(r->on_delete, "NO ACTION") != 0;
-    const char *sql =
-        dbk_import_printf(import, "FOREIGN KEY (%s) REFERENCES %s%s%s", from ? from : "",
-                          to ? to : "", acts ? " ON DELETE " : "", acts ? r->on_delete : "");
-    dbk_import_piece *piece =
-        dbk_import_add_piece(import, DBK_IMPORT_REFERENCE, r->table, name, sql);
+    const char *sql = dbk_import_printf(import, "FOREIGN KEY (%s) REFERENCES %s%s%s", from ? from : "", to ? to : "",
+                                        acts ? " ON DELETE " : "", acts ? r->on_delete : "");
+    dbk_import_piece *piece = dbk_import_add_piece(import, DBK_IMPORT_REFERENCE, r->table, name, sql);
     if (!piece) return;
     piece->parent = r->parent;
     piece->children = r->children;
@@ -193,8 +185,7 @@ static void begin_reference(dbk_import *import, reference *r, sqlite3_stmt *row)
 static void take_reference_column(reference *r, sqlite3_stmt *row)
 {
     dbk_import_column *child = dbk_import_find_column(r->table, cell(row, 2));
-    const dbk_import_column *parent =
-        r->parent ? parent_column(r->parent, cell(row, 3), (int)r->count) : NULL;
+    const dbk_import_column *parent = r->parent ? parent_column(r->parent, cell(row, 3), (int)r->count) : NULL;
     if (!r->problem && (!child || !parent)) r->problem = "one of its columns is not taken";
     if (r->problem || !r->children || r->count >= r->table->column_count) return;
     if (r->count > 0) dbk_buffer_put_text(r->from, ", "), dbk_buffer_put_text(&r->to, ", ");
@@ -239,17 +230,15 @@ static void make_late(dbk_import *import, dbk_import_piece *piece)
     }
     if (any) return;
     piece->left_out = true;
-    dbk_import_note_left_out(
-        import, "foreign key", piece->name,
-        "its rows refer to each other before they are there, and may not be NULL until then");
+    dbk_import_note_left_out(import, "foreign key", piece->name,
+                             "its rows refer to each other before they are there, and may not be NULL until then");
 }
 
 static bool waits(const dbk_import *import, const dbk_import_table *table)
 {
     for (size_t i = 0; i < import->piece_count; i++) {
         const dbk_import_piece *piece = &import->pieces[i];
-        if (piece->kind != DBK_IMPORT_REFERENCE || piece->left_out || piece->table != table)
-            continue;
+        if (piece->kind != DBK_IMPORT_REFERENCE || piece->left_out || piece->table != table) continue;
         if (piece->parent != table && !piece->parent->ranked) return true;
     }
     return false;
@@ -259,8 +248,7 @@ static void rank(dbk_import *import, dbk_import_table *table, size_t *count)
 {
     for (size_t i = 0; i < import->piece_count; i++) {
         dbk_import_piece *piece = &import->pieces[i];
-        if (piece->kind == DBK_IMPORT_REFERENCE && !piece->left_out && piece->table == table &&
-            !piece->parent->ranked)
+        if (piece->kind == DBK_IMPORT_REFERENCE && !piece->left_out && piece->table == table && !piece->parent->ranked)
             make_late(import, piece);
     }
     table->ranked = true;
@@ -274,8 +262,7 @@ dbk_result dbk_import_choose_order(dbk_import *import, dbk_error *err)
     for (size_t i = 0; result == DBK_OK && i < import->table_count; i++)
         if (!import->tables[i].left_out) result = read_references(import, &import->tables[i], err);
     import->order = dbk_import_take(import, import->table_count, sizeof *import->order);
-    if (result == DBK_OK && import->no_memory)
-        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the import");
+    if (result == DBK_OK && import->no_memory) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the import");
     for (size_t before = SIZE_MAX; result == DBK_OK && count < import->table_count;) {
         bool stuck = before == count; /* a circle: its first table goes first */
         before = count;

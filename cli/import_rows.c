@@ -21,8 +21,7 @@ typedef struct loader {
 } loader;
 
 /* NULL: it is in *out. Else why it cannot be said in JSON. */
-static const char *put_value(dbk_buffer *out, const dbk_import_column *column, sqlite3_stmt *row,
-                             int at)
+static const char *put_value(dbk_buffer *out, const dbk_import_column *column, sqlite3_stmt *row, int at)
 {
     switch (sqlite3_column_type(row, at)) {
     case SQLITE_NULL: dbk_buffer_put_text(out, "null"); return NULL;
@@ -34,20 +33,16 @@ static const char *put_value(dbk_buffer *out, const dbk_import_column *column, s
     case SQLITE_BLOB:
         if (strcmp(column->type, "BLOB") != 0) return "bytes among values of another kind";
         dbk_buffer_put_u8(out, '"');
-        dbk_base64_encode(
-            out, dbk_slice_of(sqlite3_column_blob(row, at), (size_t)sqlite3_column_bytes(row, at)));
+        dbk_base64_encode(out, dbk_slice_of(sqlite3_column_blob(row, at), (size_t)sqlite3_column_bytes(row, at)));
         dbk_buffer_put_u8(out, '"');
         return NULL;
     default: break;
     }
-    dbk_slice text =
-        dbk_slice_of(sqlite3_column_text(row, at), (size_t)sqlite3_column_bytes(row, at));
+    dbk_slice text = dbk_slice_of(sqlite3_column_text(row, at), (size_t)sqlite3_column_bytes(row, at));
     if (!dbk_utf8_valid(text)) return "a text that is no UTF-8";
     if (text.size && memchr(text.data, 0, text.size)) return "a text with a NUL character";
-    if (strcmp(column->type, "JSON") == 0)
-        dbk_buffer_put_slice(out, text);
-    else
-        dbk_json_put_string(out, text);
+    if (strcmp(column->type, "JSON") == 0) dbk_buffer_put_slice(out, text);
+    else dbk_json_put_string(out, text);
     return NULL;
 }
 
@@ -86,8 +81,7 @@ static void put_key(loader *l, sqlite3_stmt *row)
     const dbk_import_table *table = l->table;
     size_t parts = 0;
     dbk_buffer_clear(&l->key);
-    if (table->rowid)
-        return dbk_json_put_i64(&l->key, sqlite3_column_int64(row, (int)table->column_count));
+    if (table->rowid) return dbk_json_put_i64(&l->key, sqlite3_column_int64(row, (int)table->column_count));
     for (uint16_t part = 1; part <= table->column_count; part++) {
         for (size_t i = 0; i < table->column_count; i++) {
             if (table->columns[i].key_part != part) continue;
@@ -105,19 +99,16 @@ static void put_key(loader *l, sqlite3_stmt *row)
 
 static void put_command(loader *l, dbk_buffer *out)
 {
-    const dbk_slice parts[] = {dbk_slice_text(l->table->name), dbk_slice_of("\0", 1),
-                               dbk_buffer_slice(&l->data), dbk_slice_of("\0", 1),
-                               dbk_buffer_slice(&l->late)};
+    const dbk_slice parts[] = {dbk_slice_text(l->table->name), dbk_slice_of("\0", 1), dbk_buffer_slice(&l->data),
+                               dbk_slice_of("\0", 1), dbk_buffer_slice(&l->late)};
     uint8_t digest[16];
     char hex[33];
     dbk_digest_parts(DBK_DIGEST_ROW, parts, sizeof parts / sizeof *parts, digest, sizeof digest);
     dbk_hex_encode(dbk_slice_of(digest, sizeof digest), hex);
     const dbk_buffer *data = l->links ? &l->late : &l->data;
-    dbk_buffer_printf(
-        out,
-        "{\"id\":\"import/%s/%s%s\",\"correlation\":\"import/%s\",\"do\":\"%s\",\"table\":\"%s\",",
-        l->table->name, hex, l->links ? "/late" : "", l->import->name, l->links ? "patch" : "put",
-        l->table->name);
+    dbk_buffer_printf(out, "{\"id\":\"import/%s/%s%s\",\"correlation\":\"import/%s\",\"do\":\"%s\",\"table\":\"%s\",",
+                      l->table->name, hex, l->links ? "/late" : "", l->import->name, l->links ? "patch" : "put",
+                      l->table->name);
     if (l->links) {
         dbk_buffer_put_text(out, "\"key\":");
         dbk_buffer_put_slice(out, dbk_buffer_slice(&l->key));
@@ -140,35 +131,27 @@ static void refuse(loader *l, const char *reason)
 /* A refusal that has nothing to do with the row ends the import. */
 static bool is_hopeless(const dbk_json_node *receipt)
 {
-    const dbk_json_node *class = dbk_json_member(receipt, "class"),
-                        *error = dbk_json_member(receipt, "error");
-    if (!class || !error || dbk_json_text_is(class, "transient") ||
-        dbk_json_text_is(class, "critical"))
-        return true;
+    const dbk_json_node *class = dbk_json_member(receipt, "class"), *error = dbk_json_member(receipt, "error");
+    if (!class || !error || dbk_json_text_is(class, "transient") || dbk_json_text_is(class, "critical")) return true;
     return dbk_json_text_is(error, "no_space") || dbk_json_text_is(error, "read_only") ||
            dbk_json_text_is(error, "denied");
 }
 
 static dbk_result take_receipt(loader *l, const dbk_json_node *receipt)
 {
-    const dbk_json_node *ok =
-        receipt->kind == DBK_JSON_OBJECT ? dbk_json_member(receipt, "ok") : NULL;
-    const dbk_json_node *message =
-        receipt->kind == DBK_JSON_OBJECT ? dbk_json_member(receipt, "message") : NULL;
+    const dbk_json_node *ok = receipt->kind == DBK_JSON_OBJECT ? dbk_json_member(receipt, "ok") : NULL;
+    const dbk_json_node *message = receipt->kind == DBK_JSON_OBJECT ? dbk_json_member(receipt, "message") : NULL;
     if (!ok) return dbk_fail(l->err, DBK_INTERNAL, "a receipt of the import is none");
     if (ok->kind == DBK_JSON_TRUE) {
         if (l->links) return DBK_OK;
-        if (dbk_json_member(receipt, "again"))
-            l->table->again++;
-        else
-            l->table->fresh++;
+        if (dbk_json_member(receipt, "again")) l->table->again++;
+        else l->table->fresh++;
         return DBK_OK;
     }
     if (is_hopeless(receipt)) return dbk_answer_result(receipt, l->err);
     char reason[256];
     dbk_slice text = message ? message->text : dbk_slice_text("refused");
-    snprintf(reason, sizeof reason, "%.*s",
-             (int)(text.size < sizeof reason ? text.size : sizeof reason - 1),
+    snprintf(reason, sizeof reason, "%.*s", (int)(text.size < sizeof reason ? text.size : sizeof reason - 1),
              (const char *)text.data);
     refuse(l, reason);
     return DBK_OK;
@@ -180,18 +163,14 @@ static dbk_result flush(loader *l)
     const dbk_json_node *root = NULL;
     if (l->count == 0) return DBK_OK;
     dbk_buffer_put_u8(&l->array, ']');
-    if (l->array.failed || l->import->no_memory)
-        return dbk_fail(l->err, DBK_NO_MEMORY, "no memory for the rows");
-    dbk_result result =
-        dbk_do(l->store, (const char *)l->array.data, l->array.size, &answer, l->err);
+    if (l->array.failed || l->import->no_memory) return dbk_fail(l->err, DBK_NO_MEMORY, "no memory for the rows");
+    dbk_result result = dbk_do(l->store, (const char *)l->array.data, l->array.size, &answer, l->err);
     if (result == DBK_OK)
-        result = dbk_json_parse(l->import->parser, dbk_slice_of(answer.data, answer.size), &root,
-                                l->err);
-    if (result == DBK_OK && root->kind != DBK_JSON_ARRAY)
-        result = take_receipt(l, root);
+        result = dbk_json_parse(l->import->parser, dbk_slice_of(answer.data, answer.size), &root, l->err);
+    if (result == DBK_OK && root->kind != DBK_JSON_ARRAY) result = take_receipt(l, root);
     else if (result == DBK_OK)
-        for (const dbk_json_node *r = dbk_json_child(root), *end = root + root->span;
-             result == DBK_OK && r && r < end; r = dbk_json_next(r))
+        for (const dbk_json_node *r = dbk_json_child(root), *end = root + root->span; result == DBK_OK && r && r < end;
+             r = dbk_json_next(r))
             result = take_receipt(l, r);
     dbk_text_free(&answer);
     dbk_buffer_clear(&l->array);
@@ -229,10 +208,8 @@ static dbk_result send_table(loader *l)
     dbk_buffer_clear(sql);
     dbk_buffer_put_text(sql, "SELECT ");
     for (size_t i = 0; i < l->table->column_count; i++)
-        dbk_buffer_printf(sql, "%s%s", i ? ", " : "",
-                          dbk_import_quoted(import, l->table->columns[i].from));
-    if (l->table->rowid)
-        dbk_buffer_printf(sql, "%s%s", l->table->column_count ? ", " : "", l->table->rowid);
+        dbk_buffer_printf(sql, "%s%s", i ? ", " : "", dbk_import_quoted(import, l->table->columns[i].from));
+    if (l->table->rowid) dbk_buffer_printf(sql, "%s%s", l->table->column_count ? ", " : "", l->table->rowid);
     dbk_buffer_printf(sql, " FROM main.%s", dbk_import_quoted(import, l->table->from));
     const char *text = dbk_buffer_text(sql);
     if (!text) return dbk_fail(l->err, DBK_NO_MEMORY, "no memory for the rows");
@@ -259,8 +236,7 @@ dbk_result dbk_import_rows(dbk_import *import, dbk_store *store, dbk_error *err)
     loader l = {.import = import, .store = store, .err = err};
     dbk_buffer *buffers[] = {&l.array, &l.data, &l.late, &l.key};
     dbk_result result = DBK_OK;
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        dbk_buffer_init(buffers[i], import->port);
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_init(buffers[i], import->port);
     dbk_bar_begin(&l.bar, import->port, "importing", "rows");
     for (int round = 0; round < 2; round++) {
         l.links = round == 1;

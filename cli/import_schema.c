@@ -38,16 +38,14 @@ static dbk_import_piece *default_of(dbk_import *import, const dbk_import_column 
     return NULL;
 }
 
-static void put_column(writer *w, const dbk_import_table *table, dbk_import_column *column,
-                       bool is_key)
+static void put_column(writer *w, const dbk_import_table *table, dbk_import_column *column, bool is_key)
 {
     dbk_import_piece *fallback = default_of(w->import, column);
     put(w, "  ");
     put_name(w, column->name);
     if (column->type[0]) put(w, " "), put(w, column->type);
     if (is_key) put(w, " PRIMARY KEY");
-    if (is_key || (column->not_null && !column->has_null && !column->late) ||
-        (!table->rowid && column->key_part > 0))
+    if (is_key || (column->not_null && !column->has_null && !column->late) || (!table->rowid && column->key_part > 0))
         put(w, " NOT NULL");
     if (column->collation[0]) put(w, " COLLATE "), put(w, column->collation);
     if (!fallback) return;
@@ -135,8 +133,7 @@ static void write_schema(dbk_import *import)
 
 static void leave_out_piece(dbk_import *import, dbk_import_piece *piece, const char *reason)
 {
-    static const char *const words[] = {"default",     "unique", "check",
-                                        "foreign key", "index",  "view"};
+    static const char *const words[] = {"default", "unique", "check", "foreign key", "index", "view"};
     piece->left_out = true;
     dbk_import_note_left_out(import, words[piece->kind], piece->name, reason);
 }
@@ -148,10 +145,8 @@ static void leave_out_table(dbk_import *import, dbk_import_table *table, const c
     for (size_t i = 0; i < import->piece_count; i++) {
         dbk_import_piece *piece = &import->pieces[i];
         if (piece->left_out) continue;
-        if (piece->table == table)
-            piece->left_out = true;
-        else if (piece->parent == table)
-            leave_out_piece(import, piece, "its table is not taken");
+        if (piece->table == table) piece->left_out = true;
+        else if (piece->parent == table) leave_out_piece(import, piece, "its table is not taken");
     }
 }
 
@@ -181,11 +176,8 @@ static bool leave_out(dbk_import *import, const dbk_finding *finding, bool insid
     }
     for (size_t i = 0; inside && i < import->table_count; i++) {
         dbk_import_table *table = &import->tables[i];
-        if (table->left_out || finding->line < table->first_line ||
-            finding->line > table->last_line)
-            continue;
-        if (!leave_out_pieces(import, table, finding->text))
-            leave_out_table(import, table, finding->text);
+        if (table->left_out || finding->line < table->first_line || finding->line > table->last_line) continue;
+        if (!leave_out_pieces(import, table, finding->text)) leave_out_table(import, table, finding->text);
         return true;
     }
     return false;
@@ -209,16 +201,13 @@ static dbk_result try_once(dbk_import *import, bool *good, dbk_error *err)
                             {"app.json", dbk_buffer_slice(&import->app)}};
     if (import->schema.failed || import->app.failed || import->no_memory)
         return dbk_fail(err, DBK_NO_MEMORY, "no memory for the definition");
-    dbk_result result =
-        dbk_definition_parse(import->port, sources, 2, import->name, &definition, &findings, err);
+    dbk_result result = dbk_definition_parse(import->port, sources, 2, import->name, &definition, &findings, err);
     *good = result == DBK_OK;
     import->warnings = findings.count - findings.errors;
     if (result == DBK_SCHEMA) {
-        if (leave_out_all(import, &findings))
-            result = DBK_OK;
+        if (leave_out_all(import, &findings)) result = DBK_OK;
         else if (findings.count > 0)
-            dbk_fail(err, DBK_SCHEMA, "the proposed definition is refused: %s",
-                     findings.items[0].text);
+            dbk_fail(err, DBK_SCHEMA, "the proposed definition is refused: %s", findings.items[0].text);
     }
     dbk_findings_free(&findings);
     dbk_definition_free(definition);
@@ -241,8 +230,7 @@ dbk_result dbk_import_propose(dbk_import *import, dbk_error *err)
     while (result == DBK_OK && !good) {
         size_t tables = 0;
         for (size_t i = 0; i < import->table_count; i++) tables += !import->tables[i].left_out;
-        if (tables == 0)
-            return dbk_fail(err, DBK_SCHEMA, "the file has no table that can be taken");
+        if (tables == 0) return dbk_fail(err, DBK_SCHEMA, "the file has no table that can be taken");
         write_schema(import);
         result = try_once(import, &good, err);
     }

@@ -11,10 +11,8 @@ void *dbk_import_take(dbk_import *import, size_t count, size_t size)
     void *memory = dbk_mul(count ? count : 1, size, &bytes) && bytes < SIZE_MAX / 2
                        ? dbk_arena_take(import->arena, (size_t)bytes)
                        : NULL;
-    if (memory)
-        memset(memory, 0, (size_t)bytes);
-    else
-        import->no_memory = true;
+    if (memory) memset(memory, 0, (size_t)bytes);
+    else import->no_memory = true;
     return memory;
 }
 
@@ -52,8 +50,7 @@ static bool is_reserved(const char *name)
            strncasecmp(name, "_daybook", 8) == 0;
 }
 
-const char *dbk_import_name(dbk_import *import, const char *from, const char *const *taken,
-                            size_t count)
+const char *dbk_import_name(dbk_import *import, const char *from, const char *const *taken, size_t count)
 {
     char name[DBK_IMPORT_NAME_MAX + 1], tried[DBK_IMPORT_NAME_MAX + 1];
     size_t size = 0;
@@ -61,10 +58,8 @@ const char *dbk_import_name(dbk_import *import, const char *from, const char *co
     if (is_reserved(from)) name[size++] = 'x';
     for (const char *at = from; *at && size < DBK_IMPORT_NAME_MAX; at++) {
         bool good = *at == '_' || isalnum((unsigned char)*at);
-        if (good)
-            name[size++] = *at;
-        else if (size == 0 || name[size - 1] != '_')
-            name[size++] = '_';
+        if (good) name[size++] = *at;
+        else if (size == 0 || name[size - 1] != '_') name[size++] = '_';
     }
     name[size] = 0;
     snprintf(tried, sizeof tried, "%s", name);
@@ -86,8 +81,7 @@ static void *grow(dbk_import *import, void *array, size_t count, size_t *room, s
 
 void dbk_import_keep_name(dbk_import *import, const char *name)
 {
-    const char **names =
-        grow(import, import->names, import->name_count, &import->name_room, sizeof *names);
+    const char **names = grow(import, import->names, import->name_count, &import->name_room, sizeof *names);
     if (!names) return;
     import->names = names;
     names[import->name_count++] = name;
@@ -122,8 +116,7 @@ const char *dbk_import_shown(dbk_import *import, const char *text)
 
 static void add_note(dbk_import *import, dbk_import_note note)
 {
-    dbk_import_note *notes =
-        grow(import, import->notes, import->note_count, &import->note_room, sizeof *notes);
+    dbk_import_note *notes = grow(import, import->notes, import->note_count, &import->note_room, sizeof *notes);
     if (!notes) return;
     import->notes = notes;
     note.name = dbk_import_copy(import, dbk_import_shown(import, note.name));
@@ -131,27 +124,23 @@ static void add_note(dbk_import *import, dbk_import_note note)
     notes[import->note_count++] = note;
 }
 
-void dbk_import_note_left_out(dbk_import *import, const char *what, const char *name,
-                              const char *reason)
+void dbk_import_note_left_out(dbk_import *import, const char *what, const char *name, const char *reason)
 {
     add_note(import, (dbk_import_note){false, what, name, reason});
 }
 
-void dbk_import_note_changed(dbk_import *import, const char *what, const char *name,
-                             const char *reason)
+void dbk_import_note_changed(dbk_import *import, const char *what, const char *name, const char *reason)
 {
     add_note(import, (dbk_import_note){true, what, name, reason});
 }
 
-dbk_import_piece *dbk_import_add_piece(dbk_import *import, dbk_import_kind kind,
-                                       dbk_import_table *table, const char *name, const char *sql)
+dbk_import_piece *dbk_import_add_piece(dbk_import *import, dbk_import_kind kind, dbk_import_table *table,
+                                       const char *name, const char *sql)
 {
-    dbk_import_piece *pieces =
-        grow(import, import->pieces, import->piece_count, &import->piece_room, sizeof *pieces);
+    dbk_import_piece *pieces = grow(import, import->pieces, import->piece_count, &import->piece_room, sizeof *pieces);
     if (!pieces) return NULL;
     import->pieces = pieces;
-    pieces[import->piece_count] =
-        (dbk_import_piece){.kind = kind, .table = table, .name = name, .sql = sql};
+    pieces[import->piece_count] = (dbk_import_piece){.kind = kind, .table = table, .name = name, .sql = sql};
     return &pieces[import->piece_count++];
 }
 
@@ -172,9 +161,7 @@ dbk_import_column *dbk_import_find_column(const dbk_import_table *table, const c
 dbk_result dbk_import_fail(dbk_import *import, const char *what, dbk_error *err)
 {
     int code = sqlite3_errcode(import->db);
-    dbk_result result = code == SQLITE_NOMEM  ? DBK_NO_MEMORY
-                        : code == SQLITE_BUSY ? DBK_BUSY
-                                              : DBK_IO;
+    dbk_result result = code == SQLITE_NOMEM ? DBK_NO_MEMORY : code == SQLITE_BUSY ? DBK_BUSY : DBK_IO;
     return dbk_fail(err, result, "cannot read %s of the SQLite file: %s", what,
                     dbk_import_shown(import, sqlite3_errmsg(import->db)));
 }
@@ -189,11 +176,8 @@ sqlite3_stmt *dbk_import_prepare(dbk_import *import, const char *sql, dbk_error 
 
 dbk_result dbk_import_finish(dbk_import *import, sqlite3_stmt *statement, int rc, dbk_error *err)
 {
-    dbk_result result = rc == SQLITE_DONE || rc == SQLITE_ROW
-                            ? DBK_OK
-                            : dbk_import_fail(import, "the content", err);
+    dbk_result result = rc == SQLITE_DONE || rc == SQLITE_ROW ? DBK_OK : dbk_import_fail(import, "the content", err);
     sqlite3_finalize(statement);
-    if (result == DBK_OK && import->no_memory)
-        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the import");
+    if (result == DBK_OK && import->no_memory) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the import");
     return result;
 }

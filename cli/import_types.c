@@ -22,12 +22,10 @@ static void look_at_text(dbk_import *import, dbk_import_column *column, dbk_slic
         column->no_uuid = column->no_uuid || !dbk_slice_equal(text, dbk_slice_text(uuid_text));
     }
     if (!column->no_json && dbk_type_of_declared(column->declared) == DBK_TYPE_JSON) {
-        column->no_json = dbk_json_parse(import->parser, text, &root, NULL) != DBK_OK ||
-                          root->kind == DBK_JSON_NULL;
+        column->no_json = dbk_json_parse(import->parser, text, &root, NULL) != DBK_OK || root->kind == DBK_JSON_NULL;
         dbk_buffer_clear(&import->scratch);
         if (!column->no_json) dbk_json_put_minimal(&import->scratch, root);
-        column->no_json =
-            column->no_json || !dbk_slice_equal(text, dbk_buffer_slice(&import->scratch));
+        column->no_json = column->no_json || !dbk_slice_equal(text, dbk_buffer_slice(&import->scratch));
     }
 }
 
@@ -44,16 +42,13 @@ static void look_at(dbk_import *import, dbk_import_column *column, sqlite3_stmt 
     case SQLITE_FLOAT: column->has_real = true; return;
     case SQLITE_BLOB: column->has_blob = true; return;
     default:
-        look_at_text(
-            import, column,
-            dbk_slice_of(sqlite3_column_text(row, at), (size_t)sqlite3_column_bytes(row, at)));
+        look_at_text(import, column, dbk_slice_of(sqlite3_column_text(row, at), (size_t)sqlite3_column_bytes(row, at)));
     }
 }
 
 static const char *type_of_declared(const char *declared)
 {
-    static const char *const names[] = {"TEXT",     "INTEGER", "REAL", "BOOLEAN",
-                                        "DATETIME", "UUID",    "JSON", "BLOB"};
+    static const char *const names[] = {"TEXT", "INTEGER", "REAL", "BOOLEAN", "DATETIME", "UUID", "JSON", "BLOB"};
     dbk_column_type type = dbk_type_of_declared(declared);
     if (type != DBK_TYPE_ANY) return names[type];
     return declared[0] && strcasecmp(declared, "ANY") != 0 ? "NUMERIC" : "";
@@ -81,8 +76,7 @@ static const char *choose(const dbk_import_column *c)
 
 static const char *held(const dbk_import_column *c)
 {
-    if (c->has_text + c->has_blob + (c->has_integer || c->has_real) > 1)
-        return "values of several kinds";
+    if (c->has_text + c->has_blob + (c->has_integer || c->has_real) > 1) return "values of several kinds";
     if (c->has_blob) return "bytes";
     if (c->has_text) {
         dbk_column_type type = dbk_type_of_declared(c->declared);
@@ -92,16 +86,13 @@ static const char *held(const dbk_import_column *c)
     return c->has_real ? "numbers with fractions" : "whole numbers";
 }
 
-static void choose_type(dbk_import *import, const dbk_import_table *table,
-                        dbk_import_column *column)
+static void choose_type(dbk_import *import, const dbk_import_table *table, dbk_import_column *column)
 {
     column->type = choose(column);
-    if (!column->declared[0] || strcmp(column->type, type_of_declared(column->declared)) == 0)
-        return;
+    if (!column->declared[0] || strcmp(column->type, type_of_declared(column->declared)) == 0) return;
     const char *name = dbk_import_printf(import, "%s.%s", table->from, column->from);
     dbk_import_note_changed(import, "type", name,
-                            dbk_import_printf(import, "declared %s, holds %s: %s", column->declared,
-                                              held(column),
+                            dbk_import_printf(import, "declared %s, holds %s: %s", column->declared, held(column),
                                               column->type[0] ? column->type : "any plain value"));
 }
 
@@ -111,8 +102,7 @@ static dbk_result look_at_rows(dbk_import *import, dbk_import_table *table, dbk_
     dbk_buffer_clear(sql);
     dbk_buffer_put_text(sql, "SELECT ");
     for (size_t i = 0; i < table->column_count; i++)
-        dbk_buffer_printf(sql, "%s%s", i ? ", " : "",
-                          dbk_import_quoted(import, table->columns[i].from));
+        dbk_buffer_printf(sql, "%s%s", i ? ", " : "", dbk_import_quoted(import, table->columns[i].from));
     dbk_buffer_printf(sql, "%s FROM main.%s", table->column_count ? "" : "NULL",
                       dbk_import_quoted(import, table->from));
     const char *text = dbk_buffer_text(sql);
@@ -121,8 +111,7 @@ static dbk_result look_at_rows(dbk_import *import, dbk_import_table *table, dbk_
     if (!row) return DBK_IO;
     int rc;
     while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
-        for (size_t i = 0; i < table->column_count; i++)
-            look_at(import, &table->columns[i], row, (int)i);
+        for (size_t i = 0; i < table->column_count; i++) look_at(import, &table->columns[i], row, (int)i);
         table->rows++;
     }
     return dbk_import_finish(import, row, rc, err);

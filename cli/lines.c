@@ -73,7 +73,8 @@ static void read_all(void *arg)
     port->mutex_unlock(port->ctx, lines->mutex);
 }
 
-dbk_result dbk_lines_start(dbk_lines *lines, const dbk_port *port, FILE *in, dbk_mutex *mutex, dbk_cond *changed, dbk_error *err)
+dbk_result dbk_lines_start(dbk_lines *lines, const dbk_port *port, FILE *in, dbk_mutex *mutex, dbk_cond *changed,
+                           dbk_error *err)
 {
     *lines = (dbk_lines){.port = port, .in = in, .mutex = mutex, .changed = changed};
     int rc = port->thread_start(port->ctx, "dbk-lines", read_all, lines, &lines->thread);

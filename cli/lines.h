@@ -12,7 +12,7 @@ typedef struct dbk_line {
     uint64_t number; /* from 1 */
     bool too_long;   /* its text is empty then */
     size_t size;
-    uint8_t text[];  /* without the line end */
+    uint8_t text[]; /* without the line end */
 } dbk_line;
 
 typedef struct dbk_lines { /* mutex and cond are the caller's; the members below them are under the mutex */
@@ -24,11 +24,12 @@ typedef struct dbk_lines { /* mutex and cond are the caller's; the members below
     dbk_line *head, *tail;
     size_t count, bytes;
     uint64_t read_bytes;
-    bool end;  /* no line comes after those in the list */
-    bool stop; /* nobody wants more */
+    bool end;     /* no line comes after those in the list */
+    bool stop;    /* nobody wants more */
     int os_errno; /* reading failed */
 } dbk_lines;
-dbk_result dbk_lines_start(dbk_lines *lines, const dbk_port *port, FILE *in, dbk_mutex *mutex, dbk_cond *changed, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_lines_start(dbk_lines *lines, const dbk_port *port, FILE *in, dbk_mutex *mutex, dbk_cond *changed,
+                           dbk_error *err) DBK_MUST_USE;
 /* Under the mutex: takes the first line; free it with dbk_free. NULL: none is there. */
 dbk_line *dbk_lines_pop(dbk_lines *lines);
 /* Without the mutex. A reader that waits for input is left behind: the process is about to end. */

@@ -6,7 +6,7 @@ typedef struct proving {
     dbk_cli_target target;
     dbk_log *log;
     dbk_proof_of of;
-    dbk_buffer text; /* what is printed or written, without a line end */
+    dbk_buffer text;  /* what is printed or written, without a line end */
     dbk_proof *given; /* a statement or proof from a file */
 } proving;
 
@@ -16,7 +16,8 @@ static dbk_result read_proof(const dbk_port *port, const char *path, dbk_proof *
     const dbk_json_node *root;
     dbk_buffer_init(&text, port);
     dbk_json_parser *parser = dbk_json_parser_new(port);
-    dbk_result result = parser ? dbk_cli_read_file(port, path, &text, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory to read '%s'", path);
+    dbk_result result = parser ? dbk_cli_read_file(port, path, &text, err)
+                               : dbk_fail(err, DBK_NO_MEMORY, "no memory to read '%s'", path);
     if (result == DBK_OK) {
         result = dbk_json_parse(parser, dbk_buffer_slice(&text), &root, err);
         if (result == DBK_OK) result = dbk_proof_read(root, out, err);
@@ -45,8 +46,9 @@ static dbk_result sign(const proving *p, const char *into, dbk_slice content, co
     dbk_secret_key key;
     dbk_buffer path, text;
     dbk_buffer_init(&text, port);
-    dbk_result result = signature_path(port, into, &path) ? dbk_cli_read_file(port, dbk_cli_value(p->cli, "key-file"), &text, err)
-                                                          : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    dbk_result result = signature_path(port, into, &path)
+                            ? dbk_cli_read_file(port, dbk_cli_value(p->cli, "key-file"), &text, err)
+                            : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     if (result == DBK_OK) result = dbk_secret_key_parse(dbk_buffer_slice(&text), &key, err);
     if (result == DBK_OK) {
         dbk_range_head(range, digest);
@@ -96,7 +98,8 @@ static dbk_result head(proving *p, dbk_error *err)
     dbk_buffer_init(&line, port);
     dbk_buffer_put_slice(&line, dbk_buffer_slice(&p->text));
     dbk_buffer_put_u8(&line, '\n');
-    result = line.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a head") : sign(p, into, dbk_buffer_slice(&line), &range, err);
+    result = line.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a head")
+                         : sign(p, into, dbk_buffer_slice(&line), &range, err);
     dbk_buffer_release(&line);
     return result;
 }
@@ -118,16 +121,16 @@ static dbk_result check_given(proving *p, const char *path, uint64_t *count, dbk
     if (result != DBK_OK) return result;
     *count = p->given->range.count;
     if (*count > dbk_log_position(p->log)) {
-        dbk_fail(err, DBK_LOST, "the log has %llu entries, the head in '%s' is of %llu", (unsigned long long)dbk_log_position(p->log), path,
-                 (unsigned long long)*count);
+        dbk_fail(err, DBK_LOST, "the log has %llu entries, the head in '%s' is of %llu",
+                 (unsigned long long)dbk_log_position(p->log), path, (unsigned long long)*count);
         dbk_error_hint(err, "the log was set back, or it is another one");
         return DBK_LOST;
     }
     dbk_range_head(&p->given->range, theirs);
     result = dbk_log_head_at(p->log, *count, ours, err);
     if (result != DBK_OK || memcmp(ours, theirs, sizeof ours) == 0) return result;
-    return dbk_fail(err, DBK_FOREIGN, "the head in '%s' is not one of this log's: its first %llu entries are others", path,
-                    (unsigned long long)*count);
+    return dbk_fail(err, DBK_FOREIGN, "the head in '%s' is not one of this log's: its first %llu entries are others",
+                    path, (unsigned long long)*count);
 }
 
 /* A position, or the file of a head. */
@@ -164,8 +167,9 @@ static dbk_result consistency(proving *p, const char *from, const char *to, dbk_
     dbk_extension *proof = dbk_alloc(p->cli->port, sizeof *proof);
     dbk_result result = proof ? take_count(p, from, &old, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a proof");
     if (result == DBK_OK && to) result = take_count(p, to, &count, err);
-    if (result == DBK_OK && old > count) result = dbk_fail(err, DBK_USAGE, "the older head comes first: %llu is above %llu",
-                                                           (unsigned long long)old, (unsigned long long)count);
+    if (result == DBK_OK && old > count)
+        result = dbk_fail(err, DBK_USAGE, "the older head comes first: %llu is above %llu", (unsigned long long)old,
+                          (unsigned long long)count);
     if (result == DBK_OK) result = dbk_log_prove_extension(p->log, old, count, proof, err);
     if (result == DBK_NONE) result = beyond(p, count, err);
     if (result == DBK_OK) dbk_extension_put(&p->text, &p->of, proof);
@@ -186,7 +190,8 @@ static dbk_result check_signature(const dbk_port *port, const char *path, const 
     if (result == DBK_OK) result = dbk_public_key_parse(dbk_buffer_slice(&text), &key, err);
     if (result == DBK_OK) result = dbk_cli_read_file(port, path, &content, err);
     if (result == DBK_OK) result = dbk_cli_read_file(port, (const char *)name.data, &text, err);
-    if (result == DBK_OK) result = dbk_signature_check(&key, dbk_buffer_slice(&content), dbk_buffer_slice(&text), NULL, err);
+    if (result == DBK_OK)
+        result = dbk_signature_check(&key, dbk_buffer_slice(&content), dbk_buffer_slice(&text), NULL, err);
     if (result != DBK_OK) dbk_error_wrap(err, result, "the signature of '%s'", path);
     dbk_buffer_release(&content);
     dbk_buffer_release(&text);
@@ -196,7 +201,8 @@ static dbk_result check_signature(const dbk_port *port, const char *path, const 
 
 static bool same_head(const dbk_range *a, const dbk_range *b)
 {
-    return a->count == b->count && a->peak_count == b->peak_count && memcmp(a->peaks, b->peaks, (size_t)a->peak_count * DBK_LEAF_SIZE) == 0;
+    return a->count == b->count && a->peak_count == b->peak_count &&
+           memcmp(a->peaks, b->peaks, (size_t)a->peak_count * DBK_LEAF_SIZE) == 0;
 }
 
 /* The head that a signature vouches for has to be one that the proof ends in, of the same store. */
@@ -221,14 +227,19 @@ static void show_checked(const proving *p, const dbk_proof *proof, bool signatur
     if (dbk_cli_flag(p->cli, "json")) {
         printf("{\"ok\":true,\"proof\":\"%s\",\"count\":%llu,\"head\":\"%s\",\"signed\":%s", kinds[proof->kind],
                (unsigned long long)proof->range.count, digest, signature ? "true" : "false");
-        if (proof->kind == DBK_PROOF_INCLUSION) printf(",\"position\":%llu,\"entry\":\"%s\"", (unsigned long long)proof->inclusion.position, id);
-        if (proof->kind == DBK_PROOF_EXTENSION) printf(",\"old_count\":%llu", (unsigned long long)proof->extension.old.count);
+        if (proof->kind == DBK_PROOF_INCLUSION)
+            printf(",\"position\":%llu,\"entry\":\"%s\"", (unsigned long long)proof->inclusion.position, id);
+        if (proof->kind == DBK_PROOF_EXTENSION)
+            printf(",\"old_count\":%llu", (unsigned long long)proof->extension.old.count);
         puts("}");
         return;
     }
-    if (proof->kind == DBK_PROOF_INCLUSION) printf("entry %s is at position %llu\n", id, (unsigned long long)proof->inclusion.position);
-    if (proof->kind == DBK_PROOF_EXTENSION) printf("the head of %llu entries is extended\n", (unsigned long long)proof->extension.old.count);
-    printf("under the head %s of %llu entries%s\n", digest, (unsigned long long)proof->range.count, signature ? ", which is signed" : "");
+    if (proof->kind == DBK_PROOF_INCLUSION)
+        printf("entry %s is at position %llu\n", id, (unsigned long long)proof->inclusion.position);
+    if (proof->kind == DBK_PROOF_EXTENSION)
+        printf("the head of %llu entries is extended\n", (unsigned long long)proof->extension.old.count);
+    printf("under the head %s of %llu entries%s\n", digest, (unsigned long long)proof->range.count,
+           signature ? ", which is signed" : "");
 }
 
 static dbk_result check_proof(proving *p, const char *path, dbk_error *err)
@@ -236,11 +247,13 @@ static dbk_result check_proof(proving *p, const char *path, dbk_error *err)
     const dbk_port *port = p->cli->port;
     const char *head_file = dbk_cli_value(p->cli, "signed-head"), *key_file = dbk_cli_value(p->cli, "public-key");
     dbk_proof *proof = dbk_alloc(port, sizeof *proof);
-    dbk_result result = proof ? read_proof(port, path, proof, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory to check a proof");
+    dbk_result result =
+        proof ? read_proof(port, path, proof, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory to check a proof");
     if (result == DBK_OK && head_file) result = check_against(p, proof, head_file, err);
     if (result == DBK_OK && key_file) {
-        result = head_file || proof->kind == DBK_PROOF_HEAD ? check_signature(port, head_file ? head_file : path, key_file, err)
-                                                             : dbk_fail(err, DBK_USAGE, "name the signed head with --signed-head");
+        result = head_file || proof->kind == DBK_PROOF_HEAD
+                     ? check_signature(port, head_file ? head_file : path, key_file, err)
+                     : dbk_fail(err, DBK_USAGE, "name the signed head with --signed-head");
     }
     if (result == DBK_OK) show_checked(p, proof, key_file != NULL);
     dbk_free(port, proof);
@@ -256,7 +269,8 @@ static dbk_result new_key(const proving *p, const char *path, dbk_error *err)
     dbk_buffer_init(&text, port);
     dbk_buffer_init(&name, port);
     dbk_buffer_printf(&name, "%s.pub", path);
-    dbk_result result = dbk_buffer_text(&name) ? dbk_secret_key_new(port, &secret, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a key");
+    dbk_result result = dbk_buffer_text(&name) ? dbk_secret_key_new(port, &secret, err)
+                                               : dbk_fail(err, DBK_NO_MEMORY, "no memory for a key");
     if (result == DBK_OK) {
         dbk_public_key_of(&secret, &public_key);
         dbk_secret_key_put(&text, &secret);
@@ -265,7 +279,8 @@ static dbk_result new_key(const proving *p, const char *path, dbk_error *err)
         if (text.data) memset(text.data, 0, text.size);
         dbk_buffer_clear(&text);
         dbk_public_key_put(&text, &public_key);
-        if (result == DBK_OK) result = dbk_cli_write_file(port, (const char *)name.data, dbk_buffer_slice(&text), false, err);
+        if (result == DBK_OK)
+            result = dbk_cli_write_file(port, (const char *)name.data, dbk_buffer_slice(&text), false, err);
     }
     if (result == DBK_OK) printf("secret key  %s\npublic key  %s\n", path, (const char *)name.data);
     dbk_buffer_release(&text);
@@ -321,9 +336,12 @@ static int prepare(proving *p, const char *what)
 {
     dbk_cli *cli = p->cli;
     bool signs = dbk_cli_flag(cli, "sign");
-    if (strcmp(what, "check-proof") == 0) return cli->args.word_count == 1 ? 0 : dbk_cli_usage(cli, "name the file of the proof");
+    if (strcmp(what, "check-proof") == 0)
+        return cli->args.word_count == 1 ? 0 : dbk_cli_usage(cli, "name the file of the proof");
     if (strcmp(what, "key") == 0)
-        return cli->args.word_count == 2 && strcmp(cli->args.words[0], "new") == 0 ? 0 : dbk_cli_usage(cli, "say 'log key new FILE'");
+        return cli->args.word_count == 2 && strcmp(cli->args.words[0], "new") == 0
+                   ? 0
+                   : dbk_cli_usage(cli, "say 'log key new FILE'");
     if (strcmp(what, "head") == 0) {
         if (signs && (!dbk_cli_value(cli, "into") || !dbk_cli_value(cli, "key-file")))
             return dbk_cli_usage(cli, "--sign needs the statement's file (--into) and the key (--key-file)");

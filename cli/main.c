@@ -4,17 +4,17 @@
 #include <assert.h>
 
 const dbk_cli_command *const dbk_cli_commands[] = {
-    &dbk_cmd_init,    &dbk_cmd_check, &dbk_cmd_upgrade,       &dbk_cmd_serve,  &dbk_cmd_send,  &dbk_cmd_query,
-    &dbk_cmd_log,     &dbk_cmd_history,     &dbk_cmd_explain, &dbk_cmd_diff, &dbk_cmd_undo,
-    &dbk_cmd_set,     &dbk_cmd_get,         &dbk_cmd_unset,  &dbk_cmd_reset, &dbk_cmd_watch,       &dbk_cmd_inbox,  &dbk_cmd_replay, &dbk_cmd_rebuild,
-    &dbk_cmd_fingerprint, &dbk_cmd_verify,  &dbk_cmd_salvage, &dbk_cmd_stats,  &dbk_cmd_doctor, &dbk_cmd_types, &dbk_cmd_import, &dbk_cmd_bench, &dbk_cmd_help, &dbk_cmd_version, NULL,
+    &dbk_cmd_init,    &dbk_cmd_check,       &dbk_cmd_upgrade, &dbk_cmd_serve,   &dbk_cmd_send,    &dbk_cmd_query,
+    &dbk_cmd_log,     &dbk_cmd_history,     &dbk_cmd_explain, &dbk_cmd_diff,    &dbk_cmd_undo,    &dbk_cmd_set,
+    &dbk_cmd_get,     &dbk_cmd_unset,       &dbk_cmd_reset,   &dbk_cmd_watch,   &dbk_cmd_inbox,   &dbk_cmd_replay,
+    &dbk_cmd_rebuild, &dbk_cmd_fingerprint, &dbk_cmd_verify,  &dbk_cmd_salvage, &dbk_cmd_stats,   &dbk_cmd_doctor,
+    &dbk_cmd_types,   &dbk_cmd_import,      &dbk_cmd_bench,   &dbk_cmd_help,    &dbk_cmd_version, NULL,
 };
 enum { COMMANDS_MAX = 64 };
 
 /* Named in the interface, part of a later version. */
 static const char *const later[] = {
-    "secret", "key",
-    "erase",   "snapshot", "restore", "sync",    "export", "metrics",
+    "secret", "key", "erase", "snapshot", "restore", "sync", "export", "metrics",
 };
 
 const char *dbk_cli_value(const dbk_cli *cli, const char *option)
@@ -66,7 +66,8 @@ static int run(const dbk_cli_command *command, int argc, char **argv)
     dbk_cli cli = {.port = dbk_port_system(), .command = command};
     dbk_error err = {0};
     if (has_option(argc, argv, "--help", "-h")) return dbk_help_command(command, stdout), DBK_EXIT_DONE;
-    if (dbk_cli_parse(command->options, argc, argv, &cli.args, &err) != DBK_OK) return dbk_cli_usage(&cli, "%s", err.text);
+    if (dbk_cli_parse(command->options, argc, argv, &cli.args, &err) != DBK_OK)
+        return dbk_cli_usage(&cli, "%s", err.text);
     if (cli.args.word_count > command->words_max)
         return dbk_cli_usage(&cli, "'%s' is one word too many", cli.args.words[command->words_max]);
     return command->run(&cli);
@@ -102,8 +103,14 @@ static int run_version(dbk_cli *cli)
 
 static const dbk_cli_option help_options[] = {{0}};
 const dbk_cli_command dbk_cmd_help = {
-    "help", "[COMMAND]", "shows the commands, or all about one", "The same as '--help' behind the command.",
-    "help\nhelp query", help_options, 1, run_help,
+    "help",
+    "[COMMAND]",
+    "shows the commands, or all about one",
+    "The same as '--help' behind the command.",
+    "help\nhelp query",
+    help_options,
+    1,
+    run_help,
 };
 static const dbk_cli_option version_options[] = {{"json", 0, NULL, "answers with one JSON object"}, {0}};
 const dbk_cli_command dbk_cmd_version = {

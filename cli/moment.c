@@ -19,7 +19,9 @@ static dbk_result take_time(const char *text, const char *option, bool or_positi
     if (read && *out > 0) return DBK_OK;
     if (read) return dbk_fail(err, DBK_USAGE, "'%s' lies before 1970: no store has seen it", text);
     if (or_position)
-        return dbk_fail(err, DBK_USAGE, "'%s' is neither a position nor a time for '%s'; write 17, 2026-11-21, or 2026-11-21T04:05:06Z", text, option);
+        return dbk_fail(err, DBK_USAGE,
+                        "'%s' is neither a position nor a time for '%s'; write 17, 2026-11-21, or 2026-11-21T04:05:06Z",
+                        text, option);
     return dbk_fail(err, DBK_USAGE, "'%s' is no time for '%s'; write it as 2026-11-21T04:05:06Z", text, option);
 }
 
@@ -30,7 +32,8 @@ dbk_result dbk_cli_moment(const char *at, const char *option, const char *order_
     bool digits = at && *at && at[strspn(at, "0123456789")] == 0;
     if (digits) {
         result = dbk_cli_position(at, option, &out->position, err);
-        if (result == DBK_OK && out->position == 0) result = dbk_fail(err, DBK_USAGE, "there is no position 0 for '%s': positions begin at 1", option);
+        if (result == DBK_OK && out->position == 0)
+            result = dbk_fail(err, DBK_USAGE, "there is no position 0 for '%s': positions begin at 1", option);
     } else if (at) {
         result = take_time(at, option, true, &out->time_ms, err);
     }

@@ -15,24 +15,27 @@ static dbk_result unknown(const dbk_cli_option *options, dbk_slice name, dbk_err
     size_t count = 0;
     for (const dbk_cli_option *o = options; o->name; o++) names[count++] = o->name;
     const char *near = dbk_nearest(name, names, count);
-    if (near) return dbk_fail(err, DBK_USAGE, "unknown option '--%.*s'; did you mean '--%s'?", DBK_SLICE_ARG(name), near);
+    if (near)
+        return dbk_fail(err, DBK_USAGE, "unknown option '--%.*s'; did you mean '--%s'?", DBK_SLICE_ARG(name), near);
     return dbk_fail(err, DBK_USAGE, "unknown option '--%.*s'", DBK_SLICE_ARG(name));
 }
 
 /* `given`: what stands behind '='; NULL: nothing, the value is the next text. */
-static dbk_result take(const dbk_cli_option *options, const dbk_cli_option *option, const char *given, int argc, char **argv,
-                       int *at, dbk_cli_args *out, dbk_error *err)
+static dbk_result take(const dbk_cli_option *options, const dbk_cli_option *option, const char *given, int argc,
+                       char **argv, int *at, dbk_cli_args *out, dbk_error *err)
 {
     if (!option->value && given) return dbk_fail(err, DBK_USAGE, "option '--%s' takes no value", option->name);
     if (option->value && !given) {
-        if (*at + 1 >= argc) return dbk_fail(err, DBK_USAGE, "option '--%s' needs a value: %s", option->name, option->value);
+        if (*at + 1 >= argc)
+            return dbk_fail(err, DBK_USAGE, "option '--%s' needs a value: %s", option->name, option->value);
         given = argv[++*at];
     }
     out->values[option - options] = given ? given : "";
     return DBK_OK;
 }
 
-static dbk_result take_long(const dbk_cli_option *options, int argc, char **argv, int *at, dbk_cli_args *out, dbk_error *err)
+static dbk_result take_long(const dbk_cli_option *options, int argc, char **argv, int *at, dbk_cli_args *out,
+                            dbk_error *err)
 {
     const char *text = argv[*at] + 2, *equals = strchr(text, '=');
     dbk_slice name = dbk_slice_of(text, equals ? (size_t)(equals - text) : strlen(text));
@@ -41,7 +44,8 @@ static dbk_result take_long(const dbk_cli_option *options, int argc, char **argv
     return take(options, option, equals ? equals + 1 : NULL, argc, argv, at, out, err);
 }
 
-static dbk_result take_letter(const dbk_cli_option *options, int argc, char **argv, int *at, dbk_cli_args *out, dbk_error *err)
+static dbk_result take_letter(const dbk_cli_option *options, int argc, char **argv, int *at, dbk_cli_args *out,
+                              dbk_error *err)
 {
     const char *text = argv[*at];
     for (const dbk_cli_option *o = options; o->name; o++) {

@@ -6,7 +6,10 @@
 
 static bool write_failure_said, failures_as_json;
 
-void dbk_cli_fail_in_json(void) { failures_as_json = true; }
+void dbk_cli_fail_in_json(void)
+{
+    failures_as_json = true;
+}
 
 static void put_message(const char *label, const char *colour, const char *text)
 {
@@ -14,7 +17,8 @@ static void put_message(const char *label, const char *colour, const char *text)
     if (dbk_terminal_colour(stderr)) fprintf(stderr, "\033[%sm%s\033[0m ", colour, label);
     else fprintf(stderr, "%s ", label);
     for (const char *c = text; *c; c++) {
-        if (terminal && (unsigned char)*c < ' ' && *c != '\n' && *c != '\t') fprintf(stderr, "\\x%02x", (unsigned char)*c);
+        if (terminal && (unsigned char)*c < ' ' && *c != '\n' && *c != '\t')
+            fprintf(stderr, "\\x%02x", (unsigned char)*c);
         else fputc(*c, stderr);
     }
     fputc('\n', stderr);
@@ -22,7 +26,8 @@ static void put_message(const char *label, const char *colour, const char *text)
 
 void dbk_cli_put_failure(dbk_buffer *out, const dbk_error *err)
 {
-    dbk_buffer_printf(out, "{\"ok\":false,\"error\":\"%s\",\"class\":\"%s\",\"message\":", dbk_result_wire_name(err->code),
+    dbk_buffer_printf(out,
+                      "{\"ok\":false,\"error\":\"%s\",\"class\":\"%s\",\"message\":", dbk_result_wire_name(err->code),
                       dbk_class_name(dbk_result_class(err->code)));
     dbk_json_put_string(out, dbk_slice_text(err->text[0] ? err->text : dbk_result_text(err->code)));
     if (err->hint[0]) {
@@ -59,7 +64,8 @@ int dbk_cli_usage(const dbk_cli *cli, const char *format, ...)
     va_start(args, format);
     vsnprintf(err.text, sizeof err.text, format, args);
     va_end(args);
-    dbk_error_hint(&err, "usage: daybook %s%s%s", cli->command->name, *cli->command->usage ? " " : "", cli->command->usage);
+    dbk_error_hint(&err, "usage: daybook %s%s%s", cli->command->name, *cli->command->usage ? " " : "",
+                   cli->command->usage);
     return dbk_cli_fail(&err, DBK_EXIT_USAGE);
 }
 

@@ -7,7 +7,10 @@
 
 #include <stdlib.h>
 
-bool dbk_cli_is_url(const char *text) { return strstr(text, "://") != NULL; }
+bool dbk_cli_is_url(const char *text)
+{
+    return strstr(text, "://") != NULL;
+}
 
 static bool is_folder(const dbk_port *port, const char *path)
 {
@@ -17,7 +20,10 @@ static bool is_folder(const dbk_port *port, const char *path)
     return true;
 }
 
-bool dbk_cli_is_store(const dbk_cli *cli, const char *text) { return dbk_cli_is_url(text) || is_folder(cli->port, text); }
+bool dbk_cli_is_store(const dbk_cli *cli, const char *text)
+{
+    return dbk_cli_is_url(text) || is_folder(cli->port, text);
+}
 
 /* ---- the default store */
 
@@ -42,7 +48,8 @@ static int note_store(void *arg, const char *name)
 }
 
 /* DBK_NONE: none here; *top: there is nothing above. */
-static dbk_result look_in(const dbk_port *port, const char *folder, search *s, dbk_identity *last, bool *top, dbk_error *err)
+static dbk_result look_in(const dbk_port *port, const char *folder, search *s, dbk_identity *last, bool *top,
+                          dbk_error *err)
 {
     *s = (search){.port = port};
     dbk_result result = dbk_io_open_dir(port, NULL, folder, 0, &s->dir, err);
@@ -72,8 +79,10 @@ dbk_result dbk_cli_default_store(const dbk_port *port, char *out, size_t size, d
         bool top = false;
         dbk_result result = look_in(port, folder, &s, &last, &top, err);
         if (result == DBK_OK) {
-            int length = level == 0 ? snprintf(out, size, "%s", s.names[0]) : snprintf(out, size, "%s/%s", folder, s.names[0]);
-            return (size_t)length < size ? DBK_OK : dbk_fail(err, DBK_USAGE, "the path of '%s' is too long", s.names[0]);
+            int length =
+                level == 0 ? snprintf(out, size, "%s", s.names[0]) : snprintf(out, size, "%s/%s", folder, s.names[0]);
+            return (size_t)length < size ? DBK_OK
+                                         : dbk_fail(err, DBK_USAGE, "the path of '%s' is too long", s.names[0]);
         }
         if (result != DBK_NONE) return result;
         if (top) break;
@@ -120,7 +129,8 @@ static int try_daemon(const dbk_cli *cli, const char *path, dbk_cli_target *targ
     return status;
 }
 
-static dbk_result open_engine(const dbk_cli *cli, const char *path, bool read_only, dbk_cli_target *target, dbk_error *err)
+static dbk_result open_engine(const dbk_cli *cli, const char *path, bool read_only, dbk_cli_target *target,
+                              dbk_error *err)
 {
     dbk_bar bar;
     dbk_bar_begin(&bar, cli->port, "building the model", "entries");
@@ -135,7 +145,8 @@ static dbk_result open_engine(const dbk_cli *cli, const char *path, bool read_on
     return result;
 }
 
-static dbk_result open_here(const dbk_cli *cli, dbk_cli_need need, const char *path, dbk_cli_target *target, dbk_error *err)
+static dbk_result open_here(const dbk_cli *cli, dbk_cli_need need, const char *path, dbk_cli_target *target,
+                            dbk_error *err)
 {
     dbk_result result = open_engine(cli, path, need == DBK_CLI_LOCAL || need == DBK_CLI_LOG, target, err);
     if (need == DBK_CLI_READ && (result == DBK_LOCKED || result == DBK_READ_ONLY || result == DBK_UNSUPPORTED_FS))
@@ -148,7 +159,8 @@ int dbk_cli_open(const dbk_cli *cli, dbk_cli_need need, dbk_cli_target *target)
     dbk_error err = {0};
     const char *path = target->path ? target->path : target->found;
     if (dbk_cli_is_url(path)) {
-        if (need == DBK_CLI_LOCAL) return dbk_cli_usage(cli, "this reads the store's own files: name its folder instead of '%s'", path);
+        if (need == DBK_CLI_LOCAL)
+            return dbk_cli_usage(cli, "this reads the store's own files: name its folder instead of '%s'", path);
         int status = connect_to(target, path, &err);
         return status ? dbk_cli_fail(&err, status) : 0;
     }

@@ -7,7 +7,10 @@
 
 enum { BAR_AFTER_MS = 1000, BAR_EVERY_MS = 100, BAR_CELLS_MAX = 30 };
 
-bool dbk_terminal_is(FILE *stream) { return isatty(fileno(stream)) == 1; }
+bool dbk_terminal_is(FILE *stream)
+{
+    return isatty(fileno(stream)) == 1;
+}
 
 bool dbk_terminal_colour(FILE *stream)
 {
@@ -34,8 +37,8 @@ static void group_digits(uint64_t value, char out[32])
     out[at] = 0;
 }
 
-void dbk_bar_text(char *out, size_t size, unsigned width, const char *label, const char *unit, uint64_t done, uint64_t all,
-                  double seconds)
+void dbk_bar_text(char *out, size_t size, unsigned width, const char *label, const char *unit, uint64_t done,
+                  uint64_t all, double seconds)
 {
     char rate[32], head[96], tail[96];
     double per_second = seconds > 0 ? (double)done / seconds : 0;

@@ -3,7 +3,10 @@
 enum { SMALL_FILE = 64 * 1024, SQLITE_HEADER = 100 };
 
 /* What is derived can only show less than was seen; without the rest, opening must refuse. */
-static unsigned law_of(const char *file) { return strncmp(file, "models/", 7) == 0 ? 4 : 3; }
+static unsigned law_of(const char *file)
+{
+    return strncmp(file, "models/", 7) == 0 ? 4 : 3;
+}
 
 static void fault(dbk_verify_fn tell, void *arg, dbk_result code, const char *file, const char *text)
 {
@@ -96,8 +99,9 @@ static bool recorded_hash(const dbk_port *port, dbk_log *log, char hash[33])
     dbk_buffer_init(&origin, port);
     dbk_json_parser *parser = dbk_json_parser_new(port);
     const dbk_json_node *root;
-    if (parser && dbk_log_find_stream(log, dbk_slice_text("daybook/definition"), 0, &position, NULL) == DBK_OK && position > 0 &&
-        dbk_log_read(log, position, &origin, NULL, NULL) == DBK_OK && dbk_entry_decode(dbk_buffer_slice(&origin), &entry, NULL) == DBK_OK) {
+    if (parser && dbk_log_find_stream(log, dbk_slice_text("daybook/definition"), 0, &position, NULL) == DBK_OK &&
+        position > 0 && dbk_log_read(log, position, &origin, NULL, NULL) == DBK_OK &&
+        dbk_entry_decode(dbk_buffer_slice(&origin), &entry, NULL) == DBK_OK) {
         dbk_slice rest = entry.events;
         while (dbk_event_next(&rest, &event)) {
             if (dbk_json_parse(parser, event.data, &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT) continue;
@@ -127,7 +131,8 @@ static void compare(const dbk_port *port, dbk_dir *dir, const dbk_log_options *g
     dbk_log_close(log);
 }
 
-void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options, dbk_verify_fn tell, void *arg)
+void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options,
+                    dbk_verify_fn tell, void *arg)
 {
     dbk_error err = {0};
     dbk_findings findings = {0};
@@ -135,8 +140,9 @@ void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const 
     dbk_buffer folder;
     dbk_buffer_init(&folder, port);
     dbk_buffer_printf(&folder, "%s/app", path);
-    dbk_result result = dbk_buffer_text(&folder) ? dbk_definition_load(port, (const char *)folder.data, &definition, &findings, &err)
-                                                 : dbk_fail(&err, DBK_NO_MEMORY, "no memory");
+    dbk_result result = dbk_buffer_text(&folder)
+                            ? dbk_definition_load(port, (const char *)folder.data, &definition, &findings, &err)
+                            : dbk_fail(&err, DBK_NO_MEMORY, "no memory");
     if (result == DBK_SCHEMA && findings.count > 0) fault(tell, arg, DBK_CORRUPT, "app", findings.items[0].text);
     else if (result != DBK_OK) fault(tell, arg, result, "app", err.text);
     else if (log) compare(port, log, options, definition, tell, arg);

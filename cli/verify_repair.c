@@ -58,11 +58,12 @@ static dbk_result open_source(const dbk_port *port, const char *from, dbk_dir **
 static bool is_same(const dbk_port *port, dbk_dir *a, dbk_dir *b)
 {
     dbk_identity one, two;
-    return port->identify_dir(port->ctx, a, &one) == 0 && port->identify_dir(port->ctx, b, &two) == 0 && one.device == two.device &&
-           one.inode == two.inode;
+    return port->identify_dir(port->ctx, a, &one) == 0 && port->identify_dir(port->ctx, b, &two) == 0 &&
+           one.device == two.device && one.inode == two.inode;
 }
 
-dbk_result dbk_verify_repair(const dbk_port *port, dbk_dir *store, const char *from, bool json, dbk_buffer *out, dbk_error *err)
+dbk_result dbk_verify_repair(const dbk_port *port, dbk_dir *store, const char *from, bool json, dbk_buffer *out,
+                             dbk_error *err)
 {
     repair r = {.out = out, .json = json};
     dbk_mend_watcher watcher = {&r, on_mended, on_refused};
@@ -73,8 +74,10 @@ dbk_result dbk_verify_repair(const dbk_port *port, dbk_dir *store, const char *f
     dbk_result result = open_source(port, from, &source, err);
     if (result == DBK_OK) result = dbk_lock_take(port, store, "LOCK", &lock, err);
     if (result == DBK_OK) result = dbk_io_open_dir(port, store, "log", 0, &log, err);
-    if (result == DBK_OK && is_same(port, log, source)) result = dbk_fail(err, DBK_USAGE, "'%s' is this store's own log", from);
-    if (result == DBK_OK && !dbk_verify_identity(port, store, &options, NULL, NULL)) dbk_verify_borrow_id(port, log, &options);
+    if (result == DBK_OK && is_same(port, log, source))
+        result = dbk_fail(err, DBK_USAGE, "'%s' is this store's own log", from);
+    if (result == DBK_OK && !dbk_verify_identity(port, store, &options, NULL, NULL))
+        dbk_verify_borrow_id(port, log, &options);
     if (result == DBK_OK) result = dbk_log_mend(port, log, source, &options, &watcher, &mended, err);
     if (log) port->close_dir(port->ctx, log);
     if (source) port->close_dir(port->ctx, source);

@@ -55,7 +55,10 @@ bool dbk_signals_came(uint32_t wait_ms)
     return sigtimedwait(&set, NULL, &wait) > 0;
 }
 
-void dbk_signals_raise(void) { kill(getpid(), SIGTERM); }
+void dbk_signals_raise(void)
+{
+    kill(getpid(), SIGTERM);
+}
 
 void dbk_service_notify(const char *state)
 {

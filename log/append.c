@@ -17,13 +17,12 @@ static dbk_result measure(const dbk_slice *origins, size_t count, uint64_t *payl
     *payload = 0;
     for (size_t i = 0; i < count; i++) {
         if (origins[i].size > DBK_ENTRY_MAX_BYTES) {
-            return dbk_fail(err, DBK_TOO_BIG, "an entry of %zu bytes is over the limit of %d",
-                            origins[i].size, DBK_ENTRY_MAX_BYTES);
+            return dbk_fail(err, DBK_TOO_BIG, "an entry of %zu bytes is over the limit of %d", origins[i].size,
+                            DBK_ENTRY_MAX_BYTES);
         }
         *payload += 4 + origins[i].size;
         if (*payload > DBK_PAYLOAD_MAX) {
-            return dbk_fail(err, DBK_TOO_BIG,
-                            "a batch of %zu entries is over the limit of %d bytes", count,
+            return dbk_fail(err, DBK_TOO_BIG, "a batch of %zu entries is over the limit of %d bytes", count,
                             DBK_PAYLOAD_MAX);
         }
     }
@@ -34,8 +33,7 @@ static dbk_result choose_tail(dbk_log *log, append_job *job, uint64_t payload, d
 {
     dbk_segment *active = dbk_log_active(log);
     uint64_t unit = active->header.unit;
-    uint64_t need = dbk_record_bytes(payload, (uint32_t)unit) +
-                    dbk_record_bytes(DBK_SEAL_PAYLOAD_SIZE, (uint32_t)unit);
+    uint64_t need = dbk_record_bytes(payload, (uint32_t)unit) + dbk_record_bytes(DBK_SEAL_PAYLOAD_SIZE, (uint32_t)unit);
 
     dbk_result rc = dbk_tail_clean(log, err);
     if (rc != DBK_OK) return rc;
@@ -50,8 +48,7 @@ static dbk_result choose_tail(dbk_log *log, append_job *job, uint64_t payload, d
 }
 
 /* Decodes, checks and indexes the entries; log->scratch is then the state behind them. */
-static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *origins,
-                               size_t count, dbk_error *err)
+static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *origins, size_t count, dbk_error *err)
 {
     uint8_t *at = log->buffer + job->start_bytes + DBK_RECORD_HEADER_SIZE;
 
@@ -72,8 +69,8 @@ static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *o
     return DBK_OK;
 }
 
-static dbk_result build(dbk_log *log, append_job *job, const dbk_slice *origins, size_t count,
-                        uint64_t payload, int64_t received_ms, dbk_error *err)
+static dbk_result build(dbk_log *log, append_job *job, const dbk_slice *origins, size_t count, uint64_t payload,
+                        int64_t received_ms, dbk_error *err)
 {
     dbk_segment *segment = job->tail.segment;
     dbk_record *record = &job->record;
@@ -82,9 +79,8 @@ static dbk_result build(dbk_log *log, append_job *job, const dbk_slice *origins,
     job->ordered = segment->ordered;
     memcpy(job->top, segment->top, sizeof(job->top));
     job->bytes = dbk_record_bytes(payload, segment->header.unit);
-    dbk_result rc = dbk_log_buffer(
-        log, (size_t)(job->bytes + dbk_record_bytes(DBK_START_PAYLOAD_MAX, segment->header.unit)),
-        err);
+    dbk_result rc =
+        dbk_log_buffer(log, (size_t)(job->bytes + dbk_record_bytes(DBK_START_PAYLOAD_MAX, segment->header.unit)), err);
     if (rc != DBK_OK) return rc;
     if (log->pending) job->start_bytes = dbk_log_put_start(log, segment, log->scratch, log->buffer);
     record->type = DBK_RECORD_ENTRIES;
@@ -93,8 +89,7 @@ static dbk_result build(dbk_log *log, append_job *job, const dbk_slice *origins,
     record->first_position = log->state.position + 1;
     record->durable_upto = log->state.position;
     record->previous = log->scratch->previous;
-    record->received_ms =
-        received_ms > log->state.received_ms ? received_ms : log->state.received_ms;
+    record->received_ms = received_ms > log->state.received_ms ? received_ms : log->state.received_ms;
     record->segment = segment->header.number;
     record->salt = segment->header.salt;
     record->offset = job->tail.offset + job->start_bytes;
@@ -128,15 +123,13 @@ static void publish(dbk_log *log, append_job *job)
     if (job->start_bytes) dbk_log_activate(log);
     dbk_log_unlock(log);
     if (job->start_bytes) {
-        log->port->close_file(log->port->ctx,
-                              log->write_file); /* and its lock: the new one is held */
+        log->port->close_file(log->port->ctx, log->write_file); /* and its lock: the new one is held */
         log->write_file = log->pending_file;
         log->direct = log->pending_direct;
         log->pending_file = NULL;
     }
     /* A watermark that cannot be written only lags. */
-    if (dbk_watermark_write(log, false, NULL) == DBK_OK && job->start_bytes)
-        (void)!dbk_watermark_sync(log, NULL);
+    if (dbk_watermark_write(log, false, NULL) == DBK_OK && job->start_bytes) (void)!dbk_watermark_sync(log, NULL);
     if (!job->start_bytes) return;
     dbk_background_kick(log);
     dbk_pack_kick(log);
@@ -144,8 +137,7 @@ static void publish(dbk_log *log, append_job *job)
 
 static dbk_result check_usable(const dbk_log *log, dbk_error *err)
 {
-    if (log->options.read_only)
-        return dbk_fail(err, DBK_READ_ONLY, "the log was opened for reading only");
+    if (log->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the log was opened for reading only");
     if (log->poisoned) {
         dbk_fail(err, DBK_POISONED, "an earlier sync of the log failed; nothing more is appended");
         dbk_error_hint(err, "check the disk, then open the store anew");
@@ -154,8 +146,8 @@ static dbk_result check_usable(const dbk_log *log, dbk_error *err)
     return DBK_OK;
 }
 
-dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, int64_t received_ms,
-                          uint64_t *first, dbk_error *err)
+dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, int64_t received_ms, uint64_t *first,
+                          dbk_error *err)
 {
     append_job job = {0};
     uint64_t payload;

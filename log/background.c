@@ -22,8 +22,7 @@ static void make_next(dbk_log *log)
     }
     if (!next) {
         uint64_t size = dbk_segment_next_size(&log->options, active->header.size);
-        if (dbk_segment_prepare(log, active->header.number + 1, size, &next, NULL) != DBK_OK)
-            return;
+        if (dbk_segment_prepare(log, active->header.number + 1, size, &next, NULL) != DBK_OK) return;
     }
     dbk_log_lock(log);
     log->next = next;
@@ -58,12 +57,10 @@ static void make_run(dbk_log *log, dbk_segment *segment)
     dbk_segment_name(segment->header.number, "idx", name);
     dbk_segment_source(segment, &source);
     if (segment->prefix_last && dbk_load_table(log, segment, &whole, NULL) != DBK_OK) return;
-    dbk_result rc = dbk_index_run_write(log->port, log->dir, name, whole ? whole : segment->table,
-                                        &source, NULL);
+    dbk_result rc = dbk_index_run_write(log->port, log->dir, name, whole ? whole : segment->table, &source, NULL);
     dbk_index_table_free(whole);
     if (rc != DBK_OK) return;
-    if (dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &source, &found, &run,
-                           NULL) != DBK_OK) {
+    if (dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &source, &found, &run, NULL) != DBK_OK) {
         return;
     }
     dbk_log_lock(log);
@@ -121,9 +118,7 @@ void dbk_background_kick(dbk_log *log)
     if (running) return;
     if (log->thread) port->thread_join(port->ctx, log->thread);
     log->thread = NULL;
-    if (!log->options.no_background &&
-        port->thread_start(port->ctx, "log", run, log, &log->thread) == 0)
-        return;
+    if (!log->options.no_background && port->thread_start(port->ctx, "log", run, log, &log->thread) == 0) return;
     log->thread = NULL;
     run(log);
 }

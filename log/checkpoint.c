@@ -24,8 +24,7 @@ static void put_note(const dbk_log_state *state, const dbk_segment *segment, dbk
     dbk_buffer_put(note, state->top, sizeof(state->top));
     dbk_buffer_put_u64(note, state->range.count);
     dbk_buffer_put_u32(note, state->range.peak_count);
-    for (uint32_t i = 0; i < state->range.peak_count; i++)
-        dbk_buffer_put(note, state->range.peaks[i], DBK_LEAF_SIZE);
+    for (uint32_t i = 0; i < state->range.peak_count; i++) dbk_buffer_put(note, state->range.peaks[i], DBK_LEAF_SIZE);
 }
 
 static bool take_bytes(dbk_reader *reader, void *out, size_t size)
@@ -63,15 +62,14 @@ static bool parse_note(const uint8_t *note, dbk_log_state *state, dbk_segment *p
 }
 
 /* Whether the note fits the run that it came with, and the peaks give the run's head. */
-static bool is_consistent(const dbk_log_state *state, const dbk_segment *place,
-                          const dbk_index_source *source, const dbk_index_batch *last)
+static bool is_consistent(const dbk_log_state *state, const dbk_segment *place, const dbk_index_source *source,
+                          const dbk_index_batch *last)
 {
     uint8_t head[DBK_LEAF_SIZE];
 
     dbk_range_head(&state->range, head);
     return state->position == source->last_position && last && place->records >= 2 &&
-           last->offset > DBK_SEGMENT_DATA_OFFSET &&
-           (uint64_t)last->offset + last->bytes == place->end &&
+           last->offset > DBK_SEGMENT_DATA_OFFSET && (uint64_t)last->offset + last->bytes == place->end &&
            memcmp(head, source->head, sizeof(head)) == 0;
 }
 
@@ -86,14 +84,14 @@ static bool may_be_used(const dbk_log *log, const dbk_log_state *state, const db
         mark->checksum != state->previous)
         return false;
     if (log->options.read_only) return true;
-    return log->mark_valid && mark->clean && mark->segment == segment->header.number &&
-           mark->offset >= place->end && mark->position >= state->position;
+    return log->mark_valid && mark->clean && mark->segment == segment->header.number && mark->offset >= place->end &&
+           mark->position >= state->position;
 }
 
 /* The record that the checkpoint was made behind stands in its place, sound in all its parts. */
 static dbk_result look_at_record(dbk_log *log, dbk_segment *segment, const dbk_index_batch *last,
-                                 const dbk_log_state *state, const dbk_index_source *source,
-                                 bool *there, dbk_error *err)
+                                 const dbk_log_state *state, const dbk_index_source *source, bool *there,
+                                 dbk_error *err)
 {
     dbk_expect expect = {last->first_position, 0, true};
     dbk_head head = DBK_HEAD_BAD;
@@ -108,9 +106,8 @@ static dbk_result look_at_record(dbk_log *log, dbk_segment *segment, const dbk_i
     dbk_scanner_init(&scanner, image, segment);
     scanner.chunk = DBK_UNIT_MAX;
     rc = dbk_scan_record(&scanner, last->offset, &expect, &record, &whole, &bytes, &head, err);
-    *there = rc == DBK_OK && head == DBK_HEAD_RECORD && record.type == DBK_RECORD_ENTRIES &&
-             bytes == last->bytes && record.checksum == state->previous &&
-             record.received_ms == state->received_ms &&
+    *there = rc == DBK_OK && head == DBK_HEAD_RECORD && record.type == DBK_RECORD_ENTRIES && bytes == last->bytes &&
+             record.checksum == state->previous && record.received_ms == state->received_ms &&
              record.first_position + record.count - 1 == state->position &&
              memcmp(record.head, source->head, sizeof(record.head)) == 0;
     dbk_scanner_release(&scanner);
@@ -118,15 +115,12 @@ static dbk_result look_at_record(dbk_log *log, dbk_segment *segment, const dbk_i
     return rc;
 }
 
-static dbk_result go_on(dbk_log *log, dbk_segment *segment, const dbk_log_state *state,
-                        const dbk_segment *place, const dbk_index_source *source,
-                        dbk_index_run *run, dbk_error *err)
+static dbk_result go_on(dbk_log *log, dbk_segment *segment, const dbk_log_state *state, const dbk_segment *place,
+                        const dbk_index_source *source, dbk_index_run *run, dbk_error *err)
 {
-    dbk_index_table *table =
-        dbk_index_table_new(log->port, log->options.store_id, state->position + 1);
+    dbk_index_table *table = dbk_index_table_new(log->port, log->options.store_id, state->position + 1);
 
-    if (!table)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    if (!table) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
     dbk_index_table_free(segment->table);
     segment->table = table;
     segment->prefix = run;
@@ -141,9 +135,8 @@ static dbk_result go_on(dbk_log *log, dbk_segment *segment, const dbk_log_state 
     return DBK_OK;
 }
 
-static dbk_result judge(dbk_log *log, dbk_segment *segment, const uint8_t *note,
-                        const dbk_index_source *source, dbk_index_run *run, bool *used,
-                        dbk_error *err)
+static dbk_result judge(dbk_log *log, dbk_segment *segment, const uint8_t *note, const dbk_index_source *source,
+                        dbk_index_run *run, bool *used, dbk_error *err)
 {
     dbk_log_state *state = log->scratch;
     dbk_segment place = {0};
@@ -151,8 +144,7 @@ static dbk_result judge(dbk_log *log, dbk_segment *segment, const uint8_t *note,
     dbk_state_init(state);
     if (!parse_note(note, state, &place)) return DBK_OK;
     const dbk_index_batch *last = dbk_index_run_batch(run, source->last_position);
-    if (!is_consistent(state, &place, source, last) || !may_be_used(log, state, segment, &place))
-        return DBK_OK;
+    if (!is_consistent(state, &place, source, last) || !may_be_used(log, state, segment, &place)) return DBK_OK;
     dbk_result rc = look_at_record(log, segment, last, state, source, used, NULL);
     if (rc != DBK_OK) *used = false; /* who reads the segment meets it again, and tells */
     return *used ? go_on(log, segment, state, &place, source, run, err) : DBK_OK;
@@ -170,8 +162,8 @@ dbk_result dbk_checkpoint_use(dbk_log *log, dbk_error *err)
     expect.last_position = 0;
     expect.note_out = note;
     expect.page_limit = log->options.read_only ? DBK_READER_PAGES_KEPT : 0;
-    if (dbk_index_run_open(log->port, log->dir, DBK_CHECKPOINT_NAME, log->options.store_id, &expect,
-                           &found, &run, NULL) != DBK_OK)
+    if (dbk_index_run_open(log->port, log->dir, DBK_CHECKPOINT_NAME, log->options.store_id, &expect, &found, &run,
+                           NULL) != DBK_OK)
         return DBK_OK; /* the records say the same */
     dbk_result rc = judge(log, segment, note, &found, run, &used, err);
     if (rc != DBK_OK || !used) dbk_index_run_close(run);
@@ -182,8 +174,7 @@ bool dbk_checkpoint_due(dbk_log *log)
 {
     dbk_log_lock(log);
     const dbk_segment *active = dbk_log_active(log);
-    uint64_t from =
-        log->saved_segment == active->header.number ? log->saved_end : DBK_SEGMENT_DATA_OFFSET;
+    uint64_t from = log->saved_segment == active->header.number ? log->saved_end : DBK_SEGMENT_DATA_OFFSET;
     bool due = !active->seal_offset && active->last_position >= active->first_position &&
                active->end - from >= log->options.checkpoint_bytes &&
                (active->end - from) * SAVED_PART >= active->end - DBK_SEGMENT_DATA_OFFSET;
@@ -192,7 +183,7 @@ bool dbk_checkpoint_due(dbk_log *log)
 }
 
 static dbk_result write_run(dbk_log *log, const dbk_segment *segment, const dbk_log_state *state,
-                        const dbk_index_table *table, dbk_error *err)
+                            const dbk_index_table *table, dbk_error *err)
 {
     dbk_index_source source;
     dbk_buffer note;
@@ -202,10 +193,8 @@ static dbk_result write_run(dbk_log *log, const dbk_segment *segment, const dbk_
     dbk_range_head(&state->range, source.head);
     put_note(state, segment, &note);
     source.note = dbk_buffer_slice(&note);
-    dbk_result rc = note.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot write '%s': out of memory",
-                                           DBK_CHECKPOINT_NAME)
-                                : dbk_index_run_write(log->port, log->dir, DBK_CHECKPOINT_NAME,
-                                                      table, &source, err);
+    dbk_result rc = note.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot write '%s': out of memory", DBK_CHECKPOINT_NAME)
+                                : dbk_index_run_write(log->port, log->dir, DBK_CHECKPOINT_NAME, table, &source, err);
     dbk_buffer_release(&note);
     if (rc != DBK_OK) return rc;
     dbk_log_lock(log);
@@ -216,15 +205,13 @@ static dbk_result write_run(dbk_log *log, const dbk_segment *segment, const dbk_
 }
 
 /* The records in front of `place->end` are durable and do not change any more. */
-static dbk_result write_from_file(dbk_log *log, dbk_segment *segment, dbk_segment *place,
-                                  dbk_error *err)
+static dbk_result write_from_file(dbk_log *log, dbk_segment *segment, dbk_segment *place, dbk_error *err)
 {
     dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
     dbk_segment totals = {.ordered = true};
     dbk_index_table *table = NULL;
 
-    if (!state)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot write '%s': out of memory", DBK_CHECKPOINT_NAME);
+    if (!state) return dbk_fail(err, DBK_NO_MEMORY, "cannot write '%s': out of memory", DBK_CHECKPOINT_NAME);
     dbk_result rc = dbk_load_part(log, segment, place->end, &totals, state, &table, err);
     memcpy(place->top, totals.top, sizeof(place->top));
     place->ordered = totals.ordered;

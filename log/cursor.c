@@ -15,8 +15,7 @@ struct dbk_log_cursor {
     uint64_t in_batch; /* position of the next origin in rest */
 };
 
-dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out,
-                               dbk_error *err)
+dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out, dbk_error *err)
 {
     uint64_t end = dbk_log_position(log);
     dbk_log_cursor *cursor = dbk_alloc_zero(log->port, 1, sizeof(*cursor));
@@ -37,8 +36,7 @@ static void leave(dbk_log_cursor *cursor)
 }
 
 /* Where the walk through the segment begins: the record with the position, or one before it. */
-static dbk_result find_begin(dbk_log_cursor *cursor, dbk_segment *segment, uint64_t *first,
-                             dbk_error *err)
+static dbk_result find_begin(dbk_log_cursor *cursor, dbk_segment *segment, uint64_t *first, dbk_error *err)
 {
     dbk_index_batch batch;
 
@@ -89,27 +87,25 @@ static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
             dbk_result rc = enter(cursor, err);
             if (rc != DBK_OK) return rc;
         }
-        dbk_result rc = dbk_scan_record(&cursor->scanner, cursor->offset, &cursor->expect,
-                                        &cursor->record, &whole, &bytes, &head, err);
+        dbk_result rc = dbk_scan_record(&cursor->scanner, cursor->offset, &cursor->expect, &cursor->record, &whole,
+                                        &bytes, &head, err);
         if (rc != DBK_OK) return rc;
         if (head != DBK_HEAD_RECORD) {
-            return dbk_log_bad_record(cursor->segment, cursor->offset, cursor->expect.position,
-                                      cursor->expect.position, err);
+            return dbk_log_bad_record(cursor->segment, cursor->offset, cursor->expect.position, cursor->expect.position,
+                                      err);
         }
         cursor->offset += bytes;
-        cursor->expect = (dbk_expect){cursor->expect.position + cursor->record.count,
-                                      cursor->record.checksum, false};
+        cursor->expect = (dbk_expect){cursor->expect.position + cursor->record.count, cursor->record.checksum, false};
         if (cursor->record.type == DBK_RECORD_ENTRIES) {
-            cursor->rest =
-                dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, cursor->record.payload_bytes);
+            cursor->rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, cursor->record.payload_bytes);
             return DBK_OK;
         }
         if (cursor->record.type == DBK_RECORD_SEAL) leave(cursor);
     }
 }
 
-dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms,
-                               dbk_slice *origin, dbk_error *err)
+dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms, dbk_slice *origin,
+                               dbk_error *err)
 {
     while (cursor->position <= cursor->last) {
         if (dbk_record_next_origin(&cursor->rest, origin)) {

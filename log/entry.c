@@ -17,8 +17,7 @@ typedef struct walk {
     bool strict; /* checks what the bounds do not ask for: UTF-8, flags, order of names */
 } walk;
 
-static __attribute__((noinline, cold)) void note_wrong(walk *w, const uint8_t *at,
-                                                       const char *field, const char *wrong)
+static __attribute__((noinline, cold)) void note_wrong(walk *w, const uint8_t *at, const char *field, const char *wrong)
 {
     w->wrong_at = at;
     w->field = field;
@@ -109,8 +108,7 @@ static inline bool take_base(walk *w, dbk_event *event)
 }
 
 /* The names of one list, each with a value behind it where `value_field` is given. */
-static inline bool take_names(walk *w, const char *field, const char *value_field, uint16_t count,
-                              dbk_slice *out)
+static inline bool take_names(walk *w, const char *field, const char *value_field, uint16_t count, dbk_slice *out)
 {
     const uint8_t *first = w->at;
     dbk_slice before = {NULL, 0}, name, value;
@@ -131,9 +129,8 @@ static inline bool take_names(walk *w, const char *field, const char *value_fiel
 static inline bool take_event(walk *w, dbk_event *event)
 {
     return take_text(w, "stream", &event->stream) && take_text(w, "type", &event->type) &&
-           take_u32(w, "type version", &event->type_version) &&
-           take_text(w, "content type", &event->content_type) && take_base(w, event) &&
-           take_text(w, "key id", &event->key_id) && take_blob(w, "data", &event->data) &&
+           take_u32(w, "type version", &event->type_version) && take_text(w, "content type", &event->content_type) &&
+           take_base(w, event) && take_text(w, "key id", &event->key_id) && take_blob(w, "data", &event->data) &&
            take_u16(w, "number of sealed fields", &event->sealed_count) &&
            take_names(w, "sealed name", "sealed value", event->sealed_count, &event->sealed) &&
            take_u16(w, "number of filled fields", &event->filled_count) &&
@@ -155,8 +152,7 @@ static bool take_head(walk *w, dbk_entry *entry)
     memcpy(entry->definition, at + 69, sizeof(entry->definition));
     memcpy(entry->command_hash, at + 85, sizeof(entry->command_hash));
     return take_text(w, "command id", &entry->command_id) && take_text(w, "actor", &entry->actor) &&
-           take_text(w, "correlation", &entry->correlation) &&
-           take_text(w, "causation", &entry->causation) &&
+           take_text(w, "correlation", &entry->correlation) && take_text(w, "causation", &entry->causation) &&
            take_u32(w, "number of events", &entry->event_count);
 }
 
@@ -166,8 +162,7 @@ static dbk_result fail_version(dbk_slice origin, dbk_error *err)
     if (origin.data[0] == 0) {
         return dbk_fail(err, DBK_CORRUPT, "entry is damaged at offset 0: 'version' is 0");
     }
-    (void)dbk_fail(err, DBK_VERSION, "entry is of version %u, known is version %u", origin.data[0],
-                   ENTRY_VERSION);
+    (void)dbk_fail(err, DBK_VERSION, "entry is of version %u, known is version %u", origin.data[0], ENTRY_VERSION);
     dbk_error_hint(err, "use the Daybook that wrote it, or a newer one");
     return DBK_VERSION;
 }
@@ -180,19 +175,17 @@ dbk_result dbk_entry_decode(dbk_slice origin, dbk_entry *entry, dbk_error *err)
     if (origin.size == 0 || origin.data[0] != ENTRY_VERSION) return fail_version(origin, err);
     w.end = origin.data + origin.size;
     if (!take_head(&w, entry)) {
-        return dbk_fail(err, DBK_CORRUPT, "entry is damaged at offset %zu: '%s' %s",
-                        (size_t)(w.wrong_at - origin.data), w.field, w.wrong);
+        return dbk_fail(err, DBK_CORRUPT, "entry is damaged at offset %zu: '%s' %s", (size_t)(w.wrong_at - origin.data),
+                        w.field, w.wrong);
     }
     entry->events = dbk_slice_of(w.at, (size_t)(w.end - w.at));
     for (uint32_t i = 0; i < entry->event_count; i++) {
         if (take_event(&w, &event)) continue;
-        return dbk_fail(err, DBK_CORRUPT,
-                        "entry is damaged at offset %zu: '%s' of event %" PRIu32 " %s",
+        return dbk_fail(err, DBK_CORRUPT, "entry is damaged at offset %zu: '%s' of event %" PRIu32 " %s",
                         (size_t)(w.wrong_at - origin.data), w.field, i, w.wrong);
     }
     if (w.at != w.end) {
-        return dbk_fail(err, DBK_CORRUPT,
-                        "entry is damaged at offset %zu: %zu bytes follow the last event",
+        return dbk_fail(err, DBK_CORRUPT, "entry is damaged at offset %zu: %zu bytes follow the last event",
                         (size_t)(w.at - origin.data), (size_t)(w.end - w.at));
     }
     return DBK_OK;
@@ -274,8 +267,8 @@ static uint8_t *put_id(uint8_t *at, const dbk_entry_id *id)
 
 void dbk_entry_encode(dbk_buffer *out, const dbk_entry *entry)
 {
-    size_t size = HEAD_BYTES + 4 * 2 + 4 + entry->command_id.size + entry->actor.size +
-                  entry->correlation.size + entry->causation.size + entry->events.size;
+    size_t size = HEAD_BYTES + 4 * 2 + 4 + entry->command_id.size + entry->actor.size + entry->correlation.size +
+                  entry->causation.size + entry->events.size;
     uint8_t *at = dbk_buffer_extend(out, size);
 
     if (!at) return;
@@ -299,9 +292,9 @@ void dbk_entry_encode(dbk_buffer *out, const dbk_entry *entry)
 
 void dbk_event_encode(dbk_buffer *out, const dbk_event *event)
 {
-    size_t size = 4 * 2 + 4 + 1 + (event->has_base ? (size_t)BASE_BYTES : 0) + 4 + 2 * 2 +
-                  event->stream.size + event->type.size + event->content_type.size +
-                  event->key_id.size + event->data.size + event->sealed.size + event->filled.size;
+    size_t size = 4 * 2 + 4 + 1 + (event->has_base ? (size_t)BASE_BYTES : 0) + 4 + 2 * 2 + event->stream.size +
+                  event->type.size + event->content_type.size + event->key_id.size + event->data.size +
+                  event->sealed.size + event->filled.size;
     uint8_t *at = dbk_buffer_extend(out, size);
 
     assert(event->data.size <= UINT32_MAX);

@@ -27,10 +27,10 @@ typedef struct dbk_entry {
     uint8_t lineage[16];
     dbk_entry_id id;
     uint32_t epoch;
-    uint64_t hlc;          /* 48 bits ms since 1970, 16 bits counter */
-    int64_t time_ms;       /* the author's wall clock */
-    int16_t zone_minutes;  /* its offset from UTC */
-    uint16_t flags;        /* DBK_ENTRY_APP, … */
+    uint64_t hlc;         /* 48 bits ms since 1970, 16 bits counter */
+    int64_t time_ms;      /* the author's wall clock */
+    int16_t zone_minutes; /* its offset from UTC */
+    uint16_t flags;       /* DBK_ENTRY_APP, … */
     uint8_t definition[16];
     uint8_t command_hash[32];
     dbk_slice command_id, actor, correlation, causation;
@@ -69,7 +69,7 @@ void dbk_names_encode(dbk_buffer *out, const dbk_slice *names, size_t count); /*
 void dbk_entry_leaf(dbk_slice origin, uint8_t leaf[DBK_LEAF_SIZE]); /* BLAKE2b-256, daybook.leaf */
 /* (epoch, hlc, replica, incarnation, seq) big-endian: memcmp gives the canonical order. */
 void dbk_entry_order_key(const dbk_entry *entry, uint8_t key[DBK_ORDER_KEY_SIZE]);
-void dbk_order_key_id(const uint8_t key[DBK_ORDER_KEY_SIZE], dbk_entry_id *id); /* the id inside a key */
+void dbk_order_key_id(const uint8_t key[DBK_ORDER_KEY_SIZE], dbk_entry_id *id);   /* the id inside a key */
 void dbk_entry_id_text(const dbk_entry_id *id, char out[DBK_ENTRY_ID_TEXT_SIZE]); /* replica.incarnation.seq */
 /* That form only (lower case, no leading zero, seq from 1); *id stays as it was otherwise. */
 bool dbk_entry_id_parse(dbk_slice text, dbk_entry_id *id);

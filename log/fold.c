@@ -27,8 +27,8 @@ static int compare_keys(const void *a, const void *b)
     return left->position < right->position ? -1 : left->position > right->position;
 }
 
-static dbk_result collect_key(dbk_log_fold *fold, uint64_t position, int64_t received_ms,
-                              dbk_slice origin, dbk_log_wanted_fn wanted, void *arg, dbk_error *err)
+static dbk_result collect_key(dbk_log_fold *fold, uint64_t position, int64_t received_ms, dbk_slice origin,
+                              dbk_log_wanted_fn wanted, void *arg, dbk_error *err)
 {
     fold_key item = {.position = position};
     dbk_entry entry;
@@ -36,10 +36,8 @@ static dbk_result collect_key(dbk_log_fold *fold, uint64_t position, int64_t rec
     dbk_result rc = dbk_entry_decode(origin, &entry, err);
     if (rc != DBK_OK) return dbk_error_wrap(err, rc, "position %llu", (unsigned long long)position);
     dbk_entry_order_key(&entry, item.key);
-    if (!wanted || wanted(arg, position, received_ms, item.key))
-        dbk_buffer_put(&fold->keys, &item, sizeof(item));
-    return fold->keys.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot sort the log: out of memory")
-                             : DBK_OK;
+    if (!wanted || wanted(arg, position, received_ms, item.key)) dbk_buffer_put(&fold->keys, &item, sizeof(item));
+    return fold->keys.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot sort the log: out of memory") : DBK_OK;
 }
 
 static dbk_result collect(dbk_log_fold *fold, uint64_t first, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
@@ -62,14 +60,14 @@ static dbk_result collect(dbk_log_fold *fold, uint64_t first, uint64_t last, dbk
     return DBK_OK;
 }
 
-dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
-                             dbk_log_fold **out, dbk_error *err)
+dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg, dbk_log_fold **out,
+                             dbk_error *err)
 {
     return dbk_log_fold_open_behind(log, 0, last, wanted, arg, out, err);
 }
 
-dbk_result dbk_log_fold_open_behind(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted,
-                                    void *arg, dbk_log_fold **out, dbk_error *err)
+dbk_result dbk_log_fold_open_behind(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
+                                    dbk_log_fold **out, dbk_error *err)
 {
     dbk_log_fold *fold = dbk_alloc_zero(log->port, 1, sizeof(*fold));
     uint64_t end = dbk_log_position(log);
@@ -102,8 +100,7 @@ uint64_t dbk_log_fold_count(const dbk_log_fold *fold)
     return fold->count;
 }
 
-dbk_result dbk_log_fold_next(dbk_log_fold *fold, uint64_t *position, dbk_slice *origin,
-                             dbk_error *err)
+dbk_result dbk_log_fold_next(dbk_log_fold *fold, uint64_t *position, dbk_slice *origin, dbk_error *err)
 {
     uint64_t at;
     fold_key item;

@@ -18,13 +18,11 @@ bool dbk_all_zero(const uint8_t *at, size_t size)
 static dbk_decoded check_version(const uint8_t *at, uint64_t magic)
 {
     if (dbk_load_u64(at) != magic) return DBK_DECODED_BAD;
-    if (dbk_checksum(dbk_slice_of(at, 120), magic) != dbk_load_u64(at + 120))
-        return DBK_DECODED_BAD;
+    if (dbk_checksum(dbk_slice_of(at, 120), magic) != dbk_load_u64(at + 120)) return DBK_DECODED_BAD;
     return dbk_load_u32(at + 8) == DBK_LOG_FORMAT_VERSION ? DBK_DECODED_OK : DBK_DECODED_NEWER;
 }
 
-void dbk_segment_header_encode(const dbk_segment_header *header,
-                               uint8_t out[DBK_SEGMENT_HEADER_SIZE])
+void dbk_segment_header_encode(const dbk_segment_header *header, uint8_t out[DBK_SEGMENT_HEADER_SIZE])
 {
     memset(out, 0, DBK_SEGMENT_HEADER_SIZE);
     dbk_store_u64(out, segment_magic);
@@ -39,8 +37,7 @@ void dbk_segment_header_encode(const dbk_segment_header *header,
     dbk_store_u64(out + 120, dbk_checksum(dbk_slice_of(out, 120), segment_magic));
 }
 
-dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE],
-                                      dbk_segment_header *header)
+dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE], dbk_segment_header *header)
 {
     dbk_decoded decoded = check_version(at, segment_magic);
 
@@ -76,8 +73,7 @@ static uint64_t record_seed(const dbk_record *record, const uint8_t store_id[16]
 
 static uint64_t payload_checksum(const uint8_t *at, uint64_t bytes, uint64_t seed)
 {
-    return dbk_checksum(dbk_slice_of(at + DBK_RECORD_HEADER_SIZE, bytes - DBK_RECORD_FRAME_SIZE),
-                        seed ^ payload_twist);
+    return dbk_checksum(dbk_slice_of(at + DBK_RECORD_HEADER_SIZE, bytes - DBK_RECORD_FRAME_SIZE), seed ^ payload_twist);
 }
 
 void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *at, uint64_t bytes)
@@ -108,8 +104,7 @@ void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *
     dbk_store_u64(at + bytes - 8, record->checksum);
 }
 
-bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t store_id[16],
-                       dbk_record *record)
+bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t store_id[16], dbk_record *record)
 {
     if (dbk_load_u32(at) != record_magic) return false;
     record->first_position = dbk_load_u64(at + 8);
@@ -117,8 +112,7 @@ bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t s
     record->salt = dbk_load_u64(at + 96);
     record->offset = dbk_load_u64(at + 104);
     record->checksum = dbk_load_u64(at + 120);
-    if (dbk_checksum(dbk_slice_of(at, 120), record_seed(record, store_id)) != record->checksum)
-        return false;
+    if (dbk_checksum(dbk_slice_of(at, 120), record_seed(record, store_id)) != record->checksum) return false;
     record->type = at[4];
     record->count = dbk_load_u32(at + 16);
     record->payload_bytes = dbk_load_u32(at + 20);
@@ -130,14 +124,12 @@ bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t s
     if (!dbk_all_zero(at + 5, 3) || dbk_load_u64(at + 112) != 0) return false;
     if (record->type < DBK_RECORD_START || record->type > DBK_RECORD_SEAL) return false;
     if ((record->count != 0) != (record->type == DBK_RECORD_ENTRIES)) return false;
-    if (record->first_position == 0 || record->first_position > UINT64_MAX - record->count)
-        return false;
+    if (record->first_position == 0 || record->first_position > UINT64_MAX - record->count) return false;
     if (record->count > record->payload_bytes / 4) return false; /* each entry has its size in front */
     return record->payload_bytes <= DBK_PAYLOAD_MAX;
 }
 
-bool dbk_record_sound(const dbk_record *record, const uint8_t store_id[16], const uint8_t *at,
-                      uint64_t bytes)
+bool dbk_record_sound(const dbk_record *record, const uint8_t store_id[16], const uint8_t *at, uint64_t bytes)
 {
     uint64_t seed = record_seed(record, store_id);
 
@@ -190,8 +182,7 @@ bool dbk_start_decode(dbk_slice payload, dbk_start *start)
     start->range.count = dbk_load_u64(at + 64);
     start->range.peak_count = dbk_load_u32(at + 72);
     if (start->range.peak_count != (uint32_t)__builtin_popcountll(start->range.count)) return false;
-    if (payload.size != DBK_START_FIXED_SIZE + (size_t)start->range.peak_count * DBK_LEAF_SIZE)
-        return false;
+    if (payload.size != DBK_START_FIXED_SIZE + (size_t)start->range.peak_count * DBK_LEAF_SIZE) return false;
     memcpy(start->range.peaks, at + DBK_START_FIXED_SIZE, payload.size - DBK_START_FIXED_SIZE);
     return true;
 }

@@ -41,10 +41,8 @@ typedef struct dbk_segment_header {
 } dbk_segment_header;
 enum { DBK_FEATURE_PACKED = 1 }; /* the rest of the file is as pack.h has it */
 
-void dbk_segment_header_encode(const dbk_segment_header *header,
-                               uint8_t out[DBK_SEGMENT_HEADER_SIZE]);
-dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE],
-                                      dbk_segment_header *header);
+void dbk_segment_header_encode(const dbk_segment_header *header, uint8_t out[DBK_SEGMENT_HEADER_SIZE]);
+dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE], dbk_segment_header *header);
 
 typedef enum dbk_record_type {
     DBK_RECORD_START = 1,   /* first in its segment: the state the segment begins with */
@@ -60,7 +58,7 @@ typedef struct dbk_record {
     uint32_t payload_bytes;
     uint64_t first_position; /* of the first entry; without entries, of the next one */
     uint64_t durable_upto;   /* last position whose sync had returned when this was built (R1) */
-    uint64_t previous; /* checksum of the record before it, across segments; 0 for the first */
+    uint64_t previous;       /* checksum of the record before it, across segments; 0 for the first */
     int64_t received_ms;
     uint8_t head[DBK_LEAF_SIZE]; /* of the log after this record */
     uint64_t payload_checksum;
@@ -76,11 +74,9 @@ static inline uint64_t dbk_record_bytes(uint64_t payload_bytes, uint32_t unit)
  * pads, computes the checksums (also into *record), writes header and trailer. */
 void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *at, uint64_t bytes);
 /* The header alone: false unless magic, checksum and ranges are right for the place it names. */
-bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t store_id[16],
-                       dbk_record *record);
+bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t store_id[16], dbk_record *record);
 /* Payload, padding and trailer of a record with a decoded header; `bytes` is its whole length. */
-bool dbk_record_sound(const dbk_record *record, const uint8_t store_id[16], const uint8_t *at,
-                      uint64_t bytes);
+bool dbk_record_sound(const dbk_record *record, const uint8_t store_id[16], const uint8_t *at, uint64_t bytes);
 /* Steps through the payload of a batch; false at the end and where a length leads beyond it. */
 bool dbk_record_next_origin(dbk_slice *rest, dbk_slice *origin);
 

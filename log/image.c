@@ -2,9 +2,8 @@
 
 #include "log/unpack.h"
 
-dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *name,
-                              dbk_segment_header *header, dbk_pack_head *head, dbk_decoded *decoded,
-                              dbk_error *err)
+dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *name, dbk_segment_header *header,
+                              dbk_pack_head *head, dbk_decoded *decoded, dbk_error *err)
 {
     uint8_t bytes[DBK_PACK_HEAD_SIZE];
     uint64_t size;
@@ -22,11 +21,10 @@ dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *
     return rc;
 }
 
-static dbk_result fail_image(const dbk_image *image, uint64_t offset, const char *wrong,
-                             dbk_error *err)
+static dbk_result fail_image(const dbk_image *image, uint64_t offset, const char *wrong, dbk_error *err)
 {
-    dbk_fail(err, DBK_CORRUPT, "segment '%s' is damaged at offset %llu of the file: %s",
-             image->name, (unsigned long long)offset, wrong);
+    dbk_fail(err, DBK_CORRUPT, "segment '%s' is damaged at offset %llu of the file: %s", image->name,
+             (unsigned long long)offset, wrong);
     dbk_error_hint(err, "verify the log; entries before and after the damage can be salvaged");
     return DBK_CORRUPT;
 }
@@ -41,14 +39,13 @@ static dbk_result take_table(dbk_image *image, dbk_error *err)
     image->blocks = dbk_alloc_zero(image->port, head->block_count, sizeof(*image->blocks));
     if (!image->table || !image->blocks)
         return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", image->name);
-    dbk_result rc = dbk_io_read(image->port, image->file, image->name, head->table_offset,
-                                image->table, (size_t)size, &got, err);
+    dbk_result rc =
+        dbk_io_read(image->port, image->file, image->name, head->table_offset, image->table, (size_t)size, &got, err);
     if (rc != DBK_OK) return rc;
     dbk_slice table = dbk_slice_of(image->table, (size_t)size);
     if (got < size || dbk_pack_table_checksum(&image->header, table) != head->table_checksum)
         return fail_image(image, head->table_offset, "its table of blocks", err);
-    if (dbk_pack_blocks_decode(head, dbk_slice_of(image->table, rows), image->blocks))
-        return DBK_OK;
+    if (dbk_pack_blocks_decode(head, dbk_slice_of(image->table, rows), image->blocks)) return DBK_OK;
     return fail_image(image, head->table_offset, "its table of blocks contradicts itself", err);
 }
 
@@ -60,8 +57,7 @@ static dbk_result look_at(dbk_image *image, uint64_t offset, bool *found, dbk_er
     size_t got;
 
     *found = false;
-    dbk_result rc =
-        dbk_io_read(image->port, image->file, image->name, offset, bytes, sizeof(bytes), &got, err);
+    dbk_result rc = dbk_io_read(image->port, image->file, image->name, offset, bytes, sizeof(bytes), &got, err);
     if (rc != DBK_OK || got < sizeof(bytes)) return rc;
     if (dbk_segment_header_decode(bytes, &header) != DBK_DECODED_OK) return DBK_OK;
     image->packed = header.features & DBK_FEATURE_PACKED;
@@ -86,8 +82,7 @@ static dbk_result find_form(dbk_image *image, dbk_error *err)
     return rc == DBK_OK && image->packed ? take_table(image, err) : rc;
 }
 
-dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out,
-                        dbk_error *err)
+dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out, dbk_error *err)
 {
     dbk_result rc = dbk_image_lend(port, file, name, out, err);
 
@@ -99,8 +94,7 @@ dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, 
     return rc;
 }
 
-dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out,
-                          dbk_error *err)
+dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out, dbk_error *err)
 {
     dbk_image *image = dbk_alloc_zero(port, 1, sizeof(*image));
 
@@ -119,8 +113,7 @@ dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name
     return rc;
 }
 
-dbk_result dbk_image_open(const dbk_port *port, dbk_dir *dir, const char *name, dbk_image **out,
-                          dbk_error *err)
+dbk_result dbk_image_open(const dbk_port *port, dbk_dir *dir, const char *name, dbk_image **out, dbk_error *err)
 {
     dbk_file *file;
 
@@ -139,21 +132,17 @@ void dbk_image_close(dbk_image *image)
 }
 
 /* Into `out`, which has room for the whole block. */
-static dbk_result unpack(dbk_image *image, dbk_unpacker *unpacker, uint32_t index, uint8_t *out,
-                         dbk_error *err)
+static dbk_result unpack(dbk_image *image, dbk_unpacker *unpacker, uint32_t index, uint8_t *out, dbk_error *err)
 {
     const dbk_pack_block *block = &image->blocks[index];
     uint8_t *packed = dbk_unpacker_room(unpacker, block->bytes);
     size_t got = 0;
 
-    if (!packed)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
-    dbk_result rc = dbk_io_read(image->port, image->file, image->name, block->offset, packed,
-                                block->bytes, &got, err);
+    if (!packed) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
+    dbk_result rc = dbk_io_read(image->port, image->file, image->name, block->offset, packed, block->bytes, &got, err);
     if (rc != DBK_OK) return rc;
     dbk_slice data = dbk_slice_of(packed, got);
-    if (got < block->bytes ||
-        dbk_pack_block_checksum(&image->header, index, data) != block->checksum) {
+    if (got < block->bytes || dbk_pack_block_checksum(&image->header, index, data) != block->checksum) {
         return fail_image(image, block->offset, "the checksum of a block differs", err);
     }
     if (dbk_unpacker_run(unpacker, data, out, block->plain_bytes)) return DBK_OK;
@@ -161,8 +150,7 @@ static dbk_result unpack(dbk_image *image, dbk_unpacker *unpacker, uint32_t inde
 }
 
 /* For verification damage has to have a length: it reads as bytes that are no record. */
-static dbk_result unpack_or_mark(dbk_image *image, dbk_unpacker *unpacker, uint32_t index,
-                                 uint8_t *out, dbk_error *err)
+static dbk_result unpack_or_mark(dbk_image *image, dbk_unpacker *unpacker, uint32_t index, uint8_t *out, dbk_error *err)
 {
     dbk_result rc = unpack(image, unpacker, index, out, err);
 
@@ -171,8 +159,8 @@ static dbk_result unpack_or_mark(dbk_image *image, dbk_unpacker *unpacker, uint3
     return DBK_OK;
 }
 
-static dbk_result kept_block(dbk_image *image, dbk_unpacker *unpacker, uint32_t index,
-                             const uint8_t **data, dbk_error *err)
+static dbk_result kept_block(dbk_image *image, dbk_unpacker *unpacker, uint32_t index, const uint8_t **data,
+                             dbk_error *err)
 {
     uint8_t *room;
 
@@ -188,8 +176,8 @@ static dbk_result kept_block(dbk_image *image, dbk_unpacker *unpacker, uint32_t 
 }
 
 /* Whole blocks go where they are wanted; of others a part is copied. */
-static dbk_result read_records(dbk_image *image, dbk_unpacker *unpacker, uint64_t offset,
-                               uint8_t *out, size_t size, dbk_error *err)
+static dbk_result read_records(dbk_image *image, dbk_unpacker *unpacker, uint64_t offset, uint8_t *out, size_t size,
+                               dbk_error *err)
 {
     uint32_t index = dbk_pack_block_at(image->blocks, image->head.block_count, offset);
     dbk_result rc = DBK_OK;
@@ -211,13 +199,12 @@ static dbk_result read_records(dbk_image *image, dbk_unpacker *unpacker, uint64_
     return rc;
 }
 
-dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t offset, void *out,
-                          size_t size, size_t *got, dbk_error *err)
+dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t offset, void *out, size_t size,
+                          size_t *got, dbk_error *err)
 {
     uint64_t from = offset, to;
 
-    if (!image->packed)
-        return dbk_io_read(image->port, image->file, image->name, offset, out, size, got, err);
+    if (!image->packed) return dbk_io_read(image->port, image->file, image->name, offset, out, size, got, err);
     *got = 0;
     if (offset >= image->header.size) return DBK_OK;
     if (size > image->header.size - offset) size = (size_t)(image->header.size - offset);
@@ -230,8 +217,7 @@ dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t of
         return DBK_OK;
     }
     if (!*unpacker) *unpacker = dbk_unpacker_new(image->port);
-    if (!*unpacker)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
+    if (!*unpacker) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
     size_t before = (size_t)(from - offset), within = (size_t)(to - from);
     memset(out, 0, before);
     memset((uint8_t *)out + before + within, 0, size - before - within);
@@ -240,19 +226,16 @@ dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t of
     return rc;
 }
 
-dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint32_t index,
-                                uint8_t *out, dbk_error *err)
+dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint32_t index, uint8_t *out, dbk_error *err)
 {
     const dbk_pack_block *block = &image->blocks[index];
 
     if (!*unpacker) *unpacker = dbk_unpacker_new(image->port);
-    if (!*unpacker)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
+    if (!*unpacker) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
     dbk_result rc = unpack(image, *unpacker, index, out, err);
     if (rc != DBK_OK) return rc;
     dbk_slice plain = dbk_slice_of(out, block->plain_bytes);
-    if (dbk_pack_plain_checksum(&image->header, index, plain) == block->plain_checksum)
-        return DBK_OK;
+    if (dbk_pack_plain_checksum(&image->header, index, plain) == block->plain_checksum) return DBK_OK;
     return fail_image(image, block->offset, "the checksum of a block's content differs", err);
 }
 
@@ -260,8 +243,8 @@ bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t ty
 {
     const dbk_pack_head *head = &image->head;
     size_t row = dbk_pack_type_row(head->block_count);
-    const uint8_t *at = image->table + (size_t)head->block_count * DBK_PACK_BLOCK_ROW +
-                        (size_t)head->root_count * DBK_LEAF_SIZE;
+    const uint8_t *at =
+        image->table + (size_t)head->block_count * DBK_PACK_BLOCK_ROW + (size_t)head->root_count * DBK_LEAF_SIZE;
 
     if (!head->types_known) return true;
     for (uint32_t i = 0; i < head->type_count; i++, at += row) {
@@ -276,8 +259,7 @@ dbk_slice dbk_image_roots(const dbk_image *image)
                         (size_t)image->head.root_count * DBK_LEAF_SIZE);
 }
 
-void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset,
-                    uint64_t *first_position)
+void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset, uint64_t *first_position)
 {
     uint32_t delta = (uint32_t)(position - image->head.first_position);
     uint32_t index = dbk_pack_block_of(image->blocks, image->head.block_count, delta);
@@ -287,8 +269,8 @@ void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset,
     *first_position = image->head.first_position + image->blocks[index].delta;
 }
 
-dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint64_t position,
-                                 dbk_record *record, dbk_error *err)
+dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint64_t position, dbk_record *record,
+                                 dbk_error *err)
 {
     const dbk_segment_header *header = &image->header;
     uint8_t bytes[DBK_RECORD_HEADER_SIZE];
@@ -300,8 +282,8 @@ dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint
         dbk_result rc = dbk_image_read(image, unpacker, offset, bytes, sizeof(bytes), &got, err);
         if (rc != DBK_OK) return rc;
         if (got < sizeof(bytes) || !dbk_record_decode(bytes, header->store_id, record) ||
-            record->segment != header->number || record->offset != offset ||
-            record->salt != header->salt || record->first_position != first)
+            record->segment != header->number || record->offset != offset || record->salt != header->salt ||
+            record->first_position != first)
             break;
         if (position >= first && position - first < record->count) return DBK_OK;
         first += record->count;
@@ -310,15 +292,13 @@ dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint
     return fail_image(image, 0, "no record holds a position that it must have", err);
 }
 
-static dbk_result check_head(dbk_image *image, uint64_t offset, dbk_pack_faults *faults,
-                             dbk_error *err)
+static dbk_result check_head(dbk_image *image, uint64_t offset, dbk_pack_faults *faults, dbk_error *err)
 {
     uint8_t bytes[DBK_PACK_HEAD_SIZE], want[DBK_PACK_HEAD_SIZE];
     size_t got;
 
     dbk_pack_head_encode(&image->header, &image->head, want);
-    dbk_result rc =
-        dbk_io_read(image->port, image->file, image->name, offset, bytes, sizeof(bytes), &got, err);
+    dbk_result rc = dbk_io_read(image->port, image->file, image->name, offset, bytes, sizeof(bytes), &got, err);
     if (rc == DBK_OK && (got < sizeof(bytes) || memcmp(bytes, want, sizeof(want)) != 0))
         *faults = (dbk_pack_faults){"a copy of the head is damaged", offset};
     return rc;
@@ -335,8 +315,7 @@ dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *
     dbk_result rc = check_head(image, 0, faults, err);
     if (rc == DBK_OK) rc = check_head(image, tail, faults, err);
     if (rc == DBK_OK)
-        rc = dbk_io_read(image->port, image->file, image->name, used, bytes, (size_t)(tail - used),
-                         &got, err);
+        rc = dbk_io_read(image->port, image->file, image->name, used, bytes, (size_t)(tail - used), &got, err);
     if (rc == DBK_OK && !dbk_all_zero(bytes, got))
         *faults = (dbk_pack_faults){"bytes behind the table of blocks", used};
     if (rc == DBK_OK) rc = dbk_io_size(image->port, image->file, image->name, &size, err);

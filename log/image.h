@@ -11,11 +11,11 @@ typedef struct dbk_image {
     char name[32];
     dbk_segment_header header; /* zero for a plain one whose headers are damaged */
     bool packed;
-    dbk_pack_head head;     /* of a packed one, as the next three */
-    uint8_t *table;         /* roots and types behind the rows of blocks */
+    dbk_pack_head head; /* of a packed one, as the next three */
+    uint8_t *table;     /* roots and types behind the rows of blocks */
     dbk_pack_block *blocks;
-    bool lent;              /* the file is closed by who gave it */
-    bool read_damaged;      /* for verification: what is damaged reads as bytes of DBK_IMAGE_DAMAGED */
+    bool lent;         /* the file is closed by who gave it */
+    bool read_damaged; /* for verification: what is damaged reads as bytes of DBK_IMAGE_DAMAGED */
     /* for segment.c, under the log's lock */
     unsigned pins;
     uint64_t used;
@@ -42,26 +42,24 @@ void dbk_image_close(dbk_image *image); /* accepts NULL */
 /* As dbk_io_read. Of a packed segment, places outside of the records read as zeros. *unpacker is made
  * when needed and freed by the caller. The plain form is not checked here: records are sealed by
  * their own checksums, which whoever reads them checks. */
-dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t offset, void *out,
-                          size_t size, size_t *got, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t offset, void *out, size_t size,
+                          size_t *got, dbk_error *err) DBK_MUST_USE;
 /* One block of a packed image, both checksums checked; `out` has room for its plain_bytes. */
-dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint32_t index,
-                                uint8_t *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint32_t index, uint8_t *out,
+                                dbk_error *err) DBK_MUST_USE;
 /* Whether an entry with this type of event may begin in the block. */
 bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t type_hash);
 dbk_slice dbk_image_roots(const dbk_image *image);
 
 /* Reads the head of a packed segment from either end of its file. */
-dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *name,
-                              dbk_segment_header *header, dbk_pack_head *head,
-                              dbk_decoded *decoded, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *name, dbk_segment_header *header,
+                              dbk_pack_head *head, dbk_decoded *decoded, dbk_error *err) DBK_MUST_USE;
 
 /* The record that holds a position of a packed segment: its header, decoded. */
-dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint64_t position,
-                                 dbk_record *record, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint64_t position, dbk_record *record,
+                                 dbk_error *err) DBK_MUST_USE;
 /* Where the first record of the block with this position begins. */
-void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset,
-                    uint64_t *first_position);
+void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset, uint64_t *first_position);
 
 /* What is wrong around the blocks of a packed file: heads that are not alike, bytes that must be
  * zero. */

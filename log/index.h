@@ -30,7 +30,8 @@ dbk_index_table *dbk_index_table_new(const dbk_port *port, const uint8_t store_i
 void dbk_index_table_free(dbk_index_table *table);
 /* Takes in one entry with all its streams (each once) and its command id. Entries come in order of
  * position. DBK_NO_MEMORY leaves the table as before. */
-dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const dbk_entry *entry,
+                               dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_index_table_add_batch(dbk_index_table *table, const dbk_index_batch *batch, dbk_error *err) DBK_MUST_USE;
 /* Forgets everything at and above `position` (a batch that was not written). */
 void dbk_index_table_cut(dbk_index_table *table, uint64_t position);
@@ -42,10 +43,10 @@ enum { DBK_INDEX_NOTE_BYTES = 3064 };
 typedef struct dbk_index_source { /* what the run was made from; compared at open */
     uint64_t segment, first_position, last_position;
     uint64_t salt;
-    uint8_t head[DBK_LEAF_SIZE];       /* of the log after last_position */
-    uint8_t top[DBK_ORDER_KEY_SIZE];   /* highest order key in the segment */
-    bool ordered;                      /* keys grow within the segment */
-    dbk_slice note; /* what its owner keeps in the header, up to DBK_INDEX_NOTE_BYTES; when written */
+    uint8_t head[DBK_LEAF_SIZE];     /* of the log after last_position */
+    uint8_t top[DBK_ORDER_KEY_SIZE]; /* highest order key in the segment */
+    bool ordered;                    /* keys grow within the segment */
+    dbk_slice note;                  /* what its owner keeps in the header, up to DBK_INDEX_NOTE_BYTES; when written */
     /* only asked for, when a run is opened; a last_position of 0 takes any */
     uint8_t *note_out; /* DBK_INDEX_NOTE_BYTES for the note and zeros; NULL: not wanted */
     bool without_batches;
@@ -62,9 +63,10 @@ dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *na
 void dbk_index_run_close(dbk_index_run *run);
 
 /* The same questions to a table or a run. find: the highest position < before (0: no bound), 0: none. */
-dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position) DBK_MUST_USE;
-dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position,
-                              dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                                uint64_t *position) DBK_MUST_USE;
+dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                              uint64_t *position, dbk_error *err) DBK_MUST_USE;
 const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position); /* holding it, or NULL */
 const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t position);
 const dbk_index_batch *dbk_index_table_batches(const dbk_index_table *table, size_t *count);

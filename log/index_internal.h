@@ -66,8 +66,7 @@ struct dbk_index_table {
     size_t author_count, author_capacity;
 };
 
-static inline dbk_index_record *dbk_index_table_record(const dbk_index_table *table,
-                                                       uint32_t number)
+static inline dbk_index_record *dbk_index_table_record(const dbk_index_table *table, uint32_t number)
 {
     uint32_t index = number - 1;
 
@@ -75,11 +74,9 @@ static inline dbk_index_record *dbk_index_table_record(const dbk_index_table *ta
 }
 
 /* false: no entry can carry this name (empty, or longer than a text may be). */
-bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name,
-                    dbk_hash128 *hash);
+bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name, dbk_hash128 *hash);
 /* The last of the batches that begin at or below the position; NULL when none does. */
-const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, size_t count,
-                                             uint64_t position);
+const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, size_t count, uint64_t position);
 
 /* What the header of a run says, and what follows from it. */
 typedef struct dbk_index_layout {

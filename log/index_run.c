@@ -24,14 +24,11 @@ struct dbk_index_run {
 
 void dbk_index_layout_measure(dbk_index_layout *layout)
 {
-    layout->key_pages =
-        ((uint64_t)layout->key_count + DBK_INDEX_PAGE_KEYS - 1) / DBK_INDEX_PAGE_KEYS;
-    layout->resident_bytes = (uint64_t)layout->block_count * DBK_INDEX_BLOCK_SIZE +
-                             layout->key_pages * DBK_INDEX_KEY_SIZE +
-                             (uint64_t)layout->batch_count * DBK_INDEX_BATCH_SIZE +
-                             (uint64_t)layout->author_count * DBK_INDEX_AUTHOR_SIZE;
-    layout->resident_pages =
-        (layout->resident_bytes + DBK_INDEX_PAYLOAD_SIZE - 1) / DBK_INDEX_PAYLOAD_SIZE;
+    layout->key_pages = ((uint64_t)layout->key_count + DBK_INDEX_PAGE_KEYS - 1) / DBK_INDEX_PAGE_KEYS;
+    layout->resident_bytes =
+        (uint64_t)layout->block_count * DBK_INDEX_BLOCK_SIZE + layout->key_pages * DBK_INDEX_KEY_SIZE +
+        (uint64_t)layout->batch_count * DBK_INDEX_BATCH_SIZE + (uint64_t)layout->author_count * DBK_INDEX_AUTHOR_SIZE;
+    layout->resident_pages = (layout->resident_bytes + DBK_INDEX_PAYLOAD_SIZE - 1) / DBK_INDEX_PAYLOAD_SIZE;
 }
 
 uint64_t dbk_index_page_checksum(const uint8_t *page, uint64_t number, uint64_t salt)
@@ -39,29 +36,25 @@ uint64_t dbk_index_page_checksum(const uint8_t *page, uint64_t number, uint64_t 
     return dbk_checksum(dbk_slice_of(page, DBK_INDEX_PAYLOAD_SIZE), salt + number);
 }
 
-static dbk_result fail_page(const dbk_index_run *run, uint64_t number, const char *wrong,
-                            dbk_error *err)
+static dbk_result fail_page(const dbk_index_run *run, uint64_t number, const char *wrong, dbk_error *err)
 {
     return dbk_fail(err, DBK_CORRUPT, "index '%s' is damaged at offset %" PRIu64 ": %s", run->name,
                     number * DBK_INDEX_PAGE_SIZE, wrong);
 }
 
-static dbk_result check_page(const dbk_index_run *run, const uint8_t *page, uint64_t number,
-                             uint64_t salt, dbk_error *err)
+static dbk_result check_page(const dbk_index_run *run, const uint8_t *page, uint64_t number, uint64_t salt,
+                             dbk_error *err)
 {
-    if (dbk_load_u64(page + DBK_INDEX_PAYLOAD_SIZE) ==
-        dbk_index_page_checksum(page, number, salt)) {
+    if (dbk_load_u64(page + DBK_INDEX_PAYLOAD_SIZE) == dbk_index_page_checksum(page, number, salt)) {
         return DBK_OK;
     }
     return fail_page(run, number, "the checksum of the page differs", err);
 }
 
-static dbk_result read_pages(const dbk_index_run *run, uint64_t first, uint64_t count, uint8_t *out,
-                             dbk_error *err)
+static dbk_result read_pages(const dbk_index_run *run, uint64_t first, uint64_t count, uint8_t *out, dbk_error *err)
 {
     size_t size = (size_t)count * DBK_INDEX_PAGE_SIZE, got;
-    dbk_result rc = dbk_io_read(run->port, run->file, run->name, first * DBK_INDEX_PAGE_SIZE, out,
-                                size, &got, err);
+    dbk_result rc = dbk_io_read(run->port, run->file, run->name, first * DBK_INDEX_PAGE_SIZE, out, size, &got, err);
 
     if (rc < 0) return rc;
     if (got == size) return DBK_OK;
@@ -97,14 +90,13 @@ static bool parse_header(const uint8_t *page, dbk_index_layout *layout)
     layout->batch_count = dbk_reader_u32(&reader);
     layout->author_count = dbk_reader_u32(&reader);
     dbk_index_layout_measure(layout);
-    return dbk_slice_equal(magic, dbk_slice_text(DBK_INDEX_MAGIC)) &&
-           version == DBK_INDEX_VERSION && page_bytes == DBK_INDEX_PAGE_SIZE && ordered <= 1 &&
-           (layout->block_count > 0 || layout->key_count == 0);
+    return dbk_slice_equal(magic, dbk_slice_text(DBK_INDEX_MAGIC)) && version == DBK_INDEX_VERSION &&
+           page_bytes == DBK_INDEX_PAGE_SIZE && ordered <= 1 && (layout->block_count > 0 || layout->key_count == 0);
 }
 
 /* The salt that seeds the checksum stands in the page itself: one that is wrong there fails too. */
-static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16],
-                              const dbk_index_source *expect, dbk_error *err)
+static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16], const dbk_index_source *expect,
+                              dbk_error *err)
 {
     uint8_t page[DBK_INDEX_PAGE_SIZE];
     const dbk_index_source *source = &run->layout.source;
@@ -123,14 +115,12 @@ static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16],
         (expect->last_position && source->last_position != expect->last_position)) {
         return dbk_fail(err, DBK_CORRUPT, "index '%s' was made from another segment", run->name);
     }
-    if (expect->note_out)
-        memcpy(expect->note_out, page + DBK_INDEX_NOTE_OFFSET, DBK_INDEX_NOTE_BYTES);
+    if (expect->note_out) memcpy(expect->note_out, page + DBK_INDEX_NOTE_OFFSET, DBK_INDEX_NOTE_BYTES);
     rc = dbk_io_size(run->port, run->file, run->name, &size, err);
     if (rc < 0) return rc;
     if (size == dbk_index_layout_file_bytes(&run->layout)) return DBK_OK;
-    return dbk_fail(err, DBK_CORRUPT,
-                    "index '%s' has %" PRIu64 " bytes, its header asks for %" PRIu64, run->name,
-                    size, dbk_index_layout_file_bytes(&run->layout));
+    return dbk_fail(err, DBK_CORRUPT, "index '%s' has %" PRIu64 " bytes, its header asks for %" PRIu64, run->name, size,
+                    dbk_index_layout_file_bytes(&run->layout));
 }
 
 /* Where the parts of the resident stream begin. */
@@ -186,8 +176,7 @@ static dbk_result take_page(dbk_index_run *run, uint64_t index, const uint8_t **
 }
 
 /* Bytes of the resident stream. */
-static dbk_result take_stream(dbk_index_run *run, uint64_t offset, uint8_t *out, size_t size,
-                              dbk_error *err)
+static dbk_result take_stream(dbk_index_run *run, uint64_t offset, uint8_t *out, size_t size, dbk_error *err)
 {
     while (size > 0) {
         size_t skip = (size_t)(offset % DBK_INDEX_PAYLOAD_SIZE);
@@ -222,8 +211,7 @@ static bool parse_batches(dbk_index_run *run, dbk_reader *reader)
         batch->offset = dbk_reader_u32(reader);
         batch->bytes = dbk_reader_u32(reader);
         batch->received_ms = (int64_t)dbk_reader_u64(reader);
-        if (batch->first_position < from || batch->first_position > source->last_position)
-            return false;
+        if (batch->first_position < from || batch->first_position > source->last_position) return false;
         from = batch->first_position + 1;
     }
     return !reader->failed;
@@ -241,19 +229,16 @@ static bool parse_authors(dbk_index_run *run, dbk_reader *reader)
         author->count = dbk_reader_u64(reader);
         take_bytes(reader, author->replica, sizeof(author->replica));
         author->incarnation = dbk_reader_u32(reader);
-        if (author->first_position < from || author->first_position > source->last_position)
-            return false;
-        if (author->count == 0 ||
-            author->count - 1 > source->last_position - author->first_position)
-            return false;
+        if (author->first_position < from || author->first_position > source->last_position) return false;
+        if (author->count == 0 || author->count - 1 > source->last_position - author->first_position) return false;
         from = author->first_position + author->count;
     }
     return !reader->failed;
 }
 
 /* Joins the payloads of the pages with bytes `from` to `to` of the stream where they are. */
-static dbk_result join_pages(dbk_index_run *run, uint64_t from, uint64_t to, uint8_t *pages,
-                             dbk_reader *reader, dbk_error *err)
+static dbk_result join_pages(dbk_index_run *run, uint64_t from, uint64_t to, uint8_t *pages, dbk_reader *reader,
+                             dbk_error *err)
 {
     uint64_t first = from / DBK_INDEX_PAYLOAD_SIZE, begin = first * DBK_INDEX_PAYLOAD_SIZE;
     uint64_t count = (to - begin + DBK_INDEX_PAYLOAD_SIZE - 1) / DBK_INDEX_PAYLOAD_SIZE;
@@ -277,20 +262,15 @@ static dbk_result read_lists(dbk_index_run *run, bool with_batches, dbk_error *e
     dbk_reader reader;
 
     run->pages = dbk_alloc_zero(run->port, (size_t)layout->resident_pages + 1, sizeof(*run->pages));
-    run->authors =
-        dbk_alloc_zero(run->port, (size_t)layout->author_count + 1, sizeof(*run->authors));
-    if (with_batches)
-        run->batches =
-            dbk_alloc_zero(run->port, (size_t)layout->batch_count + 1, sizeof(*run->batches));
+    run->authors = dbk_alloc_zero(run->port, (size_t)layout->author_count + 1, sizeof(*run->authors));
+    if (with_batches) run->batches = dbk_alloc_zero(run->port, (size_t)layout->batch_count + 1, sizeof(*run->batches));
     uint8_t *pages = dbk_alloc(run->port, (size_t)(to - from) + 3 * DBK_INDEX_PAGE_SIZE +
                                               (size_t)((to - from) / DBK_INDEX_PAYLOAD_SIZE) * 8);
-    dbk_result rc = run->pages && run->authors && pages && (run->batches || !with_batches)
-                        ? DBK_OK
-                        : fail_memory(run, err);
+    dbk_result rc =
+        run->pages && run->authors && pages && (run->batches || !with_batches) ? DBK_OK : fail_memory(run, err);
     if (rc == DBK_OK && from < to) {
         rc = join_pages(run, from, to, pages, &reader, err);
-        bool right = rc == DBK_OK && (!with_batches || parse_batches(run, &reader)) &&
-                     parse_authors(run, &reader);
+        bool right = rc == DBK_OK && (!with_batches || parse_batches(run, &reader)) && parse_authors(run, &reader);
         if (rc == DBK_OK && !right) {
             rc = fail_page(run, 1 + layout->key_pages, "batches or authors are out of order", err);
         }
@@ -299,9 +279,9 @@ static dbk_result read_lists(dbk_index_run *run, bool with_batches, dbk_error *e
     return rc;
 }
 
-dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *name,
-                              const uint8_t store_id[16], const dbk_index_source *expect,
-                              dbk_index_source *found, dbk_index_run **out, dbk_error *err)
+dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *name, const uint8_t store_id[16],
+                              const dbk_index_source *expect, dbk_index_source *found, dbk_index_run **out,
+                              dbk_error *err)
 {
     dbk_index_run *run = dbk_alloc_zero(port, 1, sizeof(*run));
     dbk_result rc;
@@ -347,8 +327,7 @@ static dbk_result look_in_filter(dbk_index_run *run, dbk_hash128 hash, bool *may
 
     *may = run->layout.key_count > 0;
     if (!*may) return DBK_OK;
-    dbk_result rc = take_stream(run, dbk_index_filter_block(run->layout.block_count, hash), block,
-                                sizeof(block), err);
+    dbk_result rc = take_stream(run, dbk_index_filter_block(run->layout.block_count, hash), block, sizeof(block), err);
     for (uint32_t probe = 0; probe < DBK_INDEX_PROBES && rc == DBK_OK; probe++) {
         uint32_t bit = dbk_index_filter_bit(hash, probe);
         if (!(block[bit / 8] >> bit % 8 & 1)) *may = false;
@@ -365,20 +344,18 @@ static bool is_below(const run_key *a, const run_key *b)
 
 static run_key key_in(const uint8_t *page, size_t index)
 {
-    dbk_reader reader =
-        dbk_reader_of(dbk_slice_of(page + index * DBK_INDEX_KEY_SIZE, DBK_INDEX_KEY_SIZE));
+    dbk_reader reader = dbk_reader_of(dbk_slice_of(page + index * DBK_INDEX_KEY_SIZE, DBK_INDEX_KEY_SIZE));
 
     return take_key(&reader);
 }
 
 /* Whether the key page begins below the wanted key. */
-static dbk_result begins_below(dbk_index_run *run, uint64_t index, const run_key *wanted,
-                               bool *below, dbk_error *err)
+static dbk_result begins_below(dbk_index_run *run, uint64_t index, const run_key *wanted, bool *below, dbk_error *err)
 {
     uint8_t bytes[DBK_INDEX_KEY_SIZE];
 
-    dbk_result rc = take_stream(run, fences_begin(&run->layout) + index * DBK_INDEX_KEY_SIZE, bytes,
-                                sizeof(bytes), err);
+    dbk_result rc =
+        take_stream(run, fences_begin(&run->layout) + index * DBK_INDEX_KEY_SIZE, bytes, sizeof(bytes), err);
     if (rc != DBK_OK) return rc;
     run_key fence = key_in(bytes, 0);
     *below = is_below(&fence, wanted);
@@ -388,8 +365,7 @@ static dbk_result begins_below(dbk_index_run *run, uint64_t index, const run_key
 /* How many key pages begin below the wanted key: it can only stand behind the last of them. Hashes
  * are even, so it is looked for around the place that its own value names, then further and further
  * away. */
-static dbk_result count_fences_below(dbk_index_run *run, const run_key *wanted, uint64_t *count,
-                                     dbk_error *err)
+static dbk_result count_fences_below(dbk_index_run *run, const run_key *wanted, uint64_t *count, dbk_error *err)
 {
     uint64_t low = 0, high = run->layout.key_pages, step = 1;
     uint64_t probe = (uint64_t)((unsigned __int128)wanted->hash.high * high >> 64);
@@ -436,8 +412,8 @@ static run_key last_below(const uint8_t *page, size_t count, const run_key *want
 
 /* The highest position below `before` is the last key below (hash, before): the fences name the one
  * page that can hold it. */
-dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name,
-                              uint64_t before, uint64_t *position, dbk_error *err)
+dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                              uint64_t *position, dbk_error *err)
 {
     const dbk_index_layout *layout = &run->layout;
     uint8_t page[DBK_INDEX_PAGE_SIZE];

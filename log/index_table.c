@@ -4,8 +4,7 @@
 
 enum { FIRST_SLOT_BITS = 10, FIRST_CAPACITY = 16, HASHED_ON_STACK = 1024, KEY_HEAD_BYTES = 17 };
 
-static dbk_hash128 hash_in(uint8_t *joined, const uint8_t store_id[16], dbk_index_kind kind,
-                           dbk_slice name)
+static dbk_hash128 hash_in(uint8_t *joined, const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name)
 {
     joined[0] = (uint8_t)kind;
     memcpy(joined + 1, store_id, 16);
@@ -14,27 +13,23 @@ static dbk_hash128 hash_in(uint8_t *joined, const uint8_t store_id[16], dbk_inde
 }
 
 /* Apart, so that only names beyond any limit of the engine pay for a large frame. */
-static __attribute__((noinline)) dbk_hash128 hash_long(const uint8_t store_id[16],
-                                                       dbk_index_kind kind, dbk_slice name)
+static __attribute__((noinline)) dbk_hash128 hash_long(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name)
 {
     uint8_t joined[KEY_HEAD_BYTES + UINT16_MAX];
 
     return hash_in(joined, store_id, kind, name);
 }
 
-bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name,
-                    dbk_hash128 *hash)
+bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name, dbk_hash128 *hash)
 {
     uint8_t joined[KEY_HEAD_BYTES + HASHED_ON_STACK];
 
     if (name.size == 0 || name.size > UINT16_MAX) return false;
-    *hash = name.size <= HASHED_ON_STACK ? hash_in(joined, store_id, kind, name)
-                                         : hash_long(store_id, kind, name);
+    *hash = name.size <= HASHED_ON_STACK ? hash_in(joined, store_id, kind, name) : hash_long(store_id, kind, name);
     return true;
 }
 
-const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, size_t count,
-                                             uint64_t position)
+const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, size_t count, uint64_t position)
 {
     size_t low = 0, high = count; /* batches[..low) begin at or below, batches[high..) above */
 
@@ -50,8 +45,7 @@ const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, siz
 }
 
 /* Room for one more element; false: out of memory, the array is as before. */
-static bool reserve_one(const dbk_port *port, void *array, size_t count, size_t *capacity,
-                        size_t element_size)
+static bool reserve_one(const dbk_port *port, void *array, size_t count, size_t *capacity, size_t element_size)
 {
     size_t grown = *capacity ? *capacity * 2 : FIRST_CAPACITY;
     void *old, *memory;
@@ -65,8 +59,7 @@ static bool reserve_one(const dbk_port *port, void *array, size_t count, size_t 
     return true;
 }
 
-dbk_index_table *dbk_index_table_new(const dbk_port *port, const uint8_t store_id[16],
-                                     uint64_t first_position)
+dbk_index_table *dbk_index_table_new(const dbk_port *port, const uint8_t store_id[16], uint64_t first_position)
 {
     dbk_index_table *table = dbk_alloc_zero(port, 1, sizeof(*table));
 
@@ -133,8 +126,7 @@ static bool reserve_record(dbk_index_table *table)
     dbk_index_record *chunk;
 
     if (table->record_count >= UINT32_MAX - 1) return false;
-    if (((uint64_t)table->hash_count + 1) * 4 > ((uint64_t)3 << table->slot_bits) &&
-        !grow_slots(table)) {
+    if (((uint64_t)table->hash_count + 1) * 4 > ((uint64_t)3 << table->slot_bits) && !grow_slots(table)) {
         return false;
     }
     if (table->record_count < table->chunk_count * DBK_INDEX_CHUNK_RECORDS) return true;
@@ -201,8 +193,7 @@ static void add_author(dbk_index_table *table, uint64_t position, const dbk_entr
     memcpy(last->replica, id->replica, sizeof(last->replica));
 }
 
-dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const dbk_entry *entry,
-                               dbk_error *err)
+dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const dbk_entry *entry, dbk_error *err)
 {
     uint32_t before = table->record_count, delta;
     dbk_slice rest = entry->events;
@@ -211,8 +202,8 @@ dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const 
 
     assert(position >= table->first_position && position > last_position(table));
     if (position - table->first_position > UINT32_MAX) {
-        return dbk_fail(err, DBK_TOO_BIG, "cannot index position %llu: too far from %llu",
-                        (unsigned long long)position, (unsigned long long)table->first_position);
+        return dbk_fail(err, DBK_TOO_BIG, "cannot index position %llu: too far from %llu", (unsigned long long)position,
+                        (unsigned long long)table->first_position);
     }
     delta = (uint32_t)(position - table->first_position);
     added = reserve_one(table->port, &table->authors, table->author_count, &table->author_capacity,
@@ -223,23 +214,19 @@ dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const 
     }
     if (!added) {
         take_back(table, before);
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot index position %llu: out of memory",
-                        (unsigned long long)position);
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot index position %llu: out of memory", (unsigned long long)position);
     }
     add_author(table, position, &entry->id);
     return DBK_OK;
 }
 
-dbk_result dbk_index_table_add_batch(dbk_index_table *table, const dbk_index_batch *batch,
-                                     dbk_error *err)
+dbk_result dbk_index_table_add_batch(dbk_index_table *table, const dbk_index_batch *batch, dbk_error *err)
 {
     assert(batch->first_position >= table->first_position);
-    assert(!table->batch_count ||
-           batch->first_position > table->batches[table->batch_count - 1].first_position);
+    assert(!table->batch_count || batch->first_position > table->batches[table->batch_count - 1].first_position);
     if (!reserve_one(table->port, &table->batches, table->batch_count, &table->batch_capacity,
                      sizeof(*table->batches))) {
-        return dbk_fail(err, DBK_NO_MEMORY,
-                        "cannot index the batch at position %llu: out of memory",
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot index the batch at position %llu: out of memory",
                         (unsigned long long)batch->first_position);
     }
     table->batches[table->batch_count++] = *batch;
@@ -255,12 +242,10 @@ void dbk_index_table_cut(dbk_index_table *table, uint64_t position)
         kept--;
     }
     take_back(table, kept);
-    while (table->batch_count &&
-           table->batches[table->batch_count - 1].first_position >= position) {
+    while (table->batch_count && table->batches[table->batch_count - 1].first_position >= position) {
         table->batch_count--;
     }
-    while (table->author_count &&
-           table->authors[table->author_count - 1].first_position >= position) {
+    while (table->author_count && table->authors[table->author_count - 1].first_position >= position) {
         table->author_count--;
     }
     if (table->author_count == 0) return;
@@ -272,8 +257,7 @@ uint64_t dbk_index_table_memory(const dbk_index_table *table)
 {
     return sizeof(*table) + table->chunk_capacity * sizeof(*table->chunks) +
            table->chunk_count * DBK_INDEX_CHUNK_RECORDS * sizeof(**table->chunks) +
-           (sizeof(*table->slots) << table->slot_bits) +
-           table->batch_capacity * sizeof(*table->batches) +
+           (sizeof(*table->slots) << table->slot_bits) + table->batch_capacity * sizeof(*table->batches) +
            table->author_capacity * sizeof(*table->authors);
 }
 
@@ -311,8 +295,8 @@ static uint32_t chain_below(const dbk_index_table *table, dbk_hash128 hash, uint
     return number;
 }
 
-dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name,
-                                uint64_t before, uint64_t *position)
+dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                                uint64_t *position)
 {
     dbk_hash128 hash;
     uint32_t number;
@@ -320,8 +304,7 @@ dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kin
     *position = 0;
     if (before && before <= table->first_position) return DBK_OK;
     if (!dbk_index_hash(table->store_id, kind, name, &hash)) return DBK_OK;
-    number =
-        before ? chain_below(table, hash, before - table->first_position) : *find_slot(table, hash);
+    number = before ? chain_below(table, hash, before - table->first_position) : *find_slot(table, hash);
     if (number) *position = table->first_position + dbk_index_table_record(table, number)->delta;
     return DBK_OK;
 }

@@ -91,8 +91,7 @@ static void put_keys(const dbk_index_table *table, const sorted_hash *hashes, ui
     }
 }
 
-static void put_filter(const sorted_hash *hashes, size_t count, const dbk_index_layout *layout,
-                       dbk_buffer *out)
+static void put_filter(const sorted_hash *hashes, size_t count, const dbk_index_layout *layout, dbk_buffer *out)
 {
     size_t size = (size_t)layout->block_count * DBK_INDEX_BLOCK_SIZE;
     uint8_t *filter = dbk_buffer_extend(out, size);
@@ -126,8 +125,8 @@ static void put_author(dbk_buffer *out, const dbk_index_author_run *run)
 }
 
 /* The resident stream, put into its pages; the key pages must be complete. */
-static bool put_resident(const dbk_index_table *table, const sorted_hash *hashes,
-                         const dbk_index_layout *layout, uint8_t *file)
+static bool put_resident(const dbk_index_table *table, const sorted_hash *hashes, const dbk_index_layout *layout,
+                         uint8_t *file)
 {
     dbk_buffer stream;
     uint8_t *page = file + (1 + layout->key_pages) * DBK_INDEX_PAGE_SIZE;
@@ -144,8 +143,7 @@ static bool put_resident(const dbk_index_table *table, const sorted_hash *hashes
     assert(!done || stream.size == layout->resident_bytes);
     for (size_t at = 0; done && at < stream.size; at += DBK_INDEX_PAYLOAD_SIZE) {
         size_t left = stream.size - at;
-        memcpy(page, stream.data + at,
-               left < DBK_INDEX_PAYLOAD_SIZE ? left : DBK_INDEX_PAYLOAD_SIZE);
+        memcpy(page, stream.data + at, left < DBK_INDEX_PAYLOAD_SIZE ? left : DBK_INDEX_PAYLOAD_SIZE);
         page += DBK_INDEX_PAGE_SIZE;
     }
     dbk_buffer_release(&stream);
@@ -162,14 +160,12 @@ static void put_header(const dbk_index_layout *layout, uint8_t *page)
 {
     const dbk_index_source *source = &layout->source;
     const uint32_t sizes[] = {DBK_INDEX_VERSION, DBK_INDEX_PAGE_SIZE};
-    const uint64_t made_from[] = {source->segment, source->first_position, source->last_position,
-                                  source->salt};
-    const uint32_t counts[] = {source->ordered, layout->key_count, layout->block_count,
-                               layout->batch_count, layout->author_count};
+    const uint64_t made_from[] = {source->segment, source->first_position, source->last_position, source->salt};
+    const uint32_t counts[] = {source->ordered, layout->key_count, layout->block_count, layout->batch_count,
+                               layout->author_count};
 
     assert(source->note.size <= DBK_INDEX_NOTE_BYTES);
-    if (source->note.size)
-        memcpy(page + DBK_INDEX_NOTE_OFFSET, source->note.data, source->note.size);
+    if (source->note.size) memcpy(page + DBK_INDEX_NOTE_OFFSET, source->note.data, source->note.size);
     page = put_bytes(page, DBK_INDEX_MAGIC, 8);
     page = put_bytes(page, sizes, sizeof(sizes));
     page = put_bytes(page, layout->store_id, sizeof(layout->store_id));
@@ -185,8 +181,7 @@ static void seal_pages(const dbk_index_layout *layout, uint8_t *file)
 
     for (uint64_t number = 0; number < pages; number++) {
         uint8_t *page = file + number * DBK_INDEX_PAGE_SIZE;
-        dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE,
-                      dbk_index_page_checksum(page, number, layout->source.salt));
+        dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE, dbk_index_page_checksum(page, number, layout->source.salt));
     }
 }
 
@@ -224,9 +219,8 @@ static bool put_all(const dbk_index_table *table, const dbk_index_layout *layout
     return done;
 }
 
-dbk_result dbk_index_run_write(const dbk_port *port, dbk_dir *dir, const char *name,
-                               const dbk_index_table *table, const dbk_index_source *source,
-                               dbk_error *err)
+dbk_result dbk_index_run_write(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_index_table *table,
+                               const dbk_index_source *source, dbk_error *err)
 {
     dbk_index_layout layout = layout_of(table, source);
     size_t size = (size_t)dbk_index_layout_file_bytes(&layout);

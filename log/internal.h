@@ -22,10 +22,10 @@ enum {
     DBK_PIECE_LARGEST_BYTES = 2 * 1024 * 1024, /* kept, then alone */
     DBK_OUTLINE_SLOTS = 512,
     DBK_OUTLINE_CACHE_BYTES = 4 * 1024 * 1024,
-    DBK_OPEN_FILES_MAX = 16,             /* sealed segments held open for reading */
+    DBK_OPEN_FILES_MAX = 16, /* sealed segments held open for reading */
 };
-#define DBK_WATERMARK_NAME "WATERMARK"
-#define DBK_RECOVERY_NAME  "recovery.ndjson"
+#define DBK_WATERMARK_NAME  "WATERMARK"
+#define DBK_RECOVERY_NAME   "recovery.ndjson"
 #define DBK_CHECKPOINT_NAME "CHECKPOINT"
 
 /* What the entries up to a position add up to. */
@@ -44,25 +44,25 @@ typedef struct dbk_segment {
     dbk_segment_header header;
     char name[DBK_SEGMENT_NAME_SIZE];
     uint64_t first_position;
-    uint64_t last_position; /* durable; first_position - 1 while it has none */
-    uint64_t end;           /* behind the last durable record */
-    uint64_t records;       /* start and seal included */
-    uint64_t seal_offset;   /* 0: not sealed */
-    uint64_t before_seal;   /* of the segment before, as the start says */
-    bool packed;            /* the file has the packed form; a reader may not know of it */
-    bool unpackable;        /* packing failed: not tried again before the next open */
-    uint64_t packed_bytes;  /* of the file, when packed */
-    uint64_t seal_checksum; /* when packed at open: of the seal */
+    uint64_t last_position;          /* durable; first_position - 1 while it has none */
+    uint64_t end;                    /* behind the last durable record */
+    uint64_t records;                /* start and seal included */
+    uint64_t seal_offset;            /* 0: not sealed */
+    uint64_t before_seal;            /* of the segment before, as the start says */
+    bool packed;                     /* the file has the packed form; a reader may not know of it */
+    bool unpackable;                 /* packing failed: not tried again before the next open */
+    uint64_t packed_bytes;           /* of the file, when packed */
+    uint64_t seal_checksum;          /* when packed at open: of the seal */
     uint8_t head[DBK_LEAF_SIZE];     /* of the log after last_position, once sealed */
     uint8_t top[DBK_ORDER_KEY_SIZE]; /* of this segment alone */
     bool ordered;
     dbk_index_table *table; /* until the run is there */
     dbk_index_run *run;
-    dbk_index_run *rotten; /* a run that was found damaged, kept for who reads it */
-    dbk_index_run *prefix; /* of a checkpoint: the entries up to prefix_last; the table has the rest */
-    uint64_t prefix_last;  /* 0: none, or no longer in use */
+    dbk_index_run *rotten;         /* a run that was found damaged, kept for who reads it */
+    dbk_index_run *prefix;         /* of a checkpoint: the entries up to prefix_last; the table has the rest */
+    uint64_t prefix_last;          /* 0: none, or no longer in use */
     dbk_index_table *prefix_table; /* answers in place of a prefix that was found damaged */
-    dbk_image *image;      /* for reading; NULL: opened when needed */
+    dbk_image *image;              /* for reading; NULL: opened when needed */
 } dbk_segment;
 
 typedef struct dbk_piece dbk_piece; /* piece.h, as the next */
@@ -100,15 +100,15 @@ struct dbk_log {
     bool mark_unsynced;
 
     /* background work */
-    dbk_thread *thread;   /* started for each piece of work; joined before the next and at close */
-    bool running, wanted; /* lock */
-    bool preparing;       /* lock; the next segment is under way */
-    dbk_segment *next;    /* lock; prepared, has no start record */
-    dbk_segment *found_next; /* one that was there at open: to be made sure of, then next */
-    bool checkpoint_wanted;          /* lock */
+    dbk_thread *thread;                /* started for each piece of work; joined before the next and at close */
+    bool running, wanted;              /* lock */
+    bool preparing;                    /* lock; the next segment is under way */
+    dbk_segment *next;                 /* lock; prepared, has no start record */
+    dbk_segment *found_next;           /* one that was there at open: to be made sure of, then next */
+    bool checkpoint_wanted;            /* lock */
     uint64_t saved_segment, saved_end; /* lock; where the last checkpoint was made */
 
-    dbk_thread *pack_thread; /* pack_work.c; joined before the next and at close */
+    dbk_thread *pack_thread;                   /* pack_work.c; joined before the next and at close */
     bool pack_running, pack_wanted, pack_stop; /* lock */
 
     dbk_piece *pieces[DBK_PIECE_SLOTS]; /* cache_lock, as the next three */
@@ -142,9 +142,8 @@ void dbk_state_begin(dbk_log_state *state, const dbk_record *record, const dbk_s
 void dbk_state_start(const dbk_log_state *state, uint64_t seal_offset, dbk_start *start);
 /* Adds a batch's entries to state, segment totals and index table; table may be NULL. A batch that
  * does not decode, or whose head is not that of its entries, is DBK_CORRUPT. */
-dbk_result dbk_state_take(dbk_log_state *state, dbk_segment *segment, dbk_index_table *table,
-                          const dbk_record *record, const uint8_t *whole, uint64_t bytes,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_state_take(dbk_log_state *state, dbk_segment *segment, dbk_index_table *table, const dbk_record *record,
+                          const uint8_t *whole, uint64_t bytes, dbk_error *err) DBK_MUST_USE;
 
 /* segment.c */
 void dbk_segment_name(uint64_t number, const char *suffix, char out[DBK_SEGMENT_NAME_SIZE]);
@@ -152,28 +151,24 @@ bool dbk_segment_name_parse(const char *name, const char *suffix, uint64_t *numb
 dbk_segment *dbk_segment_new(const dbk_port *port, uint64_t number);
 void dbk_segment_free(const dbk_port *port, dbk_segment *segment);
 /* Reads both header copies. *decoded: OK when one is sound; the caller judges number and store. */
-dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const char *name,
-                                   dbk_segment_header *header, dbk_decoded *decoded,
-                                   dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const char *name, dbk_segment_header *header,
+                                   dbk_decoded *decoded, dbk_error *err) DBK_MUST_USE;
 /* How many of the two header copies are as `header`. */
 dbk_result dbk_segment_count_headers(const dbk_port *port, dbk_file *file, const char *name,
-                                     const dbk_segment_header *header, unsigned *count,
-                                     dbk_error *err) DBK_MUST_USE;
+                                     const dbk_segment_header *header, unsigned *count, dbk_error *err) DBK_MUST_USE;
 /* salvage.c: for a segment whose two headers are gone. The header that its first sound record stands
  * for, of a file of `file_bytes`; *rebuilt false: no record of this store and number is there. */
 dbk_result dbk_segment_rebuild_header(const dbk_port *port, dbk_file *file, const char *name,
-                                      const dbk_log_options *options, uint64_t number,
-                                      uint64_t file_bytes, dbk_segment_header *header,
-                                      bool *rebuilt, dbk_error *err) DBK_MUST_USE;
+                                      const dbk_log_options *options, uint64_t number, uint64_t file_bytes,
+                                      dbk_segment_header *header, bool *rebuilt, dbk_error *err) DBK_MUST_USE;
 /* Makes a zeroed segment of that size under its final name, synced with its name; a leftover of
  * that name without records is overwritten. */
-dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size,
-                               dbk_segment **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size, dbk_segment **out,
+                               dbk_error *err) DBK_MUST_USE;
 uint64_t dbk_segment_next_size(const dbk_log_options *options, uint64_t size);
 /* The segment's file, open for reading until as many unpins as pins; it stays that file also when
  * the segment is packed meanwhile. */
-dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_image **image,
-                           dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_image **image, dbk_error *err) DBK_MUST_USE;
 void dbk_segment_unpin(dbk_log *log, dbk_image *image);
 /* Under the lock: the next pin opens the file anew. Returns the image to close, if any. */
 dbk_image *dbk_segment_detach(dbk_segment *segment);
@@ -224,9 +219,8 @@ dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, 
                             dbk_error *err) DBK_MUST_USE;
 /* What stands at `offset`. DBK_OK with *head; *whole, *bytes and *record are set for RECORD,
  * *record also for the heads that call it sound. */
-dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expect *expect,
-                           dbk_record *record, const uint8_t **whole, uint64_t *bytes,
-                           dbk_head *head, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expect *expect, dbk_record *record,
+                           const uint8_t **whole, uint64_t *bytes, dbk_head *head, dbk_error *err) DBK_MUST_USE;
 /* Looks from `offset` to the end for headers that are sound in their place: whether there is one,
  * and the highest durable_upto; and where the last byte that is not zero ends. */
 typedef struct dbk_evidence {
@@ -238,8 +232,8 @@ dbk_result dbk_scan_evidence(dbk_scanner *scanner, uint64_t offset, dbk_evidence
                              dbk_error *err) DBK_MUST_USE;
 
 /* watermark.c */
-dbk_result dbk_watermark_read(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16],
-                              dbk_watermark *mark, bool *valid, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_watermark_read(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16], dbk_watermark *mark,
+                              bool *valid, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_watermark_open(dbk_log *log, dbk_error *err) DBK_MUST_USE; /* for writing */
 dbk_result dbk_watermark_write(dbk_log *log, bool clean, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_watermark_sync(dbk_log *log, dbk_error *err) DBK_MUST_USE;
@@ -263,7 +257,7 @@ typedef struct dbk_recovery_row {
 extern const dbk_recovery_row dbk_recovery_table[];
 extern const unsigned dbk_recovery_row_count;
 unsigned dbk_recover_decide(const dbk_situation *situation); /* index of the row; marks it */
-uint64_t dbk_recover_mark(unsigned row); /* how often it was hit, in this process */
+uint64_t dbk_recover_mark(unsigned row);                     /* how often it was hit, in this process */
 
 /* What recovery found, for load.h. */
 typedef struct dbk_plan {
@@ -285,12 +279,11 @@ typedef struct dbk_tail {
 } dbk_tail;
 dbk_tail dbk_tail_of(dbk_log *log); /* where the next record goes */
 /* Opens a segment for appending and takes its lock. */
-dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_file **file,
-                         bool *direct, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_file **file, bool *direct,
+                         dbk_error *err) DBK_MUST_USE;
 /* Durable when it returns DBK_OK. A failed sync poisons the log; after a failed write the range is
  * zeroed, now or before the next write. */
-dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size_t size,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size_t size, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_tail_clean(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 void dbk_log_poison(dbk_log *log);
 
@@ -298,8 +291,7 @@ void dbk_log_poison(dbk_log *log);
 /* Seals the active segment; log->pending becomes one with room for `need` bytes of batch. */
 dbk_result dbk_log_roll(dbk_log *log, uint64_t need, dbk_error *err) DBK_MUST_USE;
 /* Puts the start record of the pending segment at `at`, links the state to it; its length. */
-uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_state *state,
-                           uint8_t *at);
+uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_state *state, uint8_t *at);
 void dbk_log_activate(dbk_log *log); /* under the lock: pending becomes the active segment */
 /* Grows log->buffer to hold so much. */
 dbk_result dbk_log_buffer(dbk_log *log, size_t size, dbk_error *err) DBK_MUST_USE;
@@ -328,13 +320,12 @@ void dbk_pack_stop(dbk_log *log); /* for good: before the end */
 /* read.c */
 /* Takes the lock itself; NULL: beyond the end. */
 dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position);
-bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position,
-                      dbk_index_batch *batch);
-dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first,
-                              uint64_t last, dbk_error *err) DBK_MUST_USE;
+bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_index_batch *batch);
+dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first, uint64_t last,
+                              dbk_error *err) DBK_MUST_USE;
 /* Header of the record that holds a position of the segment. */
-dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t position,
-                             dbk_record *record, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_record *record,
+                             dbk_error *err) DBK_MUST_USE;
 
 /* piece.c */
 void dbk_cache_release(dbk_log *log);

@@ -29,24 +29,20 @@ dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers
 {
     int rc = port->list(port->ctx, dir, collect, numbers);
 
-    if (rc != 0)
-        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot list the log's folder");
-    if (numbers->failed)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot list the log's folder: out of memory");
+    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot list the log's folder");
+    if (numbers->failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot list the log's folder: out of memory");
     if (numbers->size) qsort(numbers->data, numbers->size / 8, 8, compare_numbers);
     return DBK_OK;
 }
 
-dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail,
-                           dbk_error *err)
+dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail, dbk_error *err)
 {
     const dbk_recovery_row *row = &dbk_recovery_table[plan->row];
     bool stray = plan->situation.head == DBK_HEAD_MISDIRECTED;
 
     dbk_result rc = dbk_fail(err, row->code, "'%s' at offset %llu, position %llu: %s%s%s%s", file,
-                             (unsigned long long)plan->offset, (unsigned long long)plan->position,
-                             row->text, stray ? " (a record of another place stands there)" : "",
-                             detail[0] ? ": " : "", detail);
+                             (unsigned long long)plan->offset, (unsigned long long)plan->position, row->text,
+                             stray ? " (a record of another place stands there)" : "", detail[0] ? ": " : "", detail);
     if (rc == DBK_CORRUPT || rc == DBK_LOST || rc == DBK_GAP) {
         dbk_error_hint(err, "nothing was changed; verify the log, then restore or salvage a copy");
     }
@@ -54,8 +50,8 @@ dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *d
 }
 
 /* Refuses for a spot in a segment that must be whole. */
-static dbk_result refuse_at(uint64_t number, uint64_t offset, uint64_t position, dbk_head head,
-                            bool sealed, const char *detail, dbk_error *err)
+static dbk_result refuse_at(uint64_t number, uint64_t offset, uint64_t position, dbk_head head, bool sealed,
+                            const char *detail, dbk_error *err)
 {
     dbk_plan plan = {0};
     char name[DBK_SEGMENT_NAME_SIZE];
@@ -70,8 +66,8 @@ static dbk_result refuse_at(uint64_t number, uint64_t offset, uint64_t position,
 }
 
 /* A header that is sound but of another place: which other, decides the word for it. */
-dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment,
-                                 uint64_t number, dbk_error *err)
+dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment, uint64_t number,
+                                 dbk_error *err)
 {
     static const uint8_t none[16];
     char other[DBK_SEGMENT_NAME_SIZE];
@@ -79,8 +75,7 @@ dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segme
     if (memcmp(segment->header.store_id, options->store_id, 16) != 0) {
         return dbk_fail(err, DBK_FOREIGN, "segment '%s' belongs to another store", segment->name);
     }
-    if (memcmp(options->lineage, none, 16) != 0 &&
-        memcmp(segment->header.lineage, options->lineage, 16) != 0) {
+    if (memcmp(options->lineage, none, 16) != 0 && memcmp(segment->header.lineage, options->lineage, 16) != 0) {
         return dbk_fail(err, DBK_FOREIGN, "segment '%s' belongs to another lineage", segment->name);
     }
     if (segment->header.number == number) return DBK_OK;
@@ -88,8 +83,8 @@ dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segme
     return dbk_fail(err, DBK_DUPLICATE, "segment '%s' is a copy of '%s'", segment->name, other);
 }
 
-dbk_result dbk_load_start(dbk_image *image, dbk_segment *segment, dbk_record *record,
-                          dbk_start *start, bool *started, dbk_error *err)
+dbk_result dbk_load_start(dbk_image *image, dbk_segment *segment, dbk_record *record, dbk_start *start, bool *started,
+                          dbk_error *err)
 {
     dbk_scanner scanner;
     const uint8_t *at;
@@ -97,19 +92,16 @@ dbk_result dbk_load_start(dbk_image *image, dbk_segment *segment, dbk_record *re
     *started = false;
     dbk_scanner_init(&scanner, image, segment);
     scanner.chunk = DBK_UNIT_MAX;
-    dbk_result rc =
-        dbk_scanner_view(&scanner, DBK_SEGMENT_DATA_OFFSET, DBK_RECORD_HEADER_SIZE, &at, err);
+    dbk_result rc = dbk_scanner_view(&scanner, DBK_SEGMENT_DATA_OFFSET, DBK_RECORD_HEADER_SIZE, &at, err);
     if (rc == DBK_OK && dbk_record_decode(at, scanner.store_id, record)) {
         dbk_expect expect = {record->first_position, 0, true};
         const uint8_t *whole;
         uint64_t bytes = 0;
         dbk_head head;
-        rc = dbk_scan_record(&scanner, DBK_SEGMENT_DATA_OFFSET, &expect, record, &whole, &bytes,
-                             &head, err);
+        rc = dbk_scan_record(&scanner, DBK_SEGMENT_DATA_OFFSET, &expect, record, &whole, &bytes, &head, err);
         if (rc == DBK_OK && head == DBK_HEAD_RECORD) {
             dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
-            *started = dbk_start_decode(payload, start) &&
-                       start->range.count == record->first_position - 1;
+            *started = dbk_start_decode(payload, start) && start->range.count == record->first_position - 1;
             segment->before_seal = start->seal_offset;
             segment->first_position = record->first_position;
             segment->last_position = record->first_position - 1;
@@ -143,23 +135,20 @@ static void take_head(dbk_found *found, const dbk_pack_head *head)
     found->started = true;
 }
 
-static dbk_result survey_packed(dbk_found *found, const dbk_port *port, dbk_file *file,
-                                dbk_error *err)
+static dbk_result survey_packed(dbk_found *found, const dbk_port *port, dbk_file *file, dbk_error *err)
 {
     dbk_segment_header header;
     dbk_pack_head head;
     dbk_decoded decoded;
 
-    dbk_result rc =
-        dbk_pack_head_read(port, file, found->segment->name, &header, &head, &decoded, err);
+    dbk_result rc = dbk_pack_head_read(port, file, found->segment->name, &header, &head, &decoded, err);
     if (rc != DBK_OK || decoded != DBK_DECODED_OK) return rc;
     found->sound = found->file_bytes == head.file_bytes;
     if (found->sound) take_head(found, &head);
     return DBK_OK;
 }
 
-static dbk_result survey_plain(dbk_found *found, const dbk_port *port, dbk_file *file,
-                               dbk_error *err)
+static dbk_result survey_plain(dbk_found *found, const dbk_port *port, dbk_file *file, dbk_error *err)
 {
     dbk_image image = {.port = port, .file = file};
     dbk_start start;
@@ -169,15 +158,13 @@ static dbk_result survey_plain(dbk_found *found, const dbk_port *port, dbk_file 
     return dbk_load_start(&image, found->segment, &found->record, &start, &found->started, err);
 }
 
-static dbk_result survey_file(dbk_log *log, dbk_found *found, uint64_t number, dbk_file *file,
-                              dbk_error *err)
+static dbk_result survey_file(dbk_log *log, dbk_found *found, uint64_t number, dbk_file *file, dbk_error *err)
 {
     const dbk_port *port = log->port;
     dbk_segment *segment = found->segment;
     dbk_decoded decoded = DBK_DECODED_BAD;
 
-    dbk_result rc =
-        dbk_segment_read_header(port, file, segment->name, &segment->header, &decoded, err);
+    dbk_result rc = dbk_segment_read_header(port, file, segment->name, &segment->header, &decoded, err);
     if (rc == DBK_OK) rc = dbk_io_size(port, file, segment->name, &found->file_bytes, err);
     if (rc != DBK_OK || decoded == DBK_DECODED_BAD) return rc;
     if (decoded == DBK_DECODED_NEWER) return refuse_at(number, 0, 0, DBK_HEAD_NEWER, true, "", err);
@@ -199,8 +186,7 @@ static dbk_result survey_one(dbk_log *log, dbk_survey *survey, uint64_t number, 
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the log: out of memory");
     dbk_result rc = dbk_io_open(port, log->dir, segment->name, DBK_OPEN_READ, &file, err);
     if (rc != DBK_OK) return rc;
-    if (number + 2 > survey->count)
-        (void)port->drop_cache(port->ctx, file, 0, DBK_SEGMENT_DATA_OFFSET);
+    if (number + 2 > survey->count) (void)port->drop_cache(port->ctx, file, 0, DBK_SEGMENT_DATA_OFFSET);
     rc = survey_file(log, found, number, file, err);
     port->close_file(port->ctx, file);
     if (rc == DBK_IO) (void)refuse_at(number, 0, 0, DBK_HEAD_UNREADABLE, true, "", NULL);
@@ -239,8 +225,7 @@ dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey, 
 
     memset(survey, 0, sizeof(*survey));
     dbk_buffer_init(&numbers, log->port);
-    dbk_result rc = dbk_watermark_read(log->port, log->dir, log->options.store_id, &log->mark,
-                                       &log->mark_valid, err);
+    dbk_result rc = dbk_watermark_read(log->port, log->dir, log->options.store_id, &log->mark, &log->mark_valid, err);
     if (rc == DBK_OK) rc = dbk_load_list(log->port, log->dir, &numbers, err);
     if (rc == DBK_OK) rc = check_numbers(log, &numbers, err);
     uint64_t count = numbers.size / 8;
@@ -262,20 +247,18 @@ dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey, 
 }
 
 /* The packed segment before ends with the record that this one follows. */
-static dbk_result check_packed(const dbk_segment *before, const dbk_segment *segment,
-                               const dbk_record *start, dbk_error *err)
+static dbk_result check_packed(const dbk_segment *before, const dbk_segment *segment, const dbk_record *start,
+                               dbk_error *err)
 {
     if (segment->before_seal == before->seal_offset && start->previous == before->seal_checksum &&
         start->first_position == before->last_position + 1) {
         return DBK_OK;
     }
-    return refuse_at(before->header.number, before->seal_offset, start->first_position,
-                     DBK_HEAD_STRANGER, true,
+    return refuse_at(before->header.number, before->seal_offset, start->first_position, DBK_HEAD_STRANGER, true,
                      "the seal is not the one that the next segment follows", err);
 }
 
-static bool is_seal_of(const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
-                       dbk_seal *seal)
+static bool is_seal_of(const dbk_segment *segment, const dbk_record *record, const uint8_t *whole, dbk_seal *seal)
 {
     dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
 
@@ -284,8 +267,8 @@ static bool is_seal_of(const dbk_segment *segment, const dbk_record *record, con
 }
 
 /* The seal of the segment before: where this start says, sound, the record it follows. */
-static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segment *segment,
-                             const dbk_record *start, dbk_error *err)
+static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segment *segment, const dbk_record *start,
+                             dbk_error *err)
 {
     dbk_expect expect = {start->first_position, 0, true};
     uint64_t offset = segment->before_seal, bytes;
@@ -298,8 +281,7 @@ static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segmen
 
     if (before->packed) return check_packed(before, segment, start, err);
     if (offset < before->end || offset >= before->header.size || offset % before->header.unit) {
-        return refuse_at(before->header.number, offset, start->first_position, DBK_HEAD_BAD, true,
-                         "no seal", err);
+        return refuse_at(before->header.number, offset, start->first_position, DBK_HEAD_BAD, true, "no seal", err);
     }
     dbk_result rc = dbk_segment_pin(log, before, &image, err);
     if (rc != DBK_OK) return rc;
@@ -307,8 +289,8 @@ static dbk_result check_seal(dbk_log *log, dbk_segment *before, const dbk_segmen
     scanner.chunk = DBK_UNIT_MAX;
     rc = dbk_scan_record(&scanner, offset, &expect, &record, &whole, &bytes, &head, err);
     if (rc == DBK_OK) {
-        bool right = head == DBK_HEAD_RECORD && record.checksum == start->previous &&
-                     is_seal_of(before, &record, whole, &seal);
+        bool right =
+            head == DBK_HEAD_RECORD && record.checksum == start->previous && is_seal_of(before, &record, whole, &seal);
         if (!right) {
             if (head == DBK_HEAD_RECORD) head = DBK_HEAD_STRANGER;
             rc = refuse_at(before->header.number, offset, start->first_position, head, true,
@@ -341,8 +323,7 @@ static dbk_result check_base(const dbk_survey *survey, dbk_error *err)
 dbk_result dbk_survey_link(dbk_log *log, dbk_survey *survey, dbk_error *err)
 {
     if (survey->base == 0) {
-        return refuse_at(1, DBK_SEGMENT_DATA_OFFSET, 1, DBK_HEAD_BAD, true,
-                         "no segment has a sound start", err);
+        return refuse_at(1, DBK_SEGMENT_DATA_OFFSET, 1, DBK_HEAD_BAD, true, "no segment has a sound start", err);
     }
     dbk_result last = check_base(survey, err);
     if (last != DBK_OK) return last;
@@ -350,14 +331,11 @@ dbk_result dbk_survey_link(dbk_log *log, dbk_survey *survey, dbk_error *err)
         dbk_found *found = &survey->found[i];
         if (!found->started) {
             uint64_t position = i ? log->segments[i - 1]->first_position : 1;
-            return refuse_at(
-                i + 1, found->sound ? DBK_SEGMENT_DATA_OFFSET : 0, position, DBK_HEAD_BAD, true,
-                found->sound ? "its start record is damaged" : "its header or size is damaged",
-                err);
+            return refuse_at(i + 1, found->sound ? DBK_SEGMENT_DATA_OFFSET : 0, position, DBK_HEAD_BAD, true,
+                             found->sound ? "its start record is damaged" : "its header or size is damaged", err);
         }
         if (i > 0) {
-            dbk_result rc =
-                check_seal(log, log->segments[i - 1], found->segment, &found->record, err);
+            dbk_result rc = check_seal(log, log->segments[i - 1], found->segment, &found->record, err);
             if (rc != DBK_OK) return rc;
         }
         dbk_result rc = dbk_log_add_segment(log, found->segment, err);

@@ -18,22 +18,18 @@ typedef struct dbk_survey {
     uint64_t base; /* the highest started one; 0: none */
 } dbk_survey;
 
-dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers,
-                         dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail,
-                           dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment,
-                                 uint64_t number, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment, uint64_t number,
+                                 dbk_error *err) DBK_MUST_USE;
 /* The start record, if a sound one is there: fills first_position, end, …, *record and *start. */
-dbk_result dbk_load_start(dbk_image *image, dbk_segment *segment, dbk_record *record,
-                          dbk_start *start, bool *started, dbk_error *err) DBK_MUST_USE;
-/* Reads the start of one of the log's segments again: what it begins with. */
-dbk_result dbk_load_range(dbk_log *log, dbk_segment *segment, dbk_start *start,
+dbk_result dbk_load_start(dbk_image *image, dbk_segment *segment, dbk_record *record, dbk_start *start, bool *started,
                           dbk_error *err) DBK_MUST_USE;
+/* Reads the start of one of the log's segments again: what it begins with. */
+dbk_result dbk_load_range(dbk_log *log, dbk_segment *segment, dbk_start *start, dbk_error *err) DBK_MUST_USE;
 /* Reads the watermark, lists and reads all headers and starts. Release it in any case. What is below
  * the base of `known` (may be NULL) is taken from there: it cannot change any more. */
-dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey,
-                           dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_survey_link(dbk_log *log, dbk_survey *survey, dbk_error *err) DBK_MUST_USE;
 void dbk_survey_release(const dbk_log *log, dbk_survey *survey);
 
@@ -42,18 +38,15 @@ void dbk_survey_release(const dbk_log *log, dbk_survey *survey);
 dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven,
                     dbk_error *err) DBK_MUST_USE;
 /* Judges the spot of a walk that was not stopped by its limit; survey may be NULL (refresh). */
-dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan, dbk_error *err) DBK_MUST_USE;
 /* Opens the run of a sealed segment, or reads the segment into a table. */
 dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err) DBK_MUST_USE;
 /* Reads a sealed segment into a new table. */
-dbk_result dbk_load_table(dbk_log *log, dbk_segment *segment, dbk_index_table **out,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_load_table(dbk_log *log, dbk_segment *segment, dbk_index_table **out, dbk_error *err) DBK_MUST_USE;
 /* Reads the records of a segment in front of `until` into a new table; *state is then that behind
  * them, totals->top and ->ordered are theirs. */
-dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk_segment *totals,
-                         dbk_log_state *state, dbk_index_table **out,
-                         dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk_segment *totals, dbk_log_state *state,
+                         dbk_index_table **out, dbk_error *err) DBK_MUST_USE;
 /* Makes the log's last segment the active one: state from its start, a new table. */
 dbk_result dbk_load_active(dbk_log *log, const dbk_record *record, dbk_error *err) DBK_MUST_USE;
 

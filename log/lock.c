@@ -23,8 +23,7 @@ static dbk_result same_file(const dbk_lock *lock, bool *same, dbk_error *err)
     int rc = port->identify_file(port->ctx, lock->file, &mine);
     if (rc == 0) rc = port->identify(port->ctx, lock->dir, lock->name, &named);
     if (rc == -ENOENT) return DBK_OK;
-    if (rc != 0)
-        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at '%s'", lock->name);
+    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at '%s'", lock->name);
     *same = mine.links > 0 && mine.device == named.device && mine.inode == named.inode;
     return DBK_OK;
 }
@@ -35,8 +34,7 @@ static dbk_result fail_held(const dbk_lock *lock, dbk_error *err)
     unsigned pid = 0;
     size_t got = 0;
 
-    dbk_result rc =
-        dbk_io_read(lock->port, lock->file, lock->name, 0, text, sizeof(text) - 1, &got, NULL);
+    dbk_result rc = dbk_io_read(lock->port, lock->file, lock->name, 0, text, sizeof(text) - 1, &got, NULL);
     if (rc != DBK_OK || sscanf(text, "%u %36s", &pid, boot) != 2) {
         return dbk_fail(err, DBK_LOCKED, "cannot lock '%s': another process holds it", lock->name);
     }
@@ -56,8 +54,7 @@ static dbk_result write_holder(const dbk_lock *lock, dbk_error *err)
     int size = snprintf(text, sizeof(text), "%u %s %lld\n", port->process_id(port->ctx), boot,
                         (long long)port->wall_ms(port->ctx));
     int rc = port->truncate(port->ctx, lock->file, 0);
-    if (rc != 0)
-        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot write '%s'", lock->name);
+    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot write '%s'", lock->name);
     dbk_result result = dbk_io_write(port, lock->file, lock->name, 0, text, (size_t)size, err);
     /* On a full disk the holder goes without a name; the lock holds all the same. */
     return result == DBK_NO_SPACE ? DBK_OK : result;
@@ -70,8 +67,8 @@ static dbk_result try_lock(dbk_lock *lock, bool *again, dbk_error *err)
     bool same = false;
 
     *again = false;
-    dbk_result rc = dbk_io_open(port, lock->dir, lock->name,
-                                DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &lock->file, err);
+    dbk_result rc =
+        dbk_io_open(port, lock->dir, lock->name, DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &lock->file, err);
     if (rc != DBK_OK) return rc;
     int locked = port->lock_file(port->ctx, lock->file);
     if (locked == -EAGAIN) {
@@ -88,8 +85,7 @@ static dbk_result try_lock(dbk_lock *lock, bool *again, dbk_error *err)
     return rc;
 }
 
-dbk_result dbk_lock_take(const dbk_port *port, dbk_dir *dir, const char *name, dbk_lock **out,
-                         dbk_error *err)
+dbk_result dbk_lock_take(const dbk_port *port, dbk_dir *dir, const char *name, dbk_lock **out, dbk_error *err)
 {
     dbk_lock *lock = dbk_alloc_zero(port, 1, sizeof(*lock));
     bool again = true;
@@ -99,10 +95,8 @@ dbk_result dbk_lock_take(const dbk_port *port, dbk_dir *dir, const char *name, d
     lock->port = port;
     lock->dir = dir;
     lock->name = dbk_copy_text(port, name);
-    dbk_result rc =
-        lock->name ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "cannot lock '%s': out of memory", name);
-    for (int i = 0; i < LOCK_ATTEMPTS && rc == DBK_OK && again; i++)
-        rc = try_lock(lock, &again, err);
+    dbk_result rc = lock->name ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "cannot lock '%s': out of memory", name);
+    for (int i = 0; i < LOCK_ATTEMPTS && rc == DBK_OK && again; i++) rc = try_lock(lock, &again, err);
     if (rc == DBK_OK && again) {
         rc = dbk_fail(err, DBK_LOCKED, "cannot lock '%s': it is replaced again and again", name);
     }

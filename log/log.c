@@ -35,18 +35,14 @@ static void set_options(dbk_log *log, const dbk_log_options *options)
     if (own->segment_first_bytes == 0) own->segment_first_bytes = DBK_SEGMENT_DEFAULT_FIRST;
     if (own->segment_max_bytes == 0) own->segment_max_bytes = DBK_SEGMENT_DEFAULT_MAX;
     if (own->checkpoint_bytes == 0) own->checkpoint_bytes = DBK_CHECKPOINT_DEFAULT_BYTES;
-    if (own->segment_first_bytes < DBK_SEGMENT_SIZE_MIN)
-        own->segment_first_bytes = DBK_SEGMENT_SIZE_MIN;
-    if (own->segment_max_bytes > DBK_SEGMENT_SIZE_MAX)
-        own->segment_max_bytes = DBK_SEGMENT_SIZE_MAX;
-    if (own->segment_first_bytes > DBK_SEGMENT_SIZE_MAX)
-        own->segment_first_bytes = DBK_SEGMENT_SIZE_MAX;
-    if (own->segment_max_bytes < own->segment_first_bytes)
-        own->segment_max_bytes = own->segment_first_bytes;
+    if (own->segment_first_bytes < DBK_SEGMENT_SIZE_MIN) own->segment_first_bytes = DBK_SEGMENT_SIZE_MIN;
+    if (own->segment_max_bytes > DBK_SEGMENT_SIZE_MAX) own->segment_max_bytes = DBK_SEGMENT_SIZE_MAX;
+    if (own->segment_first_bytes > DBK_SEGMENT_SIZE_MAX) own->segment_first_bytes = DBK_SEGMENT_SIZE_MAX;
+    if (own->segment_max_bytes < own->segment_first_bytes) own->segment_max_bytes = own->segment_first_bytes;
 }
 
-static dbk_result new_log(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
-                          dbk_log **out, dbk_error *err)
+static dbk_result new_log(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
+                          dbk_error *err)
 {
     dbk_log *log = dbk_alloc_zero(port, 1, sizeof(*log));
     dbk_space space;
@@ -69,8 +65,7 @@ static dbk_result new_log(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     int rc = port->space(port->ctx, dir, &space);
     if (rc != 0) {
         release(log);
-        return dbk_fail_os(err, dbk_result_of_errno(rc), rc,
-                           "cannot ask the file system of the log's folder");
+        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot ask the file system of the log's folder");
     }
     log->sector_bytes = space.sector_bytes;
     log->unit = space.sector_bytes < DBK_UNIT_MIN ? DBK_UNIT_MIN : space.sector_bytes;
@@ -84,13 +79,11 @@ static dbk_result create_files(dbk_log *log, dbk_error *err)
 {
     dbk_segment *segment;
 
-    dbk_result rc =
-        dbk_segment_prepare(log, 1, dbk_segment_next_size(&log->options, 0), &segment, err);
+    dbk_result rc = dbk_segment_prepare(log, 1, dbk_segment_next_size(&log->options, 0), &segment, err);
     if (rc != DBK_OK) return rc;
     rc = dbk_log_reserve_segment(log, err);
     if (rc == DBK_OK) rc = dbk_log_buffer(log, DBK_UNIT_MAX, err);
-    if (rc == DBK_OK)
-        rc = dbk_tail_open(log, segment, &log->pending_file, &log->pending_direct, err);
+    if (rc == DBK_OK) rc = dbk_tail_open(log, segment, &log->pending_file, &log->pending_direct, err);
     log->pending = segment;
     if (rc != DBK_OK) return rc;
     uint64_t bytes = dbk_log_put_start(log, segment, &log->state, log->buffer);
@@ -104,8 +97,7 @@ static dbk_result create_files(dbk_log *log, dbk_error *err)
     return rc == DBK_OK ? dbk_io_sync_dir(log->port, log->dir, "log", err) : rc;
 }
 
-dbk_result dbk_log_create(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
-                          dbk_error *err)
+dbk_result dbk_log_create(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_error *err)
 {
     dbk_identity identity;
     dbk_buffer numbers;
@@ -115,11 +107,9 @@ dbk_result dbk_log_create(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     if (rc != DBK_OK) return rc;
     dbk_buffer_init(&numbers, port);
     rc = dbk_load_list(port, dir, &numbers, err);
-    bool used =
-        numbers.size > 0 || port->identify(port->ctx, dir, DBK_WATERMARK_NAME, &identity) == 0;
+    bool used = numbers.size > 0 || port->identify(port->ctx, dir, DBK_WATERMARK_NAME, &identity) == 0;
     dbk_buffer_release(&numbers);
-    if (rc == DBK_OK && used)
-        rc = dbk_fail(err, DBK_EXISTS, "there is a log in the folder already");
+    if (rc == DBK_OK && used) rc = dbk_fail(err, DBK_EXISTS, "there is a log in the folder already");
     if (rc == DBK_OK) rc = create_files(log, err);
     release(log);
     return rc;
@@ -145,8 +135,7 @@ static dbk_result survey_locked(dbk_log *log, dbk_survey *survey, dbk_error *err
         log->port->close_file(log->port->ctx, log->write_file);
         log->write_file = NULL;
     }
-    return dbk_fail(err, DBK_LOCKED,
-                    "cannot lock the log: another process goes on appending to it");
+    return dbk_fail(err, DBK_LOCKED, "cannot lock the log: another process goes on appending to it");
 }
 
 static dbk_result load_segments(dbk_log *log, dbk_survey *survey, dbk_error *err)
@@ -163,8 +152,7 @@ static dbk_result load_segments(dbk_log *log, dbk_survey *survey, dbk_error *err
  * dropped before the tail is read, and what is read is synced before anyone sees it (R12, R13). */
 static void forget_cached(dbk_log *log)
 {
-    (void)log->port->drop_cache(log->port->ctx, log->write_file, 0,
-                                dbk_log_active(log)->header.size);
+    (void)log->port->drop_cache(log->port->ctx, log->write_file, 0, dbk_log_active(log)->header.size);
 }
 
 static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *plan, dbk_error *err)
@@ -173,8 +161,7 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     dbk_result rc = DBK_OK;
 
     bool cut = dbk_recovery_table[plan->row].decision == DBK_DECIDE_CUT;
-    log->was_clean = !cut && log->mark_valid && log->mark.clean &&
-                     log->mark.position == log->state.position &&
+    log->was_clean = !cut && log->mark_valid && log->mark.clean && log->mark.position == log->state.position &&
                      log->mark.segment == active->header.number && log->mark.offset == active->end;
     if (cut) rc = dbk_log_repair(log, plan, err);
     if (rc == DBK_OK) rc = dbk_io_sync(log->port, log->write_file, active->name, err);
@@ -182,8 +169,7 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     if (rc == DBK_OK) rc = dbk_watermark_write(log, false, err);
     if (rc == DBK_OK) rc = dbk_watermark_sync(log, err);
     if (rc != DBK_OK) return rc;
-    if (survey->count > survey->base && survey->found[survey->base].sound &&
-        !survey->found[survey->base].used) {
+    if (survey->count > survey->base && survey->found[survey->base].sound && !survey->found[survey->base].used) {
         dbk_found *found = &survey->found[survey->base];
         uint64_t size = dbk_segment_next_size(&log->options, active->header.size);
         if (found->segment->header.size == size && found->segment->header.unit == log->unit) {
@@ -226,16 +212,14 @@ static dbk_result open_reading(dbk_log *log, dbk_survey *survey, dbk_error *err)
     rc = dbk_walk(log, UINT64_MAX, false, &plan, &proven, err);
     if (rc == DBK_OK) rc = dbk_walk_judge(log, survey, &plan, err);
     if (rc != DBK_OK) return rc;
-    log->was_clean = log->mark_valid && log->mark.clean &&
-                     dbk_recovery_table[plan.row].decision == DBK_DECIDE_OPEN &&
-                     log->mark.segment == dbk_log_active(log)->header.number &&
-                     log->mark.offset == plan.offset;
+    log->was_clean = log->mark_valid && log->mark.clean && dbk_recovery_table[plan.row].decision == DBK_DECIDE_OPEN &&
+                     log->mark.segment == dbk_log_active(log)->header.number && log->mark.offset == plan.offset;
     if (plan.offset == dbk_log_active(log)->end) return DBK_OK; /* nothing behind the checkpoint */
     return dbk_walk(log, proven, true, &plan, &proven, err);
 }
 
-static dbk_result open_once(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
-                            dbk_log **out, dbk_error *err)
+static dbk_result open_once(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
+                            dbk_error *err)
 {
     dbk_survey survey = {0};
     dbk_log *log;
@@ -252,8 +236,8 @@ static dbk_result open_once(const dbk_port *port, dbk_dir *dir, const dbk_log_op
     return rc;
 }
 
-dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
-                        dbk_log **out, dbk_error *err)
+dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
+                        dbk_error *err)
 {
     dbk_result rc;
     int attempt = 0;
@@ -280,8 +264,7 @@ void dbk_log_close(dbk_log *log)
     dbk_pack_stop(log);
     dbk_background_stop(log);
     if (!log->options.read_only && !log->poisoned) {
-        if (dbk_checkpoint_due(log))
-            (void)!dbk_checkpoint_save(log, dbk_log_active(log)->prefix_last != 0, NULL);
+        if (dbk_checkpoint_due(log)) (void)!dbk_checkpoint_save(log, dbk_log_active(log)->prefix_last != 0, NULL);
         bool clean = dbk_tail_clean(log, NULL) == DBK_OK;
         if (dbk_watermark_write(log, clean, NULL) == DBK_OK) (void)!dbk_watermark_sync(log, NULL);
     }
@@ -289,8 +272,7 @@ void dbk_log_close(dbk_log *log)
 }
 
 /* *started: the segment is there and has begun. */
-static dbk_result look_at_next(dbk_log *log, dbk_segment *next, dbk_record *record, bool *started,
-                               dbk_error *err)
+static dbk_result look_at_next(dbk_log *log, dbk_segment *next, dbk_record *record, bool *started, dbk_error *err)
 {
     uint64_t number = next->header.number;
     dbk_image *image = NULL;
@@ -320,8 +302,7 @@ static dbk_result follow(dbk_log *log, bool *followed, dbk_error *err)
     if (!next) return dbk_fail(err, DBK_NO_MEMORY, "cannot follow the log: out of memory");
     dbk_result rc = look_at_next(log, next, &record, followed, err);
     if (rc == DBK_OK && *followed && record.previous != log->state.previous) {
-        rc = dbk_fail(err, DBK_CORRUPT, "segment '%s' does not follow the one before it",
-                      next->name);
+        rc = dbk_fail(err, DBK_CORRUPT, "segment '%s' does not follow the one before it", next->name);
     }
     if (rc == DBK_OK && *followed) rc = dbk_log_reserve_segment(log, err);
     if (rc == DBK_OK && *followed) {
@@ -344,10 +325,8 @@ dbk_result dbk_log_refresh(dbk_log *log, dbk_error *err)
     bool followed = true, valid;
     dbk_watermark mark;
 
-    if (!log->options.read_only)
-        return dbk_fail(err, DBK_USAGE, "the writer of a log has nothing to refresh");
-    dbk_result rc =
-        dbk_watermark_read(log->port, log->dir, log->options.store_id, &mark, &valid, err);
+    if (!log->options.read_only) return dbk_fail(err, DBK_USAGE, "the writer of a log has nothing to refresh");
+    dbk_result rc = dbk_watermark_read(log->port, log->dir, log->options.store_id, &mark, &valid, err);
     while (rc == DBK_OK && followed) {
         uint64_t proven = valid ? mark.position : 0;
         dbk_plan plan;

@@ -15,10 +15,10 @@ typedef struct dbk_log dbk_log;
 typedef struct dbk_log_options { /* zero = default */
     uint8_t store_id[16];
     uint8_t lineage[16];
-    bool read_only;     /* shows what is durable by watermark; takes no lock; changes nothing */
-    bool no_background; /* makes the next segment and writes indexes within append (simulation) */
-    bool no_direct;     /* pwrite + fdatasync instead of O_DIRECT|O_DSYNC */
-    bool keep_plain;    /* sealed segments are not compressed */
+    bool read_only;               /* shows what is durable by watermark; takes no lock; changes nothing */
+    bool no_background;           /* makes the next segment and writes indexes within append (simulation) */
+    bool no_direct;               /* pwrite + fdatasync instead of O_DIRECT|O_DSYNC */
+    bool keep_plain;              /* sealed segments are not compressed */
     uint32_t segment_first_bytes; /* 1 MiB; doubles segment by segment … */
     uint32_t segment_max_bytes;   /* … up to 32 MiB */
     uint32_t checkpoint_bytes;    /* 256 KiB: so much of new records is worth a new checkpoint */
@@ -30,8 +30,8 @@ dbk_result dbk_log_create(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
 /* Recovers by the decision table, syncs the tail, opens. Borrows `dir` until close. DBK_CORRUPT,
  * DBK_LOST, DBK_GAP, DBK_DUPLICATE, DBK_FOREIGN, DBK_VERSION, DBK_IO: refused, nothing changed; the
  * text names file, offset and positions. DBK_LOCKED: the active segment is locked by another. */
-dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
-                        dbk_log **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
+                        dbk_error *err) DBK_MUST_USE;
 /* Waits for background work, marks the clean end, frees; accepts NULL. */
 void dbk_log_close(dbk_log *log);
 /* The same without the mark: what was found unclean stays so for who opens next. */
@@ -44,8 +44,8 @@ dbk_result dbk_log_note(const dbk_port *port, dbk_dir *dir, dbk_slice line, dbk_
  * (DBK_NO_SPACE, DBK_IO) leaves the log as before and usable. A failed sync: DBK_POISONED, outcome
  * unknown, no further append until reopened. An empty batch is DBK_OK. received_ms is raised to the
  * last one. */
-dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, int64_t received_ms,
-                          uint64_t *first, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, int64_t received_ms, uint64_t *first,
+                          dbk_error *err) DBK_MUST_USE;
 /* Call when nothing was appended for a second, from the appending thread: syncs the watermark. */
 dbk_result dbk_log_idle(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 /* Read-only opener: takes in what the writer has appended since. */
@@ -75,8 +75,8 @@ dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_
 typedef struct dbk_log_cursor dbk_log_cursor;
 dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out,
                                dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms,
-                               dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms, dbk_slice *origin,
+                               dbk_error *err) DBK_MUST_USE;
 void dbk_log_cursor_close(dbk_log_cursor *cursor); /* accepts NULL */
 
 /* The entries of a stream, with a type of event, from a time on, forward or backward; all that is
@@ -91,20 +91,19 @@ typedef struct dbk_log_wish { /* zero = all */
 typedef struct dbk_log_selection dbk_log_selection;
 dbk_result dbk_log_selection_open(dbk_log *log, const dbk_log_wish *wish, dbk_log_selection **out,
                                   dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_log_selection_next(dbk_log_selection *selection, uint64_t *position,
-                                  int64_t *received_ms, dbk_slice *origin,
-                                  dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_selection_next(dbk_log_selection *selection, uint64_t *position, int64_t *received_ms,
+                                  dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
 void dbk_log_selection_close(dbk_log_selection *selection); /* accepts NULL */
 /* The first position received at that time or later; one behind the end where there is none. */
-dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *position,
-                                 dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *position, dbk_error *err) DBK_MUST_USE;
 
 /* The fold's walk: the wanted entries in canonical order. `wanted` may be NULL (all up to `last`, 0 =
  * the end). Sorted in memory (48 bytes an entry) unless the log is ordered. */
-typedef bool (*dbk_log_wanted_fn)(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE]);
+typedef bool (*dbk_log_wanted_fn)(void *arg, uint64_t position, int64_t received_ms,
+                                  const uint8_t key[DBK_ORDER_KEY_SIZE]);
 typedef struct dbk_log_fold dbk_log_fold;
-dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
-                             dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg, dbk_log_fold **out,
+                             dbk_error *err) DBK_MUST_USE;
 /* The same over the positions above `behind` alone. */
 dbk_result dbk_log_fold_open_behind(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
                                     dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
@@ -138,7 +137,7 @@ typedef struct dbk_log_fault {
 } dbk_log_fault;
 typedef struct dbk_log_report {
     uint64_t entries, batches, segments;
-    uint64_t bytes;      /* of the records, with the padding behind each */
+    uint64_t bytes; /* of the records, with the padding behind each */
     uint64_t faults;
     /* by stats: sealed segments that are compressed, their records' bytes before and their files' */
     uint64_t packed_segments, packed_records_bytes, packed_file_bytes;
@@ -154,14 +153,12 @@ typedef struct dbk_log_watcher { /* each may be NULL */
      * readable: in a sound batch that decodes, of the history that the log begins with. What follows
      * a contradiction (another history's record in its place) is not given. Asks for the depth PROOF.
      * Another answer than DBK_OK ends the verification with it. */
-    dbk_result (*entry)(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin,
-                        dbk_error *err);
+    dbk_result (*entry)(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin, dbk_error *err);
 } dbk_log_watcher;
 /* Needs no open log: `dir` is its folder. DBK_OK also with faults found (see report->faults); another
  * code only where it could not look at all. */
-dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
-                          dbk_verify_depth depth, const dbk_log_watcher *watcher,
-                          dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_verify_depth depth,
+                          const dbk_log_watcher *watcher, dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
 /* Replaces damaged and missing segments by those of another folder, where this log proves them to be
  * the ones that were there (log/mend.c says by what). Each damaged file stays beside as
  * "<number>.damaged-<ms>". `from` is only read. The caller holds the store's lock and has no log open
@@ -171,20 +168,20 @@ typedef struct dbk_mend_watcher { /* each may be NULL */
     void (*mended)(void *arg, const char *file, const char *kept, uint64_t bytes); /* kept NULL: was missing */
     void (*refused)(void *arg, const char *file, const char *why);
 } dbk_mend_watcher;
-dbk_result dbk_log_mend(const dbk_port *port, dbk_dir *dir, dbk_dir *from,
-                        const dbk_log_options *options, const dbk_mend_watcher *watcher,
-                        uint64_t *mended, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_mend(const dbk_port *port, dbk_dir *dir, dbk_dir *from, const dbk_log_options *options,
+                        const dbk_mend_watcher *watcher, uint64_t *mended, dbk_error *err) DBK_MUST_USE;
 /* The ids that most of the segments' sound headers name, else the watermark's store id with a lineage
  * of zeros: for a log whose daybook.json is gone. DBK_MISSING: nothing there names any. */
-dbk_result dbk_log_identify(const dbk_port *port, dbk_dir *dir, uint8_t store_id[16],
-                            uint8_t lineage[16], dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_identify(const dbk_port *port, dbk_dir *dir, uint8_t store_id[16], uint8_t lineage[16],
+                            dbk_error *err) DBK_MUST_USE;
 /* Sizes and counts of the open log, without reading it through (faults is 0). */
 dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
 
 /* A write lock on a file of a folder (R25): OFD lock, inode compared with the name afterwards; the
  * file holds "<pid> <boot id> <since ms>\n" of the holder for the message of DBK_LOCKED. */
 typedef struct dbk_lock dbk_lock;
-dbk_result dbk_lock_take(const dbk_port *port, dbk_dir *dir, const char *name, dbk_lock **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_lock_take(const dbk_port *port, dbk_dir *dir, const char *name, dbk_lock **out,
+                         dbk_error *err) DBK_MUST_USE;
 void dbk_lock_release(dbk_lock *lock); /* the file stays; accepts NULL */
 /* DBK_OK while the lock's file still is the one of that name; DBK_POISONED when it was removed or replaced. */
 dbk_result dbk_lock_check(const dbk_lock *lock, dbk_error *err) DBK_MUST_USE;

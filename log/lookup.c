@@ -68,8 +68,7 @@ bool dbk_log_is_ordered(const dbk_log *log)
 }
 
 /* From the start of the segment, leaf by leaf: for positions inside a batch. */
-static dbk_result head_by_leaves(dbk_log *log, dbk_segment *segment, uint64_t position,
-                                 uint8_t *head, dbk_error *err)
+static dbk_result head_by_leaves(dbk_log *log, dbk_segment *segment, uint64_t position, uint8_t *head, dbk_error *err)
 {
     dbk_log_cursor *cursor = NULL;
     uint8_t leaf[DBK_LEAF_SIZE];
@@ -77,8 +76,7 @@ static dbk_result head_by_leaves(dbk_log *log, dbk_segment *segment, uint64_t po
     dbk_start start;
 
     dbk_result rc = dbk_load_range(log, segment, &start, err);
-    if (rc == DBK_OK)
-        rc = dbk_log_cursor_open(log, segment->first_position, position, &cursor, err);
+    if (rc == DBK_OK) rc = dbk_log_cursor_open(log, segment->first_position, position, &cursor, err);
     while (rc == DBK_OK) {
         rc = dbk_log_cursor_next(cursor, NULL, NULL, &origin, err);
         if (rc != DBK_OK) break;
@@ -90,8 +88,7 @@ static dbk_result head_by_leaves(dbk_log *log, dbk_segment *segment, uint64_t po
     return rc == DBK_END ? DBK_OK : rc;
 }
 
-dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE],
-                           dbk_error *err)
+dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE], dbk_error *err)
 {
     dbk_segment *segment = dbk_log_segment_of(log, position);
     dbk_record record;
@@ -141,12 +138,10 @@ static dbk_result replace_prefix(dbk_log *log, dbk_segment *segment, dbk_error *
     dbk_index_table *table = NULL;
     size_t count;
 
-    if (!state)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    if (!state) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
     /* Not by prefix_last: that is cleared where the segment is sealed meanwhile. */
     const dbk_index_batch *last = dbk_index_run_batches(segment->prefix, &count) + (count - 1);
-    dbk_result rc =
-        dbk_load_part(log, segment, (uint64_t)last->offset + last->bytes, &totals, state, &table, err);
+    dbk_result rc = dbk_load_part(log, segment, (uint64_t)last->offset + last->bytes, &totals, state, &table, err);
     dbk_free(log->port, state);
     if (rc != DBK_OK) return rc;
     dbk_log_lock(log);
@@ -160,9 +155,8 @@ static dbk_result replace_prefix(dbk_log *log, dbk_segment *segment, dbk_error *
 }
 
 /* In what the checkpoint of the segment stands for. */
-static dbk_result find_in_prefix(dbk_log *log, dbk_segment *segment, dbk_index_kind kind,
-                                 dbk_slice name, uint64_t before, uint64_t *position,
-                                 dbk_error *err)
+static dbk_result find_in_prefix(dbk_log *log, dbk_segment *segment, dbk_index_kind kind, dbk_slice name,
+                                 uint64_t before, uint64_t *position, dbk_error *err)
 {
     for (;;) {
         dbk_log_lock(log);
@@ -180,8 +174,8 @@ static dbk_result find_in_prefix(dbk_log *log, dbk_segment *segment, dbk_index_k
 
 /* A run never changes once it is there, and stays until close; so the lock guards only the look for
  * it, and reading its pages has a lock of its own. */
-static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_slice name,
-                          uint64_t before, uint64_t *position, dbk_error *err)
+static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                          uint64_t *position, dbk_error *err)
 {
     for (;;) {
         dbk_result rc = DBK_OK;
@@ -191,10 +185,8 @@ static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_s
         bool prefix = !run && segment->prefix_last != 0;
         if (!run) rc = dbk_index_table_find(segment->table, kind, name, before, position);
         dbk_log_unlock(log);
-        if (!run && rc != DBK_OK)
-            return dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
-        if (prefix && *position == 0)
-            return find_in_prefix(log, segment, kind, name, before, position, err);
+        if (!run && rc != DBK_OK) return dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
+        if (prefix && *position == 0) return find_in_prefix(log, segment, kind, name, before, position, err);
         if (!run) return DBK_OK;
         log->port->mutex_lock(log->port->ctx, log->run_lock);
         rc = dbk_index_run_find(run, kind, name, before, position, err);
@@ -205,8 +197,8 @@ static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_s
     }
 }
 
-static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64_t before,
-                       uint64_t *position, dbk_error *err)
+static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position,
+                       dbk_error *err)
 {
     dbk_log_lock(log);
     uint64_t end = log->state.position;
@@ -226,14 +218,12 @@ static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64
     return DBK_OK;
 }
 
-dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t before,
-                                uint64_t *position, dbk_error *err)
+dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t before, uint64_t *position, dbk_error *err)
 {
     return find(log, DBK_INDEX_COMMAND, command_id, before, position, err);
 }
 
-dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position,
-                               dbk_error *err)
+dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position, dbk_error *err)
 {
     return find(log, DBK_INDEX_STREAM, stream, before, position, err);
 }
@@ -244,32 +234,26 @@ enum { PART_PREFIX, PART_REST, PART_COUNT };
 static const dbk_index_author_run *authors_of(const dbk_segment *segment, int part, size_t *count)
 {
     *count = 0;
-    if (part == PART_PREFIX)
-        return segment->prefix_last ? dbk_index_run_authors(segment->prefix, count) : NULL;
-    return segment->run ? dbk_index_run_authors(segment->run, count)
-                        : dbk_index_table_authors(segment->table, count);
+    if (part == PART_PREFIX) return segment->prefix_last ? dbk_index_run_authors(segment->prefix, count) : NULL;
+    return segment->run ? dbk_index_run_authors(segment->run, count) : dbk_index_table_authors(segment->table, count);
 }
 
-static bool is_author(const dbk_index_author_run *run, const uint8_t replica[16],
-                      uint32_t incarnation)
+static bool is_author(const dbk_index_author_run *run, const uint8_t replica[16], uint32_t incarnation)
 {
     return run->incarnation == incarnation && memcmp(run->replica, replica, 16) == 0;
 }
 
-dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *position,
-                              dbk_error *err)
+dbk_result dbk_log_find_entry(dbk_log *log, const dbk_entry_id *id, uint64_t *position, dbk_error *err)
 {
     (void)err;
     *position = 0;
     dbk_log_lock(log);
     for (size_t i = PART_COUNT * log->segment_count; i-- > 0 && *position == 0;) {
         size_t count;
-        const dbk_index_author_run *runs =
-            authors_of(log->segments[i / PART_COUNT], i % PART_COUNT, &count);
+        const dbk_index_author_run *runs = authors_of(log->segments[i / PART_COUNT], i % PART_COUNT, &count);
         for (size_t j = 0; j < count && *position == 0; j++) {
             if (!is_author(&runs[j], id->replica, id->incarnation)) continue;
-            if (id->seq < runs[j].first_seq || id->seq - runs[j].first_seq >= runs[j].count)
-                continue;
+            if (id->seq < runs[j].first_seq || id->seq - runs[j].first_seq >= runs[j].count) continue;
             *position = runs[j].first_position + (id->seq - runs[j].first_seq);
         }
     }
@@ -295,8 +279,8 @@ dbk_result dbk_log_entry_id_at(dbk_log *log, uint64_t position, dbk_entry_id *id
             high = middle;
         }
     }
-    bool found = count > 0 && runs[low].first_position <= position &&
-                 position - runs[low].first_position < runs[low].count;
+    bool found =
+        count > 0 && runs[low].first_position <= position && position - runs[low].first_position < runs[low].count;
     if (found) {
         memcpy(id->replica, runs[low].replica, 16);
         id->incarnation = runs[low].incarnation;
@@ -304,8 +288,8 @@ dbk_result dbk_log_entry_id_at(dbk_log *log, uint64_t position, dbk_entry_id *id
     }
     dbk_log_unlock(log);
     if (found) return DBK_OK;
-    return dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no author for position %llu",
-                    segment->name, (unsigned long long)position);
+    return dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no author for position %llu", segment->name,
+                    (unsigned long long)position);
 }
 
 uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_t incarnation)
@@ -315,8 +299,7 @@ uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_
     dbk_log_lock(log);
     for (size_t i = 0; i < PART_COUNT * log->segment_count; i++) {
         size_t count;
-        const dbk_index_author_run *runs =
-            authors_of(log->segments[i / PART_COUNT], i % PART_COUNT, &count);
+        const dbk_index_author_run *runs = authors_of(log->segments[i / PART_COUNT], i % PART_COUNT, &count);
         for (size_t j = 0; j < count; j++) {
             if (runs[j].first_position > log->state.position) continue; /* under way */
             if (!is_author(&runs[j], replica, incarnation)) continue;
@@ -359,8 +342,7 @@ dbk_result dbk_log_stats(dbk_log *log, dbk_log_report *report, dbk_error *err)
     report->segments = log->segment_count;
     for (size_t i = 0; i < log->segment_count; i++) {
         const dbk_segment *segment = log->segments[i];
-        if (segment->end > DBK_SEGMENT_DATA_OFFSET)
-            report->bytes += segment->end - DBK_SEGMENT_DATA_OFFSET;
+        if (segment->end > DBK_SEGMENT_DATA_OFFSET) report->bytes += segment->end - DBK_SEGMENT_DATA_OFFSET;
         report->batches += segment->records - (segment->seal_offset ? 2 : 1);
         if (!segment->packed) continue;
         report->packed_segments++;

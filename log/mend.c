@@ -58,23 +58,21 @@ static void note_record(gauge *g, const dbk_record *record)
 static uint64_t checksum_at(const gauge *g, uint64_t offset)
 {
     for (size_t i = 0; i + 16 <= g->records.size; i += 16) {
-        if (dbk_load_u64(g->records.data + i) == offset)
-            return dbk_load_u64(g->records.data + i + 8);
+        if (dbk_load_u64(g->records.data + i) == offset) return dbk_load_u64(g->records.data + i + 8);
     }
     return 0;
 }
 
 /* The first record says what was before; every other one has to follow. */
-static dbk_result take_record(mender *m, gauge *g, dbk_segment *segment, const dbk_record *record,
-                              const uint8_t *whole, uint64_t bytes)
+static dbk_result take_record(mender *m, gauge *g, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+                              uint64_t bytes)
 {
     dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
     uint8_t head[DBK_LEAF_SIZE];
     dbk_start start;
 
     if (record->type == DBK_RECORD_START) {
-        if (!dbk_start_decode(payload, &start) ||
-            start.range.count != record->first_position - 1) {
+        if (!dbk_start_decode(payload, &start) || start.range.count != record->first_position - 1) {
             return not_whole(g, "its start record does not decode");
         }
         dbk_state_begin(m->state, record, &start);
@@ -112,8 +110,7 @@ static dbk_result note_survivors(dbk_scanner *scanner, uint64_t offset, gauge *g
     return DBK_OK;
 }
 
-static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, gauge *g,
-                       dbk_error *err)
+static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, gauge *g, dbk_error *err)
 {
     dbk_expect expect = {0, 0, true};
     uint64_t offset = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
@@ -123,8 +120,7 @@ static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, ga
 
     dbk_result rc = dbk_scanner_view(scanner, offset, DBK_RECORD_HEADER_SIZE, &whole, err);
     if (rc != DBK_OK) return rc;
-    if (dbk_record_decode(whole, scanner->store_id, &record))
-        expect.position = record.first_position;
+    if (dbk_record_decode(whole, scanner->store_id, &record)) expect.position = record.first_position;
     for (; rc == DBK_OK && !g->sealed; offset += bytes) {
         rc = dbk_scan_record(scanner, offset, &expect, &record, &whole, &bytes, &head, err);
         if (rc != DBK_OK || head != DBK_HEAD_RECORD) break;
@@ -145,8 +141,8 @@ static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, ga
 }
 
 /* What stands before the records, or around the blocks. */
-static dbk_result examine_frame(mender *m, dbk_image *image, const dbk_segment *segment,
-                                uint64_t size, gauge *g, dbk_error *err)
+static dbk_result examine_frame(mender *m, dbk_image *image, const dbk_segment *segment, uint64_t size, gauge *g,
+                                dbk_error *err)
 {
     dbk_pack_faults faults = {NULL, 0};
     unsigned copies = 2;
@@ -157,15 +153,13 @@ static dbk_result examine_frame(mender *m, dbk_image *image, const dbk_segment *
         if (rc == DBK_OK && faults.text) (void)!not_whole(g, faults.text);
         return rc;
     }
-    rc = dbk_segment_count_headers(m->port, image->file, segment->name, &segment->header, &copies,
-                                   err);
+    rc = dbk_segment_count_headers(m->port, image->file, segment->name, &segment->header, &copies, err);
     if (segment->header.size != size) (void)!not_whole(g, "it has not the size its header names");
     if (copies < 2) (void)!not_whole(g, "a header is damaged");
     return rc;
 }
 
-static dbk_result walk_image(mender *m, dbk_image *image, dbk_segment *segment, gauge *g,
-                             dbk_error *err)
+static dbk_result walk_image(mender *m, dbk_image *image, dbk_segment *segment, gauge *g, dbk_error *err)
 {
     dbk_scanner scanner;
 
@@ -176,8 +170,7 @@ static dbk_result walk_image(mender *m, dbk_image *image, dbk_segment *segment, 
     return rc;
 }
 
-static dbk_result examine(mender *m, dbk_image *image, dbk_segment *segment, gauge *g,
-                          dbk_error *err)
+static dbk_result examine(mender *m, dbk_image *image, dbk_segment *segment, gauge *g, dbk_error *err)
 {
     dbk_file *file = image->file;
     uint64_t number = segment->header.number, size = 0;
@@ -186,8 +179,7 @@ static dbk_result examine(mender *m, dbk_image *image, dbk_segment *segment, gau
     bool usable = true;
 
     g->whole = true;
-    dbk_result rc = dbk_segment_read_header(m->port, file, segment->name, &segment->header,
-                                            &decoded, err);
+    dbk_result rc = dbk_segment_read_header(m->port, file, segment->name, &segment->header, &decoded, err);
     if (rc == DBK_OK) rc = dbk_io_size(m->port, file, segment->name, &size, err);
     if (rc == DBK_OK && decoded == DBK_DECODED_NEWER)
         return dbk_fail(err, DBK_VERSION, "segment '%s' is written by a later format", segment->name);
@@ -197,11 +189,10 @@ static dbk_result examine(mender *m, dbk_image *image, dbk_segment *segment, gau
         rc = examine_frame(m, image, segment, size, g, err);
     } else if (rc == DBK_OK) {
         (void)!not_whole(g, "both headers are damaged");
-        rc = dbk_segment_rebuild_header(m->port, file, segment->name, m->options, number, size,
-                                        &segment->header, &usable, err);
+        rc = dbk_segment_rebuild_header(m->port, file, segment->name, m->options, number, size, &segment->header,
+                                        &usable, err);
     }
-    if (segment->header.size > size && !image->packed)
-        segment->header.size = size / DBK_UNIT_MIN * DBK_UNIT_MIN;
+    if (segment->header.size > size && !image->packed) segment->header.size = size / DBK_UNIT_MIN * DBK_UNIT_MIN;
     g->header = segment->header;
     if (rc != DBK_OK || !usable || segment->header.size <= DBK_SEGMENT_DATA_OFFSET) return rc;
     return walk_image(m, image, segment, g, err);
@@ -224,8 +215,7 @@ static dbk_result look(mender *m, dbk_dir *dir, uint64_t number, gauge *g, dbk_e
         dbk_image_close(image);
     }
     dbk_segment_free(m->port, segment);
-    if (rc == DBK_OK && g->records.failed)
-        rc = dbk_fail(&local, DBK_NO_MEMORY, "cannot mend the log: out of memory");
+    if (rc == DBK_OK && g->records.failed) rc = dbk_fail(&local, DBK_NO_MEMORY, "cannot mend the log: out of memory");
     if (rc == DBK_OK) return DBK_OK;
     if (rc != DBK_NO_MEMORY && rc != DBK_VERSION) return not_whole(g, local.text);
     if (err) *err = local;
@@ -241,9 +231,8 @@ static bool reaches_mark(const mender *m, uint64_t number, const gauge *g)
     if (m->mark.segment > number) return g->sealed;
     if (g->end < m->mark.offset) return false;
     for (size_t i = 0; i + 16 <= g->records.size; i += 16) {
-        bool ends = i + 16 == g->records.size
-                        ? g->end == m->mark.offset
-                        : dbk_load_u64(g->records.data + i + 16) == m->mark.offset;
+        bool ends = i + 16 == g->records.size ? g->end == m->mark.offset
+                                              : dbk_load_u64(g->records.data + i + 16) == m->mark.offset;
         if (ends) return dbk_load_u64(g->records.data + i + 8) == m->mark.checksum;
     }
     return false;
@@ -276,8 +265,7 @@ static const gauge *standing(const mender *m, uint64_t number)
 
 static bool follows(const gauge *before, const gauge *behind)
 {
-    return before->sealed && behind->previous == before->last &&
-           behind->first_position == before->next_position &&
+    return before->sealed && behind->previous == before->last && behind->first_position == before->next_position &&
            memcmp(behind->first_head, before->end_head, DBK_LEAF_SIZE) == 0;
 }
 
@@ -291,14 +279,12 @@ static const char *objection(const mender *m, uint64_t number)
 
     if (!theirs->there) return "there is no such segment";
     if (!theirs->whole) return theirs->why;
-    if (number < m->base && !theirs->sealed)
-        return "it is an older copy of the segment, from before it was ended";
+    if (number < m->base && !theirs->sealed) return "it is an older copy of the segment, from before it was ended";
     if (!reaches_mark(m, number, theirs)) return "it does not hold what the watermark names";
     if (!holds_survivors(ours, theirs)) return "it lacks a record that is still sound here";
     if (number == 1 ? theirs->previous != 0 : before && !follows(before, theirs))
         return "it does not follow the segment before";
-    if (behind && behind->next_position && !follows(theirs, behind))
-        return "the next segment does not follow it";
+    if (behind && behind->next_position && !follows(theirs, behind)) return "the next segment does not follow it";
     return NULL;
 }
 
@@ -364,8 +350,8 @@ static dbk_result look_at_all(mender *m, dbk_error *err)
 
 /* ---- acting */
 
-static dbk_result copy_file(mender *m, dbk_dir *from, const char *name, const char *to,
-                            bool read_errors_as_zeros, uint64_t *size, dbk_error *err)
+static dbk_result copy_file(mender *m, dbk_dir *from, const char *name, const char *to, bool read_errors_as_zeros,
+                            uint64_t *size, dbk_error *err)
 {
     uint8_t *chunk = dbk_alloc_zero(m->port, 1, DBK_SCAN_CHUNK_BYTES);
     dbk_file *in = NULL, *out = NULL;
@@ -374,8 +360,7 @@ static dbk_result copy_file(mender *m, dbk_dir *from, const char *name, const ch
     dbk_result rc = chunk ? dbk_io_open(m->port, from, name, DBK_OPEN_READ, &in, err)
                           : dbk_fail(err, DBK_NO_MEMORY, "cannot mend the log: out of memory");
     if (rc == DBK_OK) rc = dbk_io_size(m->port, in, name, size, err);
-    if (rc == DBK_OK)
-        rc = dbk_io_open(m->port, m->dir, to, DBK_OPEN_WRITE | DBK_OPEN_CREATE, &out, err);
+    if (rc == DBK_OK) rc = dbk_io_open(m->port, m->dir, to, DBK_OPEN_WRITE | DBK_OPEN_CREATE, &out, err);
     if (rc == DBK_OK && m->port->truncate(m->port->ctx, out, 0) != 0)
         rc = dbk_fail(err, DBK_IO, "cannot write '%s'", to);
     while (rc == DBK_OK && at < *size) {
@@ -450,11 +435,9 @@ static dbk_result mend_one(mender *m, uint64_t number, dbk_error *err)
     if (rc == DBK_OK) rc = check_copy(m, fresh, number, err);
     if (rc == DBK_OK) rc = dbk_io_sync_dir(port, m->dir, "log", err);
     int renamed = rc == DBK_OK ? port->rename(port->ctx, m->dir, fresh, m->dir, name) : 0;
-    if (renamed != 0)
-        rc = dbk_fail_os(err, dbk_result_of_errno(renamed), renamed, "cannot rename '%s'", fresh);
+    if (renamed != 0) rc = dbk_fail_os(err, dbk_result_of_errno(renamed), renamed, "cannot rename '%s'", fresh);
     if (rc == DBK_OK) rc = dbk_io_sync_dir(port, m->dir, "log", err);
-    if (rc == DBK_OK && m->watcher->mended)
-        m->watcher->mended(m->watcher->arg, name, kept[0] ? kept : NULL, bytes);
+    if (rc == DBK_OK && m->watcher->mended) m->watcher->mended(m->watcher->arg, name, kept[0] ? kept : NULL, bytes);
     return rc == DBK_OK ? DBK_OK : dbk_error_wrap(err, rc, "cannot mend segment '%s'", name);
 }
 
@@ -462,8 +445,7 @@ static dbk_result prepare(mender *m, dbk_error *err)
 {
     dbk_buffer numbers;
 
-    dbk_result rc =
-        dbk_watermark_read(m->port, m->dir, m->options->store_id, &m->mark, &m->mark_valid, err);
+    dbk_result rc = dbk_watermark_read(m->port, m->dir, m->options->store_id, &m->mark, &m->mark_valid, err);
     if (rc != DBK_OK) return rc;
     dbk_buffer_init(&numbers, m->port);
     rc = dbk_load_list(m->port, m->dir, &numbers, err);
@@ -481,12 +463,10 @@ static dbk_result prepare(mender *m, dbk_error *err)
     return dbk_fail(err, DBK_NO_MEMORY, "cannot mend the log: out of memory");
 }
 
-dbk_result dbk_log_mend(const dbk_port *port, dbk_dir *dir, dbk_dir *from,
-                        const dbk_log_options *options, const dbk_mend_watcher *watcher,
-                        uint64_t *mended, dbk_error *err)
+dbk_result dbk_log_mend(const dbk_port *port, dbk_dir *dir, dbk_dir *from, const dbk_log_options *options,
+                        const dbk_mend_watcher *watcher, uint64_t *mended, dbk_error *err)
 {
-    mender m = {
-        .port = port, .dir = dir, .from = from, .options = options, .watcher = watcher};
+    mender m = {.port = port, .dir = dir, .from = from, .options = options, .watcher = watcher};
 
     *mended = 0;
     dbk_result rc = prepare(&m, err);

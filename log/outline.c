@@ -30,8 +30,7 @@ static dbk_outline *find(const dbk_log *log, uint64_t position)
 {
     for (size_t i = 0; i < log->outline_count; i++) {
         dbk_outline *outline = log->outlines[i];
-        if (position >= outline->first && position - outline->first < outline->count)
-            return outline;
+        if (position >= outline->first && position - outline->first < outline->count) return outline;
     }
     return NULL;
 }
@@ -47,8 +46,8 @@ bool dbk_outline_find(dbk_log *log, uint64_t position, dbk_entry_place *place)
     outline->used = ++log->piece_clock;
     if (outline->in_order >= IN_ORDER_MAX) return false;
     const outline_entry *entry = &outline->entries[position - outline->first];
-    *place = (dbk_entry_place){outline->record_offset + entry->offset, entry->size,
-                               entry->checksum, outline->received_ms};
+    *place =
+        (dbk_entry_place){outline->record_offset + entry->offset, entry->size, entry->checksum, outline->received_ms};
     return true;
 }
 
@@ -68,8 +67,7 @@ dbk_outline *dbk_outline_new(const dbk_log *log, const dbk_piece *piece, uint64_
 {
     size_t bytes = bytes_of(piece->count);
 
-    if (piece->bytes < LARGE_RECORD_BYTES || piece->count < 2 || bytes > DBK_OUTLINE_CACHE_BYTES)
-        return NULL;
+    if (piece->bytes < LARGE_RECORD_BYTES || piece->count < 2 || bytes > DBK_OUTLINE_CACHE_BYTES) return NULL;
     dbk_outline *outline = dbk_alloc(log->port, bytes);
     if (!outline) return NULL;
     memset(outline, 0, sizeof(*outline));
@@ -79,8 +77,7 @@ dbk_outline *dbk_outline_new(const dbk_log *log, const dbk_piece *piece, uint64_
     outline->received_ms = piece->entries[0].received_ms;
     for (uint32_t i = 0; i < piece->count; i++) {
         const dbk_piece_entry *entry = &piece->entries[i];
-        uint64_t checksum =
-            dbk_checksum(dbk_piece_origin(piece, piece->first + i), piece->first + i);
+        uint64_t checksum = dbk_checksum(dbk_piece_origin(piece, piece->first + i), piece->first + i);
         outline->entries[i] = (outline_entry){entry->offset, entry->size, checksum};
     }
     return outline;

@@ -40,11 +40,9 @@ typedef struct dbk_pack_head {
     uint64_t file_bytes;
 } dbk_pack_head;
 
-void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head *head,
-                          uint8_t out[DBK_PACK_HEAD_SIZE]);
+void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head *head, uint8_t out[DBK_PACK_HEAD_SIZE]);
 /* OK only for a packed segment whose counts and places are possible. */
-dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segment_header *header,
-                                 dbk_pack_head *head);
+dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segment_header *header, dbk_pack_head *head);
 uint64_t dbk_pack_table_bytes(const dbk_pack_head *head);
 
 typedef struct dbk_pack_block {
@@ -93,7 +91,6 @@ void dbk_pack_roots_add(dbk_pack_roots *roots, const uint8_t leaf[DBK_LEAF_SIZE]
 /* How many roots the positions first … last have. */
 uint32_t dbk_pack_roots_count(uint64_t first_position, uint64_t last_position);
 /* Adds the trees to a range that ends in front of them: its head is then the segment's. */
-bool dbk_pack_roots_join(dbk_slice nodes, uint64_t first_position, uint64_t last_position,
-                         dbk_range *range);
+bool dbk_pack_roots_join(dbk_slice nodes, uint64_t first_position, uint64_t last_position, dbk_range *range);
 
 #endif

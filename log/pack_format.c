@@ -15,19 +15,16 @@ static uint64_t head_checksum(const uint8_t *at)
 
 uint64_t dbk_pack_table_bytes(const dbk_pack_head *head)
 {
-    return (uint64_t)head->block_count * DBK_PACK_BLOCK_ROW +
-           (uint64_t)head->root_count * DBK_LEAF_SIZE +
+    return (uint64_t)head->block_count * DBK_PACK_BLOCK_ROW + (uint64_t)head->root_count * DBK_LEAF_SIZE +
            (uint64_t)head->type_count * dbk_pack_type_row(head->block_count);
 }
 
 static uint64_t file_bytes_of(const dbk_pack_head *head)
 {
-    return dbk_round_up(head->table_offset + dbk_pack_table_bytes(head), DBK_PACK_HEAD_SIZE) +
-           DBK_PACK_HEAD_SIZE;
+    return dbk_round_up(head->table_offset + dbk_pack_table_bytes(head), DBK_PACK_HEAD_SIZE) + DBK_PACK_HEAD_SIZE;
 }
 
-void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head *head,
-                          uint8_t out[DBK_PACK_HEAD_SIZE])
+void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head *head, uint8_t out[DBK_PACK_HEAD_SIZE])
 {
     dbk_segment_header packed = *header;
     uint8_t *at = out + BODY;
@@ -61,12 +58,10 @@ void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head 
 
 static void take_fields(const uint8_t *at, dbk_pack_head *head)
 {
-    uint64_t *const numbers[] = {
-        &head->end,           &head->seal_offset, &head->before_seal, &head->first_position,
-        &head->last_position, &head->records,     &head->previous,    &head->seal_checksum};
+    uint64_t *const numbers[] = {&head->end,           &head->seal_offset, &head->before_seal, &head->first_position,
+                                 &head->last_position, &head->records,     &head->previous,    &head->seal_checksum};
 
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        *numbers[i] = dbk_load_u64(at + i * 8);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) *numbers[i] = dbk_load_u64(at + i * 8);
     head->first_received_ms = (int64_t)dbk_load_u64(at + 64);
     head->last_received_ms = (int64_t)dbk_load_u64(at + 72);
     head->table_offset = dbk_load_u64(at + 80);
@@ -89,16 +84,13 @@ static bool is_possible(const dbk_segment_header *header, const dbk_pack_head *h
     if (head->first_position == 0 || head->last_position < head->first_position) return false;
     if (head->last_position - head->first_position >= UINT32_MAX) return false;
     if (head->block_count == 0 || head->block_count > DBK_PACK_BLOCKS_MAX) return false;
-    if (head->root_count != dbk_pack_roots_count(head->first_position, head->last_position))
-        return false;
+    if (head->root_count != dbk_pack_roots_count(head->first_position, head->last_position)) return false;
     if (head->type_count > DBK_PACK_TYPES_MAX) return false;
-    if (head->table_offset < DBK_PACK_HEAD_SIZE || head->table_offset > 2 * header->size)
-        return false;
+    if (head->table_offset < DBK_PACK_HEAD_SIZE || head->table_offset > 2 * header->size) return false;
     return head->file_bytes == file_bytes_of(head);
 }
 
-dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segment_header *header,
-                                 dbk_pack_head *head)
+dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segment_header *header, dbk_pack_head *head)
 {
     dbk_decoded decoded = dbk_segment_header_decode(at, header);
 
@@ -107,8 +99,7 @@ dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segme
     if (!(header->features & DBK_FEATURE_PACKED)) return DBK_DECODED_BAD;
     if (head_checksum(at) != dbk_load_u64(at + CHECKSUM)) return DBK_DECODED_BAD;
     take_fields(at + BODY, head);
-    if (dbk_load_u32(at + BODY + 176) > 1 || dbk_load_u32(at + BODY + 180) > 1)
-        return DBK_DECODED_BAD;
+    if (dbk_load_u32(at + BODY + 176) > 1 || dbk_load_u32(at + BODY + 180) > 1) return DBK_DECODED_BAD;
     if (!dbk_all_zero(at + BODY + 196, CHECKSUM - BODY - 196)) return DBK_DECODED_BAD;
     return is_possible(header, head) ? DBK_DECODED_OK : DBK_DECODED_BAD;
 }
@@ -221,8 +212,7 @@ void dbk_pack_roots_add(dbk_pack_roots *roots, const uint8_t leaf[DBK_LEAF_SIZE]
     while (roots->count) {
         const dbk_pack_root *left = &roots->roots[roots->count - 1];
         if (left->height != tree.height || (left->first - 1) >> tree.height & 1) break;
-        const dbk_slice pair[] = {dbk_slice_of(left->node, DBK_LEAF_SIZE),
-                                  dbk_slice_of(tree.node, DBK_LEAF_SIZE)};
+        const dbk_slice pair[] = {dbk_slice_of(left->node, DBK_LEAF_SIZE), dbk_slice_of(tree.node, DBK_LEAF_SIZE)};
         dbk_digest_parts(DBK_DIGEST_NODE, pair, 2, tree.node, DBK_LEAF_SIZE);
         tree.first = left->first;
         tree.height++;
@@ -251,8 +241,7 @@ uint32_t dbk_pack_roots_count(uint64_t first_position, uint64_t last_position)
 }
 
 /* Joining a tree of height h to a range: while the range's last peak has the same height, one. */
-bool dbk_pack_roots_join(dbk_slice nodes, uint64_t first_position, uint64_t last_position,
-                         dbk_range *range)
+bool dbk_pack_roots_join(dbk_slice nodes, uint64_t first_position, uint64_t last_position, dbk_range *range)
 {
     uint64_t leaf = first_position - 1;
 
@@ -263,9 +252,8 @@ bool dbk_pack_roots_join(dbk_slice nodes, uint64_t first_position, uint64_t last
         if ((i + 1) * DBK_LEAF_SIZE > nodes.size) return false;
         memcpy(node, nodes.data + i * DBK_LEAF_SIZE, DBK_LEAF_SIZE);
         for (uint64_t trees = range->count >> height; trees & 1; trees >>= 1) {
-            const dbk_slice pair[] = {
-                dbk_slice_of(range->peaks[--range->peak_count], DBK_LEAF_SIZE),
-                dbk_slice_of(node, DBK_LEAF_SIZE)};
+            const dbk_slice pair[] = {dbk_slice_of(range->peaks[--range->peak_count], DBK_LEAF_SIZE),
+                                      dbk_slice_of(node, DBK_LEAF_SIZE)};
             dbk_digest_parts(DBK_DIGEST_NODE, pair, 2, node, DBK_LEAF_SIZE);
         }
         memcpy(range->peaks[range->peak_count++], node, DBK_LEAF_SIZE);

@@ -2,8 +2,8 @@
 
 enum { WRITE_BYTES = 256 * 1024, SYNC_BYTES = 1024 * 1024 };
 
-dbk_result dbk_pack_sink_open(dbk_pack_sink *sink, const dbk_port *port, dbk_dir *dir,
-                              const char *name, const dbk_segment_header *header, dbk_error *err)
+dbk_result dbk_pack_sink_open(dbk_pack_sink *sink, const dbk_port *port, dbk_dir *dir, const char *name,
+                              const dbk_segment_header *header, dbk_error *err)
 {
     memset(sink, 0, sizeof(*sink));
     sink->port = port;
@@ -13,15 +13,12 @@ dbk_result dbk_pack_sink_open(dbk_pack_sink *sink, const dbk_port *port, dbk_dir
     dbk_buffer_init(&sink->rows, port);
     sink->packer = dbk_packer_new(port);
     uint8_t *head = dbk_buffer_extend(&sink->out, DBK_PACK_HEAD_SIZE); /* written last */
-    if (!sink->packer || !head)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot pack into '%s': out of memory", name);
+    if (!sink->packer || !head) return dbk_fail(err, DBK_NO_MEMORY, "cannot pack into '%s': out of memory", name);
     memset(head, 0, DBK_PACK_HEAD_SIZE);
-    dbk_result rc = dbk_io_open(port, dir, name, DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE,
-                                &sink->file, err);
+    dbk_result rc = dbk_io_open(port, dir, name, DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &sink->file, err);
     if (rc != DBK_OK) return rc;
     int done = port->truncate(port->ctx, sink->file, 0);
-    return done == 0 ? DBK_OK
-                     : dbk_fail_os(err, dbk_result_of_errno(done), done, "cannot empty '%s'", name);
+    return done == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(done), done, "cannot empty '%s'", name);
 }
 
 void dbk_pack_sink_release(dbk_pack_sink *sink)
@@ -35,10 +32,9 @@ void dbk_pack_sink_release(dbk_pack_sink *sink)
 
 static dbk_result write_out(dbk_pack_sink *sink, dbk_error *err)
 {
-    if (sink->out.failed)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot pack into '%s': out of memory", sink->name);
-    dbk_result rc = dbk_io_write(sink->port, sink->file, sink->name, sink->written, sink->out.data,
-                                 sink->out.size, err);
+    if (sink->out.failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot pack into '%s': out of memory", sink->name);
+    dbk_result rc =
+        dbk_io_write(sink->port, sink->file, sink->name, sink->written, sink->out.data, sink->out.size, err);
     if (rc != DBK_OK) return rc;
     sink->written += sink->out.size;
     dbk_buffer_clear(&sink->out);
@@ -47,8 +43,7 @@ static dbk_result write_out(dbk_pack_sink *sink, dbk_error *err)
     return dbk_io_sync(sink->port, sink->file, sink->name, err);
 }
 
-dbk_result dbk_pack_sink_put(dbk_pack_sink *sink, dbk_slice plain, dbk_pack_block *block,
-                             dbk_error *err)
+dbk_result dbk_pack_sink_put(dbk_pack_sink *sink, dbk_slice plain, dbk_pack_block *block, dbk_error *err)
 {
     uint8_t row[DBK_PACK_BLOCK_ROW];
     dbk_slice packed;
@@ -67,16 +62,14 @@ dbk_result dbk_pack_sink_put(dbk_pack_sink *sink, dbk_slice plain, dbk_pack_bloc
 }
 
 /* The head is written when all behind it is synced: a file that was cut short has none. */
-dbk_result dbk_pack_sink_finish(dbk_pack_sink *sink, dbk_slice rest, dbk_pack_head *head,
-                                dbk_error *err)
+dbk_result dbk_pack_sink_finish(dbk_pack_sink *sink, dbk_slice rest, dbk_pack_head *head, dbk_error *err)
 {
     uint8_t bytes[DBK_PACK_HEAD_SIZE], zeros[DBK_PACK_HEAD_SIZE] = {0};
 
     head->block_count = sink->block_count;
     head->table_offset = sink->written + sink->out.size;
     dbk_buffer_put_slice(&sink->rows, rest);
-    if (sink->rows.failed)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot pack into '%s': out of memory", sink->name);
+    if (sink->rows.failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot pack into '%s': out of memory", sink->name);
     head->table_checksum = dbk_pack_table_checksum(sink->header, dbk_buffer_slice(&sink->rows));
     dbk_buffer_put_slice(&sink->out, dbk_buffer_slice(&sink->rows));
     uint64_t end = sink->written + sink->out.size;
@@ -86,7 +79,6 @@ dbk_result dbk_pack_sink_finish(dbk_pack_sink *sink, dbk_slice rest, dbk_pack_he
     dbk_buffer_put(&sink->out, bytes, sizeof(bytes));
     dbk_result rc = write_out(sink, err);
     if (rc == DBK_OK) rc = dbk_io_sync(sink->port, sink->file, sink->name, err);
-    if (rc == DBK_OK)
-        rc = dbk_io_write(sink->port, sink->file, sink->name, 0, bytes, sizeof(bytes), err);
+    if (rc == DBK_OK) rc = dbk_io_write(sink->port, sink->file, sink->name, 0, bytes, sizeof(bytes), err);
     return rc == DBK_OK ? dbk_io_sync(sink->port, sink->file, sink->name, err) : rc;
 }

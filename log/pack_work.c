@@ -43,8 +43,7 @@ static void take_packed(dbk_log *log, dbk_segment *segment, const dbk_pack_head 
     dbk_image_close(plain);
 }
 
-static dbk_result pack(dbk_log *log, dbk_segment *segment, const char *name, dbk_pack_head *head,
-                       dbk_error *err)
+static dbk_result pack(dbk_log *log, dbk_segment *segment, const char *name, dbk_pack_head *head, dbk_error *err)
 {
     dbk_pack_job job = {.port = log->port, .dir = log->dir, .name = name};
     dbk_image *image;

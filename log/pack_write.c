@@ -32,8 +32,7 @@ static void begin_block(pack_writer *w, uint64_t position, int64_t received_ms, 
 static dbk_result flush(pack_writer *w, dbk_error *err)
 {
     if (w->records.failed || w->type_bits.failed)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory",
-                        w->job->segment.name);
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", w->job->segment.name);
     if (w->records.size == 0) return DBK_OK;
     dbk_result rc = dbk_pack_sink_put(&w->sink, dbk_buffer_slice(&w->records), &w->block, err);
     dbk_buffer_clear(&w->records);
@@ -82,27 +81,25 @@ static dbk_result fail_batch(const pack_writer *w, const dbk_record *record, dbk
                     w->job->segment.name, (unsigned long long)record->offset);
 }
 
-static dbk_result check_batch(const pack_writer *w, const dbk_record *record, uint32_t count,
-                              size_t rest, dbk_error *err)
+static dbk_result check_batch(const pack_writer *w, const dbk_record *record, uint32_t count, size_t rest,
+                              dbk_error *err)
 {
     uint8_t head[DBK_LEAF_SIZE];
 
     dbk_range_head(&w->state->range, head);
-    if (count == record->count && rest == 0 && memcmp(head, record->head, sizeof(head)) == 0)
-        return DBK_OK;
+    if (count == record->count && rest == 0 && memcmp(head, record->head, sizeof(head)) == 0) return DBK_OK;
     return fail_batch(w, record, err);
 }
 
-static dbk_result put_whole(pack_writer *w, const dbk_record *record, const uint8_t *whole,
-                            uint64_t bytes, dbk_error *err)
+static dbk_result put_whole(pack_writer *w, const dbk_record *record, const uint8_t *whole, uint64_t bytes,
+                            dbk_error *err)
 {
     dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
     dbk_result rc = DBK_OK;
     uint32_t count = 0;
 
     if (w->records.size + bytes > DBK_PACK_BLOCK_BYTES) rc = flush(w, err);
-    if (rc == DBK_OK && w->records.size == 0)
-        begin_block(w, record->first_position, record->received_ms, false);
+    if (rc == DBK_OK && w->records.size == 0) begin_block(w, record->first_position, record->received_ms, false);
     dbk_buffer_put(&w->records, whole, (size_t)bytes);
     if (record->type != DBK_RECORD_ENTRIES) return rc;
     while (rc == DBK_OK && dbk_record_next_origin(&rest, &origin)) {
@@ -113,8 +110,8 @@ static dbk_result put_whole(pack_writer *w, const dbk_record *record, const uint
 }
 
 /* Cut in front of an entry where the block would grow beyond its size; each has one at least. */
-static dbk_result put_large(pack_writer *w, const dbk_record *record, const uint8_t *whole,
-                            uint64_t bytes, dbk_error *err)
+static dbk_result put_large(pack_writer *w, const dbk_record *record, const uint8_t *whole, uint64_t bytes,
+                            dbk_error *err)
 {
     dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
     const uint8_t *from = whole;
@@ -125,8 +122,7 @@ static dbk_result put_large(pack_writer *w, const dbk_record *record, const uint
     while (rc == DBK_OK && dbk_record_next_origin(&rest, &origin)) {
         const uint8_t *at = origin.data - 4;
         if (in_block && (size_t)(rest.data - from) > DBK_PACK_BLOCK_BYTES) {
-            rc = dbk_pack_sink_put(&w->sink, dbk_slice_of(from, (size_t)(at - from)), &w->block,
-                                   err);
+            rc = dbk_pack_sink_put(&w->sink, dbk_slice_of(from, (size_t)(at - from)), &w->block, err);
             if (rc != DBK_OK) return rc;
             begin_block(w, record->first_position + count, record->received_ms, true);
             from = at;
@@ -138,12 +134,10 @@ static dbk_result put_large(pack_writer *w, const dbk_record *record, const uint
     }
     if (rc == DBK_OK) rc = check_batch(w, record, count, rest.size, err);
     if (rc != DBK_OK) return rc;
-    return dbk_pack_sink_put(&w->sink, dbk_slice_of(from, (size_t)(whole + bytes - from)),
-                             &w->block, err);
+    return dbk_pack_sink_put(&w->sink, dbk_slice_of(from, (size_t)(whole + bytes - from)), &w->block, err);
 }
 
-static dbk_result take_start(pack_writer *w, const dbk_record *record, const uint8_t *whole,
-                             dbk_error *err)
+static dbk_result take_start(pack_writer *w, const dbk_record *record, const uint8_t *whole, dbk_error *err)
 {
     dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
     dbk_start start;
@@ -158,8 +152,8 @@ static dbk_result take_start(pack_writer *w, const dbk_record *record, const uin
     return DBK_OK;
 }
 
-static dbk_result take_record(pack_writer *w, const dbk_record *record, const uint8_t *whole,
-                              uint64_t bytes, dbk_error *err)
+static dbk_result take_record(pack_writer *w, const dbk_record *record, const uint8_t *whole, uint64_t bytes,
+                              dbk_error *err)
 {
     dbk_result rc = DBK_OK;
 
@@ -188,8 +182,7 @@ static dbk_result read_records(pack_writer *w, dbk_scanner *scanner, dbk_error *
         if (w->job->stop && w->job->stop(w->job->arg)) return DBK_END;
         dbk_result rc = dbk_scan_record(scanner, at, &expect, &record, &whole, &bytes, &head, err);
         if (rc != DBK_OK) return rc;
-        if (head != DBK_HEAD_RECORD ||
-            (record.type == DBK_RECORD_SEAL) != (at == segment->seal_offset)) {
+        if (head != DBK_HEAD_RECORD || (record.type == DBK_RECORD_SEAL) != (at == segment->seal_offset)) {
             return dbk_log_bad_record(segment, at, expect.position, segment->last_position, err);
         }
         rc = take_record(w, &record, whole, bytes, err);
@@ -207,8 +200,7 @@ static void put_rest(pack_writer *w, dbk_buffer *rest)
 {
     uint32_t blocks = w->sink.block_count;
 
-    for (uint32_t i = 0; i < w->roots->count; i++)
-        dbk_buffer_put(rest, w->roots->roots[i].node, DBK_LEAF_SIZE);
+    for (uint32_t i = 0; i < w->roots->count; i++) dbk_buffer_put(rest, w->roots->roots[i].node, DBK_LEAF_SIZE);
     w->head.root_count = w->roots->count;
     w->head.types_known = w->types_known;
     w->head.type_count = w->types_known ? w->type_count : 0;
@@ -229,10 +221,8 @@ static dbk_result finish(pack_writer *w, dbk_error *err)
     const dbk_segment *segment = &w->job->segment;
     dbk_buffer rest;
 
-    if (w->head.first_position != segment->first_position ||
-        w->state->position != segment->last_position) {
-        return dbk_log_bad_record(segment, segment->seal_offset, segment->first_position,
-                                  segment->last_position, err);
+    if (w->head.first_position != segment->first_position || w->state->position != segment->last_position) {
+        return dbk_log_bad_record(segment, segment->seal_offset, segment->first_position, segment->last_position, err);
     }
     w->head.last_position = segment->last_position;
     w->head.seal_offset = segment->seal_offset;
@@ -240,9 +230,8 @@ static dbk_result finish(pack_writer *w, dbk_error *err)
     w->head.ordered = w->totals.ordered;
     dbk_buffer_init(&rest, w->job->port);
     put_rest(w, &rest);
-    dbk_result rc =
-        rest.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", segment->name)
-                    : dbk_pack_sink_finish(&w->sink, dbk_buffer_slice(&rest), &w->head, err);
+    dbk_result rc = rest.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", segment->name)
+                                : dbk_pack_sink_finish(&w->sink, dbk_buffer_slice(&rest), &w->head, err);
     dbk_buffer_release(&rest);
     return rc;
 }
@@ -265,8 +254,7 @@ static dbk_result read_back(const pack_writer *w, dbk_error *err)
         dbk_buffer_clear(&plain);
         uint8_t *room = dbk_buffer_extend(&plain, image->blocks[i].plain_bytes);
         rc = room ? dbk_image_read_block(image, &unpacker, i, room, err)
-                  : dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory",
-                             job->segment.name);
+                  : dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", job->segment.name);
         if (rc == DBK_OK && job->stop && job->stop(job->arg)) rc = DBK_END;
     }
     dbk_buffer_release(&plain);
@@ -280,8 +268,7 @@ static dbk_result write_file(pack_writer *w, dbk_error *err)
     const dbk_pack_job *job = w->job;
     dbk_scanner scanner;
 
-    dbk_result rc =
-        dbk_pack_sink_open(&w->sink, job->port, job->dir, job->name, &job->segment.header, err);
+    dbk_result rc = dbk_pack_sink_open(&w->sink, job->port, job->dir, job->name, &job->segment.header, err);
     if (rc != DBK_OK) return rc;
     dbk_scanner_init(&scanner, job->image, &job->segment);
     rc = read_records(w, &scanner, err);
@@ -294,8 +281,7 @@ dbk_result dbk_pack_write(const dbk_pack_job *job, dbk_pack_head *head, dbk_erro
 {
     pack_writer *w = dbk_alloc_zero(job->port, 1, sizeof(*w));
 
-    if (!w)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", job->segment.name);
+    if (!w) return dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", job->segment.name);
     w->job = job;
     w->totals.ordered = true;
     w->types_known = true;
@@ -303,10 +289,9 @@ dbk_result dbk_pack_write(const dbk_pack_job *job, dbk_pack_head *head, dbk_erro
     dbk_buffer_init(&w->type_bits, job->port);
     w->state = dbk_alloc(job->port, sizeof(*w->state));
     w->roots = dbk_alloc(job->port, sizeof(*w->roots));
-    dbk_result rc =
-        w->state && w->roots
-            ? write_file(w, err)
-            : dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", job->segment.name);
+    dbk_result rc = w->state && w->roots
+                        ? write_file(w, err)
+                        : dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", job->segment.name);
     if (rc == DBK_OK) *head = w->head;
     dbk_pack_sink_release(&w->sink);
     dbk_buffer_release(&w->records);

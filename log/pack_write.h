@@ -18,8 +18,7 @@ typedef struct dbk_pack_job {
 /* Reads the plain form through, with all checks down to the heads, and writes the packed one: synced,
  * then read back from the disk and checked. DBK_CORRUPT: the plain form is damaged, or what was
  * written did not read back. DBK_END: stopped. The file is left behind in any case. */
-dbk_result dbk_pack_write(const dbk_pack_job *job, dbk_pack_head *head,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_pack_write(const dbk_pack_job *job, dbk_pack_head *head, dbk_error *err) DBK_MUST_USE;
 
 /* pack_sink.c: blocks go into a file in pieces, synced now and then so that no sync is long. */
 typedef struct dbk_pack_sink {
@@ -33,15 +32,12 @@ typedef struct dbk_pack_sink {
     uint64_t written, synced;
     uint32_t block_count;
 } dbk_pack_sink;
-dbk_result dbk_pack_sink_open(dbk_pack_sink *sink, const dbk_port *port, dbk_dir *dir,
-                              const char *name, const dbk_segment_header *header,
-                              dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_pack_sink_open(dbk_pack_sink *sink, const dbk_port *port, dbk_dir *dir, const char *name,
+                              const dbk_segment_header *header, dbk_error *err) DBK_MUST_USE;
 void dbk_pack_sink_release(dbk_pack_sink *sink);
 /* Compresses a block; delta, continued and received_ms are the caller's. */
-dbk_result dbk_pack_sink_put(dbk_pack_sink *sink, dbk_slice plain, dbk_pack_block *block,
-                             dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_pack_sink_put(dbk_pack_sink *sink, dbk_slice plain, dbk_pack_block *block, dbk_error *err) DBK_MUST_USE;
 /* Table and heads; `rest` is what stands behind the rows. Synced when it returns DBK_OK. */
-dbk_result dbk_pack_sink_finish(dbk_pack_sink *sink, dbk_slice rest, dbk_pack_head *head,
-                                dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_pack_sink_finish(dbk_pack_sink *sink, dbk_slice rest, dbk_pack_head *head, dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -27,37 +27,34 @@ static uint32_t take_entries(dbk_piece *piece, uint32_t from, size_t at, size_t 
     uint32_t taken = 0;
 
     while (taken < count && dbk_record_next_origin(&rest, &origin)) {
-        piece->entries[from + taken++] = (dbk_piece_entry){(uint32_t)(origin.data - piece->data),
-                                                           (uint32_t)origin.size, received_ms};
+        piece->entries[from + taken++] =
+            (dbk_piece_entry){(uint32_t)(origin.data - piece->data), (uint32_t)origin.size, received_ms};
     }
     return taken;
 }
 
-static bool is_right_record(const dbk_log *log, const dbk_segment *segment, uint64_t offset,
-                            uint64_t first, const uint8_t *at, dbk_record *record)
+static bool is_right_record(const dbk_log *log, const dbk_segment *segment, uint64_t offset, uint64_t first,
+                            const uint8_t *at, dbk_record *record)
 {
-    return dbk_record_decode(at, log->options.store_id, record) &&
-           record->segment == segment->header.number && record->salt == segment->header.salt &&
-           record->offset == offset && record->first_position == first;
+    return dbk_record_decode(at, log->options.store_id, record) && record->segment == segment->header.number &&
+           record->salt == segment->header.salt && record->offset == offset && record->first_position == first;
 }
 
 /* One record of a plain file, whose payload's checksum covers all of it. */
-static dbk_result load_record(dbk_log *log, dbk_segment *segment, dbk_image *image,
-                              const dbk_index_batch *batch, dbk_piece **out, dbk_error *err)
+static dbk_result load_record(dbk_log *log, dbk_segment *segment, dbk_image *image, const dbk_index_batch *batch,
+                              dbk_piece **out, dbk_error *err)
 {
     uint8_t header[DBK_RECORD_HEADER_SIZE];
     dbk_unpacker *unpacker = NULL;
     dbk_record record;
     size_t got = 0;
 
-    dbk_result rc =
-        dbk_image_read(image, &unpacker, batch->offset, header, sizeof(header), &got, err);
+    dbk_result rc = dbk_image_read(image, &unpacker, batch->offset, header, sizeof(header), &got, err);
     if (rc != DBK_OK) return rc;
     if (got < sizeof(header) || batch->bytes < DBK_RECORD_FRAME_SIZE ||
         !is_right_record(log, segment, batch->offset, batch->first_position, header, &record) ||
         dbk_record_bytes(record.payload_bytes, segment->header.unit) != batch->bytes) {
-        return dbk_log_bad_record(segment, batch->offset, batch->first_position,
-                                  batch->first_position, err);
+        return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position, err);
     }
     dbk_piece *piece = *out = new_piece(log, batch->first_position, record.count, batch->bytes);
     if (!piece) return fail_memory(err);
@@ -65,53 +62,46 @@ static dbk_result load_record(dbk_log *log, dbk_segment *segment, dbk_image *ima
     if (rc != DBK_OK) return rc;
     if (got == batch->bytes && memcmp(header, piece->data, sizeof(header)) == 0 &&
         dbk_record_sound(&record, log->options.store_id, piece->data, batch->bytes) &&
-        take_entries(piece, 0, DBK_RECORD_HEADER_SIZE,
-                     DBK_RECORD_HEADER_SIZE + (size_t)record.payload_bytes, record.count,
-                     record.received_ms) == record.count) {
+        take_entries(piece, 0, DBK_RECORD_HEADER_SIZE, DBK_RECORD_HEADER_SIZE + (size_t)record.payload_bytes,
+                     record.count, record.received_ms) == record.count) {
         return DBK_OK;
     }
-    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position,
-                              err);
+    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position, err);
 }
 
 /* The entries of a block that begins with a record: of those that are whole in it, and of the last
  * one, where that goes on in the next block. */
-static bool take_records(dbk_log *log, dbk_segment *segment, const dbk_pack_block *block,
-                         dbk_piece *piece)
+static bool take_records(dbk_log *log, dbk_segment *segment, const dbk_pack_block *block, dbk_piece *piece)
 {
     uint32_t taken = 0;
 
     for (size_t at = 0; at + DBK_RECORD_HEADER_SIZE <= block->plain_bytes;) {
         dbk_record record;
-        if (!is_right_record(log, segment, block->plain_offset + at, piece->first + taken,
-                             piece->data + at, &record))
+        if (!is_right_record(log, segment, block->plain_offset + at, piece->first + taken, piece->data + at, &record))
             return false;
         uint64_t bytes = dbk_record_bytes(record.payload_bytes, segment->header.unit);
         size_t from = at + DBK_RECORD_HEADER_SIZE, end = from + record.payload_bytes;
         if (end > block->plain_bytes) end = block->plain_bytes;
         if (record.type == DBK_RECORD_ENTRIES)
-            taken +=
-                take_entries(piece, taken, from, end, piece->count - taken, record.received_ms);
+            taken += take_entries(piece, taken, from, end, piece->count - taken, record.received_ms);
         if (bytes > block->plain_bytes - at) break;
         at += (size_t)bytes;
     }
     return taken == piece->count;
 }
 
-static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *image,
-                             uint64_t position, dbk_piece **out, dbk_error *err)
+static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *image, uint64_t position, dbk_piece **out,
+                             dbk_error *err)
 {
     const dbk_pack_head *head = &image->head;
     dbk_unpacker *unpacker = NULL;
 
     if (position < head->first_position || position > head->last_position)
         return dbk_log_bad_record(segment, 0, position, position, err);
-    uint32_t index = dbk_pack_block_of(image->blocks, head->block_count,
-                                       (uint32_t)(position - head->first_position));
+    uint32_t index = dbk_pack_block_of(image->blocks, head->block_count, (uint32_t)(position - head->first_position));
     const dbk_pack_block *block = &image->blocks[index];
-    uint32_t end = index + 1 < head->block_count
-                       ? block[1].delta
-                       : (uint32_t)(head->last_position - head->first_position + 1);
+    uint32_t end =
+        index + 1 < head->block_count ? block[1].delta : (uint32_t)(head->last_position - head->first_position + 1);
     dbk_piece *piece = *out =
         new_piece(log, head->first_position + block->delta, end - block->delta, block->plain_bytes);
     if (!piece) return fail_memory(err);
@@ -119,11 +109,10 @@ static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *imag
     dbk_result rc = dbk_image_read_block(image, &unpacker, index, piece->data, err);
     dbk_log_give_unpacker(log, unpacker);
     if (rc != DBK_OK) return rc;
-    bool right = block->continued ? take_entries(piece, 0, 0, block->plain_bytes, piece->count,
-                                                 block->received_ms) == piece->count
-                                  : take_records(log, segment, block, piece);
-    return right ? DBK_OK
-                 : dbk_log_bad_record(segment, block->plain_offset, position, position, err);
+    bool right = block->continued
+                     ? take_entries(piece, 0, 0, block->plain_bytes, piece->count, block->received_ms) == piece->count
+                     : take_records(log, segment, block, piece);
+    return right ? DBK_OK : dbk_log_bad_record(segment, block->plain_offset, position, position, err);
 }
 
 static void lock_cache(dbk_log *log)
@@ -138,8 +127,8 @@ static void unlock_cache(dbk_log *log)
 
 /* One entry of a record that was checked whole before; *out stays NULL where it is not what it was:
  * the record as a whole says what is wrong. */
-static dbk_result load_entry(dbk_log *log, dbk_image *image, uint64_t position,
-                             const dbk_entry_place *place, dbk_piece **out, dbk_error *err)
+static dbk_result load_entry(dbk_log *log, dbk_image *image, uint64_t position, const dbk_entry_place *place,
+                             dbk_piece **out, dbk_error *err)
 {
     dbk_piece *piece = new_piece(log, position, 1, place->size);
     dbk_unpacker *unpacker = NULL;
@@ -147,8 +136,7 @@ static dbk_result load_entry(dbk_log *log, dbk_image *image, uint64_t position,
 
     if (!piece) return fail_memory(err);
     piece->entries[0] = (dbk_piece_entry){0, place->size, place->received_ms};
-    dbk_result rc =
-        dbk_image_read(image, &unpacker, place->offset, piece->data, place->size, &got, err);
+    dbk_result rc = dbk_image_read(image, &unpacker, place->offset, piece->data, place->size, &got, err);
     if (rc == DBK_OK && got == place->size &&
         dbk_checksum(dbk_piece_origin(piece, position), position) == place->checksum) {
         *out = piece;
@@ -158,9 +146,8 @@ static dbk_result load_entry(dbk_log *log, dbk_image *image, uint64_t position,
     return rc;
 }
 
-static dbk_result load_plain(dbk_log *log, dbk_segment *segment, dbk_image *image,
-                             const dbk_index_batch *batch, uint64_t position, dbk_piece **out,
-                             dbk_error *err)
+static dbk_result load_plain(dbk_log *log, dbk_segment *segment, dbk_image *image, const dbk_index_batch *batch,
+                             uint64_t position, dbk_piece **out, dbk_error *err)
 {
     dbk_entry_place place;
 
@@ -180,8 +167,7 @@ static dbk_result load_plain(dbk_log *log, dbk_segment *segment, dbk_image *imag
     return DBK_OK;
 }
 
-static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_piece **out,
-                       dbk_error *err)
+static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_piece **out, dbk_error *err)
 {
     dbk_index_batch batch;
     dbk_image *image;
@@ -193,8 +179,8 @@ static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, db
     } else if (dbk_log_batch_of(log, segment, position, &batch)) {
         rc = load_plain(log, segment, image, &batch, position, out, err);
     } else {
-        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu",
-                      segment->name, (unsigned long long)position);
+        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu", segment->name,
+                      (unsigned long long)position);
     }
     dbk_segment_unpin(log, image);
     return rc;
@@ -207,8 +193,7 @@ static dbk_piece *find_kept(dbk_log *log, uint64_t position)
     lock_cache(log);
     for (size_t i = 0; i < DBK_PIECE_SLOTS && !found; i++) {
         dbk_piece *piece = log->pieces[i];
-        if (piece && position >= piece->first && position - piece->first < piece->count)
-            found = piece;
+        if (piece && position >= piece->first && position - piece->first < piece->count) found = piece;
     }
     if (found) {
         found->holders++;
@@ -246,8 +231,7 @@ static size_t oldest_kept(const dbk_log *log)
 
     for (size_t i = 0; i < DBK_PIECE_SLOTS; i++) {
         if (!log->pieces[i]) continue;
-        if (oldest == DBK_PIECE_SLOTS || log->pieces[i]->used < log->pieces[oldest]->used)
-            oldest = i;
+        if (oldest == DBK_PIECE_SLOTS || log->pieces[i]->used < log->pieces[oldest]->used) oldest = i;
     }
     return oldest;
 }

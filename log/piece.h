@@ -23,8 +23,7 @@ struct dbk_piece {
 };
 
 /* The piece with this position. DBK_NONE: no such position. */
-dbk_result dbk_piece_take(dbk_log *log, uint64_t position, dbk_piece **out,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_piece_take(dbk_log *log, uint64_t position, dbk_piece **out, dbk_error *err) DBK_MUST_USE;
 void dbk_piece_give(dbk_log *log, dbk_piece *piece); /* accepts NULL */
 static inline dbk_slice dbk_piece_origin(const dbk_piece *piece, uint64_t position)
 {

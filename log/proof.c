@@ -11,8 +11,7 @@
 
 #include <assert.h>
 
-static void join(const uint8_t left[DBK_LEAF_SIZE], const uint8_t right[DBK_LEAF_SIZE],
-                 uint8_t out[DBK_LEAF_SIZE])
+static void join(const uint8_t left[DBK_LEAF_SIZE], const uint8_t right[DBK_LEAF_SIZE], uint8_t out[DBK_LEAF_SIZE])
 {
     const dbk_slice pair[] = {dbk_slice_of(left, DBK_LEAF_SIZE), dbk_slice_of(right, DBK_LEAF_SIZE)};
 
@@ -20,8 +19,7 @@ static void join(const uint8_t left[DBK_LEAF_SIZE], const uint8_t right[DBK_LEAF
 }
 
 /* The root, if it is one of the peaks. */
-static bool peak_of(const dbk_range *range, uint64_t first, unsigned height,
-                    uint8_t out[DBK_LEAF_SIZE])
+static bool peak_of(const dbk_range *range, uint64_t first, unsigned height, uint8_t out[DBK_LEAF_SIZE])
 {
     uint64_t above = range->count >> height;
 
@@ -84,8 +82,8 @@ static prover *prover_new(dbk_log *log, dbk_error *err)
 }
 
 /* Looks at the present end and at the first start that lies behind the tree. */
-static dbk_result known_peak(prover *p, uint64_t first, unsigned height,
-                             uint8_t out[DBK_LEAF_SIZE], bool *found, dbk_error *err)
+static dbk_result known_peak(prover *p, uint64_t first, unsigned height, uint8_t out[DBK_LEAF_SIZE], bool *found,
+                             dbk_error *err)
 {
     dbk_log *log = p->log;
     uint64_t end = first + (1ull << height);
@@ -101,8 +99,7 @@ static dbk_result known_peak(prover *p, uint64_t first, unsigned height,
     return rc;
 }
 
-static dbk_result hash_leaves(dbk_log *log, uint64_t first, unsigned height,
-                              uint8_t out[DBK_LEAF_SIZE], dbk_error *err)
+static dbk_result hash_leaves(dbk_log *log, uint64_t first, unsigned height, uint8_t out[DBK_LEAF_SIZE], dbk_error *err)
 {
     dbk_range *range = dbk_alloc(log->port, sizeof(*range));
     dbk_log_cursor *cursor = NULL;
@@ -111,8 +108,7 @@ static dbk_result hash_leaves(dbk_log *log, uint64_t first, unsigned height,
 
     if (!range) return dbk_fail(err, DBK_NO_MEMORY, "cannot make a proof: out of memory");
     dbk_range_init(range);
-    dbk_result rc =
-        dbk_log_cursor_open(log, first + 1, first + (1ull << height), &cursor, err);
+    dbk_result rc = dbk_log_cursor_open(log, first + 1, first + (1ull << height), &cursor, err);
     while (rc == DBK_OK) {
         rc = dbk_log_cursor_next(cursor, NULL, NULL, &origin, err);
         if (rc != DBK_OK) break;
@@ -120,16 +116,14 @@ static dbk_result hash_leaves(dbk_log *log, uint64_t first, unsigned height,
         dbk_range_add(range, leaf);
     }
     dbk_log_cursor_close(cursor);
-    if (rc == DBK_END && range->count != 1ull << height)
-        rc = dbk_fail(err, DBK_CORRUPT, "the log ends within a proof");
+    if (rc == DBK_END && range->count != 1ull << height) rc = dbk_fail(err, DBK_CORRUPT, "the log ends within a proof");
     if (rc == DBK_END) memcpy(out, range->peaks[0], DBK_LEAF_SIZE);
     dbk_free(log->port, range);
     return rc == DBK_END ? DBK_OK : rc;
 }
 
 /* Goes down the right edge of the tree: the left halves wait until the last piece is known. */
-static dbk_result tree_root(prover *p, uint64_t first, unsigned height,
-                            uint8_t out[DBK_LEAF_SIZE], dbk_error *err)
+static dbk_result tree_root(prover *p, uint64_t first, unsigned height, uint8_t out[DBK_LEAF_SIZE], dbk_error *err)
 {
     dbk_log *log = p->log;
     uint8_t(*left)[DBK_LEAF_SIZE] = dbk_alloc(log->port, 64 * DBK_LEAF_SIZE);
@@ -140,8 +134,7 @@ static dbk_result tree_root(prover *p, uint64_t first, unsigned height,
     for (bool found = false; rc == DBK_OK;) {
         rc = known_peak(p, first, height, out, &found, err);
         if (rc != DBK_OK || found) break;
-        bool within = dbk_log_segment_of(log, first + 1) ==
-                      dbk_log_segment_of(log, first + (1ull << height));
+        bool within = dbk_log_segment_of(log, first + 1) == dbk_log_segment_of(log, first + (1ull << height));
         if (!within) rc = known_peak(p, first, height - 1, left[halves], &found, err);
         if (rc == DBK_OK && !found) {
             rc = hash_leaves(log, first, height, out, err);
@@ -195,8 +188,7 @@ static unsigned find_peak(uint64_t count, uint64_t leaf, uint32_t *index, uint64
     return 0;
 }
 
-dbk_result dbk_log_prove(dbk_log *log, uint64_t position, uint64_t count, dbk_inclusion *out,
-                         dbk_error *err)
+dbk_result dbk_log_prove(dbk_log *log, uint64_t position, uint64_t count, dbk_inclusion *out, dbk_error *err)
 {
     uint64_t end = dbk_log_position(log), first, leaf = position - 1;
     uint32_t index;
@@ -219,8 +211,7 @@ dbk_result dbk_log_prove(dbk_log *log, uint64_t position, uint64_t count, dbk_in
     }
     dbk_free(log->port, p);
     if (rc != DBK_OK || dbk_inclusion_holds(out)) return rc;
-    return dbk_fail(err, DBK_CORRUPT, "the entry at position %llu is not under its head",
-                    (unsigned long long)position);
+    return dbk_fail(err, DBK_CORRUPT, "the entry at position %llu is not under its head", (unsigned long long)position);
 }
 
 static bool is_range(const dbk_range *range)
@@ -234,8 +225,7 @@ bool dbk_inclusion_holds(const dbk_inclusion *proof)
     uint64_t first, leaf = proof->position - 1;
     uint32_t index;
 
-    if (!is_range(&proof->range) || proof->position == 0 || proof->position > proof->range.count)
-        return false;
+    if (!is_range(&proof->range) || proof->position == 0 || proof->position > proof->range.count) return false;
     unsigned height = find_peak(proof->range.count, leaf, &index, &first);
     if (proof->path_count != height) return false;
     memcpy(node, proof->leaf, sizeof(node));
@@ -254,8 +244,7 @@ unsigned dbk_extension_height(uint64_t at, uint64_t count)
     return fits < may ? fits : may;
 }
 
-dbk_result dbk_log_prove_extension(dbk_log *log, uint64_t old, uint64_t count, dbk_extension *out,
-                                   dbk_error *err)
+dbk_result dbk_log_prove_extension(dbk_log *log, uint64_t old, uint64_t count, dbk_extension *out, dbk_error *err)
 {
     uint64_t end = dbk_log_position(log);
 
@@ -287,8 +276,7 @@ bool dbk_extension_holds(const dbk_extension *proof)
     if (proof->old.count > proof->range.count) return false;
     while (range.count < proof->range.count) {
         if (used == proof->tree_count) return false;
-        dbk_range_add_tree(&range, dbk_extension_height(range.count, proof->range.count),
-                           proof->trees[used++]);
+        dbk_range_add_tree(&range, dbk_extension_height(range.count, proof->range.count), proof->trees[used++]);
     }
     return used == proof->tree_count && range.peak_count == proof->range.peak_count &&
            memcmp(range.peaks, proof->range.peaks, (size_t)range.peak_count * DBK_LEAF_SIZE) == 0;

@@ -32,8 +32,8 @@ typedef struct dbk_extension {
     dbk_range range;                                       /* of the new head */
 } dbk_extension;
 /* That the head of the first `count` entries (0: of all) extends that of the first `old`. */
-dbk_result dbk_log_prove_extension(struct dbk_log *log, uint64_t old, uint64_t count,
-                                   dbk_extension *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_prove_extension(struct dbk_log *log, uint64_t old, uint64_t count, dbk_extension *out,
+                                   dbk_error *err) DBK_MUST_USE;
 bool dbk_extension_holds(const dbk_extension *proof);
 /* The height of the tree that comes next behind `at` leaves on the way to `count`, at < count: the
  * largest that fits and may stand there. */
@@ -45,17 +45,17 @@ typedef struct dbk_proof_of {
 } dbk_proof_of;
 void dbk_head_put(dbk_buffer *out, const dbk_proof_of *of, const dbk_range *range, int64_t time_ms);
 /* `id` names the entry; `origin`, its bytes, may be empty. */
-void dbk_inclusion_put(dbk_buffer *out, const dbk_proof_of *of, const dbk_inclusion *proof,
-                       const dbk_entry_id *id, dbk_slice origin);
+void dbk_inclusion_put(dbk_buffer *out, const dbk_proof_of *of, const dbk_inclusion *proof, const dbk_entry_id *id,
+                       dbk_slice origin);
 void dbk_extension_put(dbk_buffer *out, const dbk_proof_of *of, const dbk_extension *proof);
 
 typedef enum dbk_proof_kind { DBK_PROOF_HEAD = 1, DBK_PROOF_INCLUSION, DBK_PROOF_EXTENSION } dbk_proof_kind;
 typedef struct dbk_proof {
     dbk_proof_kind kind;
     dbk_proof_of of;
-    dbk_range range;        /* of every kind: the head that it speaks of, the newer one of two */
+    dbk_range range; /* of every kind: the head that it speaks of, the newer one of two */
     dbk_inclusion inclusion;
-    dbk_entry_id id;        /* as the proof names it; where the origin bytes are there, theirs */
+    dbk_entry_id id; /* as the proof names it; where the origin bytes are there, theirs */
     dbk_extension extension;
 } dbk_proof;
 /* Reads any of the three and checks it: DBK_CORRUPT where a member is missing or of the wrong form, where

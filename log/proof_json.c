@@ -12,8 +12,7 @@ static void put_hex(dbk_buffer *out, const uint8_t node[DBK_LEAF_SIZE])
     dbk_buffer_printf(out, "\"%s\"", text);
 }
 
-static void put_list(dbk_buffer *out, const char *name, const uint8_t (*nodes)[DBK_LEAF_SIZE],
-                     uint32_t count)
+static void put_list(dbk_buffer *out, const char *name, const uint8_t (*nodes)[DBK_LEAF_SIZE], uint32_t count)
 {
     dbk_buffer_printf(out, ",\"%s\":[", name);
     for (uint32_t i = 0; i < count; i++) {
@@ -29,12 +28,11 @@ static void put_begin(dbk_buffer *out, const char *kind, const dbk_proof_of *of)
 
     dbk_uuid_text(of->store_id, store);
     dbk_hex_encode(dbk_slice_of(of->lineage, 16), lineage);
-    dbk_buffer_printf(out, "{\"proof\":\"%s\",\"version\":%d,\"store\":\"%s\",\"lineage\":\"%s\"", kind,
-                      PROOF_VERSION, store, lineage);
+    dbk_buffer_printf(out, "{\"proof\":\"%s\",\"version\":%d,\"store\":\"%s\",\"lineage\":\"%s\"", kind, PROOF_VERSION,
+                      store, lineage);
 }
 
-static void put_range(dbk_buffer *out, const char *count, const char *head, const char *peaks,
-                      const dbk_range *range)
+static void put_range(dbk_buffer *out, const char *count, const char *head, const char *peaks, const dbk_range *range)
 {
     uint8_t digest[DBK_LEAF_SIZE];
 
@@ -55,8 +53,8 @@ void dbk_head_put(dbk_buffer *out, const dbk_proof_of *of, const dbk_range *rang
     dbk_buffer_put_u8(out, '}');
 }
 
-void dbk_inclusion_put(dbk_buffer *out, const dbk_proof_of *of, const dbk_inclusion *proof,
-                       const dbk_entry_id *id, dbk_slice origin)
+void dbk_inclusion_put(dbk_buffer *out, const dbk_proof_of *of, const dbk_inclusion *proof, const dbk_entry_id *id,
+                       dbk_slice origin)
 {
     char text[DBK_ENTRY_ID_TEXT_SIZE];
 
@@ -96,8 +94,8 @@ static bool read_node(const dbk_json_node *node, uint8_t out[DBK_LEAF_SIZE])
     return node && node->kind == DBK_JSON_STRING && dbk_hex_decode(node->text, out, DBK_LEAF_SIZE);
 }
 
-static bool read_list(const dbk_json_node *root, const char *name, uint8_t (*out)[DBK_LEAF_SIZE],
-                      uint32_t most, uint32_t *count)
+static bool read_list(const dbk_json_node *root, const char *name, uint8_t (*out)[DBK_LEAF_SIZE], uint32_t most,
+                      uint32_t *count)
 {
     const dbk_json_node *list = dbk_json_member(root, name);
 
@@ -120,8 +118,8 @@ static bool read_number(const dbk_json_node *root, const char *name, uint64_t *o
     return true;
 }
 
-static dbk_result read_range(const dbk_json_node *root, const char *count, const char *head,
-                             const char *peaks, dbk_range *out, dbk_error *err)
+static dbk_result read_range(const dbk_json_node *root, const char *count, const char *head, const char *peaks,
+                             dbk_range *out, dbk_error *err)
 {
     uint8_t named[DBK_LEAF_SIZE], made[DBK_LEAF_SIZE];
 
@@ -144,14 +142,12 @@ static dbk_result check_origin(const dbk_json_node *node, dbk_proof *out, dbk_er
     dbk_result rc = DBK_OK;
 
     dbk_buffer_init(&origin, dbk_port_system());
-    if (node->kind != DBK_JSON_STRING || !dbk_base64_decode(&origin, node->text))
-        rc = bad("origin", err);
+    if (node->kind != DBK_JSON_STRING || !dbk_base64_decode(&origin, node->text)) rc = bad("origin", err);
     if (rc == DBK_OK && origin.failed) rc = dbk_fail(err, DBK_NO_MEMORY, "no memory to check a proof");
     if (rc == DBK_OK) rc = dbk_entry_decode(dbk_buffer_slice(&origin), &entry, err);
     if (rc == DBK_OK) {
         dbk_entry_leaf(dbk_buffer_slice(&origin), leaf);
-        bool same = memcmp(leaf, out->inclusion.leaf, sizeof(leaf)) == 0 &&
-                    dbk_entry_id_equal(&entry.id, &out->id);
+        bool same = memcmp(leaf, out->inclusion.leaf, sizeof(leaf)) == 0 && dbk_entry_id_equal(&entry.id, &out->id);
         if (!same) rc = dbk_fail(err, DBK_CORRUPT, "the entry in the proof is not the one it names");
     }
     dbk_buffer_release(&origin);
@@ -165,8 +161,7 @@ static dbk_result read_inclusion(const dbk_json_node *root, dbk_proof *out, dbk_
 
     proof->range = out->range;
     if (!read_number(root, "position", &proof->position)) return bad("position", err);
-    if (!id || id->kind != DBK_JSON_STRING || !dbk_entry_id_parse(id->text, &out->id))
-        return bad("entry", err);
+    if (!id || id->kind != DBK_JSON_STRING || !dbk_entry_id_parse(id->text, &out->id)) return bad("entry", err);
     if (!read_node(dbk_json_member(root, "leaf"), proof->leaf)) return bad("leaf", err);
     if (!read_list(root, "path", proof->path, 64, &proof->path_count)) return bad("path", err);
     if (!dbk_inclusion_holds(proof))
@@ -181,8 +176,7 @@ static dbk_result read_extension(const dbk_json_node *root, dbk_proof *out, dbk_
     proof->range = out->range;
     dbk_result rc = read_range(root, "old_count", "old_head", "old_peaks", &proof->old, err);
     if (rc != DBK_OK) return rc;
-    if (!read_list(root, "trees", proof->trees, DBK_EXTENSION_TREES_MAX, &proof->tree_count))
-        return bad("trees", err);
+    if (!read_list(root, "trees", proof->trees, DBK_EXTENSION_TREES_MAX, &proof->tree_count)) return bad("trees", err);
     if (dbk_extension_holds(proof)) return DBK_OK;
     return dbk_fail(err, DBK_CORRUPT, "the proof does not lead from the old head to the new one");
 }

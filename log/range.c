@@ -90,8 +90,7 @@ bool dbk_entry_id_parse(dbk_slice text, dbk_entry_id *id)
     if (!dbk_hex_decode(replica, parsed.replica, sizeof(parsed.replica))) return false;
     dot = rest.size ? memchr(rest.data, '.', rest.size) : NULL;
     if (!dot) return false;
-    if (!parse_number(dbk_slice_of(rest.data, (size_t)(dot - rest.data)), UINT32_MAX,
-                      &incarnation)) {
+    if (!parse_number(dbk_slice_of(rest.data, (size_t)(dot - rest.data)), UINT32_MAX, &incarnation)) {
         return false;
     }
     rest = dbk_slice_of(dot + 1, (size_t)(rest.data + rest.size - (dot + 1)));

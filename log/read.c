@@ -26,47 +26,42 @@ dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position)
 bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_index_batch *batch)
 {
     dbk_log_lock(log);
-    const dbk_index_batch *found = segment->run ? dbk_index_run_batch(segment->run, position)
-                                                : dbk_index_table_batch(segment->table, position);
+    const dbk_index_batch *found =
+        segment->run ? dbk_index_run_batch(segment->run, position) : dbk_index_table_batch(segment->table, position);
     if (position <= segment->prefix_last) found = dbk_index_run_batch(segment->prefix, position);
     if (found) *batch = *found;
     dbk_log_unlock(log);
     return found != NULL;
 }
 
-dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first,
-                              uint64_t last, dbk_error *err)
+dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first, uint64_t last,
+                              dbk_error *err)
 {
-    dbk_fail(err, DBK_CORRUPT,
-             "segment '%s' is damaged at offset %llu: positions %llu to %llu cannot be read",
-             segment->name, (unsigned long long)offset, (unsigned long long)first,
-             (unsigned long long)last);
+    dbk_fail(err, DBK_CORRUPT, "segment '%s' is damaged at offset %llu: positions %llu to %llu cannot be read",
+             segment->name, (unsigned long long)offset, (unsigned long long)first, (unsigned long long)last);
     dbk_error_hint(err, "verify the log; entries before and after the damage can be salvaged");
     return DBK_CORRUPT;
 }
 
 /* Header of the record of a plain file that a batch of the index stands for. */
-static dbk_result read_header(dbk_log *log, const dbk_segment *segment, dbk_image *image,
-                              const dbk_index_batch *batch, dbk_record *record, dbk_error *err)
+static dbk_result read_header(dbk_log *log, const dbk_segment *segment, dbk_image *image, const dbk_index_batch *batch,
+                              dbk_record *record, dbk_error *err)
 {
     uint8_t header[DBK_RECORD_HEADER_SIZE];
     dbk_unpacker *unpacker = NULL;
     size_t got = 0;
 
-    dbk_result rc =
-        dbk_image_read(image, &unpacker, batch->offset, header, sizeof(header), &got, err);
+    dbk_result rc = dbk_image_read(image, &unpacker, batch->offset, header, sizeof(header), &got, err);
     if (rc != DBK_OK) return rc;
     if (got == sizeof(header) && dbk_record_decode(header, log->options.store_id, record) &&
         record->first_position == batch->first_position && record->salt == segment->header.salt &&
         record->offset == batch->offset && record->segment == segment->header.number) {
         return DBK_OK;
     }
-    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position,
-                              err);
+    return dbk_log_bad_record(segment, batch->offset, batch->first_position, batch->first_position, err);
 }
 
-dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t position,
-                             dbk_record *record, dbk_error *err)
+dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_record *record, dbk_error *err)
 {
     dbk_index_batch batch;
     dbk_image *image;
@@ -80,15 +75,14 @@ dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t positi
     } else if (dbk_log_batch_of(log, segment, position, &batch)) {
         rc = read_header(log, segment, image, &batch, record, err);
     } else {
-        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu",
-                      segment->name, (unsigned long long)position);
+        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu", segment->name,
+                      (unsigned long long)position);
     }
     dbk_segment_unpin(log, image);
     return rc;
 }
 
-dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_t *received_ms,
-                        dbk_error *err)
+dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_t *received_ms, dbk_error *err)
 {
     dbk_piece *piece;
 
@@ -98,6 +92,5 @@ dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_
     dbk_buffer_put_slice(out, dbk_piece_origin(piece, position));
     if (received_ms) *received_ms = piece->entries[position - piece->first].received_ms;
     dbk_piece_give(log, piece);
-    return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory")
-                       : DBK_OK;
+    return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot read an entry: out of memory") : DBK_OK;
 }

@@ -23,8 +23,7 @@ dbk_result dbk_log_buffer(dbk_log *log, size_t size, dbk_error *err)
     return DBK_OK;
 }
 
-uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_state *state,
-                           uint8_t *at)
+uint64_t dbk_log_put_start(const dbk_log *log, dbk_segment *segment, dbk_log_state *state, uint8_t *at)
 {
     dbk_segment *before = dbk_log_active(log);
     dbk_record record = {.type = DBK_RECORD_START, .offset = DBK_SEGMENT_DATA_OFFSET};
@@ -84,10 +83,9 @@ static dbk_result write_seal(dbk_log *log, dbk_segment *segment, dbk_error *err)
 /* Room for a start with all peaks, the batch and the seal. */
 static uint64_t size_for(const dbk_log *log, const dbk_segment *active, uint64_t need)
 {
-    uint64_t unit = log->unit, least = DBK_SEGMENT_DATA_OFFSET +
-                                       dbk_record_bytes(DBK_START_PAYLOAD_MAX, (uint32_t)unit) +
-                                       dbk_round_up(need, unit) +
-                                       dbk_record_bytes(DBK_SEAL_PAYLOAD_SIZE, (uint32_t)unit);
+    uint64_t unit = log->unit,
+             least = DBK_SEGMENT_DATA_OFFSET + dbk_record_bytes(DBK_START_PAYLOAD_MAX, (uint32_t)unit) +
+                     dbk_round_up(need, unit) + dbk_record_bytes(DBK_SEAL_PAYLOAD_SIZE, (uint32_t)unit);
     uint64_t size = dbk_segment_next_size(&log->options, active->header.size);
 
     return least > size ? dbk_round_up(least, DBK_UNIT_MAX) : size;

@@ -7,8 +7,7 @@
 enum { IDENTITIES_MAX = 8 }; /* different ones in one folder; more are not counted */
 
 dbk_result dbk_segment_count_headers(const dbk_port *port, dbk_file *file, const char *name,
-                                     const dbk_segment_header *header, unsigned *count,
-                                     dbk_error *err)
+                                     const dbk_segment_header *header, unsigned *count, dbk_error *err)
 {
     static const uint64_t copies[] = {0, DBK_SEGMENT_COPY_OFFSET};
     uint8_t bytes[DBK_SEGMENT_HEADER_SIZE];
@@ -21,8 +20,8 @@ dbk_result dbk_segment_count_headers(const dbk_port *port, dbk_file *file, const
         rc = dbk_io_read(port, file, name, copies[i], bytes, sizeof(bytes), &got, err);
         if (rc != DBK_OK || got < sizeof(bytes)) continue;
         if (dbk_segment_header_decode(bytes, &found) != DBK_DECODED_OK) continue;
-        *count += found.number == header->number && found.salt == header->salt &&
-                  found.size == header->size && found.unit == header->unit;
+        *count += found.number == header->number && found.salt == header->salt && found.size == header->size &&
+                  found.unit == header->unit;
     }
     return rc;
 }
@@ -53,9 +52,8 @@ static dbk_result try_units(dbk_scanner *scanner, uint64_t at, bool *sound, dbk_
 }
 
 dbk_result dbk_segment_rebuild_header(const dbk_port *port, dbk_file *file, const char *name,
-                                      const dbk_log_options *options, uint64_t number,
-                                      uint64_t file_bytes, dbk_segment_header *header,
-                                      bool *rebuilt, dbk_error *err)
+                                      const dbk_log_options *options, uint64_t number, uint64_t file_bytes,
+                                      dbk_segment_header *header, bool *rebuilt, dbk_error *err)
 {
     dbk_image image = {.port = port, .file = file}; /* the plain form */
     dbk_segment place = {.header = {.number = number}};
@@ -71,8 +69,8 @@ dbk_result dbk_segment_rebuild_header(const dbk_port *port, dbk_file *file, cons
     if (place.header.size > DBK_SEGMENT_SIZE_MAX) place.header.size = DBK_SEGMENT_SIZE_MAX;
     dbk_scanner_init(&scanner, &image, &place);
     scanner.store_id = options->store_id;
-    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET;
-         at < place.header.size && rc == DBK_OK && !*rebuilt; at += DBK_UNIT_MIN) {
+    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET; at < place.header.size && rc == DBK_OK && !*rebuilt;
+         at += DBK_UNIT_MIN) {
         rc = try_units(&scanner, at, rebuilt, err);
     }
     *header = scanner.header;
@@ -90,8 +88,8 @@ typedef struct dbk_named {
 static void vote(dbk_named *named, const dbk_segment_header *header)
 {
     for (size_t i = 0; i < IDENTITIES_MAX; i++) {
-        bool same = memcmp(named[i].store_id, header->store_id, 16) == 0 &&
-                    memcmp(named[i].lineage, header->lineage, 16) == 0;
+        bool same =
+            memcmp(named[i].store_id, header->store_id, 16) == 0 && memcmp(named[i].lineage, header->lineage, 16) == 0;
         if (named[i].votes && !same) continue;
         memcpy(named[i].store_id, header->store_id, 16);
         memcpy(named[i].lineage, header->lineage, 16);
@@ -109,8 +107,7 @@ static void vote_of(const dbk_port *port, dbk_dir *dir, uint64_t number, dbk_nam
 
     dbk_segment_name(number, "seg", name);
     if (dbk_io_open(port, dir, name, DBK_OPEN_READ, &file, NULL) != DBK_OK) return;
-    if (dbk_segment_read_header(port, file, name, &header, &decoded, NULL) == DBK_OK &&
-        decoded == DBK_DECODED_OK) {
+    if (dbk_segment_read_header(port, file, name, &header, &decoded, NULL) == DBK_OK && decoded == DBK_DECODED_OK) {
         vote(named, &header);
     }
     port->close_file(port->ctx, file);
@@ -123,22 +120,20 @@ static bool ask_watermark(const dbk_port *port, dbk_dir *dir, uint8_t store_id[1
     dbk_file *file;
     bool found = false;
 
-    if (dbk_io_open(port, dir, DBK_WATERMARK_NAME, DBK_OPEN_READ, &file, NULL) != DBK_OK)
-        return false;
+    if (dbk_io_open(port, dir, DBK_WATERMARK_NAME, DBK_OPEN_READ, &file, NULL) != DBK_OK) return false;
     for (uint64_t i = 0; i < 2 && !found; i++) {
         size_t got = 0;
-        dbk_result rc = dbk_io_read(port, file, DBK_WATERMARK_NAME, i * DBK_WATERMARK_STRIDE, slot,
-                                    sizeof(slot), &got, NULL);
-        found = rc == DBK_OK && got == sizeof(slot) &&
-                dbk_watermark_decode(slot, &mark) == DBK_DECODED_OK;
+        dbk_result rc =
+            dbk_io_read(port, file, DBK_WATERMARK_NAME, i * DBK_WATERMARK_STRIDE, slot, sizeof(slot), &got, NULL);
+        found = rc == DBK_OK && got == sizeof(slot) && dbk_watermark_decode(slot, &mark) == DBK_DECODED_OK;
     }
     port->close_file(port->ctx, file);
     if (found) memcpy(store_id, mark.store_id, 16);
     return found;
 }
 
-dbk_result dbk_log_identify(const dbk_port *port, dbk_dir *dir, uint8_t store_id[16],
-                            uint8_t lineage[16], dbk_error *err)
+dbk_result dbk_log_identify(const dbk_port *port, dbk_dir *dir, uint8_t store_id[16], uint8_t lineage[16],
+                            dbk_error *err)
 {
     dbk_named named[IDENTITIES_MAX] = {{{0}, {0}, 0}};
     const dbk_named *most = named;

@@ -42,14 +42,12 @@ static dbk_result grow(dbk_scanner *scanner, size_t size, dbk_error *err)
     dbk_free(scanner->port, scanner->data);
     scanner->filled = scanner->capacity = 0;
     scanner->data = dbk_alloc(scanner->port, size);
-    if (!scanner->data)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", scanner->name);
+    if (!scanner->data) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", scanner->name);
     scanner->capacity = size;
     return DBK_OK;
 }
 
-dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, const uint8_t **at,
-                            dbk_error *err)
+dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, const uint8_t **at, dbk_error *err)
 {
     uint64_t left = scanner->header.size - offset;
 
@@ -59,13 +57,11 @@ dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, 
         if (rc != DBK_OK) return rc;
         size_t want = left < scanner->capacity ? (size_t)left : scanner->capacity, got = 0;
         scanner->filled = 0;
-        rc = dbk_image_read(scanner->image, &scanner->unpacker, offset, scanner->data, want, &got,
-                            err);
+        rc = dbk_image_read(scanner->image, &scanner->unpacker, offset, scanner->data, want, &got, err);
         if (rc != DBK_OK) return rc;
         if (got < size) {
-            return dbk_fail(err, DBK_CORRUPT, "segment '%s' ends early, at %llu of %llu bytes",
-                            scanner->name, (unsigned long long)(offset + got),
-                            (unsigned long long)scanner->header.size);
+            return dbk_fail(err, DBK_CORRUPT, "segment '%s' ends early, at %llu of %llu bytes", scanner->name,
+                            (unsigned long long)(offset + got), (unsigned long long)scanner->header.size);
         }
         scanner->from = offset;
         scanner->filled = got;
@@ -79,19 +75,16 @@ static dbk_head judge_place(const dbk_scanner *scanner, uint64_t offset, const d
 {
     const dbk_segment_header *header = &scanner->header;
 
-    if (record->segment != header->number || record->salt != header->salt ||
-        record->offset != offset) {
+    if (record->segment != header->number || record->salt != header->salt || record->offset != offset) {
         return DBK_HEAD_MISDIRECTED;
     }
     if (record->first_position > expect->position) return DBK_HEAD_HIGHER;
     if (record->first_position < expect->position) return DBK_HEAD_LOWER;
-    if ((offset == DBK_SEGMENT_DATA_OFFSET) != (record->type == DBK_RECORD_START))
-        return DBK_HEAD_BAD;
+    if ((offset == DBK_SEGMENT_DATA_OFFSET) != (record->type == DBK_RECORD_START)) return DBK_HEAD_BAD;
     return DBK_HEAD_RECORD;
 }
 
-static dbk_result zeros_to_the_end(dbk_scanner *scanner, uint64_t offset, dbk_head *head,
-                                   dbk_error *err)
+static dbk_result zeros_to_the_end(dbk_scanner *scanner, uint64_t offset, dbk_head *head, dbk_error *err)
 {
     *head = DBK_HEAD_ZEROS;
     while (offset < scanner->header.size) {
@@ -111,9 +104,8 @@ static dbk_result zeros_to_the_end(dbk_scanner *scanner, uint64_t offset, dbk_he
 
 /* The order of the checks is that of trust: no length is believed before the header's checksum, no
  * position before the place, no content before the payload's checksum (R2). */
-dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expect *expect,
-                           dbk_record *record, const uint8_t **whole, uint64_t *bytes,
-                           dbk_head *head, dbk_error *err)
+dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expect *expect, dbk_record *record,
+                           const uint8_t **whole, uint64_t *bytes, dbk_head *head, dbk_error *err)
 {
     const uint64_t left = scanner->header.size - offset;
     const uint8_t *at;
@@ -125,8 +117,7 @@ dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expe
     }
     rc = dbk_scanner_view(scanner, offset, DBK_RECORD_HEADER_SIZE, &at, err);
     if (rc != DBK_OK) return rc;
-    if (!dbk_record_decode(at, scanner->store_id, record))
-        return zeros_to_the_end(scanner, offset, head, err);
+    if (!dbk_record_decode(at, scanner->store_id, record)) return zeros_to_the_end(scanner, offset, head, err);
     *head = judge_place(scanner, offset, expect, record);
     if (*head != DBK_HEAD_RECORD) return DBK_OK;
     *bytes = dbk_record_bytes(record->payload_bytes, scanner->header.unit);
@@ -139,8 +130,7 @@ dbk_result dbk_scan_record(dbk_scanner *scanner, uint64_t offset, const dbk_expe
     return DBK_OK;
 }
 
-dbk_result dbk_scan_evidence(dbk_scanner *scanner, uint64_t offset, dbk_evidence *evidence,
-                             dbk_error *err)
+dbk_result dbk_scan_evidence(dbk_scanner *scanner, uint64_t offset, dbk_evidence *evidence, dbk_error *err)
 {
     *evidence = (dbk_evidence){false, 0, offset};
     for (; offset < scanner->header.size; offset += DBK_UNIT_MIN) {
@@ -154,8 +144,7 @@ dbk_result dbk_scan_evidence(dbk_scanner *scanner, uint64_t offset, dbk_evidence
         if (record.segment != scanner->header.number || record.offset != offset) continue;
         if (scanner->header.salt != 0 && record.salt != scanner->header.salt) continue;
         evidence->later = true;
-        if (record.durable_upto > evidence->durable_upto)
-            evidence->durable_upto = record.durable_upto;
+        if (record.durable_upto > evidence->durable_upto) evidence->durable_upto = record.durable_upto;
     }
     return DBK_OK;
 }

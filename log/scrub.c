@@ -52,11 +52,9 @@ static bool take_members(const dbk_json_node *root, dbk_scrub_state *out)
 
     if (root->kind != DBK_JSON_OBJECT) return false;
     const dbk_json_node *fault = dbk_json_member(root, "fault");
-    bool good = take_number(root, "last_full_ms", &last) &&
-                take_number(root, "full_bytes", &out->full_bytes) &&
+    bool good = take_number(root, "last_full_ms", &last) && take_number(root, "full_bytes", &out->full_bytes) &&
                 take_number(root, "next_segment", &out->next_segment) &&
-                take_number(root, "round_bytes", &out->round_bytes) &&
-                take_number(root, "faults", &out->faults) &&
+                take_number(root, "round_bytes", &out->round_bytes) && take_number(root, "faults", &out->faults) &&
                 take_number(root, "bytes_per_second", &out->bytes_per_second) && fault &&
                 fault->kind == DBK_JSON_STRING;
     if (!good) return false;
@@ -101,24 +99,22 @@ static void keep(dbk_scrub *s)
                       (unsigned long long)state.faults, (unsigned long long)state.bytes_per_second);
     dbk_json_put_string(&text, dbk_slice_text(state.fault));
     dbk_buffer_put_text(&text, "}\n");
-    if (!text.failed)
-        (void)!dbk_io_replace_file(s->port, s->log->dir, SCRUB_NAME, dbk_buffer_slice(&text), NULL);
+    if (!text.failed) (void)!dbk_io_replace_file(s->port, s->log->dir, SCRUB_NAME, dbk_buffer_slice(&text), NULL);
     dbk_buffer_release(&text);
 }
 
 /* ---- reading */
 
-static void note_fault(dbk_scrub *s, const dbk_segment *segment, uint64_t offset, uint64_t position,
-                       const char *text)
+static void note_fault(dbk_scrub *s, const dbk_segment *segment, uint64_t offset, uint64_t position, const char *text)
 {
     lock(s);
     if (s->state.faults++ == 0) {
         char positions[64] = "";
         if (position <= segment->last_position)
-            snprintf(positions, sizeof(positions), ", positions %llu to %llu",
-                     (unsigned long long)position, (unsigned long long)segment->last_position);
-        snprintf(s->state.fault, sizeof(s->state.fault), "log/%s at offset %llu%s: %s",
-                 segment->name, (unsigned long long)offset, positions, text);
+            snprintf(positions, sizeof(positions), ", positions %llu to %llu", (unsigned long long)position,
+                     (unsigned long long)segment->last_position);
+        snprintf(s->state.fault, sizeof(s->state.fault), "log/%s at offset %llu%s: %s", segment->name,
+                 (unsigned long long)offset, positions, text);
     }
     unlock(s);
 }
@@ -130,8 +126,7 @@ static bool pace(dbk_scrub *s, uint64_t bytes)
     s->state.round_bytes += bytes;
     uint64_t read = s->state.round_bytes - s->begun_bytes;
     int64_t due = s->begun_ns + (int64_t)(read / s->state.bytes_per_second * 1000000000u +
-                                          read % s->state.bytes_per_second * 1000000000u /
-                                              s->state.bytes_per_second);
+                                          read % s->state.bytes_per_second * 1000000000u / s->state.bytes_per_second);
     while (s->thread && !s->closing) {
         int64_t left = due - s->port->monotonic_ns(s->port->ctx);
         if (left <= 0) break;
@@ -143,8 +138,8 @@ static bool pace(dbk_scrub *s, uint64_t bytes)
 }
 
 /* *ended false: it was stopped on the way. */
-static dbk_result read_records(dbk_scrub *s, dbk_scanner *scanner, const dbk_segment *segment,
-                               bool *ended, dbk_error *err)
+static dbk_result read_records(dbk_scrub *s, dbk_scanner *scanner, const dbk_segment *segment, bool *ended,
+                               dbk_error *err)
 {
     dbk_expect expect = {segment->first_position, 0, true};
     uint64_t at = DBK_SEGMENT_DATA_OFFSET;
@@ -156,15 +151,13 @@ static dbk_result read_records(dbk_scrub *s, dbk_scanner *scanner, const dbk_seg
         uint64_t bytes = 0;
         dbk_head head = DBK_HEAD_BAD;
         dbk_error local = {0};
-        dbk_result rc =
-            dbk_scan_record(scanner, at, &expect, &record, &whole, &bytes, &head, &local);
+        dbk_result rc = dbk_scan_record(scanner, at, &expect, &record, &whole, &bytes, &head, &local);
         if (rc == DBK_NO_MEMORY) {
             if (err) *err = local;
             return rc;
         }
         if (rc != DBK_OK || head != DBK_HEAD_RECORD) {
-            note_fault(s, segment, at, expect.position,
-                       rc != DBK_OK ? local.text : "the record is damaged");
+            note_fault(s, segment, at, expect.position, rc != DBK_OK ? local.text : "the record is damaged");
             return DBK_OK;
         }
         expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
@@ -178,14 +171,12 @@ static dbk_result read_records(dbk_scrub *s, dbk_scanner *scanner, const dbk_seg
 }
 
 /* Of a packed segment, what the records do not show. */
-static dbk_result check_parts(dbk_scrub *s, dbk_image *image, const dbk_segment *segment,
-                              dbk_error *err)
+static dbk_result check_parts(dbk_scrub *s, dbk_image *image, const dbk_segment *segment, dbk_error *err)
 {
     dbk_pack_faults faults = {0};
 
     dbk_result rc = dbk_pack_check(image, &faults, err);
-    if (rc == DBK_OK && faults.text)
-        note_fault(s, segment, faults.offset, segment->last_position + 1, faults.text);
+    if (rc == DBK_OK && faults.text) note_fault(s, segment, faults.offset, segment->last_position + 1, faults.text);
     if (rc == DBK_OK || rc == DBK_NO_MEMORY) return rc;
     note_fault(s, segment, 0, segment->first_position, err ? err->text : "it cannot be read");
     return DBK_OK;
@@ -229,8 +220,7 @@ static dbk_segment *ended_segment(dbk_log *log, uint64_t number)
     dbk_segment *segment = NULL;
 
     dbk_log_lock(log);
-    if (number <= log->segment_count && log->segments[number - 1]->seal_offset)
-        segment = log->segments[number - 1];
+    if (number <= log->segment_count && log->segments[number - 1]->seal_offset) segment = log->segments[number - 1];
     dbk_log_unlock(log);
     return segment;
 }
@@ -297,14 +287,12 @@ static void run(void *arg)
         unlock(s);
         dbk_result rc = dbk_scrub_step(s, NULL);
         lock(s);
-        if (rc != DBK_OK && !s->closing)
-            (void)s->port->cond_wait(s->port->ctx, s->wake, s->mutex, look_again_ns);
+        if (rc != DBK_OK && !s->closing) (void)s->port->cond_wait(s->port->ctx, s->wake, s->mutex, look_again_ns);
     }
     unlock(s);
 }
 
-dbk_result dbk_scrub_start(dbk_log *log, const dbk_scrub_options *options, dbk_scrub **out,
-                           dbk_error *err)
+dbk_result dbk_scrub_start(dbk_log *log, const dbk_scrub_options *options, dbk_scrub **out, dbk_error *err)
 {
     const dbk_port *port = log->port;
     dbk_scrub *s = dbk_alloc_zero(port, 1, sizeof(*s));
@@ -326,8 +314,7 @@ dbk_result dbk_scrub_start(dbk_log *log, const dbk_scrub_options *options, dbk_s
         return dbk_fail(err, DBK_NO_MEMORY, "no memory to scrub the log");
     }
     lock(s); /* until s->thread is set */
-    if (!s->options.no_thread)
-        rc = port->thread_start(port->ctx, "dbk-scrub", run, s, &s->thread);
+    if (!s->options.no_thread) rc = port->thread_start(port->ctx, "dbk-scrub", run, s, &s->thread);
     unlock(s);
     if (rc != 0) {
         s->thread = NULL;

@@ -12,19 +12,19 @@ struct dbk_log;
 typedef struct dbk_scrub dbk_scrub;
 
 typedef struct dbk_scrub_options { /* zero = default */
-    uint64_t bytes_per_second; /* 2 MiB */
-    int64_t every_ms;          /* from the end of a round to the begin of the next: 30 days */
+    uint64_t bytes_per_second;     /* 2 MiB */
+    int64_t every_ms;              /* from the end of a round to the begin of the next: 30 days */
     bool no_thread;
 } dbk_scrub_options;
 
 enum { DBK_SCRUB_FAULT_SIZE = 200 };
 typedef struct dbk_scrub_state {
-    int64_t last_full_ms;   /* when the last round ended; 0: none has */
-    uint64_t full_bytes;    /* that it read */
-    uint64_t next_segment;  /* of the round under way; 0: none is */
-    uint64_t round_bytes;   /* read in it so far */
-    uint64_t faults;        /* met in this round, or, between rounds, in the last one */
-    uint64_t bytes_per_second; /* the limit */
+    int64_t last_full_ms;             /* when the last round ended; 0: none has */
+    uint64_t full_bytes;              /* that it read */
+    uint64_t next_segment;            /* of the round under way; 0: none is */
+    uint64_t round_bytes;             /* read in it so far */
+    uint64_t faults;                  /* met in this round, or, between rounds, in the last one */
+    uint64_t bytes_per_second;        /* the limit */
     char fault[DBK_SCRUB_FAULT_SIZE]; /* the first of them: file, offset, positions */
 } dbk_scrub_state;
 
@@ -35,7 +35,6 @@ void dbk_scrub_get(dbk_scrub *scrub, dbk_scrub_state *out);
 /* Without a thread: reads one segment if it is time. DBK_END: nothing to do now. */
 dbk_result dbk_scrub_step(dbk_scrub *scrub, dbk_error *err) DBK_MUST_USE;
 /* What the file says, for a log that is not open here. DBK_MISSING; DBK_CORRUPT. */
-dbk_result dbk_scrub_read(const dbk_port *port, dbk_dir *dir, dbk_scrub_state *out,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_scrub_read(const dbk_port *port, dbk_dir *dir, dbk_scrub_state *out, dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -47,8 +47,8 @@ void dbk_segment_free(const dbk_port *port, dbk_segment *segment)
     dbk_free(port, segment);
 }
 
-dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const char *name,
-                                   dbk_segment_header *header, dbk_decoded *decoded, dbk_error *err)
+dbk_result dbk_segment_read_header(const dbk_port *port, dbk_file *file, const char *name, dbk_segment_header *header,
+                                   dbk_decoded *decoded, dbk_error *err)
 {
     static const uint64_t copies[] = {0, DBK_SEGMENT_COPY_OFFSET};
     uint8_t bytes[DBK_SEGMENT_HEADER_SIZE];
@@ -77,15 +77,13 @@ uint64_t dbk_segment_next_size(const dbk_log_options *options, uint64_t size)
     return size == 0 ? options->segment_first_bytes : size >= max / 2 ? max : size * 2;
 }
 
-static dbk_result write_zeros(const dbk_port *port, dbk_file *file, const char *name, uint64_t size,
-                              dbk_error *err)
+static dbk_result write_zeros(const dbk_port *port, dbk_file *file, const char *name, uint64_t size, dbk_error *err)
 {
     size_t chunk = size < DBK_SCAN_CHUNK_BYTES ? (size_t)size : DBK_SCAN_CHUNK_BYTES;
     uint8_t *zeros = dbk_alloc_zero(port, 1, chunk);
     dbk_result rc = DBK_OK;
 
-    if (!zeros)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot prepare segment '%s': out of memory", name);
+    if (!zeros) return dbk_fail(err, DBK_NO_MEMORY, "cannot prepare segment '%s': out of memory", name);
     for (uint64_t at = 0; at < size && rc == DBK_OK; at += chunk) {
         size_t now = size - at < chunk ? (size_t)(size - at) : chunk;
         rc = dbk_io_write(port, file, name, at, zeros, now, err);
@@ -94,23 +92,21 @@ static dbk_result write_zeros(const dbk_port *port, dbk_file *file, const char *
     return rc == DBK_OK ? dbk_io_sync(port, file, name, err) : rc;
 }
 
-static dbk_result write_headers(const dbk_port *port, dbk_file *file, const dbk_segment *segment,
-                                dbk_error *err)
+static dbk_result write_headers(const dbk_port *port, dbk_file *file, const dbk_segment *segment, dbk_error *err)
 {
     uint8_t bytes[DBK_SEGMENT_HEADER_SIZE];
 
     dbk_segment_header_encode(&segment->header, bytes);
     dbk_result rc = dbk_io_write(port, file, segment->name, 0, bytes, sizeof(bytes), err);
     if (rc == DBK_OK) {
-        rc = dbk_io_write(port, file, segment->name, DBK_SEGMENT_COPY_OFFSET, bytes, sizeof(bytes),
-                          err);
+        rc = dbk_io_write(port, file, segment->name, DBK_SEGMENT_COPY_OFFSET, bytes, sizeof(bytes), err);
     }
     return rc == DBK_OK ? dbk_io_sync(port, file, segment->name, err) : rc;
 }
 
 /* Writes the headers if all went well so far; the handle is then the segment's, or closed. */
-static dbk_result finish_prepared(const dbk_log *log, dbk_segment *segment, dbk_file *file,
-                                  dbk_result rc, dbk_error *err)
+static dbk_result finish_prepared(const dbk_log *log, dbk_segment *segment, dbk_file *file, dbk_result rc,
+                                  dbk_error *err)
 {
     const dbk_port *port = log->port;
 
@@ -133,16 +129,14 @@ static dbk_result fill_prepared(const dbk_log *log, dbk_segment *segment, dbk_er
     int done = port->truncate(port->ctx, file, 0);
     if (done == 0) done = port->allocate(port->ctx, file, 0, size);
     if (done != 0) {
-        rc = dbk_fail_os(err, dbk_result_of_errno(done), done,
-                         "cannot allocate segment '%s' of %llu bytes", segment->name,
-                         (unsigned long long)size);
+        rc = dbk_fail_os(err, dbk_result_of_errno(done), done, "cannot allocate segment '%s' of %llu bytes",
+                         segment->name, (unsigned long long)size);
     }
     if (rc == DBK_OK) rc = write_zeros(port, file, segment->name, size, err);
     return finish_prepared(log, segment, file, rc, err);
 }
 
-dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size,
-                               dbk_segment **out, dbk_error *err)
+dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t size, dbk_segment **out, dbk_error *err)
 {
     const dbk_port *port = log->port;
     dbk_segment *segment = dbk_segment_new(port, number);
@@ -156,8 +150,7 @@ dbk_result dbk_segment_prepare(const dbk_log *log, uint64_t number, uint64_t siz
     int drawn = port->random(port->ctx, &segment->header.salt, sizeof(segment->header.salt));
     segment->header.salt |= 1; /* 0 stands for unknown */
     dbk_result rc = drawn == 0 ? fill_prepared(log, segment, err)
-                               : dbk_fail_os(err, DBK_IO, drawn,
-                                             "cannot draw a salt for segment '%s'", segment->name);
+                               : dbk_fail_os(err, DBK_IO, drawn, "cannot draw a salt for segment '%s'", segment->name);
     if (rc != DBK_OK) {
         dbk_segment_free(port, segment);
         return rc;

@@ -12,8 +12,7 @@ struct dbk_log_selection {
     dbk_piece *piece;
 };
 
-dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *position,
-                                 dbk_error *err)
+dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *position, dbk_error *err)
 {
     uint64_t low = 1, high = dbk_log_position(log) + 1; /* [1, low) earlier, [high, …) not */
 
@@ -37,16 +36,13 @@ dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *po
 static dbk_result gather(dbk_log_selection *selection, dbk_error *err)
 {
     for (uint64_t before = selection->last + 1, found = 0;; before = found) {
-        dbk_result rc = dbk_log_find_stream(selection->log, dbk_buffer_slice(&selection->stream),
-                                            before, &found, err);
+        dbk_result rc = dbk_log_find_stream(selection->log, dbk_buffer_slice(&selection->stream), before, &found, err);
         if (rc != DBK_OK) return rc;
         if (found < selection->first || found == 0) break;
         dbk_buffer_put_u64(&selection->positions, found);
         if (found == 1) break; /* 0 as a bound would mean none */
     }
-    return selection->positions.failed
-               ? dbk_fail(err, DBK_NO_MEMORY, "cannot read a stream: out of memory")
-               : DBK_OK;
+    return selection->positions.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot read a stream: out of memory") : DBK_OK;
 }
 
 static dbk_result begin(dbk_log_selection *selection, const dbk_log_wish *wish, dbk_error *err)
@@ -65,15 +61,13 @@ static dbk_result begin(dbk_log_selection *selection, const dbk_log_wish *wish, 
     selection->last = wish->last == 0 || wish->last > end ? end : wish->last;
     if (wish->since_ms) rc = dbk_log_find_received(selection->log, wish->since_ms, &since, err);
     selection->first = wish->first > since ? wish->first : since;
-    if (rc == DBK_OK && selection->by_stream && !selection->reverse &&
-        selection->first <= selection->last) {
+    if (rc == DBK_OK && selection->by_stream && !selection->reverse && selection->first <= selection->last) {
         rc = gather(selection, err);
     }
     return rc;
 }
 
-dbk_result dbk_log_selection_open(dbk_log *log, const dbk_log_wish *wish, dbk_log_selection **out,
-                                  dbk_error *err)
+dbk_result dbk_log_selection_open(dbk_log *log, const dbk_log_wish *wish, dbk_log_selection **out, dbk_error *err)
 {
     dbk_log_selection *selection = dbk_alloc_zero(log->port, 1, sizeof(*selection));
 
@@ -113,8 +107,8 @@ static dbk_result step_stream(dbk_log_selection *selection, uint64_t *position, 
         return DBK_OK;
     }
     if (selection->first > selection->last) return DBK_OK;
-    dbk_result rc = dbk_log_find_stream(selection->log, dbk_buffer_slice(&selection->stream),
-                                        selection->last + 1, position, err);
+    dbk_result rc =
+        dbk_log_find_stream(selection->log, dbk_buffer_slice(&selection->stream), selection->last + 1, position, err);
     if (rc != DBK_OK) return rc;
     if (*position < selection->first) *position = 0;
     selection->last = *position ? *position - 1 : 0;
@@ -125,8 +119,7 @@ static dbk_result step_stream(dbk_log_selection *selection, uint64_t *position, 
 static void skip_blocks(const dbk_image *image, uint64_t type_hash, bool reverse, uint64_t *at)
 {
     const dbk_pack_head *head = &image->head;
-    uint32_t index =
-        dbk_pack_block_of(image->blocks, head->block_count, (uint32_t)(*at - head->first_position));
+    uint32_t index = dbk_pack_block_of(image->blocks, head->block_count, (uint32_t)(*at - head->first_position));
 
     while (!dbk_image_may_have_type(image, index, type_hash)) {
         if (reverse) {
@@ -135,8 +128,8 @@ static void skip_blocks(const dbk_image *image, uint64_t type_hash, bool reverse
             if (*at < head->first_position) return;
         } else {
             index++;
-            *at = index < head->block_count ? head->first_position + image->blocks[index].delta
-                                            : head->last_position + 1;
+            *at =
+                index < head->block_count ? head->first_position + image->blocks[index].delta : head->last_position + 1;
             if (*at > head->last_position) return;
         }
     }
@@ -186,8 +179,7 @@ static dbk_result step(dbk_log_selection *selection, uint64_t *position, dbk_err
     return DBK_OK;
 }
 
-static dbk_result has_type(const dbk_log_selection *selection, dbk_slice origin, bool *has,
-                           dbk_error *err)
+static dbk_result has_type(const dbk_log_selection *selection, dbk_slice origin, bool *has, dbk_error *err)
 {
     dbk_entry entry;
     dbk_event event;
@@ -201,14 +193,13 @@ static dbk_result has_type(const dbk_log_selection *selection, dbk_slice origin,
     return DBK_OK;
 }
 
-dbk_result dbk_log_selection_next(dbk_log_selection *selection, uint64_t *position,
-                                  int64_t *received_ms, dbk_slice *origin, dbk_error *err)
+dbk_result dbk_log_selection_next(dbk_log_selection *selection, uint64_t *position, int64_t *received_ms,
+                                  dbk_slice *origin, dbk_error *err)
 {
     for (;;) {
         uint64_t at;
         bool wanted = true;
-        dbk_result rc =
-            selection->by_stream ? step_stream(selection, &at, err) : step(selection, &at, err);
+        dbk_result rc = selection->by_stream ? step_stream(selection, &at, err) : step(selection, &at, err);
         if (rc != DBK_OK) return rc;
         if (at == 0) return DBK_END;
         if (!holds(selection->piece, at)) {
@@ -222,8 +213,7 @@ dbk_result dbk_log_selection_next(dbk_log_selection *selection, uint64_t *positi
         if (rc != DBK_OK) return rc;
         if (!wanted) continue;
         *position = at;
-        if (received_ms)
-            *received_ms = selection->piece->entries[at - selection->piece->first].received_ms;
+        if (received_ms) *received_ms = selection->piece->entries[at - selection->piece->first].received_ms;
         return DBK_OK;
     }
 }

@@ -70,8 +70,7 @@ static dbk_result take_entries(dbk_log_state *state, dbk_segment *segment, dbk_i
         }
         dbk_result rc = dbk_entry_decode(origin, &entry, err);
         if (rc != DBK_OK) {
-            return dbk_error_wrap(err, rc, "position %llu",
-                                  (unsigned long long)(state->position + 1));
+            return dbk_error_wrap(err, rc, "position %llu", (unsigned long long)(state->position + 1));
         }
         if (table) rc = dbk_index_table_add(table, state->position + 1, &entry, err);
         if (rc != DBK_OK) return rc;
@@ -82,13 +81,11 @@ static dbk_result take_entries(dbk_log_state *state, dbk_segment *segment, dbk_i
     return dbk_fail(err, DBK_CORRUPT, "the batch holds more bytes than its entries");
 }
 
-dbk_result dbk_state_take(dbk_log_state *state, dbk_segment *segment, dbk_index_table *table,
-                          const dbk_record *record, const uint8_t *whole, uint64_t bytes,
-                          dbk_error *err)
+dbk_result dbk_state_take(dbk_log_state *state, dbk_segment *segment, dbk_index_table *table, const dbk_record *record,
+                          const uint8_t *whole, uint64_t bytes, dbk_error *err)
 {
     uint8_t head[DBK_LEAF_SIZE];
-    dbk_index_batch batch = {record->first_position, (uint32_t)record->offset, (uint32_t)bytes,
-                             record->received_ms};
+    dbk_index_batch batch = {record->first_position, (uint32_t)record->offset, (uint32_t)bytes, record->received_ms};
 
     assert(record->first_position == state->position + 1);
     dbk_result rc = take_entries(state, segment, table, record, whole, err);

@@ -19,22 +19,19 @@ void dbk_log_poison(dbk_log *log)
 dbk_tail dbk_tail_of(dbk_log *log)
 {
     if (log->pending) {
-        return (dbk_tail){log->pending, &log->pending_file, &log->pending_direct,
-                          DBK_SEGMENT_DATA_OFFSET};
+        return (dbk_tail){log->pending, &log->pending_file, &log->pending_direct, DBK_SEGMENT_DATA_OFFSET};
     }
-    return (dbk_tail){dbk_log_active(log), &log->write_file, &log->direct,
-                      dbk_log_active(log)->end};
+    return (dbk_tail){dbk_log_active(log), &log->write_file, &log->direct, dbk_log_active(log)->end};
 }
 
-static dbk_result open_plain(const dbk_log *log, const dbk_segment *segment, dbk_file **file,
-                             bool *direct, dbk_error *err)
+static dbk_result open_plain(const dbk_log *log, const dbk_segment *segment, dbk_file **file, bool *direct,
+                             dbk_error *err)
 {
     int flags = DBK_OPEN_READ | DBK_OPEN_WRITE;
     dbk_error local;
 
     if (*direct) {
-        dbk_result rc =
-            dbk_io_open(log->port, log->dir, segment->name, flags | DBK_OPEN_DIRECT, file, &local);
+        dbk_result rc = dbk_io_open(log->port, log->dir, segment->name, flags | DBK_OPEN_DIRECT, file, &local);
         if (rc == DBK_OK) return DBK_OK;
         if (abs(local.os_errno) != EINVAL) {
             if (err) *err = local;
@@ -45,8 +42,7 @@ static dbk_result open_plain(const dbk_log *log, const dbk_segment *segment, dbk
     return dbk_io_open(log->port, log->dir, segment->name, flags, file, err);
 }
 
-dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_file **file,
-                         bool *direct, dbk_error *err)
+dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_file **file, bool *direct, dbk_error *err)
 {
     const dbk_port *port = log->port;
 
@@ -58,18 +54,15 @@ dbk_result dbk_tail_open(const dbk_log *log, const dbk_segment *segment, dbk_fil
     port->close_file(port->ctx, *file);
     *file = NULL;
     if (locked == -EAGAIN) {
-        return dbk_fail(err, DBK_LOCKED, "cannot lock segment '%s': another process appends to it",
-                        segment->name);
+        return dbk_fail(err, DBK_LOCKED, "cannot lock segment '%s': another process appends to it", segment->name);
     }
-    return dbk_fail_os(err, dbk_result_of_errno(locked), locked, "cannot lock segment '%s'",
-                       segment->name);
+    return dbk_fail_os(err, dbk_result_of_errno(locked), locked, "cannot lock segment '%s'", segment->name);
 }
 
 static dbk_result fail_poisoned(dbk_log *log, const char *name, dbk_error *err)
 {
     dbk_log_poison(log);
-    dbk_result rc =
-        dbk_error_wrap(err, DBK_POISONED, "cannot append to '%s', outcome unknown", name);
+    dbk_result rc = dbk_error_wrap(err, DBK_POISONED, "cannot append to '%s', outcome unknown", name);
     dbk_error_hint(err, "check the disk, then open the store anew");
     return rc;
 }
@@ -104,8 +97,7 @@ static dbk_result zero_range(dbk_log *log, dbk_tail tail, uint64_t size, dbk_err
     if (size > room) size = room;
     while (done < size && rc == DBK_OK) {
         size_t now = size - done < chunk ? (size_t)(size - done) : chunk;
-        rc = dbk_io_write(log->port, *tail.file, tail.segment->name, tail.offset + done, zeros, now,
-                          err);
+        rc = dbk_io_write(log->port, *tail.file, tail.segment->name, tail.offset + done, zeros, now, err);
         done += now;
     }
     log->port->free_aligned(log->port->ctx, zeros);
@@ -120,8 +112,7 @@ dbk_result dbk_tail_clean(dbk_log *log, dbk_error *err)
     return rc;
 }
 
-dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size_t size,
-                          dbk_error *err)
+dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size_t size, dbk_error *err)
 {
     const char *name = tail.segment->name;
     dbk_error local;
@@ -138,12 +129,9 @@ dbk_result dbk_tail_write(dbk_log *log, dbk_tail tail, const uint8_t *data, size
     }
     if (rc != DBK_OK) {
         if (err) *err = local;
-        if (!is_write_failure(rc, *tail.direct, local.os_errno))
-            return fail_poisoned(log, name, err);
+        if (!is_write_failure(rc, *tail.direct, local.os_errno)) return fail_poisoned(log, name, err);
         if (zero_range(log, tail, size, NULL) != DBK_OK) log->dirty_bytes = size;
-        return rc == DBK_NO_SPACE || rc == DBK_NO_MEMORY
-                   ? rc
-                   : dbk_error_wrap(err, DBK_IO, "cannot append");
+        return rc == DBK_NO_SPACE || rc == DBK_NO_MEMORY ? rc : dbk_error_wrap(err, DBK_IO, "cannot append");
     }
     if (*tail.direct) return DBK_OK;
     rc = dbk_io_sync(log->port, *tail.file, name, err);

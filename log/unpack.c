@@ -66,11 +66,10 @@ bool dbk_unpacker_run(dbk_unpacker *unpacker, dbk_slice data, uint8_t *out, size
     return ZSTD_decompressDCtx(unpacker->context, out, size, data.data, data.size) == size;
 }
 
-const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image,
-                                 uint32_t index)
+const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image, uint32_t index)
 {
-    bool same = unpacker->image == image && unpacker->salt == image->header.salt &&
-                unpacker->index == index && unpacker->salt != 0;
+    bool same = unpacker->image == image && unpacker->salt == image->header.salt && unpacker->index == index &&
+                unpacker->salt != 0;
 
     return same ? unpacker->plain.data : NULL;
 }
@@ -107,8 +106,7 @@ static bool set_parameters(ZSTD_CCtx *context, ZSTD_compressionParameters parame
     };
 
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-        if (ZSTD_isError(ZSTD_CCtx_setParameter(context, settings[i].name, settings[i].value)))
-            return false;
+        if (ZSTD_isError(ZSTD_CCtx_setParameter(context, settings[i].name, settings[i].value))) return false;
     }
     return true;
 }

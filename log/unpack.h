@@ -10,8 +10,7 @@ uint8_t *dbk_unpacker_room(dbk_unpacker *unpacker, size_t size);
 /* False unless `data` is one frame of exactly so many bytes. */
 bool dbk_unpacker_run(dbk_unpacker *unpacker, dbk_slice data, uint8_t *out, size_t size);
 /* The block kept, if it is this one. */
-const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image,
-                                 uint32_t index);
+const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image, uint32_t index);
 uint8_t *dbk_unpacker_keep(dbk_unpacker *unpacker, size_t size); /* forgets the one before */
 void dbk_unpacker_note(dbk_unpacker *unpacker, const dbk_image *image, uint32_t index);
 

@@ -15,15 +15,15 @@ typedef struct verifier {
     dbk_log_report *report;
     dbk_watermark mark;
     bool mark_valid;
-    uint64_t *firsts;  /* [number - 1]: first position by the start record; 0: none is sound */
-    uint64_t *nexts;   /* [number - 1]: the same of this segment or the next that has one */
-    uint64_t count;    /* of segment numbers */
-    uint64_t base;     /* the highest with a sound start; those below must be whole */
+    uint64_t *firsts;     /* [number - 1]: first position by the start record; 0: none is sound */
+    uint64_t *nexts;      /* [number - 1]: the same of this segment or the next that has one */
+    uint64_t count;       /* of segment numbers */
+    uint64_t base;        /* the highest with a sound start; those below must be whole */
     uint64_t last_packed; /* the next one had begun */
-    dbk_expect expect; /* of the next record, across segments */
+    dbk_expect expect;    /* of the next record, across segments */
     dbk_log_state *state;
-    bool linked; /* state holds all before expect.position: the proof can go on */
-    bool ended;  /* by the watcher, or for lack of memory: not a fault of a file */
+    bool linked;  /* state holds all before expect.position: the proof can go on */
+    bool ended;   /* by the watcher, or for lack of memory: not a fault of a file */
     bool doubted; /* a record of another history was met: what follows is not known to be this one's */
     uint64_t all_bytes, done_bytes;
 } verifier;
@@ -33,8 +33,7 @@ typedef struct verifier {
 static unsigned law_of(const dbk_log_fault *fault)
 {
     if (fault->first_position) return 1;
-    if (fault->code == DBK_GAP || fault->code == DBK_DUPLICATE || fault->code == DBK_FOREIGN)
-        return 2;
+    if (fault->code == DBK_GAP || fault->code == DBK_DUPLICATE || fault->code == DBK_FOREIGN) return 2;
     return fault->code == DBK_VERSION ? 3 : 1;
 }
 
@@ -50,21 +49,15 @@ static void tell_fault(verifier *v, dbk_log_fault fault)
     if (v->watcher && v->watcher->fault) v->watcher->fault(v->watcher->arg, &fault);
 }
 
-static void tell(verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last,
-                 const char *text)
+static void tell(verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last, const char *text)
 {
-    tell_fault(v, (dbk_log_fault){.code = code,
-                                  .file = file,
-                                  .offset = offset,
-                                  .last_position = last,
-                                  .text = text});
+    tell_fault(v, (dbk_log_fault){.code = code, .file = file, .offset = offset, .last_position = last, .text = text});
 }
 
 static void progress(verifier *v, uint64_t bytes)
 {
     v->done_bytes += bytes;
-    if (v->watcher && v->watcher->progress)
-        v->watcher->progress(v->watcher->arg, v->done_bytes, v->all_bytes);
+    if (v->watcher && v->watcher->progress) v->watcher->progress(v->watcher->arg, v->done_bytes, v->all_bytes);
 }
 
 static bool is_covered(const verifier *v, uint64_t number, uint64_t offset)
@@ -81,8 +74,8 @@ static uint64_t last_of(const verifier *v, uint64_t number)
 }
 
 /* Hands the entries on. Where the head cannot be computed they must at least decode. */
-static dbk_result give(verifier *v, const dbk_segment *segment, const dbk_record *record,
-                       const uint8_t *whole, dbk_error *err)
+static dbk_result give(verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+                       dbk_error *err)
 {
     dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
     uint64_t position = record->first_position;
@@ -108,8 +101,8 @@ static dbk_result give(verifier *v, const dbk_segment *segment, const dbk_record
     return rc;
 }
 
-static dbk_result check_batch(verifier *v, dbk_segment *segment, const dbk_record *record,
-                              const uint8_t *whole, uint64_t bytes, dbk_error *err)
+static dbk_result check_batch(verifier *v, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+                              uint64_t bytes, dbk_error *err)
 {
     uint64_t last = record->first_position + record->count - 1;
     dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
@@ -127,15 +120,13 @@ static dbk_result check_batch(verifier *v, dbk_segment *segment, const dbk_recor
     }
     while (dbk_record_next_origin(&rest, &origin)) count++;
     if (count == record->count && rest.size == 0) return give(v, segment, record, whole, err);
-    tell(v, DBK_CORRUPT, segment->name, record->offset, last,
-         "the batch does not hold the entries it counts");
+    tell(v, DBK_CORRUPT, segment->name, record->offset, last, "the batch does not hold the entries it counts");
     return DBK_OK;
 }
 
 /* Behind damage the start says what was before it. Its highest trees are compared with those of what
  * was read up to the damage: where they differ it goes on from other entries. */
-static void check_start(verifier *v, const dbk_segment *segment, const dbk_record *record,
-                        const uint8_t *whole)
+static void check_start(verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole)
 {
     dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
     uint8_t ours[DBK_LEAF_SIZE], theirs[DBK_LEAF_SIZE];
@@ -173,8 +164,7 @@ static dbk_result resync(dbk_scanner *scanner, uint64_t *offset, dbk_record *rec
         dbk_result rc = dbk_scanner_view(scanner, at, DBK_UNIT_MIN, &bytes, err);
         if (rc != DBK_OK) return rc;
         if (!dbk_record_decode(bytes, scanner->store_id, record) || record->offset != at) continue;
-        if (record->segment != scanner->header.number || record->salt != scanner->header.salt)
-            continue;
+        if (record->segment != scanner->header.number || record->salt != scanner->header.salt) continue;
         *offset = at;
         return DBK_OK;
     }
@@ -213,18 +203,16 @@ static void tell_head(verifier *v, dbk_log_fault fault, dbk_head head)
  * histories meet here. Behind damage only the positions can tell. */
 static bool contradicts(const verifier *v, dbk_head head)
 {
-    return head == DBK_HEAD_STRANGER || head == DBK_HEAD_LOWER ||
-           (head == DBK_HEAD_HIGHER && !v->expect.any_previous);
+    return head == DBK_HEAD_STRANGER || head == DBK_HEAD_LOWER || (head == DBK_HEAD_HIGHER && !v->expect.any_previous);
 }
 
 /* Where the log does not go on: a fault, or its end. *offset is where to go on; 0: nowhere. */
-static dbk_result step_over(verifier *v, dbk_scanner *scanner, dbk_head head,
-                            const dbk_record *there, uint64_t *offset, dbk_error *err)
+static dbk_result step_over(verifier *v, dbk_scanner *scanner, dbk_head head, const dbk_record *there, uint64_t *offset,
+                            dbk_error *err)
 {
     uint64_t number = scanner->header.number, spot = *offset;
     bool in_place = head == DBK_HEAD_HIGHER || head == DBK_HEAD_LOWER || head == DBK_HEAD_STRANGER;
-    bool proven = number < v->base || is_covered(v, number, spot) || head == DBK_HEAD_HIGHER ||
-                  head == DBK_HEAD_LOWER;
+    bool proven = number < v->base || is_covered(v, number, spot) || head == DBK_HEAD_HIGHER || head == DBK_HEAD_LOWER;
     dbk_record next = *there;
     dbk_result rc = DBK_OK;
 
@@ -267,8 +255,7 @@ static dbk_result check_rest(verifier *v, dbk_scanner *scanner, uint64_t offset,
     return DBK_OK;
 }
 
-static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *segment,
-                                dbk_error *err)
+static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *segment, dbk_error *err)
 {
     uint64_t offset = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
 
@@ -276,8 +263,7 @@ static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *
         const uint8_t *whole;
         dbk_record record = {0};
         dbk_head head;
-        dbk_result rc =
-            dbk_scan_record(scanner, offset, &v->expect, &record, &whole, &bytes, &head, err);
+        dbk_result rc = dbk_scan_record(scanner, offset, &v->expect, &record, &whole, &bytes, &head, err);
         if (rc == DBK_OK && head != DBK_HEAD_RECORD) {
             rc = step_over(v, scanner, head, &record, &offset, err);
             if (rc == DBK_OK) continue;
@@ -307,18 +293,17 @@ typedef struct opened {
     uint64_t file_bytes;
 } opened;
 
-static dbk_result read_header(const verifier *v, dbk_file *file, dbk_segment *segment,
-                              uint64_t number, opened *found, dbk_error *err)
+static dbk_result read_header(const verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, opened *found,
+                              dbk_error *err)
 {
     dbk_segment_header *header = &segment->header;
 
     memset(found, 0, sizeof(*found));
-    dbk_result rc =
-        dbk_segment_read_header(v->port, file, segment->name, header, &found->decoded, err);
+    dbk_result rc = dbk_segment_read_header(v->port, file, segment->name, header, &found->decoded, err);
     if (rc == DBK_OK) rc = dbk_io_size(v->port, file, segment->name, &found->file_bytes, err);
     if (rc == DBK_OK && found->decoded == DBK_DECODED_BAD) {
-        rc = dbk_segment_rebuild_header(v->port, file, segment->name, &v->options, number,
-                                        found->file_bytes, header, &found->rebuilt, err);
+        rc = dbk_segment_rebuild_header(v->port, file, segment->name, &v->options, number, found->file_bytes, header,
+                                        &found->rebuilt, err);
     }
     found->named_bytes = found->rebuilt ? found->file_bytes : header->size;
     found->packed = found->decoded == DBK_DECODED_OK && header->features & DBK_FEATURE_PACKED;
@@ -334,29 +319,26 @@ static void skip_segment(verifier *v, uint64_t number)
     v->linked = false;
 }
 
-static dbk_result check_copies(verifier *v, dbk_file *file, const dbk_segment *segment,
-                               const opened *found, dbk_error *err)
+static dbk_result check_copies(verifier *v, dbk_file *file, const dbk_segment *segment, const opened *found,
+                               dbk_error *err)
 {
     dbk_segment_header header = segment->header;
     unsigned count;
 
     header.size = found->named_bytes;
-    dbk_result rc =
-        dbk_segment_count_headers(v->port, file, segment->name, &header, &count, err);
+    dbk_result rc = dbk_segment_count_headers(v->port, file, segment->name, &header, &count, err);
     if (rc == DBK_OK && count < 2) {
-        tell(v, DBK_CORRUPT, segment->name, 0, 0,
-             "one of its two headers is damaged; the other one serves");
+        tell(v, DBK_CORRUPT, segment->name, 0, 0, "one of its two headers is damaged; the other one serves");
     }
     if (rc == DBK_OK && found->named_bytes != found->file_bytes) {
-        tell(v, DBK_CORRUPT, segment->name, 0, 0,
-             "the file has not the size its header names");
+        tell(v, DBK_CORRUPT, segment->name, 0, 0, "the file has not the size its header names");
     }
     return rc;
 }
 
 /* *walk false: it holds nothing that could be walked through. */
-static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment,
-                               const opened *found, uint64_t number, bool *walk, dbk_error *err)
+static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment, const opened *found, uint64_t number,
+                               bool *walk, dbk_error *err)
 {
     bool needed = number <= v->base || is_covered(v, number, 0);
     dbk_error local;
@@ -367,8 +349,7 @@ static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment
         skip_segment(v, number);
         return DBK_OK;
     }
-    if (found->decoded == DBK_DECODED_OK &&
-        dbk_load_judge_header(&v->options, segment, number, &local) != DBK_OK) {
+    if (found->decoded == DBK_DECODED_OK && dbk_load_judge_header(&v->options, segment, number, &local) != DBK_OK) {
         tell(v, local.code, segment->name, 0, last_of(v, number), local.text);
         skip_segment(v, number);
         *walk = false;
@@ -377,15 +358,13 @@ static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment
     if (found->packed) return DBK_OK;
     if (found->decoded == DBK_DECODED_OK) return check_copies(v, file, segment, found, err);
     if (!needed) return DBK_OK;
-    tell(v, DBK_CORRUPT, segment->name, 0, *walk ? 0 : last_of(v, number),
-         "both headers are damaged");
+    tell(v, DBK_CORRUPT, segment->name, 0, *walk ? 0 : last_of(v, number), "both headers are damaged");
     if (!*walk) skip_segment(v, number);
     return DBK_OK;
 }
 
 /* What the records do not show: the parts of the file around them. */
-static dbk_result check_packed(verifier *v, dbk_image *image, const dbk_segment *segment,
-                               dbk_error *err)
+static dbk_result check_packed(verifier *v, dbk_image *image, const dbk_segment *segment, dbk_error *err)
 {
     dbk_pack_faults faults;
 
@@ -413,8 +392,7 @@ static dbk_result walk_image(verifier *v, dbk_file *file, dbk_segment *segment, 
     return rc;
 }
 
-static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number,
-                                dbk_error *err)
+static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, dbk_error *err)
 {
     opened found;
     bool walk = false;
@@ -424,8 +402,7 @@ static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segmen
     if (rc != DBK_OK || !walk) return rc;
     if (segment->header.size <= DBK_SEGMENT_DATA_OFFSET) {
         if (number > v->base && !is_covered(v, number, 0)) return DBK_OK;
-        tell(v, DBK_LOST, segment->name, segment->header.size, last_of(v, number),
-             "acknowledged entries are gone");
+        tell(v, DBK_LOST, segment->name, segment->header.size, last_of(v, number), "acknowledged entries are gone");
         skip_segment(v, number);
         return DBK_OK;
     }
@@ -456,8 +433,7 @@ static dbk_result check_file(verifier *v, uint64_t number, dbk_error *err)
     return v->ended ? rc : DBK_OK;
 }
 
-static dbk_result look_at_start(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number,
-                                dbk_error *err)
+static dbk_result look_at_start(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, dbk_error *err)
 {
     dbk_record record;
     bool started = false;
@@ -508,20 +484,17 @@ static dbk_result count_segments(verifier *v, dbk_error *err)
     dbk_error local = {0};
     dbk_buffer numbers;
 
-    dbk_result rc =
-        dbk_watermark_read(v->port, v->dir, v->options.store_id, &v->mark, &v->mark_valid, &local);
+    dbk_result rc = dbk_watermark_read(v->port, v->dir, v->options.store_id, &v->mark, &v->mark_valid, &local);
     if (rc != DBK_OK) tell(v, rc, DBK_WATERMARK_NAME, 0, 0, local.text);
     dbk_buffer_init(&numbers, v->port);
     rc = dbk_load_list(v->port, v->dir, &numbers, err);
     if (rc == DBK_OK && numbers.size) v->count = dbk_load_u64(numbers.data + numbers.size - 8);
     dbk_buffer_release(&numbers);
     if (rc != DBK_OK) return rc;
-    if (v->count == 0 && !v->mark_valid)
-        return dbk_fail(err, DBK_MISSING, "there is no log in the folder");
+    if (v->count == 0 && !v->mark_valid) return dbk_fail(err, DBK_MISSING, "there is no log in the folder");
     if (v->mark_valid && v->mark.segment > v->count && v->mark.segment - v->count < MISSING_MAX)
         v->count = v->mark.segment;
-    if (v->count > 16 * 1024 * 1024)
-        return dbk_fail(err, DBK_CORRUPT, "there are segment numbers beyond all bounds");
+    if (v->count > 16 * 1024 * 1024) return dbk_fail(err, DBK_CORRUPT, "there are segment numbers beyond all bounds");
     v->firsts = dbk_alloc_zero(v->port, v->count, sizeof(*v->firsts));
     v->nexts = dbk_alloc_zero(v->port, v->count, sizeof(*v->nexts));
     v->state = dbk_alloc(v->port, sizeof(*v->state));
@@ -537,9 +510,8 @@ static void tell_no_next(verifier *v)
     tell(v, DBK_LOST, name, 0, 0, "the segment is missing: the packed one before shows that it was there");
 }
 
-dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options,
-                          dbk_verify_depth depth, const dbk_log_watcher *watcher,
-                          dbk_log_report *report, dbk_error *err)
+dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_verify_depth depth,
+                          const dbk_log_watcher *watcher, dbk_log_report *report, dbk_error *err)
 {
     verifier v = {.port = port,
                   .dir = dir,
@@ -558,8 +530,7 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
         for (uint64_t i = v.count, next = 0; i-- > 0; v.nexts[i] = next)
             if (v.firsts[i]) next = v.firsts[i];
     }
-    for (uint64_t number = 1; number <= v.count && rc == DBK_OK; number++)
-        rc = check_file(&v, number, err);
+    for (uint64_t number = 1; number <= v.count && rc == DBK_OK; number++) rc = check_file(&v, number, err);
     if (rc == DBK_OK && v.last_packed && v.last_packed == v.count) tell_no_next(&v);
     report->file_bytes = dbk_log_file_bytes(port, dir);
     dbk_free(port, v.firsts);

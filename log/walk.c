@@ -5,8 +5,7 @@
 #include <assert.h>
 
 /* The watermark's place must hold the record it names: another one there is another history. */
-static bool mark_contradicts(const dbk_log *log, const dbk_segment *segment, uint64_t end,
-                             uint64_t checksum)
+static bool mark_contradicts(const dbk_log *log, const dbk_segment *segment, uint64_t end, uint64_t checksum)
 {
     const dbk_watermark *mark = &log->mark;
 
@@ -16,8 +15,8 @@ static bool mark_contradicts(const dbk_log *log, const dbk_segment *segment, uin
 
 /* Under the lock: other threads may read beside a refresh. A batch is taken in whole or not at all.
  */
-static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_record *record,
-                              const uint8_t *whole, uint64_t bytes, dbk_error *err)
+static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+                              uint64_t bytes, dbk_error *err)
 {
     dbk_seal seal;
 
@@ -32,8 +31,7 @@ static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_reco
         log->state.received_ms = record->received_ms;
     } else {
         *log->scratch = log->state;
-        dbk_result rc =
-            dbk_state_take(log->scratch, segment, segment->table, record, whole, bytes, err);
+        dbk_result rc = dbk_state_take(log->scratch, segment, segment->table, record, whole, bytes, err);
         if (rc != DBK_OK) {
             dbk_index_table_cut(segment->table, log->state.position + 1);
             return rc;
@@ -46,8 +44,8 @@ static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_reco
     return DBK_OK;
 }
 
-static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limit, bool take,
-                               dbk_plan *plan, uint64_t *proven, dbk_error *err)
+static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limit, bool take, dbk_plan *plan,
+                               uint64_t *proven, dbk_error *err)
 {
     dbk_segment *segment = dbk_log_active(log);
     dbk_expect expect = {log->state.position + 1, log->state.previous, false};
@@ -64,8 +62,8 @@ static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limi
             plan->situation.head = DBK_HEAD_MISSING; /* goes on in the next segment */
             return DBK_OK;
         }
-        dbk_result rc = dbk_scan_record(scanner, plan->offset, &expect, &record, &whole, &bytes,
-                                        &plan->situation.head, err);
+        dbk_result rc =
+            dbk_scan_record(scanner, plan->offset, &expect, &record, &whole, &bytes, &plan->situation.head, err);
         if (rc != DBK_OK || plan->situation.head != DBK_HEAD_RECORD) return rc;
         if (record.durable_upto > *proven) *proven = record.durable_upto;
         if (record.first_position + record.count - 1 > limit) return DBK_OK;
@@ -87,8 +85,7 @@ static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limi
     }
 }
 
-dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven,
-                    dbk_error *err)
+dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven, dbk_error *err)
 {
     dbk_segment *segment = dbk_log_active(log);
     dbk_scanner scanner;
@@ -112,8 +109,8 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
     return rc;
 }
 
-static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_bytes,
-                              uint64_t offset, dbk_evidence *evidence, dbk_error *err)
+static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_bytes, uint64_t offset,
+                              dbk_evidence *evidence, dbk_error *err)
 {
     dbk_scanner scanner;
     dbk_image *image;
@@ -142,10 +139,9 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
 
     place.header.number = number;
     if (!next->sound) place.header.salt = 0; /* whichever the records name */
-    dbk_result rc = look_behind(
-        log, &place, next->file_bytes,
-        next->file_bytes < DBK_SEGMENT_DATA_OFFSET ? next->file_bytes : DBK_SEGMENT_DATA_OFFSET,
-        &evidence, err);
+    dbk_result rc = look_behind(log, &place, next->file_bytes,
+                                next->file_bytes < DBK_SEGMENT_DATA_OFFSET ? next->file_bytes : DBK_SEGMENT_DATA_OFFSET,
+                                &evidence, err);
     if (rc != DBK_OK) return rc;
     next->used = evidence.used_end > DBK_SEGMENT_DATA_OFFSET;
     if (plan->situation.head != DBK_HEAD_MISSING) {
@@ -160,8 +156,7 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
         bool above = evidence.durable_upto >= plan->position || !next->sound;
         plan->situation.later = above ? DBK_LATER_ABOVE : DBK_LATER_BELOW;
     } else if (!next->sound) {
-        plan->situation.head =
-            DBK_HEAD_MISSING; /* an unfinished preparation: made anew when needed */
+        plan->situation.head = DBK_HEAD_MISSING; /* an unfinished preparation: made anew when needed */
     }
     if (beyond) plan->situation.later = DBK_LATER_ABOVE;
     return DBK_OK;
@@ -204,10 +199,8 @@ dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan
         plan->segment++;
         plan->offset = DBK_SEGMENT_DATA_OFFSET;
     }
-    if (head & (DBK_HEAD_BAD | DBK_HEAD_MISDIRECTED | DBK_HEAD_STRANGER))
-        rc = judge_spot(log, plan, err);
-    if (rc == DBK_OK && survey && survey->count > survey->base)
-        rc = judge_next(log, survey, plan, err);
+    if (head & (DBK_HEAD_BAD | DBK_HEAD_MISDIRECTED | DBK_HEAD_STRANGER)) rc = judge_spot(log, plan, err);
+    if (rc == DBK_OK && survey && survey->count > survey->base) rc = judge_next(log, survey, plan, err);
     if (rc != DBK_OK) return rc;
     plan->situation.covered = covered(log, plan);
     plan->row = dbk_recover_decide(&plan->situation);
@@ -217,17 +210,15 @@ dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan
 }
 
 /* `totals` receives the segment's own top key and order. */
-static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment, uint64_t until,
-                               const dbk_start *start, dbk_segment *totals, dbk_index_table *table,
-                               dbk_log_state *state, dbk_error *err)
+static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment, uint64_t until, const dbk_start *start,
+                               dbk_segment *totals, dbk_index_table *table, dbk_log_state *state, dbk_error *err)
 {
     dbk_record record = {.first_position = segment->first_position};
     dbk_expect expect = {segment->first_position, 0, true};
     dbk_result rc = DBK_OK;
 
     dbk_state_begin(state, &record, start);
-    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0; at < until && rc == DBK_OK;
-         at += bytes) {
+    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET, bytes = 0; at < until && rc == DBK_OK; at += bytes) {
         const uint8_t *whole;
         dbk_head head;
         rc = dbk_scan_record(scanner, at, &expect, &record, &whole, &bytes, &head, err);
@@ -241,18 +232,16 @@ static dbk_result read_records(dbk_scanner *scanner, const dbk_segment *segment,
     return rc;
 }
 
-dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk_segment *totals,
-                         dbk_log_state *state, dbk_index_table **out, dbk_error *err)
+dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk_segment *totals, dbk_log_state *state,
+                         dbk_index_table **out, dbk_error *err)
 {
-    dbk_index_table *table =
-        dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
+    dbk_index_table *table = dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
     dbk_scanner scanner;
     dbk_image *image;
     dbk_start start;
     dbk_result rc = DBK_OK;
 
-    if (!table)
-        rc = dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    if (!table) rc = dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
     if (rc == DBK_OK) rc = dbk_load_range(log, segment, &start, err);
     if (rc == DBK_OK) rc = dbk_segment_pin(log, segment, &image, err);
     if (rc == DBK_OK) {
@@ -269,13 +258,12 @@ dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk
     return rc;
 }
 
-static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segment *totals,
-                                  dbk_index_table **out, dbk_error *err)
+static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segment *totals, dbk_index_table **out,
+                                  dbk_error *err)
 {
     dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
 
-    if (!state)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    if (!state) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
     dbk_result rc = dbk_load_part(log, segment, segment->seal_offset, totals, state, out, err);
     dbk_free(log->port, state);
     return rc;
@@ -298,8 +286,8 @@ dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
     expect.without_batches = segment->packed; /* its table of blocks stands for them */
     expect.page_limit = log->options.read_only ? DBK_READER_PAGES_KEPT : 0;
     dbk_segment_name(segment->header.number, "idx", name);
-    dbk_result rc = dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect,
-                                       &found, &segment->run, &local);
+    dbk_result rc =
+        dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect, &found, &segment->run, &local);
     if (rc == DBK_OK) {
         memcpy(segment->top, found.top, sizeof(segment->top));
         segment->ordered = found.ordered;
@@ -328,8 +316,7 @@ dbk_result dbk_load_range(dbk_log *log, dbk_segment *segment, dbk_start *start, 
     dbk_segment_unpin(log, image);
     if (rc != DBK_OK) return rc;
     if (started && place.first_position == segment->first_position) return DBK_OK;
-    return dbk_log_bad_record(segment, DBK_SEGMENT_DATA_OFFSET, segment->first_position,
-                              segment->last_position, err);
+    return dbk_log_bad_record(segment, DBK_SEGMENT_DATA_OFFSET, segment->first_position, segment->last_position, err);
 }
 
 dbk_result dbk_load_active(dbk_log *log, const dbk_record *record, dbk_error *err)
@@ -338,8 +325,7 @@ dbk_result dbk_load_active(dbk_log *log, const dbk_record *record, dbk_error *er
     dbk_start start;
 
     segment->table = dbk_index_table_new(log->port, log->options.store_id, segment->first_position);
-    if (!segment->table)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    if (!segment->table) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
     dbk_result rc = dbk_load_range(log, segment, &start, err);
     if (rc == DBK_OK) dbk_state_begin(&log->state, record, &start);
     return rc;

@@ -2,15 +2,14 @@
  * itself synced on the hot path, so it may lag behind the log and never leads it (R1). */
 #include "log/internal.h"
 
-static dbk_result judge_slot(const uint8_t *at, const uint8_t store_id[16], dbk_watermark *mark,
-                             bool *valid, dbk_error *err)
+static dbk_result judge_slot(const uint8_t *at, const uint8_t store_id[16], dbk_watermark *mark, bool *valid,
+                             dbk_error *err)
 {
     dbk_watermark found;
     dbk_decoded decoded = dbk_watermark_decode(at, &found);
 
     if (decoded == DBK_DECODED_NEWER) {
-        return dbk_fail(err, DBK_VERSION, "'%s' has a later format than this program",
-                        DBK_WATERMARK_NAME);
+        return dbk_fail(err, DBK_VERSION, "'%s' has a later format than this program", DBK_WATERMARK_NAME);
     }
     if (decoded == DBK_DECODED_BAD) return DBK_OK;
     if (memcmp(found.store_id, store_id, 16) != 0) {
@@ -21,8 +20,8 @@ static dbk_result judge_slot(const uint8_t *at, const uint8_t store_id[16], dbk_
     return DBK_OK;
 }
 
-dbk_result dbk_watermark_read(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16],
-                              dbk_watermark *mark, bool *valid, dbk_error *err)
+dbk_result dbk_watermark_read(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16], dbk_watermark *mark,
+                              bool *valid, dbk_error *err)
 {
     uint8_t slots[2][DBK_WATERMARK_SLOT_SIZE];
     dbk_file *file;
@@ -30,16 +29,14 @@ dbk_result dbk_watermark_read(const dbk_port *port, dbk_dir *dir, const uint8_t 
     memset(mark, 0, sizeof(*mark));
     *valid = false;
     dbk_error local;
-    dbk_result rc =
-        dbk_io_open(port, dir, DBK_WATERMARK_NAME, DBK_OPEN_READ, &file, err ? err : &local);
+    dbk_result rc = dbk_io_open(port, dir, DBK_WATERMARK_NAME, DBK_OPEN_READ, &file, err ? err : &local);
     if (rc == DBK_MISSING) return DBK_OK;
     if (rc != DBK_OK) return rc;
     for (size_t i = 0; i < 2 && rc == DBK_OK; i++) {
         size_t got = 0;
-        rc = dbk_io_read(port, file, DBK_WATERMARK_NAME, i * DBK_WATERMARK_STRIDE, slots[i],
-                         sizeof(slots[i]), &got, err);
-        if (rc == DBK_OK && got == sizeof(slots[i]))
-            rc = judge_slot(slots[i], store_id, mark, valid, err);
+        rc = dbk_io_read(port, file, DBK_WATERMARK_NAME, i * DBK_WATERMARK_STRIDE, slots[i], sizeof(slots[i]), &got,
+                         err);
+        if (rc == DBK_OK && got == sizeof(slots[i])) rc = judge_slot(slots[i], store_id, mark, valid, err);
     }
     port->close_file(port->ctx, file);
     return rc;
@@ -52,8 +49,7 @@ dbk_result dbk_watermark_open(dbk_log *log, dbk_error *err)
 
     dbk_result rc = dbk_io_open(port, log->dir, DBK_WATERMARK_NAME, flags, &log->mark_file, err);
     if (rc != DBK_MISSING) return rc;
-    rc = dbk_io_open(port, log->dir, DBK_WATERMARK_NAME, flags | DBK_OPEN_CREATE, &log->mark_file,
-                     err);
+    rc = dbk_io_open(port, log->dir, DBK_WATERMARK_NAME, flags | DBK_OPEN_CREATE, &log->mark_file, err);
     return rc == DBK_OK ? dbk_io_sync_dir(port, log->dir, "log", err) : rc;
 }
 
@@ -72,9 +68,8 @@ dbk_result dbk_watermark_write(dbk_log *log, bool clean, dbk_error *err)
     mark.checksum = log->state.previous;
     mark.clean = clean;
     dbk_watermark_encode(&mark, slot);
-    dbk_result rc =
-        dbk_io_write(log->port, log->mark_file, DBK_WATERMARK_NAME,
-                     (mark.counter & 1) * DBK_WATERMARK_STRIDE, slot, sizeof(slot), err);
+    dbk_result rc = dbk_io_write(log->port, log->mark_file, DBK_WATERMARK_NAME,
+                                 (mark.counter & 1) * DBK_WATERMARK_STRIDE, slot, sizeof(slot), err);
     if (rc != DBK_OK) return rc;
     log->mark = mark;
     log->mark_unsynced = true;

@@ -21,8 +21,8 @@ struct dbk_answers {
 
 static dbk_result fail(const dbk_answers *a, int rc, dbk_error *err)
 {
-    return dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : DBK_INTERNAL, "cannot look at the columns of an answer: %s",
-                    a->db ? sqlite3_errmsg(a->db) : sqlite3_errstr(rc));
+    return dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : DBK_INTERNAL,
+                    "cannot look at the columns of an answer: %s", a->db ? sqlite3_errmsg(a->db) : sqlite3_errstr(rc));
 }
 
 static int note_view(void *arg, int count, char **values, char **names)
@@ -41,13 +41,15 @@ dbk_result dbk_answers_open(const dbk_port *port, const dbk_definition *definiti
     if (!a) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the columns of an answer");
     *a = (dbk_answers){.port = port, .definition = definition, .sandbox = {.role = DBK_SQL_ENGINE}};
     dbk_result result = DBK_OK;
-    int rc = sqlite3_open_v2(":memory:", &a->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc =
+        sqlite3_open_v2(":memory:", &a->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) result = dbk_sandbox_install(a->db, &a->sandbox, err);
     if (rc == SQLITE_OK && result == DBK_OK) rc = sqlite3_exec(a->db, definition->schema_sql, NULL, NULL, NULL);
     for (size_t i = 0; rc == SQLITE_OK && result == DBK_OK && i < definition->app->search_count; i++)
         rc = sqlite3_exec(a->db, definition->app->searches[i].table_sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK && result == DBK_OK)
-        rc = sqlite3_exec(a->db, "SELECT 1 FROM sqlite_schema WHERE type = 'view' LIMIT 1", note_view, &a->has_views, NULL);
+        rc = sqlite3_exec(a->db, "SELECT 1 FROM sqlite_schema WHERE type = 'view' LIMIT 1", note_view, &a->has_views,
+                          NULL);
     if (rc != SQLITE_OK && result == DBK_OK) result = fail(a, rc, err);
     if (result == DBK_OK) *out = a;
     else dbk_answers_close(a);
@@ -69,8 +71,9 @@ static bool word_is(const char *word, size_t size, const char *name)
 /* Words inside texts and comments count too: then less is certain, and nothing wrong is said. */
 static bool is_plain(const char *sql)
 {
-    static const char *const hard[] = {"left", "right", "full", "union", "intersect", "except", "values", "avg", "count", "group_concat",
-                                       "max", "min", "sum", "total", "json_group_array", "json_group_object"};
+    static const char *const hard[] = {
+        "left",  "right",        "full", "union", "intersect", "except", "values",           "avg",
+        "count", "group_concat", "max",  "min",   "sum",       "total",  "json_group_array", "json_group_object"};
     unsigned selects = 0;
     while (*sql) {
         size_t size = 0;
@@ -112,7 +115,8 @@ dbk_result dbk_answers_of(dbk_answers *a, const char *sql, const dbk_column_type
     int count = sqlite3_column_count(statement);
     for (int i = 0; i < count && rc == SQLITE_OK; i++) {
         const char *declared = sqlite3_column_decltype(statement, i);
-        dbk_answer_column column = {.name = sqlite3_column_name(statement, i), .type = declared ? dbk_type_of_declared(declared) : DBK_TYPE_ANY,
+        dbk_answer_column column = {.name = sqlite3_column_name(statement, i),
+                                    .type = declared ? dbk_type_of_declared(declared) : DBK_TYPE_ANY,
                                     .column = -1};
         if (returns && (size_t)i < return_count) column.type = returns[i];
         find_origin(a, statement, i, plain, &column);

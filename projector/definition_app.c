@@ -25,13 +25,12 @@ static dbk_span name_span(const dbk_app_reading *a, const dbk_json_node *value)
     size_t at = value->offset, size = value->name.size;
 
     while (at > 0 && text[at - 1] != '"') at--;
-    if (at < size + 2 || memcmp(text + at - 1 - size, value->name.data, size) != 0)
-        return value_span(a, value);
+    if (at < size + 2 || memcmp(text + at - 1 - size, value->name.data, size) != 0) return value_span(a, value);
     return (dbk_span){a->source, at - 2 - size, at};
 }
 
-static void __attribute__((format(printf, 4, 0))) report(dbk_app_reading *a, dbk_span at, const char *advice, const char *format,
-                                                         va_list args)
+static void __attribute__((format(printf, 4, 0)))
+report(dbk_app_reading *a, dbk_span at, const char *advice, const char *format, va_list args)
 {
     char text[512];
 
@@ -81,10 +80,8 @@ static void refuse_key(dbk_app_reading *a, const dbk_json_node *value, const cha
 
     for (; known < count && known < sizeof(names) / sizeof(names[0]); known++) names[known] = keys[known].name;
     const char *near = dbk_check_nearest(a->check, value->name, names, known);
-    if (*path)
-        dbk_app_wrong_name(a, value, near, "'%.*s' is no key of '%s'", DBK_SLICE_ARG(value->name), path);
-    else
-        dbk_app_wrong_name(a, value, near, "'%.*s' is no key of app.json", DBK_SLICE_ARG(value->name));
+    if (*path) dbk_app_wrong_name(a, value, near, "'%.*s' is no key of '%s'", DBK_SLICE_ARG(value->name), path);
+    else dbk_app_wrong_name(a, value, near, "'%.*s' is no key of app.json", DBK_SLICE_ARG(value->name));
 }
 
 void dbk_app_members(dbk_app_reading *a, const dbk_json_node *object, const char *path, const dbk_app_key *keys,
@@ -96,12 +93,9 @@ void dbk_app_members(dbk_app_reading *a, const dbk_json_node *object, const char
     for (uint32_t i = 0; i < object->count && !a->check->failed; i++, value = dbk_json_next(value)) {
         const dbk_app_key *key = find_key(keys, count, value->name);
         const char *inner = dbk_app_path(a, path, value->name);
-        if (!key)
-            refuse_key(a, value, path, keys, count);
-        else if (!key->read)
-            dbk_app_wrong_name(a, value, "leave it out", "'%s' comes with a later version", inner);
-        else
-            key->read(a, value, inner, into);
+        if (!key) refuse_key(a, value, path, keys, count);
+        else if (!key->read) dbk_app_wrong_name(a, value, "leave it out", "'%s' comes with a later version", inner);
+        else key->read(a, value, inner, into);
     }
 }
 
@@ -109,8 +103,7 @@ void dbk_app_members(dbk_app_reading *a, const dbk_json_node *object, const char
 
 static bool is_app_name(dbk_slice name)
 {
-    if (name.size == 0 || name.size > DBK_NAME_MAX || name.data[0] < 'a' || name.data[0] > 'z')
-        return false;
+    if (name.size == 0 || name.size > DBK_NAME_MAX || name.data[0] < 'a' || name.data[0] > 'z') return false;
     for (size_t i = 1; i < name.size; i++) {
         uint8_t c = name.data[i];
         if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-')) return false;
@@ -171,8 +164,8 @@ static void read_variable(dbk_app_reading *a, const dbk_json_node *value)
         return;
     }
     dbk_slice text = value->kind == DBK_JSON_STRING || value->kind == DBK_JSON_NUMBER ? value->text
-                     : value->kind == DBK_JSON_TRUE                                  ? dbk_slice_text("true")
-                                                                                     : dbk_slice_text("false");
+                     : value->kind == DBK_JSON_TRUE                                   ? dbk_slice_text("true")
+                                                                                      : dbk_slice_text("false");
     if (value->kind == DBK_JSON_NULL || value->kind >= DBK_JSON_ARRAY) {
         dbk_app_wrong(a, value, "\"text\", 5 or true", "'env.%.*s' has a text, a number, true or false as its default",
                       DBK_SLICE_ARG(value->name));
@@ -258,8 +251,8 @@ static void read_round(dbk_app_reading *a, enum round round)
 static void require(dbk_app_reading *a, const char *name, const char *advice)
 {
     if (dbk_json_member(a->root, name)) return;
-    dbk_report_error(a->check->report, (dbk_span){a->source, a->root->offset, a->root->offset + 1},
-                     advice, "'%s' is missing", name);
+    dbk_report_error(a->check->report, (dbk_span){a->source, a->root->offset, a->root->offset + 1}, advice,
+                     "'%s' is missing", name);
 }
 
 /* The parser says "… at byte n": the place is read back from there. */
@@ -270,8 +263,7 @@ static void refuse_json(dbk_check *check, const dbk_source *source, const dbk_er
     size_t offset = at ? (size_t)strtoull(at + 5, NULL, 10) : 0;
 
     if (offset >= source->text.size && source->text.size) offset = source->text.size - 1;
-    dbk_report_error(check->report, (dbk_span){source, offset, offset + 1}, NULL, "%s",
-                     colon ? colon + 2 : err->text);
+    dbk_report_error(check->report, (dbk_span){source, offset, offset + 1}, NULL, "%s", colon ? colon + 2 : err->text);
 }
 
 static void open_app(dbk_check *check, dbk_app_reading *a)
@@ -282,15 +274,12 @@ static void open_app(dbk_check *check, dbk_app_reading *a)
     if (!a->source || !dbk_utf8_valid(a->source->text)) return;
     a->parser = dbk_json_parser_new(check->port);
     dbk_result result = a->parser ? dbk_json_parse(a->parser, a->source->text, &root, &err) : DBK_NO_MEMORY;
-    if (result == DBK_NO_MEMORY)
-        check->failed = true;
-    else if (result != DBK_OK)
-        refuse_json(check, a->source, &err);
+    if (result == DBK_NO_MEMORY) check->failed = true;
+    else if (result != DBK_OK) refuse_json(check, a->source, &err);
     else if (root->kind != DBK_JSON_OBJECT)
         dbk_report_error(check->report, (dbk_span){a->source, root->offset, root->offset + 1},
                          "{\"daybook\": 1, \"name\": \"my-app\"}", "app.json is an object");
-    else
-        a->root = root;
+    else a->root = root;
 }
 
 void dbk_check_app(dbk_check *check)

@@ -50,17 +50,22 @@ void dbk_app_wrong_name(dbk_app_reading *a, const dbk_json_node *value, const ch
 /* ---- definition_value.c: false: said what is wrong, *out untouched */
 bool dbk_app_object(dbk_app_reading *a, const dbk_json_node *value, const char *path);
 bool dbk_app_array(dbk_app_reading *a, const dbk_json_node *value, const char *path);
-bool dbk_app_text(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char **out); /* with ${NAME} filled in */
+bool dbk_app_text(dbk_app_reading *a, const dbk_json_node *value, const char *path,
+                  const char **out); /* with ${NAME} filled in */
 bool dbk_app_flag(dbk_app_reading *a, const dbk_json_node *value, const char *path, bool *out);
-bool dbk_app_count(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t lowest, uint64_t highest, uint64_t *out);
-bool dbk_app_choice(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char *const *names, size_t count, size_t *out);
+bool dbk_app_count(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t lowest, uint64_t highest,
+                   uint64_t *out);
+bool dbk_app_choice(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char *const *names,
+                    size_t count, size_t *out);
 bool dbk_app_span(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t *ms);
-bool dbk_app_size(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t *bytes); /* "*" is UINT64_MAX */
+bool dbk_app_size(dbk_app_reading *a, const dbk_json_node *value, const char *path,
+                  uint64_t *bytes); /* "*" is UINT64_MAX */
 bool dbk_app_texts(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char ***out, size_t *count);
 /* A table that is there; a column of a table. */
 bool dbk_app_table(dbk_app_reading *a, const dbk_json_node *value, const char *path, const dbk_table **out);
 bool dbk_app_column(dbk_app_reading *a, const dbk_json_node *value, const char *path, const dbk_table *table, int *out);
-int dbk_app_column_named(dbk_app_reading *a, const dbk_json_node *member, const char *path, const dbk_table *table); /* -1: said */
+int dbk_app_column_named(dbk_app_reading *a, const dbk_json_node *member, const char *path,
+                         const dbk_table *table); /* -1: said */
 
 /* ---- the top keys that other files read */
 void dbk_app_read_tables(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);

@@ -7,9 +7,8 @@ static const struct {
     const char *name;
     dbk_column_type type;
 } type_names[] = {
-    {"TEXT", DBK_TYPE_TEXT},       {"INTEGER", DBK_TYPE_INTEGER}, {"REAL", DBK_TYPE_REAL},
-    {"BOOLEAN", DBK_TYPE_BOOLEAN}, {"UUID", DBK_TYPE_UUID},       {"DATETIME", DBK_TYPE_DATETIME},
-    {"JSON", DBK_TYPE_JSON},       {"BLOB", DBK_TYPE_BLOB},
+    {"TEXT", DBK_TYPE_TEXT}, {"INTEGER", DBK_TYPE_INTEGER},   {"REAL", DBK_TYPE_REAL}, {"BOOLEAN", DBK_TYPE_BOOLEAN},
+    {"UUID", DBK_TYPE_UUID}, {"DATETIME", DBK_TYPE_DATETIME}, {"JSON", DBK_TYPE_JSON}, {"BLOB", DBK_TYPE_BLOB},
 };
 
 static bool type_of(dbk_slice name, dbk_column_type *type)
@@ -37,8 +36,7 @@ bool dbk_line_type(dbk_check *check, const dbk_block *block, dbk_line *line, dbk
     if (!dbk_line_name(line, &name)) return false;
     if (type_of(name, type)) return true;
     if (!dbk_slice_equal(name, dbk_slice_text("SECRET"))) return false;
-    dbk_report_error(check->report, dbk_line_span(block, name), "leave it out",
-                     "SECRET comes with a later version");
+    dbk_report_error(check->report, dbk_line_span(block, name), "leave it out", "SECRET comes with a later version");
     *type = DBK_TYPE_TEXT;
     return true;
 }
@@ -74,9 +72,7 @@ static bool is_json_literal(dbk_check *check, dbk_slice literal)
         if (literal.data[i] == '\'') i++;
     }
     if (!parser || text.failed) check->failed = true;
-    dbk_result result = check->failed
-                            ? DBK_NO_MEMORY
-                            : dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL);
+    dbk_result result = check->failed ? DBK_NO_MEMORY : dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL);
     if (result == DBK_NO_MEMORY) check->failed = true;
     dbk_buffer_release(&text);
     dbk_json_parser_free(parser);
@@ -84,8 +80,7 @@ static bool is_json_literal(dbk_check *check, dbk_slice literal)
 }
 
 /* NULL, a string or a number that fits the argument's type. */
-static bool take_literal(dbk_check *check, dbk_line *line, dbk_column_type type, dbk_slice *literal,
-                         bool *fits)
+static bool take_literal(dbk_check *check, dbk_line *line, dbk_column_type type, dbk_slice *literal, bool *fits)
 {
     bool whole;
     const char *begin = line->at;
@@ -101,30 +96,28 @@ static bool take_literal(dbk_check *check, dbk_line *line, dbk_column_type type,
         return true;
     }
     if (!take_number(line, literal, &whole)) return false;
-    bool bit = dbk_slice_equal(*literal, dbk_slice_text("0")) ||
-               dbk_slice_equal(*literal, dbk_slice_text("1"));
-    *fits = type == DBK_TYPE_REAL || (type == DBK_TYPE_INTEGER && whole) ||
-            (type == DBK_TYPE_BOOLEAN && bit);
+    bool bit = dbk_slice_equal(*literal, dbk_slice_text("0")) || dbk_slice_equal(*literal, dbk_slice_text("1"));
+    *fits = type == DBK_TYPE_REAL || (type == DBK_TYPE_INTEGER && whole) || (type == DBK_TYPE_BOOLEAN && bit);
     return true;
 }
 
 /* A name that the engine gives itself, or that stands already. */
-static void check_name(dbk_check *check, const dbk_block *block, dbk_slice name,
-                       const char *const *given, const dbk_signature *signature)
+static void check_name(dbk_check *check, const dbk_block *block, dbk_slice name, const char *const *given,
+                       const dbk_signature *signature)
 {
     for (; *given; given++)
         if (dbk_slice_equal(name, dbk_slice_text(*given)))
-            dbk_report_error(check->report, dbk_line_span(block, name), "another name",
-                             "':%s' is given by the engine", *given);
+            dbk_report_error(check->report, dbk_line_span(block, name), "another name", "':%s' is given by the engine",
+                             *given);
     for (uint16_t i = 0; i < signature->count; i++)
         if (dbk_slice_equal(name, dbk_slice_text(signature->items[i].name)))
-            dbk_report_error(check->report, dbk_line_span(block, name), "another name",
-                             "argument '%s' stands twice", signature->items[i].name);
+            dbk_report_error(check->report, dbk_line_span(block, name), "another name", "argument '%s' stands twice",
+                             signature->items[i].name);
 }
 
 /* name [ SP type ] [ "?" | SP "=" SP literal ] */
-static bool take_argument(dbk_check *check, const dbk_block *block, dbk_line *line,
-                          const char *const *given, dbk_signature *signature)
+static bool take_argument(dbk_check *check, const dbk_block *block, dbk_line *line, const char *const *given,
+                          dbk_signature *signature)
 {
     dbk_argument *argument = &signature->items[signature->count];
     dbk_slice name, literal;
@@ -136,21 +129,19 @@ static bool take_argument(dbk_check *check, const dbk_block *block, dbk_line *li
     check_name(check, block, name, given, signature);
     signature->count++;
     bool typed = line->end - line->at > 1 && line->at[0] == ' ' && line->at[1] != '=';
-    if (typed && (!dbk_line_take(line, " ") || !dbk_line_type(check, block, line, &argument->type)))
-        return false;
+    if (typed && (!dbk_line_take(line, " ") || !dbk_line_type(check, block, line, &argument->type))) return false;
     argument->optional = dbk_line_take(line, "?");
     if (argument->optional || !dbk_line_take(line, " = ")) return true;
     if (!take_literal(check, line, argument->type, &literal, &fits)) return false;
     argument->default_sql = dbk_check_text(check, literal);
     if (!fits)
-        dbk_report_error(check->report, dbk_line_span(block, literal),
-                         "a literal of the argument's type, or NULL",
+        dbk_report_error(check->report, dbk_line_span(block, literal), "a literal of the argument's type, or NULL",
                          "the default of '%s' does not fit its type", argument->name);
     return true;
 }
 
-bool dbk_line_signature(dbk_check *check, const dbk_block *block, dbk_line *line,
-                        const char *const *given, dbk_signature *signature)
+bool dbk_line_signature(dbk_check *check, const dbk_block *block, dbk_line *line, const char *const *given,
+                        dbk_signature *signature)
 {
     signature->count = 0;
     if (!dbk_line_take(line, "(")) return false;
@@ -165,13 +156,11 @@ dbk_argument *dbk_signature_keep(dbk_check *check, const dbk_signature *signatur
 {
     dbk_argument *kept = dbk_check_take(check, (size_t)signature->count + 1, sizeof(*kept));
 
-    if (kept && signature->count)
-        memcpy(kept, signature->items, signature->count * sizeof(*kept));
+    if (kept && signature->count) memcpy(kept, signature->items, signature->count * sizeof(*kept));
     return kept;
 }
 
-const char *dbk_signature_nearest(dbk_check *check, const dbk_signature *signature,
-                                  const char *name)
+const char *dbk_signature_nearest(dbk_check *check, const dbk_signature *signature, const char *name)
 {
     const char *names[DBK_ARGUMENTS_MAX];
 
@@ -182,8 +171,7 @@ const char *dbk_signature_nearest(dbk_check *check, const dbk_signature *signatu
 uint32_t dbk_sql_parameter(const dbk_sql *sql, const char *name)
 {
     for (uint32_t i = 0; i < sql->count; i++)
-        if (sql->tokens[i].kind == DBK_TOKEN_PARAMETER &&
-            dbk_slice_equal(dbk_sql_slice(sql, i), dbk_slice_text(name)))
+        if (sql->tokens[i].kind == DBK_TOKEN_PARAMETER && dbk_slice_equal(dbk_sql_slice(sql, i), dbk_slice_text(name)))
             return i;
     return 0;
 }

@@ -6,8 +6,8 @@
 
 #include "projector/definition_internal.h"
 
-static int authorize(void *arg, int action, const char *first, const char *second,
-                     const char *database, const char *inside)
+static int authorize(void *arg, int action, const char *first, const char *second, const char *database,
+                     const char *inside)
 {
     dbk_check *check = arg;
     int answer = dbk_sandbox_authorize(&check->sandbox, action, first, second, database, inside);
@@ -31,12 +31,11 @@ static int count_steps(void *arg)
 bool dbk_check_open(dbk_check *check, dbk_error *err)
 {
     int rc =
-        sqlite3_open_v2(":memory:", &check->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+        sqlite3_open_v2(":memory:", &check->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
     if (rc != SQLITE_OK) {
-        (void)dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : DBK_INTERNAL,
-                       "cannot open a scratch database: %s", sqlite3_errstr(rc));
+        (void)dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : DBK_INTERNAL, "cannot open a scratch database: %s",
+                       sqlite3_errstr(rc));
         return false;
     }
     check->sandbox = (dbk_sandbox){.role = DBK_SQL_ENGINE};
@@ -48,8 +47,8 @@ bool dbk_check_open(dbk_check *check, dbk_error *err)
     (void)sqlite3_limit(check->db, SQLITE_LIMIT_VARIABLE_NUMBER, 1000);
     sqlite3_progress_handler(check->db, 1000, count_steps, check);
     if (rc == SQLITE_OK) return true;
-    (void)dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : DBK_INTERNAL,
-                   "cannot set up a scratch database: %s", sqlite3_errmsg(check->db));
+    (void)dbk_fail(err, rc == SQLITE_NOMEM ? DBK_NO_MEMORY : DBK_INTERNAL, "cannot set up a scratch database: %s",
+                   sqlite3_errmsg(check->db));
     return false;
 }
 
@@ -64,10 +63,8 @@ void *dbk_check_take(dbk_check *check, size_t count, size_t size)
     uint64_t bytes;
     void *memory = dbk_mul(count, size, &bytes) ? dbk_arena_take(check->arena, bytes) : NULL;
 
-    if (memory)
-        memset(memory, 0, bytes);
-    else
-        check->failed = true;
+    if (memory) memset(memory, 0, bytes);
+    else check->failed = true;
     return memory;
 }
 
@@ -98,14 +95,12 @@ sqlite3_stmt *dbk_check_ask(dbk_check *check, const char *format, ...)
     va_start(args, format);
     char *sql = sqlite3_vmprintf(format, args);
     va_end(args);
-    if (!sql || sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) != SQLITE_OK)
-        check->failed = true;
+    if (!sql || sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) != SQLITE_OK) check->failed = true;
     sqlite3_free(sql);
     return statement;
 }
 
-const char *dbk_check_nearest(dbk_check *check, dbk_slice name, const char *const *names,
-                              size_t count)
+const char *dbk_check_nearest(dbk_check *check, dbk_slice name, const char *const *names, size_t count)
 {
     const char *near = dbk_nearest(name, names, count);
 
@@ -164,14 +159,11 @@ static const char *named_in(const char *message)
     return dot ? dot + 1 : name + 2;
 }
 
-static const char *advice_for(dbk_check *check, const dbk_sql *sql, const char *message,
-                              const char *name)
+static const char *advice_for(dbk_check *check, const dbk_sql *sql, const char *message, const char *name)
 {
-    static const char *const needs_where =
-        "WHERE true before ON CONFLICT: SELECT … WHERE true ON CONFLICT(…) DO …";
+    static const char *const needs_where = "WHERE true before ON CONFLICT: SELECT … WHERE true ON CONFLICT(…) DO …";
 
-    if (strstr(message, "near \"DO\"") && dbk_sql_find(sql, 0, "select") < sql->count)
-        return needs_where;
+    if (strstr(message, "near \"DO\"") && dbk_sql_find(sql, 0, "select") < sql->count) return needs_where;
     if (sql->swallowed && strstr(message, "syntax error"))
         return "a ';' at the end of the statement: a directive stands inside it";
     if (!name) return NULL;
@@ -208,8 +200,8 @@ static dbk_span denied_span(const dbk_sql *sql, const char *denied)
 static bool is_syntax(const char *message)
 {
     return strstr(message, "syntax error") || strstr(message, "incomplete input") ||
-           strstr(message, "unrecognized token") || strstr(message, "too large") ||
-           strstr(message, "too many") || strstr(message, "overflow");
+           strstr(message, "unrecognized token") || strstr(message, "too large") || strstr(message, "too many") ||
+           strstr(message, "overflow");
 }
 
 static bool is_consequence(const dbk_check *check, const char *message, const char *name)
@@ -227,9 +219,7 @@ void dbk_check_refused(dbk_check *check, const dbk_sql *sql)
 {
     const char *message = sqlite3_errmsg(check->db), *name = named_in(message);
     int offset = sqlite3_error_offset(check->db);
-    uint32_t token = offset >= 0 ? token_at(sql, sql->begin + (size_t)offset)
-                     : name      ? dbk_sql_find(sql, 0, name)
-                                 : 0;
+    uint32_t token = offset >= 0 ? token_at(sql, sql->begin + (size_t)offset) : name ? dbk_sql_find(sql, 0, name) : 0;
 
     if ((sqlite3_errcode(check->db) & 0xff) == SQLITE_NOMEM) {
         check->failed = true;
@@ -240,13 +230,11 @@ void dbk_check_refused(dbk_check *check, const dbk_sql *sql)
         dbk_report_error(check->report, dbk_sql_span(sql, 0), NULL,
                          "a table of SQLite's own shows the database file, not the data");
     else if (check->sandbox.denied[0])
-        dbk_report_error(check->report, denied_span(sql, check->sandbox.denied), NULL, "%s",
-                         check->sandbox.denied);
+        dbk_report_error(check->report, denied_span(sql, check->sandbox.denied), NULL, "%s", check->sandbox.denied);
     if (check->sandbox.denied[0]) return;
     check->syntax = is_syntax(message);
     if (is_consequence(check, message, name)) return;
-    if (name && strncasecmp(name, "_daybook_", 9) == 0)
-        message = "tables of the engine are not for the app's SQL";
+    if (name && strncasecmp(name, "_daybook_", 9) == 0) message = "tables of the engine are not for the app's SQL";
     if (strcmp(message, "incomplete input") == 0) token = sql->count - 1;
     const char *advice = advice_for(check, sql, message, name);
     if (advice && strstr(advice, "WHERE true"))
@@ -286,8 +274,7 @@ static char *row_sql(dbk_check *check, const dbk_table *table, int kind)
     for (uint16_t i = 0; kind == 1 && i < table->column_count; i++)
         sqlite3_str_appendf(sql, "%s\"%w\" = ?", i ? ", " : "", table->columns[i].name);
     for (uint16_t i = 0; kind != 0 && i < table->key_count; i++)
-        sqlite3_str_appendf(sql, "%s\"%w\" = ?", i ? " AND " : " WHERE ",
-                            table->columns[table->key_columns[i]].name);
+        sqlite3_str_appendf(sql, "%s\"%w\" = ?", i ? " AND " : " WHERE ", table->columns[table->key_columns[i]].name);
     return sqlite3_str_finish(sql);
 }
 
@@ -302,10 +289,8 @@ static bool check_row(dbk_check *check, dbk_object *object, const dbk_table *tab
     int rc = sql ? sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
     if (rc != SQLITE_OK && sql) {
         const char *denied = check->sandbox.denied;
-        dbk_span at = denied[0] ? denied_span(object->sql, denied)
-                                : dbk_sql_span(object->sql, object->name_token);
-        dbk_report_error(check->report, at, NULL, "%s",
-                         denied[0] ? denied : sqlite3_errmsg(check->db));
+        dbk_span at = denied[0] ? denied_span(object->sql, denied) : dbk_sql_span(object->sql, object->name_token);
+        dbk_report_error(check->report, at, NULL, "%s", denied[0] ? denied : sqlite3_errmsg(check->db));
     }
     if (!sql) check->failed = true;
     check->sandbox.role = DBK_SQL_ENGINE;
@@ -320,18 +305,15 @@ static void check_defaults(dbk_check *check, dbk_object *object, const dbk_table
 {
     for (uint16_t i = 0; i < table->column_count; i++) {
         sqlite3_stmt *statement = NULL;
-        char *sql = table->columns[i].default_sql
-                        ? sqlite3_mprintf("SELECT (%s)", table->columns[i].default_sql)
-                        : NULL;
+        char *sql =
+            table->columns[i].default_sql ? sqlite3_mprintf("SELECT (%s)", table->columns[i].default_sql) : NULL;
         if (!sql) continue;
         check->sandbox.role = DBK_SQL_PROJECTION;
         if (sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) != SQLITE_OK) {
             const char *denied = check->sandbox.denied;
             uint32_t column = dbk_object_column(object, table->columns[i].name);
-            dbk_span at =
-                denied[0] ? denied_span(object->sql, denied) : dbk_sql_span(object->sql, column);
-            dbk_report_error(check->report, at, NULL, "%s",
-                             denied[0] ? denied : sqlite3_errmsg(check->db));
+            dbk_span at = denied[0] ? denied_span(object->sql, denied) : dbk_sql_span(object->sql, column);
+            dbk_report_error(check->report, at, NULL, "%s", denied[0] ? denied : sqlite3_errmsg(check->db));
             object->doubted = true;
         }
         check->sandbox.role = DBK_SQL_ENGINE;
@@ -357,8 +339,7 @@ static void check_view(dbk_check *check, const dbk_object *object)
 void dbk_check_rows(dbk_check *check)
 {
     for (dbk_object *object = check->objects; object && !check->failed; object = object->next) {
-        const dbk_table *table =
-            object->kind == DBK_OBJECT_TABLE ? dbk_check_table(check, object->name) : NULL;
+        const dbk_table *table = object->kind == DBK_OBJECT_TABLE ? dbk_check_table(check, object->name) : NULL;
 
         if (object->kind == DBK_OBJECT_VIEW) check_view(check, object);
         if (table) check_defaults(check, object, table);
@@ -376,20 +357,17 @@ void dbk_check_plan(dbk_check *check, const dbk_sql *sql)
     if (where == sql->count || dbk_sql_is(sql, where + 1, "true")) return;
     sqlite3_stmt *plan = NULL;
     char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sql->text);
-    if (!explain || sqlite3_prepare_v2(check->db, explain, -1, &plan, NULL) == SQLITE_NOMEM)
-        check->failed = true;
+    if (!explain || sqlite3_prepare_v2(check->db, explain, -1, &plan, NULL) == SQLITE_NOMEM) check->failed = true;
     sqlite3_free(explain);
     while (plan && sqlite3_step(plan) == SQLITE_ROW) {
         const char *detail = (const char *)sqlite3_column_text(plan, 3);
-        if (!detail || strncmp(detail, "SCAN ", 5) != 0 || strstr(detail, " USING ") ||
-            strstr(detail, "VIRTUAL"))
+        if (!detail || strncmp(detail, "SCAN ", 5) != 0 || strstr(detail, " USING ") || strstr(detail, "VIRTUAL"))
             continue;
         dbk_slice name = dbk_slice_of(detail + 5, strcspn(detail + 5, " "));
         const char *table = dbk_check_text(check, name);
         if (!table || !dbk_check_table(check, table)) continue;
         dbk_report_warning(check->report, dbk_sql_span(sql, dbk_sql_find(sql, 0, table)),
-                           "an index on the columns of the WHERE", "reads the whole of '%s'",
-                           table);
+                           "an index on the columns of the WHERE", "reads the whole of '%s'", table);
         break;
     }
     (void)sqlite3_finalize(plan);

@@ -54,11 +54,11 @@ static bool take_name(dbk_line *line, dbk_slice *name)
 
 static void check_name(work *w, dbk_slice name)
 {
-    static const char *const taken[] = {
-        "put",    "patch",  "delete", "append", "batch",       "get",     "set",    "query", "list",
-        "log",    "inbox",  "apply",  "status", "stats",       "changes", "verify", "hello", "replay",
-        "unset",  "reset",  "undo",   "redo",   "fingerprint", "dismiss", "diff",   "search", "rebuild",
-        "history", "explain", "upgrade", "settings", "models", "daybook"};
+    static const char *const taken[] = {"put",     "patch",       "delete",   "append", "batch",  "get",     "set",
+                                        "query",   "list",        "log",      "inbox",  "apply",  "status",  "stats",
+                                        "changes", "verify",      "hello",    "replay", "unset",  "reset",   "undo",
+                                        "redo",    "fingerprint", "dismiss",  "diff",   "search", "rebuild", "history",
+                                        "explain", "upgrade",     "settings", "models", "daybook"};
     dbk_report *report = w->check->report;
 
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
@@ -66,12 +66,11 @@ static void check_name(work *w, dbk_slice name)
             dbk_report_error(report, dbk_line_span(w->block, name), "a name with a dot: note.rename",
                              "'%s' is a word of the engine", taken[i]);
     if (name.size > 8 && memcmp(name.data, "daybook.", 8) == 0)
-        dbk_report_error(report, dbk_line_span(w->block, name), "another prefix",
-                         "'daybook.' is the engine's prefix");
+        dbk_report_error(report, dbk_line_span(w->block, name), "another prefix", "'daybook.' is the engine's prefix");
     for (size_t i = 0; i < w->check->definition->command_count; i++)
         if (strcasecmp(w->check->definition->commands[i].name, w->name) == 0)
-            dbk_report_error(report, dbk_line_span(w->block, name), "another name",
-                             "command '%s' stands twice", w->name);
+            dbk_report_error(report, dbk_line_span(w->block, name), "another name", "command '%s' stands twice",
+                             w->name);
 }
 
 static bool use_name(work *w, dbk_slice name)
@@ -139,13 +138,11 @@ static void check_parameters(work *w, const dbk_sql *sql, sqlite3_stmt *statemen
     for (int i = 1; i <= sqlite3_bind_parameter_count(statement); i++) {
         const char *name = sqlite3_bind_parameter_name(statement, i);
         bool known = false;
-        for (size_t k = 0; name && name[0] == ':' && given[k]; k++)
-            known |= strcmp(name + 1, given[k]) == 0;
+        for (size_t k = 0; name && name[0] == ':' && given[k]; k++) known |= strcmp(name + 1, given[k]) == 0;
         if (known || (name && name[0] == ':' && use_name(w, dbk_slice_text(name + 1)))) continue;
-        const char *advice = name && name[0] == ':' ? nearest_name(w, dbk_slice_text(name + 1))
-                                                    : ":name of an argument";
-        dbk_report_error(w->check->report,
-                         dbk_sql_span(sql, dbk_sql_parameter(sql, name ? name : "?")), advice,
+        const char *advice =
+            name && name[0] == ':' ? nearest_name(w, dbk_slice_text(name + 1)) : ":name of an argument";
+        dbk_report_error(w->check->report, dbk_sql_span(sql, dbk_sql_parameter(sql, name ? name : "?")), advice,
                          "'%s' is no argument of '%s'", name ? name : "?", w->name);
     }
 }
@@ -154,10 +151,8 @@ static void check_parameters(work *w, const dbk_sql *sql, sqlite3_stmt *statemen
 static sqlite3_stmt *prepare(work *w, const dbk_sql *sql)
 {
     if (sql->broken) return NULL;
-    if (!dbk_sql_is(sql, 0, "select") && !dbk_sql_is(sql, 0, "with") &&
-        !dbk_sql_is(sql, 0, "values")) {
-        dbk_report_error(w->check->report, dbk_sql_span(sql, 0),
-                         "a SELECT; '-- put notes' above it writes its rows",
+    if (!dbk_sql_is(sql, 0, "select") && !dbk_sql_is(sql, 0, "with") && !dbk_sql_is(sql, 0, "values")) {
+        dbk_report_error(w->check->report, dbk_sql_span(sql, 0), "a SELECT; '-- put notes' above it writes its rows",
                          "a step reads: what it emits is written by the engine");
         return NULL;
     }
@@ -179,8 +174,8 @@ static int event_column(const char *name)
     static const struct {
         const char *name;
         int meaning;
-    } columns[] = {{"type", DBK_STEP_TYPE}, {"stream", DBK_STEP_STREAM}, {"data", DBK_STEP_DATA},
-                   {"expect", DBK_STEP_EXPECT}};
+    } columns[] = {
+        {"type", DBK_STEP_TYPE}, {"stream", DBK_STEP_STREAM}, {"data", DBK_STEP_DATA}, {"expect", DBK_STEP_EXPECT}};
 
     for (size_t i = 0; i < 4; i++)
         if (strcasecmp(columns[i].name, name) == 0) return columns[i].meaning;
@@ -188,8 +183,7 @@ static int event_column(const char *name)
 }
 
 /* What a column of the result is; INT16_MAX: nothing, said. */
-static int16_t meaning_of(work *w, const dbk_command_step *step, const dbk_sql *sql,
-                          const char *name)
+static int16_t meaning_of(work *w, const dbk_command_step *step, const dbk_sql *sql, const char *name)
 {
     int column = step->table ? dbk_table_column(step->table, dbk_slice_text(name)) : event_column(name);
 
@@ -200,8 +194,7 @@ static int16_t meaning_of(work *w, const dbk_command_step *step, const dbk_sql *
                          dbk_check_nearest_column(w->check, step->table, dbk_slice_text(name)),
                          "'%s' is no column of '%s'", name, step->table->name);
     else
-        dbk_report_error(w->check->report, column_span(sql, name),
-                         "SELECT … AS type, … AS stream, … AS data",
+        dbk_report_error(w->check->report, column_span(sql, name), "SELECT … AS type, … AS stream, … AS data",
                          "'%s' is nothing of an event: type, stream, data, expect", name);
     return INT16_MAX;
 }
@@ -217,16 +210,15 @@ static void require_columns(work *w, const dbk_command_step *step, const dbk_sql
 {
     dbk_report *report = w->check->report;
 
-    if (step->kind == DBK_STEP_APPEND &&
-        (!has_column(step, DBK_STEP_TYPE) || !has_column(step, DBK_STEP_STREAM)))
+    if (step->kind == DBK_STEP_APPEND && (!has_column(step, DBK_STEP_TYPE) || !has_column(step, DBK_STEP_STREAM)))
         dbk_report_error(report, dbk_sql_span(sql, 0), "SELECT … AS type, … AS stream, … AS data",
                          "an event needs the columns type and stream");
     for (uint16_t i = 0; step->table && step->kind != DBK_STEP_PUT && i < step->table->key_count; i++) {
         uint16_t key = step->table->key_columns[i];
         if (!has_column(step, (int16_t)key))
             dbk_report_error(report, dbk_sql_span(sql, 0), "the whole key in the SELECT",
-                             "the key column '%s' of '%s' is missing",
-                             step->table->columns[key].name, step->table->name);
+                             "the key column '%s' of '%s' is missing", step->table->columns[key].name,
+                             step->table->name);
     }
     for (uint16_t i = 0; step->kind == DBK_STEP_DELETE && i < step->column_count; i++)
         if (step->columns[i] >= 0 && !step->table->columns[step->columns[i]].key_part)
@@ -235,8 +227,7 @@ static void require_columns(work *w, const dbk_command_step *step, const dbk_sql
                              step->table->columns[step->columns[i]].name);
 }
 
-static void check_emitted(work *w, dbk_command_step *step, const dbk_sql *sql,
-                          sqlite3_stmt *statement)
+static void check_emitted(work *w, dbk_command_step *step, const dbk_sql *sql, sqlite3_stmt *statement)
 {
     int count = sqlite3_column_count(statement);
     size_t before = w->check->report->errors;
@@ -247,8 +238,7 @@ static void check_emitted(work *w, dbk_command_step *step, const dbk_sql *sql,
         const char *name = sqlite3_column_name(statement, i);
         int16_t meaning = name ? meaning_of(w, step, sql, name) : INT16_MAX;
         if (meaning != INT16_MAX && has_column(step, meaning))
-            dbk_report_error(w->check->report, column_span(sql, name), "each column once",
-                             "'%s' stands twice", name);
+            dbk_report_error(w->check->report, column_span(sql, name), "each column once", "'%s' stands twice", name);
         step->columns[step->column_count++] = meaning;
     }
     if (step->columns && w->check->report->errors == before) require_columns(w, step, sql);
@@ -260,8 +250,7 @@ static void check_result(work *w, dbk_command_step *step, const dbk_sql *sql)
 
     if (statement && step->kind == DBK_STEP_LET && sqlite3_column_count(statement) != 1)
         dbk_report_error(w->check->report, dbk_sql_span(sql, 0), "a SELECT of one column",
-                         "'-- let' binds one value, the SELECT has %d columns",
-                         sqlite3_column_count(statement));
+                         "'-- let' binds one value, the SELECT has %d columns", sqlite3_column_count(statement));
     if (statement && step->kind != DBK_STEP_LET && step->kind != DBK_STEP_REQUIRE)
         check_emitted(w, step, sql, statement);
     (void)sqlite3_finalize(statement);
@@ -321,8 +310,7 @@ static bool read_text_step(work *w, const dbk_block *block, dbk_line *line)
 {
     dbk_command_step step = {.kind = DBK_STEP_REQUIRE};
 
-    if (!dbk_line_take(line, "-- require ") || !take_text(w, block, line, &step.text) ||
-        line->at != line->end)
+    if (!dbk_line_take(line, "-- require ") || !take_text(w, block, line, &step.text) || line->at != line->end)
         return false;
     orphan_else(w);
     if (needs_statement(w, block) && add_step(w, block->first, &step)) add_events(w, block->first->next);
@@ -342,23 +330,22 @@ static bool read_let(work *w, const dbk_block *block, dbk_line *line)
     dbk_command_step step = {.kind = DBK_STEP_LET};
     dbk_slice name;
 
-    if (!dbk_line_take(line, "-- let ") || !dbk_line_name(line, &name) || line->at != line->end)
-        return false;
+    if (!dbk_line_take(line, "-- let ") || !dbk_line_name(line, &name) || line->at != line->end) return false;
     orphan_else(w);
     bool used[DBK_ARGUMENTS_MAX];
     memcpy(used, w->used, sizeof(used));
     bool bound = is_given(name) || use_name(w, name);
     if (bound)
-        dbk_report_error(w->check->report, dbk_line_span(block, name), "another name",
-                         "':%.*s' is bound already", DBK_SLICE_ARG(name));
+        dbk_report_error(w->check->report, dbk_line_span(block, name), "another name", "':%.*s' is bound already",
+                         DBK_SLICE_ARG(name));
     memcpy(w->used, used, sizeof(used));
     step.name = dbk_check_text(w->check, name);
     if (!step.name || !needs_statement(w, block) || !add_step(w, block->first, &step)) return true;
     if (w->let_count < LETS_MAX && !bound)
         w->lets[w->let_count++] = (let_name){step.name, dbk_line_span(block, name), false};
     else if (!bound)
-        dbk_report_error(w->check->report, block->line, "fewer, or a WITH",
-                         "more than %d values bound in one command", LETS_MAX);
+        dbk_report_error(w->check->report, block->line, "fewer, or a WITH", "more than %d values bound in one command",
+                         LETS_MAX);
     add_events(w, block->first->next);
     return true;
 }
@@ -392,16 +379,13 @@ static bool read_write(work *w, const dbk_block *block, dbk_line *line)
         return false;
     step.table = dbk_definition_table(w->check->definition, name);
     if (!step.table && (w->check->report->errors == 0 || w->check->definition->table_count > 0))
-        dbk_report_error(w->check->report, dbk_line_span(block, name),
-                         dbk_check_nearest_table(w->check, name), "there is no table '%.*s'",
-                         DBK_SLICE_ARG(name));
+        dbk_report_error(w->check->report, dbk_line_span(block, name), dbk_check_nearest_table(w->check, name),
+                         "there is no table '%.*s'", DBK_SLICE_ARG(name));
     else if (step.table && !step.table->collection)
-        dbk_report_error(w->check->report, dbk_line_span(block, name),
-                         "append the event that its projection reads",
+        dbk_report_error(w->check->report, dbk_line_span(block, name), "append the event that its projection reads",
                          "'%s' is written by projections", step.table->name);
     if (!step.table) w->pending = NULL;
-    if (needs_statement(w, block) && step.table && add_step(w, block->first, &step))
-        add_events(w, block->first->next);
+    if (needs_statement(w, block) && step.table && add_step(w, block->first, &step)) add_events(w, block->first->next);
     return true;
 }
 
@@ -409,12 +393,11 @@ static bool read_return(work *w, const dbk_block *block, dbk_line *line)
 {
     if (!dbk_line_take(line, "-- return") || line->at != line->end) return false;
     orphan_else(w);
-    if (w->returns)
-        dbk_report_error(w->check->report, block->line, "one of them", "a second '-- return'");
+    if (w->returns) dbk_report_error(w->check->report, block->line, "one of them", "a second '-- return'");
     if (!needs_statement(w, block)) return true;
     if (block->first->next)
-        dbk_report_error(w->check->report, dbk_sql_span(block->first->next, 0),
-                         "steps first, '-- return' last", "a statement behind '-- return'");
+        dbk_report_error(w->check->report, dbk_sql_span(block->first->next, 0), "steps first, '-- return' last",
+                         "a statement behind '-- return'");
     w->returns = block;
     w->returns_sql = block->first->text;
     sqlite3_stmt *statement = prepare(w, block->first);
@@ -438,8 +421,8 @@ static void check_used(work *w)
 {
     for (uint16_t i = 0; i < w->signature.count; i++)
         if (!w->used[i] && !is_said(w, i))
-            dbk_report_error(w->check->report, w->block->line, "use it, or leave it out",
-                             "argument '%s' is not used", w->signature.items[i].name);
+            dbk_report_error(w->check->report, w->block->line, "use it, or leave it out", "argument '%s' is not used",
+                             w->signature.items[i].name);
     for (uint16_t i = 0; i < w->let_count; i++)
         if (!w->lets[i].used)
             dbk_report_error(w->check->report, w->lets[i].span, "use it, or leave it out",
@@ -477,8 +460,7 @@ static bool read_command(work *w, const dbk_block *block, dbk_line *line)
     *w = (work){.check = w->check, .before_said = true};
     if (!dbk_line_take(line, "-- command ") || !take_name(line, &name)) return false;
     w->name = dbk_check_text(w->check, name);
-    if (!w->name || !dbk_line_signature(w->check, block, line, given, &w->signature) ||
-        line->at != line->end)
+    if (!w->name || !dbk_line_signature(w->check, block, line, given, &w->signature) || line->at != line->end)
         return false;
     w->block = block;
     check_name(w, name);
@@ -529,8 +511,7 @@ void dbk_check_commands(dbk_check *check)
 
     for (const dbk_block *block = check->commands.first; block; block = block->next)
         if (block->word && strcmp(block->word, "command") == 0 && ++count == COMMANDS_MAX + 1)
-            dbk_report_error(check->report, block->line, "fewer commands", "more than %d commands",
-                             COMMANDS_MAX);
+            dbk_report_error(check->report, block->line, "fewer commands", "more than %d commands", COMMANDS_MAX);
     if (count > COMMANDS_MAX) return;
     check->definition->commands = dbk_check_take(check, count + 1, sizeof(dbk_app_command));
     work *w = dbk_check_take(check, 1, sizeof(*w)); /* too big for a stack */

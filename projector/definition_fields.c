@@ -84,8 +84,8 @@ static void check_reached(dbk_app_reading *a, const dbk_json_node *value, const 
         bool null = dbk_slice_equal(child->name, dbk_slice_text("null"));
         const char *from = null ? NULL : dbk_check_text(a->check, child->name);
         if (!can_be(machine, from))
-            dbk_app_wrong_name(a, child, "a state of 'start', or one that another moves to", "'%s': no row comes to '%.*s'",
-                               path, DBK_SLICE_ARG(child->name));
+            dbk_app_wrong_name(a, child, "a state of 'start', or one that another moves to",
+                               "'%s': no row comes to '%.*s'", path, DBK_SLICE_ARG(child->name));
     }
 }
 
@@ -97,8 +97,8 @@ static void read_machine(dbk_app_reading *a, const dbk_json_node *value, const c
     if (value->kind != DBK_JSON_OBJECT) return;
     for (size_t i = 0; i < COUNT_OF(keys); i++)
         if (!dbk_json_member(value, keys[i].name))
-            dbk_app_wrong(a, value, "{\"start\": [\"new\"], \"moves\": {\"new\": [\"done\"]}}", "'%s.%s' is missing", path,
-                          keys[i].name);
+            dbk_app_wrong(a, value, "{\"start\": [\"new\"], \"moves\": {\"new\": [\"done\"]}}", "'%s.%s' is missing",
+                          path, keys[i].name);
     check_reached(a, value, path, machine);
 }
 
@@ -126,9 +126,9 @@ void dbk_app_read_states(dbk_app_reading *a, const dbk_json_node *value, const c
 /* ---- sync */
 
 /* Names of the format, with what a later version brings behind what there is. */
-static const char *const field_names[] = {"lww",     "first", "max",           "min",            "counter", "set",
-                                          "fww",     "guard", "set.add_wins",  "set.remove_wins", "list",    "mv",
-                                          "text3",   "fsm"};
+static const char *const field_names[] = {"lww",  "first", "max",   "min",          "counter",
+                                          "set",  "fww",   "guard", "set.add_wins", "set.remove_wins",
+                                          "list", "mv",    "text3", "fsm"};
 enum { FIELD_FWW = 6, FIELD_GUARD, FIELD_LATER };
 
 static bool field_fits(const dbk_column *column, dbk_field_rule rule)
@@ -146,24 +146,26 @@ static bool field_fits(const dbk_column *column, dbk_field_rule rule)
     return type == DBK_TYPE_JSON || type == DBK_TYPE_TEXT;
 }
 
-static void set_field(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_table_reading *t, int column,
-                      size_t which)
+static void set_field(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_table_reading *t,
+                      int column, size_t which)
 {
     dbk_field_rule rule = which == FIELD_FWW ? DBK_FIELD_FIRST : (dbk_field_rule)which;
 
     if (t->table->columns[column].key_part)
         dbk_app_wrong_name(a, value, "a column outside the key", "'%s': a key does not change", path);
     else if (!field_fits(&t->table->columns[column], rule))
-        dbk_app_wrong(a, value, rule == DBK_FIELD_COUNTER ? "an INTEGER or REAL column"
-                                : rule == DBK_FIELD_SET   ? "a JSON or TEXT column"
-                                                          : "a column of numbers, texts or times",
-                      "'%s': '%s' does not fit the type of '%s'", path, field_names[which], t->table->columns[column].name);
-    else
-        t->rules->fields[column] = (uint8_t)rule;
+        dbk_app_wrong(a, value,
+                      rule == DBK_FIELD_COUNTER ? "an INTEGER or REAL column"
+                      : rule == DBK_FIELD_SET   ? "a JSON or TEXT column"
+                                                : "a column of numbers, texts or times",
+                      "'%s': '%s' does not fit the type of '%s'", path, field_names[which],
+                      t->table->columns[column].name);
+    else t->rules->fields[column] = (uint8_t)rule;
 }
 
 /* Also '*': for the columns that are not named. */
-static void read_field(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_table_reading *t, bool *named)
+static void read_field(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_table_reading *t,
+                       bool *named)
 {
     bool rest = dbk_slice_equal(value->name, dbk_slice_text("*"));
     int column = rest ? -1 : dbk_app_column_named(a, value, path, t->table);
@@ -172,8 +174,8 @@ static void read_field(dbk_app_reading *a, const dbk_json_node *value, const cha
 
     if ((!rest && column < 0) || !dbk_app_choice(a, value, inner, field_names, COUNT_OF(field_names), &which)) return;
     if (which >= FIELD_LATER) {
-        dbk_app_wrong(a, value, "lww, first, max, min, counter, set or guard", "'%s': the rule '%s' comes with a later version",
-                      inner, field_names[which]);
+        dbk_app_wrong(a, value, "lww, first, max, min, counter, set or guard",
+                      "'%s': the rule '%s' comes with a later version", inner, field_names[which]);
     } else if (which == FIELD_GUARD) {
         t->rules->guard = true; /* of the table: else a change of another column would hide one */
     } else if (!rest) {
@@ -182,7 +184,8 @@ static void read_field(dbk_app_reading *a, const dbk_json_node *value, const cha
     }
 }
 
-static void read_rest(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_table_reading *t, const bool *named)
+static void read_rest(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_table_reading *t,
+                      const bool *named)
 {
     const char *inner = dbk_app_path(a, path, value->name);
 
@@ -243,11 +246,12 @@ static void read_unique(dbk_app_reading *a, const dbk_json_node *value, const ch
 
 void dbk_app_read_sync(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
 {
-    static const dbk_app_key keys[] = {
-        {"class", read_class}, {"conflict", read_conflict}, {"delete", read_delete}, {"unique", read_unique}, {"ref", NULL}};
+    static const dbk_app_key keys[] = {{"class", read_class},
+                                       {"conflict", read_conflict},
+                                       {"delete", read_delete},
+                                       {"unique", read_unique},
+                                       {"ref", NULL}};
 
-    if (value->kind == DBK_JSON_STRING)
-        read_class(a, value, path, into);
-    else
-        dbk_app_members(a, value, path, keys, COUNT_OF(keys), into);
+    if (value->kind == DBK_JSON_STRING) read_class(a, value, path, into);
+    else dbk_app_members(a, value, path, keys, COUNT_OF(keys), into);
 }

@@ -62,8 +62,8 @@ dbk_report *dbk_report_new(const dbk_port *port); /* NULL: out of memory */
 /* `advice` may be NULL; it is copied. */
 void dbk_report_error(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format,
-                        ...) __attribute__((format(printf, 4, 5)));
+void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Sorted by file, line, column; ownership of the report moves into *out. */
 void dbk_report_take(dbk_report *report, dbk_findings *out);
 
@@ -101,11 +101,9 @@ typedef struct dbk_sql {
 } dbk_sql;
 
 dbk_slice dbk_sql_slice(const dbk_sql *sql, uint32_t token);
-bool dbk_sql_is(const dbk_sql *sql, uint32_t token,
-                const char *word); /* a word, either case, or punctuation */
-bool dbk_sql_are(const dbk_sql *sql, uint32_t token,
-                 const char *words);                       /* consecutive, "on conflict" */
-dbk_span dbk_sql_span(const dbk_sql *sql, uint32_t token); /* beyond the end: the first token */
+bool dbk_sql_is(const dbk_sql *sql, uint32_t token, const char *word);   /* a word, either case, or punctuation */
+bool dbk_sql_are(const dbk_sql *sql, uint32_t token, const char *words); /* consecutive, "on conflict" */
+dbk_span dbk_sql_span(const dbk_sql *sql, uint32_t token);               /* beyond the end: the first token */
 dbk_span dbk_sql_whole(const dbk_sql *sql);
 /* The token behind the bracket that closes the one at `token`; count when it is not closed. */
 uint32_t dbk_sql_skip(const dbk_sql *sql, uint32_t token);
@@ -113,9 +111,8 @@ uint32_t dbk_sql_skip(const dbk_sql *sql, uint32_t token);
 uint32_t dbk_sql_find(const dbk_sql *sql, uint32_t from, const char *name);
 /* An identifier without its quotes, in the arena; NULL when the token is none or out of memory. */
 const char *dbk_sql_name(dbk_arena *arena, const dbk_sql *sql, uint32_t token);
-bool dbk_sql_named(const dbk_sql *sql, uint32_t token,
-                   const char *name); /* that token is `name` so */
-bool dbk_name_valid(dbk_slice name);  /* [A-Za-z_][A-Za-z0-9_]{0,62} */
+bool dbk_sql_named(const dbk_sql *sql, uint32_t token, const char *name); /* that token is `name` so */
+bool dbk_name_valid(dbk_slice name);                                      /* [A-Za-z_][A-Za-z0-9_]{0,62} */
 
 /* ---- definition_scan.c */
 typedef struct dbk_block {
@@ -161,30 +158,27 @@ typedef struct dbk_check {
     uint32_t link_count;
     sqlite3 *db;
     dbk_sandbox sandbox;
-    bool *read;                /* per table: a projection reads it */
-    bool track;                /* the authorizer notes what is read */
-    bool syntax;               /* the last refusal was one of the grammar */
-    uint32_t steps;            /* thousands of SQLite's instructions run so far */
-    uint64_t unfolded;         /* SELECTs of all statements so far */
-    struct dbk_bodies *bodies; /* definition_unfold.c */
+    bool *read;                  /* per table: a projection reads it */
+    bool track;                  /* the authorizer notes what is read */
+    bool syntax;                 /* the last refusal was one of the grammar */
+    uint32_t steps;              /* thousands of SQLite's instructions run so far */
+    uint64_t unfolded;           /* SELECTs of all statements so far */
+    struct dbk_bodies *bodies;   /* definition_unfold.c */
     struct dbk_app_reading *app; /* definition_app.h; while app.json is read */
     bool failed;
 } dbk_check;
 
 void *dbk_check_take(dbk_check *check, size_t count, size_t size); /* zeroed; NULL sets failed */
 const char *dbk_check_text(dbk_check *check, dbk_slice text);      /* a copy; NULL sets failed */
-const char *dbk_check_printf(dbk_check *check, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+const char *dbk_check_printf(dbk_check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const dbk_source *dbk_check_source(dbk_check *check, const char *name); /* NULL: none */
 /* "did you mean 'x'?" or NULL */
-const char *dbk_check_nearest(dbk_check *check, dbk_slice name, const char *const *names,
-                              size_t count);
+const char *dbk_check_nearest(dbk_check *check, dbk_slice name, const char *const *names, size_t count);
 const char *dbk_check_nearest_table(dbk_check *check, dbk_slice name);
 const char *dbk_check_nearest_column(dbk_check *check, const dbk_table *table, dbk_slice name);
 
 /* `words` are the directive words of this kind of file, ended by NULL. */
-void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words,
-              dbk_script *script);
+void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words, dbk_script *script);
 
 /* A cursor over a directive's line. */
 typedef struct dbk_line {
@@ -203,12 +197,11 @@ typedef struct dbk_signature {
 dbk_span dbk_line_span(const dbk_block *block, dbk_slice part); /* a part of the directive's line */
 bool dbk_line_type(dbk_check *check, const dbk_block *block, dbk_line *line, dbk_column_type *type);
 /* "(name TYPE?, …)"; `given`, ended by NULL, are names that the engine binds itself. */
-bool dbk_line_signature(dbk_check *check, const dbk_block *block, dbk_line *line,
-                        const char *const *given, dbk_signature *signature);
+bool dbk_line_signature(dbk_check *check, const dbk_block *block, dbk_line *line, const char *const *given,
+                        dbk_signature *signature);
 dbk_argument *dbk_signature_keep(dbk_check *check, const dbk_signature *signature); /* a copy */
 /* "did you mean 'x'?" or NULL */
-const char *dbk_signature_nearest(dbk_check *check, const dbk_signature *signature,
-                                  const char *name);
+const char *dbk_signature_nearest(dbk_check *check, const dbk_signature *signature, const char *name);
 /* The token of a parameter (":name"); 0: not found. */
 uint32_t dbk_sql_parameter(const dbk_sql *sql, const char *name);
 
@@ -263,8 +256,8 @@ typedef enum dbk_affinity {
 dbk_affinity dbk_affinity_of_declared(const char *declared);
 
 /* ---- sandbox.c, sandbox_date.c */
-int dbk_sandbox_authorize(void *sandbox, int action, const char *first, const char *second,
-                          const char *database, const char *inside);
+int dbk_sandbox_authorize(void *sandbox, int action, const char *first, const char *second, const char *database,
+                          const char *inside);
 dbk_result dbk_sandbox_dates(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err) DBK_MUST_USE;
 
 #endif

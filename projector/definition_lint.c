@@ -18,8 +18,7 @@ static bool is_string(const dbk_sql *sql, uint32_t at, const char *text)
 {
     dbk_slice slice = dbk_sql_slice(sql, at);
 
-    return at < sql->count && sql->tokens[at].kind == DBK_TOKEN_STRING &&
-           slice.size == strlen(text) + 2 &&
+    return at < sql->count && sql->tokens[at].kind == DBK_TOKEN_STRING && slice.size == strlen(text) + 2 &&
            strncasecmp((const char *)slice.data + 1, text, strlen(text)) == 0;
 }
 
@@ -47,8 +46,7 @@ static void lint_clock(dbk_check *check, const dbk_sql *sql, uint32_t from)
             continue;
         }
         if (is_clock(sql, at))
-            dbk_report_error(check->report, dbk_sql_span(sql, at),
-                             "a column with DEFAULT CURRENT_TIMESTAMP",
+            dbk_report_error(check->report, dbk_sql_span(sql, at), "a column with DEFAULT CURRENT_TIMESTAMP",
                              "the time of day may stand in DEFAULT only");
     }
 }
@@ -57,15 +55,11 @@ static void lint_words(dbk_check *check, const dbk_sql *sql, uint32_t from)
 {
     for (uint32_t at = from; at < sql->count; at++) {
         if (dbk_sql_are(sql, at, "on conflict"))
-            dbk_report_error(
-                check->report, dbk_sql_span(sql, at),
-                "the constraint alone: commands are refused by name",
-                "no ON CONFLICT clause in DDL: it would change or drop what a command asked for");
+            dbk_report_error(check->report, dbk_sql_span(sql, at), "the constraint alone: commands are refused by name",
+                             "no ON CONFLICT clause in DDL: it would change or drop what a command asked for");
         if (dbk_sql_is(sql, at, "autoincrement"))
-            dbk_report_warning(
-                check->report, dbk_sql_span(sql, at),
-                "id TEXT PRIMARY KEY with ids made by the app",
-                "keys made by counting differ between devices: refused once sync is set up");
+            dbk_report_warning(check->report, dbk_sql_span(sql, at), "id TEXT PRIMARY KEY with ids made by the app",
+                               "keys made by counting differ between devices: refused once sync is set up");
         if (is_string(sql, at, "localtime") || is_string(sql, at, "utc"))
             dbk_report_error(check->report, dbk_sql_span(sql, at), "UTC, without the modifier",
                              "'localtime' and 'utc' depend on the device");
@@ -74,34 +68,28 @@ static void lint_words(dbk_check *check, const dbk_sql *sql, uint32_t from)
 
 static const char *personal_name(const char *name)
 {
-    static const char *const personal[] = {
-        "email",     "e_mail",     "mail",      "phone",     "telephone", "mobile",   "ssn",
-        "iban",      "passport",   "birthday",  "birthdate", "surname",   "lastname", "last_name",
-        "firstname", "first_name", "full_name", "fullname",  "address"};
+    static const char *const personal[] = {"email",      "e_mail",    "mail",     "phone",     "telephone",
+                                           "mobile",     "ssn",       "iban",     "passport",  "birthday",
+                                           "birthdate",  "surname",   "lastname", "last_name", "firstname",
+                                           "first_name", "full_name", "fullname", "address"};
 
     for (size_t i = 0; i < sizeof(personal) / sizeof(personal[0]); i++)
         if (strcasecmp(name, personal[i]) == 0) return personal[i];
     return NULL;
 }
 
-static void lint_column(dbk_check *check, const dbk_object *object, const dbk_table *table,
-                        const dbk_column *column)
+static void lint_column(dbk_check *check, const dbk_object *object, const dbk_table *table, const dbk_column *column)
 {
     uint32_t token = dbk_object_column(object, column->name);
     dbk_span at = dbk_sql_span(object->sql, token ? token : object->name_token);
 
-    if (strcasecmp(column->declared, "SECRET") == 0 ||
-        strncasecmp(column->declared, "SECRET ", 7) == 0)
-        dbk_report_error(check->report, at, "leave the column out",
-                         "SECRET columns come with a later version");
+    if (strcasecmp(column->declared, "SECRET") == 0 || strncasecmp(column->declared, "SECRET ", 7) == 0)
+        dbk_report_error(check->report, at, "leave the column out", "SECRET columns come with a later version");
     if (strcasestr(column->declared, "char") && strchr(column->declared, '(')) {
-        size_t open = strcspn(column->declared, "("),
-               digits = strspn(column->declared + open + 1, "0123456789");
-        const char *advice =
-            dbk_check_printf(check, "%s TEXT CHECK(length(%s) <= %.*s)", column->name, column->name,
-                             (int)(digits > 9 ? 9 : digits), column->declared + open + 1);
-        dbk_report_warning(check->report, at, advice, "SQLite does not enforce %s",
-                           column->declared);
+        size_t open = strcspn(column->declared, "("), digits = strspn(column->declared + open + 1, "0123456789");
+        const char *advice = dbk_check_printf(check, "%s TEXT CHECK(length(%s) <= %.*s)", column->name, column->name,
+                                              (int)(digits > 9 ? 9 : digits), column->declared + open + 1);
+        dbk_report_warning(check->report, at, advice, "SQLite does not enforce %s", column->declared);
     }
     if (column->key_part && personal_name(column->name))
         dbk_report_warning(check->report, at, "an id that says nothing about the person",
@@ -113,24 +101,20 @@ static void lint_column(dbk_check *check, const dbk_object *object, const dbk_ta
 /* UNIQUE lets any number of NULLs pass. */
 static void lint_unique(dbk_check *check, const dbk_object *object, const dbk_table *table)
 {
-    sqlite3_stmt *rows =
-        dbk_check_ask(check,
-                      "SELECT x.name FROM pragma_index_list(%Q) l, pragma_index_info(l.name) x "
-                      "WHERE l.\"unique\" AND l.origin <> 'pk' AND NOT l.partial",
-                      table->name);
+    sqlite3_stmt *rows = dbk_check_ask(check,
+                                       "SELECT x.name FROM pragma_index_list(%Q) l, pragma_index_info(l.name) x "
+                                       "WHERE l.\"unique\" AND l.origin <> 'pk' AND NOT l.partial",
+                                       table->name);
 
     while (rows && sqlite3_step(rows) == SQLITE_ROW) {
         const unsigned char *text = sqlite3_column_text(rows, 0);
         int column = text ? dbk_table_column(table, dbk_slice_text((const char *)text)) : -1;
-        if (column < 0 || table->columns[column].not_null || table->columns[column].key_part)
-            continue;
+        if (column < 0 || table->columns[column].not_null || table->columns[column].key_part) continue;
         uint32_t token = dbk_object_column(object, table->columns[column].name);
-        const char *advice =
-            dbk_check_printf(check, "NOT NULL, or CREATE UNIQUE INDEX … ON %s(ifnull(%s, ''));",
-                             table->name, table->columns[column].name);
-        dbk_report_warning(
-            check->report, dbk_sql_span(object->sql, token ? token : object->name_token), advice,
-            "'%s' is UNIQUE but may be NULL: NULLs never clash", table->columns[column].name);
+        const char *advice = dbk_check_printf(check, "NOT NULL, or CREATE UNIQUE INDEX … ON %s(ifnull(%s, ''));",
+                                              table->name, table->columns[column].name);
+        dbk_report_warning(check->report, dbk_sql_span(object->sql, token ? token : object->name_token), advice,
+                           "'%s' is UNIQUE but may be NULL: NULLs never clash", table->columns[column].name);
     }
     (void)sqlite3_finalize(rows);
 }
@@ -142,16 +126,13 @@ void dbk_lint_table(dbk_check *check, const dbk_object *object)
     lint_words(check, object->sql, object->body_token);
     lint_clock(check, object->sql, object->body_token);
     if (!table) return;
-    for (uint16_t i = 0; i < table->column_count; i++)
-        lint_column(check, object, table, &table->columns[i]);
+    for (uint16_t i = 0; i < table->column_count; i++) lint_column(check, object, table, &table->columns[i]);
     if (!object->crowded) lint_unique(check, object, table);
-    if (!table->integer_key || dbk_sql_find(object->sql, 0, "autoincrement") < object->sql->count)
-        return;
+    if (!table->integer_key || dbk_sql_find(object->sql, 0, "autoincrement") < object->sql->count) return;
     uint32_t token = dbk_object_column(object, table->columns[table->key_columns[0]].name);
-    dbk_report_warning(
-        check->report, dbk_sql_span(object->sql, token ? token : object->name_token),
-        "id TEXT PRIMARY KEY with ids made by the app",
-        "integer keys that the engine makes differ between devices: refused once sync is set up");
+    dbk_report_warning(check->report, dbk_sql_span(object->sql, token ? token : object->name_token),
+                       "id TEXT PRIMARY KEY with ids made by the app",
+                       "integer keys that the engine makes differ between devices: refused once sync is set up");
 }
 
 void dbk_lint_index(dbk_check *check, const dbk_object *object)
@@ -167,12 +148,10 @@ uint32_t dbk_lint_target(const dbk_sql *sql)
     uint32_t at = 0;
 
     if (dbk_sql_is(sql, 0, "with"))
-        for (at = 1; at < sql->count && !dbk_sql_is(sql, at, "insert") &&
-                     !dbk_sql_is(sql, at, "update") && !dbk_sql_is(sql, at, "delete") &&
-                     !dbk_sql_is(sql, at, "replace");)
+        for (at = 1; at < sql->count && !dbk_sql_is(sql, at, "insert") && !dbk_sql_is(sql, at, "update") &&
+                     !dbk_sql_is(sql, at, "delete") && !dbk_sql_is(sql, at, "replace");)
             at = dbk_sql_is(sql, at, "(") ? dbk_sql_skip(sql, at) : at + 1;
-    bool update = dbk_sql_is(sql, at, "update"),
-         into = dbk_sql_is(sql, at, "insert") || dbk_sql_is(sql, at, "replace");
+    bool update = dbk_sql_is(sql, at, "update"), into = dbk_sql_is(sql, at, "insert") || dbk_sql_is(sql, at, "replace");
     if (!update && !into && !dbk_sql_is(sql, at, "delete")) return sql->count;
     at++;
     if (dbk_sql_is(sql, at, "or")) at += 2;
@@ -188,26 +167,22 @@ static void lint_conflict(dbk_check *check, const dbk_sql *sql, uint32_t target)
             dbk_report_error(check->report, dbk_sql_span(sql, at + 1), "leave it out",
                              "no OR ROLLBACK and OR FAIL: the engine undoes entries whole");
         if (replace && !sql->may_change_nothing)
-            dbk_report_error(check->report, dbk_sql_span(sql, at),
-                             "INSERT … ON CONFLICT(key) DO UPDATE SET …",
+            dbk_report_error(check->report, dbk_sql_span(sql, at), "INSERT … ON CONFLICT(key) DO UPDATE SET …",
                              "REPLACE deletes the row that is there, and its children with it");
         if (ignore && !sql->may_change_nothing)
-            dbk_report_error(check->report, dbk_sql_span(sql, at + 1),
-                             "-- may change nothing    on the line before",
+            dbk_report_error(check->report, dbk_sql_span(sql, at + 1), "-- may change nothing    on the line before",
                              "OR IGNORE may change nothing, and hides why");
     }
 }
 
 static void lint_from(dbk_check *check, const dbk_sql *sql, uint32_t target)
 {
-    bool update =
-        target > 0 && (dbk_sql_is(sql, target - 1, "update") || dbk_sql_is(sql, target - 2, "or"));
+    bool update = target > 0 && (dbk_sql_is(sql, target - 1, "update") || dbk_sql_is(sql, target - 2, "or"));
 
     for (uint32_t at = target; update && at < sql->count;
          at = dbk_sql_is(sql, at, "(") ? dbk_sql_skip(sql, at) : at + 1)
         if (dbk_sql_is(sql, at, "from") && !dbk_sql_is(sql, at - 1, "distinct"))
-            dbk_report_error(check->report, dbk_sql_span(sql, at),
-                             "SET column = (SELECT … WHERE …)",
+            dbk_report_error(check->report, dbk_sql_span(sql, at), "SET column = (SELECT … WHERE …)",
                              "UPDATE … FROM takes any of several matching rows");
 }
 
@@ -226,8 +201,7 @@ static uint32_t find_flat(const dbk_sql *sql, range in, const char *const *words
 {
     uint32_t at = in.begin;
 
-    while (at < in.end && !is_any(sql, at, words))
-        at = dbk_sql_is(sql, at, "(") ? dbk_sql_skip(sql, at) : at + 1;
+    while (at < in.end && !is_any(sql, at, words)) at = dbk_sql_is(sql, at, "(") ? dbk_sql_skip(sql, at) : at + 1;
     return at < in.end ? at : in.end;
 }
 
@@ -261,8 +235,7 @@ static void lint_limit(dbk_check *check, const dbk_sql *sql, range select)
 
     if (limit == select.end) return;
     if (order < limit && is_total_order(check, sql, (range){select.begin, limit}, order)) return;
-    dbk_report_error(check->report, dbk_sql_span(sql, limit),
-                     "ORDER BY …, and the key's columns at its end",
+    dbk_report_error(check->report, dbk_sql_span(sql, limit), "ORDER BY …, and the key's columns at its end",
                      "LIMIT without a total ORDER BY takes any of several rows");
 }
 
@@ -282,11 +255,9 @@ static bool is_aggregate(const dbk_sql *sql, uint32_t at)
 
     if (!dbk_sql_is(sql, at + 1, "(") || !is_any(sql, at, names)) return false;
     uint32_t close = dbk_sql_skip(sql, at + 1);
-    if (dbk_sql_is(sql, close, "over") || dbk_sql_is(sql, close, "filter"))
-        return dbk_sql_is(sql, close, "filter");
+    if (dbk_sql_is(sql, close, "over") || dbk_sql_is(sql, close, "filter")) return dbk_sql_is(sql, close, "filter");
     if (!dbk_sql_is(sql, at, "min") && !dbk_sql_is(sql, at, "max")) return true;
-    for (uint32_t i = at + 2; i < close - 1;
-         i = dbk_sql_is(sql, i, "(") ? dbk_sql_skip(sql, i) : i + 1)
+    for (uint32_t i = at + 2; i < close - 1; i = dbk_sql_is(sql, i, "(") ? dbk_sql_skip(sql, i) : i + 1)
         if (dbk_sql_is(sql, i, ",")) return false; /* max(a, b) of one row */
     return true;
 }
@@ -323,19 +294,14 @@ static void lint_bare(dbk_check *check, const dbk_sql *sql, range select)
 
     group.end = find_flat(sql, group, behind);
     for (uint32_t at = list.begin; at < list.end; at++) {
-        if (dbk_sql_is(sql, at, "(") && dbk_sql_is(sql, at + 1, "select"))
-            at = dbk_sql_skip(sql, at) - 1;
-        else
-            aggregated |= is_aggregate(sql, at);
+        if (dbk_sql_is(sql, at, "(") && dbk_sql_is(sql, at + 1, "select")) at = dbk_sql_skip(sql, at) - 1;
+        else aggregated |= is_aggregate(sql, at);
     }
     for (uint32_t at = list.begin; aggregated && at < list.end; at++) {
-        if (dbk_sql_is(sql, at, "(") && dbk_sql_is(sql, at + 1, "select"))
-            at = dbk_sql_skip(sql, at) - 1;
-        else if (is_aggregate(sql, at))
-            at = dbk_sql_skip(sql, at + 1) - 1;
+        if (dbk_sql_is(sql, at, "(") && dbk_sql_is(sql, at + 1, "select")) at = dbk_sql_skip(sql, at) - 1;
+        else if (is_aggregate(sql, at)) at = dbk_sql_skip(sql, at + 1) - 1;
         else if (is_column(check, sql, at) && !is_grouped(check, sql, group, at))
-            dbk_report_error(check->report, dbk_sql_span(sql, at),
-                             "put it into GROUP BY, or min() or max() of it",
+            dbk_report_error(check->report, dbk_sql_span(sql, at), "put it into GROUP BY, or min() or max() of it",
                              "bare column '%.*s' beside an aggregate comes from any row",
                              DBK_SLICE_ARG(dbk_sql_slice(sql, at)));
     }
@@ -348,8 +314,7 @@ static bool may_be_real(dbk_check *check, const dbk_sql *sql, uint32_t at)
     const char *name = dbk_sql_name(check->arena, sql, at);
     dbk_slice slice = dbk_sql_slice(sql, at);
 
-    if (is_number(sql, at))
-        return memchr(slice.data, '.', slice.size) || memchr(slice.data, 'e', slice.size);
+    if (is_number(sql, at)) return memchr(slice.data, '.', slice.size) || memchr(slice.data, 'e', slice.size);
     if (sql->tokens[at].kind == DBK_TOKEN_PARAMETER) return true;
     if (!name) return false;
     for (size_t i = 0; i < check->definition->table_count; i++) {
@@ -369,8 +334,7 @@ static void lint_sum(dbk_check *check, const dbk_sql *sql, uint32_t at)
         if (!may_be_real(check, sql, i)) continue;
         dbk_report_error(check->report, dbk_sql_span(sql, at),
                          "whole numbers (cents, milliseconds), or a query instead",
-                         "%.*s of REAL depends on the order of the rows",
-                         DBK_SLICE_ARG(dbk_sql_slice(sql, at)));
+                         "%.*s of REAL depends on the order of the rows", DBK_SLICE_ARG(dbk_sql_slice(sql, at)));
         return;
     }
 }
@@ -378,16 +342,13 @@ static void lint_sum(dbk_check *check, const dbk_sql *sql, uint32_t at)
 static void lint_call(dbk_check *check, const dbk_sql *sql, uint32_t at)
 {
     static const char *const sums[] = {"sum", "avg", "total", NULL};
-    static const char *const lists[] = {"group_concat", "string_agg", "json_group_array",
-                                        "json_group_object", NULL};
+    static const char *const lists[] = {"group_concat", "string_agg", "json_group_array", "json_group_object", NULL};
 
     if (!dbk_sql_is(sql, at + 1, "(")) return;
     if (is_any(sql, at, sums)) lint_sum(check, sql, at);
     if (is_any(sql, at, lists))
-        dbk_report_error(check->report, dbk_sql_span(sql, at),
-                         "rows in a table of their own; the list in a query",
-                         "the order of %.*s is not determined",
-                         DBK_SLICE_ARG(dbk_sql_slice(sql, at)));
+        dbk_report_error(check->report, dbk_sql_span(sql, at), "rows in a table of their own; the list in a query",
+                         "the order of %.*s is not determined", DBK_SLICE_ARG(dbk_sql_slice(sql, at)));
 }
 
 void dbk_lint_projection(dbk_check *check, const dbk_sql *sql)
@@ -406,8 +367,7 @@ void dbk_lint_projection(dbk_check *check, const dbk_sql *sql)
             lint_bare(check, sql, select);
         }
         if (dbk_sql_is(sql, at, "returning"))
-            dbk_report_error(check->report, dbk_sql_span(sql, at), "leave it out",
-                             "a projection returns nothing");
+            dbk_report_error(check->report, dbk_sql_span(sql, at), "leave it out", "a projection returns nothing");
         if (is_string(sql, at, "localtime") || is_string(sql, at, "utc"))
             dbk_report_error(check->report, dbk_sql_span(sql, at), "UTC, without the modifier",
                              "'localtime' and 'utc' depend on the device");

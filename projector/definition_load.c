@@ -4,15 +4,14 @@
 
 #include "projector/definition_internal.h"
 
-static const char *const known_files[] = {"app.json", "commands.sql", "projections.sql",
-                                          "queries.sql", "schema.sql", "upcasts.sql"};
+static const char *const known_files[] = {"app.json",    "commands.sql", "projections.sql",
+                                          "queries.sql", "schema.sql",   "upcasts.sql"};
 enum { KNOWN_FILES = 6, DIGEST_PARTS_PER_SOURCE = 4 };
 
 const dbk_source *dbk_check_source(dbk_check *check, const char *name)
 {
     for (size_t i = 0; i < check->definition->source_count; i++)
-        if (strcmp(check->definition->sources[i].name, name) == 0)
-            return &check->definition->sources[i];
+        if (strcmp(check->definition->sources[i].name, name) == 0) return &check->definition->sources[i];
     return NULL;
 }
 
@@ -29,12 +28,10 @@ static void check_source_name(dbk_check *check, const dbk_source *source)
 
     for (size_t i = 0; i < KNOWN_FILES; i++)
         if (strcmp(name, known_files[i]) == 0) return;
-    if (strncmp(name, "schemas/", 8) == 0)
-        return; /* definition_schemas.c */
+    if (strncmp(name, "schemas/", 8) == 0) return; /* definition_schemas.c */
     else if (slash)
         dbk_report_error(report, whole(source), "projections of 'main' until then",
-                         "async models (%.*s/) come with a later version", (int)(slash - name),
-                         name);
+                         "async models (%.*s/) come with a later version", (int)(slash - name), name);
     else
         dbk_report_error(report, whole(source),
                          dbk_check_nearest(check, dbk_slice_text(name), known_files, KNOWN_FILES),
@@ -56,8 +53,7 @@ static bool check_source_text(dbk_check *check, const dbk_source *source)
         return false;
     }
     if (dbk_utf8_valid(source->text)) return true;
-    size_t low = 0,
-           high = source->text.size; /* the longest valid prefix, but for a cut character */
+    size_t low = 0, high = source->text.size; /* the longest valid prefix, but for a cut character */
     while (low < source->text.size && source->text.data[low] < 0x80) low++;
     for (size_t at = low; at < high; at++) {
         size_t end = at + 1;
@@ -68,8 +64,7 @@ static bool check_source_text(dbk_check *check, const dbk_source *source)
         }
         at = end - 1;
     }
-    dbk_report_error(check->report, (dbk_span){source, low, low + 1}, "save the file as UTF-8",
-                     "not UTF-8");
+    dbk_report_error(check->report, (dbk_span){source, low, low + 1}, "save the file as UTF-8", "not UTF-8");
     return false;
 }
 
@@ -113,16 +108,16 @@ static void hash_sources(dbk_check *check)
         part[2] = dbk_slice_of(sizes[2 * i + 1], 4);
         part[3] = source->text;
     }
-    dbk_digest_parts(DBK_DIGEST_DEFINITION, parts, count * DIGEST_PARTS_PER_SOURCE,
-                     definition->hash, sizeof(definition->hash));
+    dbk_digest_parts(DBK_DIGEST_DEFINITION, parts, count * DIGEST_PARTS_PER_SOURCE, definition->hash,
+                     sizeof(definition->hash));
 }
 
 static void scan_sources(dbk_check *check)
 {
-    static const char *const none[] = {NULL}, *const on[] = {"on", NULL},
-                             *const query[] = {"query", NULL}, *const upcast[] = {"upcast", NULL},
-                             *const command[] = {"command", "require", "let",    "else", "put",
-                                                 "patch",   "delete",  "return", NULL};
+    static const char *const none[] = {NULL}, *const on[] = {"on", NULL}, *const query[] = {"query", NULL},
+                             *const upcast[] = {"upcast", NULL}, *const command[] = {"command", "require", "let",
+                                                                                     "else",    "put",     "patch",
+                                                                                     "delete",  "return",  NULL};
 
     for (size_t i = 0; i < check->definition->source_count && !check->failed; i++) {
         const dbk_source *source = &check->definition->sources[i];
@@ -134,34 +129,28 @@ static void scan_sources(dbk_check *check)
             check->definition->schema_sql = (const char *)source->text.data;
             dbk_scan(check, source, none, &check->schema);
         }
-        if (strcmp(source->name, "projections.sql") == 0)
-            dbk_scan(check, source, on, &check->projections);
-        if (strcmp(source->name, "queries.sql") == 0)
-            dbk_scan(check, source, query, &check->queries);
-        if (strcmp(source->name, "commands.sql") == 0)
-            dbk_scan(check, source, command, &check->commands);
-        if (strcmp(source->name, "upcasts.sql") == 0)
-            dbk_scan(check, source, upcast, &check->upcasts);
+        if (strcmp(source->name, "projections.sql") == 0) dbk_scan(check, source, on, &check->projections);
+        if (strcmp(source->name, "queries.sql") == 0) dbk_scan(check, source, query, &check->queries);
+        if (strcmp(source->name, "commands.sql") == 0) dbk_scan(check, source, command, &check->commands);
+        if (strcmp(source->name, "upcasts.sql") == 0) dbk_scan(check, source, upcast, &check->upcasts);
     }
     if (!dbk_check_source(check, "schema.sql"))
-        dbk_report_error(check->report, (dbk_span){NULL, 0, 0},
-                         "a file schema.sql with CREATE TABLE statements",
+        dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "a file schema.sql with CREATE TABLE statements",
                          "there is no schema.sql");
 }
 
 static dbk_result run_check(dbk_check *check, dbk_error *err)
 {
     static void (*const steps[])(dbk_check *) = {
-        hash_sources,          scan_sources,      dbk_check_app,        dbk_check_schema,
-        dbk_check_tables,      dbk_check_links,   dbk_check_app_tables, dbk_check_rows,
-        dbk_check_projections, dbk_check_app_search, dbk_check_queries, dbk_check_classes,
-        dbk_check_commands,    dbk_check_upcasts, dbk_check_schemas,    dbk_check_app_rest,
+        hash_sources,          scan_sources,         dbk_check_app,        dbk_check_schema,
+        dbk_check_tables,      dbk_check_links,      dbk_check_app_tables, dbk_check_rows,
+        dbk_check_projections, dbk_check_app_search, dbk_check_queries,    dbk_check_classes,
+        dbk_check_commands,    dbk_check_upcasts,    dbk_check_schemas,    dbk_check_app_rest,
     };
 
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !check->failed; i++) steps[i](check);
-    if (check->failed || check->report->failed)
-        return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    if (check->failed || check->report->failed) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
     if (check->steps > DBK_CHECK_STEPS_MAX)
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "fewer tables, keys and columns",
                          "the definition takes too long to check");
@@ -170,24 +159,21 @@ static dbk_result run_check(dbk_check *check, dbk_error *err)
                     check->report->errors == 1 ? "" : "s");
 }
 
-static dbk_result begin_check(dbk_check *check, const dbk_port *port, const char *schema_name,
-                              const char *name, dbk_findings *findings, dbk_error *err)
+static dbk_result begin_check(dbk_check *check, const dbk_port *port, const char *schema_name, const char *name,
+                              dbk_findings *findings, dbk_error *err)
 {
     *findings = (dbk_findings){NULL, 0, 0, NULL};
-    *check = (dbk_check){
-        .port = port, .arena = dbk_arena_new(port, 16 * 1024), .report = dbk_report_new(port)};
+    *check = (dbk_check){.port = port, .arena = dbk_arena_new(port, 16 * 1024), .report = dbk_report_new(port)};
     check->definition = check->arena ? dbk_check_take(check, 1, sizeof(dbk_definition)) : NULL;
-    if (!check->definition || !check->report)
-        return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    if (!check->definition || !check->report) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
     *check->definition = (dbk_definition){.owner = check->arena, .version = 1};
     check->definition->name = dbk_check_text(check, dbk_slice_text(name ? name : "app"));
     check->report->schema_name = schema_name;
     return DBK_OK;
 }
 
-static dbk_result parse(const dbk_port *port, const dbk_source *sources, size_t count,
-                        const char *schema_name, const char *name, dbk_definition **out,
-                        dbk_findings *findings, dbk_error *err)
+static dbk_result parse(const dbk_port *port, const dbk_source *sources, size_t count, const char *schema_name,
+                        const char *name, dbk_definition **out, dbk_findings *findings, dbk_error *err)
 {
     dbk_check check;
     dbk_result result = begin_check(&check, port, schema_name, name, findings, err);
@@ -198,22 +184,16 @@ static dbk_result parse(const dbk_port *port, const dbk_source *sources, size_t 
     if (result == DBK_OK) result = run_check(&check, err);
     dbk_check_app_close(&check);
     dbk_check_close(&check);
-    if (check.report && result != DBK_NO_MEMORY)
-        dbk_report_take(check.report, findings);
-    else if (check.report)
-        dbk_arena_free(check.report->arena);
-    if (result == DBK_OK)
-        *out = check.definition;
-    else if (check.definition)
-        dbk_definition_free(check.definition);
-    else
-        dbk_arena_free(check.arena);
+    if (check.report && result != DBK_NO_MEMORY) dbk_report_take(check.report, findings);
+    else if (check.report) dbk_arena_free(check.report->arena);
+    if (result == DBK_OK) *out = check.definition;
+    else if (check.definition) dbk_definition_free(check.definition);
+    else dbk_arena_free(check.arena);
     return result;
 }
 
-dbk_result dbk_definition_parse(const dbk_port *port, const dbk_source *sources, size_t count,
-                                const char *name, dbk_definition **out, dbk_findings *findings,
-                                dbk_error *err)
+dbk_result dbk_definition_parse(const dbk_port *port, const dbk_source *sources, size_t count, const char *name,
+                                dbk_definition **out, dbk_findings *findings, dbk_error *err)
 {
     return parse(port, sources, count, NULL, name, out, findings, err);
 }
@@ -238,8 +218,7 @@ static bool add_source(reading *r, const char *name, dbk_slice text)
         r->sources = grown;
         r->capacity = capacity;
     }
-    dbk_slice copied = dbk_arena_copy(r->arena, dbk_slice_text(name)),
-              body = dbk_arena_copy(r->arena, text);
+    dbk_slice copied = dbk_arena_copy(r->arena, dbk_slice_text(name)), body = dbk_arena_copy(r->arena, text);
     if (!copied.data || !body.data) return false;
     r->sources[r->count++] = (dbk_source){(const char *)copied.data, body};
     return true;
@@ -299,10 +278,8 @@ static int note_name(void *arg, const char *name)
     int rc = r->port->identify(r->port->ctx, r->dir, name, &identity);
     if (rc < 0) return rc;
     bool ok = true;
-    if (identity.kind == DBK_IS_DIRECTORY)
-        ok = note_folder(r, name);
-    else if (has_suffix(name, ".sql") || strcmp(name, "app.json") == 0)
-        ok = add_source(r, name, (dbk_slice){NULL, 0});
+    if (identity.kind == DBK_IS_DIRECTORY) ok = note_folder(r, name);
+    else if (has_suffix(name, ".sql") || strcmp(name, "app.json") == 0) ok = add_source(r, name, (dbk_slice){NULL, 0});
     return ok ? 0 : 1;
 }
 
@@ -333,8 +310,7 @@ static dbk_result read_sources(reading *r, const char *path, dbk_error *err)
             break;
         }
         r->sources[i].text = dbk_arena_copy(r->arena, dbk_buffer_slice(&text));
-        if (!r->sources[i].text.data)
-            result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+        if (!r->sources[i].text.data) result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
     }
     dbk_buffer_release(&text);
     return result;
@@ -346,13 +322,9 @@ static dbk_result read_folder(reading *r, const char *path, dbk_error *err)
 
     if (result) return dbk_error_wrap(err, result, "cannot read the definition '%s'", path);
     int rc = r->port->list(r->port->ctx, r->dir, note_name, r);
-    if (rc > 0)
-        result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
-    else if (rc < 0)
-        result =
-            dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot list the definition '%s'", path);
-    else
-        result = read_sources(r, path, err);
+    if (rc > 0) result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
+    else if (rc < 0) result = dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot list the definition '%s'", path);
+    else result = read_sources(r, path, err);
     r->port->close_dir(r->port->ctx, r->dir);
     return result;
 }
@@ -360,8 +332,7 @@ static dbk_result read_folder(reading *r, const char *path, dbk_error *err)
 /* One file is the schema, whatever its name; findings call it by its own. */
 static dbk_result read_single(reading *r, const char *path, const char *base, dbk_error *err)
 {
-    dbk_slice parent =
-        base == path ? dbk_slice_text(".") : dbk_slice_of(path, (size_t)(base - path));
+    dbk_slice parent = base == path ? dbk_slice_text(".") : dbk_slice_of(path, (size_t)(base - path));
     dbk_slice copied = dbk_arena_copy(r->arena, parent);
     dbk_result result;
 
@@ -370,8 +341,7 @@ static dbk_result read_single(reading *r, const char *path, const char *base, db
     if (result) return dbk_error_wrap(err, result, "cannot read the definition '%s'", path);
     if (!add_source(r, base, (dbk_slice){NULL, 0}))
         result = dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
-    else
-        result = read_sources(r, path, err);
+    else result = read_sources(r, path, err);
     if (result == DBK_OK) r->sources[0].name = "schema.sql";
     r->port->close_dir(r->port->ctx, r->dir);
     return result;
@@ -389,8 +359,8 @@ static const char *name_of(dbk_arena *arena, const char *path, bool file)
     return (const char *)dbk_arena_copy(arena, dbk_slice_of(path + begin, end - begin)).data;
 }
 
-dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out,
-                               dbk_findings *findings, dbk_error *err)
+dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out, dbk_findings *findings,
+                               dbk_error *err)
 {
     reading r = {.port = port, .arena = dbk_arena_new(port, 16 * 1024)};
     bool file = has_suffix(path, ".sql");
@@ -401,19 +371,17 @@ dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_defin
     if (!r.arena) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
     const char *name = name_of(r.arena, path, file);
     dbk_result result = file ? read_single(&r, path, base, err) : read_folder(&r, path, err);
-    if (result == DBK_OK)
-        result = parse(port, r.sources, r.count, file ? base : NULL, name, out, findings, err);
+    if (result == DBK_OK) result = parse(port, r.sources, r.count, file ? base : NULL, name, out, findings, err);
     dbk_arena_free(r.arena);
     return result;
 }
 
-dbk_result dbk_definition_set_ancestors(dbk_definition *definition, const uint8_t (*ancestors)[16],
-                                        uint32_t count, const uint8_t *hash, dbk_error *err)
+dbk_result dbk_definition_set_ancestors(dbk_definition *definition, const uint8_t (*ancestors)[16], uint32_t count,
+                                        const uint8_t *hash, dbk_error *err)
 {
     uint8_t(*copy)[16] = dbk_arena_take(definition->owner, ((size_t)count + 1) * 16);
 
-    if (!copy)
-        return dbk_fail(err, DBK_NO_MEMORY, "out of memory for the definitions before this one");
+    if (!copy) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for the definitions before this one");
     if (count) memcpy(copy, ancestors, (size_t)count * 16);
     definition->ancestors = copy;
     definition->ancestor_count = count;

@@ -4,8 +4,7 @@
 const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name)
 {
     for (size_t i = 0; i < definition->table_count; i++)
-        if (dbk_slice_equal(dbk_slice_text(definition->tables[i].name), name))
-            return &definition->tables[i];
+        if (dbk_slice_equal(dbk_slice_text(definition->tables[i].name), name)) return &definition->tables[i];
     return NULL;
 }
 
@@ -17,10 +16,8 @@ int dbk_table_column(const dbk_table *table, dbk_slice name)
         int middle = (low + high) / 2, column = table->by_name[middle];
         int order = dbk_slice_compare(name, dbk_slice_text(table->columns[column].name));
         if (order == 0) return column;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
+        if (order < 0) high = middle;
+        else low = middle + 1;
     }
     return -1;
 }
@@ -28,16 +25,14 @@ int dbk_table_column(const dbk_table *table, dbk_slice name)
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name)
 {
     for (size_t i = 0; i < definition->query_count; i++)
-        if (dbk_slice_equal(dbk_slice_text(definition->queries[i].name), name))
-            return &definition->queries[i];
+        if (dbk_slice_equal(dbk_slice_text(definition->queries[i].name), name)) return &definition->queries[i];
     return NULL;
 }
 
 const dbk_app_command *dbk_definition_command(const dbk_definition *definition, dbk_slice name)
 {
     for (size_t i = 0; i < definition->command_count; i++)
-        if (dbk_slice_equal(dbk_slice_text(definition->commands[i].name), name))
-            return &definition->commands[i];
+        if (dbk_slice_equal(dbk_slice_text(definition->commands[i].name), name)) return &definition->commands[i];
     return NULL;
 }
 
@@ -62,13 +57,11 @@ bool dbk_pattern_matches(const char *pattern, dbk_slice type)
     size_t size = strlen(pattern);
 
     if (strcmp(pattern, "*") == 0) return true;
-    if (size < 2 || strcmp(pattern + size - 2, ".*") != 0)
-        return dbk_slice_equal(dbk_slice_text(pattern), type);
+    if (size < 2 || strcmp(pattern + size - 2, ".*") != 0) return dbk_slice_equal(dbk_slice_text(pattern), type);
     return type.size > size - 1 && memcmp(type.data, pattern, size - 1) == 0;
 }
 
-bool dbk_definition_row_event(const dbk_definition *definition, dbk_slice type,
-                              const dbk_table **table, dbk_row_op *op)
+bool dbk_definition_row_event(const dbk_definition *definition, dbk_slice type, const dbk_table **table, dbk_row_op *op)
 {
     static const char *const ops[] = {"put", "patched", "deleted"};
     const uint8_t *dot = type.size ? memchr(type.data, '.', type.size) : NULL;

@@ -43,8 +43,7 @@ static bool read_patterns(dbk_check *check, const dbk_block *block, patterns *ou
         if (!copy) return false;
         for (size_t i = 0; i < out->count; i++)
             if (strcmp(out->items[i], copy) == 0)
-                dbk_report_error(check->report, block->line, "each name once", "'%s' stands twice",
-                                 copy);
+                dbk_report_error(check->report, block->line, "each name once", "'%s' stands twice", copy);
         out->items[out->count++] = copy;
     } while (dbk_line_take(&line, ", "));
     return line.at == line.end;
@@ -56,8 +55,7 @@ static dbk_span pattern_span(const dbk_block *block, const char *pattern)
     size_t size = strlen(pattern);
 
     for (size_t at = block->line.begin + 6; at + size <= block->line.end; at++)
-        if (memcmp(text + at, pattern, size) == 0)
-            return (dbk_span){block->line.source, at, at + size};
+        if (memcmp(text + at, pattern, size) == 0) return (dbk_span){block->line.source, at, at + size};
     return block->line;
 }
 
@@ -82,19 +80,15 @@ static void check_pattern(dbk_check *check, const dbk_block *block, const char *
     } else if (dbk_definition_row_event(check->definition, dbk_slice_text(pattern), &table, &op)) {
         if (!table->collection)
             dbk_report_warning(check->report, pattern_span(block, pattern), NULL,
-                               "'%s' never comes: projections write '%s', so it is no collection",
-                               pattern, table->name);
+                               "'%s' never comes: projections write '%s', so it is no collection", pattern,
+                               table->name);
         if (op != DBK_OP_PUT && is_acted_on(check, table))
-            dbk_report_warning(
-                check->report, pattern_span(block, pattern), "do the same for the parent's event",
-                "rows of '%s' that a foreign key changes have no '%s'", table->name, pattern);
-    } else if (dot && (strcmp(dot, ".put") == 0 || strcmp(dot, ".patched") == 0 ||
-                       strcmp(dot, ".deleted") == 0)) {
-        const char *advice =
-            dbk_check_nearest_table(check, dbk_slice_of(pattern, (size_t)(dot - pattern)));
+            dbk_report_warning(check->report, pattern_span(block, pattern), "do the same for the parent's event",
+                               "rows of '%s' that a foreign key changes have no '%s'", table->name, pattern);
+    } else if (dot && (strcmp(dot, ".put") == 0 || strcmp(dot, ".patched") == 0 || strcmp(dot, ".deleted") == 0)) {
+        const char *advice = dbk_check_nearest_table(check, dbk_slice_of(pattern, (size_t)(dot - pattern)));
         if (advice)
-            dbk_report_warning(check->report, pattern_span(block, pattern), advice,
-                               "'%s' is of no table", pattern);
+            dbk_report_warning(check->report, pattern_span(block, pattern), advice, "'%s' is of no table", pattern);
     }
 }
 
@@ -111,8 +105,7 @@ static bool is_path(const char *path)
 }
 
 /* The data of a collection's event has the columns of its table; a .deleted the key's alone. */
-static void check_member(dbk_check *check, const dbk_sql *sql, const char *parameter,
-                         const char *pattern)
+static void check_member(dbk_check *check, const dbk_sql *sql, const char *parameter, const char *pattern)
 {
     const dbk_table *table;
     dbk_row_op op;
@@ -122,19 +115,17 @@ static void check_member(dbk_check *check, const dbk_sql *sql, const char *param
     int column = dbk_table_column(table, name);
     dbk_span at = dbk_sql_span(sql, dbk_sql_parameter(sql, parameter));
     if (column < 0)
-        dbk_report_error(check->report, at, dbk_check_nearest_column(check, table, name),
-                         "'%s' has no member '%.*s'", pattern, DBK_SLICE_ARG(name));
+        dbk_report_error(check->report, at, dbk_check_nearest_column(check, table, name), "'%s' has no member '%.*s'",
+                         pattern, DBK_SLICE_ARG(name));
     else if (op == DBK_OP_DELETED && table->columns[column].key_part == 0)
-        dbk_report_error(check->report, at, "the columns of the key",
-                         "'%s' has the key only, not '%.*s'", pattern, DBK_SLICE_ARG(name));
+        dbk_report_error(check->report, at, "the columns of the key", "'%s' has the key only, not '%.*s'", pattern,
+                         DBK_SLICE_ARG(name));
 }
 
-static void check_parameter(dbk_check *check, const dbk_sql *sql, const char *name,
-                            const patterns *on)
+static void check_parameter(dbk_check *check, const dbk_sql *sql, const char *name, const patterns *on)
 {
-    static const char *const known[] = {":data",  ":type",    ":stream",      ":time",
-                                        ":actor", ":command", ":correlation", ":causation",
-                                        ":event", ":order"};
+    static const char *const known[] = {":data",    ":type",        ":stream",    ":time",  ":actor",
+                                        ":command", ":correlation", ":causation", ":event", ":order"};
     size_t count = sizeof(known) / sizeof(known[0]);
     dbk_span at = dbk_sql_span(sql, dbk_sql_parameter(sql, name));
 
@@ -145,19 +136,17 @@ static void check_parameter(dbk_check *check, const dbk_sql *sql, const char *na
     for (size_t i = 0; i < count; i++)
         if (strcmp(name, known[i]) == 0) return;
     if (strcmp(name, ":position") == 0 || strcmp(name, ":version") == 0)
-        dbk_report_error(check->report, at, ":order, which is the same everywhere",
-                         "'%s' differs between devices", name);
+        dbk_report_error(check->report, at, ":order, which is the same everywhere", "'%s' differs between devices",
+                         name);
     else if (name[0] == ':')
-        dbk_report_error(check->report, at,
-                         dbk_check_nearest(check, dbk_slice_text(name), known, count),
+        dbk_report_error(check->report, at, dbk_check_nearest(check, dbk_slice_text(name), known, count),
                          "no parameter '%s' in a projection", name);
     else
         dbk_report_error(check->report, at, "$member, $member::inner, :data, :time …",
                          "no parameter '%s' in a projection", name);
 }
 
-static void check_parameters(dbk_check *check, const dbk_sql *sql, sqlite3_stmt *statement,
-                             const patterns *on)
+static void check_parameters(dbk_check *check, const dbk_sql *sql, sqlite3_stmt *statement, const patterns *on)
 {
     for (int i = 1; i <= sqlite3_bind_parameter_count(statement); i++) {
         const char *name = sqlite3_bind_parameter_name(statement, i);
@@ -167,9 +156,8 @@ static void check_parameters(dbk_check *check, const dbk_sql *sql, sqlite3_stmt 
 
 static bool is_write(const dbk_sql *sql)
 {
-    return dbk_sql_is(sql, 0, "insert") || dbk_sql_is(sql, 0, "update") ||
-           dbk_sql_is(sql, 0, "delete") || dbk_sql_is(sql, 0, "replace") ||
-           dbk_sql_is(sql, 0, "with");
+    return dbk_sql_is(sql, 0, "insert") || dbk_sql_is(sql, 0, "update") || dbk_sql_is(sql, 0, "delete") ||
+           dbk_sql_is(sql, 0, "replace") || dbk_sql_is(sql, 0, "with");
 }
 
 static void check_statement(dbk_check *check, const dbk_sql *sql, const patterns *on)
@@ -177,8 +165,7 @@ static void check_statement(dbk_check *check, const dbk_sql *sql, const patterns
     uint32_t target = dbk_lint_target(sql);
 
     if (!is_write(sql) || target >= sql->count) {
-        dbk_report_error(check->report, dbk_sql_span(sql, 0),
-                         "INSERT, UPDATE, DELETE, or WITH … of these",
+        dbk_report_error(check->report, dbk_sql_span(sql, 0), "INSERT, UPDATE, DELETE, or WITH … of these",
                          "a projection writes rows and does nothing else");
         return;
     }
@@ -230,8 +217,7 @@ static bool only_derives(const dbk_check *check, const dbk_table *table, const d
 /* Before anything is judged: which tables are written, so that the rest are collections. */
 static void mark_written(dbk_check *check)
 {
-    for (size_t i = 0; i < check->definition->table_count; i++)
-        check->definition->tables[i].collection = true;
+    for (size_t i = 0; i < check->definition->table_count; i++) check->definition->tables[i].collection = true;
     for (const dbk_block *block = check->projections.first; block; block = block->next) {
         for (const dbk_sql *sql = block->first; sql; sql = sql->next) {
             const char *name = dbk_sql_name(check->arena, sql, dbk_lint_target(sql));
@@ -279,21 +265,17 @@ void dbk_check_projections(dbk_check *check)
     patterns on;
 
     mark_written(check);
-    check->definition->projections =
-        dbk_check_take(check, count_patterns(check) + 1, sizeof(dbk_projection));
-    for (const dbk_block *block = check->projections.first; block && !check->failed;
-         block = block->next) {
+    check->definition->projections = dbk_check_take(check, count_patterns(check) + 1, sizeof(dbk_projection));
+    for (const dbk_block *block = check->projections.first; block && !check->failed; block = block->next) {
         if (!block->word) continue;
         bool good = read_patterns(check, block, &on);
         if (!good) {
-            dbk_line_lookalike(
-                check, block, "-- on job.progressed, job.done    (indent a comment, or write ---)");
+            dbk_line_lookalike(check, block, "-- on job.progressed, job.done    (indent a comment, or write ---)");
             on.count = 0;
         }
         for (size_t i = 0; i < on.count; i++) check_pattern(check, block, on.items[i]);
         if (!block->first && good)
-            dbk_report_error(check->report, block->line, "INSERT, UPDATE or DELETE below it",
-                             "no statement follows");
+            dbk_report_error(check->report, block->line, "INSERT, UPDATE or DELETE below it", "no statement follows");
         for (const dbk_sql *sql = block->first; sql && !check->failed; sql = sql->next)
             if (!sql->broken) check_statement(check, sql, &on);
         keep_block(check, block, &on);

@@ -45,8 +45,7 @@ static bool read_head(dbk_check *check, const dbk_block *block, query_head *head
     return line.at == line.end;
 }
 
-static void check_parameters(dbk_check *check, const dbk_block *block, const query_head *head,
-                             sqlite3_stmt *statement)
+static void check_parameters(dbk_check *check, const dbk_block *block, const query_head *head, sqlite3_stmt *statement)
 {
     bool used[DBK_ARGUMENTS_MAX] = {false};
     const dbk_signature *signature = &head->signature;
@@ -57,34 +56,28 @@ static void check_parameters(dbk_check *check, const dbk_block *block, const que
         for (uint16_t k = 0; name && name[0] == ':' && k < signature->count; k++)
             if (strcmp(name + 1, signature->items[k].name) == 0) known = used[k] = true;
         if (known) continue;
-        const char *advice = name && name[0] == ':' ? dbk_signature_nearest(check, signature, name + 1)
-                                                    : ":name of an argument";
-        dbk_report_error(
-            check->report,
-            dbk_sql_span(block->first, dbk_sql_parameter(block->first, name ? name : "?")), advice,
-            "'%s' is no argument of '%.*s'", name ? name : "?", DBK_SLICE_ARG(head->name));
+        const char *advice =
+            name && name[0] == ':' ? dbk_signature_nearest(check, signature, name + 1) : ":name of an argument";
+        dbk_report_error(check->report, dbk_sql_span(block->first, dbk_sql_parameter(block->first, name ? name : "?")),
+                         advice, "'%s' is no argument of '%.*s'", name ? name : "?", DBK_SLICE_ARG(head->name));
     }
     for (uint16_t i = 0; i < signature->count; i++)
         if (!used[i])
-            dbk_report_error(check->report, block->line, "use it, or leave it out",
-                             "argument '%s' is not used", signature->items[i].name);
+            dbk_report_error(check->report, block->line, "use it, or leave it out", "argument '%s' is not used",
+                             signature->items[i].name);
 }
 
-static void check_columns(dbk_check *check, const dbk_block *block, const query_head *head,
-                          sqlite3_stmt *statement)
+static void check_columns(dbk_check *check, const dbk_block *block, const query_head *head, sqlite3_stmt *statement)
 {
     int count = sqlite3_column_count(statement);
 
     if (head->has_returns && head->return_count != count)
         dbk_report_error(check->report, block->line, "one type for each column of the SELECT",
-                         "'returns' has %u types, the SELECT has %d columns", head->return_count,
-                         count);
+                         "'returns' has %u types, the SELECT has %d columns", head->return_count, count);
     for (int i = 1; i < count && i < DBK_COLUMNS_MAX; i++) {
         for (int k = 0; k < i; k++) {
-            if (strcmp(sqlite3_column_name(statement, i), sqlite3_column_name(statement, k)) != 0)
-                continue;
-            dbk_report_warning(check->report, dbk_sql_span(block->first, 0),
-                               "AS with another name for one of them",
+            if (strcmp(sqlite3_column_name(statement, i), sqlite3_column_name(statement, k)) != 0) continue;
+            dbk_report_warning(check->report, dbk_sql_span(block->first, 0), "AS with another name for one of them",
                                "two columns are called '%s'", sqlite3_column_name(statement, i));
             return;
         }
@@ -97,12 +90,10 @@ static void check_select(dbk_check *check, const dbk_block *block, const query_h
     size_t before = check->report->errors;
 
     if (sql->next)
-        dbk_report_error(check->report, dbk_sql_span(sql->next, 0),
-                         "one SELECT, or a query of its own for each",
+        dbk_report_error(check->report, dbk_sql_span(sql->next, 0), "one SELECT, or a query of its own for each",
                          "a second statement in one query");
     if (sql->broken) return;
-    if (!dbk_sql_is(sql, 0, "select") && !dbk_sql_is(sql, 0, "with") &&
-        !dbk_sql_is(sql, 0, "values")) {
+    if (!dbk_sql_is(sql, 0, "select") && !dbk_sql_is(sql, 0, "with") && !dbk_sql_is(sql, 0, "values")) {
         dbk_report_error(check->report, dbk_sql_span(sql, 0), "SELECT, or WITH … SELECT",
                          "a query reads and does nothing else");
         return;
@@ -124,17 +115,15 @@ static void keep_query(dbk_check *check, const dbk_block *block, const query_hea
     if (!name) return;
     for (size_t i = 0; i < check->definition->query_count; i++)
         if (strcasecmp(check->definition->queries[i].name, name) == 0)
-            dbk_report_error(check->report, dbk_line_span(block, head->name), "another name",
-                             "query '%s' stands twice", name);
+            dbk_report_error(check->report, dbk_line_span(block, head->name), "another name", "query '%s' stands twice",
+                             name);
     *query = (dbk_named_query){.name = name,
                                .sql = block->first ? block->first->text : "",
                                .arguments = dbk_signature_keep(check, &head->signature),
                                .argument_count = head->signature.count,
                                .return_count = head->return_count};
-    if (head->has_returns)
-        query->returns = dbk_check_take(check, head->return_count, sizeof(dbk_column_type));
-    if (query->returns)
-        memcpy(query->returns, head->returns, head->return_count * sizeof(dbk_column_type));
+    if (head->has_returns) query->returns = dbk_check_take(check, head->return_count, sizeof(dbk_column_type));
+    if (query->returns) memcpy(query->returns, head->returns, head->return_count * sizeof(dbk_column_type));
     check->definition->query_count++;
 }
 
@@ -144,24 +133,19 @@ void dbk_check_queries(dbk_check *check)
 
     for (const dbk_block *block = check->queries.first; block; block = block->next)
         if (++count == DBK_QUERIES_MAX + 1)
-            dbk_report_error(check->report, block->line, "fewer queries", "more than %d queries",
-                             DBK_QUERIES_MAX);
+            dbk_report_error(check->report, block->line, "fewer queries", "more than %d queries", DBK_QUERIES_MAX);
     if (count > DBK_QUERIES_MAX) return;
     check->definition->queries = dbk_check_take(check, count + 1, sizeof(dbk_named_query));
-    for (const dbk_block *block = check->queries.first; block && !check->failed;
-         block = block->next) {
+    for (const dbk_block *block = check->queries.first; block && !check->failed; block = block->next) {
         query_head head;
         if (!block->word) continue;
         bool good = read_head(check, block, &head);
         if (!good)
-            dbk_line_lookalike(
-                check, block,
-                "-- query notes_of(owner TEXT, top INTEGER = 10)    (or indent the comment)");
-        else
-            keep_query(check, block, &head);
+            dbk_line_lookalike(check, block,
+                               "-- query notes_of(owner TEXT, top INTEGER = 10)    (or indent the comment)");
+        else keep_query(check, block, &head);
         if (!block->first && good)
-            dbk_report_error(check->report, block->line, "a SELECT below it",
-                             "no statement follows");
+            dbk_report_error(check->report, block->line, "a SELECT below it", "no statement follows");
         if (block->first) check_select(check, block, good ? &head : NULL);
     }
 }

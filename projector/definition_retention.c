@@ -86,8 +86,7 @@ static void check_where(dbk_app_reading *a, rule_reading *r, const char *path)
     check->sandbox.role = DBK_SQL_QUERY;
     check->sandbox.denied[0] = '\0';
     int rc = sql ? sqlite3_prepare_v2(check->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
-    if (rc == SQLITE_NOMEM)
-        check->failed = true;
+    if (rc == SQLITE_NOMEM) check->failed = true;
     else if (rc != SQLITE_OK)
         dbk_app_wrong(a, r->where, NULL, "'%s.where': %s", path,
                       check->sandbox.denied[0] ? check->sandbox.denied : sqlite3_errmsg(check->db));
@@ -139,7 +138,8 @@ static void keep_last(dbk_app_reading *a, const dbk_json_node *value, const char
 
     if (!rules) return;
     if (rules->keep_last) {
-        dbk_app_wrong(a, value, "one of them", "'%s': another rule says already how many rows of '%s' stay", path, k->table->name);
+        dbk_app_wrong(a, value, "one of them", "'%s': another rule says already how many rows of '%s' stay", path,
+                      k->table->name);
         return;
     }
     rules->keep_last = k->last;
@@ -164,13 +164,14 @@ static void read_keep(dbk_app_reading *a, rule_reading *r, const char *path)
     }
     if (k.by < 0 && table->rules) k.by = table->rules->created;
     if ((k.last != 0) == (k.for_ms != 0))
-        dbk_app_wrong(a, r->keep, "{\"last\": 100} or {\"for\": \"30 days\"}", "'%s' says how many rows, or for how long", path);
+        dbk_app_wrong(a, r->keep, "{\"last\": 100} or {\"for\": \"30 days\"}",
+                      "'%s' says how many rows, or for how long", path);
     else if (k.by < 0)
-        dbk_app_wrong(a, r->keep, "\"by\": a column", "'%s': '%s' has no 'created' stamp to order its rows by", path, table->name);
+        dbk_app_wrong(a, r->keep, "\"by\": a column", "'%s': '%s' has no 'created' stamp to order its rows by", path,
+                      table->name);
     else if (k.for_ms && table->columns[k.by].type != DBK_TYPE_DATETIME)
         dbk_app_wrong(a, r->keep, "a DATETIME column", "'%s': '%s' names no time", path, table->columns[k.by].name);
-    else if (k.last)
-        keep_last(a, r->keep, path, &k);
+    else if (k.last) keep_last(a, r->keep, path, &k);
     r->rule.by = k.for_ms ? k.by : -1;
     r->rule.older_ms = k.for_ms;
 }
@@ -192,8 +193,8 @@ static void read_name(dbk_app_reading *a, const dbk_json_node *value, const char
     rule_reading *r = into;
 
     if (value->kind != DBK_JSON_STRING || !is_rule_name(value->text)) {
-        dbk_app_wrong(a, value, "\"old-jobs\"", "'%s' is lower-case letters, digits and '-', %d at most, a letter first", path,
-                      RULE_NAME_MAX);
+        dbk_app_wrong(a, value, "\"old-jobs\"",
+                      "'%s' is lower-case letters, digits and '-', %d at most, a letter first", path, RULE_NAME_MAX);
         return;
     }
     r->rule.name = dbk_check_text(a->check, value->text);
@@ -248,28 +249,28 @@ static void finish_rule(dbk_app_reading *a, const dbk_json_node *value, const ch
 {
     size_t before = a->check->report->errors;
 
-    if (!dbk_json_member(value, "name")) dbk_app_wrong(a, value, "\"name\": \"old-jobs\"", "'%s.name' is missing", path);
+    if (!dbk_json_member(value, "name"))
+        dbk_app_wrong(a, value, "\"name\": \"old-jobs\"", "'%s.name' is missing", path);
     if (!r->rule.table) {
         bool other = dbk_json_member(value, "files") || dbk_json_member(value, "events");
         if (!r->broken && !other) dbk_app_wrong(a, value, "\"table\": …", "'%s.table' is missing", path);
         return;
     }
     if (!r->where && !r->keep) dbk_app_wrong(a, value, "\"where\": …, or \"keep\": …", "'%s' says not what goes", path);
-    if (r->where && r->keep)
-        dbk_app_wrong(a, value, "two rules", "'%s' has both 'where' and 'keep'", path);
-    else if (r->keep)
-        read_keep(a, r, dbk_app_path(a, path, dbk_slice_text("keep")));
+    if (r->where && r->keep) dbk_app_wrong(a, value, "two rules", "'%s' has both 'where' and 'keep'", path);
+    else if (r->keep) read_keep(a, r, dbk_app_path(a, path, dbk_slice_text("keep")));
     check_where(a, r, path);
     bool timed = r->rule.where || r->rule.by >= 0;
     if (timed && !r->rule.table->collection)
-        dbk_app_wrong(a, value, "an event that a projection reads", "'%s': projections write '%s', so its rows are not deleted by a rule of time",
-                      path, r->rule.table->name);
+        dbk_app_wrong(a, value, "an event that a projection reads",
+                      "'%s': projections write '%s', so its rows are not deleted by a rule of time", path,
+                      r->rule.table->name);
     if (timed && r->rule.name && a->check->report->errors == before) (void)add_rule(a, &r->rule);
 }
 
 static const dbk_app_key rule_keys[] = {
-    {"name", read_name}, {"table", read_table}, {"where", read_where}, {"keep", note_keep}, {"every", read_every},
-    {"limit", read_limit}, {"files", NULL}, {"events", NULL}, {"do", NULL}, {"archive", NULL},
+    {"name", read_name},   {"table", read_table}, {"where", read_where}, {"keep", note_keep}, {"every", read_every},
+    {"limit", read_limit}, {"files", NULL},       {"events", NULL},      {"do", NULL},        {"archive", NULL},
 };
 
 void dbk_app_read_retention(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)

@@ -13,7 +13,8 @@ static void read_unknown(dbk_app_reading *a, const dbk_json_node *value, const c
     (void)into;
     if (!dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) return;
     a->app->unknown_events = (dbk_unknown_events)which;
-    if (which == DBK_EVENTS_WARN) dbk_app_wrong(a, value, "keep or refuse", "'%s': 'warn' comes with a later version", path);
+    if (which == DBK_EVENTS_WARN)
+        dbk_app_wrong(a, value, "keep or refuse", "'%s': 'warn' comes with a later version", path);
 }
 
 static void read_known(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -31,9 +32,9 @@ void dbk_app_read_events(dbk_app_reading *a, const dbk_json_node *value, const c
 
 /* ---- permissions */
 
-static const char *const verbs[] = {"read",   "get", "query",     "write",  "put",        "patch",     "delete",     "append",
-                                    "do",     "subscribe", "secret", "secret.use", "file.read", "file.write", "path",
-                                    "actor",  "admin"};
+static const char *const verbs[] = {"read",      "get",        "query", "write",     "put",    "patch",
+                                    "delete",    "append",     "do",    "subscribe", "secret", "secret.use",
+                                    "file.read", "file.write", "path",  "actor",     "admin"};
 
 static dbk_slice word(const char *text)
 {
@@ -46,7 +47,8 @@ static bool is_pattern(dbk_slice name)
 }
 
 /* The object of a scope on rows is a table, of `query` a named query; patterns are not looked up. */
-static void check_object(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_slice verb, const char *object)
+static void check_object(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_slice verb,
+                         const char *object)
 {
     static const char *const on_tables[] = {"get", "write", "put", "patch", "delete"};
     dbk_slice name = word(object);
@@ -55,7 +57,8 @@ static void check_object(dbk_app_reading *a, const dbk_json_node *value, const c
     if (is_pattern(name)) return;
     for (size_t i = 0; i < COUNT_OF(on_tables); i++) {
         if (!dbk_slice_equal(verb, dbk_slice_text(on_tables[i])) || dbk_definition_table(definition, name)) continue;
-        dbk_app_wrong(a, value, dbk_check_nearest_table(a->check, name), "'%s': there is no table '%.*s'", path, DBK_SLICE_ARG(name));
+        dbk_app_wrong(a, value, dbk_check_nearest_table(a->check, name), "'%s': there is no table '%.*s'", path,
+                      DBK_SLICE_ARG(name));
     }
     if (dbk_slice_equal(verb, dbk_slice_text("query")) && !dbk_definition_query(definition, name))
         dbk_app_wrong(a, value, "the name of a query", "'%s': there is no query '%.*s'", path, DBK_SLICE_ARG(name));
@@ -72,10 +75,11 @@ static void check_scope(dbk_app_reading *a, const dbk_json_node *value, const ch
     if (strcmp(scope, "*") == 0) return;
     for (size_t i = 0; i < COUNT_OF(verbs); i++) known |= dbk_slice_equal(verb, dbk_slice_text(verbs[i]));
     if (!known) {
-        dbk_app_wrong(a, value, dbk_check_nearest(a->check, verb, verbs, COUNT_OF(verbs)), "'%s': '%.*s' is no verb of a scope",
-                      path, DBK_SLICE_ARG(verb));
+        dbk_app_wrong(a, value, dbk_check_nearest(a->check, verb, verbs, COUNT_OF(verbs)),
+                      "'%s': '%.*s' is no verb of a scope", path, DBK_SLICE_ARG(verb));
     } else if (object[0] != ' ' || object[1] == '\0' || strcspn(object + 1, " \t") != strlen(object + 1)) {
-        dbk_app_wrong(a, value, "\"get notes/*\": a verb, a space, what it is about", "'%s': '%s' is no scope", path, scope);
+        dbk_app_wrong(a, value, "\"get notes/*\": a verb, a space, what it is about", "'%s': '%s' is no scope", path,
+                      scope);
     } else {
         check_object(a, value, path, verb, object + 1);
     }
@@ -135,7 +139,8 @@ static void read_bytes(dbk_app_reading *a, const dbk_json_node *value, const cha
 {
     dbk_json_node bare = *value;
 
-    if (value->kind == DBK_JSON_STRING && bare.text.size > 2 && memcmp(bare.text.data + bare.text.size - 2, "/s", 2) == 0)
+    if (value->kind == DBK_JSON_STRING && bare.text.size > 2 &&
+        memcmp(bare.text.data + bare.text.size - 2, "/s", 2) == 0)
         bare.text.size -= 2;
     (void)dbk_app_size(a, &bare, path, &((dbk_role_limits *)into)->bytes);
 }

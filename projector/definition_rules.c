@@ -48,18 +48,18 @@ static void read_id(dbk_app_reading *a, const dbk_json_node *value, const char *
 
     if (!dbk_app_choice(a, value, path, names, COUNT_OF(names), &maker)) return;
     if (maker != DBK_KEY_OF_CLIENT && t->table->key_count != 1)
-        dbk_app_wrong(a, value, "one key column, or 'none'", "'%s': the key of '%s' has %u columns", path, t->table->name,
-                      t->table->key_count);
+        dbk_app_wrong(a, value, "one key column, or 'none'", "'%s': the key of '%s' has %u columns", path,
+                      t->table->name, t->table->key_count);
     else if (t->table->key_count && !fits(t->table, (dbk_key_maker)maker))
         dbk_app_wrong(a, value, types[maker], "'%s': '%s' does not fit the key column '%s'", path, names[maker],
                       t->table->columns[t->table->key_columns[0]].name);
-    else
-        t->rules->id = (dbk_key_maker)maker;
+    else t->rules->id = (dbk_key_maker)maker;
 }
 
 /* ---- stamps */
 
-static void read_stamp(dbk_app_reading *a, const dbk_json_node *value, const char *path, const dbk_table *table, int *out)
+static void read_stamp(dbk_app_reading *a, const dbk_json_node *value, const char *path, const dbk_table *table,
+                       int *out)
 {
     int column;
 
@@ -67,8 +67,7 @@ static void read_stamp(dbk_app_reading *a, const dbk_json_node *value, const cha
     if (table->columns[column].type != DBK_TYPE_DATETIME || table->columns[column].key_part)
         dbk_app_wrong(a, value, "a DATETIME column outside the key", "'%s': '%s' cannot hold a stamp", path,
                       table->columns[column].name);
-    else
-        *out = column;
+    else *out = column;
 }
 
 static void read_created(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -114,8 +113,7 @@ static void read_derived(dbk_app_reading *a, const dbk_json_node *value, const c
         if (!dbk_app_column(a, item, path, t->table, &column)) continue;
         if (t->table->columns[column].key_part)
             dbk_app_wrong(a, item, "another column", "'%s': a key column is not derived", path);
-        else
-            derived[column] = true;
+        else derived[column] = true;
     }
     if (value->count) t->rules->derived = derived;
 }
@@ -130,7 +128,8 @@ static void read_cleaning(dbk_app_reading *a, const dbk_json_node *value, const 
     if (!dbk_app_array(a, value, path)) return;
     for (uint32_t i = 0; i < value->count; i++, item = dbk_json_next(item)) {
         if (!dbk_app_choice(a, item, path, names, COUNT_OF(names), &which)) continue;
-        if (!flags[which]) dbk_app_wrong(a, item, "leave it out", "'%s': '%s' comes with a later version", path, names[which]);
+        if (!flags[which])
+            dbk_app_wrong(a, item, "leave it out", "'%s': '%s' comes with a later version", path, names[which]);
         *out |= flags[which];
     }
 }
@@ -148,8 +147,7 @@ static void read_sanitize(dbk_app_reading *a, const dbk_json_node *value, const 
         if (column < 0) continue;
         if (t->table->columns[column].type != DBK_TYPE_TEXT || t->table->columns[column].key_part)
             dbk_app_wrong_name(a, child, "a TEXT column outside the key", "'%s' is not such a column", inner);
-        else
-            read_cleaning(a, child, inner, &flags[column]);
+        else read_cleaning(a, child, inner, &flags[column]);
     }
     if (value->count) t->rules->sanitize = flags;
 }
@@ -201,7 +199,8 @@ static void read_messages(dbk_app_reading *a, const dbk_json_node *value, const 
     for (uint32_t i = 0; t->rules->messages && i < value->count; i++, child = dbk_json_next(child)) {
         dbk_message *message = &t->rules->messages[t->rules->message_count];
         if (!is_constraint(child->name)) {
-            dbk_app_wrong_name(a, child, "as receipts name them: \"UNIQUE notes.title\", \"NOT NULL notes.title\", \"CHECK …\"",
+            dbk_app_wrong_name(a, child,
+                               "as receipts name them: \"UNIQUE notes.title\", \"NOT NULL notes.title\", \"CHECK …\"",
                                "'%s': '%.*s' names no constraint", path, DBK_SLICE_ARG(child->name));
             continue;
         }
@@ -213,10 +212,18 @@ static void read_messages(dbk_app_reading *a, const dbk_json_node *value, const 
 /* ---- all of a table */
 
 static const dbk_app_key table_keys[] = {
-    {"id", read_id},           {"version", read_version},   {"stamps", read_stamps},
-    {"states", dbk_app_read_states}, {"ttl", dbk_app_read_ttl}, {"logged", read_logged},
-    {"history", read_history}, {"derived", read_derived},   {"sanitize", read_sanitize},
-    {"max_row", read_max_row}, {"messages", read_messages}, {"sync", dbk_app_read_sync},
+    {"id", read_id},
+    {"version", read_version},
+    {"stamps", read_stamps},
+    {"states", dbk_app_read_states},
+    {"ttl", dbk_app_read_ttl},
+    {"logged", read_logged},
+    {"history", read_history},
+    {"derived", read_derived},
+    {"sanitize", read_sanitize},
+    {"max_row", read_max_row},
+    {"messages", read_messages},
+    {"sync", dbk_app_read_sync},
 };
 
 void dbk_app_read_tables(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -226,7 +233,8 @@ void dbk_app_read_tables(dbk_app_reading *a, const dbk_json_node *value, const c
     (void)into;
     if (!dbk_app_object(a, value, path)) return;
     for (uint32_t i = 0; i < value->count && !a->check->failed; i++, child = dbk_json_next(child)) {
-        dbk_table_reading t = {.table = (dbk_table *)(uintptr_t)dbk_definition_table(a->check->definition, child->name)};
+        dbk_table_reading t = {.table =
+                                   (dbk_table *)(uintptr_t)dbk_definition_table(a->check->definition, child->name)};
         if (!t.table) {
             if (a->check->definition->table_count || !a->check->report->errors)
                 dbk_app_wrong_name(a, child, dbk_check_nearest_table(a->check, child->name),
@@ -234,7 +242,8 @@ void dbk_app_read_tables(dbk_app_reading *a, const dbk_json_node *value, const c
             continue;
         }
         t.rules = dbk_app_rules(a, t.table);
-        if (t.rules) dbk_app_members(a, child, dbk_app_path(a, path, child->name), table_keys, COUNT_OF(table_keys), &t);
+        if (t.rules)
+            dbk_app_members(a, child, dbk_app_path(a, path, child->name), table_keys, COUNT_OF(table_keys), &t);
     }
 }
 
@@ -258,8 +267,9 @@ static void check_collections(dbk_app_reading *a)
     for (uint32_t i = 0; child && i < tables->count; i++, child = dbk_json_next(child)) {
         const dbk_table *table = dbk_definition_table(a->check->definition, child->name);
         if (!table || table->collection) continue;
-        dbk_app_wrong_name(a, child, table->rules && table->rules->derived ? "UPDATE of its derived columns alone" : "leave it out",
-                           "'tables.%s': projections write '%s', so nobody puts or patches its rows", table->name, table->name);
+        dbk_app_wrong_name(
+            a, child, table->rules && table->rules->derived ? "UPDATE of its derived columns alone" : "leave it out",
+            "'tables.%s': projections write '%s', so nobody puts or patches its rows", table->name, table->name);
     }
 }
 

@@ -27,9 +27,7 @@ static size_t line_trimmed(dbk_slice text, size_t at)
 {
     size_t end = line_end(text, at);
 
-    while (end > at &&
-           (text.data[end - 1] == '\r' || text.data[end - 1] == ' ' || text.data[end - 1] == '\t'))
-        end--;
+    while (end > at && (text.data[end - 1] == '\r' || text.data[end - 1] == ' ' || text.data[end - 1] == '\t')) end--;
     return end;
 }
 
@@ -59,10 +57,8 @@ static dbk_block *add_block(scanner *s, const char *word, dbk_span line)
 
     if (!block) return NULL;
     *block = (dbk_block){.word = word, .line = line};
-    if (s->script->last)
-        s->script->last->next = block;
-    else
-        s->script->first = block;
+    if (s->script->last) s->script->last->next = block;
+    else s->script->first = block;
     s->script->last = block;
     return block;
 }
@@ -70,8 +66,7 @@ static dbk_block *add_block(scanner *s, const char *word, dbk_span line)
 static void mark_orphan(scanner *s)
 {
     if (s->mark == SIZE_MAX) return;
-    dbk_report_error(s->check->report,
-                     (dbk_span){s->source, s->mark, line_trimmed(s->text, s->mark)},
+    dbk_report_error(s->check->report, (dbk_span){s->source, s->mark, line_trimmed(s->text, s->mark)},
                      "put it on the line before the statement it is about",
                      "'-- may change nothing' stands before no statement");
     s->mark = SIZE_MAX;
@@ -84,16 +79,13 @@ static void scan_mark(scanner *s, size_t at)
     size_t end = line_trimmed(s->text, at);
 
     if (s->words[0] == NULL || strcmp(s->words[0], "on") != 0) return;
-    if ((at != s->begin && s->text.data[at - 1] != '\n') ||
-        !begins_with(s->text, at, "-- may change"))
-        return;
+    if ((at != s->begin && s->text.data[at - 1] != '\n') || !begins_with(s->text, at, "-- may change")) return;
     if (end - at == sizeof(exact) - 1 && begins_with(s->text, at, exact)) {
         s->mark = at;
         return;
     }
     dbk_report_error(s->check->report, (dbk_span){s->source, at, end},
-                     "-- may change nothing    (or indent the comment)",
-                     "looks like '-- may change nothing'");
+                     "-- may change nothing    (or indent the comment)", "looks like '-- may change nothing'");
 }
 
 /* CREATE [TEMP] TRIGGER holds statements of its own, up to "; END ;". */
@@ -102,8 +94,7 @@ static bool is_complete(const dbk_sql *sql)
     uint32_t second = dbk_sql_is(sql, 1, "temp") || dbk_sql_is(sql, 1, "temporary") ? 2 : 1;
 
     if (!dbk_sql_is(sql, 0, "create") || !dbk_sql_is(sql, second, "trigger")) return true;
-    return sql->count > 2 && dbk_sql_is(sql, sql->count - 1, "end") &&
-           dbk_sql_is(sql, sql->count - 2, ";");
+    return sql->count > 2 && dbk_sql_is(sql, sql->count - 1, "end") && dbk_sql_is(sql, sql->count - 2, ";");
 }
 
 static bool add_token(scanner *s, dbk_sql *sql, uint32_t *capacity, dbk_token token)
@@ -138,8 +129,7 @@ static size_t read_tokens(scanner *s, dbk_sql *sql, size_t at)
         sql->end = token.end;
         if (token.kind == DBK_TOKEN_BROKEN) {
             dbk_span span = {s->source, token.begin, token.begin + 1};
-            dbk_report_error(s->check->report, span,
-                             "close it with the same sign; inside it is written twice",
+            dbk_report_error(s->check->report, span, "close it with the same sign; inside it is written twice",
                              "this quote is never closed");
             sql->broken = true;
         }
@@ -156,17 +146,14 @@ static void keep_statement(scanner *s, dbk_sql *sql)
     if (!block) return;
     if (!block->word && s->words[0]) {
         if (!s->orphans_said) {
-            dbk_report_error(s->check->report, dbk_sql_span(sql, 0),
-                             "put it below the directive it belongs to",
+            dbk_report_error(s->check->report, dbk_sql_span(sql, 0), "put it below the directive it belongs to",
                              "SQL before the first directive");
         }
         s->orphans_said = true;
         return;
     }
-    if (block->last)
-        block->last->next = sql;
-    else
-        block->first = sql;
+    if (block->last) block->last->next = sql;
+    else block->first = sql;
     block->last = sql;
 }
 
@@ -182,8 +169,7 @@ static size_t scan_statement(scanner *s, size_t at)
     sql->line = s->line;
     sql->may_change_nothing = s->mark != SIZE_MAX;
     s->mark = SIZE_MAX;
-    sql->text =
-        dbk_check_text(s->check, dbk_slice_of(s->text.data + sql->begin, sql->end - sql->begin));
+    sql->text = dbk_check_text(s->check, dbk_slice_of(s->text.data + sql->begin, sql->end - sql->begin));
     if (sql->text) keep_statement(s, sql);
     return at;
 }
@@ -201,20 +187,16 @@ static size_t scan_blank(scanner *s, size_t at, size_t size)
     return at + size;
 }
 
-void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words,
-              dbk_script *script)
+void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words, dbk_script *script)
 {
     scanner s = {check, source, words, script, source->text, 0, SIZE_MAX, false, 0, 1};
 
     if (begins_with(s.text, 0, "\xef\xbb\xbf")) s.begin = 3;
     for (size_t at = s.begin; at < s.text.size && !check->failed;) {
         size_t blank = dbk_token_blank(s.text, at);
-        if (blank)
-            at = scan_blank(&s, at, blank);
-        else if (s.text.data[at] == ';')
-            at++;
-        else
-            at = scan_statement(&s, at);
+        if (blank) at = scan_blank(&s, at, blank);
+        else if (s.text.data[at] == ';') at++;
+        else at = scan_statement(&s, at);
     }
     mark_orphan(&s);
 }
@@ -232,8 +214,8 @@ bool dbk_line_name(dbk_line *line, dbk_slice *name)
 {
     const char *at = line->at;
 
-    while (at < line->end && ((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
-                              (*at >= '0' && *at <= '9') || *at == '_'))
+    while (at < line->end &&
+           ((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || *at == '_'))
         at++;
     *name = dbk_slice_of(line->at, (size_t)(at - line->at));
     if (!dbk_name_valid(*name)) return false;
@@ -264,6 +246,6 @@ void dbk_line_lookalike(dbk_check *check, const dbk_block *block, const char *ad
     size_t size = block->line.end - block->line.begin;
     const char *text = (const char *)block->line.source->text.data + block->line.begin;
 
-    dbk_report_error(check->report, block->line, advice, "looks like a directive: '%.*s'",
-                     (int)(size > 80 ? 80 : size), text);
+    dbk_report_error(check->report, block->line, advice, "looks like a directive: '%.*s'", (int)(size > 80 ? 80 : size),
+                     text);
 }

@@ -6,19 +6,16 @@
 static const struct {
     const char *word, *text, *advice;
 } refused_words[] = {
-    {"insert", "a schema holds DDL only: no INSERT",
-     "put the rows by commands, or give columns a DEFAULT"},
+    {"insert", "a schema holds DDL only: no INSERT", "put the rows by commands, or give columns a DEFAULT"},
     {"update", "a schema holds DDL only: no UPDATE", NULL},
     {"delete", "a schema holds DDL only: no DELETE", NULL},
     {"replace", "a schema holds DDL only: no REPLACE", NULL},
-    {"select", "a schema holds DDL only: no SELECT",
-     "put it into queries.sql below '-- query name()'"},
+    {"select", "a schema holds DDL only: no SELECT", "put it into queries.sql below '-- query name()'"},
     {"with", "a schema holds DDL only: no WITH", NULL},
     {"pragma", "no PRAGMA: the engine sets the connection up", "leave it out"},
     {"attach", "no ATTACH: a model is one file", "leave it out"},
     {"detach", "no DETACH: a model is one file", "leave it out"},
-    {"alter", "no ALTER: a schema says how tables are, not how they came about",
-     "change the CREATE TABLE itself"},
+    {"alter", "no ALTER: a schema says how tables are, not how they came about", "change the CREATE TABLE itself"},
     {"drop", "no DROP: a schema says what there is", "leave out what shall not be"},
     {"begin", "no transactions: the engine makes them", "leave it out"},
     {"commit", "no transactions: the engine makes them", "leave it out"},
@@ -36,12 +33,11 @@ static void refuse_word(dbk_check *check, const dbk_sql *sql)
 {
     for (size_t i = 0; i < sizeof(refused_words) / sizeof(refused_words[0]); i++) {
         if (!dbk_sql_is(sql, 0, refused_words[i].word)) continue;
-        dbk_report_error(check->report, dbk_sql_span(sql, 0), refused_words[i].advice, "%s",
-                         refused_words[i].text);
+        dbk_report_error(check->report, dbk_sql_span(sql, 0), refused_words[i].advice, "%s", refused_words[i].text);
         return;
     }
-    dbk_report_error(check->report, dbk_sql_span(sql, 0),
-                     "CREATE TABLE, CREATE INDEX or CREATE VIEW", "a schema holds DDL only");
+    dbk_report_error(check->report, dbk_sql_span(sql, 0), "CREATE TABLE, CREATE INDEX or CREATE VIEW",
+                     "a schema holds DDL only");
 }
 
 /* The kinds of CREATE that no definition may hold. */
@@ -50,18 +46,14 @@ static bool refuse_create(dbk_check *check, const dbk_sql *sql)
     dbk_span at = dbk_sql_span(sql, 1);
 
     if (dbk_sql_is(sql, 1, "temp") || dbk_sql_is(sql, 1, "temporary"))
-        dbk_report_error(check->report, at, "leave TEMP out",
-                         "no TEMP: a model keeps what it holds");
+        dbk_report_error(check->report, at, "leave TEMP out", "no TEMP: a model keeps what it holds");
     else if (dbk_sql_is(sql, 1, "trigger"))
-        dbk_report_error(check->report, at,
-                         "a projection on the row's event, or a foreign-key action",
+        dbk_report_error(check->report, at, "a projection on the row's event, or a foreign-key action",
                          "no triggers: what they do would not be seen by the engine");
     else if (dbk_sql_is(sql, 1, "virtual"))
-        dbk_report_error(check->report, at,
-                         "\"search\": {…} in app.json",
+        dbk_report_error(check->report, at, "\"search\": {…} in app.json",
                          "no virtual tables: full text is declared in app.json, and kept by the engine");
-    else
-        return false;
+    else return false;
     return true;
 }
 
@@ -72,14 +64,10 @@ static bool find_name(dbk_object *object, const dbk_sql *sql)
     uint32_t at = 1;
 
     if (dbk_sql_is(sql, at, "unique")) at++;
-    if (dbk_sql_is(sql, at, "table"))
-        object->kind = DBK_OBJECT_TABLE;
-    else if (dbk_sql_is(sql, at, "index"))
-        object->kind = DBK_OBJECT_INDEX;
-    else if (dbk_sql_is(sql, at, "view"))
-        object->kind = DBK_OBJECT_VIEW;
-    else
-        return false;
+    if (dbk_sql_is(sql, at, "table")) object->kind = DBK_OBJECT_TABLE;
+    else if (dbk_sql_is(sql, at, "index")) object->kind = DBK_OBJECT_INDEX;
+    else if (dbk_sql_is(sql, at, "view")) object->kind = DBK_OBJECT_VIEW;
+    else return false;
     at++;
     if (dbk_sql_are(sql, at, "if not exists")) at += 3;
     object->name_token = at++;
@@ -95,26 +83,22 @@ static bool check_name(dbk_check *check, dbk_object *object)
     dbk_span at = dbk_sql_span(sql, object->name_token);
 
     if (dbk_sql_is(sql, object->name_token + 1, ".")) {
-        dbk_report_error(check->report, at, "the name alone",
-                         "no database names: a model is one file");
+        dbk_report_error(check->report, at, "the name alone", "no database names: a model is one file");
         return false;
     }
     object->name = dbk_sql_name(check->arena, sql, object->name_token);
     if (!object->name) return true; /* no name there: SQLite says so */
-    if (strncasecmp(object->name, "_daybook_", 9) == 0 ||
-        strcasecmp(object->name, "daybook") == 0) {
-        dbk_report_error(check->report, at, "another name", "'%s' is a name of the engine",
-                         object->name);
+    if (strncasecmp(object->name, "_daybook_", 9) == 0 || strcasecmp(object->name, "daybook") == 0) {
+        dbk_report_error(check->report, at, "another name", "'%s' is a name of the engine", object->name);
         return false;
     }
     if (strncasecmp(object->name, "sqlite_", 7) == 0) {
-        dbk_report_error(check->report, at, "another name",
-                         "names with 'sqlite_' belong to SQLite");
+        dbk_report_error(check->report, at, "another name", "names with 'sqlite_' belong to SQLite");
         return false;
     }
     if (!dbk_name_valid(dbk_slice_text(object->name))) {
-        dbk_report_error(check->report, at, "letters, digits and '_', 63 at most, no digit first",
-                         "'%s' is not a name", object->name);
+        dbk_report_error(check->report, at, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name",
+                         object->name);
         return false;
     }
     return true;
@@ -125,9 +109,8 @@ static bool check_new(dbk_check *check, const dbk_object *object)
 {
     for (const dbk_object *o = check->objects; o && object->name; o = o->next) {
         if (strcasecmp(o->name, object->name) != 0) continue;
-        dbk_report_error(check->report, dbk_sql_span(object->sql, object->name_token),
-                         "another name", "'%s' stands twice, or differs from '%s' in case only",
-                         object->name, o->name);
+        dbk_report_error(check->report, dbk_sql_span(object->sql, object->name_token), "another name",
+                         "'%s' stands twice, or differs from '%s' in case only", object->name, o->name);
         return false;
     }
     return true;
@@ -135,10 +118,8 @@ static bool check_new(dbk_check *check, const dbk_object *object)
 
 static void keep_object(dbk_check *check, dbk_object *object)
 {
-    if (check->last_object)
-        check->last_object->next = object;
-    else
-        check->objects = object;
+    if (check->last_object) check->last_object->next = object;
+    else check->objects = object;
     check->last_object = object;
 }
 
@@ -151,11 +132,9 @@ static void keep_refused(dbk_check *check, dbk_object *object)
 
 static bool is_as_select(dbk_check *check, const dbk_object *object)
 {
-    if (object->kind != DBK_OBJECT_TABLE || !dbk_sql_is(object->sql, object->body_token, "as"))
-        return false;
+    if (object->kind != DBK_OBJECT_TABLE || !dbk_sql_is(object->sql, object->body_token, "as")) return false;
     dbk_report_error(check->report, dbk_sql_span(object->sql, object->body_token),
-                     "list the columns with a PRIMARY KEY",
-                     "no AS SELECT: a table's columns are written out");
+                     "list the columns with a PRIMARY KEY", "no AS SELECT: a table's columns are written out");
     return true;
 }
 
@@ -168,8 +147,7 @@ static void run_statement(dbk_check *check, const dbk_sql *sql)
     if (!dbk_sql_is(sql, 0, "create")) return refuse_word(check, sql);
     if (refuse_create(check, sql)) return;
     bool known = find_name(object, sql);
-    bool good = !known || (check_name(check, object) && check_new(check, object) &&
-                           !is_as_select(check, object));
+    bool good = !known || (check_name(check, object) && check_new(check, object) && !is_as_select(check, object));
     sqlite3_stmt *statement = good ? dbk_check_prepare(check, sql, DBK_SQL_DDL) : NULL;
     if (!statement) return keep_refused(check, object);
     check->sandbox.role = DBK_SQL_DDL; /* CREATE compiles more SQL while it runs */
@@ -209,8 +187,7 @@ uint32_t dbk_object_column(const dbk_object *object, const char *column)
     uint32_t depth = 0;
 
     for (uint32_t at = object->body_token; at < sql->count; at++) {
-        bool begins =
-            dbk_sql_is(sql, at, "(") ? depth++ == 0 : depth == 1 && dbk_sql_is(sql, at, ",");
+        bool begins = dbk_sql_is(sql, at, "(") ? depth++ == 0 : depth == 1 && dbk_sql_is(sql, at, ",");
         if (dbk_sql_is(sql, at, ")")) depth--;
         if (begins && dbk_sql_named(sql, at + 1, column)) return at + 1;
     }

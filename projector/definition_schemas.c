@@ -37,7 +37,8 @@ static void note(void *arg, size_t offset, size_t size, const char *text, const 
     size_t end = offset + size;
 
     if (end > f->source->text.size) end = f->source->text.size;
-    dbk_report_error(f->check->report, (dbk_span){f->source, offset, end > offset ? end : offset + 1}, advice, "%s", text);
+    dbk_report_error(f->check->report, (dbk_span){f->source, offset, end > offset ? end : offset + 1}, advice, "%s",
+                     text);
 }
 
 static void check_name(dbk_check *check, const dbk_source *source, const char *name)
@@ -73,7 +74,8 @@ static void read_schema(dbk_check *check, const dbk_source *source)
     dbk_result result = dbk_json_schema_new(check->port, source->text, NULL, note, &f, &schema, NULL);
     if (result == DBK_NO_MEMORY) check->failed = true;
     else if (result == DBK_INTERNAL)
-        dbk_report_error(check->report, (dbk_span){source, SIZE_MAX, 0}, "a simpler schema", "the schema cannot be read");
+        dbk_report_error(check->report, (dbk_span){source, SIZE_MAX, 0}, "a simpler schema",
+                         "the schema cannot be read");
     if (result == DBK_OK) definition->schemas[definition->schema_count++] = (dbk_named_schema){name, schema};
 }
 

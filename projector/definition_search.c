@@ -56,9 +56,12 @@ static void read_columns(dbk_app_reading *a, const dbk_json_node *value, const c
         bool twice = false;
         if (!dbk_app_column(a, item, path, rule->table, &column)) continue;
         for (size_t k = 0; k < rule->column_count; k++) twice = twice || rule->columns[k] == (uint16_t)column;
-        if (twice) dbk_app_wrong(a, item, "each column once", "'%s': '%s' stands twice", path, rule->table->columns[column].name);
+        if (twice)
+            dbk_app_wrong(a, item, "each column once", "'%s': '%s' stands twice", path,
+                          rule->table->columns[column].name);
         else if (rule->table->columns[column].type == DBK_TYPE_BLOB)
-            dbk_app_wrong(a, item, "a column of text", "'%s': '%s' holds bytes", path, rule->table->columns[column].name);
+            dbk_app_wrong(a, item, "a column of text", "'%s': '%s' holds bytes", path,
+                          rule->table->columns[column].name);
         else rule->columns[rule->column_count++] = (uint16_t)column;
     }
 }
@@ -70,7 +73,8 @@ static bool read_name(dbk_app_reading *a, const dbk_json_node *member, const cha
     rule->name = dbk_check_text(a->check, member->name);
     if (!rule->name) return false;
     if (!dbk_name_valid(member->name)) {
-        dbk_app_wrong_name(a, member, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name", path);
+        dbk_app_wrong_name(a, member, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name",
+                           path);
     } else if (strncasecmp(rule->name, "_daybook_", 9) == 0 || strncasecmp(rule->name, "sqlite_", 7) == 0) {
         dbk_app_wrong_name(a, member, "another name", "'%s' is a name of the engine", path);
     } else if ((object = dbk_check_object(a->check, rule->name))) {
@@ -95,7 +99,8 @@ static void try_it(dbk_app_reading *a, const dbk_json_node *member, const char *
     if (rc == SQLITE_OK) return;
     if (rc == SQLITE_NOMEM) check->failed = true;
     else if (s->tokenize && strstr(sqlite3_errmsg(check->db), "tokenizer"))
-        dbk_app_wrong(a, s->tokenize, "\"unicode61 remove_diacritics 2\", \"porter unicode61\", \"ascii\" or \"trigram\"",
+        dbk_app_wrong(a, s->tokenize,
+                      "\"unicode61 remove_diacritics 2\", \"porter unicode61\", \"ascii\" or \"trigram\"",
                       "'%s.tokenize': '%s' is refused by FTS5", path, s->rule->tokenize);
     else dbk_app_wrong_name(a, member, NULL, "'%s': %s", path, sqlite3_errmsg(check->db));
 }

@@ -77,7 +77,9 @@ static void read_mirror(dbk_app_reading *a, const dbk_json_node *value, const ch
     if (!dbk_app_text(a, value, path, &name)) return;
     bool good = name[0] && name[0] != '.' && strlen(name) <= 100 && !strpbrk(name, "/\\");
     if (good) ((setting_reading *)into)->rule->mirror = name;
-    else dbk_app_wrong(a, value, "\"mirror\": \"ui.json\"", "'%s' is a file's name without folders, 100 bytes at most", path);
+    else
+        dbk_app_wrong(a, value, "\"mirror\": \"ui.json\"", "'%s' is a file's name without folders, 100 bytes at most",
+                      path);
 }
 
 static void read_watch(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -88,9 +90,10 @@ static void read_watch(dbk_app_reading *a, const dbk_json_node *value, const cha
 }
 
 static const dbk_app_key setting_keys[] = {
-    {"table", read_table}, {"key", note_key}, {"row", read_row},    {"value", note_value},  {"where", read_where},
-    {"defaults", read_defaults}, {"schema", read_schema}, {"query", NULL},   {"import", NULL},   {"mirror", read_mirror},
-    {"watch", read_watch},       {"debounce", NULL}, {"secret", NULL},    {"mirror_secrets", NULL},
+    {"table", read_table}, {"key", note_key},           {"row", read_row},       {"value", note_value},
+    {"where", read_where}, {"defaults", read_defaults}, {"schema", read_schema}, {"query", NULL},
+    {"import", NULL},      {"mirror", read_mirror},     {"watch", read_watch},   {"debounce", NULL},
+    {"secret", NULL},      {"mirror_secrets", NULL},
 };
 
 /* With `where` one column of the key is left for the member's name, without it the key is one column. */
@@ -120,7 +123,8 @@ static void find_value(dbk_app_reading *a, const dbk_json_node *member, const ch
 {
     const dbk_table *table = s->rule->table;
 
-    if (s->value) (void)dbk_app_column(a, s->value, dbk_app_path(a, path, dbk_slice_text("value")), table, &s->rule->value);
+    if (s->value)
+        (void)dbk_app_column(a, s->value, dbk_app_path(a, path, dbk_slice_text("value")), table, &s->rule->value);
     else s->rule->value = dbk_table_column(table, dbk_slice_text("value"));
     if (s->rule->value < 0 && !s->value)
         dbk_app_wrong(a, member, "\"value\": its JSON column", "'%s': '%s' has no column 'value'", path, table->name);
@@ -137,14 +141,16 @@ static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, cons
     if (!table && member->kind == DBK_JSON_OBJECT && !dbk_json_member(member, "table"))
         dbk_app_wrong(a, member, "\"table\": …", "'%s' names no table", path);
     if (s->rule->schema && !dbk_definition_schema(a->check->definition, dbk_slice_text(s->rule->schema)))
-        dbk_app_wrong(a, member, "the name of a file of schemas/ without its ending", "'%s': there is no schema '%s'", path, s->rule->schema);
+        dbk_app_wrong(a, member, "the name of a file of schemas/ without its ending", "'%s': there is no schema '%s'",
+                      path, s->rule->schema);
     if (s->rule->mirror && (strpbrk(s->rule->name, "/\\.") || strlen(s->rule->name) > 60))
         dbk_app_wrong_name(a, member, "letters, digits, '-' and '_'", "'%s' has a mirror: its name is a file's", path);
     if (s->rule->mirror && s->where)
         dbk_app_wrong(a, member, "no 'where'", "'%s': a mirror shows a namespace of one row", path);
     for (size_t i = 0; s->rule->mirror && i + 1 < a->app->setting_count; i++)
         if (a->app->settings[i].mirror && strcmp(a->app->settings[i].mirror, s->rule->mirror) == 0)
-            dbk_app_wrong(a, member, "another file", "'%s': '%s' is the mirror of another namespace", path, s->rule->mirror);
+            dbk_app_wrong(a, member, "another file", "'%s': '%s' is the mirror of another namespace", path,
+                          s->rule->mirror);
     if (!table) return;
     if (s->key) (void)dbk_app_column(a, s->key, dbk_app_path(a, path, dbk_slice_text("key")), table, &s->rule->key);
     const dbk_json_node *child = s->where && s->where->kind == DBK_JSON_OBJECT ? dbk_json_child(s->where) : NULL;
@@ -185,7 +191,8 @@ static void read_mode(dbk_app_reading *a, const dbk_json_node *value, const char
     if (main && which == DBK_MODEL_ASYNC)
         dbk_app_wrong(a, value, "\"inline\"", "'%s': 'main' is what commands decide on", path);
     if (!main && which == DBK_MODEL_INLINE)
-        dbk_app_wrong(a, value, "\"async\", or its tables in 'main'", "'%s': a second inline model comes with a later version", path);
+        dbk_app_wrong(a, value, "\"async\", or its tables in 'main'",
+                      "'%s': a second inline model comes with a later version", path);
 }
 
 static void read_on_error(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -197,8 +204,11 @@ static void read_on_error(dbk_app_reading *a, const dbk_json_node *value, const 
 }
 
 static const dbk_app_key model_keys[] = {
-    {"mode", read_mode}, {"on_error", read_on_error}, {"file", NULL}, {"logged", NULL}, {"readers", NULL},
-    {"cache", NULL},     {"budget", NULL},            {"backup", NULL}, {"undo", NULL},
+    {"mode", read_mode}, {"on_error", read_on_error},
+    {"file", NULL},      {"logged", NULL},
+    {"readers", NULL},   {"cache", NULL},
+    {"budget", NULL},    {"backup", NULL},
+    {"undo", NULL},
 };
 
 void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -213,10 +223,12 @@ void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const c
         const char *inner = dbk_app_path(a, path, child->name);
         bool main = dbk_slice_equal(child->name, dbk_slice_text("main"));
         if (!dbk_name_valid(child->name)) {
-            dbk_app_wrong_name(a, child, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name", inner);
+            dbk_app_wrong_name(a, child, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name",
+                               inner);
             continue;
         }
-        *rule = (dbk_model_rule){.name = dbk_check_text(a->check, child->name), .mode = main ? DBK_MODEL_INLINE : DBK_MODEL_ASYNC};
+        *rule = (dbk_model_rule){.name = dbk_check_text(a->check, child->name),
+                                 .mode = main ? DBK_MODEL_INLINE : DBK_MODEL_ASYNC};
         if (!rule->name) return;
         dbk_app_members(a, child, inner, model_keys, COUNT_OF(model_keys), rule);
         if (!main && !DBK_HAS_ASYNC_MODELS) later(a, child, inner);

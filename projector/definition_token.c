@@ -39,8 +39,7 @@ size_t dbk_token_blank(dbk_slice text, size_t at)
     }
     if (byte_at(text, at) == '/' && byte_at(text, at + 1) == '*') {
         for (end = at + 2; end < text.size; end++)
-            if (text.data[end] == '/' && text.data[end - 1] == '*' && end > at + 2)
-                return end + 1 - at;
+            if (text.data[end] == '/' && text.data[end - 1] == '*' && end > at + 2) return end + 1 - at;
         return text.size - at;
     }
     while (end < text.size && is_space(text.data[end])) end++;
@@ -79,9 +78,7 @@ static size_t skip_number(dbk_slice text, size_t at)
 {
     while (is_word_part(byte_at(text, at)) || byte_at(text, at) == '.') {
         uint8_t c = text.data[at++], sign = byte_at(text, at);
-        if ((c == 'e' || c == 'E') && (sign == '+' || sign == '-') &&
-            is_digit(byte_at(text, at + 1)))
-            at++;
+        if ((c == 'e' || c == 'E') && (sign == '+' || sign == '-') && is_digit(byte_at(text, at + 1))) at++;
     }
     return at;
 }
@@ -92,10 +89,8 @@ static dbk_token read_parameter(dbk_slice text, size_t at)
     uint8_t sign = text.data[at];
     size_t end = skip_word(text, at + 1);
 
-    while (sign == '$' && byte_at(text, end) == ':' && byte_at(text, end + 1) == ':')
-        end = skip_word(text, end + 2);
-    dbk_token_kind kind =
-        end == at + 1 && sign != '?' ? DBK_TOKEN_PUNCTUATION : DBK_TOKEN_PARAMETER;
+    while (sign == '$' && byte_at(text, end) == ':' && byte_at(text, end + 1) == ':') end = skip_word(text, end + 2);
+    dbk_token_kind kind = end == at + 1 && sign != '?' ? DBK_TOKEN_PUNCTUATION : DBK_TOKEN_PARAMETER;
     return (dbk_token){kind, (uint32_t)at, (uint32_t)end};
 }
 
@@ -109,8 +104,7 @@ dbk_token dbk_token_read(dbk_slice text, size_t at)
         blob.begin--;
         return blob;
     }
-    if (is_word_start(c))
-        return (dbk_token){DBK_TOKEN_WORD, (uint32_t)at, (uint32_t)skip_word(text, at)};
+    if (is_word_start(c)) return (dbk_token){DBK_TOKEN_WORD, (uint32_t)at, (uint32_t)skip_word(text, at)};
     if (is_digit(c) || (c == '.' && is_digit(next)))
         return (dbk_token){DBK_TOKEN_NUMBER, (uint32_t)at, (uint32_t)skip_number(text, at)};
     if (c == ':' || c == '$' || c == '@' || c == '?' || c == '#') return read_parameter(text, at);
@@ -178,10 +172,8 @@ static bool is_identifier(const dbk_sql *sql, uint32_t token, const char *name, 
     dbk_token_kind kind = sql->tokens[token].kind;
     dbk_slice slice = dbk_sql_slice(sql, token);
 
-    if (kind == DBK_TOKEN_QUOTED)
-        slice = dbk_slice_of(slice.data + 1, slice.size - 2);
-    else if (kind != DBK_TOKEN_WORD)
-        return false;
+    if (kind == DBK_TOKEN_QUOTED) slice = dbk_slice_of(slice.data + 1, slice.size - 2);
+    else if (kind != DBK_TOKEN_WORD) return false;
     return slice.size == size && strncasecmp((const char *)slice.data, name, size) == 0;
 }
 

@@ -22,11 +22,9 @@ static bool is_named(const char *declared, const char *name)
 dbk_affinity dbk_affinity_of_declared(const char *declared)
 {
     if (holds(declared, "INT")) return DBK_AFFINITY_INTEGER;
-    if (holds(declared, "CHAR") || holds(declared, "CLOB") || holds(declared, "TEXT"))
-        return DBK_AFFINITY_TEXT;
+    if (holds(declared, "CHAR") || holds(declared, "CLOB") || holds(declared, "TEXT")) return DBK_AFFINITY_TEXT;
     if (declared[0] == '\0' || holds(declared, "BLOB")) return DBK_AFFINITY_BLOB;
-    if (holds(declared, "REAL") || holds(declared, "FLOA") || holds(declared, "DOUB"))
-        return DBK_AFFINITY_REAL;
+    if (holds(declared, "REAL") || holds(declared, "FLOA") || holds(declared, "DOUB")) return DBK_AFFINITY_REAL;
     return DBK_AFFINITY_NUMERIC;
 }
 

@@ -25,10 +25,8 @@ typedef struct dbk_bodies {
 
 static void add_body(bodies *b, const char *name, const dbk_sql *sql, uint32_t begin, uint32_t end)
 {
-    if (b->count == BODIES_MAX)
-        b->too_many = true;
-    else if (name)
-        b->items[b->count++] = (body){name, sql, begin, end, 0, false};
+    if (b->count == BODIES_MAX) b->too_many = true;
+    else if (name) b->items[b->count++] = (body){name, sql, begin, end, 0, false};
 }
 
 static bool is_mention(const dbk_sql *sql, uint32_t at, const char *name)
@@ -54,8 +52,7 @@ static uint64_t cost_of(bodies *b, const dbk_sql *sql, uint32_t begin, uint32_t 
     uint64_t cost = 1;
 
     for (uint32_t at = begin; at < end && cost <= DBK_UNFOLD_MAX; at++) {
-        if (sql->tokens[at].kind != DBK_TOKEN_WORD && sql->tokens[at].kind != DBK_TOKEN_QUOTED)
-            continue;
+        if (sql->tokens[at].kind != DBK_TOKEN_WORD && sql->tokens[at].kind != DBK_TOKEN_QUOTED) continue;
         for (size_t i = 0; i < b->count && cost <= DBK_UNFOLD_MAX; i++)
             if (is_mention(sql, at, b->items[i].name)) cost += cost_of_body(b, &b->items[i], depth);
     }
@@ -81,8 +78,7 @@ static void collect(bodies *b, const dbk_sql *sql)
     for (uint32_t at = 2; at + 1 < sql->count && !b->too_many; at++) {
         if (!dbk_sql_is(sql, at, "(")) continue;
         uint32_t name = name_before(sql, at);
-        if (name < sql->count)
-            add_body(b, dbk_sql_name(b->check->arena, sql, name), sql, at, dbk_sql_skip(sql, at));
+        if (name < sql->count) add_body(b, dbk_sql_name(b->check->arena, sql, name), sql, at, dbk_sql_skip(sql, at));
     }
 }
 
@@ -118,8 +114,7 @@ bool dbk_check_unfold(dbk_check *check, const dbk_sql *sql)
     uint64_t cost = too_many ? DBK_UNFOLD_MAX + 1 : cost_of(b, sql, 0, sql->count, 0);
     check->unfolded += cost;
     if (cost <= DBK_UNFOLD_MAX && check->unfolded <= DBK_UNFOLD_ALL_MAX) return true;
-    dbk_report_error(check->report, dbk_sql_span(sql, 0),
-                     "a table that a projection keeps, or fewer mentions",
+    dbk_report_error(check->report, dbk_sql_span(sql, 0), "a table that a projection keeps, or fewer mentions",
                      cost > DBK_UNFOLD_MAX ? "views and WITH tables unfold to more than %d SELECTs"
                                            : "the definition unfolds to more than %d SELECTs",
                      cost > DBK_UNFOLD_MAX ? DBK_UNFOLD_MAX : DBK_UNFOLD_ALL_MAX);

@@ -10,7 +10,8 @@ static bool take_number(dbk_line *line, uint32_t *number)
     const char *at = line->at;
     uint64_t value = 0;
 
-    while (at < line->end && *at >= '0' && *at <= '9' && value <= UINT32_MAX) value = value * 10 + (uint64_t)(*at++ - '0');
+    while (at < line->end && *at >= '0' && *at <= '9' && value <= UINT32_MAX)
+        value = value * 10 + (uint64_t)(*at++ - '0');
     if (at == line->at || *line->at == '0' || value > UINT32_MAX) return false;
     line->at = at;
     *number = (uint32_t)value;
@@ -34,16 +35,17 @@ static void check_versions(dbk_check *check, const dbk_block *block, const dbk_u
     uint32_t now = dbk_definition_type_version(check->definition, dbk_slice_text(upcast->type));
 
     if (upcast->to != upcast->from + 1)
-        dbk_report_error(check->report, block->line, "one step at a time: 1 -> 2, then 2 -> 3", "an upcast from %u to %u",
-                         upcast->from, upcast->to);
+        dbk_report_error(check->report, block->line, "one step at a time: 1 -> 2, then 2 -> 3",
+                         "an upcast from %u to %u", upcast->from, upcast->to);
     else if (upcast->to > now)
         dbk_report_error(check->report, block->line, "\"version\" in app.json, of the table or of the app",
-                         "'%s' is at version %u: no event of version %u is ever written", upcast->type, now, upcast->to);
+                         "'%s' is at version %u: no event of version %u is ever written", upcast->type, now,
+                         upcast->to);
     for (size_t i = 0; i < check->definition->upcast_count; i++) {
         const dbk_upcast *other = &check->definition->upcasts[i];
         if (strcmp(other->type, upcast->type) == 0 && other->from == upcast->from)
-            dbk_report_error(check->report, block->line, "one of them", "a second upcast of '%s' from version %u", upcast->type,
-                             upcast->from);
+            dbk_report_error(check->report, block->line, "one of them", "a second upcast of '%s' from version %u",
+                             upcast->type, upcast->from);
     }
 }
 
@@ -58,14 +60,17 @@ static void check_select(dbk_check *check, const dbk_sql *sql)
     for (const dbk_object *object = check->objects; object; object = object->next) {
         uint32_t token = object->kind == DBK_OBJECT_INDEX ? sql->count : dbk_sql_find(sql, 0, object->name);
         for (; token < sql->count; token = dbk_sql_find(sql, token + 1, object->name)) {
-            if (token == 0 || !(dbk_sql_is(sql, token - 1, "from") || dbk_sql_is(sql, token - 1, "join") || dbk_sql_is(sql, token - 1, ","))) continue;
+            if (token == 0 || !(dbk_sql_is(sql, token - 1, "from") || dbk_sql_is(sql, token - 1, "join") ||
+                                dbk_sql_is(sql, token - 1, ",")))
+                continue;
             dbk_report_error(check->report, dbk_sql_span(sql, token), ":data, :type, :stream and :time",
                              "an upcast sees its event, not '%s'", object->name);
             return;
         }
     }
     if (!dbk_sql_is(sql, 0, "select") && !dbk_sql_is(sql, 0, "with") && !dbk_sql_is(sql, 0, "values")) {
-        dbk_report_error(check->report, dbk_sql_span(sql, 0), "SELECT json_set(:data, '$.a', 1);", "an upcast is one SELECT");
+        dbk_report_error(check->report, dbk_sql_span(sql, 0), "SELECT json_set(:data, '$.a', 1);",
+                         "an upcast is one SELECT");
         return;
     }
     sqlite3_stmt *statement = dbk_check_prepare(check, sql, DBK_SQL_QUERY);
@@ -91,14 +96,16 @@ static void read_upcast(dbk_check *check, const dbk_block *block)
     dbk_slice type;
 
     if (!dbk_line_take(&line, "-- upcast ") || !take_type(&line, &type) || !dbk_line_take(&line, " ") ||
-        !take_number(&line, &upcast.from) || !dbk_line_take(&line, " -> ") || !take_number(&line, &upcast.to) || line.at != line.end) {
+        !take_number(&line, &upcast.from) || !dbk_line_take(&line, " -> ") || !take_number(&line, &upcast.to) ||
+        line.at != line.end) {
         dbk_line_lookalike(check, block, "-- upcast job.progressed 1 -> 2    (or indent the comment)");
         return;
     }
     upcast.type = dbk_check_text(check, type);
     if (!upcast.type) return;
     if (strncmp(upcast.type, "daybook.", 8) == 0)
-        dbk_report_error(check->report, dbk_line_span(block, type), "events of the app only", "events of the engine have no upcasts");
+        dbk_report_error(check->report, dbk_line_span(block, type), "events of the app only",
+                         "events of the engine have no upcasts");
     check_versions(check, block, &upcast);
     if (!block->first) {
         dbk_report_error(check->report, block->line, "a SELECT below it", "no statement follows");
@@ -126,9 +133,10 @@ static void check_gaps(dbk_check *check)
     for (size_t i = 1; i < definition->upcast_count; i++) {
         const dbk_upcast *before = &definition->upcasts[i - 1], *next = &definition->upcasts[i];
         if (strcmp(before->type, next->type) != 0 || next->from <= before->to) continue;
-        dbk_report_error(check->report, (dbk_span){check->upcasts.first->line.source, next->span_line, next->span_line + 9},
-                         "the steps between, SELECT :data where nothing changes", "a gap: no upcast of '%s' from version %u to %u",
-                         next->type, before->to, next->from);
+        dbk_report_error(check->report,
+                         (dbk_span){check->upcasts.first->line.source, next->span_line, next->span_line + 9},
+                         "the steps between, SELECT :data where nothing changes",
+                         "a gap: no upcast of '%s' from version %u to %u", next->type, before->to, next->from);
     }
 }
 

@@ -43,7 +43,9 @@ static const char *expand(dbk_app_reading *a, const dbk_json_node *value)
         }
         dbk_slice name = dbk_slice_of(at + 2, (size_t)(close - at) - 2);
         const char *text = variable(a, name);
-        if (!text) dbk_app_wrong(a, value, "a name of 'env', with its default", "'${%.*s}' is not declared in 'env'", DBK_SLICE_ARG(name));
+        if (!text)
+            dbk_app_wrong(a, value, "a name of 'env', with its default", "'${%.*s}' is not declared in 'env'",
+                          DBK_SLICE_ARG(name));
         good = text != NULL;
         if (text) dbk_buffer_put_text(&out, text);
         at = close + 1;
@@ -84,7 +86,8 @@ bool dbk_app_count(dbk_app_reading *a, const dbk_json_node *value, const char *p
 {
     int64_t number;
 
-    if (dbk_json_is_integer(value, &number) && number >= 0 && (uint64_t)number >= lowest && (uint64_t)number <= highest) {
+    if (dbk_json_is_integer(value, &number) && number >= 0 && (uint64_t)number >= lowest &&
+        (uint64_t)number <= highest) {
         *out = (uint64_t)number;
         return true;
     }
@@ -143,9 +146,9 @@ static bool measure(const char *text, const unit *units, size_t count, bool whol
 bool dbk_app_span(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t *ms)
 {
     static const unit units[] = {
-        {"ms", 1},          {"s", 1000},        {"m", 60000},       {"h", 3600000},     {"d", 86400000},
-        {"second", 1000},   {"seconds", 1000},  {"minute", 60000},  {"minutes", 60000}, {"hour", 3600000},
-        {"hours", 3600000}, {"day", 86400000},  {"days", 86400000},
+        {"ms", 1},          {"s", 1000},       {"m", 60000},       {"h", 3600000},     {"d", 86400000},
+        {"second", 1000},   {"seconds", 1000}, {"minute", 60000},  {"minutes", 60000}, {"hour", 3600000},
+        {"hours", 3600000}, {"day", 86400000}, {"days", 86400000},
     };
     const char *text;
     uint64_t found;
@@ -164,9 +167,18 @@ bool dbk_app_span(dbk_app_reading *a, const dbk_json_node *value, const char *pa
 bool dbk_app_size(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t *bytes)
 {
     static const unit units[] = {
-        {"", 1},         {"B", 1},           {"kB", 1000},       {"KB", 1000},        {"KiB", 1024},
-        {"kiB", 1024},   {"MB", 1000000},    {"MiB", 1 << 20},   {"GB", 1000000000},  {"GiB", 1 << 30},
-        {"TB", 1000000000000}, {"TiB", UINT64_C(1) << 40},
+        {"", 1},
+        {"B", 1},
+        {"kB", 1000},
+        {"KB", 1000},
+        {"KiB", 1024},
+        {"kiB", 1024},
+        {"MB", 1000000},
+        {"MiB", 1 << 20},
+        {"GB", 1000000000},
+        {"GiB", 1 << 30},
+        {"TB", 1000000000000},
+        {"TiB", UINT64_C(1) << 40},
     };
     const char *text;
     uint64_t found;
@@ -226,8 +238,8 @@ bool dbk_app_column(dbk_app_reading *a, const dbk_json_node *value, const char *
         *out = column;
         return true;
     }
-    dbk_app_wrong(a, value, dbk_check_nearest_column(a->check, table, value->text), "'%s': '%s' has no column '%.*s'", path,
-                  table->name, DBK_SLICE_ARG(value->text));
+    dbk_app_wrong(a, value, dbk_check_nearest_column(a->check, table, value->text), "'%s': '%s' has no column '%.*s'",
+                  path, table->name, DBK_SLICE_ARG(value->text));
     return false;
 }
 

@@ -52,8 +52,7 @@ static uint32_t caret(const uint8_t *from, const uint8_t *to)
 static void locate(dbk_report *report, dbk_span at, dbk_finding *finding)
 {
     const uint8_t *text = at.source->text.data, *end = text + at.source->text.size;
-    const uint8_t *begin =
-        text + (at.begin < at.source->text.size ? at.begin : at.source->text.size);
+    const uint8_t *begin = text + (at.begin < at.source->text.size ? at.begin : at.source->text.size);
     const uint8_t *line = begin, *line_end = begin;
     const uint8_t *stop = at.end > at.begin ? text + at.end : begin;
 
@@ -79,8 +78,7 @@ static void locate(dbk_report *report, dbk_span at, dbk_finding *finding)
 /* Room for one more: errors go before warnings, the last place says that there is more. */
 static dbk_finding *room(dbk_report *report, bool warning)
 {
-    if (!report->items)
-        report->items = dbk_arena_take(report->arena, DBK_FINDINGS_MAX * sizeof(dbk_finding));
+    if (!report->items) report->items = dbk_arena_take(report->arena, DBK_FINDINGS_MAX * sizeof(dbk_finding));
     if (!report->items) {
         report->failed = true;
         return NULL;
@@ -97,8 +95,7 @@ __attribute__((format(printf, 5, 0))) static void add(dbk_report *report, bool w
 
     if (!warning) report->errors++;
     if (!finding) return;
-    *finding =
-        (dbk_finding){.warning = warning, .file = "", .source_line = "", .text = "", .advice = ""};
+    *finding = (dbk_finding){.warning = warning, .file = "", .source_line = "", .text = "", .advice = ""};
     if (report->count == DBK_FINDINGS_MAX) {
         finding->text = "there is more: correct what is listed and check again";
         return;
@@ -124,8 +121,7 @@ void dbk_report_error(dbk_report *report, dbk_span at, const char *advice, const
     va_end(args);
 }
 
-void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format,
-                        ...)
+void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
 {
     va_list args;
 
@@ -204,8 +200,8 @@ void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out)
 
         dbk_buffer_printf(out, "{\"level\":\"%s\"", finding->warning ? "warning" : "error");
         put_text_member(out, "file", finding->file);
-        dbk_buffer_printf(out, ",\"line\":%u,\"column\":%u,\"length\":%u", finding->line,
-                          finding->column, finding->caret_length);
+        dbk_buffer_printf(out, ",\"line\":%u,\"column\":%u,\"length\":%u", finding->line, finding->column,
+                          finding->caret_length);
         put_text_member(out, "source", finding->source_line);
         put_text_member(out, "text", finding->text);
         put_text_member(out, "advice", finding->advice);

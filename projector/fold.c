@@ -19,10 +19,10 @@ typedef struct dbk_newcomer {
 
 typedef struct dbk_catch {
     dbk_model *model;
-    uint64_t done, end;      /* the model's position before, the log's now */
-    dbk_newcomer *items;     /* in canonical order; NULL where order of position is canonical */
-    uint64_t looked;         /* entries read to decide on F6 */
-    dbk_log_cursor *cursor;  /* where items is NULL */
+    uint64_t done, end;     /* the model's position before, the log's now */
+    dbk_newcomer *items;    /* in canonical order; NULL where order of position is canonical */
+    uint64_t looked;        /* entries read to decide on F6 */
+    dbk_log_cursor *cursor; /* where items is NULL */
     dbk_buffer origin, other;
     uint64_t applied, highest; /* how many of the new ones, and their highest position */
     uint8_t top[DBK_ORDER_KEY_SIZE];
@@ -56,7 +56,8 @@ static dbk_result list_new(dbk_catch *catch, dbk_error *err)
         dbk_slice origin;
         int64_t received_ms;
         result = dbk_log_cursor_next(cursor, &catch->items[i].position, &received_ms, &origin, err);
-        if (result == DBK_END) result = dbk_fail(err, DBK_GAP, "the log ends before position %llu", (unsigned long long)catch->end);
+        if (result == DBK_END)
+            result = dbk_fail(err, DBK_GAP, "the log ends before position %llu", (unsigned long long)catch->end);
         if (result == DBK_OK) result = order_key_of(origin, catch->items[i].key, err);
     }
     dbk_log_cursor_close(cursor);
@@ -97,7 +98,8 @@ static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t 
         if (position == 0) return DBK_OK;
         uint8_t other[DBK_ORDER_KEY_SIZE];
         result = dbk_log_read(log, position, &catch->other, NULL, err);
-        if (result == DBK_NONE) result = dbk_fail(err, DBK_GAP, "entry at position %llu is missing", (unsigned long long)position);
+        if (result == DBK_NONE)
+            result = dbk_fail(err, DBK_GAP, "entry at position %llu is missing", (unsigned long long)position);
         if (result == DBK_OK) result = order_key_of(dbk_buffer_slice(&catch->other), other, err);
         if (result != DBK_OK) return result;
         *later = memcmp(other, key, DBK_ORDER_KEY_SIZE) > 0 || ++catch->looked > catch->done + LOOKS_FREE;
@@ -125,7 +127,8 @@ static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool 
     bool other = false;
     *local = false;
     dbk_result result = dbk_log_read(model->log, item->position, &catch->origin, NULL, err);
-    if (result == DBK_NONE) result = dbk_fail(err, DBK_GAP, "entry at position %llu is missing", (unsigned long long)item->position);
+    if (result == DBK_NONE)
+        result = dbk_fail(err, DBK_GAP, "entry at position %llu is missing", (unsigned long long)item->position);
     if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&catch->origin), &entry, err);
     if (result != DBK_OK) return result;
     dbk_event event;
@@ -234,10 +237,13 @@ static dbk_result apply_all(dbk_catch *catch, uint32_t entries, dbk_model_change
     return result;
 }
 
-void dbk_model_doubt(dbk_model *model) { model->doubted = true; }
+void dbk_model_doubt(dbk_model *model)
+{
+    model->doubted = true;
+}
 
-dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed, dbk_progress_fn progress,
-                              void *arg, bool *shadow, dbk_error *err)
+dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed,
+                              dbk_progress_fn progress, void *arg, bool *shadow, dbk_error *err)
 {
     dbk_catch catch = {.model = model, .done = model->state.position, .end = dbk_log_position(model->log)};
     *shadow = false;

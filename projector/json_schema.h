@@ -19,8 +19,8 @@
 typedef struct dbk_json_schema dbk_json_schema;
 
 typedef struct dbk_json_schema_options { /* zero: as for an app's schemas/ */
-    bool lenient;     /* unknown keywords are left alone, as the draft has it */
-    bool no_formats;  /* `format` is a note and judges nothing */
+    bool lenient;                        /* unknown keywords are left alone, as the draft has it */
+    bool no_formats;                     /* `format` is a note and judges nothing */
 } dbk_json_schema_options;
 
 /* Something wrong in the schema: bytes of its text, what, and what to write (NULL: nothing to say). */
@@ -29,7 +29,8 @@ typedef void (*dbk_json_schema_fault_fn)(void *arg, size_t offset, size_t size, 
 /* DBK_SCHEMA: `fault` was called for each thing that is wrong; *out is NULL then. DBK_BAD_JSON and DBK_TOO_BIG
  * come with one fault; DBK_NO_MEMORY. `text` is copied. */
 dbk_result dbk_json_schema_new(const dbk_port *port, dbk_slice text, const dbk_json_schema_options *options,
-                               dbk_json_schema_fault_fn fault, void *arg, dbk_json_schema **out, dbk_error *err) DBK_MUST_USE;
+                               dbk_json_schema_fault_fn fault, void *arg, dbk_json_schema **out,
+                               dbk_error *err) DBK_MUST_USE;
 void dbk_json_schema_free(dbk_json_schema *schema); /* accepts NULL */
 
 /* Judges a value. DBK_SCHEMA: it does not fit; `errors` (may be NULL) then gets a JSON array of

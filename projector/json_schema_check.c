@@ -19,12 +19,30 @@ typedef struct keyword {
 
 /* ---- forms */
 
-static bool is_text(const dbk_json_node *v) { return v->kind == DBK_JSON_STRING; }
-static bool is_number(const dbk_json_node *v) { return v->kind == DBK_JSON_NUMBER; }
-static bool is_bool(const dbk_json_node *v) { return v->kind == DBK_JSON_TRUE || v->kind == DBK_JSON_FALSE; }
-static bool is_array(const dbk_json_node *v) { return v->kind == DBK_JSON_ARRAY; }
-static bool is_object(const dbk_json_node *v) { return v->kind == DBK_JSON_OBJECT; }
-static bool is_schema(const dbk_json_node *v) { return is_object(v) || is_bool(v); }
+static bool is_text(const dbk_json_node *v)
+{
+    return v->kind == DBK_JSON_STRING;
+}
+static bool is_number(const dbk_json_node *v)
+{
+    return v->kind == DBK_JSON_NUMBER;
+}
+static bool is_bool(const dbk_json_node *v)
+{
+    return v->kind == DBK_JSON_TRUE || v->kind == DBK_JSON_FALSE;
+}
+static bool is_array(const dbk_json_node *v)
+{
+    return v->kind == DBK_JSON_ARRAY;
+}
+static bool is_object(const dbk_json_node *v)
+{
+    return v->kind == DBK_JSON_OBJECT;
+}
+static bool is_schema(const dbk_json_node *v)
+{
+    return is_object(v) || is_bool(v);
+}
 
 static bool is_count(const dbk_json_node *v)
 {
@@ -66,9 +84,18 @@ static bool is_text_list(const dbk_json_node *v)
     return is_array(v);
 }
 
-static bool is_list(const dbk_json_node *v) { return is_array(v) && v->count > 0; }
-static bool is_items(const dbk_json_node *v) { return is_schema(v) || is_array(v); }
-static bool has_nul(dbk_slice name) { return name.size && memchr(name.data, 0, name.size); }
+static bool is_list(const dbk_json_node *v)
+{
+    return is_array(v) && v->count > 0;
+}
+static bool is_items(const dbk_json_node *v)
+{
+    return is_schema(v) || is_array(v);
+}
+static bool has_nul(dbk_slice name)
+{
+    return name.size && memchr(name.data, 0, name.size);
+}
 
 static const keyword keywords[] = {
     {"$schema", DBK_KEYWORD_NOTE, false, is_text, "text"},
@@ -81,7 +108,8 @@ static const keyword keywords[] = {
     {"examples", DBK_KEYWORD_NOTE, false, is_array, "an array"},
     {"readOnly", DBK_KEYWORD_NOTE, false, is_bool, "true or false"},
     {"writeOnly", DBK_KEYWORD_NOTE, false, is_bool, "true or false"},
-    {"type", DBK_KEYWORD_LEAF, false, is_type, "null, boolean, integer, number, string, array, object, or a list of these"},
+    {"type", DBK_KEYWORD_LEAF, false, is_type,
+     "null, boolean, integer, number, string, array, object, or a list of these"},
     {"enum", DBK_KEYWORD_LEAF, false, is_array, "an array of values"},
     {"const", DBK_KEYWORD_LEAF, false, NULL, NULL},
     {"minimum", DBK_KEYWORD_LEAF, false, is_number, "a number"},
@@ -175,7 +203,8 @@ static void compile(dbk_schema_check *check, const dbk_json_node *at, dbk_slice 
     int code = 0;
 
     if (pattern.size > DBK_SCHEMA_PATTERN_MAX) {
-        dbk_schema_fault(check, at, "a shorter one", "a pattern of %zu bytes is over %d", pattern.size, DBK_SCHEMA_PATTERN_MAX);
+        dbk_schema_fault(check, at, "a shorter one", "a pattern of %zu bytes is over %d", pattern.size,
+                         DBK_SCHEMA_PATTERN_MAX);
         return;
     }
     pcre2_compile_context *context = pcre2_compile_context_create(check->schema->pattern_memory);
@@ -192,7 +221,8 @@ static void compile(dbk_schema_check *check, const dbk_json_node *at, dbk_slice 
         check->failed = true;
     } else {
         (void)pcre2_get_error_message(code, text, sizeof(text));
-        dbk_schema_fault(check, at, NULL, "no regular expression, at its byte %zu: %s", (size_t)offset, (const char *)text);
+        dbk_schema_fault(check, at, NULL, "no regular expression, at its byte %zu: %s", (size_t)offset,
+                         (const char *)text);
     }
 }
 
@@ -217,15 +247,23 @@ static const char *nearest(dbk_schema_check *check, dbk_slice name)
 
 static void unknown(dbk_schema_check *check, const dbk_json_node *value)
 {
-    static const char *const newer[] = {"$defs", "$anchor", "dependentRequired", "dependentSchemas", "prefixItems",
-                                        "unevaluatedProperties", "unevaluatedItems", "minContains", "maxContains"};
+    static const char *const newer[] = {"$defs",
+                                        "$anchor",
+                                        "dependentRequired",
+                                        "dependentSchemas",
+                                        "prefixItems",
+                                        "unevaluatedProperties",
+                                        "unevaluatedItems",
+                                        "minContains",
+                                        "maxContains"};
     static const char *const notes[] = {"contentEncoding", "contentMediaType"};
     int size = (int)(value->name.size < 100 ? value->name.size : 100);
     const char *name = (const char *)value->name.data;
 
     for (size_t i = 0; i < sizeof(newer) / sizeof(newer[0]); i++)
         if (dbk_slice_equal(value->name, dbk_slice_text(newer[i]))) {
-            dbk_schema_fault(check, value, "the words of draft 7", "'%.*s' belongs to a later draft of JSON Schema", size, name);
+            dbk_schema_fault(check, value, "the words of draft 7", "'%.*s' belongs to a later draft of JSON Schema",
+                             size, name);
             return;
         }
     for (size_t i = 0; i < 2; i++)
@@ -233,7 +271,8 @@ static void unknown(dbk_schema_check *check, const dbk_json_node *value)
             dbk_schema_fault(check, value, "leave it out, or write 'pattern'", "'%s' is not checked here", notes[i]);
             return;
         }
-    dbk_schema_fault(check, value, nearest(check, value->name), "'%.*s' is no keyword of JSON Schema draft 7", size, name);
+    dbk_schema_fault(check, value, nearest(check, value->name), "'%.*s' is no keyword of JSON Schema draft 7", size,
+                     name);
 }
 
 /* What has the right form and still cannot be. */
@@ -247,13 +286,16 @@ static void check_value(dbk_schema_check *check, const dbk_json_node *value)
         for (uint32_t i = 0; i < value->count; i++, one = dbk_json_next(one)) compile(check, one, one->name);
     }
     if (!lenient && dbk_slice_equal(value->name, dbk_slice_text("format")) && !dbk_schema_format_known(value->text))
-        dbk_schema_fault(check, value, "date, time, date-time, email, hostname, ipv4, ipv6, uri, uri-reference, uuid, "
-                         "json-pointer, relative-json-pointer or regex", "format '%.*s' is not checked here",
-                         (int)(value->text.size < 100 ? value->text.size : 100), (const char *)value->text.data);
+        dbk_schema_fault(check, value,
+                         "date, time, date-time, email, hostname, ipv4, ipv6, uri, uri-reference, uuid, "
+                         "json-pointer, relative-json-pointer or regex",
+                         "format '%.*s' is not checked here", (int)(value->text.size < 100 ? value->text.size : 100),
+                         (const char *)value->text.data);
     if (!lenient && dbk_slice_equal(value->name, dbk_slice_text("$schema")) &&
         !dbk_json_text_is(value, "http://json-schema.org/draft-07/schema#") &&
         !dbk_json_text_is(value, "http://json-schema.org/draft-07/schema"))
-        dbk_schema_fault(check, value, "\"http://json-schema.org/draft-07/schema#\"", "'$schema' names another draft than 7");
+        dbk_schema_fault(check, value, "\"http://json-schema.org/draft-07/schema#\"",
+                         "'$schema' names another draft than 7");
 }
 
 static bool add_place(dbk_schema_check *check, const dbk_json_node *node, dbk_slice base)
@@ -269,7 +311,8 @@ static bool add_place(dbk_schema_check *check, const dbk_json_node *node, dbk_sl
 
 static bool add_id(dbk_schema_check *check, dbk_slice uri, const dbk_json_node *node)
 {
-    if (!dbk_schema_grow(check->schema->port, (void **)&check->ids, check->id_count, &check->id_room, sizeof(*check->ids))) {
+    if (!dbk_schema_grow(check->schema->port, (void **)&check->ids, check->id_count, &check->id_room,
+                         sizeof(*check->ids))) {
         check->failed = true;
         return false;
     }
@@ -311,7 +354,8 @@ static void visit_inner(dbk_schema_check *check, const dbk_json_node *value, dbk
     for (uint32_t i = 0; list && i < value->count; i++, one = dbk_json_next(one)) {
         if (has_nul(one->name)) dbk_schema_fault(check, one, "another name", "a NUL in a name");
         if (kind != DBK_KEYWORD_DEPENDENCIES || one->kind != DBK_JSON_ARRAY) visit(check, one, base);
-        else if (!is_text_list(one)) dbk_schema_fault(check, one, "an array of names", "'dependencies' has another form");
+        else if (!is_text_list(one))
+            dbk_schema_fault(check, one, "an array of names", "'dependencies' has another form");
     }
 }
 
@@ -322,8 +366,10 @@ static void check_beside_ref(dbk_schema_check *check, const dbk_json_node *node)
 
     for (uint32_t i = 0; i < node->count; i++, value = dbk_json_next(value)) {
         const keyword *found = find(value->name);
-        if (found && (found->kind == DBK_KEYWORD_NOTE || dbk_slice_equal(value->name, dbk_slice_text("definitions")))) continue;
-        dbk_schema_fault(check, value, "allOf: [{\"$ref\": …}, {…}]", "'%.*s' beside '$ref' counts for nothing in draft 7",
+        if (found && (found->kind == DBK_KEYWORD_NOTE || dbk_slice_equal(value->name, dbk_slice_text("definitions"))))
+            continue;
+        dbk_schema_fault(check, value, "allOf: [{\"$ref\": …}, {…}]",
+                         "'%.*s' beside '$ref' counts for nothing in draft 7",
                          (int)(value->name.size < 100 ? value->name.size : 100), (const char *)value->name.data);
     }
 }
@@ -340,7 +386,8 @@ static void visit(dbk_schema_check *check, const dbk_json_node *node, dbk_slice 
     }
     base = node->kind == DBK_JSON_OBJECT ? take_id(check, node, base) : base;
     if (check->place_count == DBK_SCHEMA_PLACES_MAX) {
-        if (!check->too_many) dbk_schema_fault(check, node, "less in one file", "more than %d schemas in one", DBK_SCHEMA_PLACES_MAX);
+        if (!check->too_many)
+            dbk_schema_fault(check, node, "less in one file", "more than %d schemas in one", DBK_SCHEMA_PLACES_MAX);
         check->too_many = true;
         return;
     }
@@ -363,8 +410,14 @@ static void visit(dbk_schema_check *check, const dbk_json_node *node, dbk_slice 
 
 /* ---- the whole */
 
-static void *memory_take(size_t size, void *port) { return dbk_alloc(port, size); }
-static void memory_free(void *memory, void *port) { dbk_free(port, memory); }
+static void *memory_take(size_t size, void *port)
+{
+    return dbk_alloc(port, size);
+}
+static void memory_free(void *memory, void *port)
+{
+    dbk_free(port, memory);
+}
 
 bool dbk_schema_grow(const dbk_port *port, void **items, size_t count, size_t *room, size_t size)
 {
@@ -411,7 +464,8 @@ static dbk_result check_all(dbk_schema_check *check, dbk_error *err)
 
     visit(check, schema->root, nowhere);
     if (!check->failed && check->faults == 0) dbk_schema_link(check);
-    if (schema->pattern_count) qsort(schema->patterns, schema->pattern_count, sizeof(*schema->patterns), compare_patterns);
+    if (schema->pattern_count)
+        qsort(schema->patterns, schema->pattern_count, sizeof(*schema->patterns), compare_patterns);
     if (check->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a schema");
     if (check->faults == 0) return dbk_valijson_build(schema, err);
     return dbk_fail(err, DBK_SCHEMA, "the schema has %zu error%s", check->faults, check->faults == 1 ? "" : "s");
@@ -431,8 +485,8 @@ dbk_result dbk_json_schema_new(const dbk_port *port, dbk_slice text, const dbk_j
                                dbk_json_schema_fault_fn fault, void *arg, dbk_json_schema **out, dbk_error *err)
 {
     dbk_error own = {0};
-    dbk_schema_check check = {.schema = new_schema(port, options), .arena = dbk_arena_new(port, 4096), .fault = fault,
-                              .fault_arg = arg};
+    dbk_schema_check check = {
+        .schema = new_schema(port, options), .arena = dbk_arena_new(port, 4096), .fault = fault, .fault_arg = arg};
     dbk_result result = DBK_OK;
 
     *out = NULL;
@@ -451,7 +505,8 @@ dbk_result dbk_json_schema_new(const dbk_port *port, dbk_slice text, const dbk_j
     return result;
 }
 
-dbk_result dbk_json_schema_judge(const dbk_json_schema *schema, const dbk_json_node *value, dbk_buffer *errors, dbk_error *err)
+dbk_result dbk_json_schema_judge(const dbk_json_schema *schema, const dbk_json_node *value, dbk_buffer *errors,
+                                 dbk_error *err)
 {
     dbk_error own = {0};
     dbk_judgement j = {.schema = schema, .errors = errors, .err = &own};

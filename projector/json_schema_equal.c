@@ -57,8 +57,7 @@ static uint64_t hash_of(const dbk_json_node *node)
     for (uint32_t i = 0; i < node->count; i++, child = dbk_json_next(child)) {
         if (node->kind == DBK_JSON_OBJECT)
             hash += (hash_of(child) ^ dbk_checksum(child->name, 11)) * 0x517cc1b727220a95u;
-        else
-            hash = (hash ^ hash_of(child)) * 0x100000001b3u + i;
+        else hash = (hash ^ hash_of(child)) * 0x100000001b3u + i;
     }
     return hash;
 }
@@ -101,7 +100,8 @@ bool dbk_schema_twins(dbk_judgement *j, const dbk_json_node *array, size_t *one,
         j->failed = true;
         return false;
     }
-    for (size_t i = 0; i < array->count; i++, child = dbk_json_next(child)) items[i] = (hashed){hash_of(child), child, i};
+    for (size_t i = 0; i < array->count; i++, child = dbk_json_next(child))
+        items[i] = (hashed){hash_of(child), child, i};
     qsort(items, array->count, sizeof(*items), compare);
     bool found = find_twins(j, items, array->count, one, other);
     dbk_free(port, items);

@@ -5,9 +5,18 @@
 
 #include <pcre2.h>
 
-static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
-static bool is_letter(uint8_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
-static bool is_hex(uint8_t c) { return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+static bool is_letter(uint8_t c)
+{
+    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+static bool is_hex(uint8_t c)
+{
+    return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
 
 /* "00" to "99" at `at`; -1: not there. */
 static int two(dbk_slice text, size_t at)
@@ -129,7 +138,8 @@ static bool is_atom(dbk_slice text)
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
         bool dot = c == '.' && i > 0 && i + 1 < text.size && text.data[i - 1] != '.';
-        if (!is_letter(c) && !is_digit(c) && !dot && !(c > 32 && c < 127 && strchr("!#$%&'*+-/=?^_`{|}~", c))) return false;
+        if (!is_letter(c) && !is_digit(c) && !dot && !(c > 32 && c < 127 && strchr("!#$%&'*+-/=?^_`{|}~", c)))
+            return false;
     }
     return text.size > 0;
 }
@@ -139,7 +149,8 @@ static bool is_quoted(dbk_slice text)
     if (text.size < 2 || text.data[0] != '"' || text.data[text.size - 1] != '"') return false;
     for (size_t i = 1; i + 1 < text.size; i++) {
         if (text.data[i] == '\\' && ++i + 1 == text.size) return false;
-        else if (text.data[i] < 32 || text.data[i] > 126 || (text.data[i] == '"' && text.data[i - 1] != '\\')) return false;
+        else if (text.data[i] < 32 || text.data[i] > 126 || (text.data[i] == '"' && text.data[i - 1] != '\\'))
+            return false;
     }
     return true;
 }
@@ -207,13 +218,17 @@ static bool is_uri_reference(dbk_slice text)
 
     if (!has_uri_characters(text)) return false;
     dbk_uri_split(text, &document, &fragment);
-    if (fragment.size && (memchr(fragment.data, '#', fragment.size) || memchr(fragment.data, '[', fragment.size))) return false;
-    while (scheme < document.size && (is_letter(document.data[scheme]) ||
-           (scheme && (is_digit(document.data[scheme]) || strchr("+-.", document.data[scheme]))))) scheme++;
+    if (fragment.size && (memchr(fragment.data, '#', fragment.size) || memchr(fragment.data, '[', fragment.size)))
+        return false;
+    while (scheme < document.size &&
+           (is_letter(document.data[scheme]) ||
+            (scheme && (is_digit(document.data[scheme]) || strchr("+-.", document.data[scheme])))))
+        scheme++;
     at = scheme < document.size && scheme > 0 && document.data[scheme] == ':' ? scheme + 1 : 0;
     end = at;
     if (document.size >= at + 2 && document.data[at] == '/' && document.data[at + 1] == '/') {
-        for (end = at + 2; end < document.size && document.data[end] != '/' && document.data[end] != '?'; end++) {}
+        for (end = at + 2; end < document.size && document.data[end] != '/' && document.data[end] != '?'; end++) {
+        }
         if (!is_authority(dbk_slice_of(document.data + at + 2, end - at - 2))) return false;
     } else if (at == 0) { /* a first part with a colon would be a scheme */
         for (size_t i = 0; i < document.size && document.data[i] != '/' && document.data[i] != '?'; i++)
@@ -227,7 +242,9 @@ static bool is_uri(dbk_slice text)
 {
     size_t at = 0;
 
-    while (at < text.size && (is_letter(text.data[at]) || (at && (is_digit(text.data[at]) || strchr("+-.", text.data[at]))))) at++;
+    while (at < text.size &&
+           (is_letter(text.data[at]) || (at && (is_digit(text.data[at]) || strchr("+-.", text.data[at])))))
+        at++;
     return at > 0 && at < text.size && text.data[at] == ':' && is_uri_reference(text);
 }
 
@@ -235,7 +252,8 @@ static bool is_json_pointer(dbk_slice text)
 {
     if (text.size && text.data[0] != '/') return false;
     for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] == '~' && (i + 1 == text.size || (text.data[i + 1] != '0' && text.data[i + 1] != '1'))) return false;
+        if (text.data[i] == '~' && (i + 1 == text.size || (text.data[i + 1] != '0' && text.data[i + 1] != '1')))
+            return false;
     return true;
 }
 
@@ -278,7 +296,10 @@ static const format *find(dbk_slice name)
     return NULL;
 }
 
-bool dbk_schema_format_known(dbk_slice name) { return find(name) != NULL; }
+bool dbk_schema_format_known(dbk_slice name)
+{
+    return find(name) != NULL;
+}
 
 const char *dbk_schema_format_words(dbk_slice name)
 {

@@ -5,12 +5,12 @@
 #include "projector/json_schema.h"
 
 enum {
-    DBK_SCHEMA_CHAIN_MAX = 32,      /* subschemas about one and the same value, each inside the other */
-    DBK_SCHEMA_NESTED_MAX = 300,    /* subschemas inside each other, with what references lead to */
-    DBK_SCHEMA_PLACES_MAX = 10000,  /* subschemas of a file */
-    DBK_SCHEMA_PATTERN_MAX = 1000,  /* bytes of a pattern */
+    DBK_SCHEMA_CHAIN_MAX = 32,     /* subschemas about one and the same value, each inside the other */
+    DBK_SCHEMA_NESTED_MAX = 300,   /* subschemas inside each other, with what references lead to */
+    DBK_SCHEMA_PLACES_MAX = 10000, /* subschemas of a file */
+    DBK_SCHEMA_PATTERN_MAX = 1000, /* bytes of a pattern */
     DBK_SCHEMA_ERRORS_MAX = 50,
-    DBK_SCHEMA_WORK_MAX = 4000000   /* comparisons and subschemas of one judgement */
+    DBK_SCHEMA_WORK_MAX = 4000000 /* comparisons and subschemas of one judgement */
 };
 
 typedef struct dbk_schema_pattern { /* sorted by text */
@@ -18,24 +18,24 @@ typedef struct dbk_schema_pattern { /* sorted by text */
     void *code; /* pcre2_code */
 } dbk_schema_pattern;
 
-typedef struct dbk_schema_ref {     /* sorted by the address of the schema object that has the $ref */
+typedef struct dbk_schema_ref { /* sorted by the address of the schema object that has the $ref */
     const dbk_json_node *from;
-    uint32_t target;                /* in `targets` */
+    uint32_t target; /* in `targets` */
 } dbk_schema_ref;
 
 struct dbk_json_schema {
     const dbk_port *port;
     dbk_json_schema_options options;
-    dbk_json_parser *parser;        /* holds the text and its nodes */
+    dbk_json_parser *parser; /* holds the text and its nodes */
     const dbk_json_node *root;
     dbk_schema_pattern *patterns;
     size_t pattern_count, pattern_room;
-    void *pattern_memory;           /* pcre2_general_context */
+    void *pattern_memory; /* pcre2_general_context */
     dbk_schema_ref *refs;
     size_t ref_count, ref_room;
-    const dbk_json_node **targets;  /* what references lead to, and the schemas of propertyNames */
+    const dbk_json_node **targets; /* what references lead to, and the schemas of propertyNames */
     size_t target_count, target_room;
-    void *built;                    /* json_schema_valijson.cpp */
+    void *built; /* json_schema_valijson.cpp */
 };
 
 /* A judgement. `quiet` while inner answers are only counted (anyOf, not …). */
@@ -43,11 +43,11 @@ typedef struct dbk_judgement {
     const dbk_json_schema *schema;
     dbk_buffer *errors;
     dbk_error *err;
-    dbk_buffer pointer;             /* of the value in work */
+    dbk_buffer pointer; /* of the value in work */
     uint32_t error_count;
     uint32_t quiet;
-    uint64_t work;                  /* counts up to DBK_SCHEMA_WORK_MAX */
-    bool failed;                    /* out of memory */
+    uint64_t work; /* counts up to DBK_SCHEMA_WORK_MAX */
+    bool failed;   /* out of memory */
 } dbk_judgement;
 
 /* ---- json_schema_leaf.c */
@@ -67,11 +67,11 @@ void dbk_pointer_pop(dbk_judgement *j, size_t size); /* back to that length */
 int dbk_number_compare(dbk_slice a, dbk_slice b);
 bool dbk_number_is_integer(dbk_slice text);
 bool dbk_number_is_positive(dbk_slice text);
-bool dbk_number_divisor_fits(dbk_slice text);                 /* at most 18 digits that count */
+bool dbk_number_divisor_fits(dbk_slice text);                     /* at most 18 digits that count */
 bool dbk_number_is_multiple(dbk_slice number, dbk_slice divisor); /* of a divisor that fits */
 /* A count as keywords have it: 0, 3, 3.0, 1e2; false: negative or no integer. Above 2^53 it is 2^53. */
 bool dbk_number_count(const dbk_json_node *node, uint64_t *count);
-uint64_t dbk_number_hash(dbk_slice text);                     /* equal for equal numbers */
+uint64_t dbk_number_hash(dbk_slice text); /* equal for equal numbers */
 
 /* ---- json_schema_equal.c */
 bool dbk_schema_equal(dbk_judgement *j, const dbk_json_node *a, const dbk_json_node *b);
@@ -91,10 +91,10 @@ void dbk_uri_split(dbk_slice uri, dbk_slice *document, dbk_slice *fragment);
 /* ---- json_schema_check.c, json_schema_refs.c: one run */
 typedef struct dbk_schema_place { /* a subschema where it stands */
     const dbk_json_node *node;
-    dbk_slice base;               /* URI that its references are relative to; in the arena */
+    dbk_slice base; /* URI that its references are relative to; in the arena */
 } dbk_schema_place;
 typedef struct dbk_schema_id {
-    dbk_slice uri;                /* without an empty fragment; anchors with theirs */
+    dbk_slice uri; /* without an empty fragment; anchors with theirs */
     const dbk_json_node *node;
 } dbk_schema_id;
 typedef struct dbk_schema_check {
@@ -107,16 +107,25 @@ typedef struct dbk_schema_check {
     size_t place_count, place_room;
     dbk_schema_id *ids;
     size_t id_count, id_room;
-    bool too_many;                /* subschemas; said */
-    bool failed;                  /* out of memory */
+    bool too_many; /* subschemas; said */
+    bool failed;   /* out of memory */
 } dbk_schema_check;
 void dbk_schema_fault(dbk_schema_check *check, const dbk_json_node *at, const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* What a keyword holds, for walks over subschemas. */
-typedef enum dbk_keyword_kind { DBK_KEYWORD_NONE, DBK_KEYWORD_NOTE, DBK_KEYWORD_LEAF, DBK_KEYWORD_SCHEMA, DBK_KEYWORD_LIST,
-                                DBK_KEYWORD_MAP, DBK_KEYWORD_ITEMS, DBK_KEYWORD_DEPENDENCIES } dbk_keyword_kind;
-dbk_keyword_kind dbk_schema_keyword(dbk_slice name, bool *about_same); /* about_same: its subschemas judge the same value */
-void dbk_schema_link(dbk_schema_check *check); /* resolves every $ref, refuses loops and depths */
+typedef enum dbk_keyword_kind {
+    DBK_KEYWORD_NONE,
+    DBK_KEYWORD_NOTE,
+    DBK_KEYWORD_LEAF,
+    DBK_KEYWORD_SCHEMA,
+    DBK_KEYWORD_LIST,
+    DBK_KEYWORD_MAP,
+    DBK_KEYWORD_ITEMS,
+    DBK_KEYWORD_DEPENDENCIES
+} dbk_keyword_kind;
+dbk_keyword_kind dbk_schema_keyword(dbk_slice name,
+                                    bool *about_same); /* about_same: its subschemas judge the same value */
+void dbk_schema_link(dbk_schema_check *check);         /* resolves every $ref, refuses loops and depths */
 /* `room` grows so that items[count] exists; false: out of memory. */
 bool dbk_schema_grow(const dbk_port *port, void **items, size_t count, size_t *room, size_t size);
 

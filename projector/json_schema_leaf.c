@@ -135,7 +135,8 @@ static bool judge_bound(dbk_judgement *j, const dbk_json_node *keyword, const db
     for (size_t i = 0; i < 4; i++) {
         if (!dbk_slice_equal(keyword->name, dbk_slice_text(bounds[i].keyword))) continue;
         if (order != bounds[i].refused[0] && order != bounds[i].refused[1]) return true;
-        return dbk_judgement_wrong(j, "is %.*s, %s %.*s", (int)(value->text.size < SHOWN_BYTES ? value->text.size : SHOWN_BYTES),
+        return dbk_judgement_wrong(j, "is %.*s, %s %.*s",
+                                   (int)(value->text.size < SHOWN_BYTES ? value->text.size : SHOWN_BYTES),
                                    (const char *)value->text.data, bounds[i].words, DBK_SLICE_ARG(keyword->text));
     }
     return true;
@@ -165,9 +166,9 @@ typedef struct length {
 static bool judge_length(dbk_judgement *j, const dbk_json_node *keyword, const dbk_json_node *value)
 {
     static const length lengths[] = {
-        {"minLength", DBK_JSON_STRING, true, "characters"},   {"maxLength", DBK_JSON_STRING, false, "characters"},
-        {"minItems", DBK_JSON_ARRAY, true, "elements"},       {"maxItems", DBK_JSON_ARRAY, false, "elements"},
-        {"minProperties", DBK_JSON_OBJECT, true, "members"},  {"maxProperties", DBK_JSON_OBJECT, false, "members"}};
+        {"minLength", DBK_JSON_STRING, true, "characters"},  {"maxLength", DBK_JSON_STRING, false, "characters"},
+        {"minItems", DBK_JSON_ARRAY, true, "elements"},      {"maxItems", DBK_JSON_ARRAY, false, "elements"},
+        {"minProperties", DBK_JSON_OBJECT, true, "members"}, {"maxProperties", DBK_JSON_OBJECT, false, "members"}};
     uint64_t wanted;
 
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
@@ -193,7 +194,8 @@ static bool judge_const(dbk_judgement *j, const dbk_json_node *keyword, const db
     dbk_buffer_init(&shown, j->schema->port);
     dbk_json_put_minimal(&shown, keyword);
     bool small = !shown.failed && shown.size <= SHOWN_BYTES;
-    (void)dbk_judgement_wrong(j, "is not %.*s", small ? (int)shown.size : 16, small ? (const char *)shown.data : "the constant value");
+    (void)dbk_judgement_wrong(j, "is not %.*s", small ? (int)shown.size : 16,
+                              small ? (const char *)shown.data : "the constant value");
     dbk_buffer_release(&shown);
     return false;
 }
@@ -213,7 +215,8 @@ static bool judge_enum(dbk_judgement *j, const dbk_json_node *keyword, const dbk
         dbk_json_put_minimal(&shown, one);
     }
     bool small = !shown.failed && shown.size <= 4 * SHOWN_BYTES;
-    (void)dbk_judgement_wrong(j, "is none of %.*s", small ? (int)shown.size : 18, small ? (const char *)shown.data : "the values allowed");
+    (void)dbk_judgement_wrong(j, "is none of %.*s", small ? (int)shown.size : 18,
+                              small ? (const char *)shown.data : "the values allowed");
     dbk_buffer_release(&shown);
     return false;
 }
@@ -261,8 +264,9 @@ static int compare_pattern(const void *text, const void *pattern)
 bool dbk_schema_matches(dbk_judgement *j, dbk_slice pattern, dbk_slice text)
 {
     const dbk_json_schema *schema = j->schema;
-    const dbk_schema_pattern *found =
-        schema->pattern_count ? bsearch(&pattern, schema->patterns, schema->pattern_count, sizeof(*found), compare_pattern) : NULL;
+    const dbk_schema_pattern *found = schema->pattern_count ? bsearch(&pattern, schema->patterns, schema->pattern_count,
+                                                                      sizeof(*found), compare_pattern)
+                                                            : NULL;
 
     if (!found || !dbk_judgement_spend(j, 20 + text.size / 16)) return false;
     pcre2_match_data *match = pcre2_match_data_create(1, schema->pattern_memory);
@@ -273,7 +277,8 @@ bool dbk_schema_matches(dbk_judgement *j, dbk_slice pattern, dbk_slice text)
         (void)pcre2_set_depth_limit(limits, MATCH_DEPTH_MAX);
         (void)pcre2_set_heap_limit(limits, MATCH_HEAP_KIB);
         /* the text was checked by the parser; an empty one has no address */
-        rc = pcre2_match(found->code, text.size ? text.data : (PCRE2_SPTR) "", text.size, 0, PCRE2_NO_UTF_CHECK, match, limits);
+        rc = pcre2_match(found->code, text.size ? text.data : (PCRE2_SPTR) "", text.size, 0, PCRE2_NO_UTF_CHECK, match,
+                         limits);
     }
     pcre2_match_context_free(limits);
     pcre2_match_data_free(match);
@@ -292,7 +297,8 @@ static bool judge_pattern(dbk_judgement *j, const dbk_json_node *keyword, const 
 
 static bool judge_format(dbk_judgement *j, const dbk_json_node *keyword, const dbk_json_node *value)
 {
-    if (j->schema->options.no_formats || value->kind != DBK_JSON_STRING || keyword->kind != DBK_JSON_STRING) return true;
+    if (j->schema->options.no_formats || value->kind != DBK_JSON_STRING || keyword->kind != DBK_JSON_STRING)
+        return true;
     if (dbk_schema_format_fits(j->schema, keyword->text, value->text)) return true;
     return dbk_judgement_wrong(j, "is not %s", dbk_schema_format_words(keyword->text));
 }
@@ -305,12 +311,24 @@ typedef struct leaf {
 } leaf;
 
 static const leaf leaves[] = {
-    {"type", judge_type},          {"enum", judge_enum},          {"const", judge_const},
-    {"minimum", judge_bound},      {"maximum", judge_bound},      {"exclusiveMinimum", judge_bound},
-    {"exclusiveMaximum", judge_bound}, {"multipleOf", judge_multiple}, {"minLength", judge_length},
-    {"maxLength", judge_length},   {"minItems", judge_length},    {"maxItems", judge_length},
-    {"minProperties", judge_length}, {"maxProperties", judge_length}, {"pattern", judge_pattern},
-    {"format", judge_format},      {"uniqueItems", judge_unique}, {"required", judge_required},
+    {"type", judge_type},
+    {"enum", judge_enum},
+    {"const", judge_const},
+    {"minimum", judge_bound},
+    {"maximum", judge_bound},
+    {"exclusiveMinimum", judge_bound},
+    {"exclusiveMaximum", judge_bound},
+    {"multipleOf", judge_multiple},
+    {"minLength", judge_length},
+    {"maxLength", judge_length},
+    {"minItems", judge_length},
+    {"maxItems", judge_length},
+    {"minProperties", judge_length},
+    {"maxProperties", judge_length},
+    {"pattern", judge_pattern},
+    {"format", judge_format},
+    {"uniqueItems", judge_unique},
+    {"required", judge_required},
 };
 
 bool dbk_schema_leaves(dbk_judgement *j, const dbk_json_node *schema, const dbk_json_node *value)

@@ -22,7 +22,10 @@ static int64_t read_power(const uint8_t *at, const uint8_t *end)
     return negative ? -power : power;
 }
 
-static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
 
 /* The grammar was checked by the parser. */
 static decimal decimal_of(dbk_slice text)
@@ -109,8 +112,7 @@ bool dbk_number_is_multiple(dbk_slice number, dbk_slice divisor)
     if (b.count == 0 || b.count > DIVISOR_DIGITS_MAX || a.power < b.power) return false;
     for (size_t i = 0; i < b.count; i++) modulus = modulus * 10 + (uint64_t)next_digit(&b, &at);
     at = 0;
-    for (size_t i = 0; i < a.count; i++)
-        rest = (multiply(rest, 10, modulus) + (uint64_t)next_digit(&a, &at)) % modulus;
+    for (size_t i = 0; i < a.count; i++) rest = (multiply(rest, 10, modulus) + (uint64_t)next_digit(&a, &at)) % modulus;
     ten = 10 % modulus;
     for (uint64_t power = (uint64_t)(a.power - b.power); power; power >>= 1) {
         if (power & 1) rest = multiply(rest, ten, modulus);

@@ -33,7 +33,8 @@ static void add_ref(dbk_schema_check *check, const dbk_json_node *from, const db
 {
     dbk_json_schema *schema = check->schema;
 
-    if (!dbk_schema_grow(schema->port, (void **)&schema->refs, schema->ref_count, &schema->ref_room, sizeof(*schema->refs))) {
+    if (!dbk_schema_grow(schema->port, (void **)&schema->refs, schema->ref_count, &schema->ref_room,
+                         sizeof(*schema->refs))) {
         check->failed = true;
         return;
     }
@@ -101,7 +102,8 @@ static const dbk_json_node *document_of(const dbk_schema_check *check, dbk_slice
     if (!found && dbk_slice_equal(document, root)) found = check->schema->root;
     for (size_t i = 0; !found && i < check->id_count; i++) { /* "x#" as an $id is "x" */
         dbk_slice uri = check->ids[i].uri;
-        if (uri.size == document.size + 1 && uri.data[document.size] == '#' && memcmp(uri.data, document.data, document.size) == 0)
+        if (uri.size == document.size + 1 && uri.data[document.size] == '#' &&
+            memcmp(uri.data, document.data, document.size) == 0)
             found = check->ids[i].node;
     }
     return found;
@@ -124,7 +126,8 @@ static const dbk_json_node *resolve(dbk_schema_check *check, dbk_slice base, dbk
         *elsewhere = root == NULL;
         if (root && fragment.size == 0) found = root;
         else if (root && fragment.data[0] != '/') found = find_id(check, dbk_buffer_slice(&uri));
-        else if (root && dbk_percent_decode(&pointer, fragment) && !pointer.failed) found = follow(check, root, dbk_buffer_slice(&pointer));
+        else if (root && dbk_percent_decode(&pointer, fragment) && !pointer.failed)
+            found = follow(check, root, dbk_buffer_slice(&pointer));
         check->failed |= pointer.failed;
     }
     dbk_buffer_release(&uri);
@@ -134,7 +137,8 @@ static const dbk_json_node *resolve(dbk_schema_check *check, dbk_slice base, dbk
 
 static void link_place(dbk_schema_check *check, const dbk_schema_place *place)
 {
-    const dbk_json_node *ref = dbk_json_member(place->node, "$ref"), *names = dbk_json_member(place->node, "propertyNames");
+    const dbk_json_node *ref = dbk_json_member(place->node, "$ref"),
+                        *names = dbk_json_member(place->node, "propertyNames");
     bool elsewhere;
 
     if (!ref && names) (void)add_target(check, names);
@@ -143,11 +147,12 @@ static void link_place(dbk_schema_check *check, const dbk_schema_place *place)
     int size = (int)(ref->text.size < 150 ? ref->text.size : 150);
     if (check->failed) return;
     if (elsewhere)
-        dbk_schema_fault(check, ref, "\"#/definitions/name\"", "'$ref' names another document: '%.*s'", size, (const char *)ref->text.data);
+        dbk_schema_fault(check, ref, "\"#/definitions/name\"", "'$ref' names another document: '%.*s'", size,
+                         (const char *)ref->text.data);
     else if (!target || !find_place(check, target))
-        dbk_schema_fault(check, ref, "\"#/definitions/name\"", "'$ref' leads to no schema: '%.*s'", size, (const char *)ref->text.data);
-    else
-        add_ref(check, place->node, target);
+        dbk_schema_fault(check, ref, "\"#/definitions/name\"", "'$ref' leads to no schema: '%.*s'", size,
+                         (const char *)ref->text.data);
+    else add_ref(check, place->node, target);
 }
 
 /* ---- loops and depth */
@@ -210,16 +215,19 @@ static unsigned walk_same(walk *w, const dbk_json_node *node, unsigned depth)
 
     if (w->colors[at] == BLACK) return w->heights[at];
     if (w->colors[at] == GREY)
-        refuse(w, node, "a reference below 'properties' or 'items'", "the schema asks itself about the same value, without end");
+        refuse(w, node, "a reference below 'properties' or 'items'",
+               "the schema asks itself about the same value, without end");
     else if (depth > DBK_SCHEMA_NESTED_MAX)
-        refuse(w, node, "fewer schemas inside each other", "more than 32 schemas about one value, each inside the other");
+        refuse(w, node, "fewer schemas inside each other",
+               "more than 32 schemas about one value, each inside the other");
     if (w->said) return 0;
     w->colors[at] = GREY;
     const dbk_json_node *to = target_of(w->check->schema, node, &target);
     if (to && to->kind == DBK_JSON_OBJECT) height = walk_same(w, to, depth + 1);
     else if (!to) height = each_inner(w, node, true, depth, walk_same);
     if (++height > DBK_SCHEMA_CHAIN_MAX)
-        refuse(w, node, "fewer schemas inside each other", "more than 32 schemas about one value, each inside the other");
+        refuse(w, node, "fewer schemas inside each other",
+               "more than 32 schemas about one value, each inside the other");
     w->colors[at] = BLACK;
     w->heights[at] = (uint8_t)height;
     return height;
@@ -230,7 +238,8 @@ static unsigned walk_all(walk *w, const dbk_json_node *node, unsigned depth)
 {
     uint32_t target;
 
-    if (depth > DBK_SCHEMA_NESTED_MAX) refuse(w, node, "fewer references behind references", "more than 300 schemas inside each other");
+    if (depth > DBK_SCHEMA_NESTED_MAX)
+        refuse(w, node, "fewer references behind references", "more than 300 schemas inside each other");
     if (w->said) return 0;
     const dbk_json_node *to = target_of(w->check->schema, node, &target);
     if (to && w->seen[target]) return 0;
@@ -243,7 +252,8 @@ static unsigned walk_all(walk *w, const dbk_json_node *node, unsigned depth)
 static void check_loops(dbk_schema_check *check)
 {
     dbk_json_schema *schema = check->schema;
-    walk w = {.check = check, .colors = dbk_alloc_zero(schema->port, schema->root->span, 1),
+    walk w = {.check = check,
+              .colors = dbk_alloc_zero(schema->port, schema->root->span, 1),
               .heights = dbk_alloc_zero(schema->port, schema->root->span, 1),
               .seen = dbk_alloc_zero(schema->port, schema->target_count + 1, sizeof(bool))};
 

@@ -15,14 +15,14 @@
 typedef struct dbk_model dbk_model;
 
 typedef struct dbk_model_options { /* zero = default */
-    const char *vfs;            /* SQLite's file layer, NULL: default */
-    bool bulk;                  /* building a shadow: no WAL, no sync, big cache; dbk_model_finish makes it durable */
-    bool reverse_unordered;     /* PRAGMA reverse_unordered_selects, for the determinism test */
-    uint32_t journal_rows;      /* journal keeps at most so many (position, table, key); default 1,000,000 */
-    uint32_t keys_only_over;    /* a message with more keys carries keys only; 0: by bytes (256 KiB) */
-    uint32_t reset_table_over;  /* … says reset table; 0: by bytes (1 MiB) */
-    uint32_t cache_pages;       /* default 512 pages of 4096 */
-    bool put_keeps_unnamed;     /* a put leaves the columns it does not name on an existing row as they are:
+    const char *vfs;               /* SQLite's file layer, NULL: default */
+    bool bulk;                 /* building a shadow: no WAL, no sync, big cache; dbk_model_finish makes it durable */
+    bool reverse_unordered;    /* PRAGMA reverse_unordered_selects, for the determinism test */
+    uint32_t journal_rows;     /* journal keeps at most so many (position, table, key); default 1,000,000 */
+    uint32_t keys_only_over;   /* a message with more keys carries keys only; 0: by bytes (256 KiB) */
+    uint32_t reset_table_over; /* … says reset table; 0: by bytes (1 MiB) */
+    uint32_t cache_pages;      /* default 512 pages of 4096 */
+    bool put_keeps_unnamed;    /* a put leaves the columns it does not name on an existing row as they are:
                                    the reference model's reading, for its traces (docs/decisions/0005) */
 } dbk_model_options;
 
@@ -59,7 +59,7 @@ bool dbk_model_in_transaction(dbk_model *model); /* false: SQLite dropped it (se
 /* A change of one table in a commit. */
 typedef struct dbk_change {
     const dbk_table *table;
-    uint64_t previous;   /* position of the table's change before this one, 0: none */
+    uint64_t previous; /* position of the table's change before this one, 0: none */
     size_t key_count;
     const dbk_slice *keys; /* encoded (as in stream names), sorted by bytes */
     const bool *existed;   /* per key: the row was there before the commit */
@@ -76,19 +76,19 @@ dbk_result dbk_model_commit(dbk_model *model, uint64_t position, const uint8_t h
 /* ---- a decision inside the transaction (semantics.md §3). Order: entry_begin, put/patch/… any number,
  * then entry_end (it keeps all) or entry_drop (it leaves no trace). */
 typedef struct dbk_draft {
-    dbk_entry_id id;        /* of the entry being decided */
-    uint64_t position;      /* it will have */
+    dbk_entry_id id;                   /* of the entry being decided */
+    uint64_t position;                 /* it will have */
     uint8_t order[DBK_ORDER_KEY_SIZE]; /* the order key it will have, for :order; set by the caller like all above */
     int64_t time_ms;
-    bool undo;              /* its entry puts back: puts leave unnamed columns alone, rules of columns do not merge (F10) */
+    bool undo; /* its entry puts back: puts leave unnamed columns alone, rules of columns do not merge (F10) */
     dbk_slice command_id, actor, correlation, causation;
     uint32_t event_count;
-    dbk_buffer events;      /* encoded events so far */
-    dbk_buffer key;         /* JSON of the key of the last put, for the receipt; empty: none */
-    dbk_slice last_stream;  /* of the last row or stream named, for the receipt's version; in last_stream_text */
+    dbk_buffer events;     /* encoded events so far */
+    dbk_buffer key;        /* JSON of the key of the last put, for the receipt; empty: none */
+    dbk_slice last_stream; /* of the last row or stream named, for the receipt's version; in last_stream_text */
     dbk_buffer last_stream_text;
-    dbk_buffer result;      /* JSON array of what the last command's -- return gave; empty: none */
-    dbk_buffer detail;      /* after a refusal: JSON members for the receipt, `"expected":17,"actual":21`; empty: none */
+    dbk_buffer result; /* JSON array of what the last command's -- return gave; empty: none */
+    dbk_buffer detail; /* after a refusal: JSON members for the receipt, `"expected":17,"actual":21`; empty: none */
 } dbk_draft;
 void dbk_draft_init(dbk_draft *draft, const dbk_port *port);
 void dbk_draft_clear(dbk_draft *draft); /* keeps memory and nothing else */
@@ -113,7 +113,8 @@ dbk_result dbk_model_append(dbk_model *model, dbk_draft *draft, dbk_slice stream
 dbk_result dbk_model_command(dbk_model *model, dbk_draft *draft, const dbk_app_command *command,
                              const dbk_json_node *args, dbk_error *err) DBK_MUST_USE;
 /* One SELECT inside the entry, as an array of objects; `args` an object for :name, or NULL. */
-dbk_result dbk_model_select(dbk_model *model, dbk_slice sql, const dbk_json_node *args, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_select(dbk_model *model, dbk_slice sql, const dbk_json_node *args, dbk_buffer *out,
+                            dbk_error *err) DBK_MUST_USE;
 /* An event of the engine: type "daybook.<kind>", stream "daybook/…". */
 dbk_result dbk_model_engine_event(dbk_model *model, dbk_draft *draft, const char *stream, const char *type,
                                   dbk_slice data, dbk_error *err) DBK_MUST_USE;
@@ -128,15 +129,17 @@ dbk_result dbk_model_version(dbk_model *model, dbk_slice stream, uint64_t *versi
 /* ---- undo (semantics.md §7): entries are added, a fold is told with the trail, then the entry in work puts back
  * what stood before them, in the columns whose last writer is one of them. */
 typedef struct dbk_undo dbk_undo;
-dbk_result dbk_undo_new(const dbk_port *port, const dbk_definition *definition, dbk_undo **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_undo_new(const dbk_port *port, const dbk_definition *definition, dbk_undo **out,
+                        dbk_error *err) DBK_MUST_USE;
 void dbk_undo_free(dbk_undo *undo); /* accepts NULL */
 dbk_result dbk_undo_add(dbk_undo *undo, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
 struct dbk_trail;
 const struct dbk_trail *dbk_undo_trail(const dbk_undo *undo); /* from the first of them to the end; borrowed */
-void dbk_undo_forget_rows(dbk_undo *undo); /* the fold is told again, from the beginning */
+void dbk_undo_forget_rows(dbk_undo *undo);                    /* the fold is told again, from the beginning */
 /* The model is where the trail ended. *kept: `{"table","key","columns","reason"},…` of what stays as it is.
  * DBK_CONSTRAINT: something cannot be put back. */
-dbk_result dbk_model_undo(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_buffer *kept, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_undo(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_buffer *kept,
+                          dbk_error *err) DBK_MUST_USE;
 
 /* ---- facts: the fold's step (semantics.md §4). Projects the entry whole, or writes the skip row.
  * A refusal by the data is not an error here; errors are DBK_NO_SPACE, DBK_NO_MEMORY, DBK_INTERNAL … */
@@ -147,8 +150,8 @@ dbk_result dbk_model_apply(dbk_model *model, uint64_t position, dbk_slice origin
  * *shadow true: it needs one, nothing was done. */
 typedef void (*dbk_model_changed_fn)(void *arg, const dbk_changes *changes);
 typedef void (*dbk_progress_fn)(void *arg, uint64_t done, uint64_t all);
-dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed, dbk_progress_fn progress,
-                              void *arg, bool *shadow, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed,
+                              dbk_progress_fn progress, void *arg, bool *shadow, dbk_error *err) DBK_MUST_USE;
 
 /* States above the model's position were published and are lost to it: the next catch-up asks for a shadow
  * unless all that is new is in canonical order above it, which leads through the same states. */
@@ -164,12 +167,12 @@ typedef struct dbk_trail_row {
 typedef dbk_result (*dbk_trail_fn)(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,
                                    size_t count, dbk_error *err);
 typedef struct dbk_trail { /* zero: every entry, every row */
-    uint64_t position;      /* only the entry there */
-    bool bounded;           /* only from `first` on, in canonical order */
+    uint64_t position;     /* only the entry there */
+    bool bounded;          /* only from `first` on, in canonical order */
     uint8_t first[DBK_ORDER_KEY_SIZE];
     const dbk_table *table; /* only this row */
     dbk_slice key;
-    bool shown;             /* values as clients see them, else as events have them */
+    bool shown; /* values as clients see them, else as events have them */
     dbk_trail_fn each;
     void *arg;
 } dbk_trail;
@@ -187,7 +190,8 @@ typedef struct dbk_alone {
     void *arg;
 } dbk_alone;
 dbk_result dbk_model_tell_alone(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
-                                const dbk_model_options *options, const dbk_alone *alone, const dbk_trail *trail, dbk_error *err) DBK_MUST_USE;
+                                const dbk_model_options *options, const dbk_alone *alone, const dbk_trail *trail,
+                                dbk_error *err) DBK_MUST_USE;
 
 /* The shadow (K8): folds the wanted entries (see dbk_log_fold_open; position in the state is `last`, 0:
  * the log's end) into a new file. The result is committed, in bulk mode until dbk_model_finish. */
@@ -206,25 +210,30 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
 /* Copies a model's file, which may be in use, without its journal, to `to` (DBK_EXISTS): an image, from which a
  * fold goes on. `durable`: synced; the name in its folder is the caller's matter. */
-dbk_result dbk_image_copy(const dbk_port *port, const char *vfs, const char *from, const char *to, bool durable, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_image_copy(const dbk_port *port, const char *vfs, const char *from, const char *to, bool durable,
+                          dbk_error *err) DBK_MUST_USE;
 /* Position, head, top and definition of an image. */
-dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *path, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *path, dbk_model_state *state,
+                          dbk_error *err) DBK_MUST_USE;
 /* Gives the shadow the journal, tables' last positions and floor of the model it replaces and adds one
  * forward step with the net row difference (reset false), or starts them anew: floor and every table's
  * last position are the position (reset true). `old` may be NULL with reset. Committed on return. */
-dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes,
+                               dbk_error *err) DBK_MUST_USE;
 
 /* The rows in which two models of one definition differ, as a step from `before` to `after`: each row as a JSON
  * object, empty where there is none. In order of tables and keys. */
-typedef dbk_result (*dbk_differs_fn)(void *arg, const dbk_table *table, dbk_slice key, dbk_slice before, dbk_slice after, dbk_error *err);
-dbk_result dbk_model_compare(dbk_model *before, dbk_model *after, dbk_differs_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
+typedef dbk_result (*dbk_differs_fn)(void *arg, const dbk_table *table, dbk_slice key, dbk_slice before,
+                                     dbk_slice after, dbk_error *err);
+dbk_result dbk_model_compare(dbk_model *before, dbk_model *after, dbk_differs_fn each, void *arg,
+                             dbk_error *err) DBK_MUST_USE;
 
 /* Rows whose time is over by a rule (rules.h) at `now_ms`, at most `limit`, with the entry that wrote each
  * last ("": none). Outside a transaction. */
 struct dbk_retention_rule;
 typedef dbk_result (*dbk_due_fn)(void *arg, dbk_slice key, const char *base, dbk_error *err);
-dbk_result dbk_model_due(dbk_model *model, const struct dbk_retention_rule *rule, int64_t now_ms, uint64_t limit, dbk_due_fn each,
-                         void *arg, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_due(dbk_model *model, const struct dbk_retention_rule *rule, int64_t now_ms, uint64_t limit,
+                         dbk_due_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_model_count_rows(dbk_model *model, const dbk_table *table, uint64_t *rows, dbk_error *err) DBK_MUST_USE;
 
 /* Two model files of different definitions: `{"table","rows_before","rows_after","only_before","only_after",
@@ -233,17 +242,19 @@ typedef struct dbk_upgrade_side {
     const char *path;
     const dbk_definition *definition;
 } dbk_upgrade_side;
-dbk_result dbk_upgrade_compare(const dbk_port *port, const char *vfs, const dbk_upgrade_side *before, const dbk_upgrade_side *after,
-                               dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_upgrade_compare(const dbk_port *port, const char *vfs, const dbk_upgrade_side *before,
+                               const dbk_upgrade_side *after, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 /* ---- reading the model */
 /* The key of a command as in stream names (`encoded` is cleared first). DBK_BAD_COMMAND: not the parts of a
  * key; DBK_SCHEMA: a part of another type; DBK_CONSTRAINT: a null; DBK_TOO_BIG. */
-dbk_result dbk_key_from_json(const dbk_table *table, const dbk_json_node *key, dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_key_from_json(const dbk_table *table, const dbk_json_node *key, dbk_buffer *encoded,
+                             dbk_error *err) DBK_MUST_USE;
 /* The key of a stream name as JSON: a scalar, or an array for several columns. */
 void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out);
 /* One row as a JSON object by declared types; DBK_NONE: there is no such row. `key` as in stream names. */
-dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
 /* What changed for a subscriber (semantics.md §6) whose position in the table is `position`, as members of a
  * JSON object: `"table":…,"reset":false,"changes":[{"op":"update","key":…,"row":{…}},{"op":"delete","key":…},…]`,
  * in order of the keys' bytes; where it has to begin anew, `"reset":true` and every row, as inserted. */
@@ -252,7 +263,8 @@ dbk_result dbk_model_catch_up_rows(dbk_model *model, const dbk_table *table, uin
 /* The feed message of one change: members `"previous":…,"table":…,"changes":[{"op":"insert|update|delete",
  * "key":…,"row":{…}},…]`; over the limit of rows `"keys":true` and only keys; over that of keys `"reset":true`
  * and no changes. */
-dbk_result dbk_model_change_json(dbk_model *model, const dbk_change *change, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_change_json(dbk_model *model, const dbk_change *change, dbk_buffer *out,
+                                 dbk_error *err) DBK_MUST_USE;
 /* {"table":last,…} of every table that ever changed. */
 dbk_result dbk_model_last_json(dbk_model *model, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* Skip list: state is skipped, superseded, duplicate, waiting; callback per row, sorted by entry text. */
@@ -283,7 +295,8 @@ void dbk_json_merge_patch(dbk_buffer *out, const dbk_json_node *old, const dbk_j
 /* ---- upcasts: events of old versions as the definition of today has them (app-format.md §5.13) */
 typedef struct dbk_upcaster dbk_upcaster; /* one thread at a time */
 /* *out is NULL where the definition has no upcasts. */
-dbk_result dbk_upcaster_new(const dbk_port *port, const dbk_definition *definition, dbk_upcaster **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_upcaster_new(const dbk_port *port, const dbk_definition *definition, dbk_upcaster **out,
+                            dbk_error *err) DBK_MUST_USE;
 void dbk_upcaster_free(dbk_upcaster *upcaster); /* accepts NULL */
 /* Brings data and type version on, as far as there are upcasts; the data is borrowed until the next call. A NULL
  * upcaster does nothing. DBK_REJECTED: an upcast fails on it, the event is as it was. */
@@ -291,7 +304,7 @@ dbk_result dbk_upcast_event(dbk_upcaster *upcaster, int64_t time_ms, dbk_event *
 
 /* ---- clients' SQL, read-only, on a connection of its own (any thread, one at a time each) */
 typedef struct dbk_model_reader dbk_model_reader; /* (dbk_reader is the bounded reader of bytes.h) */
-typedef struct dbk_reader_limits { /* zero = none, but for a client's query see semantics.md §11 */
+typedef struct dbk_reader_limits {                /* zero = none, but for a client's query see semantics.md §11 */
     uint32_t time_ms;
     uint64_t answer_bytes, rows;
     bool explain; /* not run: the answer's rows are how it would be */
@@ -311,10 +324,10 @@ dbk_result dbk_reader_show_log(dbk_model_reader *reader, dbk_log *log, dbk_error
  * `"columns":[…],"rows":[[…],…],"position":P` (the model's position as the same read transaction sees it;
  * 0 for a plain file); values by declared type. DBK_BAD_COMMAND: SQL error with its text; DBK_DENIED: writes,
  * PRAGMA, ATTACH, engine tables; DBK_BUSY: over the time; DBK_TOO_BIG. */
-dbk_result dbk_reader_query(dbk_model_reader *reader, dbk_slice sql, const dbk_json_node *args, const dbk_reader_limits *limits,
-                            dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_reader_query(dbk_model_reader *reader, dbk_slice sql, const dbk_json_node *args,
+                            const dbk_reader_limits *limits, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* A named query of the definition; missing or wrong arguments: DBK_BAD_COMMAND, DBK_UNKNOWN_FIELD, DBK_SCHEMA. */
-dbk_result dbk_reader_named(dbk_model_reader *reader, dbk_slice name, const dbk_json_node *args, const dbk_reader_limits *limits,
-                            dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_reader_named(dbk_model_reader *reader, dbk_slice name, const dbk_json_node *args,
+                            const dbk_reader_limits *limits, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -126,22 +126,21 @@ static dbk_result put_commit(dbk_model *model, const dbk_commit *commit, dbk_err
     if (rc == SQLITE_OK) rc = sqlite3_bind_blob(statement, 4, fingerprint, sizeof fingerprint, SQLITE_STATIC);
     if (rc == SQLITE_OK) rc = sqlite3_bind_int64(statement, 5, (int64_t)state->floor);
     if (rc == SQLITE_OK) rc = sqlite3_bind_int64(statement, 6, (int64_t)commit->newest_rows);
-    if (rc == SQLITE_OK) rc = sqlite3_bind_blob64(statement, 7, keys->data ? keys->data : (uint8_t *)"", keys->size, SQLITE_STATIC);
-    return rc == SQLITE_OK ? dbk_model_run(model, statement, "commit", err)
-                           : bind_failure(model, rc, statement, err);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob64(statement, 7, keys->data ? keys->data : (uint8_t *)"", keys->size, SQLITE_STATIC);
+    return rc == SQLITE_OK ? dbk_model_run(model, statement, "commit", err) : bind_failure(model, rc, statement, err);
 }
 
 static dbk_result put_last(dbk_model *model, size_t table, dbk_error *err)
 {
     sqlite3_stmt *statement;
-    dbk_result result = dbk_model_statement(model, DBK_SQL_PUT_LAST, "INSERT OR REPLACE INTO _daybook_tables VALUES(?1, ?2)",
-                                            &statement, err);
+    dbk_result result = dbk_model_statement(model, DBK_SQL_PUT_LAST,
+                                            "INSERT OR REPLACE INTO _daybook_tables VALUES(?1, ?2)", &statement, err);
 
     if (result != DBK_OK) return result;
     int rc = sqlite3_bind_text(statement, 1, model->definition->tables[table].name, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK) rc = sqlite3_bind_int64(statement, 2, model->journal->next_last[table]);
-    return rc == SQLITE_OK ? dbk_model_run(model, statement, "commit", err)
-                           : bind_failure(model, rc, statement, err);
+    return rc == SQLITE_OK ? dbk_model_run(model, statement, "commit", err) : bind_failure(model, rc, statement, err);
 }
 
 /* Before a commit row leaves that still says them, or says none: open looks at so many and no more. */
@@ -183,9 +182,8 @@ static dbk_result drop_behind(dbk_model *model, dbk_commit *commit, dbk_error *e
     sqlite3_stmt *statement;
 
     if (commit->behind < PRUNE_EVERY) return DBK_OK;
-    dbk_result result = dbk_model_statement(model, DBK_SQL_PRUNE,
-                                            "DELETE FROM _daybook_commits WHERE position <= ?1 AND position < ?2",
-                                            &statement, err);
+    dbk_result result = dbk_model_statement(
+        model, DBK_SQL_PRUNE, "DELETE FROM _daybook_commits WHERE position <= ?1 AND position < ?2", &statement, err);
     if (result != DBK_OK) return result;
     sqlite3_bind_int64(statement, 1, (int64_t)commit->state.floor);
     sqlite3_bind_int64(statement, 2, (int64_t)commit->state.position);
@@ -214,7 +212,8 @@ static void publish(dbk_model *model, const dbk_commit *commit, dbk_changes *cha
 
     journal->last = journal->next_last;
     journal->next_last = old;
-    if (commit->put_lasts) memcpy(journal->written, journal->last, model->definition->table_count * sizeof *journal->written);
+    if (commit->put_lasts)
+        memcpy(journal->written, journal->last, model->definition->table_count * sizeof *journal->written);
     journal->unwritten = commit->put_lasts ? 0 : journal->unwritten + 1;
     journal->rows = commit->rows;
     journal->newest_rows = commit->newest_rows;
@@ -238,8 +237,7 @@ dbk_result dbk_model_commit(dbk_model *model, uint64_t position, const uint8_t h
     memcpy(commit.state.head, head, sizeof commit.state.head);
     memcpy(commit.state.top, top, sizeof commit.state.top);
     memcpy(commit.state.definition, model->definition->hash, sizeof commit.state.definition);
-    commit.state.fingerprint =
-        dbk_hash128_add(model->state.fingerprint, dbk_observer_difference(model->observer));
+    commit.state.fingerprint = dbk_hash128_add(model->state.fingerprint, dbk_observer_difference(model->observer));
     if (model->journal->has_commit && position == model->state.position && model->journal->newest_rows) {
         if (position > model->state.floor) commit.rows -= model->journal->newest_rows;
         result = keys_at(model, position, err);

@@ -30,7 +30,8 @@ static dbk_result step(dbk_walk *walk, dbk_side *side, dbk_error *err)
     dbk_buffer_clear(&side->key);
     bool is_key = dbk_key_from_row(walk->table, dbk_statement_column, side->rows, &side->key);
     side->hash = dbk_row_hash_with(&walk->scratch, walk->prefix, walk->table, dbk_statement_column, side->rows);
-    if (side->key.failed || walk->scratch.failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot compare the rows: out of memory");
+    if (side->key.failed || walk->scratch.failed)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot compare the rows: out of memory");
     return is_key ? DBK_OK : dbk_fail(err, DBK_CORRUPT, "a row of '%s' has no key", walk->table->name);
 }
 
@@ -66,8 +67,8 @@ static int compare_numbers(sqlite3_value *a, sqlite3_value *b)
 /* The order in which SQLite sorts: NULL, numbers, texts, blobs. Keys compare as BINARY (app-format.md). */
 static int compare_values(sqlite3_value *a, sqlite3_value *b)
 {
-    static const int ranks[] = {[SQLITE_INTEGER] = 1, [SQLITE_FLOAT] = 1, [SQLITE_TEXT] = 2, [SQLITE_BLOB] = 3,
-                                [SQLITE_NULL] = 0};
+    static const int ranks[] = {
+        [SQLITE_INTEGER] = 1, [SQLITE_FLOAT] = 1, [SQLITE_TEXT] = 2, [SQLITE_BLOB] = 3, [SQLITE_NULL] = 0};
     int left = ranks[sqlite3_value_type(a)], right = ranks[sqlite3_value_type(b)];
 
     if (left != right) return left < right ? -1 : 1;
@@ -102,7 +103,8 @@ static dbk_result tell(dbk_walk *walk, int order, dbk_error *err)
     dbk_buffer_clear(&walk->after);
     if (order <= 0) dbk_row_put_json(walk->table, walk->mine.rows, &walk->before);
     if (order >= 0) dbk_row_put_json(walk->table, walk->other.rows, &walk->after);
-    if (walk->before.failed || walk->after.failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot compare the rows: out of memory");
+    if (walk->before.failed || walk->after.failed)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot compare the rows: out of memory");
     return walk->each(walk->arg, walk->table, dbk_buffer_slice(&side->key), dbk_buffer_slice(&walk->before),
                       dbk_buffer_slice(&walk->after), err);
 }
@@ -132,8 +134,8 @@ static dbk_result walk_rows(dbk_walk *walk, dbk_error *err)
     return result;
 }
 
-static dbk_result compare_table(dbk_model *mine, dbk_model *other, const dbk_table *table, dbk_differs_fn each, void *arg,
-                                dbk_error *err)
+static dbk_result compare_table(dbk_model *mine, dbk_model *other, const dbk_table *table, dbk_differs_fn each,
+                                void *arg, dbk_error *err)
 {
     dbk_walk walk = {.table = table, .mine.model = mine, .other.model = other, .each = each, .arg = arg};
 

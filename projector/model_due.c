@@ -4,14 +4,14 @@
 /* ?1 is the end of the time that a rule keeps, in the stored form. */
 static void put_condition(dbk_buffer *sql, const dbk_retention_rule *rule)
 {
-    if (rule->where)
-        dbk_buffer_printf(sql, " WHERE (%s\n)", rule->where);
+    if (rule->where) dbk_buffer_printf(sql, " WHERE (%s\n)", rule->where);
     else
         dbk_buffer_printf(sql, " WHERE \"%s\" <= ?1 ORDER BY \"%s\"", rule->table->columns[rule->by].name,
                           rule->table->columns[rule->by].name);
 }
 
-static dbk_result prepare(dbk_model *model, const dbk_retention_rule *rule, uint64_t limit, sqlite3_stmt **out, dbk_error *err)
+static dbk_result prepare(dbk_model *model, const dbk_retention_rule *rule, uint64_t limit, sqlite3_stmt **out,
+                          dbk_error *err)
 {
     const dbk_table *table = rule->table;
     dbk_sql_role role = model->sandbox.role;
@@ -32,7 +32,8 @@ static dbk_result prepare(dbk_model *model, const dbk_retention_rule *rule, uint
     return rc == SQLITE_OK ? DBK_OK : dbk_model_sql_failure(model, rc, "prepare a retention rule", err);
 }
 
-static dbk_result each_row(dbk_model *model, const dbk_table *table, sqlite3_stmt *rows, dbk_due_fn each, void *arg, dbk_error *err)
+static dbk_result each_row(dbk_model *model, const dbk_table *table, sqlite3_stmt *rows, dbk_due_fn each, void *arg,
+                           dbk_error *err)
 {
     char base[DBK_ENTRY_ID_TEXT_SIZE];
     dbk_buffer *key = &model->work->key;
@@ -48,13 +49,14 @@ static dbk_result each_row(dbk_model *model, const dbk_table *table, sqlite3_stm
         result = dbk_row_last_writer(model, table, dbk_buffer_slice(key), base, err);
         if (result == DBK_OK) result = each(arg, dbk_buffer_slice(key), base, err);
     }
-    if (result == DBK_OK && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "read what a retention rule ends", err);
+    if (result == DBK_OK && rc != SQLITE_DONE)
+        result = dbk_model_sql_failure(model, rc, "read what a retention rule ends", err);
     return result;
 }
 
 /* In a transaction that is given up: what the last one touched is forgotten, and nothing is written. */
-dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64_t now_ms, uint64_t limit, dbk_due_fn each,
-                         void *arg, dbk_error *err)
+dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64_t now_ms, uint64_t limit,
+                         dbk_due_fn each, void *arg, dbk_error *err)
 {
     sqlite3_stmt *rows = NULL;
     char end[DBK_TIME_TEXT_SIZE];

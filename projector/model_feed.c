@@ -40,7 +40,8 @@ dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slic
 }
 
 /* One change: the row as it is now, or that there is none. */
-static dbk_result put_row(dbk_model *model, const dbk_table *table, dbk_slice key, const char *op, dbk_buffer *out, dbk_error *err)
+static dbk_result put_row(dbk_model *model, const dbk_table *table, dbk_slice key, const char *op, dbk_buffer *out,
+                          dbk_error *err)
 {
     size_t begin = out->size;
 
@@ -95,7 +96,10 @@ static bool put_keys(const dbk_change *change, size_t most, dbk_buffer *out)
     return true;
 }
 
-static void put_reset(dbk_buffer *out) { dbk_buffer_put_text(out, "\"reset\":true,\"changes\":[]"); }
+static void put_reset(dbk_buffer *out)
+{
+    dbk_buffer_put_text(out, "\"reset\":true,\"changes\":[]");
+}
 
 dbk_result dbk_model_change_json(dbk_model *model, const dbk_change *change, dbk_buffer *out, dbk_error *err)
 {
@@ -177,8 +181,8 @@ static dbk_result find_keys(dbk_model *model, const dbk_table *table, uint64_t a
 {
     sqlite3_stmt *statement;
     int rc = SQLITE_DONE;
-    dbk_result result = dbk_model_statement(model, DBK_SQL_KEYS_ABOVE, "SELECT keys FROM _daybook_commits WHERE position > ?1",
-                                            &statement, err);
+    dbk_result result = dbk_model_statement(model, DBK_SQL_KEYS_ABOVE,
+                                            "SELECT keys FROM _daybook_commits WHERE position > ?1", &statement, err);
 
     if (result != DBK_OK) return result;
     sqlite3_bind_int64(statement, 1, (int64_t)above);

@@ -5,11 +5,10 @@
 #include "projector/model_journal.h"
 #include "projector/search.h"
 
-static const char drop_engine[] =
-    "BEGIN IMMEDIATE;"
-    "DROP TABLE _daybook_meta; DROP TABLE _daybook_commits; DROP TABLE _daybook_tables;"
-    "DROP TABLE _daybook_skips; DROP TABLE _daybook_dismissed; DROP TABLE _daybook_rows;"
-    "COMMIT;";
+static const char drop_engine[] = "BEGIN IMMEDIATE;"
+                                  "DROP TABLE _daybook_meta; DROP TABLE _daybook_commits; DROP TABLE _daybook_tables;"
+                                  "DROP TABLE _daybook_skips; DROP TABLE _daybook_dismissed; DROP TABLE _daybook_rows;"
+                                  "COMMIT;";
 
 static dbk_result sync_folder(const dbk_model *model, dbk_error *err)
 {
@@ -37,13 +36,13 @@ dbk_result dbk_model_finish(dbk_model *model, bool plain, dbk_error *err)
         if (plain) result = dbk_search_leave(model, err);
     }
     if (result == DBK_OK) {
-        result = dbk_model_exec(model,
-                                plain ? drop_engine
-                                      : "BEGIN IMMEDIATE; REPLACE INTO _daybook_meta VALUES('finished', 1); COMMIT;",
-                                "finish the model", err);
+        result = dbk_model_exec(
+            model, plain ? drop_engine : "BEGIN IMMEDIATE; REPLACE INTO _daybook_meta VALUES('finished', 1); COMMIT;",
+            "finish the model", err);
     }
     if (result == DBK_OK && plain) {
-        result = dbk_model_exec(model, "PRAGMA locking_mode=NORMAL; PRAGMA journal_mode=DELETE;", "finish the model", err);
+        result =
+            dbk_model_exec(model, "PRAGMA locking_mode=NORMAL; PRAGMA journal_mode=DELETE;", "finish the model", err);
     } else if (result == DBK_OK) {
         result = leave_bulk(model, err);
     }

@@ -5,9 +5,11 @@
 
 enum { BUSY_MS = 5000 };
 
-static dbk_result connect(const dbk_port *port, const char *path, const char *vfs, int flags, sqlite3 **db, dbk_error *err)
+static dbk_result connect(const dbk_port *port, const char *path, const char *vfs, int flags, sqlite3 **db,
+                          dbk_error *err)
 {
-    int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, vfs ? vfs : port->sqlite_vfs);
+    int rc =
+        sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, vfs ? vfs : port->sqlite_vfs);
     if (rc == SQLITE_OK) rc = sqlite3_busy_timeout(*db, BUSY_MS);
     return rc == SQLITE_OK ? DBK_OK : dbk_sql_failure(*db, rc, "open an image", err);
 }
@@ -46,7 +48,8 @@ static dbk_result sync_file(const dbk_port *port, const char *path, dbk_error *e
     return result;
 }
 
-dbk_result dbk_image_copy(const dbk_port *port, const char *vfs, const char *from, const char *to, bool durable, dbk_error *err)
+dbk_result dbk_image_copy(const dbk_port *port, const char *vfs, const char *from, const char *to, bool durable,
+                          dbk_error *err)
 {
     sqlite3 *source = NULL, *target = NULL;
     dbk_sqlite_configure();
@@ -84,20 +87,25 @@ static bool take_state(sqlite3_stmt *row, dbk_model_state *state)
     return true;
 }
 
-dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *path, dbk_model_state *state, dbk_error *err)
+dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *path, dbk_model_state *state,
+                          dbk_error *err)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *row = NULL;
     dbk_sqlite_configure();
     dbk_result result = connect(port, path, vfs, SQLITE_OPEN_READONLY, &db, err);
-    int rc = result == DBK_OK ? sqlite3_prepare_v2(db,
-                                                   "SELECT position, head, top, (SELECT value FROM _daybook_meta WHERE name='definition')"
-                                                   " FROM _daybook_commits ORDER BY position DESC LIMIT 1",
-                                                   -1, &row, NULL)
-                              : SQLITE_OK;
+    int rc =
+        result == DBK_OK
+            ? sqlite3_prepare_v2(db,
+                                 "SELECT position, head, top, (SELECT value FROM _daybook_meta WHERE name='definition')"
+                                 " FROM _daybook_commits ORDER BY position DESC LIMIT 1",
+                                 -1, &row, NULL)
+            : SQLITE_OK;
     if (result == DBK_OK && rc == SQLITE_OK) rc = sqlite3_step(row);
-    if (result == DBK_OK && rc != SQLITE_ROW && rc != SQLITE_DONE) result = dbk_sql_failure(db, rc, "read an image", err);
-    if (result == DBK_OK && (rc != SQLITE_ROW || !take_state(row, state))) result = dbk_fail(err, DBK_CORRUPT, "'%s' is no image", path);
+    if (result == DBK_OK && rc != SQLITE_ROW && rc != SQLITE_DONE)
+        result = dbk_sql_failure(db, rc, "read an image", err);
+    if (result == DBK_OK && (rc != SQLITE_ROW || !take_state(row, state)))
+        result = dbk_fail(err, DBK_CORRUPT, "'%s' is no image", path);
     sqlite3_finalize(row);
     sqlite3_close(db);
     return result;

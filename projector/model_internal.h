@@ -32,32 +32,32 @@ struct dbk_model {
     dbk_model_options options;
     dbk_sandbox sandbox;
     dbk_observer *observer;
-    dbk_model_state state;      /* as committed */
-    bool in_entry, savepoint;   /* an entry is open; it has a savepoint */
-    bool deciding;              /* a decision, else a fact */
-    bool undo;                  /* the entry in work is an undo (F10) */
-    bool has_surplus;           /* some table keeps its last rows only */
-    bool doubted;               /* see dbk_model_doubt */
-    bool has_skips;             /* the skip list has rows, or had some in this transaction */
-    bool has_row_records;       /* _daybook_rows has rows, or had some in this transaction */
-    dbk_row_statements **rows;  /* per table of the definition */
+    dbk_model_state state;     /* as committed */
+    bool in_entry, savepoint;  /* an entry is open; it has a savepoint */
+    bool deciding;             /* a decision, else a fact */
+    bool undo;                 /* the entry in work is an undo (F10) */
+    bool has_surplus;          /* some table keeps its last rows only */
+    bool doubted;              /* see dbk_model_doubt */
+    bool has_skips;            /* the skip list has rows, or had some in this transaction */
+    bool has_row_records;      /* _daybook_rows has rows, or had some in this transaction */
+    dbk_row_statements **rows; /* per table of the definition */
     dbk_projections *projections;
     dbk_commands *commands;
-    dbk_upcaster *upcaster;     /* NULL: there are no upcasts */
+    dbk_upcaster *upcaster; /* NULL: there are no upcasts */
     dbk_fresh *fresh;
-    struct dbk_row_work *work;  /* the entry in work and scratch memory of row_*.c (row_internal.h) */
+    struct dbk_row_work *work; /* the entry in work and scratch memory of row_*.c (row_internal.h) */
     /* What is being folded (fold.c, shadow.c): an entry of the log counts as folded before the one in work
      * when its position is at most wanted_last (0: no bound), `wanted` (NULL: all) takes it and its order
      * key is lower. All zero outside catch_up and build. */
     dbk_log_wanted_fn wanted;
     void *wanted_arg;
     uint64_t wanted_last;
-    dbk_slice only;             /* row_alone.c: only events of this stream are carried out; empty: all */
-    const dbk_trail *trail;     /* of a build that tells what entries change; else NULL */
-    dbk_arena *arena;           /* cleared at entry_begin */
-    dbk_changes changes;        /* of the last commit */
+    dbk_slice only;         /* row_alone.c: only events of this stream are carried out; empty: all */
+    const dbk_trail *trail; /* of a build that tells what entries change; else NULL */
+    dbk_arena *arena;       /* cleared at entry_begin */
+    dbk_changes changes;    /* of the last commit */
     dbk_arena *changes_arena;
-    struct dbk_journal *journal; /* tables' last positions, what the journal holds (model_journal.h) */
+    struct dbk_journal *journal;  /* tables' last positions, what the journal holds (model_journal.h) */
     sqlite3_stmt *statements[24]; /* fixed engine statements, see dbk_model_statement */
 };
 
@@ -81,7 +81,8 @@ enum { DBK_STATEMENTS_OF_MODEL = 12 };
  *        ever written; gone = the row as it was deleted under edit_wins */
 /* A fixed statement of the engine by its place 0 … 23 in model->statements, prepared on first use.
  * 12 to 19 belong to row_*.c. */
-dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out,
+                               dbk_error *err) DBK_MUST_USE;
 /* The result for an SQLite return code: FULL → no_space, NOMEM → no_memory, CONSTRAINT → constraint (text
  * says which: "UNIQUE notes.title", detail member "constraint"), IOERR → io, CORRUPT/NOTADB → corrupt … */
 dbk_result dbk_model_sql_failure(dbk_model *model, int rc, const char *what, dbk_error *err);
@@ -96,8 +97,8 @@ bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *state
 /* row_value.c: one value by declared type (app-format.md §5.6, §5.7). DBK_SCHEMA says what was expected.
  * bind: JSON in; out: SQLite's value as JSON for clients and, with `stored` true, for events (as the log
  * keeps it: booleans true/false, JSON parsed, DATETIME in stored form). */
-dbk_result dbk_value_bind(const dbk_column *column, const char *table, const dbk_json_node *value, sqlite3_stmt *statement,
-                          int parameter, dbk_buffer *scratch, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_value_bind(const dbk_column *column, const char *table, const dbk_json_node *value,
+                          sqlite3_stmt *statement, int parameter, dbk_buffer *scratch, dbk_error *err) DBK_MUST_USE;
 void dbk_value_out(dbk_column_type type, sqlite3_value *value, bool stored, dbk_buffer *out);
 /* row_statement.c … made and freed by model.c's open and close */
 dbk_result dbk_rows_open(dbk_model *model, dbk_error *err) DBK_MUST_USE;

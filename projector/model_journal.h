@@ -9,24 +9,32 @@
 enum { DBK_JOURNAL_ROWS_DEFAULT = 1000000, DBK_MODEL_FORMAT = 2, DBK_LASTS_EVERY = 64 };
 
 enum { /* places in model->statements */
-    DBK_SQL_BEGIN, DBK_SQL_COMMIT, DBK_SQL_PUT_COMMIT, DBK_SQL_PUT_LAST, DBK_SQL_OLDEST,
-    DBK_SQL_PRUNE, DBK_SQL_DROP_EMPTY, DBK_SQL_KEYS_AT, DBK_SQL_KEYS_ABOVE, DBK_SQL_SKIPS,
-    DBK_SQL_PLACES
+       DBK_SQL_BEGIN,
+       DBK_SQL_COMMIT,
+       DBK_SQL_PUT_COMMIT,
+       DBK_SQL_PUT_LAST,
+       DBK_SQL_OLDEST,
+       DBK_SQL_PRUNE,
+       DBK_SQL_DROP_EMPTY,
+       DBK_SQL_KEYS_AT,
+       DBK_SQL_KEYS_ABOVE,
+       DBK_SQL_SKIPS,
+       DBK_SQL_PLACES
 };
 _Static_assert((int)DBK_SQL_PLACES <= (int)DBK_STATEMENTS_OF_MODEL, "the other places belong to others");
 
 /* As committed; a commit works on a copy and puts it here when COMMIT has succeeded. */
 typedef struct dbk_journal {
-    uint64_t rows;          /* (position, table, key) at positions above the floor */
-    uint64_t newest_rows;   /* of the newest commit row */
-    uint32_t behind;        /* commit rows at or below the floor, not deleted yet */
-    bool has_commit;        /* there is a newest commit row */
-    dbk_buffer keys;        /* scratch: the encoded keys of a commit */
-    int64_t *last;          /* per table of the definition: position of its last change, -1: never */
-    int64_t *next_last;     /* the same with the commit in work */
-    int64_t *written;       /* what _daybook_tables holds, which may lag behind: DBK_LASTS_EVERY */
-    uint32_t unwritten;     /* commits since it was brought up to date */
-    sqlite3_stmt **select;  /* per table: one row by its key, made when first asked for */
+    uint64_t rows;         /* (position, table, key) at positions above the floor */
+    uint64_t newest_rows;  /* of the newest commit row */
+    uint32_t behind;       /* commit rows at or below the floor, not deleted yet */
+    bool has_commit;       /* there is a newest commit row */
+    dbk_buffer keys;       /* scratch: the encoded keys of a commit */
+    int64_t *last;         /* per table of the definition: position of its last change, -1: never */
+    int64_t *next_last;    /* the same with the commit in work */
+    int64_t *written;      /* what _daybook_tables holds, which may lag behind: DBK_LASTS_EVERY */
+    uint32_t unwritten;    /* commits since it was brought up to date */
+    sqlite3_stmt **select; /* per table: one row by its key, made when first asked for */
 } dbk_journal;
 
 /* model.c: the file comes into being here, closed to other users, and goes with what SQLite puts beside it. */
@@ -37,7 +45,8 @@ void dbk_sqlite_configure(void); /* model.c; once per process, any thread */
 /* model_schema.c */
 dbk_result dbk_model_configure(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* pragmas and settings */
 dbk_result dbk_model_make_schema(dbk_model *model, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_model_check_schema(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* is it ours and of this definition */
+dbk_result dbk_model_check_schema(dbk_model *model,
+                                  dbk_error *err) DBK_MUST_USE; /* is it ours and of this definition */
 dbk_result dbk_model_exec(dbk_model *model, const char *sql, const char *what, dbk_error *err) DBK_MUST_USE;
 /* One statement that gives no row; resets it. */
 dbk_result dbk_model_run(dbk_model *model, sqlite3_stmt *statement, const char *what, dbk_error *err) DBK_MUST_USE;
@@ -47,9 +56,11 @@ dbk_result dbk_sql_failure(sqlite3 *db, int rc, const char *what, dbk_error *err
 
 /* model_select.c: SELECT of all columns of a table in its order */
 void dbk_put_name(dbk_buffer *sql, const char *name); /* quoted */
-dbk_result dbk_select_by_key(dbk_model *model, const dbk_table *table, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE; /* cached */
+dbk_result dbk_select_by_key(dbk_model *model, const dbk_table *table, sqlite3_stmt **out,
+                             dbk_error *err) DBK_MUST_USE; /* cached */
 /* All rows; `sorted`: in order of the key by SQLite's comparison. The caller finalizes. */
-dbk_result dbk_select_all(dbk_model *model, const dbk_table *table, bool sorted, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_select_all(dbk_model *model, const dbk_table *table, bool sorted, sqlite3_stmt **out,
+                          dbk_error *err) DBK_MUST_USE;
 void dbk_row_put_json(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out);
 /* dbk_sandbox_install, with the codes of SQLite's failures */
 dbk_result dbk_sql_guard(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err) DBK_MUST_USE;

@@ -83,13 +83,11 @@ dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
 static dbk_result put_meta(dbk_model *model, dbk_error *err)
 {
     sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(model->db,
-                                "INSERT INTO _daybook_meta VALUES('format', ?1), ('definition', ?2)", -1,
+    int rc = sqlite3_prepare_v2(model->db, "INSERT INTO _daybook_meta VALUES('format', ?1), ('definition', ?2)", -1,
                                 &statement, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_bind_int(statement, 1, DBK_MODEL_FORMAT);
     if (rc == SQLITE_OK) {
-        rc = sqlite3_bind_blob(statement, 2, model->definition->hash, sizeof model->definition->hash,
-                               SQLITE_STATIC);
+        rc = sqlite3_bind_blob(statement, 2, model->definition->hash, sizeof model->definition->hash, SQLITE_STATIC);
     }
     dbk_result result = rc == SQLITE_OK ? dbk_model_run(model, statement, "note the definition", err)
                                         : dbk_model_sql_failure(model, rc, "note the definition", err);
@@ -134,8 +132,8 @@ dbk_result dbk_model_check_schema(dbk_model *model, dbk_error *err)
                                 " (SELECT value FROM _daybook_meta WHERE name='definition')",
                                 -1, &statement, NULL);
     if (rc == SQLITE_ERROR) return dbk_fail(err, DBK_CORRUPT, "'%s' is no read model", model->path);
-    dbk_result result = rc == SQLITE_OK ? check_row(model, statement, err)
-                                        : dbk_model_sql_failure(model, rc, "read the model", err);
+    dbk_result result =
+        rc == SQLITE_OK ? check_row(model, statement, err) : dbk_model_sql_failure(model, rc, "read the model", err);
     sqlite3_finalize(statement);
     if (result == DBK_OK) result = dbk_search_wake(model->db, model->port, model->definition->app, err);
     return result;

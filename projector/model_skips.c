@@ -12,12 +12,15 @@ static dbk_result take_skip(dbk_model *model, sqlite3_stmt *row, dbk_skip *skip,
 {
     const char *entry = text_of(row, 0), *against = text_of(row, 4);
 
-    *skip = (dbk_skip){.position = (uint64_t)sqlite3_column_int64(row, 1), .state = text_of(row, 2),
-                       .reason = text_of(row, 3), .has_against = *against != 0,
+    *skip = (dbk_skip){.position = (uint64_t)sqlite3_column_int64(row, 1),
+                       .state = text_of(row, 2),
+                       .reason = text_of(row, 3),
+                       .has_against = *against != 0,
                        .dismissed = sqlite3_column_int(row, 5) != 0};
     if (!dbk_entry_id_parse(dbk_slice_text(entry), &skip->entry) ||
         (skip->has_against && !dbk_entry_id_parse(dbk_slice_text(against), &skip->against))) {
-        return dbk_fail(err, DBK_CORRUPT, "the skip list of '%s' names no entry: '%s' '%s'", model->path, entry, against);
+        return dbk_fail(err, DBK_CORRUPT, "the skip list of '%s' names no entry: '%s' '%s'", model->path, entry,
+                        against);
     }
     return DBK_OK;
 }
@@ -27,11 +30,12 @@ dbk_result dbk_model_skips(dbk_model *model, dbk_skip_fn each, void *arg, dbk_er
     sqlite3_stmt *statement;
     dbk_skip skip;
     int rc = SQLITE_DONE;
-    dbk_result result = dbk_model_statement(model, DBK_SQL_SKIPS,
-                                            "SELECT s.entry, s.position, s.state, s.reason, s.against, d.entry IS NOT NULL"
-                                            " FROM _daybook_skips s LEFT JOIN _daybook_dismissed d USING (entry)"
-                                            " ORDER BY s.entry",
-                                            &statement, err);
+    dbk_result result =
+        dbk_model_statement(model, DBK_SQL_SKIPS,
+                            "SELECT s.entry, s.position, s.state, s.reason, s.against, d.entry IS NOT NULL"
+                            " FROM _daybook_skips s LEFT JOIN _daybook_dismissed d USING (entry)"
+                            " ORDER BY s.entry",
+                            &statement, err);
 
     if (result != DBK_OK) return result;
     while (result == DBK_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -55,7 +59,8 @@ static dbk_result count_table(dbk_model *model, const dbk_table *table, dbk_buff
         *sum = dbk_hash128_add(*sum, dbk_row_hash_with(scratch, prefix, table, dbk_statement_column, row));
         ++*rows;
     }
-    if (result == DBK_OK && scratch->failed) result = dbk_fail(err, DBK_NO_MEMORY, "cannot count the rows: out of memory");
+    if (result == DBK_OK && scratch->failed)
+        result = dbk_fail(err, DBK_NO_MEMORY, "cannot count the rows: out of memory");
     if (result == DBK_OK && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "count the rows", err);
     sqlite3_finalize(row);
     return result;
@@ -87,7 +92,8 @@ static dbk_result check_pages(dbk_model *model, dbk_error *err)
     if (rc == SQLITE_OK) rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
         const char *found = (const char *)sqlite3_column_text(statement, 0);
-        if (!found || strcmp(found, "ok") != 0) result = dbk_fail(err, DBK_CORRUPT, "'%s' is damaged: %s", model->path, found ? found : "");
+        if (!found || strcmp(found, "ok") != 0)
+            result = dbk_fail(err, DBK_CORRUPT, "'%s' is damaged: %s", model->path, found ? found : "");
     } else {
         result = dbk_model_sql_failure(model, rc, "look through the model", err);
     }

@@ -97,8 +97,7 @@ static bool take_last(dbk_model *model, sqlite3_stmt *statement)
 {
     const void *name = sqlite3_column_text(statement, 0);
     const dbk_table *table =
-        name ? dbk_definition_table(model->definition,
-                                    dbk_slice_of(name, (size_t)sqlite3_column_bytes(statement, 0)))
+        name ? dbk_definition_table(model->definition, dbk_slice_of(name, (size_t)sqlite3_column_bytes(statement, 0)))
              : NULL;
     if (!table) return false;
     model->journal->written[table - model->definition->tables] = sqlite3_column_int64(statement, 1);
@@ -166,8 +165,7 @@ dbk_result dbk_model_load_state(dbk_model *model, dbk_error *err)
     }
     if (result == DBK_OK) result = load_lasts(model, err);
     if (result == DBK_OK) {
-        result = each_row(model,
-                          "SELECT EXISTS (SELECT 1 FROM _daybook_skips), EXISTS (SELECT 1 FROM _daybook_rows)",
+        result = each_row(model, "SELECT EXISTS (SELECT 1 FROM _daybook_skips), EXISTS (SELECT 1 FROM _daybook_rows)",
                           take_has, err);
     }
     return result;

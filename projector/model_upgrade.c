@@ -22,7 +22,8 @@ static dbk_result count(dbk_upgrade_walk *walk, int64_t *number, dbk_error *err)
     return result;
 }
 
-static dbk_result count_rows(dbk_upgrade_walk *walk, const char *schema, const dbk_table *table, int64_t *rows, dbk_error *err)
+static dbk_result count_rows(dbk_upgrade_walk *walk, const char *schema, const dbk_table *table, int64_t *rows,
+                             dbk_error *err)
 {
     *rows = 0;
     if (!table) return DBK_OK;
@@ -46,8 +47,8 @@ static void put_shared(dbk_upgrade_walk *walk, const char *schema, const dbk_tab
 }
 
 /* Rows of the one that the other does not have so. */
-static dbk_result count_only(dbk_upgrade_walk *walk, const char *schema, const char *other_schema, const dbk_table *table,
-                             const dbk_table *other, int64_t *rows, dbk_error *err)
+static dbk_result count_only(dbk_upgrade_walk *walk, const char *schema, const char *other_schema,
+                             const dbk_table *table, const dbk_table *other, int64_t *rows, dbk_error *err)
 {
     dbk_buffer_put_text(&walk->sql, "SELECT count(*) FROM (");
     put_shared(walk, schema, table, other);
@@ -58,7 +59,10 @@ static dbk_result count_only(dbk_upgrade_walk *walk, const char *schema, const c
     return count(walk, rows, err);
 }
 
-static const char *writer_of(const dbk_table *table) { return !table ? "none" : table->collection ? "commands" : "projections"; }
+static const char *writer_of(const dbk_table *table)
+{
+    return !table ? "none" : table->collection ? "commands" : "projections";
+}
 
 static dbk_result put_table(dbk_upgrade_walk *walk, const dbk_table *before, const dbk_table *after, dbk_error *err)
 {
@@ -71,13 +75,16 @@ static dbk_result put_table(dbk_upgrade_walk *walk, const dbk_table *before, con
     dbk_buffer_put_text(walk->out, walk->any ? ",{\"table\":" : "{\"table\":");
     walk->any = true;
     dbk_json_put_string(walk->out, dbk_slice_text(before ? before->name : after->name));
-    dbk_buffer_printf(walk->out, ",\"rows_before\":%lld,\"rows_after\":%lld,\"only_before\":%lld,\"only_after\":%lld", (long long)had,
-                      (long long)has, (long long)(after ? gone : had), (long long)(before ? came : has));
-    dbk_buffer_printf(walk->out, ",\"writer_before\":\"%s\",\"writer_after\":\"%s\"}", writer_of(before), writer_of(after));
+    dbk_buffer_printf(walk->out, ",\"rows_before\":%lld,\"rows_after\":%lld,\"only_before\":%lld,\"only_after\":%lld",
+                      (long long)had, (long long)has, (long long)(after ? gone : had),
+                      (long long)(before ? came : has));
+    dbk_buffer_printf(walk->out, ",\"writer_before\":\"%s\",\"writer_after\":\"%s\"}", writer_of(before),
+                      writer_of(after));
     return DBK_OK;
 }
 
-static dbk_result compare(dbk_upgrade_walk *walk, const dbk_definition *before, const dbk_definition *after, dbk_error *err)
+static dbk_result compare(dbk_upgrade_walk *walk, const dbk_definition *before, const dbk_definition *after,
+                          dbk_error *err)
 {
     dbk_result result = DBK_OK;
     for (size_t i = 0; result == DBK_OK && i < after->table_count; i++) {
@@ -91,13 +98,14 @@ static dbk_result compare(dbk_upgrade_walk *walk, const dbk_definition *before, 
     return result;
 }
 
-dbk_result dbk_upgrade_compare(const dbk_port *port, const char *vfs, const dbk_upgrade_side *before, const dbk_upgrade_side *after,
-                               dbk_buffer *out, dbk_error *err)
+dbk_result dbk_upgrade_compare(const dbk_port *port, const char *vfs, const dbk_upgrade_side *before,
+                               const dbk_upgrade_side *after, dbk_buffer *out, dbk_error *err)
 {
     dbk_upgrade_walk walk = {.out = out};
     dbk_sqlite_configure();
     dbk_buffer_init(&walk.sql, port);
-    int rc = sqlite3_open_v2(after->path, &walk.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, vfs ? vfs : port->sqlite_vfs);
+    int rc = sqlite3_open_v2(after->path, &walk.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                             vfs ? vfs : port->sqlite_vfs);
     sqlite3_stmt *attach = NULL;
     if (rc == SQLITE_OK) rc = sqlite3_exec(walk.db, "PRAGMA temp_store=MEMORY", NULL, NULL, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(walk.db, "ATTACH ?1 AS old", -1, &attach, NULL);

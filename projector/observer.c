@@ -69,8 +69,8 @@ static dbk_result keep_inserted(dbk_observer *observer, const dbk_table *table, 
 }
 
 /* Encodes the key and hashes the row of one side; the key stands in observer->key from `*at` on. */
-static dbk_result read_side(dbk_observer *observer, const dbk_tracked *tracked, dbk_column_fn get,
-                            dbk_preupdate *call, size_t *at, dbk_hash128 *hash)
+static dbk_result read_side(dbk_observer *observer, const dbk_tracked *tracked, dbk_column_fn get, dbk_preupdate *call,
+                            size_t *at, dbk_hash128 *hash)
 {
     *at = observer->key.size;
     bool is_key = dbk_key_from_row(tracked->table, get, call, &observer->key);
@@ -121,8 +121,8 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
     return result;
 }
 
-static void hook(void *arg, sqlite3 *db, int op, const char *database, const char *name,
-                 sqlite3_int64 old_rowid, sqlite3_int64 new_rowid)
+static void hook(void *arg, sqlite3 *db, int op, const char *database, const char *name, sqlite3_int64 old_rowid,
+                 sqlite3_int64 new_rowid)
 {
     dbk_observer *observer = arg;
     dbk_preupdate call = {.db = db};
@@ -155,10 +155,9 @@ dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_defi
     observer->definition = definition;
     observer->keep_inserted = true;
     observer->entry = 1;
-    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,
-                             &observer->steps, &observer->key,     &observer->row,
-                             &observer->before, &observer->before_at,
-                             &observer->gone,   &observer->gone_at};
+    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes, &observer->steps,
+                             &observer->key,   &observer->row,     &observer->before, &observer->before_at,
+                             &observer->gone,  &observer->gone_at};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_init(buffers[i], port);
     observer->arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
     observer->changes_arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
@@ -176,10 +175,9 @@ void dbk_observer_free(dbk_observer *observer)
     sqlite3_preupdate_hook(observer->db, NULL, NULL);
     drop_inserted(observer);
     dbk_free(observer->port, observer->inserted);
-    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,
-                             &observer->steps, &observer->key,     &observer->row,
-                             &observer->before, &observer->before_at,
-                             &observer->gone,   &observer->gone_at};
+    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes, &observer->steps,
+                             &observer->key,   &observer->row,     &observer->before, &observer->before_at,
+                             &observer->gone,  &observer->gone_at};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_release(buffers[i]);
     dbk_arena_free(observer->arena);
     dbk_arena_free(observer->changes_arena);

@@ -19,11 +19,12 @@ typedef struct dbk_touched {
 typedef struct dbk_observer dbk_observer;
 dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_definition *definition); /* NULL: memory */
 void dbk_observer_free(dbk_observer *observer);
-dbk_result dbk_observer_start(dbk_observer *observer, dbk_error *err) DBK_MUST_USE; /* sets the hook; before any prepare */
-void dbk_observer_transaction_begin(dbk_observer *observer);  /* forgets dirty rows and the difference */
-void dbk_observer_entry_begin(dbk_observer *observer);        /* mark */
-void dbk_observer_entry_drop(dbk_observer *observer);         /* back to the mark */
-void dbk_observer_statement_mark(dbk_observer *observer);     /* for a statement that may fail alone */
+dbk_result dbk_observer_start(dbk_observer *observer,
+                              dbk_error *err) DBK_MUST_USE;  /* sets the hook; before any prepare */
+void dbk_observer_transaction_begin(dbk_observer *observer); /* forgets dirty rows and the difference */
+void dbk_observer_entry_begin(dbk_observer *observer);       /* mark */
+void dbk_observer_entry_drop(dbk_observer *observer);        /* back to the mark */
+void dbk_observer_statement_mark(dbk_observer *observer);    /* for a statement that may fail alone */
 void dbk_observer_statement_drop(dbk_observer *observer);
 /* The touched row that the step at `place` changed; false: there is no such step. */
 bool dbk_observer_step(const dbk_observer *observer, size_t place, size_t *touched);
@@ -33,7 +34,8 @@ void dbk_observer_back_to(dbk_observer *observer, size_t place, dbk_hash128 diff
 /* DBK_NO_MEMORY or DBK_TOO_BIG (rows of one entry) that happened inside the hook. */
 dbk_result dbk_observer_failure(const dbk_observer *observer);
 const dbk_touched *dbk_observer_touched(const dbk_observer *observer, size_t *count);
-const dbk_touched *dbk_observer_find(const dbk_observer *observer, const dbk_table *table, dbk_slice key); /* of this entry */
+const dbk_touched *dbk_observer_find(const dbk_observer *observer, const dbk_table *table,
+                                     dbk_slice key);               /* of this entry */
 dbk_hash128 dbk_observer_difference(const dbk_observer *observer); /* of the transaction, to add to the fingerprint */
 /* For bulk builds: dirty rows are not kept (dbk_observer_changes gives none), only the entry's touched ones. */
 void dbk_observer_set_bulk(dbk_observer *observer, bool bulk);
@@ -41,7 +43,8 @@ void dbk_observer_set_bulk(dbk_observer *observer, bool bulk);
 void dbk_observer_keep_inserted(dbk_observer *observer, bool keep);
 /* Adds a dirty row from outside the hook (the net difference of a switch); also in bulk. `existed`: before
  * the transaction. */
-dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, bool existed, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, bool existed,
+                            dbk_error *err) DBK_MUST_USE;
 /* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: values
  * live until the next statement. NULL when the last change was no INSERT of `table`. */
 sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);
@@ -55,13 +58,15 @@ void dbk_observer_keep_before(dbk_observer *observer, bool keep, bool shown);
  * empty: there was none. */
 dbk_slice dbk_observer_before(const dbk_observer *observer, size_t index);
 /* The dirty rows of the transaction as changes without `previous`, sorted by table name and key. */
-dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count,
+                                dbk_error *err) DBK_MUST_USE;
 /* Hash of one row as the fingerprint takes it: `get` gives column i. */
 typedef sqlite3_value *(*dbk_column_fn)(void *arg, int column);
 dbk_hash128 dbk_row_hash(dbk_buffer *scratch, const dbk_table *table, dbk_column_fn get, void *arg);
 /* The same with the table's prefix, computed once: 16 bytes over its name and columns. */
 dbk_hash128 dbk_row_hash_prefix(dbk_buffer *scratch, const dbk_table *table);
-dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table, dbk_column_fn get, void *arg);
+dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table, dbk_column_fn get,
+                              void *arg);
 /* column_fn for the row a statement stands on: arg is the sqlite3_stmt, column i of the table its result column i. */
 sqlite3_value *dbk_statement_column(void *statement, int column);
 

@@ -8,7 +8,8 @@ void dbk_observer_keep_before(dbk_observer *observer, bool keep, bool shown)
     observer->show_before = shown;
 }
 
-dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *table, bool existed, dbk_column_fn get, void *arg)
+dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *table, bool existed, dbk_column_fn get,
+                                    void *arg)
 {
     dbk_buffer *out = &observer->before;
     dbk_place place = {.at = out->size};

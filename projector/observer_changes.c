@@ -22,7 +22,8 @@ static int compare_rows(const void *left, const void *right)
     return order ? order : dbk_slice_compare(a->key, b->key);
 }
 
-static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, bool *existed, dbk_change *changes, size_t *filled)
+static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, bool *existed, dbk_change *changes,
+                 size_t *filled)
 {
     dbk_change *change = NULL;
 

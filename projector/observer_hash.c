@@ -75,8 +75,8 @@ static void put_value(dbk_buffer *out, const dbk_column *column, sqlite3_value *
     }
 }
 
-dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table,
-                              dbk_column_fn get, void *arg)
+dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table, dbk_column_fn get,
+                              void *arg)
 {
     dbk_buffer_clear(scratch);
     dbk_buffer_put(scratch, &prefix, sizeof prefix);

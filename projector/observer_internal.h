@@ -12,15 +12,15 @@ typedef struct dbk_dirty {
     uint64_t hash; /* of table and key, for the slots */
     uint64_t entry;
     uint32_t touched;
-    bool existed;  /* before the transaction */
+    bool existed; /* before the transaction */
 } dbk_dirty;
 
 /* What one change did to the lists; walking these back undoes it. */
 typedef struct dbk_step {
     uint32_t touched;
     bool is_new_dirty, is_new_touched;
-    bool exists, changed;  /* of the touched row before it */
-    uint64_t dirty_entry;  /* of the dirty row before it */
+    bool exists, changed; /* of the touched row before it */
+    uint64_t dirty_entry; /* of the dirty row before it */
     uint32_t dirty_touched;
     uint32_t dirty;
     dbk_hash128 now;
@@ -41,26 +41,26 @@ struct dbk_observer {
     const dbk_port *port;
     sqlite3 *db;
     const dbk_definition *definition;
-    dbk_tracked *tracked;  /* as in definition->tables */
+    dbk_tracked *tracked; /* as in definition->tables */
     const dbk_tracked *last_tracked;
     bool bulk, keep_inserted, keep_before, show_before;
-    bool has_added;        /* by dbk_observer_add, in this transaction */
+    bool has_added; /* by dbk_observer_add, in this transaction */
     dbk_result failure;
     dbk_hash128 difference;
     uint64_t entry;
-    dbk_arena *arena;      /* keys */
-    dbk_buffer dirty;      /* dbk_dirty */
-    dbk_buffer touched;    /* dbk_touched, of the entry */
-    dbk_buffer hashes;     /* two dbk_hash128 beside each: the row before the entry, now */
-    dbk_buffer steps;      /* dbk_step, of the entry */
-    uint32_t *slots;       /* index into dirty + 1; 0: free */
-    uint32_t slot_count;   /* a power of two */
+    dbk_arena *arena;    /* keys */
+    dbk_buffer dirty;    /* dbk_dirty */
+    dbk_buffer touched;  /* dbk_touched, of the entry */
+    dbk_buffer hashes;   /* two dbk_hash128 beside each: the row before the entry, now */
+    dbk_buffer steps;    /* dbk_step, of the entry */
+    uint32_t *slots;     /* index into dirty + 1; 0: free */
+    uint32_t slot_count; /* a power of two */
     dbk_mark entry_mark, statement_mark;
-    dbk_buffer key, row;   /* scratch of the hook */
-    dbk_buffer gone;       /* JSON of the entry's deleted rows, of tables where an edit wins */
-    dbk_buffer gone_at;    /* dbk_gone_row of each */
-    dbk_buffer before;     /* JSON of the entry's rows as they were */
-    dbk_buffer before_at;  /* dbk_place beside each of `touched` */
+    dbk_buffer key, row;  /* scratch of the hook */
+    dbk_buffer gone;      /* JSON of the entry's deleted rows, of tables where an edit wins */
+    dbk_buffer gone_at;   /* dbk_gone_row of each */
+    dbk_buffer before;    /* JSON of the entry's rows as they were */
+    dbk_buffer before_at; /* dbk_place beside each of `touched` */
     const dbk_table *inserted_table;
     sqlite3_value **inserted;
     uint16_t inserted_count, inserted_room;
@@ -89,7 +89,7 @@ typedef struct dbk_place { /* in a buffer that grows */
 } dbk_place;
 
 typedef struct dbk_gone_row {
-    size_t step;      /* cut back with it */
+    size_t step; /* cut back with it */
     uint32_t touched;
     dbk_place place;
 } dbk_gone_row;
@@ -101,7 +101,8 @@ void dbk_observer_cut_gone(dbk_observer *observer, size_t steps);
 void dbk_observer_put_row(dbk_buffer *out, const dbk_table *table, dbk_column_fn get, void *arg);
 
 /* observer_before.c: the row that the last record made touched, as it was. */
-dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *table, bool existed, dbk_column_fn get, void *arg);
+dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *table, bool existed, dbk_column_fn get,
+                                    void *arg);
 
 /* observer_rows.c. A row as a change found it and left it. */
 typedef struct dbk_row_change {

@@ -92,8 +92,8 @@ static void apply_change(dbk_observer *observer, const dbk_row_change *change, d
     step->now = both[1];
     touched->exists = change->exists;
     both[1] = change->now;
-    touched->changed = touched->existed != touched->exists ||
-                       (touched->exists && memcmp(&both[0], &both[1], sizeof both[0]) != 0);
+    touched->changed =
+        touched->existed != touched->exists || (touched->exists && memcmp(&both[0], &both[1], sizeof both[0]) != 0);
     dbk_buffer_put(&observer->steps, step, sizeof *step);
 }
 

@@ -8,17 +8,23 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { BUSY_MS = 250, PROGRESS_STEPS = 1000, NS_PER_MS = 1000000, CACHE_PAGES = 512,
-       TAIL_SHOWN = 40, NAMES_MAX = 64 };
+enum { BUSY_MS = 250, PROGRESS_STEPS = 1000, NS_PER_MS = 1000000, CACHE_PAGES = 512, TAIL_SHOWN = 40, NAMES_MAX = 64 };
 
 /* A value may be as long as a command (1 MiB), and a row a little longer. */
 static const struct {
     int limit, value;
 } strict_limits[] = {
-    {SQLITE_LIMIT_LENGTH, 2 * 1024 * 1024}, {SQLITE_LIMIT_SQL_LENGTH, 100000}, {SQLITE_LIMIT_COLUMN, 200},
-    {SQLITE_LIMIT_EXPR_DEPTH, 10},          {SQLITE_LIMIT_COMPOUND_SELECT, 3}, {SQLITE_LIMIT_VDBE_OP, 25000},
-    {SQLITE_LIMIT_FUNCTION_ARG, 8},         {SQLITE_LIMIT_ATTACHED, 0},        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
-    {SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX},    {SQLITE_LIMIT_TRIGGER_DEPTH, 10},
+    {SQLITE_LIMIT_LENGTH, 2 * 1024 * 1024},
+    {SQLITE_LIMIT_SQL_LENGTH, 100000},
+    {SQLITE_LIMIT_COLUMN, 200},
+    {SQLITE_LIMIT_EXPR_DEPTH, 10},
+    {SQLITE_LIMIT_COMPOUND_SELECT, 3},
+    {SQLITE_LIMIT_VDBE_OP, 25000},
+    {SQLITE_LIMIT_FUNCTION_ARG, 8},
+    {SQLITE_LIMIT_ATTACHED, 0},
+    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
+    {SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX},
+    {SQLITE_LIMIT_TRIGGER_DEPTH, 10},
 };
 
 static void set_limits(dbk_model_reader *reader, bool strict)
@@ -46,8 +52,9 @@ dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
 {
     if ((rc & 0xff) == SQLITE_INTERRUPT && reader->out_of_time) {
         dbk_result result = dbk_fail(err, DBK_BUSY, "the query took too long");
-        dbk_error_hint(err, "a query has %lld ms: ask for less, add an index to the definition, or ask a file made by 'replay'",
-                       (long long)reader->time_ms);
+        dbk_error_hint(
+            err, "a query has %lld ms: ask for less, add an index to the definition, or ask a file made by 'replay'",
+            (long long)reader->time_ms);
         return result;
     }
     /* a function that is not allowed is an ordinary error to SQLite */
@@ -82,9 +89,11 @@ static dbk_result find_position(dbk_model_reader *reader, dbk_error *err)
     if (result != DBK_OK) return result;
     int rc = sqlite3_step(statement);
     sqlite3_finalize(statement);
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE) return dbk_sql_failure(reader->db, rc, "open the model for reading", err);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return dbk_sql_failure(reader->db, rc, "open the model for reading", err);
     if (rc == SQLITE_DONE) return DBK_OK;
-    return prepare_own(reader, "SELECT position FROM _daybook_commits ORDER BY position DESC LIMIT 1", &reader->position, err);
+    return prepare_own(reader, "SELECT position FROM _daybook_commits ORDER BY position DESC LIMIT 1",
+                       &reader->position, err);
 }
 
 /* The schema is read here, while the limits are still those it was made under. */
@@ -96,8 +105,8 @@ static dbk_result configure(dbk_model_reader *reader, dbk_error *err)
     if (result != DBK_OK) return result;
     sqlite3_extended_result_codes(reader->db, 1);
     sqlite3_busy_timeout(reader->db, BUSY_MS);
-    snprintf(sql, sizeof sql, "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=%d;",
-             CACHE_PAGES);
+    snprintf(sql, sizeof sql,
+             "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=%d;", CACHE_PAGES);
     int rc = sqlite3_exec(reader->db, sql, NULL, NULL, NULL);
     if (rc != SQLITE_OK) return dbk_sql_failure(reader->db, rc, "open the model for reading", err);
     for (int i = 0; i <= SQLITE_LIMIT_WORKER_THREADS; i++) reader->usual_limits[i] = sqlite3_limit(reader->db, i, -1);
@@ -128,8 +137,10 @@ static dbk_result open_source(const dbk_port *port, const dbk_reader_source *sou
     reader->sandbox = (dbk_sandbox){.role = DBK_SQL_ENGINE, .app = definition ? definition->app : NULL};
     dbk_buffer_init(&reader->scratch, port);
     int rc = sqlite3_open_v2(source->name, &reader->db, flags | source->flags, source->vfs);
-    if (rc == SQLITE_OK && source->alone) rc = sqlite3_exec(reader->db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL);
-    dbk_result result = rc == SQLITE_OK ? configure(reader, err) : dbk_sql_failure(reader->db, rc, "open the model for reading", err);
+    if (rc == SQLITE_OK && source->alone)
+        rc = sqlite3_exec(reader->db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL);
+    dbk_result result =
+        rc == SQLITE_OK ? configure(reader, err) : dbk_sql_failure(reader->db, rc, "open the model for reading", err);
     if (result == DBK_OK) *out = reader;
     else dbk_reader_close(reader);
     return result;
@@ -222,10 +233,13 @@ static dbk_result check_tail(dbk_model_reader *reader, const char *tail, const c
     bool only_comment = rc == SQLITE_OK && !second;
     sqlite3_finalize(second);
     if (only_comment) return DBK_OK;
-    while (*tail == ';' || *tail == ' ' || (*tail >= '\t' && *tail <= '\r')) tail++; /* is_end has seen something else */
+    while (*tail == ';' || *tail == ' ' || (*tail >= '\t' && *tail <= '\r'))
+        tail++; /* is_end has seen something else */
     size_t shown = (size_t)(end - tail);
-    for (shown = shown < TAIL_SHOWN ? shown : TAIL_SHOWN; tail + shown < end && ((uint8_t)tail[shown] & 0xc0) == 0x80;) shown--;
-    dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "a query is one statement, behind this one stands '%.*s'", (int)shown, tail);
+    for (shown = shown < TAIL_SHOWN ? shown : TAIL_SHOWN; tail + shown < end && ((uint8_t)tail[shown] & 0xc0) == 0x80;)
+        shown--;
+    dbk_result result =
+        dbk_fail(err, DBK_BAD_COMMAND, "a query is one statement, behind this one stands '%.*s'", (int)shown, tail);
     dbk_error_hint(err, "ask them one by one");
     return result;
 }
@@ -337,8 +351,9 @@ static dbk_result no_query(const dbk_model_reader *reader, dbk_slice name, dbk_e
     const char *near = dbk_nearest(name, names, count);
     if (near) dbk_error_hint(err, "did you mean '%s'?", near);
     else if (count == 0) dbk_error_hint(err, "the app has no queries of its own: give SQL");
-    else dbk_error_hint(err, "the app has '%s'%s%s%s%s", names[0], count > 1 ? ", '" : "", count > 1 ? names[1] : "",
-                        count > 1 ? "'" : "", count > 2 ? " and more" : "");
+    else
+        dbk_error_hint(err, "the app has '%s'%s%s%s%s", names[0], count > 1 ? ", '" : "", count > 1 ? names[1] : "",
+                       count > 1 ? "'" : "", count > 2 ? " and more" : "");
     return result;
 }
 

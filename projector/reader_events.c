@@ -5,14 +5,36 @@
 
 #include <stdio.h>
 
-enum { EV_POSITION, EV_INDEX, EV_ID, EV_TYPE, EV_STREAM, EV_TIME, EV_RECEIVED, EV_ACTOR, EV_COMMAND, EV_CORRELATION, EV_CAUSATION,
-       EV_TYPE_VERSION, EV_DATA };
+enum {
+    EV_POSITION,
+    EV_INDEX,
+    EV_ID,
+    EV_TYPE,
+    EV_STREAM,
+    EV_TIME,
+    EV_RECEIVED,
+    EV_ACTOR,
+    EV_COMMAND,
+    EV_CORRELATION,
+    EV_CAUSATION,
+    EV_TYPE_VERSION,
+    EV_DATA
+};
 static const char declaration[] =
-    "CREATE TABLE events(position INTEGER, \"index\" INTEGER, id TEXT, type TEXT, stream TEXT, time DATETIME, received DATETIME, "
+    "CREATE TABLE events(position INTEGER, \"index\" INTEGER, id TEXT, type TEXT, stream TEXT, time DATETIME, received "
+    "DATETIME, "
     "actor TEXT, command TEXT, correlation TEXT, causation TEXT, typeversion INTEGER, data JSON)";
 
 /* idxStr: a letter per argument, in their order; idxNum: 1 backwards. */
-enum { BOUND_EQUAL = '=', BOUND_LEAST = 'G', BOUND_ABOVE = 'g', BOUND_MOST = 'L', BOUND_BELOW = 'l', BOUND_STREAM = 's', BOUND_TYPE = 't' };
+enum {
+    BOUND_EQUAL = '=',
+    BOUND_LEAST = 'G',
+    BOUND_ABOVE = 'g',
+    BOUND_MOST = 'L',
+    BOUND_BELOW = 'l',
+    BOUND_STREAM = 's',
+    BOUND_TYPE = 't'
+};
 enum { BOUNDS_MAX = 16, CHECK_EVERY = 64 };
 
 typedef struct events_table {
@@ -26,7 +48,7 @@ typedef struct events_cursor {
     uint64_t position;
     int64_t received_ms;
     dbk_entry entry;
-    dbk_slice rest;          /* events of the entry behind the one in work */
+    dbk_slice rest;           /* events of the entry behind the one in work */
     dbk_event event, brought; /* as written; as of today, made when asked for */
     uint32_t index, steps;
     bool at_end, is_brought;
@@ -145,7 +167,8 @@ static int next(sqlite3_vtab_cursor *base)
     cursor->index++;
     while (!dbk_event_next(&cursor->rest, &cursor->event)) {
         if (++cursor->steps % CHECK_EVERY == 0 && dbk_reader_out_of_time(reader)) return SQLITE_INTERRUPT;
-        dbk_result result = dbk_log_selection_next(cursor->selection, &cursor->position, &cursor->received_ms, &origin, &err);
+        dbk_result result =
+            dbk_log_selection_next(cursor->selection, &cursor->position, &cursor->received_ms, &origin, &err);
         if (result == DBK_OK) result = dbk_entry_decode(origin, &cursor->entry, &err);
         cursor->at_end = result != DBK_OK;
         if (result == DBK_END) return SQLITE_OK;
@@ -228,7 +251,8 @@ static const dbk_event *of_today(events_cursor *cursor)
 {
     if (!cursor->is_brought) {
         cursor->brought = cursor->event;
-        (void)(dbk_upcast_event(reader_of(&cursor->base)->upcaster, cursor->entry.time_ms, &cursor->brought, NULL) == DBK_OK);
+        (void)(dbk_upcast_event(reader_of(&cursor->base)->upcaster, cursor->entry.time_ms, &cursor->brought, NULL) ==
+               DBK_OK);
     }
     cursor->is_brought = true;
     return &cursor->brought;
@@ -266,9 +290,16 @@ static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
 }
 
 /* Without xCreate it is a table-valued name: it needs no CREATE and a table of the app hides it. */
-static const sqlite3_module events_module = {
-    .xConnect = connect, .xBestIndex = best_index, .xDisconnect = disconnect, .xOpen = open_cursor, .xClose = close_cursor,
-    .xFilter = filter, .xNext = next, .xEof = at_end, .xColumn = column, .xRowid = row_id};
+static const sqlite3_module events_module = {.xConnect = connect,
+                                             .xBestIndex = best_index,
+                                             .xDisconnect = disconnect,
+                                             .xOpen = open_cursor,
+                                             .xClose = close_cursor,
+                                             .xFilter = filter,
+                                             .xNext = next,
+                                             .xEof = at_end,
+                                             .xColumn = column,
+                                             .xRowid = row_id};
 
 dbk_result dbk_reader_show_log(dbk_model_reader *reader, dbk_log *log, dbk_error *err)
 {

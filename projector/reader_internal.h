@@ -16,8 +16,8 @@ struct dbk_model_reader {
     int64_t deadline_ns, time_ms;         /* of the query in work, 0: none */
     bool out_of_time;
     dbk_buffer scratch;
-    dbk_log *log;                         /* of the virtual table `events`; NULL: there is none */
-    uint64_t now;                         /* the model's position in the read transaction in work */
+    dbk_log *log; /* of the virtual table `events`; NULL: there is none */
+    uint64_t now; /* the model's position in the read transaction in work */
     dbk_upcaster *upcaster;
 };
 
@@ -28,7 +28,8 @@ bool dbk_reader_out_of_time(dbk_model_reader *reader); /* reader.c: the clock of
 /* reader_plan.c: `"columns":["plan"],"rows":[[…],…]` */
 dbk_result dbk_reader_put_plan(dbk_model_reader *reader, dbk_slice sql, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* reader_values.c: `args` into the parameters of a client's statement, or of a named query. */
-dbk_result dbk_reader_bind(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_reader_bind(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args,
+                           dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_reader_bind_named(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_named_query *query,
                                  const dbk_json_node *args, dbk_error *err) DBK_MUST_USE;
 /* `"columns":[…],"rows":[[…],…]`; `returns` may be NULL. */

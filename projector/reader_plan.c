@@ -39,7 +39,8 @@ static dbk_result put_plan(dbk_model_reader *reader, sqlite3_stmt *plan, dbk_buf
         count++;
     }
     dbk_buffer_put_u8(out, ']');
-    if (out->failed || reader->scratch.failed) return dbk_fail(err, DBK_NO_MEMORY, "cannot explain a query: out of memory");
+    if (out->failed || reader->scratch.failed)
+        return dbk_fail(err, DBK_NO_MEMORY, "cannot explain a query: out of memory");
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? DBK_OK : dbk_reader_failure(reader, rc, err);
 }
 
@@ -56,7 +57,8 @@ dbk_result dbk_reader_put_plan(dbk_model_reader *reader, dbk_slice sql, dbk_buff
     dbk_buffer_put_slice(&text, sql);
     result = text.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot explain a query: out of memory")
                          : dbk_reader_prepare(reader, dbk_buffer_slice(&text), &plan, err);
-    if (result == DBK_OK && sqlite3_column_count(plan) != 4) result = dbk_fail(err, DBK_BAD_COMMAND, "only a SELECT is explained");
+    if (result == DBK_OK && sqlite3_column_count(plan) != 4)
+        result = dbk_fail(err, DBK_BAD_COMMAND, "only a SELECT is explained");
     if (result == DBK_OK) result = put_plan(reader, plan, out, err);
     sqlite3_finalize(plan);
     dbk_buffer_release(&text);

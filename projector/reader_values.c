@@ -27,8 +27,8 @@ static int bind_number(sqlite3_stmt *statement, int parameter, const dbk_json_no
     return sqlite3_bind_double(statement, parameter, dbk_json_double(value));
 }
 
-static dbk_result bind_value(dbk_model_reader *reader, sqlite3_stmt *statement, int parameter, const dbk_json_node *value,
-                             dbk_error *err)
+static dbk_result bind_value(dbk_model_reader *reader, sqlite3_stmt *statement, int parameter,
+                             const dbk_json_node *value, dbk_error *err)
 {
     int rc = SQLITE_OK;
 
@@ -75,7 +75,8 @@ static dbk_result check_all_used(sqlite3_stmt *statement, const dbk_json_node *a
     const dbk_json_node *value = dbk_json_child(args);
     for (uint32_t i = 0; i < args->count; i++, value = dbk_json_next(value)) {
         if (is_one_of(value->name, names, count)) continue;
-        dbk_result result = dbk_fail(err, DBK_UNKNOWN_FIELD, "the query has no argument '%.*s'", DBK_SLICE_ARG(value->name));
+        dbk_result result =
+            dbk_fail(err, DBK_UNKNOWN_FIELD, "the query has no argument '%.*s'", DBK_SLICE_ARG(value->name));
         const char *near = dbk_nearest(value->name, names, count);
         if (near) dbk_error_hint(err, "did you mean '%s'?", near);
         return result;
@@ -83,7 +84,8 @@ static dbk_result check_all_used(sqlite3_stmt *statement, const dbk_json_node *a
     return DBK_OK;
 }
 
-static dbk_result bind_object(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args, dbk_error *err)
+static dbk_result bind_object(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args,
+                              dbk_error *err)
 {
     int count = sqlite3_bind_parameter_count(statement);
 
@@ -98,13 +100,15 @@ static dbk_result bind_object(dbk_model_reader *reader, sqlite3_stmt *statement,
     return check_all_used(statement, args, err);
 }
 
-static dbk_result bind_array(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args, dbk_error *err)
+static dbk_result bind_array(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args,
+                             dbk_error *err)
 {
     int count = sqlite3_bind_parameter_count(statement);
     const dbk_json_node *value = dbk_json_child(args);
 
     if (args->count != (uint32_t)count) {
-        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d argument%s, not %u", count, count == 1 ? "" : "s", args->count);
+        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d argument%s, not %u", count, count == 1 ? "" : "s",
+                        args->count);
     }
     for (int i = 1; i <= count; i++, value = dbk_json_next(value)) {
         dbk_result result = bind_value(reader, statement, i, value, err);
@@ -121,7 +125,8 @@ dbk_result dbk_reader_bind(dbk_model_reader *reader, sqlite3_stmt *statement, co
         if (count == 0) return DBK_OK;
         const char *name = parameter_name(statement, 1);
         if (name) return dbk_fail(err, DBK_BAD_COMMAND, "the argument '%s' is missing", name);
-        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d argument%s and has none", count, count == 1 ? "" : "s");
+        return dbk_fail(err, DBK_BAD_COMMAND, "the query takes %d argument%s and has none", count,
+                        count == 1 ? "" : "s");
     }
     if (args->kind == DBK_JSON_OBJECT) return bind_object(reader, statement, args, err);
     if (args->kind == DBK_JSON_ARRAY) return bind_array(reader, statement, args, err);
@@ -143,8 +148,10 @@ static dbk_result no_argument(const dbk_named_query *query, dbk_slice name, dbk_
     const char *names[PARAMETERS_MAX];
     size_t count = 0;
 
-    for (uint16_t i = 0; i < query->argument_count && count < PARAMETERS_MAX; i++) names[count++] = query->arguments[i].name;
-    dbk_result result = dbk_fail(err, DBK_UNKNOWN_FIELD, "the query '%s' has no argument '%.*s'", query->name, DBK_SLICE_ARG(name));
+    for (uint16_t i = 0; i < query->argument_count && count < PARAMETERS_MAX; i++)
+        names[count++] = query->arguments[i].name;
+    dbk_result result =
+        dbk_fail(err, DBK_UNKNOWN_FIELD, "the query '%s' has no argument '%.*s'", query->name, DBK_SLICE_ARG(name));
     const char *near = dbk_nearest(name, names, count);
     if (near) dbk_error_hint(err, "did you mean '%s'?", near);
     else if (count == 0) dbk_error_hint(err, "it takes none");
@@ -155,7 +162,8 @@ static dbk_result no_argument(const dbk_named_query *query, dbk_slice name, dbk_
 static dbk_result check_names(const dbk_named_query *query, const dbk_json_node *args, dbk_error *err)
 {
     if (!args || args->kind == DBK_JSON_NULL) return DBK_OK;
-    if (args->kind != DBK_JSON_OBJECT) return dbk_fail(err, DBK_BAD_COMMAND, "the arguments of '%s' are an object", query->name);
+    if (args->kind != DBK_JSON_OBJECT)
+        return dbk_fail(err, DBK_BAD_COMMAND, "the arguments of '%s' are an object", query->name);
     const dbk_json_node *value = dbk_json_child(args);
     for (uint32_t i = 0; i < args->count; i++, value = dbk_json_next(value)) {
         if (find_argument(query, value->name)) continue;
@@ -218,7 +226,8 @@ dbk_result dbk_reader_bind_named(dbk_model_reader *reader, sqlite3_stmt *stateme
         if (parameter) {
             result = bind_argument(reader, statement, parameter, query, argument, value, err);
         } else if (!value && !argument->default_sql && !argument->optional) {
-            result = dbk_fail(err, DBK_BAD_COMMAND, "the query '%s' needs the argument '%s'", query->name, argument->name);
+            result =
+                dbk_fail(err, DBK_BAD_COMMAND, "the query '%s' needs the argument '%s'", query->name, argument->name);
         }
     }
     return result;
@@ -277,7 +286,8 @@ dbk_result dbk_reader_put_answer(dbk_model_reader *reader, sqlite3_stmt *stateme
         if (rows++) dbk_buffer_put_u8(out, ',');
         put_row(statement, types, out);
         if (limits && limits->answer_bytes && out->size - size > limits->answer_bytes) {
-            return dbk_fail(err, DBK_TOO_BIG, "the answer has more than %llu bytes", (unsigned long long)limits->answer_bytes);
+            return dbk_fail(err, DBK_TOO_BIG, "the answer has more than %llu bytes",
+                            (unsigned long long)limits->answer_bytes);
         }
     }
     if (result == DBK_OK && out->failed) return no_memory(err);

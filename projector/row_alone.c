@@ -15,9 +15,13 @@ static int compare_entries(const void *a, const void *b)
     return memcmp(((const dbk_alone_entry *)a)->key, ((const dbk_alone_entry *)b)->key, DBK_ORDER_KEY_SIZE);
 }
 
-bool dbk_table_is_alone(const dbk_table *table) { return table->row_local && !dbk_rules_merge(table); }
+bool dbk_table_is_alone(const dbk_table *table)
+{
+    return table->row_local && !dbk_rules_merge(table);
+}
 
-static dbk_result list_entries(dbk_log *log, dbk_slice stream, const dbk_alone *alone, dbk_buffer *origin, dbk_buffer *list, dbk_error *err)
+static dbk_result list_entries(dbk_log *log, dbk_slice stream, const dbk_alone *alone, dbk_buffer *origin,
+                               dbk_buffer *list, dbk_error *err)
 {
     uint64_t position = alone->last + 1;
     dbk_result result = DBK_OK;
@@ -50,7 +54,8 @@ static dbk_result tell(dbk_model *model, const dbk_buffer *list, dbk_buffer *ori
 }
 
 dbk_result dbk_model_tell_alone(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
-                                const dbk_model_options *options, const dbk_alone *alone, const dbk_trail *trail, dbk_error *err)
+                                const dbk_model_options *options, const dbk_alone *alone, const dbk_trail *trail,
+                                dbk_error *err)
 {
     dbk_model *model = NULL;
     dbk_model_options bulk = *options;
@@ -60,7 +65,8 @@ dbk_result dbk_model_tell_alone(const dbk_port *port, const char *path, const db
     dbk_buffer_init(&origin, port);
     dbk_buffer_init(&list, port);
     dbk_row_stream(&stream, trail->table, trail->key);
-    dbk_result result = stream.failed ? dbk_row_no_memory(err) : list_entries(log, dbk_buffer_slice(&stream), alone, &origin, &list, err);
+    dbk_result result = stream.failed ? dbk_row_no_memory(err)
+                                      : list_entries(log, dbk_buffer_slice(&stream), alone, &origin, &list, err);
     if (result == DBK_OK && list.size > 0) {
         qsort(list.data, list.size / sizeof(dbk_alone_entry), sizeof(dbk_alone_entry), compare_entries);
         result = dbk_model_create(port, path, definition, log, &bulk, &model, err);

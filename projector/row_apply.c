@@ -16,43 +16,41 @@ typedef struct verdict {
 /* ---- rows */
 
 /* DBK_NONE: it counts in a column that has no rule for it any more. */
-static dbk_result take_values(dbk_model *model, const dbk_table *table, const dbk_json_node *data,
-                              dbk_mask *named, dbk_error *err)
+static dbk_result take_values(dbk_model *model, const dbk_table *table, const dbk_json_node *data, dbk_mask *named,
+                              dbk_error *err)
 {
     dbk_row_work *work = model->work;
     const dbk_json_node *child;
 
     *named = (dbk_mask){0};
-    if (data->kind != DBK_JSON_OBJECT)
-        return dbk_fail(err, DBK_SCHEMA, "the data of a row event is an object");
+    if (data->kind != DBK_JSON_OBJECT) return dbk_fail(err, DBK_SCHEMA, "the data of a row event is an object");
     child = dbk_json_child(data);
     for (uint32_t i = 0; i < data->count; i++, child = dbk_json_next(child)) {
         int column = dbk_table_column(table, child->name);
         if (column < 0 || dbk_row_is_key(table, column)) continue;
         if (dbk_field_is_change(table, column, child)) return DBK_NONE;
-        dbk_result result = dbk_cell_of_json(&table->columns[column], table->name, child,
-                                             &work->made, &work->cells[column], err);
+        dbk_result result =
+            dbk_cell_of_json(&table->columns[column], table->name, child, &work->made, &work->cells[column], err);
         if (result != DBK_OK) return result;
         dbk_mask_add(named, column);
     }
     return DBK_OK;
 }
 
-static dbk_result run_masked(dbk_model *model, const dbk_table *table, dbk_slice key, bool insert,
-                             const dbk_mask *mask, int *changes, dbk_error *err)
+static dbk_result run_masked(dbk_model *model, const dbk_table *table, dbk_slice key, bool insert, const dbk_mask *mask,
+                             int *changes, dbk_error *err)
 {
     sqlite3_stmt *statement;
     dbk_result result = dbk_row_prepare_masked(model, table, insert, mask, &statement, err);
 
     *changes = 0;
     if (result == DBK_OK) result = dbk_row_bind(model, table, key, mask, insert, statement, err);
-    return result == DBK_OK ? dbk_row_run(model, statement,
-                                          insert ? "put the row" : "change the row", changes, err)
+    return result == DBK_OK ? dbk_row_run(model, statement, insert ? "put the row" : "change the row", changes, err)
                             : result;
 }
 
-static dbk_result superseded(dbk_model *model, const dbk_table *table, dbk_slice key,
-                             const char *reason, dbk_error *err)
+static dbk_result superseded(dbk_model *model, const dbk_table *table, dbk_slice key, const char *reason,
+                             dbk_error *err)
 {
     dbk_result result = dbk_row_last_writer(model, table, key, model->work->against, err);
 
@@ -61,8 +59,7 @@ static dbk_result superseded(dbk_model *model, const dbk_table *table, dbk_slice
     return dbk_fail(err, DBK_REJECTED, "%s", reason);
 }
 
-static dbk_result row_exists(dbk_model *model, const dbk_table *table, dbk_slice key, bool *exists,
-                             dbk_error *err)
+static dbk_result row_exists(dbk_model *model, const dbk_table *table, dbk_slice key, bool *exists, dbk_error *err)
 {
     sqlite3_stmt *row;
     dbk_result result = dbk_row_read(model, table, key, &row, err);
@@ -85,8 +82,8 @@ static void remove_filled(const dbk_table *table, const dbk_event *event, dbk_ma
 /* A .put that meets a row sets what its author named, not what the engine filled in (F9). NOT NULL
  * and CHECK are looked at before SQLite finds the row, so their refusal counts only where there is
  * none. */
-static dbk_result fact_put(dbk_model *model, const dbk_table *table, dbk_slice key,
-                           const dbk_event *event, const dbk_mask *named, dbk_error *err)
+static dbk_result fact_put(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_event *event,
+                           const dbk_mask *named, dbk_error *err)
 {
     dbk_mask whole = *named, rest = *named;
     dbk_error other;
@@ -101,20 +98,18 @@ static dbk_result fact_put(dbk_model *model, const dbk_table *table, dbk_slice k
     if (refusal == DBK_CONSTRAINT) dbk_observer_statement_drop(model->observer);
     dbk_result result = row_exists(model, table, key, &exists, &other);
     if (result == DBK_OK && !exists && refusal == DBK_OK) {
-        return dbk_fail(err, DBK_INTERNAL, "'%.*s' neither was made nor is there",
-                        DBK_SLICE_ARG(event->stream));
+        return dbk_fail(err, DBK_INTERNAL, "'%.*s' neither was made nor is there", DBK_SLICE_ARG(event->stream));
     }
     if (result == DBK_OK && !exists) return refusal;
     remove_filled(table, event, &rest);
-    if (result == DBK_OK && dbk_mask_is_empty(&rest))
-        return dbk_row_name(model, table, key, false, err);
+    if (result == DBK_OK && dbk_mask_is_empty(&rest)) return dbk_row_name(model, table, key, false, err);
     if (result == DBK_OK) result = run_masked(model, table, key, false, &rest, &changes, &other);
     if (result != DBK_OK && err) *err = other;
     return result == DBK_OK ? dbk_row_name(model, table, key, true, err) : result;
 }
 
-static dbk_result fact_patch(dbk_model *model, const dbk_table *table, dbk_slice key,
-                             const dbk_mask *named, dbk_error *err)
+static dbk_result fact_patch(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *named,
+                             dbk_error *err)
 {
     bool empty = dbk_mask_is_empty(named), exists = false;
     int changes = 0;
@@ -126,8 +121,7 @@ static dbk_result fact_patch(dbk_model *model, const dbk_table *table, dbk_slice
     return dbk_row_name(model, table, key, !empty, err);
 }
 
-static dbk_result fact_delete(dbk_model *model, const dbk_table *table, dbk_slice key,
-                              dbk_error *err)
+static dbk_result fact_delete(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err)
 {
     sqlite3_stmt *statement;
     int changes = 0;
@@ -143,22 +137,17 @@ static dbk_result fact_delete(dbk_model *model, const dbk_table *table, dbk_slic
     return dbk_row_name(model, table, key, true, err);
 }
 
-static dbk_result fact_row(dbk_model *model, const dbk_event *event, const dbk_table *table,
-                           dbk_row_op op, dbk_error *err)
+static dbk_result fact_row(dbk_model *model, const dbk_event *event, const dbk_table *table, dbk_row_op op,
+                           dbk_error *err)
 {
-    const uint8_t *slash =
-        event->stream.size ? memchr(event->stream.data, '/', event->stream.size) : NULL;
+    const uint8_t *slash = event->stream.size ? memchr(event->stream.data, '/', event->stream.size) : NULL;
     const dbk_json_node *data = NULL;
     dbk_mask named;
     dbk_result result;
 
-    if (!table->collection)
-        return dbk_fail(err, DBK_REJECTED, "'%s' is written by projections", table->name);
-    if (!slash)
-        return dbk_fail(err, DBK_SCHEMA, "the stream '%.*s' names no row",
-                        DBK_SLICE_ARG(event->stream));
-    dbk_slice key =
-        dbk_slice_of(slash + 1, (size_t)(event->stream.data + event->stream.size - slash) - 1);
+    if (!table->collection) return dbk_fail(err, DBK_REJECTED, "'%s' is written by projections", table->name);
+    if (!slash) return dbk_fail(err, DBK_SCHEMA, "the stream '%.*s' names no row", DBK_SLICE_ARG(event->stream));
+    dbk_slice key = dbk_slice_of(slash + 1, (size_t)(event->stream.data + event->stream.size - slash) - 1);
     dbk_buffer_clear(&model->work->made);
     result = dbk_json_parse(model->work->parser, event->data, &data, err);
     if (result != DBK_OK) return result;
@@ -182,9 +171,8 @@ static dbk_result fact_row(dbk_model *model, const dbk_event *event, const dbk_t
 
 /* The entry of the same command id that applies: the first in canonical order that projected (F2).
  */
-static dbk_result find_first(dbk_model *model, uint64_t position, const dbk_entry *entry,
-                             bool *found, bool *same, char against[DBK_ENTRY_ID_TEXT_SIZE],
-                             dbk_error *err)
+static dbk_result find_first(dbk_model *model, uint64_t position, const dbk_entry *entry, bool *found, bool *same,
+                             char against[DBK_ENTRY_ID_TEXT_SIZE], dbk_error *err)
 {
     dbk_buffer *origin = &model->work->origin;
     uint64_t at = 0;
@@ -201,8 +189,7 @@ static dbk_result find_first(dbk_model *model, uint64_t position, const dbk_entr
         result = dbk_log_read(model->log, at, origin, &received_ms, err);
         if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(origin), &other, err);
         if (result != DBK_OK) return result;
-        if (other.event_count == 0 || !dbk_slice_equal(other.command_id, entry->command_id))
-            continue;
+        if (other.event_count == 0 || !dbk_slice_equal(other.command_id, entry->command_id)) continue;
         result = dbk_row_is_folded(model, at, &other, received_ms, &folded, err);
         if (result != DBK_OK) return result;
         if (!folded) continue;
@@ -217,14 +204,13 @@ static bool is_newer(const dbk_definition *definition, const dbk_entry *entry)
 {
     if (memcmp(definition->hash, entry->definition, sizeof(definition->hash)) == 0) return false;
     for (uint32_t i = 0; i < definition->ancestor_count; i++) {
-        if (memcmp(definition->ancestors[i], entry->definition, sizeof(definition->hash)) == 0)
-            return false;
+        if (memcmp(definition->ancestors[i], entry->definition, sizeof(definition->hash)) == 0) return false;
     }
     return true;
 }
 
-static dbk_result row_is_known(dbk_model *model, const dbk_event *event, const dbk_table *table,
-                               bool *known, dbk_error *err)
+static dbk_result row_is_known(dbk_model *model, const dbk_event *event, const dbk_table *table, bool *known,
+                               dbk_error *err)
 {
     const dbk_json_node *data;
     dbk_slice rest = event->sealed, name, value;
@@ -236,8 +222,7 @@ static dbk_result row_is_known(dbk_model *model, const dbk_event *event, const d
     for (uint32_t i = 0; *known && i < data->count; i++, child = dbk_json_next(child)) {
         *known = dbk_table_column(table, child->name) >= 0;
     }
-    while (*known && dbk_sealed_next(&rest, &name, &value))
-        *known = dbk_table_column(table, name) >= 0;
+    while (*known && dbk_sealed_next(&rest, &name, &value)) *known = dbk_table_column(table, name) >= 0;
     return DBK_OK;
 }
 
@@ -318,11 +303,11 @@ static bool is_by_data(dbk_result result)
 static dbk_result write_skip(dbk_model *model, uint64_t position, const verdict *v, dbk_error *err)
 {
     sqlite3_stmt *statement;
-    dbk_result result = dbk_model_statement(
-        model, DBK_PLACE_SKIP_SET,
-        "INSERT OR REPLACE INTO _daybook_skips(entry,position,state,reason,against) "
-        "VALUES(?1,?2,?3,?4,?5)",
-        &statement, err);
+    dbk_result result =
+        dbk_model_statement(model, DBK_PLACE_SKIP_SET,
+                            "INSERT OR REPLACE INTO _daybook_skips(entry,position,state,reason,against) "
+                            "VALUES(?1,?2,?3,?4,?5)",
+                            &statement, err);
     if (result != DBK_OK) return result;
     (void)sqlite3_bind_text(statement, 1, model->work->id_text, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)position);
@@ -342,12 +327,12 @@ dbk_result dbk_row_note_suffixed(dbk_model *model, const char *reason, dbk_error
 }
 
 /* Projects the entry, or fills the verdict with a state (NULL: it projected). */
-static dbk_result judge(dbk_model *model, uint64_t position, const dbk_entry *entry, verdict *v,
-                        dbk_error *failure)
+static dbk_result judge(dbk_model *model, uint64_t position, const dbk_entry *entry, verdict *v, dbk_error *failure)
 {
     bool found, same, known = true, newer = is_newer(model->definition, entry);
     /* of one row alone it is known already which of several entries applied */
-    dbk_result result = model->only.size > 0 ? (found = false, DBK_OK) : find_first(model, position, entry, &found, &same, v->against, failure);
+    dbk_result result = model->only.size > 0 ? (found = false, DBK_OK)
+                                             : find_first(model, position, entry, &found, &same, v->against, failure);
 
     if (result != DBK_OK) return result;
     if (found) {
@@ -394,8 +379,7 @@ dbk_result dbk_model_apply(dbk_model *model, uint64_t position, dbk_slice origin
     model->undo = (entry.flags & DBK_ENTRY_UNDO) != 0;
     result = dbk_row_entry_start(model, needs_savepoint(model, &entry), &failure);
     if (result == DBK_OK) result = judge(model, position, &entry, &v, &failure);
-    if (result == DBK_OK && !v.state)
-        return model->trail ? dbk_row_tell_trail(model, position, &entry, err) : DBK_OK;
+    if (result == DBK_OK && !v.state) return model->trail ? dbk_row_tell_trail(model, position, &entry, err) : DBK_OK;
     dbk_row_entry_undo(model);
     if (result == DBK_OK && sqlite3_get_autocommit(model->db)) {
         result = dbk_fail(&failure, DBK_INTERNAL, "SQLite gave up the transaction");

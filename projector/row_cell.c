@@ -14,8 +14,7 @@ dbk_cell dbk_cell_of_made(const dbk_buffer *made, size_t from)
     return (dbk_cell){.type = SQLITE_TEXT, .made = true, .offset = from, .size = made->size - from};
 }
 
-dbk_result dbk_cell_of_column(sqlite3_stmt *statement, int column, dbk_buffer *made, dbk_cell *out,
-                              dbk_error *err)
+dbk_result dbk_cell_of_column(sqlite3_stmt *statement, int column, dbk_buffer *made, dbk_cell *out, dbk_error *err)
 {
     size_t from = made->size;
 
@@ -50,8 +49,7 @@ static bool is_number_text(dbk_slice text, sqlite3_stmt *statement, int column)
     return !*end && real == sqlite3_column_double(statement, column);
 }
 
-bool dbk_cell_equals_column(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement,
-                            int column)
+bool dbk_cell_equals_column(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement, int column)
 {
     int type = sqlite3_column_type(statement, column);
     bool numeric = type == SQLITE_INTEGER || type == SQLITE_FLOAT;
@@ -67,14 +65,12 @@ bool dbk_cell_equals_column(const dbk_cell *cell, const dbk_buffer *made, sqlite
     dbk_slice bytes = bytes_of(cell, made);
     if (type == (int)cell->type) {
         const void *data = sqlite3_column_blob(statement, column);
-        return dbk_slice_equal(bytes,
-                               dbk_slice_of(data, (size_t)sqlite3_column_bytes(statement, column)));
+        return dbk_slice_equal(bytes, dbk_slice_of(data, (size_t)sqlite3_column_bytes(statement, column)));
     }
     return numeric && cell->type == SQLITE_TEXT && is_number_text(bytes, statement, column);
 }
 
-void dbk_cell_out(const dbk_column *column, const dbk_cell *cell, const dbk_buffer *made,
-                  dbk_buffer *out)
+void dbk_cell_out(const dbk_column *column, const dbk_cell *cell, const dbk_buffer *made, dbk_buffer *out)
 {
     dbk_slice bytes;
 

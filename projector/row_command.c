@@ -92,8 +92,8 @@ static bool find_bound(const dbk_command_kept *kept, const char *name, dbk_bound
         return true;
     }
     for (uint16_t i = 0; i < command->argument_count + kept->let_count; i++) {
-        const char *known = i < command->argument_count ? command->arguments[i].name
-                                                        : kept->lets[i - command->argument_count];
+        const char *known =
+            i < command->argument_count ? command->arguments[i].name : kept->lets[i - command->argument_count];
         if (strcmp(name + 1, known) != 0) continue;
         *out = (dbk_bound){DBK_BOUND_VALUE, i};
         return true;
@@ -245,7 +245,8 @@ static dbk_result let(dbk_command_run *run, uint32_t step, uint16_t place, dbk_e
         run->values[place] = sqlite3_value_dup(sqlite3_column_value(statement, 0));
         if (!run->values[place]) result = dbk_row_no_memory(err);
         rc = next_row(run->model, statement);
-        if (result == DBK_OK && rc != SQLITE_DONE && rc != SQLITE_ROW) result = sql_failure(run->model, rc, s->line, err);
+        if (result == DBK_OK && rc != SQLITE_DONE && rc != SQLITE_ROW)
+            result = sql_failure(run->model, rc, s->line, err);
         if (result == DBK_OK && rc == SQLITE_ROW) {
             (void)snprintf(text, sizeof(text), ": more than one row for ':%s'", s->name);
             result = refuse(run, NULL, text, err);
@@ -292,14 +293,13 @@ static dbk_result emit_row(dbk_command_run *run, const dbk_command_step *step, d
     const dbk_json_node *root = NULL;
     dbk_result result = dbk_json_parse(run->model->commands->parser, row, &root, err);
 
-    if (result != DBK_OK) return result == DBK_BAD_JSON ? dbk_error_wrap(err, DBK_SCHEMA, "commands.sql:%u", step->line) : result;
+    if (result != DBK_OK)
+        return result == DBK_BAD_JSON ? dbk_error_wrap(err, DBK_SCHEMA, "commands.sql:%u", step->line) : result;
     const dbk_json_node *key = dbk_json_member(root, "key"), *data = dbk_json_member(root, "data");
     const dbk_json_node *expect = dbk_json_member(root, "expect");
     dbk_slice table = dbk_slice_text(step->table ? step->table->name : "");
     switch (step->kind) {
-    case DBK_STEP_PUT:
-        run->has_key = true;
-        return dbk_model_put(run->model, run->draft, table, key, data, expect, err);
+    case DBK_STEP_PUT: run->has_key = true; return dbk_model_put(run->model, run->draft, table, key, data, expect, err);
     case DBK_STEP_PATCH: return dbk_model_patch(run->model, run->draft, table, key, data, expect, err);
     case DBK_STEP_DELETE: return dbk_model_delete(run->model, run->draft, table, key, expect, err);
     case DBK_STEP_APPEND:
@@ -315,8 +315,7 @@ static dbk_result emit(dbk_command_run *run, uint32_t step, dbk_error *err)
     size_t count;
     dbk_result result = gather(run, step, &count, err);
 
-    if (result == DBK_OK && count == 0 && !s->may_be_empty)
-        return refuse(run, s->text, ": nothing to do", err);
+    if (result == DBK_OK && count == 0 && !s->may_be_empty) return refuse(run, s->text, ": nothing to do", err);
     dbk_reader rest = dbk_reader_of(dbk_buffer_slice(&run->model->commands->rows));
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         uint32_t size = dbk_reader_u32(&rest);

@@ -31,8 +31,8 @@ struct dbk_commands {
     dbk_json_parser *parser; /* rows on their way into put, patch, delete, append */
     dbk_buffer rows;
     dbk_buffer scratch;
-    sqlite3_stmt *echo;      /* SELECT ?1: makes values of arguments */
-    uint64_t steps;          /* thousands of SQLite's instructions that the command in work took */
+    sqlite3_stmt *echo; /* SELECT ?1: makes values of arguments */
+    uint64_t steps;     /* thousands of SQLite's instructions that the command in work took */
 };
 
 /* A run of one command. */

@@ -277,8 +277,8 @@ void dbk_command_put_result(sqlite3_stmt *statement, dbk_buffer *out)
     for (int i = 0; i < sqlite3_column_count(statement); i++) {
         const char *name = sqlite3_column_name(statement, i), *declared = sqlite3_column_decltype(statement, i);
         put_name(out, name ? name : "", i ? ',' : '{');
-        dbk_value_out(declared ? dbk_type_of_declared(declared) : DBK_TYPE_ANY, sqlite3_column_value(statement, i), false,
-                      out);
+        dbk_value_out(declared ? dbk_type_of_declared(declared) : DBK_TYPE_ANY, sqlite3_column_value(statement, i),
+                      false, out);
     }
     dbk_buffer_put_u8(out, '}');
 }
@@ -290,8 +290,7 @@ static void put_inserted(sqlite3_value *value, dbk_buffer *out)
     if (!value) return;
     if (sqlite3_value_type(value) == SQLITE_TEXT)
         dbk_buffer_put(out, sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value));
-    else if (sqlite3_value_type(value) != SQLITE_NULL)
-        dbk_value_out(DBK_TYPE_ANY, value, true, out);
+    else if (sqlite3_value_type(value) != SQLITE_NULL) dbk_value_out(DBK_TYPE_ANY, value, true, out);
 }
 
 static int place_of(const dbk_command_kept *kept, dbk_slice name)

@@ -26,8 +26,7 @@ static dbk_result unknown_field(const dbk_table *table, dbk_slice name, dbk_erro
     const char *names[DBK_COLUMNS_MAX], *nearest;
 
     for (uint16_t i = 0; i < table->column_count; i++) names[i] = table->columns[i].name;
-    (void)dbk_fail(err, DBK_UNKNOWN_FIELD, "'%s' has no column '%.*s'", table->name,
-                   DBK_SLICE_ARG(name));
+    (void)dbk_fail(err, DBK_UNKNOWN_FIELD, "'%s' has no column '%.*s'", table->name, DBK_SLICE_ARG(name));
     nearest = dbk_nearest(name, names, table->column_count);
     if (nearest) dbk_error_hint(err, "did you mean '%s'?", nearest);
     return DBK_UNKNOWN_FIELD;
@@ -46,8 +45,7 @@ static dbk_result check_form(const dbk_decision *change, dbk_error *err)
     if (change->data && change->data->kind != DBK_JSON_OBJECT) {
         return dbk_fail(err, DBK_BAD_COMMAND, "the data of a %s is an object", change->op);
     }
-    if (!expect || dbk_json_text_is(expect, "any") || dbk_row_expect_asks_row(expect))
-        return DBK_OK;
+    if (!expect || dbk_json_text_is(expect, "any") || dbk_row_expect_asks_row(expect)) return DBK_OK;
     if (dbk_json_is_integer(expect, &version) && version >= 0) return DBK_OK;
     return dbk_fail(err, DBK_BAD_COMMAND, "expect is a version, \"none\", \"exists\" or \"any\"");
 }
@@ -58,8 +56,7 @@ static dbk_result list_values(dbk_decision *change, dbk_error *err)
     const dbk_json_node *child = change->data ? dbk_json_child(change->data) : NULL;
 
     memset(values, 0, change->table->column_count * sizeof(*values));
-    for (uint32_t i = 0; change->data && i < change->data->count;
-         i++, child = dbk_json_next(child)) {
+    for (uint32_t i = 0; change->data && i < change->data->count; i++, child = dbk_json_next(child)) {
         int column = dbk_table_column(change->table, child->name);
         if (column < 0) return unknown_field(change->table, child->name, err);
         values[column] = child;
@@ -88,8 +85,7 @@ static dbk_result check_key_columns(dbk_decision *change, dbk_error *err)
         dbk_result result = dbk_key_part_put(table, column, value, &work->part, err);
         if (result != DBK_OK) return result;
         if (dbk_slice_equal(dbk_buffer_slice(&work->part), part)) continue;
-        return dbk_fail(err, DBK_BAD_COMMAND,
-                        "the data of a %s cannot change the key column '%s.%s'", change->op,
+        return dbk_fail(err, DBK_BAD_COMMAND, "the data of a %s cannot change the key column '%s.%s'", change->op,
                         table->name, column->name);
     }
     return DBK_OK;
@@ -125,19 +121,17 @@ static dbk_result key_from_data(dbk_decision *change, dbk_error *err)
         if (!value && (table->integer_key || maker == DBK_KEY_INTEGER)) return make_integer_key(change, err);
         if (!value && maker != DBK_KEY_OF_CLIENT) return dbk_row_make_key(change, err);
         if (!value) {
-            return dbk_fail(err, DBK_BAD_COMMAND, "a put into '%s' needs a key: '%s' is missing",
-                            table->name, table->columns[table->key_columns[i]].name);
+            return dbk_fail(err, DBK_BAD_COMMAND, "a put into '%s' needs a key: '%s' is missing", table->name,
+                            table->columns[table->key_columns[i]].name);
         }
         if (i > 0) dbk_buffer_put_u8(&work->key, '/');
-        dbk_result result =
-            dbk_key_part_put(table, &table->columns[table->key_columns[i]], value, &work->key, err);
+        dbk_result result = dbk_key_part_put(table, &table->columns[table->key_columns[i]], value, &work->key, err);
         if (result != DBK_OK) return result;
     }
     return DBK_OK;
 }
 
-static dbk_result take_key(dbk_decision *change, const dbk_json_node *key, bool optional,
-                           dbk_error *err)
+static dbk_result take_key(dbk_decision *change, const dbk_json_node *key, bool optional, dbk_error *err)
 {
     dbk_row_work *work = change->model->work;
     dbk_draft *draft = change->draft;
@@ -145,8 +139,7 @@ static dbk_result take_key(dbk_decision *change, const dbk_json_node *key, bool 
 
     dbk_buffer_clear(&work->key);
     if (!key && !optional) return dbk_fail(err, DBK_BAD_COMMAND, "a %s needs a key", change->op);
-    result =
-        key ? dbk_key_from_json(change->table, key, &work->key, err) : key_from_data(change, err);
+    result = key ? dbk_key_from_json(change->table, key, &work->key, err) : key_from_data(change, err);
     if (result != DBK_OK) return result;
     dbk_row_stream(&work->stream, change->table, dbk_buffer_slice(&work->key));
     dbk_buffer_clear(&draft->last_stream_text);
@@ -156,16 +149,16 @@ static dbk_result take_key(dbk_decision *change, const dbk_json_node *key, bool 
     change->stream = dbk_buffer_slice(&work->stream);
     draft->last_stream = dbk_buffer_slice(&draft->last_stream_text);
     if (change->stream.size > DBK_STREAM_MAX_BYTES) {
-        return dbk_fail(err, DBK_TOO_BIG, "the key makes a stream name of %zu bytes, over %d",
-                        change->stream.size, DBK_STREAM_MAX_BYTES);
+        return dbk_fail(err, DBK_TOO_BIG, "the key makes a stream name of %zu bytes, over %d", change->stream.size,
+                        DBK_STREAM_MAX_BYTES);
     }
     return key ? check_key_columns(change, err) : DBK_OK;
 }
 
 /* ---- expect */
 
-dbk_result dbk_row_expect(dbk_model *model, dbk_draft *draft, dbk_slice stream,
-                          const dbk_json_node *expect, bool exists, dbk_error *err)
+dbk_result dbk_row_expect(dbk_model *model, dbk_draft *draft, dbk_slice stream, const dbk_json_node *expect,
+                          bool exists, dbk_error *err)
 {
     bool none, asks_row;
     int64_t wanted = 0;
@@ -176,19 +169,15 @@ dbk_result dbk_row_expect(dbk_model *model, dbk_draft *draft, dbk_slice stream,
     asks_row = dbk_row_expect_asks_row(expect);
     dbk_result result = dbk_model_version(model, stream, &actual, err);
     if (result != DBK_OK) return result;
-    if (asks_row ? none != exists
-                 : dbk_json_is_integer(expect, &wanted) && (uint64_t)wanted == actual)
-        return DBK_OK;
+    if (asks_row ? none != exists : dbk_json_is_integer(expect, &wanted) && (uint64_t)wanted == actual) return DBK_OK;
     dbk_buffer_put_text(&draft->detail, "\"expected\":");
     dbk_json_put_minimal(&draft->detail, expect);
     dbk_buffer_printf(&draft->detail, ",\"actual\":%" PRIu64, actual);
     if (asks_row) {
-        (void)dbk_fail(err, DBK_VERSION_CONFLICT, "'%.*s' %s, you expected that it %s",
-                       DBK_SLICE_ARG(stream), exists ? "exists" : "does not exist",
-                       none ? "does not" : "does");
+        (void)dbk_fail(err, DBK_VERSION_CONFLICT, "'%.*s' %s, you expected that it %s", DBK_SLICE_ARG(stream),
+                       exists ? "exists" : "does not exist", none ? "does not" : "does");
     } else {
-        (void)dbk_fail(err, DBK_VERSION_CONFLICT,
-                       "'%.*s' is at version %" PRIu64 ", you expected %" PRId64,
+        (void)dbk_fail(err, DBK_VERSION_CONFLICT, "'%.*s' is at version %" PRIu64 ", you expected %" PRId64,
                        DBK_SLICE_ARG(stream), actual, wanted);
     }
     dbk_error_hint(err, "read it again and retry");
@@ -206,21 +195,19 @@ static dbk_result expect_row(dbk_decision *change, dbk_error *err)
         exists = result == DBK_OK;
         (void)sqlite3_reset(row);
     }
-    return dbk_row_expect(change->model, change->draft, change->stream, change->expect, exists,
-                          err);
+    return dbk_row_expect(change->model, change->draft, change->stream, change->expect, exists, err);
 }
 
 /* ---- what the three have in common */
 
 static bool is_projected(dbk_model *model, const dbk_table *table)
 {
-    return dbk_project_row(model, table, DBK_OP_PUT) ||
-           dbk_project_row(model, table, DBK_OP_PATCHED) ||
+    return dbk_project_row(model, table, DBK_OP_PUT) || dbk_project_row(model, table, DBK_OP_PATCHED) ||
            dbk_project_row(model, table, DBK_OP_DELETED);
 }
 
-static dbk_result begin(dbk_decision *change, dbk_slice table, const dbk_json_node *key,
-                        bool optional_key, dbk_error *err)
+static dbk_result begin(dbk_decision *change, dbk_slice table, const dbk_json_node *key, bool optional_key,
+                        dbk_error *err)
 {
     dbk_model *model = change->model;
     dbk_result result;
@@ -234,8 +221,7 @@ static dbk_result begin(dbk_decision *change, dbk_slice table, const dbk_json_no
     change->table = dbk_definition_table(model->definition, table);
     if (!change->table) return unknown_table(model->definition, table, err);
     if (!change->table->collection) {
-        (void)dbk_fail(err, DBK_UNKNOWN_TABLE, "'%s' is written by projections",
-                       change->table->name);
+        (void)dbk_fail(err, DBK_UNKNOWN_TABLE, "'%s' is written by projections", change->table->name);
         dbk_error_hint(err, "append the event that its projection reads");
         return DBK_UNKNOWN_TABLE;
     }
@@ -257,15 +243,14 @@ dbk_result dbk_row_convert(dbk_decision *change, bool merging, dbk_error *err)
         if (!value || column->key_part) continue;
         if (merging && column->type == DBK_TYPE_JSON && value->kind == DBK_JSON_OBJECT) continue;
         if (change->table->rules && dbk_field_is_raw(change->table, i, value)) continue;
-        dbk_result result =
-            dbk_cell_of_json(column, change->table->name, value, &work->made, &work->cells[i], err);
+        dbk_result result = dbk_cell_of_json(column, change->table->name, value, &work->made, &work->cells[i], err);
         if (result != DBK_OK) return result;
     }
     return DBK_OK;
 }
 
-dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key,
-                        const dbk_mask *mask, bool insert, sqlite3_stmt *statement, dbk_error *err)
+dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *mask, bool insert,
+                        sqlite3_stmt *statement, dbk_error *err)
 {
     dbk_row_work *work = model->work;
     dbk_slice rest = key;
@@ -278,8 +263,8 @@ dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key,
     for (uint16_t i = 0; i < table->key_count; i++) {
         int parameter = insert ? table->key_columns[i] + 1 : table->column_count + 1 + i;
         if (!dbk_key_next(&rest, &work->part) ||
-            !dbk_key_part_bind(&work->part, &table->columns[table->key_columns[i]],
-                               dbk_buffer_slice(&work->part), statement, parameter)) {
+            !dbk_key_part_bind(&work->part, &table->columns[table->key_columns[i]], dbk_buffer_slice(&work->part),
+                               statement, parameter)) {
             return dbk_row_bad_key(model, table, key, err);
         }
     }
@@ -292,26 +277,22 @@ dbk_result dbk_row_take_base(dbk_decision *change, dbk_error *err)
     return dbk_row_last_writer(change->model, change->table, change->key, change->base, err);
 }
 
-dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts,
-                               dbk_error *err)
+dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts, dbk_error *err)
 {
     char type[80];
     size_t name = strlen(change->table->name), suffix = strlen(op);
     dbk_event event = *parts;
     dbk_result result;
 
-    if (name + 1 + suffix > sizeof(type))
-        return dbk_fail(err, DBK_INTERNAL, "the name of a table is too long");
+    if (name + 1 + suffix > sizeof(type)) return dbk_fail(err, DBK_INTERNAL, "the name of a table is too long");
     memcpy(type, change->table->name, name);
     type[name] = '.';
     memcpy(type + name + 1, op, suffix);
     event.stream = change->stream;
     event.type = dbk_slice_of(type, name + 1 + suffix);
     event.type_version = change->table->version;
-    event.has_base =
-        change->base[0] && dbk_entry_id_parse(dbk_slice_text(change->base), &event.base);
-    if (change->model->work->data.failed || change->model->work->filled.failed)
-        return dbk_row_no_memory(err);
+    event.has_base = change->base[0] && dbk_entry_id_parse(dbk_slice_text(change->base), &event.base);
+    if (change->model->work->data.failed || change->model->work->filled.failed) return dbk_row_no_memory(err);
     result = dbk_row_name(change->model, change->table, change->key, true, err);
     if (result != DBK_OK) return result;
     return dbk_row_emit(change->model, change->draft, &event, NULL, err);
@@ -336,14 +317,11 @@ dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, 
 
     if (dbk_mask_is_empty(changed)) return DBK_OK;
     dbk_result result = dbk_row_take_base(change, err);
-    if (result == DBK_OK)
-        result = dbk_row_prepare_masked(model, table, false, changed, &statement, err);
-    if (result == DBK_OK)
-        result = dbk_row_bind(model, table, change->key, changed, false, statement, err);
+    if (result == DBK_OK) result = dbk_row_prepare_masked(model, table, false, changed, &statement, err);
+    if (result == DBK_OK) result = dbk_row_bind(model, table, change->key, changed, false, statement, err);
     if (result == DBK_OK) result = dbk_row_run(model, statement, "change the row", &changes, err);
     if (result != DBK_OK) return result;
-    if (changes != 1)
-        return dbk_fail(err, DBK_INTERNAL, "'%.*s' went away", DBK_SLICE_ARG(change->stream));
+    if (changes != 1) return dbk_fail(err, DBK_INTERNAL, "'%.*s' went away", DBK_SLICE_ARG(change->stream));
     for (uint16_t i = 0; i < table->column_count; i++) {
         uint16_t column = table->by_name[i];
         if (!dbk_mask_has(changed, column)) continue;
@@ -352,8 +330,7 @@ dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, 
         dbk_cell_out(&table->columns[column], &work->cells[column], &work->made, &work->data);
     }
     dbk_buffer_put_u8(&work->data, '}');
-    return dbk_row_emit_change(change, "patched",
-                               &(dbk_event){.data = dbk_buffer_slice(&work->data)}, err);
+    return dbk_row_emit_change(change, "patched", &(dbk_event){.data = dbk_buffer_slice(&work->data)}, err);
 }
 
 /* The column's document with the patch applied, as a cell. */
@@ -367,8 +344,7 @@ dbk_result dbk_row_merge_column(dbk_decision *change, int column, sqlite3_stmt *
         const void *text = sqlite3_column_blob(row, column);
         dbk_slice slice = dbk_slice_of(text, (size_t)sqlite3_column_bytes(row, column));
         /* a projection may have left what is no JSON: then the patch alone counts */
-        if (dbk_json_parse(work->old_value, slice, &old, err) == DBK_NO_MEMORY)
-            return DBK_NO_MEMORY;
+        if (dbk_json_parse(work->old_value, slice, &old, err) == DBK_NO_MEMORY) return DBK_NO_MEMORY;
     }
     dbk_json_merge_patch(&work->made, old, work->values[column]);
     if (work->made.failed) return dbk_row_no_memory(err);
@@ -376,8 +352,7 @@ dbk_result dbk_row_merge_column(dbk_decision *change, int column, sqlite3_stmt *
     return DBK_OK;
 }
 
-static dbk_result find_changed(dbk_decision *change, sqlite3_stmt *row, dbk_mask *changed,
-                               dbk_error *err)
+static dbk_result find_changed(dbk_decision *change, sqlite3_stmt *row, dbk_mask *changed, dbk_error *err)
 {
     dbk_row_work *work = change->model->work;
     dbk_result result = DBK_OK;
@@ -388,8 +363,7 @@ static dbk_result find_changed(dbk_decision *change, sqlite3_stmt *row, dbk_mask
         if (column->type == DBK_TYPE_JSON && work->values[i]->kind == DBK_JSON_OBJECT) {
             result = dbk_row_merge_column(change, i, row, err);
         }
-        if (result == DBK_OK && !dbk_cell_equals_column(&work->cells[i], &work->made, row, i))
-            dbk_mask_add(changed, i);
+        if (result == DBK_OK && !dbk_cell_equals_column(&work->cells[i], &work->made, row, i)) dbk_mask_add(changed, i);
     }
     return result;
 }
@@ -399,12 +373,10 @@ static dbk_result not_found(const dbk_decision *change, dbk_error *err)
     return dbk_fail(err, DBK_NOT_FOUND, "there is no '%.*s'", DBK_SLICE_ARG(change->stream));
 }
 
-static dbk_result patch(dbk_model *model, dbk_draft *draft, dbk_slice table,
-                        const dbk_json_node *key, const dbk_json_node *data,
-                        const dbk_json_node *expect, dbk_error *err)
+static dbk_result patch(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                        const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
-    dbk_decision change = {
-        .model = model, .draft = draft, .op = "patch", .data = data, .expect = expect};
+    dbk_decision change = {.model = model, .draft = draft, .op = "patch", .data = data, .expect = expect};
     dbk_mask changed = {0};
     sqlite3_stmt *row;
     dbk_result result = begin(&change, table, key, false, err);
@@ -424,8 +396,8 @@ static dbk_result patch(dbk_model *model, dbk_draft *draft, dbk_slice table,
 
 /* ---- delete, put */
 
-static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table,
-                             const dbk_json_node *key, const dbk_json_node *expect, dbk_error *err)
+static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                             const dbk_json_node *expect, dbk_error *err)
 {
     dbk_decision change = {.model = model, .draft = draft, .op = "delete", .expect = expect};
     sqlite3_stmt *statement;
@@ -433,8 +405,7 @@ static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table
     dbk_result result = begin(&change, table, key, false, err);
 
     if (result == DBK_OK) result = dbk_row_take_base(&change, err);
-    if (result == DBK_OK)
-        result = dbk_row_prepare(model, change.table, DBK_ROW_DELETE, &statement, err);
+    if (result == DBK_OK) result = dbk_row_prepare(model, change.table, DBK_ROW_DELETE, &statement, err);
     if (result != DBK_OK) return result;
     if (!dbk_key_bind(change.table, change.key, statement, 1, &model->work->part)) {
         result = dbk_row_bad_key(model, change.table, change.key, err);
@@ -449,8 +420,7 @@ static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table
 static dbk_result put(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
                       const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
-    dbk_decision change = {
-        .model = model, .draft = draft, .op = "put", .data = data, .expect = expect};
+    dbk_decision change = {.model = model, .draft = draft, .op = "put", .data = data, .expect = expect};
     dbk_result result = begin(&change, table, key, true, err);
 
     if (result == DBK_OK) result = dbk_row_convert(&change, false, err);
@@ -463,22 +433,20 @@ static dbk_result put(dbk_model *model, dbk_draft *draft, dbk_slice table, const
     return ruled ? dbk_row_ruled_put(&change, err) : dbk_row_put(&change, err);
 }
 
-dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table,
-                         const dbk_json_node *key, const dbk_json_node *data,
-                         const dbk_json_node *expect, dbk_error *err)
+dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                         const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
     return dbk_row_note_constraint(model, draft, put(model, draft, table, key, data, expect, err), err);
 }
 
-dbk_result dbk_model_patch(dbk_model *model, dbk_draft *draft, dbk_slice table,
-                           const dbk_json_node *key, const dbk_json_node *data,
-                           const dbk_json_node *expect, dbk_error *err)
+dbk_result dbk_model_patch(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                           const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
     return dbk_row_note_constraint(model, draft, patch(model, draft, table, key, data, expect, err), err);
 }
 
-dbk_result dbk_model_delete(dbk_model *model, dbk_draft *draft, dbk_slice table,
-                            const dbk_json_node *key, const dbk_json_node *expect, dbk_error *err)
+dbk_result dbk_model_delete(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                            const dbk_json_node *expect, dbk_error *err)
 {
     return dbk_row_note_constraint(model, draft, delete_row(model, draft, table, key, expect, err), err);
 }

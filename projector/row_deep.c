@@ -20,7 +20,7 @@ typedef struct dbk_deep_link { /* a foreign key that cascades */
 
 typedef struct dbk_deep {
     dbk_model *model;
-    dbk_buffer rows;  /* dbk_deep_row, in the order found: parents first */
+    dbk_buffer rows; /* dbk_deep_row, in the order found: parents first */
     dbk_buffer keys;
     dbk_buffer links; /* dbk_deep_link */
     uint32_t *slots;  /* index of a row + 1 */
@@ -29,9 +29,18 @@ typedef struct dbk_deep {
 
 enum { DEEP_ROWS_MAX = 100000 };
 
-static dbk_deep_row *row_at(const dbk_deep *deep, size_t i) { return (dbk_deep_row *)(void *)deep->rows.data + i; }
-static size_t row_count(const dbk_deep *deep) { return deep->rows.size / sizeof(dbk_deep_row); }
-static dbk_slice key_of(const dbk_deep *deep, const dbk_deep_row *row) { return dbk_slice_of(deep->keys.data + row->at, row->size); }
+static dbk_deep_row *row_at(const dbk_deep *deep, size_t i)
+{
+    return (dbk_deep_row *)(void *)deep->rows.data + i;
+}
+static size_t row_count(const dbk_deep *deep)
+{
+    return deep->rows.size / sizeof(dbk_deep_row);
+}
+static dbk_slice key_of(const dbk_deep *deep, const dbk_deep_row *row)
+{
+    return dbk_slice_of(deep->keys.data + row->at, row->size);
+}
 
 static bool grow(dbk_deep *deep)
 {
@@ -63,7 +72,8 @@ static dbk_result add(dbk_deep *deep, const dbk_table *table, size_t at, dbk_err
         deep->keys.size = at;
         return DBK_OK;
     }
-    if (row_count(deep) == DEEP_ROWS_MAX) return dbk_fail(err, DBK_TOO_BIG, "a delete takes over %d rows with it", DEEP_ROWS_MAX);
+    if (row_count(deep) == DEEP_ROWS_MAX)
+        return dbk_fail(err, DBK_TOO_BIG, "a delete takes over %d rows with it", DEEP_ROWS_MAX);
     dbk_buffer_put(&deep->rows, &row, sizeof row);
     if (deep->rows.failed) return dbk_row_no_memory(err);
     deep->slots[slot] = (uint32_t)row_count(deep);
@@ -96,7 +106,8 @@ static void put_pair(dbk_buffer *sql, const dbk_table *parent, int seq, const ch
     dbk_put_name(sql, to ? to : implied ? parent->columns[parent->key_columns[seq]].name : from);
 }
 
-static dbk_result end_select(dbk_deep *deep, dbk_buffer *sql, const dbk_table *child, const dbk_table *parent, dbk_error *err)
+static dbk_result end_select(dbk_deep *deep, dbk_buffer *sql, const dbk_table *child, const dbk_table *parent,
+                             dbk_error *err)
 {
     dbk_deep_link link = {.child = child, .parent = parent};
     for (uint16_t i = 0; i < parent->key_count; i++) {
@@ -115,20 +126,23 @@ static dbk_result end_select(dbk_deep *deep, dbk_buffer *sql, const dbk_table *c
 }
 
 /* The pairs of one foreign key come one behind the other. */
-static dbk_result list_links_of(dbk_deep *deep, const dbk_table *child, sqlite3_stmt *list, dbk_buffer *sql, dbk_error *err)
+static dbk_result list_links_of(dbk_deep *deep, const dbk_table *child, sqlite3_stmt *list, dbk_buffer *sql,
+                                dbk_error *err)
 {
     const dbk_table *parent = NULL;
     dbk_result result = DBK_OK;
     int rc;
     while (result == DBK_OK && (rc = sqlite3_step(list)) == SQLITE_ROW) {
         int seq = sqlite3_column_int(list, 0);
-        const char *table = (const char *)sqlite3_column_text(list, 1), *from = (const char *)sqlite3_column_text(list, 2);
+        const char *table = (const char *)sqlite3_column_text(list, 1),
+                   *from = (const char *)sqlite3_column_text(list, 2);
         const char *to = (const char *)sqlite3_column_text(list, 3);
         if (seq == 0 && parent) result = end_select(deep, sql, child, parent, err);
         if (result == DBK_OK && seq == 0) {
             parent = NULL;
             for (size_t i = 0; table && i < deep->model->definition->table_count; i++)
-                if (sqlite3_stricmp(deep->model->definition->tables[i].name, table) == 0) parent = &deep->model->definition->tables[i];
+                if (sqlite3_stricmp(deep->model->definition->tables[i].name, table) == 0)
+                    parent = &deep->model->definition->tables[i];
             if (parent) begin_select(sql, child, parent);
         }
         if (parent && from) put_pair(sql, parent, seq, from, to);
@@ -145,7 +159,8 @@ static dbk_result list_links(dbk_deep *deep, dbk_error *err)
     dbk_result result = DBK_OK;
     dbk_buffer_init(&sql, model->port);
     int rc = sqlite3_prepare_v2(model->db,
-                                "SELECT seq, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) WHERE on_delete='CASCADE' ORDER BY id, seq",
+                                "SELECT seq, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) WHERE "
+                                "on_delete='CASCADE' ORDER BY id, seq",
                                 -1, &list, NULL);
     if (rc != SQLITE_OK) result = dbk_model_sql_failure(model, rc, "list the foreign keys", err);
     for (size_t i = 0; result == DBK_OK && i < model->definition->table_count; i++) {
@@ -206,7 +221,10 @@ static dbk_result delete_rows(dbk_deep *deep, int *changes, dbk_error *err)
     return result;
 }
 
-static bool is_too_deep(const dbk_error *error) { return strstr(error->text, "too many levels of trigger recursion") != NULL; }
+static bool is_too_deep(const dbk_error *error)
+{
+    return strstr(error->text, "too many levels of trigger recursion") != NULL;
+}
 
 static dbk_result delete_deep(dbk_model *model, const dbk_table *table, dbk_slice key, int *changes, dbk_error *err)
 {
@@ -244,7 +262,8 @@ static dbk_result run_own(dbk_model *model, const char *sql, dbk_error *err)
 
 /* SQLite foresees no failure of a cascade, and so does not take back what a statement did that ran too
  * deep: a savepoint does. */
-dbk_result dbk_row_delete(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt *statement, int *changes, dbk_error *err)
+dbk_result dbk_row_delete(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt *statement,
+                          int *changes, dbk_error *err)
 {
     dbk_error failure = {0};
     if (table->self_contained) return dbk_row_run(model, statement, "delete the row", changes, err);

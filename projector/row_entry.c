@@ -56,7 +56,8 @@ static const char *words_for(const dbk_definition *definition, dbk_slice constra
     for (size_t i = 0; i < definition->table_count; i++) {
         const dbk_rules *rules = definition->tables[i].rules;
         for (size_t k = 0; rules && k < rules->message_count; k++)
-            if (dbk_slice_equal(dbk_slice_text(rules->messages[k].constraint), constraint)) return rules->messages[k].text;
+            if (dbk_slice_equal(dbk_slice_text(rules->messages[k].constraint), constraint))
+                return rules->messages[k].text;
     }
     return NULL;
 }
@@ -97,8 +98,7 @@ dbk_result dbk_row_entry_start(dbk_model *model, bool savepoint, dbk_error *err)
     dbk_row_work *work = model->work;
 
     if (model->in_entry) return dbk_fail(err, DBK_INTERNAL, "an entry is open already");
-    if (sqlite3_get_autocommit(model->db))
-        return dbk_fail(err, DBK_INTERNAL, "no transaction is open");
+    if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "no transaction is open");
     dbk_arena_clear(model->arena);
     dbk_buffer_clear(&work->named_keys);
     work->named_count = 0;
@@ -141,10 +141,8 @@ void dbk_row_entry_undo(dbk_model *model)
     if (!model->in_entry) return;
     if (!sqlite3_get_autocommit(model->db)) {
         if (model->savepoint) {
-            back =
-                run_fixed(model, DBK_PLACE_ROLLBACK, "ROLLBACK TO _daybook_entry", &ignored) ==
-                    DBK_OK &&
-                run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", &ignored) == DBK_OK;
+            back = run_fixed(model, DBK_PLACE_ROLLBACK, "ROLLBACK TO _daybook_entry", &ignored) == DBK_OK &&
+                   run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", &ignored) == DBK_OK;
         } else {
             back = !model->work->wrote;
         }
@@ -164,8 +162,7 @@ static dbk_result check_deferred(dbk_model *model, dbk_error *err)
 {
     int now = 0, highest = 0;
 
-    if (sqlite3_get_autocommit(model->db))
-        return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
+    if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
     (void)sqlite3_db_status(model->db, SQLITE_DBSTATUS_DEFERRED_FKS, &now, &highest, 0);
     if (now == 0) return DBK_OK;
     return dbk_fail(err, DBK_CONSTRAINT, "FOREIGN KEY: a deferred foreign key does not hold");
@@ -204,16 +201,14 @@ dbk_result dbk_model_entry_end(dbk_model *model, dbk_draft *draft, dbk_error *er
     return DBK_OK;
 }
 
-dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key, bool wrote,
-                        dbk_error *err)
+dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key, bool wrote, dbk_error *err)
 {
     dbk_row_work *work = model->work;
     size_t at = work->named_keys.size;
 
     if (work->named_count == work->named_room) {
         size_t room = work->named_room ? 2 * work->named_room : 16;
-        dbk_row_named *named =
-            model->port->resize(model->port->ctx, work->named, room * sizeof(*named));
+        dbk_row_named *named = model->port->resize(model->port->ctx, work->named, room * sizeof(*named));
         if (!named) return dbk_row_no_memory(err);
         work->named = named;
         work->named_room = room;
@@ -224,8 +219,8 @@ dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key,
     return DBK_OK;
 }
 
-dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *event,
-                        const dbk_json_node *data, dbk_error *err)
+dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *event, const dbk_json_node *data,
+                        dbk_error *err)
 {
     dbk_event_encode(&draft->events, event);
     if (draft->events.failed) return dbk_row_no_memory(err);

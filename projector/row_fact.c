@@ -54,7 +54,8 @@ static bool is_filled(const dbk_event *event, dbk_slice name)
 }
 
 /* One column: beside `row` (NULL: there is none; then beside what `gone` left in the cell). */
-static dbk_result take_value(meeting *m, sqlite3_stmt *row, int column, const dbk_json_node *value, bool gone, dbk_error *err)
+static dbk_result take_value(meeting *m, sqlite3_stmt *row, int column, const dbk_json_node *value, bool gone,
+                             dbk_error *err)
 {
     dbk_row_work *work = m->model->work;
     dbk_cell old = gone && dbk_mask_has(&m->named, column) ? work->cells[column] : (dbk_cell){.type = SQLITE_NULL};
@@ -64,7 +65,8 @@ static dbk_result take_value(meeting *m, sqlite3_stmt *row, int column, const db
     if (result != DBK_OK) return result;
     dbk_mask_add(&m->named, column);
     dbk_field_rule rule = m->model->undo ? DBK_FIELD_LWW : dbk_field_of(m->table, column);
-    m->wrote = m->wrote || !row || rule == DBK_FIELD_LWW || !dbk_cell_equals_column(&work->cells[column], &work->made, row, column);
+    m->wrote = m->wrote || !row || rule == DBK_FIELD_LWW ||
+               !dbk_cell_equals_column(&work->cells[column], &work->made, row, column);
     return DBK_OK;
 }
 
@@ -92,13 +94,16 @@ static dbk_result take_gone(meeting *m, bool *found, dbk_error *err)
     *found = result == DBK_OK && work->gone.size > 0;
     if (!*found) return result;
     result = dbk_json_parse(work->old_value, dbk_buffer_slice(&work->gone), &data, err);
-    if (result != DBK_OK) return dbk_error_wrap(err, result == DBK_NO_MEMORY ? result : DBK_CORRUPT, "a row record of '%s'", m->table->name);
+    if (result != DBK_OK)
+        return dbk_error_wrap(err, result == DBK_NO_MEMORY ? result : DBK_CORRUPT, "a row record of '%s'",
+                              m->table->name);
     const dbk_json_node *child = dbk_json_child(data);
     for (uint32_t i = 0; i < data->count; i++, child = dbk_json_next(child)) {
         int column = dbk_table_column(m->table, child->name);
         if (column < 0 || dbk_row_is_key(m->table, column)) continue;
         size_t from = work->made.size; /* what the cell borrows of the parser is copied: a set is parsed next */
-        result = dbk_cell_of_json(&m->table->columns[column], m->table->name, child, &work->made, &work->cells[column], err);
+        result =
+            dbk_cell_of_json(&m->table->columns[column], m->table->name, child, &work->made, &work->cells[column], err);
         if (result != DBK_OK) return result;
         dbk_cell *cell = &work->cells[column];
         dbk_mask_add(&m->named, column);
@@ -117,7 +122,8 @@ static int taken_column(const meeting *m, const dbk_error *refusal)
     size_t table = strlen(m->table->name);
     const char *text = refusal->text;
 
-    if (strncmp(text, "UNIQUE ", 7) != 0 || strncmp(text + 7, m->table->name, table) != 0 || text[7 + table] != '.') return -1;
+    if (strncmp(text, "UNIQUE ", 7) != 0 || strncmp(text + 7, m->table->name, table) != 0 || text[7 + table] != '.')
+        return -1;
     const char *name = text + 8 + table;
     size_t size = strcspn(name, ":,");
     int column = name[size] == ',' ? -1 : dbk_table_column(m->table, dbk_slice_of(name, size));
@@ -133,7 +139,8 @@ static dbk_result add_suffix(meeting *m, int column, dbk_error *err)
     char number[24];
 
     if (work->cells[column].type != SQLITE_TEXT) return DBK_NONE;
-    while (digits < text.size && digits < DIGITS_MAX && text.data[text.size - 1 - digits] >= '0' && text.data[text.size - 1 - digits] <= '9')
+    while (digits < text.size && digits < DIGITS_MAX && text.data[text.size - 1 - digits] >= '0' &&
+           text.data[text.size - 1 - digits] <= '9')
         digits++;
     bool has = digits > 0 && text.size > digits + 1 && text.data[text.size - 1 - digits] == '~';
     uint64_t n = 1;
@@ -178,7 +185,8 @@ static dbk_result write_row(meeting *m, dbk_error *err)
         dbk_error refusal = {0};
         dbk_observer_statement_mark(m->model->observer);
         result = write_once(m, &mask, &changes, &refusal);
-        column = result == DBK_CONSTRAINT && m->table->rules && m->table->rules->suffix ? taken_column(m, &refusal) : -1;
+        column =
+            result == DBK_CONSTRAINT && m->table->rules && m->table->rules->suffix ? taken_column(m, &refusal) : -1;
         if (result == DBK_CONSTRAINT) dbk_observer_statement_drop(m->model->observer);
         if (result != DBK_OK && err) *err = refusal;
         if (column < 0) break;
@@ -208,7 +216,8 @@ static dbk_result set_row(meeting *m, sqlite3_stmt *row, dbk_row_op op, const db
     if (m->exists && dbk_mask_is_empty(&m->named)) return dbk_row_name(m->model, m->table, m->key, false, err);
     result = write_row(m, err);
     /* a put names the key too, which is last writer wins */
-    return result == DBK_OK ? dbk_row_name(m->model, m->table, m->key, m->wrote || op == DBK_OP_PUT || !m->exists, err) : result;
+    return result == DBK_OK ? dbk_row_name(m->model, m->table, m->key, m->wrote || op == DBK_OP_PUT || !m->exists, err)
+                            : result;
 }
 
 static dbk_result delete_row(meeting *m, dbk_error *err)
@@ -217,10 +226,12 @@ static dbk_result delete_row(meeting *m, dbk_error *err)
     dbk_result result;
 
     if (!m->exists) return supersede(m, "no row to delete", err);
-    if (m->table->rules && m->table->rules->edit_wins && !is_current(m)) return supersede(m, "edit wins over this delete", err);
+    if (m->table->rules && m->table->rules->edit_wins && !is_current(m))
+        return supersede(m, "edit wins over this delete", err);
     result = dbk_row_prepare(m->model, m->table, DBK_ROW_DELETE, &statement, err);
     if (result != DBK_OK) return result;
-    if (!dbk_key_bind(m->table, m->key, statement, 1, &m->model->work->part)) return dbk_row_bad_key(m->model, m->table, m->key, err);
+    if (!dbk_key_bind(m->table, m->key, statement, 1, &m->model->work->part))
+        return dbk_row_bad_key(m->model, m->table, m->key, err);
     int changes = 0;
     result = dbk_row_delete(m->model, m->table, m->key, statement, &changes, err);
     return result == DBK_OK ? dbk_row_name(m->model, m->table, m->key, true, err) : result;

@@ -19,7 +19,8 @@ static bool is_number_type(const dbk_table *table, int column)
 
 bool dbk_field_is_change(const dbk_table *table, int column, const dbk_json_node *value)
 {
-    return value->kind == DBK_JSON_OBJECT && (is_number_type(table, column) || dbk_field_of(table, column) == DBK_FIELD_SET);
+    return value->kind == DBK_JSON_OBJECT &&
+           (is_number_type(table, column) || dbk_field_of(table, column) == DBK_FIELD_SET);
 }
 
 bool dbk_field_is_raw(const dbk_table *table, int column, const dbk_json_node *value)
@@ -56,7 +57,8 @@ static int64_t integer_of(const dbk_cell *cell)
 }
 
 /* The n of {"+": n}, as the column counts. */
-static dbk_result read_step(const dbk_table *table, int column, const dbk_json_node *value, dbk_cell *step, dbk_error *err)
+static dbk_result read_step(const dbk_table *table, int column, const dbk_json_node *value, dbk_cell *step,
+                            dbk_error *err)
 {
     const dbk_json_node *n = value->count == 1 ? dbk_json_member(value, "+") : NULL;
     bool real = table->columns[column].type == DBK_TYPE_REAL;
@@ -67,7 +69,8 @@ static dbk_result read_step(const dbk_table *table, int column, const dbk_json_n
         return DBK_OK;
     }
     if (n && n->kind == DBK_JSON_NUMBER && dbk_json_is_integer(n, &step->integer)) return DBK_OK;
-    return wrong(table, column, real ? "a number, or {\"+\": a number}" : "an integer of 64 bits, or {\"+\": an integer}", err);
+    return wrong(table, column,
+                 real ? "a number, or {\"+\": a number}" : "an integer of 64 bits, or {\"+\": an integer}", err);
 }
 
 static dbk_result add_step(const dbk_table *table, int column, const dbk_cell *old, const dbk_cell *step, dbk_cell *out,
@@ -151,7 +154,8 @@ static void sort_members(member_list *list)
 
     if (list->count) qsort((void *)list->items, list->count, sizeof(*list->items), compare_members);
     for (size_t i = 0; i < list->count; i++)
-        if (kept == 0 || compare_members(&list->items[kept - 1], &list->items[i]) != 0) list->items[kept++] = list->items[i];
+        if (kept == 0 || compare_members(&list->items[kept - 1], &list->items[i]) != 0)
+            list->items[kept++] = list->items[i];
     list->count = kept;
 }
 
@@ -181,8 +185,8 @@ static void put_members(dbk_buffer *out, const member_list *list, const member_l
 }
 
 /* The set that a cell holds; what is no set counts as none. */
-static dbk_result parse_set(dbk_json_parser *parser, const dbk_cell *cell, const dbk_buffer *made, const dbk_json_node **out,
-                            dbk_error *err)
+static dbk_result parse_set(dbk_json_parser *parser, const dbk_cell *cell, const dbk_buffer *made,
+                            const dbk_json_node **out, dbk_error *err)
 {
     *out = NULL;
     if (cell->type != SQLITE_TEXT) return DBK_OK;
@@ -207,7 +211,8 @@ static dbk_result merge_set(dbk_model *model, const dbk_table *table, int column
     dbk_result result = parse_set(work->old_value, old, &work->made, &before, err);
 
     if (result != DBK_OK) return result;
-    if (!list_new(model, (size_t)count_of(before) + count_of(add), &all) || !list_new(model, count_of(remove), &without))
+    if (!list_new(model, (size_t)count_of(before) + count_of(add), &all) ||
+        !list_new(model, count_of(remove), &without))
         return dbk_row_no_memory(err);
     (void)take_members(&all, before);
     if (known != change->count || !take_members(&all, add) || !take_members(&without, remove))
@@ -231,9 +236,11 @@ static dbk_result record_set(dbk_model *model, const dbk_table *table, int colum
     dbk_result result = parse_set(work->old_value, old, &work->made, &before, err);
 
     if (result != DBK_OK) return result;
-    if (!list_new(model, count_of(before), &was) || !list_new(model, count_of(whole), &is)) return dbk_row_no_memory(err);
+    if (!list_new(model, count_of(before), &was) || !list_new(model, count_of(whole), &is))
+        return dbk_row_no_memory(err);
     (void)take_members(&was, before);
-    if (!take_members(&is, whole)) return wrong(table, column, "a list of texts and numbers, or {\"add\": […], \"remove\": […]}", err);
+    if (!take_members(&is, whole))
+        return wrong(table, column, "a list of texts and numbers, or {\"add\": […], \"remove\": […]}", err);
     sort_members(&was);
     sort_members(&is);
     size_t from = work->made.size;
@@ -280,7 +287,8 @@ static dbk_result change_set(dbk_model *model, const dbk_table *table, int colum
 dbk_result dbk_field_change(dbk_model *model, const dbk_table *table, int column, const dbk_cell *old,
                             const dbk_json_node *value, const dbk_cell *given, dbk_cell *out, dbk_error *err)
 {
-    if (dbk_field_of(table, column) == DBK_FIELD_SET) return change_set(model, table, column, old, value, given, out, err);
+    if (dbk_field_of(table, column) == DBK_FIELD_SET)
+        return change_set(model, table, column, old, value, given, out, err);
     return change_counter(model, table, column, old, value, given, out, err);
 }
 
@@ -290,7 +298,8 @@ static int compare_cells(const dbk_cell *a, const dbk_cell *b, const dbk_buffer 
     bool a_number = a->type == SQLITE_INTEGER || a->type == SQLITE_FLOAT;
     bool b_number = b->type == SQLITE_INTEGER || b->type == SQLITE_FLOAT;
 
-    if (a->type == SQLITE_INTEGER && b->type == SQLITE_INTEGER) return (a->integer > b->integer) - (a->integer < b->integer);
+    if (a->type == SQLITE_INTEGER && b->type == SQLITE_INTEGER)
+        return (a->integer > b->integer) - (a->integer < b->integer);
     if (a_number && b_number) return (real_of(a) > real_of(b)) - (real_of(a) < real_of(b));
     if (a_number != b_number) return a_number ? -1 : 1;
     if (a->type != b->type) return a->type == SQLITE_TEXT ? -1 : 1;

@@ -38,8 +38,7 @@ static fresh_item *find(fresh_item *items, size_t room, dbk_hash128 stream)
 {
     size_t at = (size_t)stream.low & (room - 1);
 
-    while (items[at].position &&
-           (items[at].stream.low != stream.low || items[at].stream.high != stream.high)) {
+    while (items[at].position && (items[at].stream.low != stream.low || items[at].stream.high != stream.high)) {
         at = (at + 1) & (room - 1);
     }
     return &items[at];

@@ -42,24 +42,22 @@ dbk_result dbk_row_is_skipped(dbk_model *model, const char *entry, bool *skipped
     (void)sqlite3_bind_text(statement, 1, entry, -1, SQLITE_STATIC);
     int rc = sqlite3_step(statement);
     *skipped = rc == SQLITE_ROW;
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        result = dbk_model_sql_failure(model, rc, "read the skip list", err);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "read the skip list", err);
     (void)sqlite3_reset(statement);
     return result;
 }
 
-dbk_result dbk_row_is_folded(dbk_model *model, uint64_t position, const dbk_entry *entry,
-                             int64_t received_ms, bool *folded, dbk_error *err)
+dbk_result dbk_row_is_folded(dbk_model *model, uint64_t position, const dbk_entry *entry, int64_t received_ms,
+                             bool *folded, dbk_error *err)
 {
     uint8_t key[DBK_ORDER_KEY_SIZE];
     char text[DBK_ENTRY_ID_TEXT_SIZE];
     bool skipped;
 
     dbk_entry_order_key(entry, key);
-    *folded = model->deciding ||
-              (memcmp(key, model->work->order, sizeof(key)) < 0 &&
-               (model->wanted_last == 0 || position <= model->wanted_last) &&
-               (!model->wanted || model->wanted(model->wanted_arg, position, received_ms, key)));
+    *folded = model->deciding || (memcmp(key, model->work->order, sizeof(key)) < 0 &&
+                                  (model->wanted_last == 0 || position <= model->wanted_last) &&
+                                  (!model->wanted || model->wanted(model->wanted_arg, position, received_ms, key)));
     if (!*folded) return DBK_OK;
     dbk_entry_id_text(&entry->id, text);
     dbk_result result = dbk_row_is_skipped(model, text, &skipped, err);
@@ -67,27 +65,23 @@ dbk_result dbk_row_is_folded(dbk_model *model, uint64_t position, const dbk_entr
     return result;
 }
 
-static dbk_result read_record(dbk_model *model, dbk_slice table, dbk_slice key, record *out,
-                              dbk_error *err)
+static dbk_result read_record(dbk_model *model, dbk_slice table, dbk_slice key, record *out, dbk_error *err)
 {
     sqlite3_stmt *statement;
     dbk_result result;
 
     *out = (record){0};
     if (!model->has_row_records) return DBK_OK;
-    result = dbk_model_statement(
-        model, DBK_PLACE_RECORD_GET,
-        "SELECT last,at,version FROM _daybook_rows WHERE tab=?1 AND key=?2", &statement, err);
+    result = dbk_model_statement(model, DBK_PLACE_RECORD_GET,
+                                 "SELECT last,at,version FROM _daybook_rows WHERE tab=?1 AND key=?2", &statement, err);
     if (result != DBK_OK) return result;
-    (void)sqlite3_bind_text64(statement, 1, (const char *)table.data, table.size, SQLITE_STATIC,
+    (void)sqlite3_bind_text64(statement, 1, (const char *)table.data, table.size, SQLITE_STATIC, SQLITE_UTF8);
+    (void)sqlite3_bind_text64(statement, 2, key.data ? (const char *)key.data : "", key.size, SQLITE_STATIC,
                               SQLITE_UTF8);
-    (void)sqlite3_bind_text64(statement, 2, key.data ? (const char *)key.data : "", key.size,
-                              SQLITE_STATIC, SQLITE_UTF8);
     int rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
         const char *last = (const char *)sqlite3_column_text(statement, 0);
-        dbk_slice at = dbk_slice_of(sqlite3_column_blob(statement, 1),
-                                    (size_t)sqlite3_column_bytes(statement, 1));
+        dbk_slice at = dbk_slice_of(sqlite3_column_blob(statement, 1), (size_t)sqlite3_column_bytes(statement, 1));
         out->found = dbk_entry_id_parse(at, &out->at);
         (void)snprintf(out->last, sizeof(out->last), "%s", last ? last : "");
         out->version = (uint64_t)sqlite3_column_int64(statement, 2);
@@ -112,15 +106,15 @@ dbk_result dbk_model_version(dbk_model *model, dbk_slice stream, uint64_t *versi
     if (dbk_fresh_find(model->fresh, stream, &id, &fresh) && fresh > *version) *version = fresh;
     if (!slash || !model->has_row_records) return DBK_OK;
     size_t before = (size_t)(slash - stream.data);
-    result = read_record(model, dbk_slice_of(stream.data, before),
-                         dbk_slice_of(slash + 1, stream.size - before - 1), &row, err);
+    result = read_record(model, dbk_slice_of(stream.data, before), dbk_slice_of(slash + 1, stream.size - before - 1),
+                         &row, err);
     if (row.version > *version) *version = row.version;
     return result;
 }
 
 /* Reads and decodes an entry of the log into work->origin. */
-static dbk_result read_entry(dbk_model *model, uint64_t position, dbk_entry *entry,
-                             int64_t *received_ms, dbk_error *err)
+static dbk_result read_entry(dbk_model *model, uint64_t position, dbk_entry *entry, int64_t *received_ms,
+                             dbk_error *err)
 {
     dbk_result result = dbk_log_read(model->log, position, &model->work->place, received_ms, err);
     if (result != DBK_OK) return result;
@@ -160,8 +154,7 @@ static dbk_result last_naming(dbk_model *model, dbk_slice stream, candidate *bes
             return dbk_log_entry_id_at(model->log, position, &best->id, err);
         }
         result = read_entry(model, position, &entry, &received_ms, err);
-        if (result == DBK_OK)
-            result = dbk_row_is_folded(model, position, &entry, received_ms, &folded, err);
+        if (result == DBK_OK) result = dbk_row_is_folded(model, position, &entry, received_ms, &folded, err);
         if (result != DBK_OK) return result;
         if (!folded || !names_row(model, &entry, stream)) continue;
         candidate other = {.found = true, .id = entry.id};
@@ -172,8 +165,8 @@ static dbk_result last_naming(dbk_model *model, dbk_slice stream, candidate *bes
 }
 
 /* Whether the record holds against the candidate: `at` is not below it in canonical order. */
-static dbk_result record_holds(dbk_model *model, const record *row, const candidate *naming,
-                               bool *holds, dbk_error *err)
+static dbk_result record_holds(dbk_model *model, const record *row, const candidate *naming, bool *holds,
+                               dbk_error *err)
 {
     uint64_t at = 0, other = 0;
     uint8_t at_key[DBK_ORDER_KEY_SIZE], other_key[DBK_ORDER_KEY_SIZE];
@@ -261,37 +254,36 @@ dbk_result dbk_row_gone(dbk_model *model, const dbk_table *table, dbk_slice key,
                                  &statement, err);
     if (result != DBK_OK) return result;
     (void)sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_text64(statement, 2, key.data ? (const char *)key.data : "", key.size, SQLITE_STATIC, SQLITE_UTF8);
+    (void)sqlite3_bind_text64(statement, 2, key.data ? (const char *)key.data : "", key.size, SQLITE_STATIC,
+                              SQLITE_UTF8);
     int rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW)
         dbk_buffer_put(gone, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
-    else if (rc != SQLITE_DONE)
-        result = dbk_model_sql_failure(model, rc, "read a row record", err);
+    else if (rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "read a row record", err);
     (void)sqlite3_reset(statement);
     return result == DBK_OK && gone->failed ? dbk_row_no_memory(err) : result;
 }
 
-static dbk_result put_record(dbk_model *model, const dbk_table *table, dbk_slice key,
-                             const char *last, dbk_slice gone, dbk_error *err)
+static dbk_result put_record(dbk_model *model, const dbk_table *table, dbk_slice key, const char *last, dbk_slice gone,
+                             dbk_error *err)
 {
     sqlite3_stmt *statement;
-    dbk_result result = dbk_model_statement(
-        model, DBK_PLACE_RECORD_SET,
-        "INSERT INTO _daybook_rows(tab,key,last,at,version,gone) VALUES(?1,?2,?3,?4,?5,?6) "
-        "ON CONFLICT(tab,key) DO UPDATE SET last=excluded.last,at=excluded.at,gone=excluded.gone,"
-        "version=max(version,excluded.version)",
-        &statement, err);
+    dbk_result result =
+        dbk_model_statement(model, DBK_PLACE_RECORD_SET,
+                            "INSERT INTO _daybook_rows(tab,key,last,at,version,gone) VALUES(?1,?2,?3,?4,?5,?6) "
+                            "ON CONFLICT(tab,key) DO UPDATE SET last=excluded.last,at=excluded.at,gone=excluded.gone,"
+                            "version=max(version,excluded.version)",
+                            &statement, err);
     if (result != DBK_OK) return result;
     (void)sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_text64(statement, 2, key.data ? (const char *)key.data : "", key.size,
-                              SQLITE_STATIC, SQLITE_UTF8);
+    (void)sqlite3_bind_text64(statement, 2, key.data ? (const char *)key.data : "", key.size, SQLITE_STATIC,
+                              SQLITE_UTF8);
     (void)sqlite3_bind_text(statement, 3, last, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(statement, 4, model->work->id_text, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(statement, 5, (sqlite3_int64)model->work->position);
     if (gone.size)
         (void)sqlite3_bind_text64(statement, 6, (const char *)gone.data, gone.size, SQLITE_STATIC, SQLITE_UTF8);
-    else
-        (void)sqlite3_bind_null(statement, 6);
+    else (void)sqlite3_bind_null(statement, 6);
     model->has_row_records = true;
     return dbk_row_run(model, statement, "keep a row record", NULL, err);
 }
@@ -360,9 +352,8 @@ dbk_result dbk_row_records_keep(dbk_model *model, dbk_error *err)
     char before[DBK_ENTRY_ID_TEXT_SIZE];
     dbk_result result = DBK_OK;
 
-    if (count == 1 && work->named_count == 1 && work->named[0].wrote &&
-        touched->table == work->named[0].table && !keeps_records(touched->table) &&
-        dbk_slice_equal(touched->key, key_of(work, work->named))) {
+    if (count == 1 && work->named_count == 1 && work->named[0].wrote && touched->table == work->named[0].table &&
+        !keeps_records(touched->table) && dbk_slice_equal(touched->key, key_of(work, work->named))) {
         return DBK_OK;
     }
     sort_named(work);
@@ -377,8 +368,7 @@ dbk_result dbk_row_records_keep(dbk_model *model, dbk_error *err)
     for (size_t i = 0; i < work->named_count && result == DBK_OK; i++) {
         const dbk_row_named *named = &work->named[i];
         if (named->wrote || keeps_records(named->table)) continue;
-        const dbk_touched *row =
-            dbk_observer_find(model->observer, named->table, key_of(work, named));
+        const dbk_touched *row = dbk_observer_find(model->observer, named->table, key_of(work, named));
         if (row && was_written(row)) continue;
         result = writer_before(model, named->table, key_of(work, named), before, err);
         if (result == DBK_OK)

@@ -21,16 +21,30 @@
 enum { DBK_MASK_WORDS = (DBK_COLUMNS_MAX + 63) / 64, DBK_ENGINE_STATEMENT_FIRST = 12 };
 
 /* Places in model->statements that belong to row_*.c. */
-enum { DBK_PLACE_SKIP_SET = DBK_ENGINE_STATEMENT_FIRST, DBK_PLACE_SKIP_GET, DBK_PLACE_DISMISS, DBK_PLACE_RECORD_SET,
-       DBK_PLACE_RECORD_GET, DBK_PLACE_SAVEPOINT, DBK_PLACE_RELEASE, DBK_PLACE_ROLLBACK,
-       DBK_PLACE_RECORD_GONE = 22 };
+enum {
+    DBK_PLACE_SKIP_SET = DBK_ENGINE_STATEMENT_FIRST,
+    DBK_PLACE_SKIP_GET,
+    DBK_PLACE_DISMISS,
+    DBK_PLACE_RECORD_SET,
+    DBK_PLACE_RECORD_GET,
+    DBK_PLACE_SAVEPOINT,
+    DBK_PLACE_RELEASE,
+    DBK_PLACE_ROLLBACK,
+    DBK_PLACE_RECORD_GONE = 22
+};
 
 /* A set of columns of one table, by column number. */
 typedef struct dbk_mask {
     uint64_t words[DBK_MASK_WORDS];
 } dbk_mask;
-static inline void dbk_mask_add(dbk_mask *mask, int column) { mask->words[column >> 6] |= UINT64_C(1) << (column & 63); }
-static inline bool dbk_mask_has(const dbk_mask *mask, int column) { return mask->words[column >> 6] >> (column & 63) & 1; }
+static inline void dbk_mask_add(dbk_mask *mask, int column)
+{
+    mask->words[column >> 6] |= UINT64_C(1) << (column & 63);
+}
+static inline bool dbk_mask_has(const dbk_mask *mask, int column)
+{
+    return mask->words[column >> 6] >> (column & 63) & 1;
+}
 static inline bool dbk_mask_is_empty(const dbk_mask *mask)
 {
     uint64_t any = 0;
@@ -93,7 +107,8 @@ bool dbk_json_text_valid(dbk_slice text); /* one JSON value, at most 32 deep, no
 /* row_key.c */
 /* Takes the next part of an encoded key off *rest, decoded into `part` (cleared first). */
 bool dbk_key_next(dbk_slice *rest, dbk_buffer *part);
-bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice part, sqlite3_stmt *statement, int parameter);
+bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice part, sqlite3_stmt *statement,
+                       int parameter);
 /* Appends one part; the error names table and column. */
 dbk_result dbk_key_part_put(const dbk_table *table, const dbk_column *column, const dbk_json_node *value,
                             dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
@@ -104,16 +119,24 @@ dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const d
 dbk_result dbk_cell_bind(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement, int parameter,
                          dbk_error *err) DBK_MUST_USE;
 /* row_cell.c */
-dbk_result dbk_cell_of_column(sqlite3_stmt *statement, int column, dbk_buffer *made, dbk_cell *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_cell_of_column(sqlite3_stmt *statement, int column, dbk_buffer *made, dbk_cell *out,
+                              dbk_error *err) DBK_MUST_USE;
 dbk_cell dbk_cell_of_made(const dbk_buffer *made, size_t from); /* the text from `from` to the end */
 /* Whether the row on which the statement stands holds this in that column already. */
 bool dbk_cell_equals_column(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement, int column);
-void dbk_cell_out(const dbk_column *column, const dbk_cell *cell, const dbk_buffer *made, dbk_buffer *out); /* as in events */
+void dbk_cell_out(const dbk_column *column, const dbk_cell *cell, const dbk_buffer *made,
+                  dbk_buffer *out); /* as in events */
 
 /* row_statement.c. Parameters: column i is ?(i + 1); key part p (from 0) is ?(column_count + 1 + p) of an
  * UPDATE and ?(1 + p) of the others. */
-typedef enum dbk_row_statement { DBK_ROW_SELECT, DBK_ROW_DELETE, DBK_ROW_MAX, DBK_ROW_DEFAULTS, DBK_ROW_SURPLUS,
-                                DBK_ROW_STATEMENTS } dbk_row_statement;
+typedef enum dbk_row_statement {
+    DBK_ROW_SELECT,
+    DBK_ROW_DELETE,
+    DBK_ROW_MAX,
+    DBK_ROW_DEFAULTS,
+    DBK_ROW_SURPLUS,
+    DBK_ROW_STATEMENTS
+} dbk_row_statement;
 struct dbk_row_statements {
     sqlite3_stmt *fixed[DBK_ROW_STATEMENTS];
     struct dbk_row_cached {
@@ -123,26 +146,31 @@ struct dbk_row_statements {
         sqlite3_stmt *statement;
     } cached[16];
     uint64_t uses;
-    int guess;               /* above 0: puts mostly meet existing rows */
-    int8_t is_projected[3];  /* by dbk_row_op: 0 unknown, 1 yes, -1 no */
+    int guess;              /* above 0: puts mostly meet existing rows */
+    int8_t is_projected[3]; /* by dbk_row_op: 0 unknown, 1 yes, -1 no */
 };
-dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_statement which, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_statement which, sqlite3_stmt **out,
+                           dbk_error *err) DBK_MUST_USE;
 /* INSERT … ON CONFLICT(key) DO NOTHING, or UPDATE, of the columns of the mask. */
 dbk_result dbk_row_prepare_masked(dbk_model *model, const dbk_table *table, bool insert, const dbk_mask *mask,
                                   sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
 dbk_row_statements *dbk_row_statements_of(dbk_model *model, const dbk_table *table);
 /* Runs a statement that writes and resets it; *changes (may be NULL) is the number of rows. Looks at the
  * transaction and the observer afterwards. */
-dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *what, int *changes, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *what, int *changes,
+                       dbk_error *err) DBK_MUST_USE;
 /* Binds the key and steps a SELECT of the row: DBK_OK (on the row: the caller resets) or DBK_NONE (reset). */
-dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out,
+                        dbk_error *err) DBK_MUST_USE;
 
 /* row_entry.c */
 dbk_result dbk_row_savepoint(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* none where there is one */
 dbk_result dbk_row_entry_start(dbk_model *model, bool savepoint, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_row_entry_finish(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* deferred keys, row records, RELEASE */
+dbk_result dbk_row_entry_finish(dbk_model *model,
+                                dbk_error *err) DBK_MUST_USE; /* deferred keys, row records, RELEASE */
 void dbk_row_entry_undo(dbk_model *model);
-dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key, bool wrote, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_name(dbk_model *model, const dbk_table *table, dbk_slice key, bool wrote,
+                        dbk_error *err) DBK_MUST_USE;
 /* Adds the event to the draft and runs its projections. */
 dbk_result dbk_row_emit(dbk_model *model, dbk_draft *draft, const dbk_event *event, const dbk_json_node *data,
                         dbk_error *err) DBK_MUST_USE;
@@ -152,40 +180,47 @@ dbk_result dbk_row_bad_key(dbk_model *model, const dbk_table *table, dbk_slice k
 /* Puts the name of a constraint that does not hold into the draft's detail, and the app's words for it
  * into the error; returns `result`. */
 dbk_result dbk_row_note_constraint(dbk_model *model, dbk_draft *draft, dbk_result result, dbk_error *err);
-dbk_result dbk_row_engine_event(dbk_model *model, const dbk_event *event, dbk_error *err) DBK_MUST_USE; /* row_append.c */
+dbk_result dbk_row_engine_event(dbk_model *model, const dbk_event *event,
+                                dbk_error *err) DBK_MUST_USE; /* row_append.c */
 
 /* row_decide.c: a put, patch or delete being decided. */
 typedef struct dbk_decision {
     dbk_model *model;
     dbk_draft *draft;
     const dbk_table *table;
-    const char *op;              /* "put", "patch", "delete" */
+    const char *op; /* "put", "patch", "delete" */
     const dbk_json_node *data, *expect;
-    dbk_slice key, stream;       /* in work->key, work->stream */
+    dbk_slice key, stream; /* in work->key, work->stream */
     char base[DBK_ENTRY_ID_TEXT_SIZE];
 } dbk_decision;
-dbk_result dbk_row_expect(dbk_model *model, dbk_draft *draft, dbk_slice stream, const dbk_json_node *expect, bool exists,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_expect(dbk_model *model, dbk_draft *draft, dbk_slice stream, const dbk_json_node *expect,
+                          bool exists, dbk_error *err) DBK_MUST_USE;
 bool dbk_row_expect_asks_row(const dbk_json_node *expect); /* "none" or "exists" */
 /* Makes a cell of every named value; objects for JSON columns are left to the merge where `merging`. */
 dbk_result dbk_row_convert(dbk_decision *change, bool merging, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_take_base(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* UPDATE of the changed columns and the .patched event; an empty mask: nothing. */
 dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts,
+                               dbk_error *err) DBK_MUST_USE;
 /* The column's document with the patch applied, as a cell; `row` stands on the row. */
 dbk_result dbk_row_merge_column(dbk_decision *change, int column, sqlite3_stmt *row, dbk_error *err) DBK_MUST_USE;
 void dbk_row_put_member(dbk_buffer *out, const char *name); /* `{"name":`, or `,"name":` behind others */
 /* Binds the key, and the cells of the mask but not its key columns. */
 dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *mask, bool insert,
                         sqlite3_stmt *statement, dbk_error *err) DBK_MUST_USE;
-static inline bool dbk_row_is_key(const dbk_table *table, int column) { return table->columns[column].key_part != 0; }
+static inline bool dbk_row_is_key(const dbk_table *table, int column)
+{
+    return table->columns[column].key_part != 0;
+}
 /* row_judge.c: JSON Schema. `row` is the row as it is, NULL: of a put. All that does not fit is in the
  * draft's detail. Nothing to judge by: DBK_OK. */
 dbk_result dbk_row_judge(dbk_decision *change, sqlite3_stmt *row, dbk_error *err) DBK_MUST_USE;
 /* The cells of the mask are what the row will have, beside `row`, or alone (NULL). */
-dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_row_judge_event(dbk_model *model, dbk_draft *draft, dbk_slice type, dbk_slice data, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells,
+                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_judge_event(dbk_model *model, dbk_draft *draft, dbk_slice type, dbk_slice data,
+                               dbk_error *err) DBK_MUST_USE;
 /* row_put.c */
 dbk_result dbk_row_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* The .put of the row that the observer saw inserted. */
@@ -194,9 +229,11 @@ dbk_result dbk_row_emit_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_note_suffixed(dbk_model *model, const char *reason, dbk_error *err) DBK_MUST_USE;
 
 /* row_project.c */
-bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op); /* whether such events have projections */
-size_t dbk_project_count(dbk_model *model, dbk_slice type);                      /* statements of the type */
-dbk_result dbk_project_event(dbk_model *model, const dbk_event *event, const dbk_json_node *data, dbk_error *err) DBK_MUST_USE;
+bool dbk_project_row(dbk_model *model, const dbk_table *table,
+                     dbk_row_op op);                        /* whether such events have projections */
+size_t dbk_project_count(dbk_model *model, dbk_slice type); /* statements of the type */
+dbk_result dbk_project_event(dbk_model *model, const dbk_event *event, const dbk_json_node *data,
+                             dbk_error *err) DBK_MUST_USE;
 /* A JSON value as SQL means it: numbers by their text, containers as JSON text. Returns SQLite's code. */
 int dbk_row_bind_json(dbk_model *model, sqlite3_stmt *statement, int at, const dbk_json_node *value);
 dbk_projections *dbk_projections_new(dbk_model *model); /* NULL: out of memory */
@@ -216,8 +253,8 @@ bool dbk_fresh_find(const dbk_fresh *fresh, dbk_slice stream, dbk_entry_id *id, 
 /* row_history.c */
 /* The id text of the entry that last changed the row among what is folded before the one in work (F17
  * included: its own if it touched the row); "" when none. */
-dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_slice key, char out[DBK_ENTRY_ID_TEXT_SIZE],
-                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_slice key,
+                               char out[DBK_ENTRY_ID_TEXT_SIZE], dbk_error *err) DBK_MUST_USE;
 /* For each row the entry touched without naming it, or named without touching it: its record. */
 dbk_result dbk_row_records_keep(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_is_skipped(dbk_model *model, const char *entry, bool *skipped, dbk_error *err) DBK_MUST_USE;
@@ -227,11 +264,10 @@ dbk_result dbk_row_is_folded(dbk_model *model, uint64_t position, const dbk_entr
 void dbk_row_stream(dbk_buffer *out, const dbk_table *table, dbk_slice key); /* cleared first: "table/key" */
 
 /* row_deep.c: runs the DELETE of a row, its key bound; a cascade deeper than SQLite's limit from the bottom up. */
-dbk_result dbk_row_delete(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt *statement, int *changes,
-                          dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_delete(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt *statement,
+                          int *changes, dbk_error *err) DBK_MUST_USE;
 
 /* row_trail.c: tells model->trail what the entry, just applied, changed. */
 dbk_result dbk_row_tell_trail(dbk_model *model, uint64_t position, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
-
 
 #endif

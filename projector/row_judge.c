@@ -27,8 +27,7 @@ static void put_cell(const dbk_decision *change, uint16_t i, dbk_buffer *out)
 
     if (column->type == DBK_TYPE_DATETIME && cell->type == SQLITE_TEXT)
         put_datetime(dbk_slice_of(cell->made ? work->made.data + cell->offset : cell->data, cell->size), out);
-    else
-        dbk_cell_out(column, cell, &work->made, out);
+    else dbk_cell_out(column, cell, &work->made, out);
 }
 
 static dbk_result put_key(dbk_decision *change, dbk_buffer *out, dbk_error *err)
@@ -83,7 +82,8 @@ static dbk_result put_row(dbk_decision *change, sqlite3_stmt *row, dbk_buffer *o
 }
 
 /* The same where rules of the table have filled the cells of the mask; the rest as the row has it. */
-static dbk_result put_ruled_row(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells, dbk_buffer *out, dbk_error *err)
+static dbk_result put_ruled_row(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells, dbk_buffer *out,
+                                dbk_error *err)
 {
     const dbk_row_work *work = change->model->work;
     bool is_put = strcmp(change->op, "put") == 0;
@@ -105,8 +105,8 @@ static dbk_result put_ruled_row(dbk_decision *change, sqlite3_stmt *row, const d
 }
 
 /* All findings go into the receipt, the first into its message. */
-static dbk_result judge(dbk_model *model, dbk_draft *draft, const dbk_json_schema *schema, dbk_slice text, const char *what,
-                        dbk_slice name, dbk_error *err)
+static dbk_result judge(dbk_model *model, dbk_draft *draft, const dbk_json_schema *schema, dbk_slice text,
+                        const char *what, dbk_slice name, dbk_error *err)
 {
     dbk_row_work *work = model->work;
     const dbk_json_node *root;
@@ -115,11 +115,14 @@ static dbk_result judge(dbk_model *model, dbk_draft *draft, const dbk_json_schem
     if (!work->judged) work->judged = dbk_json_parser_new(model->port);
     if (!work->judged) return dbk_row_no_memory(err);
     dbk_result result = dbk_json_parse(work->judged, text, &root, err);
-    if (result != DBK_OK) return result == DBK_BAD_JSON ? dbk_error_wrap(err, DBK_SCHEMA, "%s '%.*s'", what, DBK_SLICE_ARG(name)) : result;
+    if (result != DBK_OK)
+        return result == DBK_BAD_JSON ? dbk_error_wrap(err, DBK_SCHEMA, "%s '%.*s'", what, DBK_SLICE_ARG(name))
+                                      : result;
     dbk_buffer_init(&errors, model->port);
     result = dbk_json_schema_judge(schema, root, &errors, err);
     if (result == DBK_SCHEMA) {
-        (void)dbk_error_wrap(err, DBK_SCHEMA, "%s '%.*s'", what, (int)(name.size < 200 ? name.size : 200), (const char *)name.data);
+        (void)dbk_error_wrap(err, DBK_SCHEMA, "%s '%.*s'", what, (int)(name.size < 200 ? name.size : 200),
+                             (const char *)name.data);
         dbk_buffer_put_text(&draft->detail, draft->detail.size ? ",\"errors\":" : "\"errors\":");
         dbk_buffer_put_slice(&draft->detail, dbk_buffer_slice(&errors));
     }
@@ -144,7 +147,8 @@ dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const db
     dbk_buffer_init(&text, change->model->port);
     dbk_result result = cells ? put_ruled_row(change, row, cells, &text, err) : put_row(change, row, &text, err);
     if (result == DBK_OK && text.failed) result = dbk_row_no_memory(err);
-    if (result == DBK_OK) result = judge(change->model, change->draft, schema, dbk_buffer_slice(&text), "row", change->stream, err);
+    if (result == DBK_OK)
+        result = judge(change->model, change->draft, schema, dbk_buffer_slice(&text), "row", change->stream, err);
     dbk_buffer_release(&text);
     return result;
 }

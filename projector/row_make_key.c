@@ -31,7 +31,8 @@ static void put_text_key(dbk_buffer *out, const uint8_t uuid[UUID_SIZE])
     unsigned __int128 number = 0;
 
     for (int i = 0; i < UUID_SIZE; i++) number = number << 8 | uuid[i];
-    for (int i = TEXT_KEY_CHARS - 1; i >= 0; i--) dbk_buffer_put_u8(out, (uint8_t)digits[(unsigned)(number >> (5 * i)) & 31]);
+    for (int i = TEXT_KEY_CHARS - 1; i >= 0; i--)
+        dbk_buffer_put_u8(out, (uint8_t)digits[(unsigned)(number >> (5 * i)) & 31]);
 }
 
 dbk_result dbk_row_make_key(dbk_decision *change, dbk_error *err)

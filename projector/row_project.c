@@ -64,10 +64,8 @@ dbk_projections *dbk_projections_new(dbk_model *model)
     size_t count = 0, at = 0;
 
     if (!projections) return NULL;
-    for (size_t i = 0; i < definition->projection_count; i++)
-        count += definition->projections[i].statement_count;
-    projections->items =
-        dbk_alloc_zero(model->port, count ? count : 1, sizeof(*projections->items));
+    for (size_t i = 0; i < definition->projection_count; i++) count += definition->projections[i].statement_count;
+    projections->items = dbk_alloc_zero(model->port, count ? count : 1, sizeof(*projections->items));
     projections->item_count = count;
     for (size_t i = 0; projections->items && i < definition->projection_count; i++) {
         for (uint32_t j = 0; j < definition->projections[i].statement_count; j++) {
@@ -102,8 +100,7 @@ void dbk_projections_free(dbk_model *model)
 
     if (!projections) return;
     forget_types(model->port, projections);
-    for (size_t i = 0; i < projections->item_count; i++)
-        release(model->port, &projections->items[i]);
+    for (size_t i = 0; i < projections->item_count; i++) release(model->port, &projections->items[i]);
     dbk_free(model->port, projections->items);
     dbk_free(model->port, projections);
     model->projections = NULL;
@@ -145,8 +142,7 @@ static typed *find_type(dbk_model *model, dbk_slice type)
     dbk_projections *projections = model->projections;
     size_t hash = (size_t)dbk_checksum(type, 0), at = hash % TYPES_ROOM;
 
-    while (projections->types[at].type && !is_type(&projections->types[at], type))
-        at = (at + 1) % TYPES_ROOM;
+    while (projections->types[at].type && !is_type(&projections->types[at], type)) at = (at + 1) % TYPES_ROOM;
     if (projections->types[at].type) return &projections->types[at];
     if (projections->type_count == TYPES_MAX) {
         forget_types(model->port, projections);
@@ -172,8 +168,7 @@ size_t dbk_project_count(dbk_model *model, dbk_slice type)
 {
     if (model->projections->item_count == 0) return 0;
     const typed *found = find_type(model, type);
-    return found ? found->count
-                 : model->projections->item_count; /* out of memory shows when they run */
+    return found ? found->count : model->projections->item_count; /* out of memory shows when they run */
 }
 
 bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op)
@@ -193,9 +188,8 @@ bool dbk_project_row(dbk_model *model, const dbk_table *table, dbk_row_op op)
 
 static bool read_parameter(const char *name, parameter *out)
 {
-    static const char *const names[] = {"member",    "data",  "type",    "stream",
-                                        "time",      "actor", "command", "correlation",
-                                        "causation", "event", "order"};
+    static const char *const names[] = {"member",  "data",        "type",      "stream", "time", "actor",
+                                        "command", "correlation", "causation", "event",  "order"};
 
     if (name && name[0] == '$') {
         *out = (parameter){P_MEMBER};
@@ -215,13 +209,11 @@ static dbk_result prepare(dbk_model *model, prepared *item, dbk_error *err)
     dbk_result result = DBK_OK;
 
     model->sandbox.role = DBK_SQL_PROJECTION;
-    int rc = sqlite3_prepare_v3(model->db, item->source->sql, -1, SQLITE_PREPARE_PERSISTENT,
-                                &item->statement, NULL);
+    int rc = sqlite3_prepare_v3(model->db, item->source->sql, -1, SQLITE_PREPARE_PERSISTENT, &item->statement, NULL);
     model->sandbox.role = role;
     if (rc != SQLITE_OK) return dbk_model_sql_failure(model, rc, "prepare a projection", err);
     if (!item->statement)
-        return dbk_fail(err, DBK_INTERNAL, "%s:%u holds no statement", item->source->file,
-                        item->source->line);
+        return dbk_fail(err, DBK_INTERNAL, "%s:%u holds no statement", item->source->file, item->source->line);
     int count = sqlite3_bind_parameter_count(item->statement);
     item->parameters = dbk_alloc_zero(model->port, (size_t)count + 1, sizeof(*item->parameters));
     if (!item->parameters) result = dbk_row_no_memory(err);
@@ -229,8 +221,8 @@ static dbk_result prepare(dbk_model *model, prepared *item, dbk_error *err)
     for (int i = 0; i < count && result == DBK_OK; i++) {
         const char *name = sqlite3_bind_parameter_name(item->statement, i + 1);
         if (read_parameter(name, &item->parameters[i])) continue;
-        result = dbk_fail(err, DBK_INTERNAL, "%s:%u: unknown parameter '%s'", item->source->file,
-                          item->source->line, name ? name : "?");
+        result = dbk_fail(err, DBK_INTERNAL, "%s:%u: unknown parameter '%s'", item->source->file, item->source->line,
+                          name ? name : "?");
     }
     if (result != DBK_OK) release(model->port, item);
     return result;
@@ -242,10 +234,8 @@ static const dbk_json_node *find_member(const dbk_json_node *data, const char *p
     while (data) {
         const char *end = strstr(path, "::");
         dbk_slice name = dbk_slice_of(path, end ? (size_t)(end - path) : strlen(path));
-        const dbk_json_node *child = data->kind == DBK_JSON_OBJECT ? dbk_json_child(data) : NULL,
-                            *found = NULL;
-        for (uint32_t i = 0; child && i < data->count && !found;
-             i++, child = dbk_json_next(child)) {
+        const dbk_json_node *child = data->kind == DBK_JSON_OBJECT ? dbk_json_child(data) : NULL, *found = NULL;
+        for (uint32_t i = 0; child && i < data->count && !found; i++, child = dbk_json_next(child)) {
             if (dbk_slice_equal(child->name, name)) found = child;
         }
         if (!end) return found;
@@ -257,8 +247,8 @@ static const dbk_json_node *find_member(const dbk_json_node *data, const char *p
 
 static int bind_slice(sqlite3_stmt *statement, int at, dbk_slice text)
 {
-    return sqlite3_bind_text64(statement, at, text.size ? (const char *)text.data : "", text.size,
-                               SQLITE_TRANSIENT, SQLITE_UTF8);
+    return sqlite3_bind_text64(statement, at, text.size ? (const char *)text.data : "", text.size, SQLITE_TRANSIENT,
+                               SQLITE_UTF8);
 }
 
 /* An absent text is no text: NULL. */
@@ -280,8 +270,7 @@ int dbk_row_bind_json(dbk_model *model, sqlite3_stmt *statement, int at, const d
     if (value->kind == DBK_JSON_NUMBER) {
         bool whole = true;
         for (size_t i = 0; i < value->text.size; i++) whole &= !strchr(".eE", value->text.data[i]);
-        if (whole && dbk_json_is_integer(value, &integer))
-            return sqlite3_bind_int64(statement, at, integer);
+        if (whole && dbk_json_is_integer(value, &integer)) return sqlite3_bind_int64(statement, at, integer);
         return sqlite3_bind_double(statement, at, dbk_json_double(value));
     }
     dbk_buffer_clear(text);
@@ -317,14 +306,10 @@ static int bind_parameter(const offer *o, sqlite3_stmt *statement, int at, const
  * engine. */
 static dbk_result judge(dbk_model *model, dbk_result result, const prepared *item, dbk_error *err)
 {
-    bool by_data = result == DBK_INTERNAL || result == DBK_SCHEMA || result == DBK_TOO_BIG ||
-                   result == DBK_DENIED;
+    bool by_data = result == DBK_INTERNAL || result == DBK_SCHEMA || result == DBK_TOO_BIG || result == DBK_DENIED;
 
-    if (!by_data || sqlite3_get_autocommit(model->db) ||
-        dbk_observer_failure(model->observer) != DBK_OK)
-        return result;
-    return err ? dbk_error_wrap(err, DBK_REJECTED, "%s:%u", item->source->file, item->source->line)
-               : DBK_REJECTED;
+    if (!by_data || sqlite3_get_autocommit(model->db) || dbk_observer_failure(model->observer) != DBK_OK) return result;
+    return err ? dbk_error_wrap(err, DBK_REJECTED, "%s:%u", item->source->file, item->source->line) : DBK_REJECTED;
 }
 
 static int count_steps(void *arg)
@@ -359,8 +344,7 @@ static dbk_result run(const offer *o, prepared *item, dbk_error *err)
     if (result != DBK_OK) return result;
     for (int i = 0; i < item->parameter_count; i++) {
         int rc = bind_parameter(o, item->statement, i + 1, &item->parameters[i]);
-        if (rc != SQLITE_OK)
-            return dbk_model_sql_failure(o->model, rc, "bind a projection's parameter", err);
+        if (rc != SQLITE_OK) return dbk_model_sql_failure(o->model, rc, "bind a projection's parameter", err);
     }
     result = run_bounded(o->model, item, &changes, err);
     if (result != DBK_OK) return judge(o->model, result, item, err);
@@ -379,8 +363,7 @@ static void fill_offer(offer *o)
     (void)snprintf(o->order + 2 * sizeof(work->order), 9, "%08x", work->event_index);
 }
 
-dbk_result dbk_project_event(dbk_model *model, const dbk_event *event, const dbk_json_node *data,
-                             dbk_error *err)
+dbk_result dbk_project_event(dbk_model *model, const dbk_event *event, const dbk_json_node *data, dbk_error *err)
 {
     offer o = {.model = model, .event = event, .data = data};
     const typed *found;

@@ -21,9 +21,7 @@ dbk_result dbk_row_emit_put(dbk_decision *change, dbk_error *err)
     dbk_slice filled[DBK_COLUMNS_MAX];
     size_t filled_count = 0;
 
-    if (!row)
-        return dbk_fail(err, DBK_INTERNAL, "the new row '%.*s' was not observed",
-                        DBK_SLICE_ARG(change->stream));
+    if (!row) return dbk_fail(err, DBK_INTERNAL, "the new row '%.*s' was not observed", DBK_SLICE_ARG(change->stream));
     for (uint16_t i = 0; i < table->column_count; i++) {
         uint16_t number = table->by_name[i];
         const dbk_column *column = &table->columns[number];
@@ -35,8 +33,7 @@ dbk_result dbk_row_emit_put(dbk_decision *change, dbk_error *err)
         } else {
             dbk_value_out(column->type, row[number], true, &work->data);
         }
-        if (!work->values[number] && !column->key_part)
-            filled[filled_count++] = dbk_slice_text(column->name);
+        if (!work->values[number] && !column->key_part) filled[filled_count++] = dbk_slice_text(column->name);
     }
     dbk_buffer_put_u8(&work->data, '}');
     dbk_buffer_clear(&work->filled);
@@ -60,31 +57,26 @@ static dbk_result insert(dbk_decision *change, bool *made, dbk_error *err)
         if (model->work->values[i] || dbk_row_is_key(change->table, i)) dbk_mask_add(&mask, i);
     }
     dbk_result result = dbk_row_prepare_masked(model, change->table, true, &mask, &statement, err);
-    if (result == DBK_OK)
-        result = dbk_row_bind(model, change->table, change->key, &mask, true, statement, err);
+    if (result == DBK_OK) result = dbk_row_bind(model, change->table, change->key, &mask, true, statement, err);
     if (result == DBK_OK) result = dbk_row_run(model, statement, "put the row", &changes, err);
     *made = result == DBK_OK && changes > 0;
     return result;
 }
 
 /* The columns that a put does not name go back to their defaults, else NULL. */
-static dbk_result reset_unnamed(dbk_decision *change, sqlite3_stmt *row, dbk_mask *changed,
-                                dbk_error *err)
+static dbk_result reset_unnamed(dbk_decision *change, sqlite3_stmt *row, dbk_mask *changed, dbk_error *err)
 {
     dbk_row_work *work = change->model->work;
     sqlite3_stmt *defaults;
-    dbk_result result =
-        dbk_row_prepare(change->model, change->table, DBK_ROW_DEFAULTS, &defaults, err);
+    dbk_result result = dbk_row_prepare(change->model, change->table, DBK_ROW_DEFAULTS, &defaults, err);
 
     if (result != DBK_OK) return result;
     int rc = sqlite3_step(defaults);
-    if (rc != SQLITE_ROW)
-        result = dbk_model_sql_failure(change->model, rc, "compute the defaults", err);
+    if (rc != SQLITE_ROW) result = dbk_model_sql_failure(change->model, rc, "compute the defaults", err);
     for (uint16_t i = 0; i < change->table->column_count && result == DBK_OK; i++) {
         if (work->values[i] || dbk_row_is_key(change->table, i)) continue;
         result = dbk_cell_of_column(defaults, i, &work->made, &work->cells[i], err);
-        if (result == DBK_OK && !dbk_cell_equals_column(&work->cells[i], &work->made, row, i))
-            dbk_mask_add(changed, i);
+        if (result == DBK_OK && !dbk_cell_equals_column(&work->cells[i], &work->made, row, i)) dbk_mask_add(changed, i);
     }
     (void)sqlite3_reset(defaults);
     return result;
@@ -109,8 +101,7 @@ static dbk_result update(dbk_decision *change, dbk_error *err)
     if (result != DBK_OK) return result;
     for (uint16_t i = 0; i < change->table->column_count; i++) {
         if (!work->values[i] || dbk_row_is_key(change->table, i)) continue;
-        if (!dbk_cell_equals_column(&work->cells[i], &work->made, row, i))
-            dbk_mask_add(&changed, i);
+        if (!dbk_cell_equals_column(&work->cells[i], &work->made, row, i)) dbk_mask_add(&changed, i);
     }
     if (!change->model->options.put_keeps_unnamed && !change->draft->undo && leaves_unnamed(change)) {
         result = reset_unnamed(change, row, &changed, err);
@@ -135,8 +126,7 @@ static dbk_result insert_first(dbk_decision *change, dbk_error *err)
     dbk_error other;
     dbk_result result = update(change, &other);
     if (result == DBK_NONE && refusal == DBK_OK) {
-        return dbk_fail(err, DBK_INTERNAL, "'%.*s' neither was made nor is there",
-                        DBK_SLICE_ARG(change->stream));
+        return dbk_fail(err, DBK_INTERNAL, "'%.*s' neither was made nor is there", DBK_SLICE_ARG(change->stream));
     }
     if (result == DBK_NONE) return refusal;
     if (result != DBK_OK && err) *err = other;

@@ -49,7 +49,8 @@ static dbk_result meet(dbk_decision *change, sqlite3_stmt *row, int column, cons
     dbk_result result = dbk_cell_of_column(row, column, &work->made, &old, err);
     if (result != DBK_OK) return result;
     if (rule == DBK_FIELD_COUNTER || rule == DBK_FIELD_SET)
-        return dbk_field_change(model, change->table, column, &old, raw ? value : NULL, &given, &work->cells[column], err);
+        return dbk_field_change(model, change->table, column, &old, raw ? value : NULL, &given, &work->cells[column],
+                                err);
     if (!model->undo && !dbk_field_wins(rule, &old, &given, &work->made)) work->cells[column] = old;
     return DBK_OK;
 }

@@ -23,7 +23,8 @@ bool dbk_field_is_raw(const dbk_table *table, int column, const dbk_json_node *v
 /* A counter or set being decided: what is recorded (work->recorded) and the value it gives. `value` NULL:
  * *given is it. */
 dbk_result dbk_field_change(dbk_model *model, const dbk_table *table, int column, const dbk_cell *old,
-                            const dbk_json_node *value, const dbk_cell *given, dbk_cell *out, dbk_error *err) DBK_MUST_USE;
+                            const dbk_json_node *value, const dbk_cell *given, dbk_cell *out,
+                            dbk_error *err) DBK_MUST_USE;
 /* The value after a recorded change of a fact meets the value in canonical order. */
 dbk_result dbk_field_merge(dbk_model *model, const dbk_table *table, int column, const dbk_cell *old,
                            const dbk_json_node *value, dbk_cell *out, dbk_error *err) DBK_MUST_USE;
@@ -35,7 +36,8 @@ dbk_slice dbk_cell_bytes(const dbk_cell *cell, const dbk_buffer *made);
 static inline bool dbk_row_put_recorded(const dbk_row_work *work, const dbk_table *table, int column, dbk_buffer *out)
 {
     if (!dbk_rules_decide(table) || !dbk_mask_has(&work->recorded, column)) return false;
-    dbk_buffer_put_slice(out, dbk_slice_of(work->made.data + work->recorded_at[column].at, work->recorded_at[column].size));
+    dbk_buffer_put_slice(out,
+                         dbk_slice_of(work->made.data + work->recorded_at[column].at, work->recorded_at[column].size));
     return true;
 }
 
@@ -49,10 +51,12 @@ dbk_result dbk_row_ruled_patch(dbk_decision *change, sqlite3_stmt *row, dbk_erro
 
 /* ---- row_state.c */
 dbk_result dbk_row_check_start(const dbk_decision *change, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_row_check_moves(const dbk_decision *change, sqlite3_stmt *row, const dbk_mask *changed, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_check_moves(const dbk_decision *change, sqlite3_stmt *row, const dbk_mask *changed,
+                               dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_sanitize(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* The row as it will be: the cells of the mask, the rest of `row` (NULL: a new row). */
-dbk_result dbk_row_check_size(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *changed, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_check_size(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *changed,
+                              dbk_error *err) DBK_MUST_USE;
 
 /* ---- row_fact.c */
 dbk_result dbk_row_ruled_fact(dbk_model *model, const dbk_event *event, const dbk_table *table, dbk_row_op op,

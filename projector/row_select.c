@@ -26,7 +26,8 @@ static dbk_result prepare(dbk_model *model, dbk_slice sql, sqlite3_stmt **out, d
     dbk_sql_role role = model->sandbox.role;
     const char *tail = NULL;
 
-    if (sql.size > DBK_SOURCE_MAX_BYTES) return dbk_fail(err, DBK_TOO_BIG, "a query of %zu bytes is too long", sql.size);
+    if (sql.size > DBK_SOURCE_MAX_BYTES)
+        return dbk_fail(err, DBK_TOO_BIG, "a query of %zu bytes is too long", sql.size);
     model->sandbox.role = DBK_SQL_QUERY;
     model->sandbox.denied[0] = '\0';
     int rc = sqlite3_prepare_v2(model->db, (const char *)sql.data, (int)sql.size, out, &tail);
@@ -78,8 +79,8 @@ static dbk_result put_rows(dbk_model *model, sqlite3_stmt *statement, dbk_buffer
 dbk_result dbk_model_select(dbk_model *model, dbk_slice sql, const dbk_json_node *args, dbk_buffer *out, dbk_error *err)
 {
     sqlite3_stmt *statement = NULL;
-    dbk_result result = model->in_entry ? prepare(model, sql, &statement, err)
-                                        : dbk_fail(err, DBK_INTERNAL, "no entry is open");
+    dbk_result result =
+        model->in_entry ? prepare(model, sql, &statement, err) : dbk_fail(err, DBK_INTERNAL, "no entry is open");
 
     if (result == DBK_OK) result = bind(model, statement, args, err);
     if (result == DBK_OK) result = put_rows(model, statement, out, err);

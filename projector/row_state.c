@@ -13,10 +13,8 @@ static bool is_state(const char *state, bool null, dbk_slice text)
 
 static void put_state(dbk_buffer *out, const char *state)
 {
-    if (state)
-        dbk_buffer_printf(out, "'%s'", state);
-    else
-        dbk_buffer_put_text(out, "no value");
+    if (state) dbk_buffer_printf(out, "'%s'", state);
+    else dbk_buffer_put_text(out, "no value");
 }
 
 /* "'a', 'b' or 'c'" */
@@ -26,7 +24,8 @@ static void put_choice(dbk_buffer *out, size_t at, size_t count, const char *sta
     put_state(out, state);
 }
 
-static dbk_result refuse(const dbk_decision *change, const dbk_machine *machine, const char *text, dbk_buffer *allowed, dbk_error *err)
+static dbk_result refuse(const dbk_decision *change, const dbk_machine *machine, const char *text, dbk_buffer *allowed,
+                         dbk_error *err)
 {
     const char *list = dbk_buffer_text(allowed);
     dbk_result result = list ? dbk_fail(err, DBK_REJECTED, "'%s.%s' %s: %s", change->table->name,
@@ -85,7 +84,8 @@ static void put_quoted(char *out, size_t size, state s)
                    s.text.data ? (const char *)s.text.data : "");
 }
 
-static dbk_result refuse_move(const dbk_decision *change, const dbk_machine *machine, state from, state to, dbk_error *err)
+static dbk_result refuse_move(const dbk_decision *change, const dbk_machine *machine, state from, state to,
+                              dbk_error *err)
 {
     size_t count = count_moves(machine, from), at = 0;
     char names[2][72], text[200];
@@ -97,7 +97,8 @@ static dbk_result refuse_move(const dbk_decision *change, const dbk_machine *mac
     dbk_buffer_init(&allowed, change->model->port);
     dbk_buffer_printf(&allowed, count ? "from %s it goes to " : "%s is final", names[0]);
     for (size_t i = 0; i < machine->move_count; i++)
-        if (is_state(machine->moves[i].from, from.null, from.text)) put_choice(&allowed, at++, count, machine->moves[i].to);
+        if (is_state(machine->moves[i].from, from.null, from.text))
+            put_choice(&allowed, at++, count, machine->moves[i].to);
     return refuse(change, machine, text, &allowed, err);
 }
 
@@ -105,7 +106,8 @@ static dbk_result check_move(const dbk_decision *change, const dbk_machine *mach
 {
     const dbk_row_work *work = change->model->work;
     const dbk_cell *cell = &work->cells[machine->column];
-    state from = {.null = sqlite3_column_type(row, machine->column) == SQLITE_NULL}, to = {.null = cell->type == SQLITE_NULL};
+    state from = {.null = sqlite3_column_type(row, machine->column) == SQLITE_NULL},
+          to = {.null = cell->type == SQLITE_NULL};
 
     if (!to.null) to.text = dbk_cell_bytes(cell, &work->made);
     const void *bytes = sqlite3_column_blob(row, machine->column);
@@ -191,10 +193,8 @@ dbk_result dbk_row_check_size(dbk_decision *change, sqlite3_stmt *row, const dbk
     for (uint16_t i = 0; i < table->column_count; i++) {
         if (table->columns[i].key_part) continue;
         dbk_row_put_member(text, table->columns[i].name);
-        if (!row || dbk_mask_has(changed, i))
-            dbk_cell_out(&table->columns[i], &work->cells[i], &work->made, text);
-        else
-            dbk_value_out(table->columns[i].type, sqlite3_column_value(row, i), true, text);
+        if (!row || dbk_mask_has(changed, i)) dbk_cell_out(&table->columns[i], &work->cells[i], &work->made, text);
+        else dbk_value_out(table->columns[i].type, sqlite3_column_value(row, i), true, text);
     }
     if (text->failed) return dbk_row_no_memory(err);
     if (text->size <= most) return DBK_OK;

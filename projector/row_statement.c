@@ -29,8 +29,7 @@ static void put_defaults(dbk_buffer *sql, const dbk_table *table)
         if (!column->default_sql) {
             dbk_buffer_put_text(sql, "NULL");
         } else if (column->type == DBK_TYPE_TEXT || column->real_affinity) {
-            dbk_buffer_printf(sql, "CAST((%s) AS %s)", column->default_sql,
-                              column->real_affinity ? "REAL" : "TEXT");
+            dbk_buffer_printf(sql, "CAST((%s) AS %s)", column->default_sql, column->real_affinity ? "REAL" : "TEXT");
         } else {
             dbk_buffer_printf(sql, "(%s)", column->default_sql);
         }
@@ -66,8 +65,8 @@ static void put_surplus(dbk_buffer *sql, const dbk_table *table)
 static dbk_result prepare(dbk_model *model, dbk_buffer *sql, sqlite3_stmt **out, dbk_error *err)
 {
     if (!dbk_buffer_text(sql)) return dbk_row_no_memory(err);
-    int rc = sqlite3_prepare_v3(model->db, (const char *)sql->data, (int)sql->size,
-                                SQLITE_PREPARE_PERSISTENT, out, NULL);
+    int rc =
+        sqlite3_prepare_v3(model->db, (const char *)sql->data, (int)sql->size, SQLITE_PREPARE_PERSISTENT, out, NULL);
     if (rc != SQLITE_OK) return dbk_model_sql_failure(model, rc, "prepare a statement", err);
     return DBK_OK;
 }
@@ -77,8 +76,8 @@ dbk_row_statements *dbk_row_statements_of(dbk_model *model, const dbk_table *tab
     return model->rows[table - model->definition->tables];
 }
 
-dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_statement which,
-                           sqlite3_stmt **out, dbk_error *err)
+dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_statement which, sqlite3_stmt **out,
+                           dbk_error *err)
 {
     sqlite3_stmt **place = &dbk_row_statements_of(model, table)->fixed[which];
     dbk_buffer sql;
@@ -96,8 +95,7 @@ dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_sta
     }
     dbk_buffer_put_text(&sql, which == DBK_ROW_DELETE ? "DELETE" : "SELECT ");
     if (which == DBK_ROW_SELECT) put_columns(&sql, table);
-    if (which == DBK_ROW_MAX)
-        dbk_buffer_printf(&sql, "max(\"%s\")", table->columns[table->key_columns[0]].name);
+    if (which == DBK_ROW_MAX) dbk_buffer_printf(&sql, "max(\"%s\")", table->columns[table->key_columns[0]].name);
     if (which == DBK_ROW_DEFAULTS) {
         put_defaults(&sql, table);
     } else {
@@ -129,8 +127,7 @@ static void put_insert(dbk_buffer *sql, const dbk_table *table, const dbk_mask *
     }
     dbk_buffer_put_text(sql, ") ON CONFLICT(");
     for (uint16_t i = 0; i < table->key_count; i++) {
-        dbk_buffer_printf(sql, "%s\"%s\"", i ? "," : "",
-                          table->columns[table->key_columns[i]].name);
+        dbk_buffer_printf(sql, "%s\"%s\"", i ? "," : "", table->columns[table->key_columns[i]].name);
     }
     dbk_buffer_put_text(sql, ") DO NOTHING");
 }
@@ -149,16 +146,13 @@ static void put_update(dbk_buffer *sql, const dbk_table *table, const dbk_mask *
 }
 
 /* The place of the mask, or the one used longest ago, emptied. */
-static struct dbk_row_cached *find_place(dbk_row_statements *statements, bool insert,
-                                         const dbk_mask *mask)
+static struct dbk_row_cached *find_place(dbk_row_statements *statements, bool insert, const dbk_mask *mask)
 {
     struct dbk_row_cached *oldest = statements->cached;
 
     for (size_t i = 0; i < sizeof(statements->cached) / sizeof(statements->cached[0]); i++) {
         struct dbk_row_cached *place = &statements->cached[i];
-        if (place->statement && place->insert == insert &&
-            memcmp(&place->mask, mask, sizeof(*mask)) == 0)
-            return place;
+        if (place->statement && place->insert == insert && memcmp(&place->mask, mask, sizeof(*mask)) == 0) return place;
         if (place->used < oldest->used) oldest = place;
     }
     sqlite3_finalize(oldest->statement);
@@ -166,8 +160,8 @@ static struct dbk_row_cached *find_place(dbk_row_statements *statements, bool in
     return oldest;
 }
 
-dbk_result dbk_row_prepare_masked(dbk_model *model, const dbk_table *table, bool insert,
-                                  const dbk_mask *mask, sqlite3_stmt **out, dbk_error *err)
+dbk_result dbk_row_prepare_masked(dbk_model *model, const dbk_table *table, bool insert, const dbk_mask *mask,
+                                  sqlite3_stmt **out, dbk_error *err)
 {
     dbk_row_statements *statements = dbk_row_statements_of(model, table);
     struct dbk_row_cached *place = find_place(statements, insert, mask);
@@ -193,15 +187,12 @@ dbk_result dbk_row_prepare_masked(dbk_model *model, const dbk_table *table, bool
  */
 static dbk_result fail_observed(dbk_result observed, const char *what, dbk_error *err)
 {
-    if (observed == DBK_INTERNAL)
-        return dbk_fail(err, DBK_CONSTRAINT, "NOT NULL: cannot %s: a key has no null", what);
-    if (observed == DBK_TOO_BIG)
-        return dbk_fail(err, DBK_TOO_BIG, "cannot %s: one entry changes too many rows", what);
+    if (observed == DBK_INTERNAL) return dbk_fail(err, DBK_CONSTRAINT, "NOT NULL: cannot %s: a key has no null", what);
+    if (observed == DBK_TOO_BIG) return dbk_fail(err, DBK_TOO_BIG, "cannot %s: one entry changes too many rows", what);
     return dbk_fail(err, observed, "cannot %s: %s", what, dbk_result_text(observed));
 }
 
-dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *what, int *changes,
-                       dbk_error *err)
+dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *what, int *changes, dbk_error *err)
 {
     dbk_result result = DBK_OK, observed;
     int rc;
@@ -212,14 +203,12 @@ dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *wh
     if (changes) *changes = sqlite3_changes(model->db);
     if (rc == SQLITE_DONE && sqlite3_changes(model->db) > 0) model->work->wrote = true;
     (void)sqlite3_reset(statement);
-    if (sqlite3_get_autocommit(model->db))
-        return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
+    if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
     observed = dbk_observer_failure(model->observer);
     return observed == DBK_OK ? result : fail_observed(observed, what, err);
 }
 
-dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out,
-                        dbk_error *err)
+dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out, dbk_error *err)
 {
     dbk_result result = dbk_row_prepare(model, table, DBK_ROW_SELECT, out, err);
 
@@ -249,12 +238,9 @@ static void work_free(dbk_model *model)
 {
     dbk_row_work *work = model->work;
     if (!work) return;
-    dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,
-                             &work->filled,     &work->scratch, &work->part,   &work->made,
-                             &work->origin,     &work->place,
-                             &work->gone};
-    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
-        dbk_buffer_release(buffers[i]);
+    dbk_buffer *buffers[] = {&work->named_keys, &work->key,  &work->stream, &work->data,  &work->filled, &work->scratch,
+                             &work->part,       &work->made, &work->origin, &work->place, &work->gone};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) dbk_buffer_release(buffers[i]);
     dbk_json_parser_free(work->parser);
     dbk_json_parser_free(work->old_value);
     dbk_json_parser_free(work->judged);
@@ -267,12 +253,9 @@ static dbk_row_work *work_new(const dbk_port *port)
 {
     dbk_row_work *work = dbk_alloc_zero(port, 1, sizeof(*work));
     if (!work) return NULL;
-    dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,
-                             &work->filled,     &work->scratch, &work->part,   &work->made,
-                             &work->origin,     &work->place,
-                             &work->gone};
-    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
-        dbk_buffer_init(buffers[i], port);
+    dbk_buffer *buffers[] = {&work->named_keys, &work->key,  &work->stream, &work->data,  &work->filled, &work->scratch,
+                             &work->part,       &work->made, &work->origin, &work->place, &work->gone};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) dbk_buffer_init(buffers[i], port);
     work->parser = dbk_json_parser_new(port);
     work->old_value = dbk_json_parser_new(port);
     return work;
@@ -287,8 +270,8 @@ dbk_result dbk_rows_open(dbk_model *model, dbk_error *err)
     model->projections = dbk_projections_new(model);
     model->commands = dbk_commands_new(model);
     model->fresh = dbk_fresh_new(model->port);
-    bool good = model->work && model->work->parser && model->work->old_value && model->rows &&
-                model->projections && model->commands && model->fresh;
+    bool good = model->work && model->work->parser && model->work->old_value && model->rows && model->projections &&
+                model->commands && model->fresh;
     for (size_t i = 0; good && i < count; i++) {
         model->rows[i] = dbk_alloc_zero(model->port, 1, sizeof(**model->rows));
         good = model->rows[i] != NULL;
@@ -324,6 +307,5 @@ void dbk_rows_close(dbk_model *model)
 
 void dbk_rows_transaction_begin(dbk_model *model)
 {
-    if (model->fresh)
-        dbk_fresh_clear(model->fresh); /* the schema is made before the rows are opened */
+    if (model->fresh) dbk_fresh_clear(model->fresh); /* the schema is made before the rows are opened */
 }

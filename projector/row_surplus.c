@@ -93,7 +93,8 @@ dbk_result dbk_row_drop_surplus(dbk_model *model, dbk_error *err)
 
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         result = list_surplus(model, &touched[i], &keys, &surplus_count, err);
-        for (size_t k = 0; result == DBK_OK && k < surplus_count; k++) result = drop(model, touched[i].table, keys[k], err);
+        for (size_t k = 0; result == DBK_OK && k < surplus_count; k++)
+            result = drop(model, touched[i].table, keys[k], err);
     }
     return result;
 }

@@ -4,13 +4,11 @@
 
 #include <math.h>
 
-static dbk_result wrong(const dbk_column *column, const char *table, const dbk_json_node *value,
-                        const char *expected, dbk_error *err)
+static dbk_result wrong(const dbk_column *column, const char *table, const dbk_json_node *value, const char *expected,
+                        dbk_error *err)
 {
-    static const char *const found[] = {"null",   "false",    "true",     "a number",
-                                        "a text", "an array", "an object"};
-    return dbk_fail(err, DBK_SCHEMA, "'%s.%s' takes %s, not %s", table, column->name, expected,
-                    found[value->kind]);
+    static const char *const found[] = {"null", "false", "true", "a number", "a text", "an array", "an object"};
+    return dbk_fail(err, DBK_SCHEMA, "'%s.%s' takes %s, not %s", table, column->name, expected, found[value->kind]);
 }
 
 static dbk_result of_made(dbk_buffer *made, size_t from, dbk_cell *out, dbk_error *err)
@@ -20,19 +18,17 @@ static dbk_result of_made(dbk_buffer *made, size_t from, dbk_cell *out, dbk_erro
     return DBK_OK;
 }
 
-static dbk_result of_text(const dbk_column *column, const char *table, dbk_slice text,
-                          dbk_cell *out, dbk_error *err)
+static dbk_result of_text(const dbk_column *column, const char *table, dbk_slice text, dbk_cell *out, dbk_error *err)
 {
     if (text.size && memchr(text.data, 0, text.size)) {
-        return dbk_fail(err, DBK_SCHEMA, "'%s.%s' takes a text without NUL characters", table,
-                        column->name);
+        return dbk_fail(err, DBK_SCHEMA, "'%s.%s' takes a text without NUL characters", table, column->name);
     }
     *out = (dbk_cell){.type = SQLITE_TEXT, .data = text.data, .size = text.size};
     return DBK_OK;
 }
 
-static dbk_result of_boolean(const dbk_column *column, const char *table,
-                             const dbk_json_node *value, dbk_cell *out, dbk_error *err)
+static dbk_result of_boolean(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_cell *out,
+                             dbk_error *err)
 {
     int64_t integer = value->kind == DBK_JSON_TRUE;
     bool good = integer || value->kind == DBK_JSON_FALSE;
@@ -43,30 +39,27 @@ static dbk_result of_boolean(const dbk_column *column, const char *table,
     return DBK_OK;
 }
 
-static dbk_result of_datetime(const dbk_column *column, const char *table,
-                              const dbk_json_node *value, dbk_buffer *made, dbk_cell *out,
-                              dbk_error *err)
+static dbk_result of_datetime(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_buffer *made,
+                              dbk_cell *out, dbk_error *err)
 {
     char stored[DBK_TIME_TEXT_SIZE];
     size_t from = made->size;
     int64_t wall_ms;
 
-    if (value->kind != DBK_JSON_STRING)
-        return wrong(column, table, value, "a date and time as a text", err);
+    if (value->kind != DBK_JSON_STRING) return wrong(column, table, value, "a date and time as a text", err);
     if (!dbk_time_parse(value->text, &wall_ms)) {
-        return dbk_fail(
-            err, DBK_SCHEMA,
-            "'%s.%s' takes a date and time with a zone, or YYYY-MM-DD HH:MM:SS in UTC, not '%.*s'",
-            table, column->name, (int)(value->text.size < 64 ? value->text.size : 64),
-            value->text.data ? (const char *)value->text.data : "");
+        return dbk_fail(err, DBK_SCHEMA,
+                        "'%s.%s' takes a date and time with a zone, or YYYY-MM-DD HH:MM:SS in UTC, not '%.*s'", table,
+                        column->name, (int)(value->text.size < 64 ? value->text.size : 64),
+                        value->text.data ? (const char *)value->text.data : "");
     }
     dbk_time_stored(wall_ms, true, stored);
     dbk_buffer_put_text(made, stored);
     return of_made(made, from, out, err);
 }
 
-static dbk_result of_uuid(const dbk_column *column, const char *table, const dbk_json_node *value,
-                          dbk_buffer *made, dbk_cell *out, dbk_error *err)
+static dbk_result of_uuid(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_buffer *made,
+                          dbk_cell *out, dbk_error *err)
 {
     uint8_t uuid[16];
     char text[DBK_UUID_TEXT_SIZE];
@@ -80,8 +73,8 @@ static dbk_result of_uuid(const dbk_column *column, const char *table, const dbk
     return of_made(made, from, out, err);
 }
 
-static dbk_result of_blob(const dbk_column *column, const char *table, const dbk_json_node *value,
-                          dbk_buffer *made, dbk_cell *out, dbk_error *err)
+static dbk_result of_blob(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_buffer *made,
+                          dbk_cell *out, dbk_error *err)
 {
     size_t from = made->size;
     dbk_result result;
@@ -95,8 +88,8 @@ static dbk_result of_blob(const dbk_column *column, const char *table, const dbk
 }
 
 /* A type that has no rule of its own takes what SQLite can store as such. */
-static dbk_result of_any(const dbk_column *column, const char *table, const dbk_json_node *value,
-                         dbk_cell *out, dbk_error *err)
+static dbk_result of_any(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_cell *out,
+                         dbk_error *err)
 {
     int64_t integer;
 
@@ -113,16 +106,15 @@ static dbk_result of_any(const dbk_column *column, const char *table, const dbk_
     return DBK_OK;
 }
 
-static dbk_result of_json(const dbk_json_node *value, dbk_buffer *made, dbk_cell *out,
-                          dbk_error *err)
+static dbk_result of_json(const dbk_json_node *value, dbk_buffer *made, dbk_cell *out, dbk_error *err)
 {
     size_t from = made->size;
     dbk_json_put_minimal(made, value);
     return of_made(made, from, out, err);
 }
 
-dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const dbk_json_node *value,
-                            dbk_buffer *made, dbk_cell *out, dbk_error *err)
+dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_buffer *made,
+                            dbk_cell *out, dbk_error *err)
 {
     *out = (dbk_cell){.type = SQLITE_NULL};
     if (value->kind == DBK_JSON_NULL) return DBK_OK;
@@ -150,8 +142,8 @@ dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const d
 }
 
 /* What the cell points to outlives the statement's run, so SQLite need not copy it. */
-dbk_result dbk_cell_bind(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement,
-                         int parameter, dbk_error *err)
+dbk_result dbk_cell_bind(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement, int parameter,
+                         dbk_error *err)
 {
     const void *data = cell->made ? made->data + cell->offset : cell->data;
     int rc;
@@ -161,24 +153,19 @@ dbk_result dbk_cell_bind(const dbk_cell *cell, const dbk_buffer *made, sqlite3_s
     case SQLITE_INTEGER: rc = sqlite3_bind_int64(statement, parameter, cell->integer); break;
     case SQLITE_FLOAT: rc = sqlite3_bind_double(statement, parameter, cell->real); break;
     case SQLITE_TEXT:
-        rc =
-            sqlite3_bind_text64(statement, parameter, data, cell->size, SQLITE_STATIC, SQLITE_UTF8);
+        rc = sqlite3_bind_text64(statement, parameter, data, cell->size, SQLITE_STATIC, SQLITE_UTF8);
         break;
-    case SQLITE_BLOB:
-        rc = sqlite3_bind_blob64(statement, parameter, data, cell->size, SQLITE_STATIC);
-        break;
+    case SQLITE_BLOB: rc = sqlite3_bind_blob64(statement, parameter, data, cell->size, SQLITE_STATIC); break;
     default: rc = sqlite3_bind_null(statement, parameter);
     }
     if (rc == SQLITE_OK) return DBK_OK;
     if (rc == SQLITE_NOMEM) return dbk_row_no_memory(err);
-    if (rc == SQLITE_TOOBIG)
-        return dbk_fail(err, DBK_TOO_BIG, "a value of %zu bytes is too big", cell->size);
+    if (rc == SQLITE_TOOBIG) return dbk_fail(err, DBK_TOO_BIG, "a value of %zu bytes is too big", cell->size);
     return dbk_fail(err, DBK_INTERNAL, "cannot bind a value: %s", sqlite3_errstr(rc));
 }
 
 dbk_result dbk_value_bind(const dbk_column *column, const char *table, const dbk_json_node *value,
-                          sqlite3_stmt *statement, int parameter, dbk_buffer *scratch,
-                          dbk_error *err)
+                          sqlite3_stmt *statement, int parameter, dbk_buffer *scratch, dbk_error *err)
 {
     dbk_cell cell;
     dbk_result result;
@@ -191,8 +178,7 @@ dbk_result dbk_value_bind(const dbk_column *column, const char *table, const dbk
     /* the caller uses `scratch` again before the statement runs */
     const char *data = cell.size ? (const char *)scratch->data + cell.offset : "";
     int rc = cell.type == SQLITE_TEXT
-                 ? sqlite3_bind_text64(statement, parameter, data, cell.size, SQLITE_TRANSIENT,
-                                       SQLITE_UTF8)
+                 ? sqlite3_bind_text64(statement, parameter, data, cell.size, SQLITE_TRANSIENT, SQLITE_UTF8)
                  : sqlite3_bind_blob64(statement, parameter, data, cell.size, SQLITE_TRANSIENT);
     return rc == SQLITE_OK ? DBK_OK : dbk_row_no_memory(err);
 }
@@ -248,11 +234,8 @@ void dbk_value_out(dbk_column_type type, sqlite3_value *value, bool stored, dbk_
         return;
     case SQLITE_FLOAT: real_out(sqlite3_value_double(value), out); return;
     case SQLITE_TEXT:
-        text_out(type, dbk_slice_of(sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)),
-                 stored, out);
+        text_out(type, dbk_slice_of(sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)), stored, out);
         return;
-    default:
-        base64_out(dbk_slice_of(sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)),
-                   out);
+    default: base64_out(dbk_slice_of(sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)), out);
     }
 }

@@ -8,9 +8,21 @@
 /* ---- tables.<t> */
 
 /* How a column's recorded change meets its value in canonical order (semantics.md §4). */
-typedef enum dbk_field_rule { DBK_FIELD_LWW, DBK_FIELD_FIRST, DBK_FIELD_MAX, DBK_FIELD_MIN, DBK_FIELD_COUNTER,
-                              DBK_FIELD_SET } dbk_field_rule;
-typedef enum dbk_key_maker { DBK_KEY_OF_CLIENT, DBK_KEY_UUID7, DBK_KEY_UUID4, DBK_KEY_INTEGER, DBK_KEY_TEXT } dbk_key_maker;
+typedef enum dbk_field_rule {
+    DBK_FIELD_LWW,
+    DBK_FIELD_FIRST,
+    DBK_FIELD_MAX,
+    DBK_FIELD_MIN,
+    DBK_FIELD_COUNTER,
+    DBK_FIELD_SET
+} dbk_field_rule;
+typedef enum dbk_key_maker {
+    DBK_KEY_OF_CLIENT,
+    DBK_KEY_UUID7,
+    DBK_KEY_UUID4,
+    DBK_KEY_INTEGER,
+    DBK_KEY_TEXT
+} dbk_key_maker;
 enum { DBK_SANITIZE_CONTROL = 1, DBK_SANITIZE_TRAVERSAL = 2, DBK_SANITIZE_TRIM = 4 };
 
 typedef struct dbk_state_move { /* NULL: no value */
@@ -26,52 +38,52 @@ typedef struct dbk_machine { /* the states of a column */
 } dbk_machine;
 
 typedef struct dbk_message { /* the app's words for a constraint */
-    const char *constraint; /* "UNIQUE notes.title", as receipts name it */
+    const char *constraint;  /* "UNIQUE notes.title", as receipts name it */
     const char *text;
 } dbk_message;
 
 struct dbk_rules {
     dbk_key_maker id;
-    int created, updated, ttl;   /* columns, -1: none */
-    uint8_t *fields;             /* per column a dbk_field_rule; NULL: all lww */
-    uint8_t *sanitize;           /* per column DBK_SANITIZE_…; NULL: none */
-    bool *derived;               /* per column: projections write it; NULL: none */
+    int created, updated, ttl; /* columns, -1: none */
+    uint8_t *fields;           /* per column a dbk_field_rule; NULL: all lww */
+    uint8_t *sanitize;         /* per column DBK_SANITIZE_…; NULL: none */
+    bool *derived;             /* per column: projections write it; NULL: none */
     dbk_machine *machines;
     size_t machine_count;
     dbk_message *messages;
     size_t message_count;
-    uint64_t max_row;            /* bytes of a row's data; 0: none */
+    uint64_t max_row; /* bytes of a row's data; 0: none */
     bool no_history;
-    bool guard;                  /* every change needs a current base (F11) */
-    bool edit_wins;              /* else delete_wins (F5) */
-    bool suffix;                 /* unique: suffix (F28) */
-    uint64_t keep_last;          /* rows that stay; 0: all. Part of the fold */
-    int keep_by, keep_per;       /* columns; keep_per -1: of the whole table */
-    bool records;                /* a row record is kept of every change: guard or edit_wins */
-    bool decides;                /* put and patch have more to do than to write: stamps, states, fields … */
-    bool merges;                 /* facts have: fields, guard, edit_wins, suffix, keep_last */
+    bool guard;            /* every change needs a current base (F11) */
+    bool edit_wins;        /* else delete_wins (F5) */
+    bool suffix;           /* unique: suffix (F28) */
+    uint64_t keep_last;    /* rows that stay; 0: all. Part of the fold */
+    int keep_by, keep_per; /* columns; keep_per -1: of the whole table */
+    bool records;          /* a row record is kept of every change: guard or edit_wins */
+    bool decides;          /* put and patch have more to do than to write: stamps, states, fields … */
+    bool merges;           /* facts have: fields, guard, edit_wins, suffix, keep_last */
 };
 
 /* ---- the app as a whole */
 
 typedef enum dbk_model_mode { DBK_MODEL_INLINE, DBK_MODEL_ASYNC } dbk_model_mode;
 typedef struct dbk_model_rule { /* models.<m> */
-    const char *name, *file; /* file NULL: <name>.sqlite */
+    const char *name, *file;    /* file NULL: <name>.sqlite */
     dbk_model_mode mode;
-    bool pauses;             /* on_error: pause; else park */
+    bool pauses; /* on_error: pause; else park */
     bool no_undo;
 } dbk_model_rule;
 
 typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */
     const char *name;
     const dbk_table *table;
-    int key, value;          /* columns; -1: none */
+    int key, value; /* columns; -1: none */
     const char *row, *query, *import, *mirror, *schema;
     const char *where, *defaults; /* JSON objects as written */
     const char **secret;
     size_t secret_count;
     bool no_watch, omits_secrets;
-    uint64_t debounce_ms;    /* 0: default */
+    uint64_t debounce_ms; /* 0: default */
 } dbk_setting_rule;
 
 typedef struct dbk_search_rule { /* search.<name> */
@@ -80,16 +92,16 @@ typedef struct dbk_search_rule { /* search.<name> */
     uint16_t *columns;
     size_t column_count;
     const char *tokenize;
-    const char *table_sql;   /* the FTS5 table */
-    const char *upkeep_sql;  /* what keeps it: the table of docids, the triggers */
+    const char *table_sql;  /* the FTS5 table */
+    const char *upkeep_sql; /* what keeps it: the table of docids, the triggers */
 } dbk_search_rule;
 
 typedef struct dbk_retention_rule { /* retention[] and tables.<t>.ttl: rules of time, carried out as deletes */
     const char *name;
     const dbk_table *table;
-    const char *where;       /* SQL condition, NULL: none */
-    int by;                  /* with older_ms or ttl: a DATETIME column; -1: none */
-    uint64_t older_ms;       /* keep: {"for": …}; 0 with `by`: the column names the end itself */
+    const char *where; /* SQL condition, NULL: none */
+    int by;            /* with older_ms or ttl: a DATETIME column; -1: none */
+    uint64_t older_ms; /* keep: {"for": …}; 0 with `by`: the column names the end itself */
     uint64_t every_ms, limit;
 } dbk_retention_rule;
 
@@ -124,7 +136,13 @@ struct dbk_app {
     size_t known_event_count;
 };
 
-static inline bool dbk_rules_decide(const dbk_table *table) { return table->rules && table->rules->decides; }
-static inline bool dbk_rules_merge(const dbk_table *table) { return table->rules && table->rules->merges; }
+static inline bool dbk_rules_decide(const dbk_table *table)
+{
+    return table->rules && table->rules->decides;
+}
+static inline bool dbk_rules_merge(const dbk_table *table)
+{
+    return table->rules && table->rules->merges;
+}
 
 #endif

@@ -11,8 +11,7 @@ enum { EXPRESSION_DEPTH_MAX = 100 };
 static int deny(dbk_sandbox *sandbox, const char *name, const char *why)
 {
     if (!sandbox->denied[0])
-        (void)snprintf(sandbox->denied, sizeof(sandbox->denied), "'%.63s' %s", name ? name : "",
-                       why);
+        (void)snprintf(sandbox->denied, sizeof(sandbox->denied), "'%.63s' %s", name ? name : "", why);
     return SQLITE_DENY;
 }
 
@@ -27,8 +26,7 @@ static bool is_one_of(const char *name, const char *const *names)
 static int authorize_function(dbk_sandbox *sandbox, const char *name)
 {
     static const char *const random[] = {"random", "randomblob", NULL};
-    static const char *const connection[] = {"changes", "total_changes", "last_insert_rowid",
-                                             "sqlite_offset", NULL};
+    static const char *const connection[] = {"changes", "total_changes", "last_insert_rowid", "sqlite_offset", NULL};
     static const char *const build[] = {"sqlite_version",
                                         "sqlite_source_id",
                                         "sqlite_compileoption_get",
@@ -36,12 +34,10 @@ static int authorize_function(dbk_sandbox *sandbox, const char *name)
                                         "sqlite_log",
                                         "fts5_source_id",
                                         NULL};
-    static const char *const outside[] = {"load_extension", "fts3_tokenizer", "readfile",
-                                          "writefile",      "edit",           NULL};
+    static const char *const outside[] = {"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", NULL};
 
     if (is_one_of(name, random)) return deny(sandbox, name, "gives another result at every replay");
-    if (is_one_of(name, connection))
-        return deny(sandbox, name, "tells of the connection, not of the data");
+    if (is_one_of(name, connection)) return deny(sandbox, name, "tells of the connection, not of the data");
     if (is_one_of(name, build)) return deny(sandbox, name, "differs between builds of SQLite");
     if (is_one_of(name, outside)) return deny(sandbox, name, "reaches out of the database");
     return SQLITE_OK;
@@ -59,15 +55,13 @@ static bool is_schema_table(const char *name)
 
 static int authorize_table(dbk_sandbox *sandbox, int action, const char *table, const char *column)
 {
-    static const char *const inner[] = {"dbstat",   "sqlite_dbpage", "sqlite_stmt",
-                                        "bytecode", "tables_used",   NULL};
+    static const char *const inner[] = {"dbstat", "sqlite_dbpage", "sqlite_stmt", "bytecode", "tables_used", NULL};
 
     if (sandbox->role == DBK_SQL_PROJECTION && dbk_search_keeps(sandbox->app, table)) return SQLITE_OK;
     if (is_engine_table(table)) return deny(sandbox, table, "is a table of the engine");
     if (is_one_of(table, inner) || strncasecmp(table, "pragma_", 7) == 0)
         return deny(sandbox, table, "shows the database file, not the data");
-    if (sandbox->role == DBK_SQL_QUERY && action == SQLITE_READ && is_schema_table(table))
-        return SQLITE_OK;
+    if (sandbox->role == DBK_SQL_QUERY && action == SQLITE_READ && is_schema_table(table)) return SQLITE_OK;
     if (strncasecmp(table, "sqlite_", 7) == 0) return deny(sandbox, table, "belongs to SQLite");
     if (sandbox->role == DBK_SQL_PROJECTION && column && strcmp(column, "ROWID") == 0)
         return deny(sandbox, "rowid", "is hidden and made by SQLite: it differs between devices");
@@ -81,8 +75,7 @@ static int authorize_ddl(dbk_sandbox *sandbox, int action, const char *first, co
     case SQLITE_CREATE_TABLE:
     case SQLITE_CREATE_INDEX:
     case SQLITE_CREATE_VIEW:
-        if (first && is_engine_table(first))
-            return deny(sandbox, first, "has the prefix of the engine's tables");
+        if (first && is_engine_table(first)) return deny(sandbox, first, "has the prefix of the engine's tables");
         return SQLITE_OK;
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
@@ -113,8 +106,7 @@ static int authorize_data(dbk_sandbox *sandbox, int action, const char *first, c
     case SQLITE_READ: return first ? authorize_table(sandbox, action, first, second) : SQLITE_OK;
     case SQLITE_SELECT:
     case SQLITE_RECURSIVE: return SQLITE_OK;
-    case SQLITE_PRAGMA:
-        return deny(sandbox, first, "is a setting of the connection: PRAGMA has no place here");
+    case SQLITE_PRAGMA: return deny(sandbox, first, "is a setting of the connection: PRAGMA has no place here");
     case SQLITE_ATTACH:
     case SQLITE_DETACH: return deny(sandbox, first, "is another file: ATTACH has no place here");
     default:
@@ -124,16 +116,15 @@ static int authorize_data(dbk_sandbox *sandbox, int action, const char *first, c
     }
 }
 
-int dbk_sandbox_authorize(void *arg, int action, const char *first, const char *second,
-                          const char *database, const char *inside)
+int dbk_sandbox_authorize(void *arg, int action, const char *first, const char *second, const char *database,
+                          const char *inside)
 {
     dbk_sandbox *sandbox = arg;
 
     (void)inside;
     if (sandbox->role == DBK_SQL_ENGINE) return SQLITE_OK;
     if (action == SQLITE_FUNCTION) return second ? authorize_function(sandbox, second) : SQLITE_OK;
-    if (database && action != SQLITE_ATTACH && action != SQLITE_PRAGMA &&
-        strcmp(database, "main") != 0)
+    if (database && action != SQLITE_ATTACH && action != SQLITE_PRAGMA && strcmp(database, "main") != 0)
         return deny(sandbox, database, "is another database");
     if (sandbox->role == DBK_SQL_DDL) return authorize_ddl(sandbox, action, first, second);
     return authorize_data(sandbox, action, first, second);
@@ -150,8 +141,7 @@ dbk_result dbk_sandbox_install(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    if (rc != SQLITE_OK)
-        return dbk_fail(err, DBK_INTERNAL, "cannot guard a connection: %s", sqlite3_errmsg(db));
+    if (rc != SQLITE_OK) return dbk_fail(err, DBK_INTERNAL, "cannot guard a connection: %s", sqlite3_errmsg(db));
     (void)sqlite3_limit(db, SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX);
     return dbk_sandbox_dates(db, sandbox, err);
 }

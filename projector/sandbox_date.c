@@ -48,9 +48,8 @@ static void release_function(void *arg)
 static int open_helper(dates *shared)
 {
     if (shared->helper) return SQLITE_OK;
-    int rc =
-        sqlite3_open_v2(":memory:", &shared->helper,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(":memory:", &shared->helper,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
         (void)sqlite3_close(shared->helper);
         shared->helper = NULL;
@@ -68,11 +67,10 @@ static int helper_statement(dates *shared, int number, int count, sqlite3_stmt *
     *out = shared->statements[number][count];
     if (*out) return SQLITE_OK;
     size = snprintf(sql, sizeof(sql), "SELECT %s(", functions[number].name);
-    for (int i = 0; i < count; i++)
-        size += snprintf(sql + size, sizeof(sql) - (size_t)size, i ? ",?" : "?");
+    for (int i = 0; i < count; i++) size += snprintf(sql + size, sizeof(sql) - (size_t)size, i ? ",?" : "?");
     (void)snprintf(sql + size, sizeof(sql) - (size_t)size, ")");
-    rc = sqlite3_prepare_v3(shared->helper, sql, -1, SQLITE_PREPARE_PERSISTENT,
-                            &shared->statements[number][count], NULL);
+    rc = sqlite3_prepare_v3(shared->helper, sql, -1, SQLITE_PREPARE_PERSISTENT, &shared->statements[number][count],
+                            NULL);
     *out = shared->statements[number][count];
     return rc;
 }
@@ -84,8 +82,8 @@ static bool is_text(sqlite3_value *value, const char *text)
     return at && strcasecmp(at, text) == 0;
 }
 
-static int bind_arguments(sqlite3_stmt *statement, int count, sqlite3_value **values, int given,
-                          int time_at, const char *now)
+static int bind_arguments(sqlite3_stmt *statement, int count, sqlite3_value **values, int given, int time_at,
+                          const char *now)
 {
     for (int i = 0; i < count; i++) {
         bool is_now = i == time_at && (i >= given || is_text(values[i], "now"));
@@ -98,36 +96,29 @@ static int bind_arguments(sqlite3_stmt *statement, int count, sqlite3_value **va
 
 static void fail_with(sqlite3_context *context, int rc)
 {
-    if (rc == SQLITE_NOMEM)
-        sqlite3_result_error_nomem(context);
-    else
-        sqlite3_result_error_code(context, rc);
+    if (rc == SQLITE_NOMEM) sqlite3_result_error_nomem(context);
+    else sqlite3_result_error_code(context, rc);
 }
 
 static void call_date(sqlite3_context *context, int given, sqlite3_value **values)
 {
     date_function *function = sqlite3_user_data(context);
-    int time_at = functions[function->number].time_argument,
-        count = given == time_at ? given + 1 : given;
+    int time_at = functions[function->number].time_argument, count = given == time_at ? given + 1 : given;
     char now[DBK_TIME_TEXT_SIZE];
     sqlite3_stmt *statement;
 
-    if (count > ARGUMENTS_MAX)
-        return sqlite3_result_error(context, "too many arguments of a date function", -1);
+    if (count > ARGUMENTS_MAX) return sqlite3_result_error(context, "too many arguments of a date function", -1);
     for (int i = time_at + 1; i < given; i++) {
         if (!is_text(values[i], "localtime") && !is_text(values[i], "utc")) continue;
-        return sqlite3_result_error(
-            context, "'localtime' and 'utc' depend on the device: times are UTC", -1);
+        return sqlite3_result_error(context, "'localtime' and 'utc' depend on the device: times are UTC", -1);
     }
     int rc = helper_statement(function->shared, function->number, count, &statement);
     if (rc != SQLITE_OK) return fail_with(context, rc);
     dbk_time_stored(function->shared->sandbox->time_ms, true, now);
     rc = bind_arguments(statement, count, values, given, time_at, now);
     if (rc == SQLITE_OK) rc = sqlite3_step(statement);
-    if (rc == SQLITE_ROW)
-        sqlite3_result_value(context, sqlite3_column_value(statement, 0));
-    else
-        fail_with(context, rc);
+    if (rc == SQLITE_ROW) sqlite3_result_value(context, sqlite3_column_value(statement, 0));
+    else fail_with(context, rc);
     (void)sqlite3_reset(statement);
     (void)sqlite3_clear_bindings(statement);
 }
@@ -165,8 +156,7 @@ static int register_current(sqlite3 *db, dates *shared, const char *name,
                             void (*call)(sqlite3_context *, int, sqlite3_value **))
 {
     shared->references++;
-    return sqlite3_create_function_v2(db, name, 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, shared, call,
-                                      NULL, NULL, release);
+    return sqlite3_create_function_v2(db, name, 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, shared, call, NULL, NULL, release);
 }
 
 static int register_date(sqlite3 *db, dates *shared, int number)
@@ -177,8 +167,8 @@ static int register_date(sqlite3 *db, dates *shared, int number)
     *function = (date_function){shared, number};
     shared->references++;
     return sqlite3_create_function_v2(db, functions[number].name, -1,
-                                      SQLITE_UTF8 | SQLITE_INNOCUOUS | SQLITE_DETERMINISTIC,
-                                      function, call_date, NULL, NULL, release_function);
+                                      SQLITE_UTF8 | SQLITE_INNOCUOUS | SQLITE_DETERMINISTIC, function, call_date, NULL,
+                                      NULL, release_function);
 }
 
 dbk_result dbk_sandbox_dates(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err)
@@ -195,7 +185,6 @@ dbk_result dbk_sandbox_dates(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err)
     for (int i = 0; rc == SQLITE_OK && i < FUNCTION_COUNT; i++) rc = register_date(db, shared, i);
     release(shared);
     if (rc == SQLITE_NOMEM) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for date functions");
-    if (rc != SQLITE_OK)
-        return dbk_fail(err, DBK_INTERNAL, "cannot replace date functions: %s", sqlite3_errmsg(db));
+    if (rc != SQLITE_OK) return dbk_fail(err, DBK_INTERNAL, "cannot replace date functions: %s", sqlite3_errmsg(db));
     return DBK_OK;
 }

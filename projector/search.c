@@ -274,7 +274,8 @@ dbk_result dbk_search_make(dbk_model *model, dbk_error *err)
 
     for (size_t i = 0; result == DBK_OK && i < app->search_count; i++) {
         result = dbk_model_exec(model, app->searches[i].table_sql, "make the tables of search", err);
-        if (result == DBK_OK) result = dbk_model_exec(model, app->searches[i].upkeep_sql, "make the tables of search", err);
+        if (result == DBK_OK)
+            result = dbk_model_exec(model, app->searches[i].upkeep_sql, "make the tables of search", err);
     }
     if (result == DBK_OK) result = dbk_search_wake(model->db, model->port, app, err);
     return result;
@@ -283,8 +284,8 @@ dbk_result dbk_search_make(dbk_model *model, dbk_error *err)
 static dbk_result run(dbk_model *model, dbk_buffer *sql, const char *what, dbk_error *err)
 {
     const char *text = dbk_buffer_text(sql);
-    dbk_result result = text ? dbk_model_exec(model, text, what, err)
-                             : dbk_fail(err, DBK_NO_MEMORY, "cannot %s: out of memory", what);
+    dbk_result result =
+        text ? dbk_model_exec(model, text, what, err) : dbk_fail(err, DBK_NO_MEMORY, "cannot %s: out of memory", what);
 
     dbk_buffer_clear(sql);
     return result;
@@ -367,7 +368,8 @@ dbk_result dbk_search_compare(dbk_model *model, dbk_error *err)
     dbk_buffer sql;
 
     dbk_buffer_init(&sql, model->port);
-    for (size_t i = 0; result == DBK_OK && i < app->search_count; i++) result = compare(model, &app->searches[i], &sql, err);
+    for (size_t i = 0; result == DBK_OK && i < app->search_count; i++)
+        result = compare(model, &app->searches[i], &sql, err);
     dbk_buffer_release(&sql);
     return result;
 }

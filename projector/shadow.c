@@ -12,7 +12,7 @@ typedef struct dbk_build {
     const dbk_shadow_options *options;
     dbk_model *model;
     dbk_log_fold *fold;
-    uint64_t begun;          /* position of the image, 0: none */
+    uint64_t begun; /* position of the image, 0: none */
     uint64_t done, all, last;
     uint8_t top[DBK_ORDER_KEY_SIZE];
     dbk_buffer indexes; /* SQL of those that were set aside */
@@ -48,7 +48,8 @@ static dbk_result open_start(dbk_build *build, const dbk_port *port, const char 
     build->model->wanted_last = build->last;
     dbk_model_follow(build->model, options->trail);
     if (build->last == 0) return DBK_OK; /* 0 would mean "all" to the walk */
-    result = dbk_log_fold_open_behind(log, build->begun, build->last, options->wanted, options->wanted_arg, &build->fold, err);
+    result = dbk_log_fold_open_behind(log, build->begun, build->last, options->wanted, options->wanted_arg,
+                                      &build->fold, err);
     if (result == DBK_OK) build->all = dbk_log_fold_count(build->fold);
     return result;
 }
@@ -92,7 +93,8 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
     if (result == DBK_OK && ends) result = dbk_indexes_put_back(build->model, &build->indexes, err);
     /* Counts stay below `last` until the end, so positions of commits grow. */
     if (result == DBK_OK) {
-        result = dbk_model_commit(build->model, ends ? build->last : build->begun + build->done, head, build->top, &changes, err);
+        result = dbk_model_commit(build->model, ends ? build->last : build->begun + build->done, head, build->top,
+                                  &changes, err);
     }
     if (result != DBK_OK) dbk_model_rollback(build->model);
     return result;

@@ -48,7 +48,8 @@ static dbk_result choose(dbk_model *model, const char *plans, dbk_buffer *drop, 
     sqlite3_stmt *rows = NULL;
     int rc = sqlite3_prepare_v2(model->db, candidates, -1, &rows, NULL);
     while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW) {
-        const char *name = (const char *)sqlite3_column_text(rows, 0), *sql = (const char *)sqlite3_column_text(rows, 1);
+        const char *name = (const char *)sqlite3_column_text(rows, 0),
+                   *sql = (const char *)sqlite3_column_text(rows, 1);
         rc = name && sql ? SQLITE_OK : SQLITE_NOMEM;
         if (rc != SQLITE_OK || strcasestr(plans, name)) continue;
         char *statement = sqlite3_mprintf("DROP INDEX main.\"%w\";", name);

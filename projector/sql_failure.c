@@ -60,7 +60,8 @@ dbk_result dbk_sql_failure(sqlite3 *db, int rc, const char *what, dbk_error *err
     /* A success where none can be: the caller's call was wrong, not the data. */
     if (result == DBK_OK) result = DBK_INTERNAL;
     if (result == DBK_CONSTRAINT) return fail_constraint(message, err);
-    if (result == DBK_NO_FILES) return dbk_fail_os(err, result, os_errno, "cannot %s", what); /* SQLite does not say why */
+    if (result == DBK_NO_FILES)
+        return dbk_fail_os(err, result, os_errno, "cannot %s", what); /* SQLite does not say why */
     (void)dbk_fail(err, result, "cannot %s: %s", what, message);
     if (err && (result == DBK_IO || result == DBK_NO_SPACE)) err->os_errno = os_errno;
     return result;

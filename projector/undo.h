@@ -17,9 +17,9 @@ typedef struct dbk_undo_row {
     const dbk_table *table;
     dbk_slice key;
     uint64_t hash;
-    uint32_t next;      /* chain, from 1; 0: end */
-    bool exists;        /* now */
-    dbk_slice gone;     /* the row before they removed it, empty: they did not */
+    uint32_t next;        /* chain, from 1; 0: end */
+    bool exists;          /* now */
+    dbk_slice gone;       /* the row before they removed it, empty: they did not */
     dbk_undo_cell *cells; /* by column number */
 } dbk_undo_row;
 
@@ -30,8 +30,8 @@ struct dbk_undo {
     const dbk_definition *definition;
     dbk_arena *arena;
     dbk_json_parser *before, *after, *data;
-    dbk_buffer targets;   /* dbk_entry_id */
-    dbk_buffer rows;      /* dbk_undo_row */
+    dbk_buffer targets; /* dbk_entry_id */
+    dbk_buffer rows;    /* dbk_undo_row */
     uint32_t slots[DBK_UNDO_SLOTS];
     dbk_trail trail;
 };

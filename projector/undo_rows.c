@@ -7,18 +7,25 @@
 
 enum { ARENA_BLOCK_BYTES = 64 * 1024 };
 
-static uint64_t hash_of(const dbk_table *table, dbk_slice key) { return dbk_checksum(key, (uint64_t)(uintptr_t)table); }
+static uint64_t hash_of(const dbk_table *table, dbk_slice key)
+{
+    return dbk_checksum(key, (uint64_t)(uintptr_t)table);
+}
 
 static dbk_undo_row *find(const dbk_undo *undo, const dbk_table *table, dbk_slice key)
 {
     dbk_undo_row *rows = (dbk_undo_row *)(void *)undo->rows.data;
     uint64_t hash = hash_of(table, key);
     for (uint32_t at = undo->slots[hash % DBK_UNDO_SLOTS]; at; at = rows[at - 1].next)
-        if (rows[at - 1].hash == hash && rows[at - 1].table == table && dbk_slice_equal(rows[at - 1].key, key)) return &rows[at - 1];
+        if (rows[at - 1].hash == hash && rows[at - 1].table == table && dbk_slice_equal(rows[at - 1].key, key))
+            return &rows[at - 1];
     return NULL;
 }
 
-const dbk_undo_row *dbk_undo_find(const dbk_undo *undo, const dbk_table *table, dbk_slice key) { return find(undo, table, key); }
+const dbk_undo_row *dbk_undo_find(const dbk_undo *undo, const dbk_table *table, dbk_slice key)
+{
+    return find(undo, table, key);
+}
 
 static dbk_undo_row *add(dbk_undo *undo, const dbk_table *table, dbk_slice key)
 {
@@ -46,13 +53,15 @@ static bool is_target(const dbk_undo *undo, const dbk_entry_id *id)
 static bool is_of(const dbk_event *event, const dbk_trail_row *row)
 {
     size_t prefix = strlen(row->table->name);
-    return event->stream.size == prefix + 1 + row->key.size && memcmp(event->stream.data, row->table->name, prefix) == 0 &&
-           event->stream.data[prefix] == '/' && memcmp(event->stream.data + prefix + 1, row->key.data, row->key.size) == 0;
+    return event->stream.size == prefix + 1 + row->key.size &&
+           memcmp(event->stream.data, row->table->name, prefix) == 0 && event->stream.data[prefix] == '/' &&
+           memcmp(event->stream.data + prefix + 1, row->key.data, row->key.size) == 0;
 }
 
 /* The columns that events of the entry on this row name; what the engine filled in was not meant. A column
  * whose rule lets it lose is written only where it changed. */
-static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trail_row *row, dbk_mask *named, dbk_error *err)
+static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trail_row *row, dbk_mask *named,
+                                dbk_error *err)
 {
     dbk_slice rest = entry->events;
     bool ruled = entry->flags != DBK_ENTRY_UNDO;
@@ -64,7 +73,8 @@ static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const db
         member = data + 1;
         for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
             int column = dbk_table_column(row->table, member->name);
-            if (column >= 0 && (!ruled || dbk_field_of(row->table, column) == DBK_FIELD_LWW)) dbk_mask_add(named, column);
+            if (column >= 0 && (!ruled || dbk_field_of(row->table, column) == DBK_FIELD_LWW))
+                dbk_mask_add(named, column);
         }
         dbk_slice filled = event.filled, name;
         while (dbk_name_next(&filled, &name)) {
@@ -76,7 +86,10 @@ static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const db
     return DBK_OK;
 }
 
-static bool same_value(const dbk_json_node *a, const dbk_json_node *b) { return a->kind == b->kind && dbk_slice_equal(a->text, b->text); }
+static bool same_value(const dbk_json_node *a, const dbk_json_node *b)
+{
+    return a->kind == b->kind && dbk_slice_equal(a->text, b->text);
+}
 
 static dbk_result keep_value(dbk_undo *undo, dbk_undo_cell *cell, const dbk_json_node *value, dbk_error *err)
 {
@@ -92,7 +105,8 @@ static dbk_result keep_value(dbk_undo *undo, dbk_undo_cell *cell, const dbk_json
     return failed ? dbk_row_no_memory(err) : DBK_OK;
 }
 
-static dbk_result write_cell(dbk_undo *undo, dbk_undo_cell *cell, bool mine, const dbk_json_node *before, dbk_error *err)
+static dbk_result write_cell(dbk_undo *undo, dbk_undo_cell *cell, bool mine, const dbk_json_node *before,
+                             dbk_error *err)
 {
     dbk_result result = DBK_OK;
     if (mine && !cell->mine) result = keep_value(undo, cell, before, err);
@@ -102,7 +116,8 @@ static dbk_result write_cell(dbk_undo *undo, dbk_undo_cell *cell, bool mine, con
     return result;
 }
 
-static dbk_result follow(dbk_undo *undo, dbk_undo_row *known, bool mine, const dbk_mask *named, const dbk_trail_row *row, dbk_error *err)
+static dbk_result follow(dbk_undo *undo, dbk_undo_row *known, bool mine, const dbk_mask *named,
+                         const dbk_trail_row *row, dbk_error *err)
 {
     const dbk_json_node *was = NULL, *is = NULL, *old = NULL, *now = NULL;
     dbk_result result = row->before.size ? dbk_json_parse(undo->before, row->before, &was, err) : DBK_OK;
@@ -128,13 +143,18 @@ static void add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *e
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *data, *member;
         bool patched = event.type.size > 8 && memcmp(event.type.data + event.type.size - 8, ".patched", 8) == 0;
-        if (!patched || !is_of(&event, row) || dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
+        if (!patched || !is_of(&event, row) || dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK ||
+            data->kind != DBK_JSON_OBJECT)
+            continue;
         member = data + 1;
         for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
             int column = dbk_table_column(row->table, member->name);
-            const dbk_json_node *plus = column >= 0 && member->kind == DBK_JSON_OBJECT ? dbk_json_member(member, "+") : NULL;
+            const dbk_json_node *plus =
+                column >= 0 && member->kind == DBK_JSON_OBJECT ? dbk_json_member(member, "+") : NULL;
             char text[40];
-            if (!plus || plus->kind != DBK_JSON_NUMBER || plus->text.size >= sizeof text || dbk_field_of(row->table, column) != DBK_FIELD_COUNTER) continue;
+            if (!plus || plus->kind != DBK_JSON_NUMBER || plus->text.size >= sizeof text ||
+                dbk_field_of(row->table, column) != DBK_FIELD_COUNTER)
+                continue;
             memcpy(text, plus->text.data, plus->text.size);
             text[plus->text.size] = 0;
             known->cells[column].plus += strtod(text, NULL);
@@ -142,7 +162,8 @@ static void add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *e
     }
 }
 
-static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows, size_t count, dbk_error *err)
+static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows, size_t count,
+                       dbk_error *err)
 {
     dbk_undo *undo = arg;
     bool mine = is_target(undo, &entry->id);
@@ -206,4 +227,7 @@ void dbk_undo_forget_rows(dbk_undo *undo)
     memset(undo->slots, 0, sizeof undo->slots);
 }
 
-const dbk_trail *dbk_undo_trail(const dbk_undo *undo) { return &undo->trail; }
+const dbk_trail *dbk_undo_trail(const dbk_undo *undo)
+{
+    return &undo->trail;
+}

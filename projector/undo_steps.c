@@ -65,7 +65,8 @@ static void keep_row(dbk_undoing *u, const dbk_undo_row *row, bool lost_only, co
 static void plan_step(dbk_undoing *u, dbk_undo_verb verb, const dbk_undo_row *row)
 {
     long rank = (long)(row->table - u->undo->definition->tables);
-    dbk_undo_step step = {.verb = verb, .row = row, .rank = verb == DBK_UNDO_DELETE ? -rank : rank, .sort_at = u->sort.size};
+    dbk_undo_step step = {
+        .verb = verb, .row = row, .rank = verb == DBK_UNDO_DELETE ? -rank : rank, .sort_at = u->sort.size};
     dbk_slice rest = row->key;
     dbk_buffer *part = &u->model->work->part;
     while (rest.size > 0 && dbk_key_next(&rest, part)) {
@@ -202,7 +203,8 @@ static dbk_result run_step(dbk_undoing *u, const dbk_undo_step *step, dbk_error 
     bool there = true;
     dbk_result result = write_command(u, step, err);
     if (result == DBK_OK && step->verb == DBK_UNDO_PATCH) result = exists(u, step->row, &there, err);
-    if (result == DBK_OK && !there) return dbk_fail(err, DBK_CONSTRAINT, "the row of '%s' went", step->row->table->name);
+    if (result == DBK_OK && !there)
+        return dbk_fail(err, DBK_CONSTRAINT, "the row of '%s' went", step->row->table->name);
     if (result == DBK_OK) result = dbk_json_parse(u->parser, dbk_buffer_slice(&u->command), &root, err);
     if (result != DBK_OK) return result;
     dbk_slice table = dbk_slice_text(step->row->table->name);
@@ -212,7 +214,8 @@ static dbk_result run_step(dbk_undoing *u, const dbk_undo_step *step, dbk_error 
 }
 
 /* Whether a column of the row that differs from before the entry was written last by others. */
-static dbk_result takes_from_others(dbk_undoing *u, const dbk_touched *touched, dbk_slice before, bool *foreign, dbk_error *err)
+static dbk_result takes_from_others(dbk_undoing *u, const dbk_touched *touched, dbk_slice before, bool *foreign,
+                                    dbk_error *err)
 {
     const dbk_undo_row *row = dbk_undo_find(u->undo, touched->table, touched->key);
     const dbk_json_node *was, *old = NULL;

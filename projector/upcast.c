@@ -35,9 +35,10 @@ dbk_result dbk_upcaster_new(const dbk_port *port, const dbk_definition *definiti
     upcaster->sandbox.role = DBK_SQL_ENGINE;
     for (int i = 0; i < 2; i++) dbk_buffer_init(&upcaster->data[i], port);
     upcaster->statements = dbk_alloc_zero(port, definition->upcast_count, sizeof(*upcaster->statements));
-    int rc = upcaster->statements ? sqlite3_open_v2(":memory:", &upcaster->db,
-                                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)
-                                  : SQLITE_NOMEM;
+    int rc = upcaster->statements
+                 ? sqlite3_open_v2(":memory:", &upcaster->db,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)
+                 : SQLITE_NOMEM;
     dbk_result result = rc == SQLITE_OK ? dbk_sql_guard(upcaster->db, &upcaster->sandbox, err)
                                         : dbk_sql_failure(upcaster->db, rc, "open a database for upcasts", err);
     if (result == DBK_OK) sqlite3_progress_handler(upcaster->db, STEPS_EACH, count_steps, upcaster);
@@ -70,7 +71,8 @@ static dbk_result prepare(dbk_upcaster *upcaster, size_t at, sqlite3_stmt **out,
     *out = upcaster->statements[at];
     if (*out) return DBK_OK;
     upcaster->sandbox.role = DBK_SQL_QUERY;
-    int rc = sqlite3_prepare_v3(upcaster->db, upcast->sql, -1, SQLITE_PREPARE_PERSISTENT, &upcaster->statements[at], NULL);
+    int rc =
+        sqlite3_prepare_v3(upcaster->db, upcast->sql, -1, SQLITE_PREPARE_PERSISTENT, &upcaster->statements[at], NULL);
     upcaster->sandbox.role = DBK_SQL_ENGINE;
     *out = upcaster->statements[at];
     return rc == SQLITE_OK && *out ? DBK_OK : failure(upcaster, rc, upcast, err);
@@ -80,12 +82,14 @@ static int bind(sqlite3_stmt *statement, const char *name, dbk_slice text)
 {
     int at = sqlite3_bind_parameter_index(statement, name);
 
-    return at ? sqlite3_bind_text64(statement, at, text.size ? (const char *)text.data : "", text.size, SQLITE_STATIC, SQLITE_UTF8)
+    return at ? sqlite3_bind_text64(statement, at, text.size ? (const char *)text.data : "", text.size, SQLITE_STATIC,
+                                    SQLITE_UTF8)
               : SQLITE_OK;
 }
 
 /* One row of one JSON text, into `out`. */
-static dbk_result run(dbk_upcaster *upcaster, const dbk_upcast *upcast, sqlite3_stmt *statement, dbk_buffer *out, dbk_error *err)
+static dbk_result run(dbk_upcaster *upcaster, const dbk_upcast *upcast, sqlite3_stmt *statement, dbk_buffer *out,
+                      dbk_error *err)
 {
     int rc = sqlite3_step(statement);
 
@@ -100,7 +104,8 @@ static dbk_result run(dbk_upcaster *upcaster, const dbk_upcast *upcast, sqlite3_
                     rc == SQLITE_ROW ? "more than one row" : "no JSON text");
 }
 
-static dbk_result step(dbk_upcaster *upcaster, size_t at, const char *time, const dbk_event *event, dbk_buffer *out, dbk_error *err)
+static dbk_result step(dbk_upcaster *upcaster, size_t at, const char *time, const dbk_event *event, dbk_buffer *out,
+                       dbk_error *err)
 {
     const dbk_upcast *upcast = &upcaster->definition->upcasts[at];
     sqlite3_stmt *statement;

@@ -24,6 +24,7 @@ dbk_result dbk_carry_flush(dbk_carry *carry, dbk_error *err) DBK_MUST_USE;
 void dbk_carry_close(dbk_carry *carry);
 
 /* A random timeline, and a random incarnation where *incarnation is 0: neither the first store's nor `other`. */
-dbk_result dbk_draw_life(const dbk_port *port, uint32_t other, uint32_t *incarnation, char timeline[17], dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_draw_life(const dbk_port *port, uint32_t other, uint32_t *incarnation, char timeline[17],
+                         dbk_error *err) DBK_MUST_USE;
 
 #endif

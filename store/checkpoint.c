@@ -17,10 +17,10 @@ struct dbk_checkpointer {
     dbk_mutex *mutex;
     dbk_cond *wanted;
     dbk_thread *thread;
-    char *path;      /* of the model to work on; NULL: nothing to do */
+    char *path; /* of the model to work on; NULL: nothing to do */
     bool busy, closing;
-    int wal_pages;   /* as the last commit left it */
-    int next_pages;  /* when the WAL has so many pages, it is time */
+    int wal_pages;  /* as the last commit left it */
+    int next_pages; /* when the WAL has so many pages, it is time */
 };
 
 static int note_wal(void *arg, sqlite3 *db, const char *name, int pages)
@@ -116,7 +116,8 @@ dbk_result dbk_checkpointer_new(dbk_engine *engine, dbk_checkpointer **out, dbk_
     c->mutex = port->mutex_new(port->ctx);
     c->wanted = port->cond_new(port->ctx);
     int rc = c->mutex && c->wanted ? 0 : -ENOMEM;
-    if (rc == 0 && !engine->options.no_threads) rc = port->thread_start(port->ctx, "dbk-checkpoint", run, c, &c->thread);
+    if (rc == 0 && !engine->options.no_threads)
+        rc = port->thread_start(port->ctx, "dbk-checkpoint", run, c, &c->thread);
     if (rc != 0) {
         dbk_checkpointer_free(c);
         return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the checkpoint thread");

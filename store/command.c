@@ -22,9 +22,10 @@ static const dbk_verb_form forms[] = {
     {"undo", DBK_DO_UNDO, {"entry", "position", "of_correlation"}, {NULL}},
 };
 static const char *const common[] = {"id", "do", "actor", "correlation", "causation", "wait"};
-static const char *const verbs[] = {"put",  "patch",   "delete", "append",      "batch",  "dismiss", "apply", "undo", "get",   "list",
-                                    "query", "changes", "log",   "inbox", "status", "stats", "fingerprint", "rebuild", "hello", "verify", "replay", "history", "explain", "diff", "upgrade",
-                                    "set", "unset", "reset"};
+static const char *const verbs[] = {"put",     "patch",   "delete",      "append",  "batch",   "dismiss", "apply",
+                                    "undo",    "get",     "list",        "query",   "changes", "log",     "inbox",
+                                    "status",  "stats",   "fingerprint", "rebuild", "hello",   "verify",  "replay",
+                                    "history", "explain", "diff",        "upgrade", "set",     "unset",   "reset"};
 
 static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, {"args"}, {NULL}};
 
@@ -38,7 +39,8 @@ static const dbk_verb_form *form_of(const dbk_json_node *verb)
 static bool among(const char *const *names, size_t count, dbk_slice name)
 {
     for (size_t i = 0; i < count && names[i]; i++)
-        if (name.size > 0 && names[i][0] == (char)name.data[0] && dbk_slice_equal(dbk_slice_text(names[i]), name)) return true;
+        if (name.size > 0 && names[i][0] == (char)name.data[0] && dbk_slice_equal(dbk_slice_text(names[i]), name))
+            return true;
     return false;
 }
 
@@ -68,7 +70,8 @@ static dbk_result check_members(const dbk_json_node *node, const dbk_verb_form *
     return DBK_OK;
 }
 
-static dbk_result want_kind(const dbk_json_node *node, const char *name, dbk_json_kind kind, const char *what, dbk_error *err)
+static dbk_result want_kind(const dbk_json_node *node, const char *name, dbk_json_kind kind, const char *what,
+                            dbk_error *err)
 {
     if (!node || node->kind == kind) return DBK_OK;
     return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be %s", name, what);
@@ -80,7 +83,8 @@ static dbk_result take_text(const dbk_json_node *node, const char *name, dbk_sli
     *out = (dbk_slice){NULL, 0};
     if (!member || member->kind == DBK_JSON_NULL) return DBK_OK;
     if (member->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be text", name);
-    if (member->text.size > DBK_KEY_MAX_BYTES) return dbk_fail(err, DBK_TOO_BIG, "'%s' is over %d bytes", name, DBK_KEY_MAX_BYTES);
+    if (member->text.size > DBK_KEY_MAX_BYTES)
+        return dbk_fail(err, DBK_TOO_BIG, "'%s' is over %d bytes", name, DBK_KEY_MAX_BYTES);
     *out = member->text;
     return DBK_OK;
 }
@@ -93,7 +97,8 @@ static dbk_result check_id(const dbk_json_node *id, bool inner, dbk_error *err)
         dbk_error_hint(err, "give each command its own unique 'id': sending it again is then safe");
         return DBK_BAD_COMMAND;
     }
-    if (id->kind != DBK_JSON_STRING || id->text.size == 0) return dbk_fail(err, DBK_BAD_COMMAND, "'id' must be text that is not empty");
+    if (id->kind != DBK_JSON_STRING || id->text.size == 0)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'id' must be text that is not empty");
     if (id->text.size > DBK_COMMAND_ID_MAX_BYTES)
         return dbk_fail(err, DBK_TOO_BIG, "'id' is over %d bytes", DBK_COMMAND_ID_MAX_BYTES);
     return DBK_OK;
@@ -117,7 +122,8 @@ static dbk_result check_wait(const dbk_json_node *node, dbk_error *err)
 static dbk_result check_expect(const dbk_json_node *expect, dbk_error *err)
 {
     int64_t version;
-    if (!expect || dbk_json_text_is(expect, "any") || dbk_json_text_is(expect, "none") || dbk_json_text_is(expect, "exists"))
+    if (!expect || dbk_json_text_is(expect, "any") || dbk_json_text_is(expect, "none") ||
+        dbk_json_text_is(expect, "exists"))
         return DBK_OK;
     if (expect->kind == DBK_JSON_NUMBER && dbk_json_is_integer(expect, &version) && version >= 0) return DBK_OK;
     return dbk_fail(err, DBK_BAD_COMMAND, "'expect' must be a version, \"none\", \"exists\" or \"any\"");
@@ -134,7 +140,8 @@ static dbk_result check_kinds(const dbk_command *c, dbk_error *err)
     if (result == DBK_OK) result = want_kind(c->args, "args", DBK_JSON_OBJECT, "an object", err);
     if (result == DBK_OK) result = check_expect(c->expect, err);
     if (result == DBK_OK && c->commands && c->commands->count > DBK_BATCH_MAX_COMMANDS)
-        result = dbk_fail(err, DBK_TOO_BIG, "a batch of %u commands is over %d", c->commands->count, DBK_BATCH_MAX_COMMANDS);
+        result =
+            dbk_fail(err, DBK_TOO_BIG, "a batch of %u commands is over %d", c->commands->count, DBK_BATCH_MAX_COMMANDS);
     return result;
 }
 
@@ -145,7 +152,10 @@ static dbk_result check_size(const dbk_json_node *node, dbk_verb verb, dbk_error
     return dbk_fail(err, DBK_TOO_BIG, "a command of %zu bytes is over %zu", node->text.size, limit);
 }
 
-bool dbk_command_is_verb(dbk_slice name) { return among(verbs, sizeof verbs / sizeof verbs[0], name); }
+bool dbk_command_is_verb(dbk_slice name)
+{
+    return among(verbs, sizeof verbs / sizeof verbs[0], name);
+}
 
 /* The nearest of the engine's words and the app's commands. */
 static const char *nearest_verb(const dbk_definition *definition, dbk_slice name)
@@ -248,7 +258,8 @@ static void put_content(dbk_buffer *out, const dbk_json_node *node)
         if (i > 0) dbk_buffer_put_u8(out, ',');
         dbk_json_put_string(out, members[i]->name);
         dbk_buffer_put_u8(out, ':');
-        bool batch = members[i]->kind == DBK_JSON_ARRAY && dbk_slice_equal(members[i]->name, dbk_slice_text("commands"));
+        bool batch =
+            members[i]->kind == DBK_JSON_ARRAY && dbk_slice_equal(members[i]->name, dbk_slice_text("commands"));
         if (!batch) {
             dbk_json_put_canonical(out, members[i]);
             continue;

@@ -37,7 +37,8 @@ static dbk_result fill(void *arg, const dbk_port *port, dbk_dir *dir, const dbk_
     return result;
 }
 
-static dbk_result check(const dbk_engine *engine, uint64_t upto, uint32_t incarnation, dbk_error *err) /* 0: to be drawn */
+static dbk_result check(const dbk_engine *engine, uint64_t upto, uint32_t incarnation,
+                        dbk_error *err) /* 0: to be drawn */
 {
     uint64_t end = dbk_log_position(engine->log);
     if (upto > end) {
@@ -50,8 +51,8 @@ static dbk_result check(const dbk_engine *engine, uint64_t upto, uint32_t incarn
     return DBK_OK;
 }
 
-dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation, const char *timeline,
-                           const dbk_engine_options *options, dbk_error *err)
+dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation,
+                           const char *timeline, const dbk_engine_options *options, dbk_error *err)
 {
     char drawn[17];
     dbk_engine_options own = options ? *options : (dbk_engine_options){.port = engine->port};
@@ -68,7 +69,8 @@ dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, 
         own.timeline = timeline ? timeline : drawn;
         copy->from = engine;
         copy->upto = upto;
-        dbk_store_plan plan = {.definition = engine->definition, .keep_sources = !own.definition, .fill = fill, .fill_arg = copy};
+        dbk_store_plan plan = {
+            .definition = engine->definition, .keep_sources = !own.definition, .fill = fill, .fill_arg = copy};
         result = dbk_store_make(path, &plan, &own, err);
     }
     dbk_free(engine->port, copy);

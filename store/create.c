@@ -39,7 +39,8 @@ static dbk_result copy_source(const dbk_port *port, dbk_dir *app, const dbk_sour
     char folder[64];
     dbk_dir *inner;
     if (!slash) return dbk_io_replace_file(port, app, source->name, source->text, err);
-    if ((size_t)(slash - source->name) >= sizeof folder) return dbk_fail(err, DBK_INTERNAL, "the folder of '%s' has too long a name", source->name);
+    if ((size_t)(slash - source->name) >= sizeof folder)
+        return dbk_fail(err, DBK_INTERNAL, "the folder of '%s' has too long a name", source->name);
     memcpy(folder, source->name, (size_t)(slash - source->name));
     folder[slash - source->name] = 0;
     dbk_result result = dbk_io_open_dir(port, app, folder, DBK_OPEN_DIRECTORY, &inner, err);
@@ -50,7 +51,8 @@ static dbk_result copy_source(const dbk_port *port, dbk_dir *app, const dbk_sour
     return result;
 }
 
-dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_definition *definition, dbk_error *err)
+dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name,
+                                  const dbk_definition *definition, dbk_error *err)
 {
     dbk_dir *app = NULL;
     dbk_result result = make_folder(port, dir, name, &app, err);
@@ -74,13 +76,14 @@ static dbk_result make_log(const dbk_port *port, dbk_dir *dir, const dbk_engine_
     return result;
 }
 
-static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan *plan, const dbk_engine_options *options,
-                       dbk_error *err)
+static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan *plan,
+                       const dbk_engine_options *options, dbk_error *err)
 {
     dbk_identity_file identity;
     dbk_dir *models = NULL;
     dbk_result result = dbk_identity_fresh(options, port, &identity, err);
-    if (result == DBK_OK && plan->keep_sources) result = dbk_store_copy_sources(port, dir, "app", plan->definition, err);
+    if (result == DBK_OK && plan->keep_sources)
+        result = dbk_store_copy_sources(port, dir, "app", plan->definition, err);
     if (result == DBK_OK) result = make_log(port, dir, options, &identity, err);
     if (result == DBK_OK) result = make_folder(port, dir, "models", &models, err);
     if (models) port->close_dir(port->ctx, models);
@@ -118,7 +121,8 @@ static dbk_result sync_parent(const dbk_port *port, const char *path, dbk_error 
 }
 
 /* Before anything is made there. */
-static dbk_result check_location(const dbk_port *port, const char *path, const dbk_engine_options *options, dbk_error *err)
+static dbk_result check_location(const dbk_port *port, const char *path, const dbk_engine_options *options,
+                                 dbk_error *err)
 {
     dbk_dir *dir = NULL;
     if (open_parent(port, path, &dir, NULL) != DBK_OK) return DBK_OK; /* making it will tell */
@@ -141,7 +145,8 @@ static dbk_result load(const dbk_port *port, const char *app, dbk_definition **o
     return result;
 }
 
-dbk_result dbk_store_make(const char *path, const dbk_store_plan *plan, const dbk_engine_options *options, dbk_error *err)
+dbk_result dbk_store_make(const char *path, const dbk_store_plan *plan, const dbk_engine_options *options,
+                          dbk_error *err)
 {
     const dbk_port *port = options->port ? options->port : dbk_port_system();
     dbk_dir *dir = NULL;

@@ -37,16 +37,17 @@ DBK_API void dbk_text_free(dbk_text *text); /* accepts an empty one; leaves it e
 
 /* Zero is the default of every member: `dbk_options options = {0};` (C++: `dbk_options options{};`). */
 typedef struct dbk_options {
-    bool read_only;          /* dbk_open: beside a writer; shows what is durable; changes nothing */
-    bool force_fs;           /* dbk_create, dbk_open: also on a network or FUSE file system */
-    bool force_location;     /* the same, and in a folder that a cloud's client synchronizes */
-    uint32_t timeout_ms;     /* dbk_connect: for each answer; 10,000, and none for what folds or reads the whole log */
+    bool read_only;      /* dbk_open: beside a writer; shows what is durable; changes nothing */
+    bool force_fs;       /* dbk_create, dbk_open: also on a network or FUSE file system */
+    bool force_location; /* the same, and in a folder that a cloud's client synchronizes */
+    uint32_t timeout_ms; /* dbk_connect: for each answer; 10,000, and none for what folds or reads the whole log */
     uint64_t reserved[8];
 } dbk_options;
 
 /* Makes a store at `path` (must not exist, or be an empty folder) with the app definition `app`: a folder
  * or one schema.sql. DBK_EXISTS; DBK_SCHEMA: the definition has errors, all in *report (may be NULL). */
-DBK_API dbk_result dbk_create(const char *path, const char *app, const dbk_options *options, dbk_text *report, dbk_error *err);
+DBK_API dbk_result dbk_create(const char *path, const char *app, const dbk_options *options, dbk_text *report,
+                              dbk_error *err);
 /* Opens it: recovers the log, brings the model up to it. DBK_LOCKED names the holder; DBK_CORRUPT and its
  * relatives refuse and change nothing; DBK_VERSION: a newer format. */
 DBK_API dbk_result dbk_open(const char *path, const dbk_options *options, dbk_store **out, dbk_error *err);
@@ -65,7 +66,8 @@ DBK_API dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_t
  * soon as the command's "wait" allows: "accepted" before it is synced, "projected" never before it is visible.
  * Order of decision = order of the calls of one thread. DBK_BUSY: the queue is full (65,536). */
 typedef void (*dbk_done_fn)(void *arg, const char *receipt, size_t size);
-DBK_API dbk_result dbk_send(dbk_store *store, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err);
+DBK_API dbk_result dbk_send(dbk_store *store, const char *json, size_t size, dbk_done_fn done, void *arg,
+                            dbk_error *err);
 
 /* How far a command has come. */
 typedef enum dbk_stage {
@@ -79,16 +81,18 @@ typedef enum dbk_stage {
  * once. Of an array the stage is that of what was accepted in it. Over a connection only the last call
  * comes. The text lives for the call. */
 typedef void (*dbk_stage_fn)(void *arg, dbk_stage stage, const char *receipt, size_t size, bool last);
-DBK_API dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err);
+DBK_API dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_stage_fn each, void *arg,
+                                   dbk_error *err);
 
 typedef struct dbk_moment { /* zero: now */
-    uint64_t position;   /* the state at this position */
-    int64_t time_ms;     /* what this store showed at this time, ms since 1970 */
-    int64_t order_time_ms; /* what is known now to have happened by then */
+    uint64_t position;      /* the state at this position */
+    int64_t time_ms;        /* what this store showed at this time, ms since 1970 */
+    int64_t order_time_ms;  /* what is known now to have happened by then */
 } dbk_moment;
 /* One SELECT on the model: {"columns":[…],"rows":[[…],…],"position":P}. `args`: a JSON object for :name,
  * an array for ?, or NULL. `at` may be NULL. */
-DBK_API dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const dbk_moment *at, dbk_text *answer, dbk_error *err);
+DBK_API dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const dbk_moment *at,
+                             dbk_text *answer, dbk_error *err);
 /* Events as CloudEvents 1.0, one JSON object per call, positions from … to (0: the end); stream and type
  * NULL or exact. Stops when `each` returns false. */
 typedef bool (*dbk_event_fn)(void *arg, const char *event, size_t size);
@@ -101,7 +105,8 @@ typedef struct dbk_log_range { /* zero = all */
     int64_t since_ms;
     bool reverse;
 } dbk_log_range;
-DBK_API dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_event_fn each, void *arg, dbk_error *err);
+DBK_API dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_event_fn each, void *arg,
+                                      dbk_error *err);
 
 /* The same, and on as the log grows, without polling: each entry is handed out as soon as it is durable (of a store
  * opened read_only beside a writer of another process: within a moment). Blocks; `range` is forward and copied. Returns
@@ -134,7 +139,8 @@ DBK_API void dbk_unsubscribe(dbk_subscription *subscription); /* no call comes a
  * DBK_BAD_COMMAND, DBK_EXISTS; DBK_UNSUPPORTED: the store is a connection. For the life of the store. */
 typedef struct dbk_call dbk_call;
 typedef dbk_result (*dbk_command_fn)(void *arg, dbk_call *call, const char *args, size_t size, dbk_error *err);
-DBK_API dbk_result dbk_register_command(dbk_store *store, const char *name, dbk_command_fn run, void *arg, dbk_error *err);
+DBK_API dbk_result dbk_register_command(dbk_store *store, const char *name, dbk_command_fn run, void *arg,
+                                        dbk_error *err);
 /* One SELECT as an array of objects: [{"id":"n1","title":"Hello"},…]; `args` an object for :name, or NULL. */
 DBK_API dbk_result dbk_call_query(dbk_call *call, const char *sql, const char *args, dbk_text *rows, dbk_error *err);
 /* A put, patch, delete, append or command of the app as JSON without an id. A refusal is returned, and refuses the

@@ -1,9 +1,9 @@
 /* The turn of the commit loop (semantics.md §3): decide all in one transaction, one write, one sync, one
  * COMMIT, then publish. Nothing is visible before the log has it. */
-#include "store/settings.h"
 #include "store/decide.h"
 #include "store/disk.h"
 #include "store/prepare.h"
+#include "store/settings.h"
 #include "store/undo.h"
 
 #include <stdio.h>
@@ -83,7 +83,7 @@ static dbk_result answer_known(dbk_engine *engine, const dbk_entry *entry, uint6
 {
     if (memcmp(entry->command_hash, hash, 32) != 0) {
         dbk_fail(err, DBK_ID_REUSED, "id '%.*s' was used for another command, at position %llu",
-                        DBK_SLICE_ARG(entry->command_id), (unsigned long long)position);
+                 DBK_SLICE_ARG(entry->command_id), (unsigned long long)position);
         dbk_error_hint(err, "use a new id for a new command");
         return DBK_ID_REUSED;
     }
@@ -128,9 +128,13 @@ dbk_result dbk_turn_run_one(dbk_engine *engine, const dbk_command *c, dbk_error 
     case DBK_DO_DELETE: return dbk_model_delete(model, draft, c->table->text, c->key, c->expect, err);
     case DBK_DO_APPEND: return dbk_model_append(model, draft, c->stream->text, c->type->text, c->data, c->expect, err);
     case DBK_DO_COMMAND: return dbk_model_command(model, draft, c->app, c->args, err);
-    case DBK_DO_SET: case DBK_DO_UNSET: case DBK_DO_RESET: return dbk_settings_run(engine, c, err);
+    case DBK_DO_SET:
+    case DBK_DO_UNSET:
+    case DBK_DO_RESET: return dbk_settings_run(engine, c, err);
     case DBK_DO_HOST: return dbk_host_command_run(engine, c, err);
-    case DBK_DO_BATCH: case DBK_DO_DISMISS: case DBK_DO_UNDO: break;
+    case DBK_DO_BATCH:
+    case DBK_DO_DISMISS:
+    case DBK_DO_UNDO: break;
     }
     return dbk_fail(err, DBK_INTERNAL, "a command of no kind");
 }
@@ -166,7 +170,7 @@ static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error 
     bool single = c->verb <= DBK_DO_APPEND; /* those make a savepoint where they need one */
     dbk_result result = dbk_model_entry_begin(engine->model, &engine->draft, single, err);
     if (result == DBK_OK)
-        result = c->verb == DBK_DO_BATCH ? run_batch(engine, c, err)
+        result = c->verb == DBK_DO_BATCH     ? run_batch(engine, c, err)
                  : c->verb == DBK_DO_DISMISS ? dbk_turn_run_dismiss(engine, c, err)
                  : c->verb == DBK_DO_UNDO    ? dbk_turn_run_undo(engine, err)
                                              : dbk_turn_run_one(engine, c, err);
@@ -274,7 +278,9 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     if (result != DBK_OK) return result;
     result = accept(turn, element, hash, epoch, hlc, out, err);
     if (result == DBK_OK) remember_id(turn, element, id_hash);
-    else dbk_model_rollback(engine->model); /* its rows would stay without an entry: the turn is decided again without it */
+    else
+        dbk_model_rollback(
+            engine->model); /* its rows would stay without an entry: the turn is decided again without it */
     return result;
 }
 
@@ -308,7 +314,8 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
     }
     refusal.code = result;
     if (!dbk_model_in_transaction(engine->model)) note_culprit(turn, element, &refusal);
-    if (result != DBK_OK) dbk_receipt_refused(engine, id, &refusal, dbk_buffer_slice(&engine->draft.detail), false, out);
+    if (result != DBK_OK)
+        dbk_receipt_refused(engine, id, &refusal, dbk_buffer_slice(&engine->draft.detail), false, out);
     element->receipt_size = out->size - element->receipt;
     return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for receipts") : DBK_OK;
 }
@@ -318,7 +325,8 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
 static void refuse_item(dbk_turn *turn, uint32_t item, dbk_error *refusal, dbk_result code)
 {
     refusal->code = code;
-    dbk_receipt_refused(turn->engine, (dbk_slice){NULL, 0}, refusal, (dbk_slice){NULL, 0}, false, turn->items[item].answer);
+    dbk_receipt_refused(turn->engine, (dbk_slice){NULL, 0}, refusal, (dbk_slice){NULL, 0}, false,
+                        turn->items[item].answer);
 }
 
 dbk_result dbk_turn_read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root, dbk_error *refusal)

@@ -9,11 +9,11 @@ enum { DBK_TURN_ID_SLOTS = 4096 };
 /* What became of one command, where its receipt stands in the item's answer, where its entry in the batch. */
 typedef struct dbk_element {
     uint32_t item;
-    uint32_t order;         /* within the item */
+    uint32_t order; /* within the item */
     size_t receipt, receipt_size;
     size_t origin, origin_size; /* size 0: no new entry */
     uint64_t id_hash;
-    uint32_t next;          /* chain of the id table, from 1; 0: end */
+    uint32_t next; /* chain of the id table, from 1; 0: end */
 } dbk_element;
 
 typedef struct dbk_turn {
@@ -44,7 +44,8 @@ static inline dbk_slice dbk_turn_origin(const dbk_turn *turn, const dbk_element 
 /* Calls the test's hook; non-zero: the process "dies" here. */
 int dbk_turn_hook(dbk_turn *turn, const char *point, dbk_slice id);
 /* The message as it was read before its turn, or read now. */
-dbk_result dbk_turn_read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root, dbk_error *refusal) DBK_MUST_USE;
+dbk_result dbk_turn_read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root,
+                              dbk_error *refusal) DBK_MUST_USE;
 /* finish.c: writes, commits, publishes; corrects the receipts where that fails. DBK_UNAVAILABLE: a hook. */
 dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err) DBK_MUST_USE;
 /* Nothing can be decided: every command is answered with the error; reading goes on. */

@@ -13,8 +13,8 @@ dbk_result dbk_turn_run_dismiss(dbk_engine *engine, const dbk_command *c, dbk_er
     dbk_json_put_string(&data, c->entry->text);
     dbk_buffer_put_u8(&data, '}');
     dbk_result result = data.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an event")
-                                    : dbk_model_engine_event(engine->model, &engine->draft, "daybook/inbox", "daybook.dismissed",
-                                                             dbk_buffer_slice(&data), err);
+                                    : dbk_model_engine_event(engine->model, &engine->draft, "daybook/inbox",
+                                                             "daybook.dismissed", dbk_buffer_slice(&data), err);
     dbk_buffer_release(&data);
     return result;
 }
@@ -22,7 +22,8 @@ dbk_result dbk_turn_run_dismiss(dbk_engine *engine, const dbk_command *c, dbk_er
 /* It knows the log to its end, and so is alone in its turn. */
 dbk_result dbk_turn_run_undo(dbk_engine *engine, dbk_error *err)
 {
-    if (!engine->undoing || !engine->undoing->undo) return dbk_fail(err, DBK_INTERNAL, "an undo is decided in a turn of its own");
+    if (!engine->undoing || !engine->undoing->undo)
+        return dbk_fail(err, DBK_INTERNAL, "an undo is decided in a turn of its own");
     dbk_buffer_clear(&engine->undoing->kept);
     return dbk_model_undo(engine->model, &engine->draft, engine->undoing->undo, &engine->undoing->kept, err);
 }

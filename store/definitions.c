@@ -13,8 +13,8 @@ enum { PAGE = 64 };
 
 /* ---- what the log says */
 
-static dbk_result hash_in(dbk_engine *engine, dbk_json_parser *parser, uint64_t position, dbk_buffer *origin, uint8_t hash[16], bool *found,
-                          dbk_error *err)
+static dbk_result hash_in(dbk_engine *engine, dbk_json_parser *parser, uint64_t position, dbk_buffer *origin,
+                          uint8_t hash[16], bool *found, dbk_error *err)
 {
     dbk_entry entry;
     dbk_result result = dbk_log_read(engine->log, position, origin, NULL, err);
@@ -23,8 +23,8 @@ static dbk_result hash_in(dbk_engine *engine, dbk_json_parser *parser, uint64_t 
     dbk_slice rest = entry.events;
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *root, *text;
-        if (!dbk_slice_equal(event.type, dbk_slice_text("daybook.definition")) || dbk_json_parse(parser, event.data, &root, NULL) != DBK_OK ||
-            root->kind != DBK_JSON_OBJECT)
+        if (!dbk_slice_equal(event.type, dbk_slice_text("daybook.definition")) ||
+            dbk_json_parse(parser, event.data, &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT)
             continue;
         text = dbk_json_member(root, "hash");
         if (text && text->kind == DBK_JSON_STRING && dbk_hex_decode(text->text, hash, 16)) *found = true;
@@ -55,7 +55,8 @@ dbk_result dbk_definitions_known(dbk_engine *engine, dbk_definition_list *list, 
         result = hash_in(engine, parser, position, &origin, hash, &found, err);
         if (result != DBK_OK || !found || dbk_definitions_find(list, hash) >= 0) continue;
         if (list->count % PAGE == 0) {
-            void *grown = engine->port->resize(engine->port->ctx, list->hashes, (list->count + PAGE) * sizeof *list->hashes);
+            void *grown =
+                engine->port->resize(engine->port->ctx, list->hashes, (list->count + PAGE) * sizeof *list->hashes);
             if (!grown) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the list of definitions");
             else list->hashes = grown;
         }
@@ -147,7 +148,9 @@ dbk_result dbk_app_switch(dbk_engine *engine, dbk_error *err)
 /* The entry is in the log: the renames come behind it. */
 dbk_result dbk_app_mend(dbk_engine *engine, dbk_error *err)
 {
-    if (engine->options.definition || engine->options.read_only || is_there(engine, "app") || !is_there(engine, "app.new")) return DBK_OK;
+    if (engine->options.definition || engine->options.read_only || is_there(engine, "app") ||
+        !is_there(engine, "app.new"))
+        return DBK_OK;
     dbk_result result = rename_folder(engine, "app.new", "app", err);
     return result == DBK_OK ? dbk_io_sync_dir(engine->port, engine->dir, "the store", err) : result;
 }
@@ -160,8 +163,9 @@ static dbk_result load_staged(dbk_engine *engine, dbk_definition **staged, dbk_e
     dbk_buffer path;
     dbk_buffer_init(&path, engine->port);
     dbk_buffer_printf(&path, "%s/app.new", engine->path);
-    dbk_result result = dbk_buffer_text(&path) ? dbk_definition_load(engine->port, (const char *)path.data, staged, &findings, err)
-                                               : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    dbk_result result = dbk_buffer_text(&path)
+                            ? dbk_definition_load(engine->port, (const char *)path.data, staged, &findings, err)
+                            : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     dbk_findings_free(&findings);
     dbk_buffer_release(&path);
     return result;
@@ -192,7 +196,8 @@ dbk_result dbk_definitions_settle(dbk_engine *engine, bool *again, dbk_error *er
     if (result == DBK_OK) result = settle_staged(engine, &list, again, err);
     int place = dbk_definitions_find(&list, engine->definition->hash);
     if (result == DBK_OK && !*again && !engine->options.read_only && place >= 0 && place + 1 < (int)list.count) {
-        result = dbk_fail(err, DBK_READ_ONLY, "the store was upgraded to a definition that came after the one in 'app'");
+        result =
+            dbk_fail(err, DBK_READ_ONLY, "the store was upgraded to a definition that came after the one in 'app'");
         dbk_error_hint(err, "put the newer app back into 'app', or look at the store for reading only");
     }
     if (result == DBK_OK && !*again) result = dbk_definitions_inherit(&list, engine->own_definition, err);

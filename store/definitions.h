@@ -14,7 +14,8 @@ void dbk_definitions_release(dbk_engine *engine, dbk_definition_list *list);
 /* Its place in the list, from 0; -1: not there. */
 int dbk_definitions_find(const dbk_definition_list *list, const uint8_t hash[16]);
 /* Names all of them but itself as what came before it. */
-dbk_result dbk_definitions_inherit(const dbk_definition_list *list, dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_definitions_inherit(const dbk_definition_list *list, dbk_definition *definition,
+                                   dbk_error *err) DBK_MUST_USE;
 
 dbk_result dbk_engine_load_definition(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* open.c: of app/ */
 

@@ -55,7 +55,9 @@ void dbk_disk_take_reserve(dbk_engine *engine)
         if (engine->disk.has_reserve) return;
         (void)port->unlink(port->ctx, engine->dir, "reserve");
     }
-    if (dbk_io_open(port, engine->dir, "reserve", DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, NULL) != DBK_OK) return;
+    if (dbk_io_open(port, engine->dir, "reserve", DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, NULL) !=
+        DBK_OK)
+        return;
     engine->disk.has_reserve = port->allocate(port->ctx, file, 0, size) == 0;
     port->close_file(port->ctx, file);
     if (!engine->disk.has_reserve) (void)port->unlink(port->ctx, engine->dir, "reserve");
@@ -92,13 +94,16 @@ void dbk_disk_look(dbk_engine *engine)
     disk->low = space.free_bytes < alert_free;
     disk->budget_bytes = disk->full ? 0 : (space.free_bytes - min_free) / 4;
     bool writes = engine->lock && !engine->reading;
-    if (writes && !disk->has_reserve && space.free_bytes >= alert_free + reserve_size(engine)) dbk_disk_take_reserve(engine);
+    if (writes && !disk->has_reserve && space.free_bytes >= alert_free + reserve_size(engine))
+        dbk_disk_take_reserve(engine);
 }
 
 /* "12.3 MiB" */
 static void put_size(char out[24], uint64_t bytes)
 {
-    if (bytes >= MIB) snprintf(out, 24, "%llu.%llu MiB", (unsigned long long)(bytes / MIB), (unsigned long long)(bytes % MIB * 10 / MIB));
+    if (bytes >= MIB)
+        snprintf(out, 24, "%llu.%llu MiB", (unsigned long long)(bytes / MIB),
+                 (unsigned long long)(bytes % MIB * 10 / MIB));
     else snprintf(out, 24, "%llu KiB", (unsigned long long)(bytes / 1024));
 }
 
@@ -108,7 +113,9 @@ void dbk_disk_hint(const dbk_engine *engine, dbk_error *err)
     if (!err || err->code != DBK_NO_SPACE || err->hint[0]) return;
     put_size(free, engine->disk.free_bytes);
     put_size(needed, engine->disk.min_free_bytes);
-    if (engine->disk.known) dbk_error_hint(err, "make room: %s were free when last looked, %s are needed; then send it again", free, needed);
+    if (engine->disk.known)
+        dbk_error_hint(err, "make room: %s were free when last looked, %s are needed; then send it again", free,
+                       needed);
     else dbk_error_hint(err, "make room on the disk, then send it again");
 }
 
@@ -131,12 +138,16 @@ dbk_result dbk_engine_may_write(dbk_engine *engine, dbk_error *err)
 void dbk_disk_put(const dbk_engine *engine, dbk_buffer *out)
 {
     const dbk_disk *disk = &engine->disk;
-    const char *state = engine->reading && !engine->options.read_only ? "full" : disk->full ? "full" : disk->low ? "low" : "ok";
+    const char *state = engine->reading && !engine->options.read_only ? "full"
+                        : disk->full                                  ? "full"
+                        : disk->low                                   ? "low"
+                                                                      : "ok";
     dbk_buffer_printf(out, ",\"disk\":{\"state\":\"%s\"", disk->known ? state : "unknown");
     dbk_buffer_printf(out, ",\"free_bytes\":%llu,\"total_bytes\":%llu", (unsigned long long)disk->free_bytes,
                       (unsigned long long)disk->total_bytes);
-    dbk_buffer_printf(out, ",\"min_free_bytes\":%llu,\"alert_free_bytes\":%llu", (unsigned long long)disk->min_free_bytes,
-                      (unsigned long long)disk->alert_free_bytes);
+    dbk_buffer_printf(out, ",\"min_free_bytes\":%llu,\"alert_free_bytes\":%llu",
+                      (unsigned long long)disk->min_free_bytes, (unsigned long long)disk->alert_free_bytes);
     dbk_buffer_printf(out, ",\"reserve_bytes\":%llu,\"refused\":%llu}",
-                      (unsigned long long)(disk->has_reserve ? reserve_size(engine) : 0), (unsigned long long)disk->refused);
+                      (unsigned long long)(disk->has_reserve ? reserve_size(engine) : 0),
+                      (unsigned long long)disk->refused);
 }

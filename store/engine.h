@@ -39,8 +39,8 @@ typedef struct dbk_disk {
     bool full, low, has_reserve;
 } dbk_disk;
 
-typedef struct dbk_queue dbk_queue;           /* queue.c */
-typedef struct dbk_waits dbk_waits;           /* waits.c */
+typedef struct dbk_queue dbk_queue;               /* queue.c */
+typedef struct dbk_waits dbk_waits;               /* waits.c */
 typedef struct dbk_checkpointer dbk_checkpointer; /* checkpoint.c */
 
 struct dbk_engine {
@@ -52,43 +52,43 @@ struct dbk_engine {
     dbk_identity_file identity;
     const dbk_definition *definition;
     dbk_definition *own_definition; /* loaded from app/, else NULL */
-    dbk_buffer retired;      /* dbk_definition *: of before an upgrade; a reading thread may still look at one */
+    dbk_buffer retired;             /* dbk_definition *: of before an upgrade; a reading thread may still look at one */
     dbk_log *log;
-    dbk_model *model;        /* used by the holder of `turn` only */
-    dbk_mutex *turn;         /* who holds it decides, imports, switches (semantics.md §3.7) */
+    dbk_model *model; /* used by the holder of `turn` only */
+    dbk_mutex *turn;  /* who holds it decides, imports, switches (semantics.md §3.7) */
     dbk_queue *queue;
-    dbk_waits *waits;        /* NULL: not open yet */
+    dbk_waits *waits; /* NULL: not open yet */
     dbk_checkpointer *checkpointer;
     dbk_scrub *scrub;
     dbk_json_parser *parser; /* the decider's */
     dbk_draft draft;
-    dbk_buffer batch;        /* origin bytes of the turn */
+    dbk_buffer batch;               /* origin bytes of the turn */
     struct dbk_host_command *hosts; /* changed by the holder of `turn` only */
-    struct dbk_turn *turn_memory; /* decide.c */
-    struct dbk_undoing *undoing; /* undo.c: what the turn in work undoes; else NULL */
-    bool dead;               /* a hook stopped it, or poisoned */
-    bool reading;            /* no model, the log is only read: as asked for, or there is no room to write (state.c) */
+    struct dbk_turn *turn_memory;   /* decide.c */
+    struct dbk_undoing *undoing;    /* undo.c: what the turn in work undoes; else NULL */
+    bool dead;                      /* a hook stopped it, or poisoned */
+    bool reading; /* no model, the log is only read: as asked for, or there is no room to write (state.c) */
     dbk_disk disk;
-    bool behind;             /* the model has to catch up before the next command */
-    bool doubted;            /* subscribers may have seen states that the model lost (models.c) */
-    bool suspect;            /* the model was not closed in order, or its WAL came back: it is looked through first */
+    bool behind;  /* the model has to catch up before the next command */
+    bool doubted; /* subscribers may have seen states that the model lost (models.c) */
+    bool suspect; /* the model was not closed in order, or its WAL came back: it is looked through first */
     uint32_t commit_failures;
-    uint32_t epoch;          /* highest clock seen, with the open turn's */
+    uint32_t epoch; /* highest clock seen, with the open turn's */
     uint64_t hlc;
-    uint64_t next_seq;       /* of this replica and incarnation, with the open turn's */
+    uint64_t next_seq; /* of this replica and incarnation, with the open turn's */
     int64_t first_failure_ms;
     dbk_publish_fn publish;
     void *publish_arg;
     struct dbk_listener *listeners; /* publish.c */
     dbk_buffer message;
-    struct dbk_parked {      /* facts that wait before the log */
-        dbk_buffer bytes;    /* u32 length + origin bytes, one behind the other */
+    struct dbk_parked {   /* facts that wait before the log */
+        dbk_buffer bytes; /* u32 length + origin bytes, one behind the other */
         size_t count;
         uint64_t dropped; /* over the limit: whoever sent them sends them again */
     } parked;
     dbk_mutex *readers_lock;
-    dbk_model_reader *readers[4];  /* idle ones */
-    struct dbk_slow_queries {      /* under readers_lock; slow_queries.c */
+    dbk_model_reader *readers[4]; /* idle ones */
+    struct dbk_slow_queries {     /* under readers_lock; slow_queries.c */
         struct {
             char text[200];
             bool named;
@@ -98,18 +98,18 @@ struct dbk_engine {
         } last[16];
         uint64_t count;
     } slow;
-    uint64_t readers_epoch;        /* rises when the model they read is no longer current */
-    size_t requests;               /* readers_lock: under way; none while `resuming` */
-    bool resuming;                 /* readers_lock */
+    uint64_t readers_epoch; /* rises when the model they read is no longer current */
+    size_t requests;        /* readers_lock: under way; none while `resuming` */
+    bool resuming;          /* readers_lock */
     dbk_mutex *pasts_lock;
-    struct dbk_pasts *pasts;       /* replay.c: files of moments asked for lately */
-    struct dbk_images *images;     /* images.c; NULL until the store is open */
+    struct dbk_pasts *pasts;         /* replay.c: files of moments asked for lately */
+    struct dbk_images *images;       /* images.c; NULL until the store is open */
     struct dbk_mirrors *mirrors;     /* mirror.c; NULL: none */
     char mirrors_rejected[1024];     /* under readers_lock: names of files, as elements of a JSON array */
     struct dbk_retention *retention; /* retention.c; NULL: not yet */
-    dbk_thread *check;       /* counts the model's rows after an unclean end */
+    dbk_thread *check;               /* counts the model's rows after an unclean end */
     char id_text[DBK_UUID_TEXT_SIZE], own_name[DBK_UUID_TEXT_SIZE + 12];
-    bool copied;             /* it was found to be a copy and has become a store of its own (place.c) */
+    bool copied; /* it was found to be a copy and has become a store of its own (place.c) */
     int64_t opened_ms;
     struct {
         uint64_t commands, entries, events, batches, imports, rebuilds, bytes;
@@ -123,7 +123,10 @@ dbk_result dbk_state_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 void dbk_state_close(dbk_engine *engine);
 /* The turn is held. Writes again, if there is room and no request is under way; false: not yet. */
 bool dbk_state_resume(dbk_engine *engine);
-static inline bool dbk_engine_is_stranded(const dbk_engine *engine) { return engine->reading && !engine->options.read_only; }
+static inline bool dbk_engine_is_stranded(const dbk_engine *engine)
+{
+    return engine->reading && !engine->options.read_only;
+}
 /* Around every request: the log and the readers stay the same ones until it ends. */
 void dbk_request_enter(dbk_engine *engine);
 void dbk_request_leave(dbk_engine *engine);
@@ -132,40 +135,50 @@ void dbk_request_leave(dbk_engine *engine);
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* current model, healed */
 bool dbk_models_checked_at_open(const dbk_engine *engine); /* after an unclean end; else a thread looks through it */
 dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err) DBK_MUST_USE; /* for a shadow */
-dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *err) DBK_MUST_USE;   /* pointer, close old, remove its folder */
+dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow,
+                             dbk_error *err) DBK_MUST_USE; /* pointer, close old, remove its folder */
 /* The path of the model that models/current names; DBK_MISSING: it names none. */
-dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
+                              dbk_error *err) DBK_MUST_USE;
 void dbk_models_discard(dbk_engine *engine, const char *path); /* removes the folder of a shadow given up */
 /* request_query.c: closes the idle readers (they read a model that is no longer current). */
 void dbk_engine_drop_readers(dbk_engine *engine);
 /* switch.c: the model up to the log's end, by append, row-local or shadow; publishes. */
 dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg,
+                                       dbk_error *err) DBK_MUST_USE;
 /* decide.c: frees what the turns kept between them. */
 void dbk_turn_release(dbk_engine *engine);
 /* host_command.c */
-dbk_result dbk_engine_register(dbk_engine *engine, const char *name, dbk_command_fn run, void *arg, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_register(dbk_engine *engine, const char *name, dbk_command_fn run, void *arg,
+                               dbk_error *err) DBK_MUST_USE;
 void dbk_host_commands_free(dbk_engine *engine);
 /* engine_entry.c: an engine entry of one event, logged and folded in a turn of its own. */
-dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data,
+                                 int64_t now_ms, dbk_error *err) DBK_MUST_USE;
 /* create.c: the texts of the definition into a new folder of that name */
-dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name,
+                                  const dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
 /* switch.c: the shadow, made of today's log, becomes the model in a new generation; the turn is held. *adopted: it
  * is the engine's now. */
 dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err) DBK_MUST_USE;
 /* upgrade.c: the entry that names the definition */
-dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms,
+                                     dbk_error *err) DBK_MUST_USE;
 /* upgrade.c: the entry that names the definition */
-dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms,
+                                     dbk_error *err) DBK_MUST_USE;
 /* publish.c */
 void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes);
 dbk_result dbk_engine_subscribe(dbk_engine *engine, const char *table, const char *from, dbk_change_fn each, void *arg,
                                 void **out, dbk_error *err) DBK_MUST_USE;
 void dbk_engine_unsubscribe(dbk_engine *engine, void *subscription);
 /* receipt.c */
-void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail, bool outcome_unknown, dbk_buffer *out);
+void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail,
+                         bool outcome_unknown, dbk_buffer *out);
 /* request_*.c. They take engine->turn themselves where they need it; the caller does not hold it. false: `do` names no request (a command that writes, or unknown). */
 bool dbk_request_is(const dbk_json_node *request);
-dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -21,7 +21,8 @@ static dbk_result encode(dbk_engine *engine, int64_t now_ms, uint32_t epoch, uin
     return engine->batch.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an entry") : DBK_OK;
 }
 
-static dbk_result decide(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms, dbk_error *err)
+static dbk_result decide(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms,
+                         dbk_error *err)
 {
     dbk_draft *draft = &engine->draft;
     uint32_t epoch;
@@ -49,8 +50,8 @@ static dbk_result decide(dbk_engine *engine, const char *stream, const char *typ
     return DBK_OK;
 }
 
-dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data, int64_t now_ms,
-                                 dbk_error *err)
+dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const char *type, dbk_slice data,
+                                 int64_t now_ms, dbk_error *err)
 {
     dbk_changes changes = {0};
     uint8_t head[DBK_LEAF_SIZE], top[DBK_ORDER_KEY_SIZE];

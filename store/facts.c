@@ -12,7 +12,11 @@
 #include "store/waits.h"
 
 static const uint64_t DAY_MS = 86400000, YEAR_2200_MS = 7258118400000;
-enum { BATCH_MAX_BYTES = 32 * 1024 * 1024 /* of one append */, PARKED_MAX = 100000, PARKED_MAX_BYTES = 64 * 1024 * 1024 };
+enum {
+    BATCH_MAX_BYTES = 32 * 1024 * 1024 /* of one append */,
+    PARKED_MAX = 100000,
+    PARKED_MAX_BYTES = 64 * 1024 * 1024
+};
 
 typedef enum dbk_fact_fate { FACT_WAITS, FACT_TAKEN, FACT_GONE } dbk_fact_fate;
 
@@ -86,7 +90,8 @@ static dbk_result gather(dbk_round *round, const dbk_slice *origins, size_t coun
     round->facts = dbk_alloc_zero(engine->port, most + 1, sizeof *round->facts);
     round->next_seq = dbk_alloc_zero(engine->port, most + 1, sizeof *round->next_seq);
     round->origins = dbk_alloc_zero(engine->port, most + 1, sizeof *round->origins);
-    if (!round->facts || !round->next_seq || !round->origins) return dbk_fail(err, DBK_NO_MEMORY, "no memory for %zu facts", most);
+    if (!round->facts || !round->next_seq || !round->origins)
+        return dbk_fail(err, DBK_NO_MEMORY, "no memory for %zu facts", most);
     dbk_result result = DBK_OK;
     dbk_reader parked = dbk_reader_of(dbk_buffer_slice(&engine->parked.bytes));
     for (size_t i = 0; result == DBK_OK && i < engine->parked.count; i++) {
@@ -121,7 +126,7 @@ static dbk_result check_known(dbk_round *round, dbk_buffer *logged, dbk_fact *fa
     if (dbk_slice_equal(dbk_buffer_slice(logged), fact->origin)) return DBK_OK;
     dbk_entry_id_text(&fact->id, id);
     dbk_fail(err, DBK_DUPLICATE, "entry '%s' at position %llu has another content there: a fork", id,
-                    (unsigned long long)position);
+             (unsigned long long)position);
     dbk_error_hint(err, "two stores write under one identity: let only one of them go on");
     return DBK_DUPLICATE;
 }
@@ -134,7 +139,8 @@ static dbk_result drop_known(dbk_round *round, dbk_error *err)
     for (size_t i = 0; result == DBK_OK && i < round->count; i++) {
         dbk_fact *fact = &round->facts[i];
         if (i == 0 || fact->author != round->facts[i - 1].author)
-            round->next_seq[fact->author] = dbk_log_next_seq(round->engine->log, fact->id.replica, fact->id.incarnation);
+            round->next_seq[fact->author] =
+                dbk_log_next_seq(round->engine->log, fact->id.replica, fact->id.incarnation);
         result = check_known(round, &logged, fact, err);
     }
     dbk_buffer_release(&logged);
@@ -185,7 +191,8 @@ static dbk_result append(dbk_round *round, dbk_error *err)
     dbk_result result = DBK_OK;
     for (size_t first = 0, end; result == DBK_OK && first < round->taken; first = end) {
         size_t bytes = 0;
-        for (end = first; end < round->taken && (end == first || bytes + round->origins[end].size <= BATCH_MAX_BYTES); end++)
+        for (end = first; end < round->taken && (end == first || bytes + round->origins[end].size <= BATCH_MAX_BYTES);
+             end++)
             bytes += round->origins[end].size;
         result = dbk_engine_append(engine, round->origins + first, end - first, round->now_ms, err);
         if (result != DBK_OK) break;
@@ -247,8 +254,8 @@ static dbk_result may_import(dbk_engine *engine, dbk_error *err)
     return engine->disk.full ? dbk_disk_refuse(engine, err) : DBK_OK;
 }
 
-dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms, uint64_t *logged,
-                             uint64_t *parked, dbk_error *err)
+dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
+                             uint64_t *logged, uint64_t *parked, dbk_error *err)
 {
     const dbk_port *port = engine->port;
     dbk_round round = {.engine = engine, .now_ms = now_ms};

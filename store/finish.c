@@ -21,7 +21,8 @@ static dbk_result append(dbk_turn *turn, dbk_error *err)
 static dbk_slice id_of(dbk_turn *turn, const dbk_element *element)
 {
     dbk_entry entry;
-    return dbk_entry_decode(dbk_turn_origin(turn, element), &entry, NULL) == DBK_OK ? entry.command_id : (dbk_slice){NULL, 0};
+    return dbk_entry_decode(dbk_turn_origin(turn, element), &entry, NULL) == DBK_OK ? entry.command_id
+                                                                                    : (dbk_slice){NULL, 0};
 }
 
 typedef struct dbk_rewriting {
@@ -69,7 +70,8 @@ static void rewrite_receipts(dbk_turn *turn, const dbk_rewriting *how)
 /* Tells who asks. Without memory for it the stage is passed over: the last word comes in any case. */
 static void tell_stage(dbk_turn *turn, dbk_stage stage)
 {
-    static const dbk_rewriting decided = {.suffix = ",\"durable\":false}"}, synced = {.suffix = ",\"projected\":false}"};
+    static const dbk_rewriting decided = {.suffix = ",\"durable\":false}"},
+                               synced = {.suffix = ",\"projected\":false}"};
     for (size_t at = 0; at < turn->count;) {
         dbk_turn_item *item = &turn->items[turn->elements[at].item];
         bool wanted = item->on_stage && (item->all_stages || (stage == DBK_STAGE_ACCEPTED && item->wait == stage));
@@ -167,4 +169,3 @@ dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err)
     dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
     return DBK_OK;
 }
-

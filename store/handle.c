@@ -11,7 +11,10 @@ struct dbk_subscription {
     void *inner;
 };
 
-const char *dbk_version(void) { return DAYBOOK_VERSION; }
+const char *dbk_version(void)
+{
+    return DAYBOOK_VERSION;
+}
 
 void dbk_text_free(dbk_text *text)
 {
@@ -69,7 +72,8 @@ static void on_last(void *arg, const char *receipt, size_t size)
     dbk_free(dbk_port_system(), staged);
 }
 
-dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err)
+dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_stage_fn each, void *arg,
+                           dbk_error *err)
 {
     if (store->ops->send_staged) return store->ops->send_staged(store->ctx, json, size, each, arg, err);
     dbk_staged *staged = dbk_alloc_zero(dbk_port_system(), 1, sizeof *staged);
@@ -84,7 +88,7 @@ dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_
 
 static dbk_result code_of_wire(dbk_slice name)
 {
-#define X(code, value, precise, wire, class_, text)                                                \
+#define X(code, value, precise, wire, class_, text)                                                                    \
     if ((value) < 0 && dbk_slice_equal(name, dbk_slice_text(wire))) return DBK_##code;
     DBK_RESULT_LIST(X)
 #undef X
@@ -104,8 +108,8 @@ dbk_result dbk_answer_result(const dbk_json_node *root, dbk_error *err)
     return result;
 }
 
-dbk_result dbk_store_ask(dbk_store *store, dbk_buffer *request, const bool *cancel, dbk_json_parser *parser, dbk_text *answer,
-                         const dbk_json_node **root, dbk_error *err)
+dbk_result dbk_store_ask(dbk_store *store, dbk_buffer *request, const bool *cancel, dbk_json_parser *parser,
+                         dbk_text *answer, const dbk_json_node **root, dbk_error *err)
 {
     const char *json = dbk_buffer_text(request);
     if (!json) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
@@ -113,7 +117,9 @@ dbk_result dbk_store_ask(dbk_store *store, dbk_buffer *request, const bool *canc
                                : dbk_do(store, json, request->size, answer, err);
     static const char accepted[] = "{\"ok\":true";
     /* Rows may be more than the parser takes in one array: who wants none of the answer's inside is not held to that. */
-    if (result == DBK_OK && !root && answer->size >= sizeof accepted && memcmp(answer->data, accepted, sizeof accepted - 1) == 0) return DBK_OK;
+    if (result == DBK_OK && !root && answer->size >= sizeof accepted &&
+        memcmp(answer->data, accepted, sizeof accepted - 1) == 0)
+        return DBK_OK;
     const dbk_json_node *own;
     if (!root) root = &own;
     if (result == DBK_OK) result = dbk_json_parse(parser, dbk_slice_of(answer->data, answer->size), root, err);
@@ -121,7 +127,8 @@ dbk_result dbk_store_ask(dbk_store *store, dbk_buffer *request, const bool *canc
     return result;
 }
 
-dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const dbk_moment *at, dbk_text *answer, dbk_error *err)
+dbk_result dbk_query(dbk_store *store, const char *sql, const char *args, const dbk_moment *at, dbk_text *answer,
+                     dbk_error *err)
 {
     const dbk_port *port = dbk_port_system();
     dbk_buffer request;
@@ -170,14 +177,18 @@ dbk_result dbk_register_command(dbk_store *store, const char *name, dbk_command_
 
 /* ---- the embedded engine behind the calls */
 
-static void engine_close(void *ctx) { dbk_engine_close(ctx); }
+static void engine_close(void *ctx)
+{
+    dbk_engine_close(ctx);
+}
 
 static dbk_result engine_send(void *ctx, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err)
 {
     return dbk_queue_send(((dbk_engine *)ctx)->queue, json, size, done, arg, err);
 }
 
-static dbk_result engine_send_staged(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err)
+static dbk_result engine_send_staged(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg,
+                                     dbk_error *err)
 {
     return dbk_queue_send_staged(((dbk_engine *)ctx)->queue, json, size, each, arg, err);
 }
@@ -187,19 +198,27 @@ static dbk_result engine_call(void *ctx, const char *json, size_t size, dbk_text
     return dbk_queue_call(((dbk_engine *)ctx)->queue, json, size, receipt, err);
 }
 
-static dbk_result engine_call_until(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err)
+static dbk_result engine_call_until(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
+                                    dbk_error *err)
 {
     return dbk_queue_call_until(((dbk_engine *)ctx)->queue, json, size, cancel, receipt, err);
 }
 
-static void engine_cancel(void *ctx, bool *cancel) { dbk_waits_cancel(((dbk_engine *)ctx)->waits, cancel); }
+static void engine_cancel(void *ctx, bool *cancel)
+{
+    dbk_waits_cancel(((dbk_engine *)ctx)->waits, cancel);
+}
 
-static dbk_result engine_subscribe(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out, dbk_error *err)
+static dbk_result engine_subscribe(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg,
+                                   void **out, dbk_error *err)
 {
     return dbk_engine_subscribe(ctx, table, from, each, arg, out, err);
 }
 
-static void engine_unsubscribe(void *ctx, void *subscription) { dbk_engine_unsubscribe(ctx, subscription); }
+static void engine_unsubscribe(void *ctx, void *subscription)
+{
+    dbk_engine_unsubscribe(ctx, subscription);
+}
 
 static dbk_result engine_register(void *ctx, const char *name, dbk_command_fn run, void *arg, dbk_error *err)
 {
@@ -207,21 +226,33 @@ static dbk_result engine_register(void *ctx, const char *name, dbk_command_fn ru
 }
 
 static const dbk_store_ops engine_ops = {
-    .close = engine_close, .send = engine_send, .call = engine_call, .subscribe = engine_subscribe, .unsubscribe = engine_unsubscribe,
-    .send_staged = engine_send_staged, .register_command = engine_register, .call_until = engine_call_until, .cancel = engine_cancel,
+    .close = engine_close,
+    .send = engine_send,
+    .call = engine_call,
+    .subscribe = engine_subscribe,
+    .unsubscribe = engine_unsubscribe,
+    .send_staged = engine_send_staged,
+    .register_command = engine_register,
+    .call_until = engine_call_until,
+    .cancel = engine_cancel,
 };
 
-dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) { return dbk_store_wrap(&engine_ops, engine, out, err); }
+dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err)
+{
+    return dbk_store_wrap(&engine_ops, engine, out, err);
+}
 
 dbk_result dbk_create(const char *path, const char *app, const dbk_options *options, dbk_text *report, dbk_error *err)
 {
-    dbk_engine_options engine = {.force_fs = options && options->force_fs, .force_location = options && options->force_location};
+    dbk_engine_options engine = {.force_fs = options && options->force_fs,
+                                 .force_location = options && options->force_location};
     return dbk_engine_create(path, app, &engine, report, err);
 }
 
 dbk_result dbk_open(const char *path, const dbk_options *options, dbk_store **out, dbk_error *err)
 {
-    dbk_engine_options engine_options = {.read_only = options && options->read_only, .force_fs = options && options->force_fs,
+    dbk_engine_options engine_options = {.read_only = options && options->read_only,
+                                         .force_fs = options && options->force_fs,
                                          .force_location = options && options->force_location};
     dbk_engine *engine = NULL;
     dbk_result result = dbk_engine_open(path, &engine_options, &engine, err);

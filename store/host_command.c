@@ -13,7 +13,7 @@ struct dbk_call {
     dbk_engine *engine;
     dbk_json_parser *parser; /* of its own: that of the engine holds the command itself */
     dbk_buffer text;
-    dbk_error failure;       /* of the first emit that was refused */
+    dbk_error failure; /* of the first emit that was refused */
 };
 
 const dbk_host_command *dbk_host_command_find(const dbk_engine *engine, dbk_slice name)

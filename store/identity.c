@@ -50,7 +50,8 @@ static dbk_result check_needs(const dbk_json_node *root, dbk_error *err)
     if (!needs) return DBK_OK;
     if (needs->kind != DBK_JSON_ARRAY) return dbk_fail(err, DBK_CORRUPT, "'needs' in 'daybook.json' is no list");
     if (needs->count == 0) return DBK_OK;
-    dbk_fail(err, DBK_VERSION, "'daybook.json' needs '%.*s', which this Daybook does not know", DBK_SLICE_ARG(dbk_json_child(needs)->text));
+    dbk_fail(err, DBK_VERSION, "'daybook.json' needs '%.*s', which this Daybook does not know",
+             DBK_SLICE_ARG(dbk_json_child(needs)->text));
     dbk_error_hint(err, "open it with a newer Daybook");
     return DBK_VERSION;
 }

@@ -19,8 +19,8 @@ typedef struct dbk_image {
 } dbk_image;
 
 struct dbk_images {
-    dbk_mutex *mutex; /* all below; held while files are copied, so that none goes meanwhile */
-    dbk_dir *dir;     /* NULL: there is no folder yet */
+    dbk_mutex *mutex;            /* all below; held while files are copied, so that none goes meanwhile */
+    dbk_dir *dir;                /* NULL: there is no folder yet */
     dbk_image items[IMAGES_MAX]; /* by position */
     size_t count;
     bool loaded;
@@ -28,17 +28,29 @@ struct dbk_images {
     dbk_mutex *wish_mutex; /* what follows */
     dbk_cond *wish;
     dbk_thread *thread;
-    char *path;       /* of the model to copy; NULL: nothing to do */
-    uint64_t next;    /* the position at which a rung is due */
+    char *path;    /* of the model to copy; NULL: nothing to do */
+    uint64_t next; /* the position at which a rung is due */
     bool busy, closing;
 };
 
-static void lock(dbk_engine *engine) { engine->port->mutex_lock(engine->port->ctx, engine->images->mutex); }
-static void unlock(dbk_engine *engine) { engine->port->mutex_unlock(engine->port->ctx, engine->images->mutex); }
+static void lock(dbk_engine *engine)
+{
+    engine->port->mutex_lock(engine->port->ctx, engine->images->mutex);
+}
+static void unlock(dbk_engine *engine)
+{
+    engine->port->mutex_unlock(engine->port->ctx, engine->images->mutex);
+}
 
-static uint64_t every(const dbk_engine *engine) { return engine->options.image_every ? engine->options.image_every : EVERY_DEFAULT; }
+static uint64_t every(const dbk_engine *engine)
+{
+    return engine->options.image_every ? engine->options.image_every : EVERY_DEFAULT;
+}
 
-bool dbk_images_worth(const dbk_engine *engine, uint64_t entries) { return entries * WORTH >= every(engine); }
+bool dbk_images_worth(const dbk_engine *engine, uint64_t entries)
+{
+    return entries * WORTH >= every(engine);
+}
 
 /* ---- files */
 
@@ -84,10 +96,13 @@ static dbk_result look_at(dbk_engine *engine, const char *name, dbk_image *image
     uint8_t head[DBK_LEAF_SIZE];
     dbk_buffer_init(&path, engine->port);
     dbk_result result = path_of(engine, name, &path, err);
-    if (result == DBK_OK) result = dbk_image_look(engine->port, engine->options.model.vfs, (const char *)path.data, &state, err);
-    if (result == DBK_OK && state.position > dbk_log_position(engine->log)) result = dbk_fail(err, DBK_FOREIGN, "it is beyond the log");
+    if (result == DBK_OK)
+        result = dbk_image_look(engine->port, engine->options.model.vfs, (const char *)path.data, &state, err);
+    if (result == DBK_OK && state.position > dbk_log_position(engine->log))
+        result = dbk_fail(err, DBK_FOREIGN, "it is beyond the log");
     if (result == DBK_OK) result = dbk_log_head_at(engine->log, state.position, head, err);
-    if (result == DBK_OK && (memcmp(head, state.head, sizeof head) != 0 || memcmp(state.definition, engine->definition->hash, 16) != 0))
+    if (result == DBK_OK &&
+        (memcmp(head, state.head, sizeof head) != 0 || memcmp(state.definition, engine->definition->hash, 16) != 0))
         result = dbk_fail(err, DBK_FOREIGN, "it is of another log or definition");
     if (result == DBK_OK && engine->port->identify(engine->port->ctx, engine->images->dir, name, &identity) != 0)
         result = dbk_fail(err, DBK_MISSING, "it is gone");
@@ -105,7 +120,8 @@ typedef struct dbk_names {
 static int note_name(void *arg, const char *name)
 {
     dbk_names *names = arg;
-    if (names->count < sizeof names->items / sizeof *names->items && strlen(name) < NAME_SIZE) snprintf(names->items[names->count++], NAME_SIZE, "%s", name);
+    if (names->count < sizeof names->items / sizeof *names->items && strlen(name) < NAME_SIZE)
+        snprintf(names->items[names->count++], NAME_SIZE, "%s", name);
     return 0;
 }
 
@@ -129,7 +145,8 @@ static dbk_result load(dbk_engine *engine, dbk_error *err)
     for (size_t i = 0; i < names->count; i++) {
         char proper[NAME_SIZE];
         dbk_image image;
-        bool good = is_image(names->items[i]) && images->count < IMAGES_MAX - 1 && look_at(engine, names->items[i], &image, NULL) == DBK_OK;
+        bool good = is_image(names->items[i]) && images->count < IMAGES_MAX - 1 &&
+                    look_at(engine, names->items[i], &image, NULL) == DBK_OK;
         if (good) name_of(image.position, proper);
         if (good && strcmp(proper, names->items[i]) == 0) insert(images, &image);
         else if (!engine->reading) (void)engine->port->unlink(engine->port->ctx, images->dir, names->items[i]);
@@ -151,11 +168,13 @@ static bool holds_wanted_only(const dbk_past *past, const dbk_image *image)
         if (order > 0 || (order == 0 && !past->through)) return false;
     }
     if (past->order_time_ms == 0) return true;
-    return past->order_time_ms > 0 && dbk_load_be32(image->top) == 0 && dbk_load_be64(image->top + 4) >> 16 <= (uint64_t)past->order_time_ms;
+    return past->order_time_ms > 0 && dbk_load_be32(image->top) == 0 &&
+           dbk_load_be64(image->top + 4) >> 16 <= (uint64_t)past->order_time_ms;
 }
 
 /* The lowest order key of what is wanted at the positions first … last; `low` keeps what is lower already. */
-static dbk_result lower(dbk_engine *engine, const dbk_past *past, uint64_t first, uint64_t last, uint8_t low[DBK_ORDER_KEY_SIZE], dbk_error *err)
+static dbk_result lower(dbk_engine *engine, const dbk_past *past, uint64_t first, uint64_t last,
+                        uint8_t low[DBK_ORDER_KEY_SIZE], dbk_error *err)
 {
     dbk_log_cursor *cursor = NULL;
     dbk_past wanted = *past;
@@ -171,7 +190,8 @@ static dbk_result lower(dbk_engine *engine, const dbk_past *past, uint64_t first
         if (result == DBK_OK) result = dbk_entry_decode(origin, &entry, err);
         if (result != DBK_OK) break;
         dbk_entry_order_key(&entry, key);
-        if (memcmp(key, low, sizeof key) < 0 && dbk_past_wants(&wanted, position, received_ms, key)) memcpy(low, key, sizeof key);
+        if (memcmp(key, low, sizeof key) < 0 && dbk_past_wants(&wanted, position, received_ms, key))
+            memcpy(low, key, sizeof key);
     }
     dbk_log_cursor_close(cursor);
     return result == DBK_END ? DBK_OK : result;
@@ -184,7 +204,8 @@ static dbk_result copy_image(dbk_engine *engine, const dbk_image *image, const c
     dbk_buffer_init(&from, engine->port);
     name_of(image->position, name);
     dbk_result result = path_of(engine, name, &from, err);
-    if (result == DBK_OK) result = dbk_image_copy(engine->port, engine->options.model.vfs, (const char *)from.data, path, false, err);
+    if (result == DBK_OK)
+        result = dbk_image_copy(engine->port, engine->options.model.vfs, (const char *)from.data, path, false, err);
     dbk_buffer_release(&from);
     return result;
 }
@@ -212,7 +233,8 @@ static dbk_result start(dbk_engine *engine, const dbk_past *past, const char *pa
     return DBK_OK;
 }
 
-dbk_result dbk_images_start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position, dbk_error *err)
+dbk_result dbk_images_start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position,
+                            dbk_error *err)
 {
     *position = 0;
     if (!engine->images || past->position == 0) return DBK_OK;
@@ -241,7 +263,8 @@ static size_t least_missed(const struct dbk_images *images)
     double lowest = 0;
     for (size_t i = 0; i + 1 < images->count; i++) {
         uint64_t below = i > 0 ? images->items[i - 1].position : 0;
-        double score = (double)(images->items[i + 1].position - below) / (double)(newest - images->items[i].position + 1);
+        double score =
+            (double)(images->items[i + 1].position - below) / (double)(newest - images->items[i].position + 1);
         if (i > 0 && score >= lowest) continue;
         least = i;
         lowest = score;
@@ -257,7 +280,8 @@ static void thin_out(dbk_engine *engine)
         budget = images->count ? images->items[images->count - 1].bytes * 2 : 0;
         if (budget < budget_least) budget = budget_least;
     }
-    while (images->count > 1 && (images->count >= IMAGES_MAX - 1 || bytes_of(images) > budget)) remove_image(engine, least_missed(images));
+    while (images->count > 1 && (images->count >= IMAGES_MAX - 1 || bytes_of(images) > budget))
+        remove_image(engine, least_missed(images));
 }
 
 static bool is_known(const struct dbk_images *images, uint64_t position)
@@ -275,7 +299,8 @@ static dbk_result take_in(dbk_engine *engine, const char *model_path, dbk_buffer
     dbk_image image;
     snprintf(fresh, sizeof fresh, "new-%llu", (unsigned long long)++images->serial);
     dbk_result result = path_of(engine, fresh, path, err);
-    if (result == DBK_OK) result = dbk_image_copy(port, engine->options.model.vfs, model_path, (const char *)path->data, true, err);
+    if (result == DBK_OK)
+        result = dbk_image_copy(port, engine->options.model.vfs, model_path, (const char *)path->data, true, err);
     if (result != DBK_OK) return result;
     result = look_at(engine, fresh, &image, err);
     if (result == DBK_OK && is_known(images, image.position)) result = dbk_fail(err, DBK_EXISTS, "it is there");
@@ -298,7 +323,8 @@ void dbk_images_offer(dbk_engine *engine, const char *model_path)
     dbk_buffer_init(&path, engine->port);
     lock(engine);
     dbk_result result = load(engine, NULL);
-    if (result == DBK_OK && !images->dir) result = dbk_io_open_dir(engine->port, engine->dir, "images", DBK_OPEN_DIRECTORY, &images->dir, NULL);
+    if (result == DBK_OK && !images->dir)
+        result = dbk_io_open_dir(engine->port, engine->dir, "images", DBK_OPEN_DIRECTORY, &images->dir, NULL);
     images->loaded = images->loaded || (result == DBK_OK && images->dir);
     if (result == DBK_OK) result = take_in(engine, model_path, &path, NULL);
     if (result == DBK_OK) thin_out(engine);
@@ -369,7 +395,8 @@ static uint64_t first_rung(dbk_engine *engine)
 {
     uint64_t newest = 0;
     lock(engine);
-    if (load(engine, NULL) == DBK_OK && engine->images->count > 0) newest = engine->images->items[engine->images->count - 1].position;
+    if (load(engine, NULL) == DBK_OK && engine->images->count > 0)
+        newest = engine->images->items[engine->images->count - 1].position;
     unlock(engine);
     return next_rung(engine, newest);
 }
@@ -382,7 +409,8 @@ dbk_result dbk_images_new(dbk_engine *engine, dbk_error *err)
     images->mutex = port->mutex_new(port->ctx);
     images->wish_mutex = port->mutex_new(port->ctx);
     images->wish = port->cond_new(port->ctx);
-    if (!images->mutex || !images->wish_mutex || !images->wish) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the images");
+    if (!images->mutex || !images->wish_mutex || !images->wish)
+        return dbk_fail(err, DBK_NO_MEMORY, "no memory for the images");
     if (engine->options.no_threads || engine->reading) return DBK_OK;
     images->next = first_rung(engine);
     int rc = port->thread_start(port->ctx, "dbk-images", run, engine, &images->thread);

@@ -7,7 +7,8 @@
 dbk_result dbk_images_new(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* engine->images */
 void dbk_images_free(dbk_engine *engine); /* ends the thread; the files stay; accepts an engine without */
 /* Copies the nearest image that serves the past to `path` (which must not exist). *position 0: none does. */
-dbk_result dbk_images_start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_images_start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position,
+                            dbk_error *err) DBK_MUST_USE;
 /* Whether `entries` folded behind an image are enough to keep what came of it. */
 bool dbk_images_worth(const dbk_engine *engine, uint64_t entries);
 /* A model that holds the positions 1 … P and nothing else becomes a rung. A failure costs time later, no

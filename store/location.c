@@ -10,8 +10,8 @@ enum { PATH_MAX_BYTES = 4096, LEVELS_MAX = 64, NAMES_MAX = 2000 };
 /* In or above the folder: a name of its own, or something in it. */
 static const struct dbk_cloud {
     const char *who;
-    const char *folder; /* begins so, and ends there or with " - …" or " (…" */
-    const char *inside; /* a name in it */
+    const char *folder;          /* begins so, and ends there or with " - …" or " (…" */
+    const char *inside;          /* a name in it */
     const char *prefix, *suffix; /* a name in it that begins and ends so */
 } clouds[] = {
     {"Dropbox", "Dropbox", ".dropbox", NULL, NULL},
@@ -31,7 +31,8 @@ static bool is_folder_of(const char *name, size_t size, const char *folder)
 {
     size_t length = strlen(folder);
     if (size < length || memcmp(name, folder, length) != 0) return false;
-    return size == length || (size > length + 2 && (memcmp(name + length, " - ", 3) == 0 || memcmp(name + length, " (", 2) == 0));
+    return size == length ||
+           (size > length + 2 && (memcmp(name + length, " - ", 3) == 0 || memcmp(name + length, " (", 2) == 0));
 }
 
 typedef struct dbk_sought_names {
@@ -46,7 +47,8 @@ static int look_at_name(void *arg, const char *name)
     for (size_t i = 0; i < CLOUD_COUNT && !sought->who; i++) {
         const char *prefix = clouds[i].prefix, *suffix = clouds[i].suffix;
         if (!prefix || size <= strlen(prefix) + strlen(suffix)) continue;
-        if (strncmp(name, prefix, strlen(prefix)) == 0 && strcmp(name + size - strlen(suffix), suffix) == 0) sought->who = clouds[i].who;
+        if (strncmp(name, prefix, strlen(prefix)) == 0 && strcmp(name + size - strlen(suffix), suffix) == 0)
+            sought->who = clouds[i].who;
     }
     return sought->who || ++sought->seen >= NAMES_MAX;
 }
@@ -62,7 +64,8 @@ static const char *owner_of(const dbk_port *port, const char *path)
         if (clouds[i].folder && is_folder_of(name, strlen(name), clouds[i].folder)) return clouds[i].who;
     if (dbk_io_open_dir(port, NULL, *path ? path : "/", 0, &dir, NULL) != DBK_OK) return NULL;
     for (size_t i = 0; i < CLOUD_COUNT && !sought.who; i++)
-        if (clouds[i].inside && port->identify(port->ctx, dir, clouds[i].inside, &found) == 0) sought.who = clouds[i].who;
+        if (clouds[i].inside && port->identify(port->ctx, dir, clouds[i].inside, &found) == 0)
+            sought.who = clouds[i].who;
     if (!sought.who) (void)port->list(port->ctx, dir, look_at_name, &sought);
     port->close_dir(port->ctx, dir);
     return sought.who;
@@ -75,7 +78,8 @@ static dbk_result check_cloud(const dbk_port *port, dbk_dir *dir, dbk_error *err
     for (int level = 0; level < LEVELS_MAX && path[0]; level++) {
         const char *who = owner_of(port, path);
         if (who) {
-            dbk_fail(err, DBK_UNSUPPORTED_FS, "'%s' is synchronized by %s, which copies files while they change", path, who);
+            dbk_fail(err, DBK_UNSUPPORTED_FS, "'%s' is synchronized by %s, which copies files while they change", path,
+                     who);
             dbk_error_hint(err, "keep the live store elsewhere, or force it with --force-location");
             return DBK_UNSUPPORTED_FS;
         }

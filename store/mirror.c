@@ -21,9 +21,9 @@ enum { FILE_MAX_BYTES = 1024 * 1024, EVERY_NS = 500 * 1000 * 1000 };
 
 typedef struct dbk_mirror {
     const dbk_setting_rule *rule;
-    dbk_buffer base;        /* document both sides had; empty: none yet */
-    uint64_t rejected;      /* checksum of a file that was refused; 0: none */
-    uint64_t shown;         /* sum of the document that the file was last in step with; 0: not known */
+    dbk_buffer base;   /* document both sides had; empty: none yet */
+    uint64_t rejected; /* checksum of a file that was refused; 0: none */
+    uint64_t shown;    /* sum of the document that the file was last in step with; 0: not known */
 } dbk_mirror;
 
 struct dbk_mirrors {
@@ -45,7 +45,10 @@ typedef struct dbk_mirror_step { /* one look at one mirror */
     dbk_buffer file, stored, text, request;
 } dbk_mirror_step;
 
-static dbk_result no_memory(dbk_error *err) { return dbk_fail(err, DBK_NO_MEMORY, "no memory for a mirror"); }
+static dbk_result no_memory(dbk_error *err)
+{
+    return dbk_fail(err, DBK_NO_MEMORY, "no memory for a mirror");
+}
 
 /* Equal for equal documents, whatever the order of their members. */
 static uint64_t sum_of(dbk_mirror_step *s, dbk_slice document)
@@ -136,13 +139,15 @@ static dbk_result put_command(dbk_mirror_step *s, const dbk_json_node *edited, d
     if (s->mirror->base.size) result = dbk_json_parse(s->other, dbk_buffer_slice(&s->mirror->base), &base, err);
     if (result == DBK_OK) dbk_setting_put_changes(&changes, base, edited);
     if (result == DBK_OK && changes.failed) result = no_memory(err);
-    if (result == DBK_OK) result = dbk_json_parse(s->one, dbk_buffer_slice(&changes), &patch, err); /* `edited` is gone now */
+    if (result == DBK_OK)
+        result = dbk_json_parse(s->one, dbk_buffer_slice(&changes), &patch, err); /* `edited` is gone now */
     if (result == DBK_OK) result = dbk_json_parse(s->other, dbk_buffer_slice(&s->stored), &stored, err);
     dbk_buffer_clear(&s->text);
     if (result == DBK_OK) dbk_json_merge_patch(&s->text, stored, patch);
     dbk_buffer_release(&changes);
     dbk_buffer_clear(&s->request);
-    dbk_buffer_printf(&s->request, "{\"id\":\"mirror-%s\",\"actor\":\"daybook:mirror\",\"do\":\"set\",\"namespace\":", id);
+    dbk_buffer_printf(&s->request,
+                      "{\"id\":\"mirror-%s\",\"actor\":\"daybook:mirror\",\"do\":\"set\",\"namespace\":", id);
     dbk_json_put_string(&s->request, dbk_slice_text(s->mirror->rule->name));
     dbk_buffer_put_text(&s->request, ",\"value\":");
     dbk_buffer_put_slice(&s->request, dbk_buffer_slice(&s->text));
@@ -171,12 +176,14 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
     if (result == DBK_NO_MEMORY) return result;
     if (result != DBK_OK || edited->kind != DBK_JSON_OBJECT || dbk_setting_has_null(edited)) return reject(s, err);
     result = put_command(s, edited, err);
-    if (result == DBK_OK) result = dbk_queue_call(s->engine->queue, (const char *)s->request.data, s->request.size, &receipt, err);
+    if (result == DBK_OK)
+        result = dbk_queue_call(s->engine->queue, (const char *)s->request.data, s->request.size, &receipt, err);
     if (result == DBK_OK) result = dbk_json_parse(s->one, dbk_slice_of(receipt.data, receipt.size), &root, err);
     if (result == DBK_OK) {
         dbk_result answer = dbk_answer_result(root, err);
         dbk_class class_ = dbk_result_class(answer);
-        if (answer != DBK_OK && (class_ == DBK_CLASS_VALIDATION || class_ == DBK_CLASS_PERSISTENT)) result = reject(s, err);
+        if (answer != DBK_OK && (class_ == DBK_CLASS_VALIDATION || class_ == DBK_CLASS_PERSISTENT))
+            result = reject(s, err);
         else if (answer != DBK_OK) result = answer; /* it is tried again */
         else result = settle(s, err);
     }
@@ -194,7 +201,8 @@ static dbk_result read_file(dbk_mirror_step *s, bool *there, dbk_error *err)
     int rc = port->identify(port->ctx, s->files, s->mirror->rule->mirror, &identity);
     *there = rc == 0;
     if (rc == -ENOENT) return DBK_OK;
-    if (rc < 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->rule->mirror);
+    if (rc < 0)
+        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->rule->mirror);
     if (identity.kind != DBK_IS_FILE) return DBK_NONE;
     dbk_result result = dbk_io_read_file(port, s->files, s->mirror->rule->mirror, FILE_MAX_BYTES, &s->file, err);
     return result == DBK_TOO_BIG ? DBK_NONE : result;
@@ -221,13 +229,15 @@ static dbk_result open_dirs(dbk_mirror_step *s, dbk_error *err)
 {
     const dbk_port *port = s->engine->port;
     dbk_result result = dbk_io_open_dir(port, s->engine->dir, "files", DBK_OPEN_DIRECTORY, &s->files, err);
-    return result == DBK_OK ? dbk_io_open_dir(port, s->engine->dir, "mirrors", DBK_OPEN_DIRECTORY, &s->bases, err) : result;
+    return result == DBK_OK ? dbk_io_open_dir(port, s->engine->dir, "mirrors", DBK_OPEN_DIRECTORY, &s->bases, err)
+                            : result;
 }
 
 static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, dbk_error *err)
 {
     const dbk_port *port = m->engine->port;
-    dbk_mirror_step s = {.engine = m->engine, .mirror = mirror, .one = dbk_json_parser_new(port), .other = dbk_json_parser_new(port)};
+    dbk_mirror_step s = {
+        .engine = m->engine, .mirror = mirror, .one = dbk_json_parser_new(port), .other = dbk_json_parser_new(port)};
     dbk_buffer *buffers[] = {&s.file, &s.stored, &s.text, &s.request};
     for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], port);
     dbk_result result = s.one && s.other ? open_dirs(&s, err) : no_memory(err);
@@ -340,7 +350,8 @@ dbk_result dbk_mirrors_start(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
     bool any = false;
-    for (size_t i = 0; i < engine->definition->app->setting_count; i++) any |= engine->definition->app->settings[i].mirror != NULL;
+    for (size_t i = 0; i < engine->definition->app->setting_count; i++)
+        any |= engine->definition->app->settings[i].mirror != NULL;
     if (!any || engine->options.no_threads || engine->options.read_only) return DBK_OK;
     struct dbk_mirrors *m = engine->mirrors = dbk_alloc_zero(port, 1, sizeof *m);
     if (!m) return no_memory(err);

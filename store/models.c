@@ -57,7 +57,8 @@ static dbk_result list_serials(dbk_engine *engine, dbk_serials *serials, dbk_err
     return rc < 0 ? dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot list 'models'") : DBK_OK;
 }
 
-dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path, dbk_error *err)
+dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
+                              dbk_error *err)
 {
     dbk_buffer text;
     dbk_buffer_init(&text, port);

@@ -2,10 +2,10 @@
  * the reverse one. Whatever stands in the way is refused before anything is written. */
 #include <stdio.h>
 
-#include "store/mirror.h"
 #include "store/definitions.h"
 #include "store/disk.h"
 #include "store/identity.h"
+#include "store/mirror.h"
 #include "store/queue.h"
 #include "store/replay.h"
 #include "store/turn.h"
@@ -48,7 +48,8 @@ dbk_result dbk_engine_load_definition(dbk_engine *engine, dbk_error *err)
                                                : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     if (result == DBK_SCHEMA) {
         dbk_findings_print(&findings, &text);
-        result = dbk_fail(err, DBK_CORRUPT, "the definition in 'app' does not pass the check:\n%.*s", DBK_SLICE_ARG(dbk_buffer_slice(&text)));
+        result = dbk_fail(err, DBK_CORRUPT, "the definition in 'app' does not pass the check:\n%.*s",
+                          DBK_SLICE_ARG(dbk_buffer_slice(&text)));
     }
     if (result == DBK_MISSING || result == DBK_CORRUPT)
         dbk_error_hint(err, "nothing was changed; put the definition's files back in '%s'", (const char *)path.data);
@@ -71,7 +72,8 @@ static dbk_result make_parts(dbk_engine *engine, dbk_error *err)
     engine->readers_lock = port->mutex_new(port->ctx);
     engine->pasts_lock = port->mutex_new(port->ctx);
     engine->parser = dbk_json_parser_new(port);
-    if (!engine->turn || !engine->readers_lock || !engine->pasts_lock || !engine->parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
+    if (!engine->turn || !engine->readers_lock || !engine->pasts_lock || !engine->parser)
+        return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
     return DBK_OK;
 }
 
@@ -88,17 +90,20 @@ static void hint_at(dbk_result result, dbk_error *err)
     if (!err || err->hint[0]) return;
     if (result == DBK_VERSION) dbk_error_hint(err, "open it with a newer Daybook");
     if (result == DBK_FOREIGN)
-        dbk_error_hint(err, "nothing was changed; 'daybook verify' names each foreign file: put the store's own back, or its "
-                            "'daybook.json' if all the others are foreign to it");
+        dbk_error_hint(
+            err, "nothing was changed; 'daybook verify' names each foreign file: put the store's own back, or its "
+                 "'daybook.json' if all the others are foreign to it");
     if (result == DBK_CORRUPT || result == DBK_LOST || result == DBK_GAP || result == DBK_DUPLICATE)
-        dbk_error_hint(err, "nothing was changed; 'daybook verify' lists the damage: restore a copy, or save what is good with 'daybook salvage'");
+        dbk_error_hint(err, "nothing was changed; 'daybook verify' lists the damage: restore a copy, or save what is "
+                            "good with 'daybook salvage'");
 }
 
 static dbk_result open_parts(dbk_engine *engine, dbk_error *err)
 {
     dbk_result result = make_parts(engine, err);
     if (result == DBK_OK) result = open_folder(engine, err);
-    if (result == DBK_OK && !engine->options.read_only) result = dbk_lock_take(engine->port, engine->dir, "LOCK", &engine->lock, err);
+    if (result == DBK_OK && !engine->options.read_only)
+        result = dbk_lock_take(engine->port, engine->dir, "LOCK", &engine->lock, err);
     if (result == DBK_OK) result = dbk_app_mend(engine, err);
     if (result == DBK_OK) result = dbk_engine_load_definition(engine, err);
     if (result == DBK_OK) result = dbk_state_open(engine, err);
@@ -120,7 +125,9 @@ dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, 
     options = options ? options : &none;
     const dbk_port *port = options->port ? options->port : dbk_port_system();
     dbk_engine *engine = dbk_alloc_zero(port, 1, sizeof *engine);
-    if (!engine) return dbk_error_wrap(err, dbk_fail(err, DBK_NO_MEMORY, "no memory for a store"), "cannot open store '%s'", path);
+    if (!engine)
+        return dbk_error_wrap(err, dbk_fail(err, DBK_NO_MEMORY, "no memory for a store"), "cannot open store '%s'",
+                              path);
     engine->port = port;
     engine->options = *options;
     engine->publish = options->publish;
@@ -176,10 +183,22 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_free(port, engine);
 }
 
-dbk_log *dbk_engine_log(dbk_engine *engine) { return engine->log; }
-dbk_model *dbk_engine_model(dbk_engine *engine) { return engine->model; }
-const char *dbk_engine_id(const dbk_engine *engine) { return engine->id_text; }
-const char *dbk_engine_own_name(const dbk_engine *engine) { return engine->own_name; }
+dbk_log *dbk_engine_log(dbk_engine *engine)
+{
+    return engine->log;
+}
+dbk_model *dbk_engine_model(dbk_engine *engine)
+{
+    return engine->model;
+}
+const char *dbk_engine_id(const dbk_engine *engine)
+{
+    return engine->id_text;
+}
+const char *dbk_engine_own_name(const dbk_engine *engine)
+{
+    return engine->own_name;
+}
 
 void dbk_engine_cursor(dbk_engine *engine, const char **timeline, uint64_t *generation, uint64_t *position)
 {

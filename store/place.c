@@ -21,7 +21,8 @@ static dbk_result write_place(const dbk_port *port, dbk_dir *store, dbk_dir *log
     dbk_identity file_is, log_is;
     dbk_file *file = NULL;
     (void)port->unlink(port->ctx, store, temporary);
-    dbk_result result = dbk_io_open(port, store, temporary, DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, err);
+    dbk_result result =
+        dbk_io_open(port, store, temporary, DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, err);
     if (result != DBK_OK) return result;
     int rc = port->identify_file(port->ctx, file, &file_is);
     if (rc == 0) rc = port->identify_dir(port->ctx, log, &log_is);
@@ -90,7 +91,9 @@ static dbk_result note(dbk_engine *engine, uint32_t before, dbk_error *err)
     const dbk_port *port = engine->port;
     dbk_buffer line;
     dbk_buffer_init(&line, port);
-    dbk_buffer_printf(&line, "{\"time_ms\":%lld,\"case\":\"copy\",\"position\":%llu,\"incarnation_before\":%u,\"incarnation\":%u,\"timeline\":\"%s\"}",
+    dbk_buffer_printf(&line,
+                      "{\"time_ms\":%lld,\"case\":\"copy\",\"position\":%llu,\"incarnation_before\":%u,\"incarnation\":"
+                      "%u,\"timeline\":\"%s\"}",
                       (long long)port->wall_ms(port->ctx), (unsigned long long)dbk_log_position(engine->log), before,
                       engine->identity.incarnation, engine->identity.timeline);
     dbk_result result = line.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory to note the copy")

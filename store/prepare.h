@@ -12,7 +12,7 @@ typedef struct dbk_prepared {
     const dbk_json_node *root; /* NULL: refused with `result` and `error` */
     dbk_result result;
     dbk_error error;
-    dbk_buffer hashes;  /* 32 bytes per command, in order; empty: the turn hashes */
+    dbk_buffer hashes; /* 32 bytes per command, in order; empty: the turn hashes */
     dbk_buffer scratch;
     uint8_t size_class;
 } dbk_prepared;
@@ -35,7 +35,8 @@ void dbk_prepared_put(dbk_prepared_pool *pool, dbk_prepared *prepared); /* accep
 /* Reads and hashes; no lock is held. `message` is copied. */
 void dbk_prepare(dbk_prepared *prepared, dbk_slice message);
 /* The parse of a message, with its limit of size; what a turn does for a message that was not prepared. */
-dbk_result dbk_message_parse(dbk_json_parser *parser, dbk_slice message, const dbk_json_node **root, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_message_parse(dbk_json_parser *parser, dbk_slice message, const dbk_json_node **root,
+                             dbk_error *err) DBK_MUST_USE;
 /* Whether it is a request, or an array that holds one. */
 bool dbk_message_has_request(const dbk_json_node *root);
 

@@ -18,7 +18,8 @@ static void deliver(dbk_engine *engine, const char *table, dbk_buffer *message)
     if (!dbk_buffer_text(message)) return; /* the next message's `previous`, or a head, shows the gap */
     if (engine->publish) engine->publish(engine->publish_arg, table, (const char *)message->data, message->size);
     for (dbk_listener *l = engine->listeners; l; l = l->next)
-        if (!table || !l->table || strcmp(l->table, table) == 0) l->each(l->arg, (const char *)message->data, message->size);
+        if (!table || !l->table || strcmp(l->table, table) == 0)
+            l->each(l->arg, (const char *)message->data, message->size);
 }
 
 static void put_cursor(dbk_engine *engine, dbk_buffer *out)
@@ -100,7 +101,8 @@ static dbk_result catch_up(dbk_listener *listener, const dbk_json_node *from, db
         dbk_buffer_put_text(&answer, "{\"ok\":true");
         result = dbk_changes_answer(engine, table, from, &answer, err);
         dbk_buffer_put_u8(&answer, '}');
-        if (result == DBK_OK && !dbk_buffer_text(&answer)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a message");
+        if (result == DBK_OK && !dbk_buffer_text(&answer))
+            result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a message");
         if (result == DBK_OK) listener->each(listener->arg, (const char *)answer.data, answer.size);
     }
     dbk_buffer_release(&answer);
@@ -121,12 +123,16 @@ dbk_result dbk_engine_subscribe(dbk_engine *engine, const char *table, const cha
         return dbk_fail(err, DBK_UNKNOWN_TABLE, "there is no table '%s'", table);
     dbk_listener *listener = dbk_alloc_zero(port, 1, sizeof *listener);
     if (!listener) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
-    *listener = (dbk_listener){.engine = engine, .table = table ? dbk_copy_text(port, table) : NULL, .each = each, .arg = arg};
-    if (table && !listener->table) return listener_free(listener), dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
+    *listener =
+        (dbk_listener){.engine = engine, .table = table ? dbk_copy_text(port, table) : NULL, .each = each, .arg = arg};
+    if (table && !listener->table)
+        return listener_free(listener), dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
     const dbk_json_node *cursor = NULL;
     dbk_json_parser *parser = from ? dbk_json_parser_new(port) : NULL;
     dbk_result result = DBK_OK;
-    if (from) result = parser ? dbk_json_parse(parser, dbk_slice_text(from), &cursor, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
+    if (from)
+        result = parser ? dbk_json_parse(parser, dbk_slice_text(from), &cursor, err)
+                        : dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
     /* In one turn, so that no change falls between what was missed and what comes. */
     port->mutex_lock(port->ctx, engine->turn);
     if (result == DBK_OK && cursor) result = catch_up(listener, cursor, err);

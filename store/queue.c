@@ -6,6 +6,7 @@
 
 #include "store/prepare.h"
 #include "store/queue.h"
+#include "store/request.h"
 #include "store/waits.h"
 
 enum { QUEUE_MAX = 65536, TURN_MAX_ITEMS = 1000, TURN_MAX_BYTES = 8 * 1024 * 1024 };
@@ -13,15 +14,15 @@ static const int64_t IDLE_NS = 1000000000;
 
 typedef struct dbk_item {
     struct dbk_item *next;
-    dbk_buffer json;    /* owned when queued; borrowed bytes are in `text` */
+    dbk_buffer json; /* owned when queued; borrowed bytes are in `text` */
     dbk_slice text;
     dbk_prepared *prepared; /* may be NULL */
     dbk_buffer answer;
-    dbk_done_fn done;   /* with `each` NULL too: a caller waits */
+    dbk_done_fn done; /* with `each` NULL too: a caller waits */
     dbk_stage_fn each;
     struct dbk_queue *queue;
     void *arg;
-    dbk_cond *ready;    /* of a waiting caller */
+    dbk_cond *ready; /* of a waiting caller */
     bool answered;
     dbk_waiting waiting; /* for the log to grow */
     dbk_result result;
@@ -44,14 +45,17 @@ struct dbk_queue {
     size_t unfinished; /* items not yet answered */
     size_t preparing;  /* of them, those that will be in the list soon */
     bool deciding, closing;
-    bool worked; /* something was appended since the last idle */
+    bool worked;   /* something was appended since the last idle */
     bool restless; /* the store waits for room, or its model is behind: looked at each second */
-    bool dozing; /* the worker waits without a time limit: it must be told of work, also of another's */
+    bool dozing;   /* the worker waits without a time limit: it must be told of work, also of another's */
     dbk_thread *worker, *reader;
     dbk_json_parser *read_parser;
 };
 
-static void list_init(dbk_list *list) { *list = (dbk_list){.last = &list->first}; }
+static void list_init(dbk_list *list)
+{
+    *list = (dbk_list){.last = &list->first};
+}
 
 static void list_put(dbk_list *list, dbk_item *item)
 {
@@ -73,8 +77,14 @@ static dbk_item *list_take(dbk_list *list)
     return item;
 }
 
-static void lock(dbk_queue *queue) { queue->port->mutex_lock(queue->port->ctx, queue->mutex); }
-static void unlock(dbk_queue *queue) { queue->port->mutex_unlock(queue->port->ctx, queue->mutex); }
+static void lock(dbk_queue *queue)
+{
+    queue->port->mutex_lock(queue->port->ctx, queue->mutex);
+}
+static void unlock(dbk_queue *queue)
+{
+    queue->port->mutex_unlock(queue->port->ctx, queue->mutex);
+}
 
 static void item_release(dbk_queue *queue, dbk_item *item)
 {
@@ -93,13 +103,15 @@ static void put_failure(dbk_queue *queue, dbk_item *item)
     item->error.code = item->result;
     item->answer.failed = false;
     dbk_buffer_clear(&item->answer);
-    dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &item->error, (dbk_slice){NULL, 0}, unknown, &item->answer);
+    dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &item->error, (dbk_slice){NULL, 0}, unknown,
+                        &item->answer);
 }
 
 /* Calls the callback and frees the item, which still counts as unfinished. The queue's mutex is not held. */
 static void call_back(dbk_queue *queue, dbk_item *item)
 {
-    static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of memory\",\"outcome\":\"unknown\"}";
+    static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of "
+                               "memory\",\"outcome\":\"unknown\"}";
     put_failure(queue, item);
     const char *text = dbk_buffer_text(&item->answer);
     size_t size = text ? item->answer.size : sizeof lost - 1;
@@ -133,58 +145,10 @@ static void finish(dbk_queue *queue, dbk_item *item)
 
 /* ---- requests */
 
-static dbk_result answer_element(dbk_queue *queue, dbk_json_parser *parser, dbk_slice text, dbk_buffer *out, dbk_error *err)
-{
-    const dbk_json_node *root;
-    dbk_result result = dbk_json_parse(parser, text, &root, err);
-    if (result != DBK_OK) return result;
-    if (dbk_request_is(root)) return dbk_request_answer(queue->engine, root, out, err);
-    dbk_buffer receipt;
-    dbk_buffer_init(&receipt, queue->port);
-    result = dbk_engine_decide(queue->engine, &text, 1, dbk_engine_now(queue->engine), &receipt, err);
-    dbk_buffer_put_slice(out, dbk_buffer_slice(&receipt));
-    dbk_buffer_release(&receipt);
-    return result;
-}
-
-static dbk_result answer_into(dbk_queue *queue, dbk_json_parser *parser, dbk_slice text, dbk_buffer *out)
-{
-    dbk_error error = {0};
-    size_t begin = out->size;
-    dbk_result result = answer_element(queue, parser, text, out, &error);
-    if (result == DBK_OK || out->failed) return DBK_OK;
-    out->size = begin;
-    error.code = result;
-    dbk_receipt_refused(queue->engine, (dbk_slice){NULL, 0}, &error, (dbk_slice){NULL, 0}, false, out);
-    return DBK_OK;
-}
-
-/* An item with requests in it: its elements one after the other, in order. */
 static void answer_item(dbk_queue *queue, dbk_item *item)
 {
-    const dbk_json_node *root;
-    dbk_json_parser *parser = dbk_json_parser_new(queue->port);
-    dbk_json_parser *inner = dbk_json_parser_new(queue->port);
     dbk_buffer_clear(&item->answer);
-    if (!parser || !inner) item->result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory to answer");
-    else item->result = dbk_json_parse(parser, item->text, &root, &item->error);
-    if (item->result == DBK_OK && root->kind == DBK_JSON_ARRAY) {
-        dbk_buffer_put_u8(&item->answer, '[');
-        const dbk_json_node *child = root + 1;
-        for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) {
-            if (i > 0) dbk_buffer_put_u8(&item->answer, ',');
-            dbk_buffer one;
-            dbk_buffer_init(&one, queue->port);
-            dbk_json_put_minimal(&one, child);
-            (void)answer_into(queue, inner, dbk_buffer_slice(&one), &item->answer);
-            dbk_buffer_release(&one);
-        }
-        dbk_buffer_put_u8(&item->answer, ']');
-    } else if (item->result == DBK_OK) {
-        (void)answer_into(queue, inner, item->text, &item->answer);
-    }
-    dbk_json_parser_free(parser);
-    dbk_json_parser_free(inner);
+    item->result = dbk_request_answer_all(queue->engine, item->text, &item->answer, &item->error);
 }
 
 static void run_reads(void *arg)
@@ -304,8 +268,12 @@ static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
     dbk_turn_item items[TURN_MAX_ITEMS];
     size_t count = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
     for (dbk_item *i = first; i; i = i->next) {
-        items[count++] = (dbk_turn_item){.json = i->text, .prepared = i->prepared, .answer = &i->answer, .owner = i,
-                                         .on_stage = on_stage, .all_stages = i->each != NULL};
+        items[count++] = (dbk_turn_item){.json = i->text,
+                                         .prepared = i->prepared,
+                                         .answer = &i->answer,
+                                         .owner = i,
+                                         .on_stage = on_stage,
+                                         .all_stages = i->each != NULL};
     }
     dbk_error error = {0};
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
@@ -387,7 +355,8 @@ static void idle(dbk_queue *queue)
     unlock(queue);
     queue->port->mutex_lock(queue->port->ctx, engine->turn);
     if (dbk_engine_is_stranded(engine)) (void)dbk_state_resume(engine);
-    if (!engine->reading && engine->behind && is_restless(engine) && dbk_engine_catch_up(engine, NULL) == DBK_OK) engine->behind = false;
+    if (!engine->reading && engine->behind && is_restless(engine) && dbk_engine_catch_up(engine, NULL) == DBK_OK)
+        engine->behind = false;
     dbk_result result = engine->reading ? DBK_OK : dbk_log_idle(engine->log, NULL);
     bool restless = is_restless(engine), visible = !engine->behind;
     queue->port->mutex_unlock(queue->port->ctx, engine->turn);
@@ -477,7 +446,8 @@ dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_d
     return send_item(queue, json, size, &(dbk_item){.done = done, .arg = arg}, err);
 }
 
-dbk_result dbk_queue_send_staged(dbk_queue *queue, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err)
+dbk_result dbk_queue_send_staged(dbk_queue *queue, const char *json, size_t size, dbk_stage_fn each, void *arg,
+                                 dbk_error *err)
 {
     return send_item(queue, json, size, &(dbk_item){.each = each, .arg = arg}, err);
 }
@@ -491,7 +461,8 @@ static void wait_for(dbk_queue *queue, dbk_item *item)
 static dbk_result hand_out(dbk_queue *queue, dbk_item *item, dbk_text *receipt, dbk_error *err)
 {
     dbk_result result = item->result;
-    if (result == DBK_OK && !dbk_buffer_text(&item->answer)) result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory for the answer");
+    if (result == DBK_OK && !dbk_buffer_text(&item->answer))
+        result = dbk_fail(&item->error, DBK_NO_MEMORY, "no memory for the answer");
     if (result != DBK_OK) {
         if (err) *err = item->error;
         return result;
@@ -506,7 +477,8 @@ dbk_result dbk_queue_call(dbk_queue *queue, const char *json, size_t size, dbk_t
     return dbk_queue_call_until(queue, json, size, NULL, receipt, err);
 }
 
-dbk_result dbk_queue_call_until(dbk_queue *queue, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err)
+dbk_result dbk_queue_call_until(dbk_queue *queue, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
+                                dbk_error *err)
 {
     dbk_item item = {.text = dbk_slice_of(json, size), .queue = queue, .waiting.cancel = cancel};
     dbk_buffer_init(&item.json, queue->port);
@@ -580,8 +552,10 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
     queue->quiet = port->cond_new(port->ctx);
     int rc = queue->mutex && queue->work && queue->reads_wanted && queue->quiet ? 0 : -ENOMEM;
     if (rc == 0 && dbk_waits_new(engine, on_waited, queue, &engine->waits, NULL) != DBK_OK) rc = -ENOMEM;
-    if (rc == 0 && !engine->options.no_threads) rc = port->thread_start(port->ctx, "dbk-worker", run_worker, queue, &queue->worker);
-    if (rc == 0 && !engine->options.no_threads) rc = port->thread_start(port->ctx, "dbk-reads", run_reads, queue, &queue->reader);
+    if (rc == 0 && !engine->options.no_threads)
+        rc = port->thread_start(port->ctx, "dbk-worker", run_worker, queue, &queue->worker);
+    if (rc == 0 && !engine->options.no_threads)
+        rc = port->thread_start(port->ctx, "dbk-reads", run_reads, queue, &queue->reader);
     if (rc != 0) {
         dbk_queue_free(queue);
         return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the store's threads");

@@ -6,7 +6,8 @@
 enum { LOG_PAGE = 500, WAIT_MS = 30000 };
 
 /* Hands out the events of one page. *next 0: that was the last one, or `each` had enough, which *more says. */
-static dbk_result hand_out_events(const dbk_json_node *root, dbk_event_fn each, void *arg, uint64_t *next, bool *more, dbk_error *err)
+static dbk_result hand_out_events(const dbk_json_node *root, dbk_event_fn each, void *arg, uint64_t *next, bool *more,
+                                  dbk_error *err)
 {
     const dbk_json_node *events = dbk_json_member(root, "events"), *follow = dbk_json_member(root, "next");
     int64_t position = 0;
@@ -24,7 +25,8 @@ static dbk_result hand_out_events(const dbk_json_node *root, dbk_event_fn each, 
         else *more = each(arg, (const char *)line.data, line.size);
     }
     dbk_buffer_release(&line);
-    if (result == DBK_OK && *more && follow && dbk_json_is_integer(follow, &position) && position > 0) *next = (uint64_t)position;
+    if (result == DBK_OK && *more && follow && dbk_json_is_integer(follow, &position) && position > 0)
+        *next = (uint64_t)position;
     return result;
 }
 
@@ -33,15 +35,18 @@ static void put_log_request(dbk_buffer *request, const dbk_log_range *range, int
     dbk_buffer_clear(request);
     dbk_buffer_printf(request, "{\"do\":\"log\",\"from\":%llu,\"limit\":%d", (unsigned long long)range->from, LOG_PAGE);
     if (range->to) dbk_buffer_printf(request, ",\"to\":%llu", (unsigned long long)range->to);
-    if (range->stream) dbk_buffer_put_text(request, ",\"stream\":"), dbk_json_put_string(request, dbk_slice_text(range->stream));
-    if (range->type) dbk_buffer_put_text(request, ",\"type\":"), dbk_json_put_string(request, dbk_slice_text(range->type));
+    if (range->stream)
+        dbk_buffer_put_text(request, ",\"stream\":"), dbk_json_put_string(request, dbk_slice_text(range->stream));
+    if (range->type)
+        dbk_buffer_put_text(request, ",\"type\":"), dbk_json_put_string(request, dbk_slice_text(range->type));
     if (range->since_ms) dbk_buffer_printf(request, ",\"since\":%lld", (long long)range->since_ms);
     if (range->reverse) dbk_buffer_put_text(request, ",\"reverse\":true");
     if (wait_ms) dbk_buffer_printf(request, ",\"wait_ms\":%d", wait_ms);
     dbk_buffer_put_u8(request, '}');
 }
 
-dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_event_fn each, void *arg, dbk_error *err)
+dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_event_fn each, void *arg,
+                              dbk_error *err)
 {
     const dbk_port *port = dbk_port_system();
     dbk_json_parser *parser = dbk_json_parser_new(port);
@@ -68,8 +73,8 @@ dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *range, dbk_
     return result;
 }
 
-dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type, dbk_event_fn each,
-                        void *arg, dbk_error *err)
+dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type,
+                        dbk_event_fn each, void *arg, dbk_error *err)
 {
     dbk_log_range range = {.from = from, .to = to, .stream = stream, .type = type};
     return dbk_read_log_range(store, &range, each, arg, err);
@@ -82,7 +87,7 @@ struct dbk_follower {
     dbk_log_range rest; /* its texts are in `stream` and `type` */
     char *stream, *type;
     atomic_bool stopped;
-    bool cancel;        /* the store's, which ends a call by it */
+    bool cancel; /* the store's, which ends a call by it */
 };
 
 dbk_result dbk_follower_new(dbk_store *store, const dbk_log_range *range, dbk_follower **out, dbk_error *err)
@@ -121,8 +126,8 @@ void dbk_follower_stop(dbk_follower *follower)
 }
 
 /* One page, which may come after a wait, and from where the next one goes on; *more: there is one. */
-static dbk_result follow_page(dbk_follower *follower, dbk_buffer *request, dbk_json_parser *parser, dbk_event_fn each, void *arg,
-                              bool *more, dbk_error *err)
+static dbk_result follow_page(dbk_follower *follower, dbk_buffer *request, dbk_json_parser *parser, dbk_event_fn each,
+                              void *arg, bool *more, dbk_error *err)
 {
     const dbk_json_node *root, *node;
     dbk_log_range *rest = &follower->rest;

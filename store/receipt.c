@@ -89,8 +89,8 @@ static void put_member(dbk_buffer *out, const char *name, const char *text)
     dbk_json_put_string(out, dbk_slice_text(text));
 }
 
-void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail, bool outcome_unknown,
-                         dbk_buffer *out)
+void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail,
+                         bool outcome_unknown, dbk_buffer *out)
 {
     dbk_error told = *error;
     engine->counts.refused++;

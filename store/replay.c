@@ -115,7 +115,8 @@ static bool is_fold_of_positions(const dbk_engine *engine, const dbk_past *past)
 }
 
 /* The image that a trail begins with must not hold what it is to tell. */
-static dbk_result begin(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, const char *path, uint64_t *begun, dbk_error *err)
+static dbk_result begin(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, const char *path,
+                        uint64_t *begun, dbk_error *err)
 {
     dbk_past start = *past;
     *begun = 0;
@@ -136,8 +137,11 @@ static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *pat
 {
     dbk_past wanted = *past;
     uint64_t begun = 0;
-    dbk_shadow_options options = {.model = engine->options.model, .last = past->position, .progress = progress,
-                                  .progress_arg = arg, .trail = trail};
+    dbk_shadow_options options = {.model = engine->options.model,
+                                  .last = past->position,
+                                  .progress = progress,
+                                  .progress_arg = arg,
+                                  .trail = trail};
     if (!is_fold_of_positions(engine, past)) {
         options.wanted = is_wanted;
         options.wanted_arg = &wanted;
@@ -146,13 +150,14 @@ static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *pat
     if (result != DBK_OK) return result;
     options.image = begun > 0;
     if (folded) *folded = past->position - begun;
-    if (past->position > 0) return dbk_model_build(engine->port, path, engine->definition, engine->log, &options, model, err);
+    if (past->position > 0)
+        return dbk_model_build(engine->port, path, engine->definition, engine->log, &options, model, err);
     options.model.bulk = true; /* before the first entry: to the builder 0 would mean all */
     return dbk_model_create(engine->port, path, engine->definition, engine->log, &options.model, model, err);
 }
 
-dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain, dbk_progress_fn progress,
-                          void *arg, dbk_model_state *state, dbk_error *err)
+dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain,
+                          dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err)
 {
     dbk_model *model = NULL;
     uint64_t folded = 0;
@@ -160,7 +165,8 @@ dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *
     if (result == DBK_OK && state) dbk_model_get_state(model, state);
     if (result == DBK_OK) result = dbk_model_finish(model, plain, err);
     dbk_model_close(model);
-    if (result == DBK_OK && !plain && is_fold_of_positions(engine, past) && dbk_images_worth(engine, folded)) dbk_images_offer(engine, path);
+    if (result == DBK_OK && !plain && is_fold_of_positions(engine, past) && dbk_images_worth(engine, folded))
+        dbk_images_offer(engine, path);
     if (result != DBK_OK && result != DBK_EXISTS) remove_database(engine->port, path);
     return result;
 }
@@ -179,7 +185,9 @@ static dbk_result refuse_own_folder(dbk_engine *engine, const char *path, dbk_er
     (void)split(path, &folder);
     for (int up = 0; result == DBK_OK && up <= 2; up++) {
         dbk_dir *dir = NULL;
-        if (!dbk_buffer_text(&folder) || dbk_io_open_dir(port, NULL, (const char *)folder.data, 0, &dir, NULL) != DBK_OK) break;
+        if (!dbk_buffer_text(&folder) ||
+            dbk_io_open_dir(port, NULL, (const char *)folder.data, 0, &dir, NULL) != DBK_OK)
+            break;
         rc = port->identify_dir(port->ctx, dir, &found);
         port->close_dir(port->ctx, dir);
         if (rc == 0 && found.device == own.device && found.inode == own.inode)
@@ -190,8 +198,8 @@ static dbk_result refuse_own_folder(dbk_engine *engine, const char *path, dbk_er
     return result;
 }
 
-dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain, dbk_progress_fn progress,
-                             void *arg, dbk_model_state *state, dbk_error *err)
+dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain,
+                             dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err)
 {
     dbk_past past;
     dbk_result result = refuse_own_folder(engine, path, err);
@@ -241,7 +249,8 @@ static dbk_result choose_path(dbk_engine *engine, uint64_t number, dbk_buffer *p
     return result;
 }
 
-dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, dbk_past_model *out, dbk_error *err)
+dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, dbk_past_model *out,
+                         dbk_error *err)
 {
     dbk_buffer path;
     *out = (dbk_past_model){0};
@@ -264,7 +273,8 @@ dbk_result dbk_past_alone(dbk_engine *engine, const dbk_alone *alone, const dbk_
     if (result == DBK_OK && !(past.path = dbk_copy_text(engine->port, (const char *)path.data)))
         result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     if (result == DBK_OK)
-        result = dbk_model_tell_alone(engine->port, past.path, engine->definition, engine->log, &engine->options.model, alone, trail, err);
+        result = dbk_model_tell_alone(engine->port, past.path, engine->definition, engine->log, &engine->options.model,
+                                      alone, trail, err);
     dbk_past_discard(engine, &past);
     dbk_buffer_release(&path);
     return result;
@@ -279,18 +289,21 @@ void dbk_past_discard(dbk_engine *engine, dbk_past_model *past)
     *past = (dbk_past_model){0};
 }
 
-static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_position, dbk_past_file *file, dbk_error *err)
+static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_position, dbk_past_file *file,
+                       dbk_error *err)
 {
     dbk_buffer path;
     dbk_buffer_init(&path, engine->port);
     dbk_result result = choose_path(engine, engine->pasts->uses, &path, err);
     if (result == DBK_OK) {
-        *file = (dbk_past_file){.past = *past, .log_position = log_position, .path = dbk_copy_text(engine->port, (const char *)path.data)};
+        *file = (dbk_past_file){
+            .past = *past, .log_position = log_position, .path = dbk_copy_text(engine->port, (const char *)path.data)};
         if (!file->path) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     }
     if (result == DBK_OK) result = dbk_past_build(engine, past, file->path, false, NULL, NULL, &file->state, err);
     if (result == DBK_OK)
-        result = dbk_reader_open(engine->port, file->path, engine->options.model.vfs, engine->definition, &file->reader, err);
+        result = dbk_reader_open(engine->port, file->path, engine->options.model.vfs, engine->definition, &file->reader,
+                                 err);
     if (result == DBK_OK) result = dbk_reader_show_log(file->reader, engine->log, err);
     if (result != DBK_OK) forget(engine, file);
     dbk_buffer_release(&path);
@@ -302,7 +315,9 @@ static dbk_past_file *find(dbk_pasts *pasts, const dbk_past *past, uint64_t log_
     for (size_t i = 0; i < PASTS_MAX; i++) {
         dbk_past_file *file = &pasts->files[i];
         bool known = past->order_time_ms == 0 || file->log_position == log_position;
-        if (file->reader && known && file->past.position == past->position && file->past.order_time_ms == past->order_time_ms) return file;
+        if (file->reader && known && file->past.position == past->position &&
+            file->past.order_time_ms == past->order_time_ms)
+            return file;
     }
     return NULL;
 }
@@ -315,7 +330,8 @@ static dbk_past_file *oldest(dbk_pasts *pasts)
     return old;
 }
 
-dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_reader **reader, dbk_model_state *state, dbk_error *err)
+dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_reader **reader, dbk_model_state *state,
+                           dbk_error *err)
 {
     const dbk_port *port = engine->port;
     dbk_past past;
@@ -340,7 +356,10 @@ dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_r
     return DBK_OK;
 }
 
-void dbk_pasts_leave(dbk_engine *engine) { engine->port->mutex_unlock(engine->port->ctx, engine->pasts_lock); }
+void dbk_pasts_leave(dbk_engine *engine)
+{
+    engine->port->mutex_unlock(engine->port->ctx, engine->pasts_lock);
+}
 
 void dbk_pasts_forget(dbk_engine *engine)
 {

@@ -15,19 +15,22 @@ typedef struct dbk_past {
 dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past, dbk_error *err) DBK_MUST_USE;
 /* Of these, what sorts below the entry at the position, or with `through` up to it. */
 void dbk_past_bound(dbk_engine *engine, const dbk_entry *entry, uint64_t position, bool through, dbk_past *past);
-bool dbk_past_wants(const dbk_past *past, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE]);
+bool dbk_past_wants(const dbk_past *past, uint64_t position, int64_t received_ms,
+                    const uint8_t key[DBK_ORDER_KEY_SIZE]);
 /* The fold of a past in a file of its own, for the caller alone; the trail (may be NULL) hears of it. */
 typedef struct dbk_past_model {
     dbk_model *model;
     char *path;
 } dbk_past_model;
-dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, dbk_past_model *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_trail *trail, dbk_past_model *out,
+                         dbk_error *err) DBK_MUST_USE;
 /* The trail of one row of a table that stands alone, without a fold of the rest. */
-dbk_result dbk_past_alone(dbk_engine *engine, const dbk_alone *alone, const dbk_trail *trail, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_past_alone(dbk_engine *engine, const dbk_alone *alone, const dbk_trail *trail,
+                          dbk_error *err) DBK_MUST_USE;
 void dbk_past_discard(dbk_engine *engine, dbk_past_model *past); /* with its file; accepts a zeroed one */
 /* Folds it into a new file, plain or as a model. A file left by a failure is removed. */
-dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain, dbk_progress_fn progress,
-                          void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain,
+                          dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
 
 /* The files of the last few moments that were asked for. */
 typedef struct dbk_pasts dbk_pasts;
@@ -36,6 +39,6 @@ dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_r
                            dbk_error *err) DBK_MUST_USE;
 void dbk_pasts_leave(dbk_engine *engine);
 void dbk_pasts_forget(dbk_engine *engine); /* all files: they are of another definition */
-void dbk_pasts_free(dbk_engine *engine); /* with their files; accepts an engine that has none */
+void dbk_pasts_free(dbk_engine *engine);   /* with their files; accepts an engine that has none */
 
 #endif

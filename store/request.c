@@ -20,7 +20,11 @@ static const dbk_request_form forms[] = {
     {"log", {"from", "to", "stream", "type", "since", "reverse", "limit", "wait_ms"}, {NULL}, dbk_request_log, NULL},
     {"inbox", {"all"}, {NULL}, dbk_request_inbox, NULL},
     {"apply", {"entry", "actor", "correlation", "causation", "wait"}, {"id", "entry"}, NULL, dbk_request_apply},
-    {"undo", {"entry", "position", "of_correlation", "actor", "correlation", "causation", "wait"}, {"id"}, NULL, dbk_request_undo},
+    {"undo",
+     {"entry", "position", "of_correlation", "actor", "correlation", "causation", "wait"},
+     {"id"},
+     NULL,
+     dbk_request_undo},
     {"status", {NULL}, {NULL}, dbk_request_status, NULL},
     {"fingerprint", {"at", "at_time", "order_time"}, {NULL}, dbk_request_fingerprint, NULL},
     {"stats", {NULL}, {NULL}, dbk_request_stats, NULL},
@@ -42,7 +46,10 @@ static const dbk_request_form *form_of(const dbk_json_node *request)
     return NULL;
 }
 
-bool dbk_request_is(const dbk_json_node *request) { return form_of(request) != NULL; }
+bool dbk_request_is(const dbk_json_node *request)
+{
+    return form_of(request) != NULL;
+}
 
 /* ---- form */
 
@@ -79,7 +86,8 @@ static dbk_result check_form(const dbk_request_form *form, const dbk_json_node *
 
 /* ---- the answer */
 
-static dbk_result answer(dbk_engine *engine, const dbk_json_node *request, dbk_slice id, dbk_buffer *out, dbk_error *err)
+static dbk_result answer(dbk_engine *engine, const dbk_json_node *request, dbk_slice id, dbk_buffer *out,
+                         dbk_error *err)
 {
     const dbk_request_form *form = form_of(request);
     if (!form) return dbk_fail(err, DBK_UNKNOWN_COMMAND, "it names no request");
@@ -128,7 +136,8 @@ bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *o
     const dbk_json_node *root;
     if (!dbk_slice_equal(json, dbk_slice_of(hello, sizeof hello - 1)) || engine->reading) return false;
     dbk_json_parser *parser = dbk_json_parser_new(engine->port);
-    bool good = parser && dbk_json_parse(parser, json, &root, NULL) == DBK_OK && dbk_request_answer(engine, root, out, NULL) == DBK_OK;
+    bool good = parser && dbk_json_parse(parser, json, &root, NULL) == DBK_OK &&
+                dbk_request_answer(engine, root, out, NULL) == DBK_OK;
     dbk_json_parser_free(parser);
     return good && !out->failed;
 }
@@ -153,7 +162,8 @@ dbk_result dbk_request_table(dbk_engine *engine, const dbk_json_node *request, c
     if (!name || name->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'table' must be text");
     *table = dbk_definition_table(engine->definition, name->text);
     if (*table) return DBK_OK;
-    for (size_t i = 0; i < engine->definition->table_count && count < DBK_TABLES_MAX; i++) names[count++] = engine->definition->tables[i].name;
+    for (size_t i = 0; i < engine->definition->table_count && count < DBK_TABLES_MAX; i++)
+        names[count++] = engine->definition->tables[i].name;
     const char *near = dbk_nearest(name->text, names, count);
     dbk_result result = dbk_fail(err, DBK_UNKNOWN_TABLE, "there is no table '%.*s'",
                                  (int)(name->text.size < 128 ? name->text.size : 128), (const char *)name->text.data);
@@ -168,7 +178,8 @@ dbk_result dbk_request_number(const dbk_json_node *request, const char *name, in
     int64_t number;
     if (!node || node->kind == DBK_JSON_NULL) return DBK_OK;
     if (node->kind != DBK_JSON_NUMBER || !dbk_json_is_integer(node, &number) || number < low || number > high)
-        return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be an integer from %lld to %lld", name, (long long)low, (long long)high);
+        return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be an integer from %lld to %lld", name, (long long)low,
+                        (long long)high);
     *value = number;
     return DBK_OK;
 }

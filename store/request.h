@@ -7,27 +7,51 @@
 
 typedef dbk_result (*dbk_request_fn)(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err);
 
-dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_setting(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE; /* get with "namespace" */
-dbk_result dbk_request_list(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_changes(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_inbox(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_rebuild(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_verify(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_replay(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_history(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_explain(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_diff(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_upgrade(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                           dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_setting(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                               dbk_error *err) DBK_MUST_USE; /* get with "namespace" */
+dbk_result dbk_request_list(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                            dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                             dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_changes(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                           dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_inbox(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                             dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                                   dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                             dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_rebuild(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_verify(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_replay(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_history(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_explain(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_diff(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                            dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_upgrade(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                               dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                             dbk_error *err) DBK_MUST_USE;
 /* These write: *out is the whole receipt, as the commit loop gave it. */
-dbk_result dbk_request_apply(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_undo(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_apply(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                             dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_undo(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                            dbk_error *err) DBK_MUST_USE;
+
+/* Answers a message that holds a request: appends one answer, or an array of them to `out`. DBK_BAD_JSON, DBK_NO_MEMORY;
+ * what an element of it fails with is in its answer. Any thread, without the turn. */
+dbk_result dbk_request_answer_all(dbk_engine *engine, dbk_slice text, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 /* The members of a changes answer; the caller holds engine->turn. `from` NULL: as if from another life. */
 dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const dbk_json_node *from, dbk_buffer *out,
@@ -35,15 +59,18 @@ dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const 
 
 /* ---- helpers */
 /* The table that a request names: DBK_BAD_COMMAND, DBK_UNKNOWN_TABLE with the nearest right name. */
-dbk_result dbk_request_table(dbk_engine *engine, const dbk_json_node *request, const dbk_table **table, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_table(dbk_engine *engine, const dbk_json_node *request, const dbk_table **table,
+                             dbk_error *err) DBK_MUST_USE;
 /* A member that is an integer from `low` to `high`; absent or null leaves *value as it is. */
 dbk_result dbk_request_number(const dbk_json_node *request, const char *name, int64_t low, int64_t high, int64_t *value,
                               dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_request_text(const dbk_json_node *request, const char *name, dbk_slice *text, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_text(const dbk_json_node *request, const char *name, dbk_slice *text,
+                            dbk_error *err) DBK_MUST_USE;
 /* A member that is true or false; absent or null leaves *value as it is. */
 dbk_result dbk_request_flag(const dbk_json_node *request, const char *name, bool *value, dbk_error *err) DBK_MUST_USE;
 /* A member that is a time, ms or text; likewise. */
-dbk_result dbk_request_time(const dbk_json_node *request, const char *name, int64_t *time_ms, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_time(const dbk_json_node *request, const char *name, int64_t *time_ms,
+                            dbk_error *err) DBK_MUST_USE;
 /* "at" (a position or a time), "at_time", "order_time" (ms or text). *given: any of them. */
 dbk_result dbk_request_moment(const dbk_json_node *request, dbk_moment *at, bool *given, dbk_error *err) DBK_MUST_USE;
 /* A store that is only read looks again at how far the log reaches. */
@@ -52,7 +79,8 @@ void dbk_request_put_hex(dbk_buffer *out, const char *name, dbk_slice bytes); /*
 void dbk_request_put_u64(dbk_buffer *out, const char *name, uint64_t value);
 void dbk_request_put_text(dbk_buffer *out, const char *name, dbk_slice text);
 void dbk_request_put_events(dbk_buffer *out, dbk_slice events); /* ,"events":[{"type":…,"subject":…},…] of an entry */
-void dbk_request_put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out); /* timeline, generation, position */
+void dbk_request_put_cursor(dbk_engine *engine, uint64_t position,
+                            dbk_buffer *out); /* timeline, generation, position */
 
 /* slow_queries.c: the last queries that took 50 ms or more, for stats. Calls from any thread. */
 void dbk_slow_note(dbk_engine *engine, dbk_slice sql, dbk_slice name, int64_t took_ns, dbk_result result);

@@ -11,7 +11,8 @@ typedef struct dbk_difference {
     uint64_t count, limit, left_out;
 } dbk_difference;
 
-static dbk_result on_row(void *arg, const dbk_table *table, dbk_slice key, dbk_slice before, dbk_slice after, dbk_error *err)
+static dbk_result on_row(void *arg, const dbk_table *table, dbk_slice key, dbk_slice before, dbk_slice after,
+                         dbk_error *err)
 {
     dbk_difference *difference = arg;
     dbk_buffer *out = difference->writer.out;
@@ -29,13 +30,15 @@ static dbk_result on_row(void *arg, const dbk_table *table, dbk_slice key, dbk_s
 }
 
 /* A position or a time; `name` absent: now. */
-static dbk_result read_moment(dbk_engine *engine, const dbk_json_node *request, const char *name, dbk_past *past, dbk_error *err)
+static dbk_result read_moment(dbk_engine *engine, const dbk_json_node *request, const char *name, dbk_past *past,
+                              dbk_error *err)
 {
     const dbk_json_node *node = dbk_json_member(request, name);
     dbk_moment at = {0};
     int64_t number = 0;
     if (!node || node->kind == DBK_JSON_NULL) return dbk_past_of(engine, NULL, past, err);
-    if (node->kind == DBK_JSON_NUMBER && dbk_json_is_integer(node, &number) && number >= 0) at.position = (uint64_t)number;
+    if (node->kind == DBK_JSON_NUMBER && dbk_json_is_integer(node, &number) && number >= 0)
+        at.position = (uint64_t)number;
     else if (node->kind != DBK_JSON_STRING || !dbk_time_parse(node->text, &at.time_ms) || at.time_ms <= 0) {
         (void)dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be a position or a time", name);
         dbk_error_hint(err, "write a time as 2026-11-21T04:05:06Z");
@@ -46,7 +49,8 @@ static dbk_result read_moment(dbk_engine *engine, const dbk_json_node *request, 
     return result;
 }
 
-static dbk_result compare(dbk_engine *engine, const dbk_past *from, const dbk_past *to, dbk_difference *difference, dbk_error *err)
+static dbk_result compare(dbk_engine *engine, const dbk_past *from, const dbk_past *to, dbk_difference *difference,
+                          dbk_error *err)
 {
     dbk_past_model before = {0}, after = {0};
     dbk_result result = dbk_past_open(engine, from, NULL, &before, err);
@@ -65,7 +69,8 @@ dbk_result dbk_request_diff(dbk_engine *engine, const dbk_json_node *request, db
     dbk_result result = read_moment(engine, request, "from", &from, err);
     if (result == DBK_OK) result = read_moment(engine, request, "to", &to, err);
     if (result == DBK_OK) result = dbk_request_number(request, "limit", 1, ROWS_MAX, &limit, err);
-    if (result == DBK_OK && dbk_json_member(request, "table")) result = dbk_request_table(engine, request, &difference.only, err);
+    if (result == DBK_OK && dbk_json_member(request, "table"))
+        result = dbk_request_table(engine, request, &difference.only, err);
     if (result == DBK_OK) result = dbk_row_writer_init(&difference.writer, engine, out, err);
     if (result != DBK_OK) return result;
     difference.limit = (uint64_t)limit;

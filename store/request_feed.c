@@ -3,27 +3,32 @@
 #include "store/request.h"
 
 /* [timeline, generation, position]; *other_life: of another timeline or generation, or none at all. */
-static dbk_result read_cursor(dbk_engine *engine, const dbk_json_node *from, bool *other_life, uint64_t *position, dbk_error *err)
+static dbk_result read_cursor(dbk_engine *engine, const dbk_json_node *from, bool *other_life, uint64_t *position,
+                              dbk_error *err)
 {
     int64_t generation = 0, at = 0;
     *other_life = true;
     *position = 0;
     if (!from || from->kind == DBK_JSON_NULL) return DBK_OK;
     const dbk_json_node *timeline = from->kind == DBK_JSON_ARRAY && from->count == 3 ? from + 1 : NULL;
-    const dbk_json_node *second = timeline ? dbk_json_next(timeline) : NULL, *third = second ? dbk_json_next(second) : NULL;
-    bool good = timeline && timeline->kind == DBK_JSON_STRING && second->kind == DBK_JSON_NUMBER && third->kind == DBK_JSON_NUMBER &&
-                dbk_json_is_integer(second, &generation) && dbk_json_is_integer(third, &at) && generation >= 0 && at >= 0;
+    const dbk_json_node *second = timeline ? dbk_json_next(timeline) : NULL,
+                        *third = second ? dbk_json_next(second) : NULL;
+    bool good = timeline && timeline->kind == DBK_JSON_STRING && second->kind == DBK_JSON_NUMBER &&
+                third->kind == DBK_JSON_NUMBER && dbk_json_is_integer(second, &generation) &&
+                dbk_json_is_integer(third, &at) && generation >= 0 && at >= 0;
     if (!good) {
         (void)dbk_fail(err, DBK_BAD_COMMAND, "'from' must be [timeline, generation, position]");
         dbk_error_hint(err, "send the 'cursor' of a receipt or a message back as it came");
         return DBK_BAD_COMMAND;
     }
     *position = (uint64_t)at;
-    *other_life = !dbk_json_text_is(timeline, engine->identity.timeline) || (uint64_t)generation != engine->identity.generation;
+    *other_life =
+        !dbk_json_text_is(timeline, engine->identity.timeline) || (uint64_t)generation != engine->identity.generation;
     return DBK_OK;
 }
 
-dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const dbk_json_node *from, dbk_buffer *out, dbk_error *err)
+dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const dbk_json_node *from, dbk_buffer *out,
+                              dbk_error *err)
 {
     dbk_model_state state;
     bool other_life;

@@ -24,7 +24,8 @@ static bool names_stream(const dbk_entry *entry, dbk_slice stream)
     return false;
 }
 
-static dbk_result on_history(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows, size_t count, dbk_error *err)
+static dbk_result on_history(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,
+                             size_t count, dbk_error *err)
 {
     dbk_history *history = arg;
     dbk_result result = DBK_OK;
@@ -33,11 +34,13 @@ static dbk_result on_history(void *arg, uint64_t position, const dbk_entry *entr
         dbk_buffer_put_u64(&history->begins, history->text.size);
         dbk_buffer_put_u8(&history->text, '{');
         dbk_row_writer_entry(&history->writer, position, entry);
-        dbk_buffer_put_text(&history->text, names_stream(entry, history->stream) ? ",\"named\":true," : ",\"named\":false,");
+        dbk_buffer_put_text(&history->text,
+                            names_stream(entry, history->stream) ? ",\"named\":true," : ",\"named\":false,");
         result = dbk_row_writer_change(&history->writer, rows[i].before, rows[i].after, err);
         dbk_buffer_put_u8(&history->text, '}');
     }
-    if (result == DBK_OK && (history->text.failed || history->begins.failed)) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer");
+    if (result == DBK_OK && (history->text.failed || history->begins.failed))
+        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer");
     return result;
 }
 
@@ -89,7 +92,8 @@ static dbk_result follow_alone(dbk_engine *engine, const dbk_trail *trail, uint6
     return result;
 }
 
-static dbk_result follow_row(dbk_engine *engine, const dbk_table *table, dbk_slice key, dbk_history *history, uint64_t *position, dbk_error *err)
+static dbk_result follow_row(dbk_engine *engine, const dbk_table *table, dbk_slice key, dbk_history *history,
+                             uint64_t *position, dbk_error *err)
 {
     dbk_past past;
     dbk_past_model model = {0};
@@ -140,7 +144,8 @@ typedef struct dbk_explained {
     uint64_t count, limit, left_out;
 } dbk_explained;
 
-static dbk_result on_explained(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows, size_t count, dbk_error *err)
+static dbk_result on_explained(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,
+                               size_t count, dbk_error *err)
 {
     dbk_explained *explained = arg;
     dbk_buffer *out = explained->writer.out;
@@ -179,7 +184,8 @@ static dbk_result on_skip(void *arg, const dbk_skip *skip)
 }
 
 /* The state before the entry in canonical order, then the entry. */
-static dbk_result apply_entry(dbk_engine *engine, uint64_t position, const dbk_entry *entry, dbk_explained *explained, dbk_error *err)
+static dbk_result apply_entry(dbk_engine *engine, uint64_t position, const dbk_entry *entry, dbk_explained *explained,
+                              dbk_error *err)
 {
     dbk_past past;
     dbk_past_model model = {0};

@@ -70,7 +70,8 @@ dbk_result dbk_request_inbox(dbk_engine *engine, const dbk_json_node *request, d
     const dbk_json_node *all = dbk_json_member(request, "all");
     dbk_model_state state;
     dbk_inbox inbox = {.engine = engine, .out = out, .all = all && all->kind == DBK_JSON_TRUE};
-    if (all && all->kind != DBK_JSON_TRUE && all->kind != DBK_JSON_FALSE) return dbk_fail(err, DBK_BAD_COMMAND, "'all' must be true or false");
+    if (all && all->kind != DBK_JSON_TRUE && all->kind != DBK_JSON_FALSE)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'all' must be true or false");
     dbk_result result = need_model(engine, err);
     if (result != DBK_OK) return result;
     dbk_buffer_init(&inbox.origin, port);
@@ -106,15 +107,18 @@ static bool is_given(const dbk_table *table, dbk_slice name)
 {
     int column = dbk_table_column(table, name);
     if (column < 0) return false;
-    return table->columns[column].key_part > 0 || (table->rules && table->rules->derived && table->rules->derived[column]);
+    return table->columns[column].key_part > 0 ||
+           (table->rules && table->rules->derived && table->rules->derived[column]);
 }
 
 static dbk_result put_data(dbk_engine *engine, const dbk_table *table, dbk_slice data, dbk_buffer *out, dbk_error *err)
 {
     const dbk_json_node *root;
     dbk_json_parser *parser = dbk_json_parser_new(engine->port);
-    dbk_result result = parser ? dbk_json_parse(parser, data, &root, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
-    if (result == DBK_OK && root->kind != DBK_JSON_OBJECT) result = dbk_fail(err, DBK_REJECTED, "the entry's data is no object");
+    dbk_result result =
+        parser ? dbk_json_parse(parser, data, &root, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
+    if (result == DBK_OK && root->kind != DBK_JSON_OBJECT)
+        result = dbk_fail(err, DBK_REJECTED, "the entry's data is no object");
     if (result == DBK_OK) {
         const dbk_json_node *member = root + 1;
         bool first = true;
@@ -164,7 +168,8 @@ static void put_head(const dbk_json_node *request, dbk_buffer *out)
     }
 }
 
-static dbk_result put_commands(dbk_engine *engine, const dbk_json_node *request, const dbk_entry *entry, dbk_buffer *out, dbk_error *err)
+static dbk_result put_commands(dbk_engine *engine, const dbk_json_node *request, const dbk_entry *entry,
+                               dbk_buffer *out, dbk_error *err)
 {
     dbk_slice rest = entry->events;
     dbk_result result = DBK_OK;
@@ -182,7 +187,8 @@ static dbk_result put_commands(dbk_engine *engine, const dbk_json_node *request,
     return result;
 }
 
-static dbk_result find_entry(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *origin, dbk_entry *entry, dbk_error *err)
+static dbk_result find_entry(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *origin, dbk_entry *entry,
+                             dbk_error *err)
 {
     const dbk_port *port = engine->port;
     const dbk_json_node *node = dbk_json_member(request, "entry");
@@ -203,7 +209,8 @@ static dbk_result find_entry(dbk_engine *engine, const dbk_json_node *request, d
         return DBK_NOT_FOUND;
     }
     if (sought.suffixed) {
-        (void)dbk_fail(err, DBK_REJECTED, "entry '%.*s' was applied, with a value that had to change", DBK_SLICE_ARG(node->text));
+        (void)dbk_fail(err, DBK_REJECTED, "entry '%.*s' was applied, with a value that had to change",
+                       DBK_SLICE_ARG(node->text));
         dbk_error_hint(err, "patch the row, then dismiss the entry");
         return DBK_REJECTED;
     }
@@ -237,7 +244,8 @@ static void dismiss(dbk_engine *engine, const dbk_json_node *request)
     dbk_json_put_string(&command, entry->text);
     dbk_buffer_put_u8(&command, '}');
     dbk_slice text = dbk_buffer_slice(&command);
-    if (!command.failed && !receipt.failed) (void)!dbk_engine_decide(engine, &text, 1, dbk_engine_now(engine), &receipt, NULL);
+    if (!command.failed && !receipt.failed)
+        (void)!dbk_engine_decide(engine, &text, 1, dbk_engine_now(engine), &receipt, NULL);
     dbk_buffer_release(&command);
     dbk_buffer_release(&receipt);
 }

@@ -41,7 +41,8 @@ static void put_data(dbk_page *page, const dbk_event *event)
 }
 
 /* As the definition of today has it; what an upcast fails on is shown as it was written, with its version. */
-static void put_event(dbk_page *page, const dbk_entry *entry, const dbk_event *written, uint64_t position, uint32_t index)
+static void put_event(dbk_page *page, const dbk_entry *entry, const dbk_event *written, uint64_t position,
+                      uint32_t index)
 {
     dbk_buffer *out = page->out;
     dbk_event brought = *written, *event = &brought;
@@ -50,15 +51,18 @@ static void put_event(dbk_page *page, const dbk_entry *entry, const dbk_event *w
     dbk_entry_id_text(&entry->id, id);
     dbk_time_rfc3339(entry->time_ms, time);
     if (page->count++ > 0) dbk_buffer_put_u8(out, ',');
-    dbk_buffer_printf(out, "{\"specversion\":\"1.0\",\"id\":\"%s.%u\",\"source\":\"daybook:%s\"", id, index, page->engine->id_text);
+    dbk_buffer_printf(out, "{\"specversion\":\"1.0\",\"id\":\"%s.%u\",\"source\":\"daybook:%s\"", id, index,
+                      page->engine->id_text);
     dbk_request_put_text(out, "type", event->type);
     dbk_request_put_text(out, "subject", event->stream);
     dbk_buffer_printf(out, ",\"time\":\"%s\"", time);
-    dbk_request_put_text(out, "datacontenttype", event->content_type.size ? event->content_type : dbk_slice_text("application/json"));
+    dbk_request_put_text(out, "datacontenttype",
+                         event->content_type.size ? event->content_type : dbk_slice_text("application/json"));
     put_data(page, event);
     dbk_request_put_u64(out, "position", position);
     dbk_request_put_u64(out, "index", index);
-    dbk_request_put_u64(out, "streamversion", position); /* an entry that names a stream gives it its position as version */
+    dbk_request_put_u64(out, "streamversion",
+                        position); /* an entry that names a stream gives it its position as version */
     dbk_request_put_u64(out, "typeversion", event->type_version);
     put_optional(out, "commandid", entry->command_id);
     put_optional(out, "actor", entry->actor);
@@ -88,7 +92,8 @@ static dbk_result put_entry(dbk_page *page, uint64_t position, dbk_slice origin,
     dbk_result result = dbk_entry_decode(origin, &entry, err);
     if (result != DBK_OK) return result;
     uint64_t wanted = count_wanted(page, &entry);
-    *full = wanted > 0 && page->count > 0 && (page->count + wanted > page->limit || page->out->size - page->begin > PAGE_MAX_BYTES);
+    *full = wanted > 0 && page->count > 0 &&
+            (page->count + wanted > page->limit || page->out->size - page->begin > PAGE_MAX_BYTES);
     if (*full) {
         page->next = position;
         return DBK_OK;
@@ -130,8 +135,10 @@ dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk
     if (result == DBK_OK) result = dbk_request_text(request, "type", &page.type, err);
     if (result == DBK_OK) result = dbk_request_flag(request, "reverse", &wish.reverse, err);
     if (result == DBK_OK) result = dbk_request_time(request, "since", &wish.since_ms, err);
-    if (result == DBK_OK) result = dbk_request_number(request, "wait_ms", 0, DBK_WAIT_MAX_MS, &wait_ms, err); /* over by now */
-    if (result == DBK_OK && wait_ms > 0 && wish.reverse) result = dbk_fail(err, DBK_BAD_COMMAND, "what is to come is not read backward: 'wait_ms' with 'reverse'");
+    if (result == DBK_OK)
+        result = dbk_request_number(request, "wait_ms", 0, DBK_WAIT_MAX_MS, &wait_ms, err); /* over by now */
+    if (result == DBK_OK && wait_ms > 0 && wish.reverse)
+        result = dbk_fail(err, DBK_BAD_COMMAND, "what is to come is not read backward: 'wait_ms' with 'reverse'");
     if (result != DBK_OK) return result;
     if (from == 0) from = 1;
     if (to == 0 || (uint64_t)to > end) to = (int64_t)end;

@@ -6,12 +6,19 @@
 #include "store/request.h"
 
 enum { READERS_MAX = 4, OPEN_TRIES = 5 };
-static const dbk_reader_limits client_limits = {.time_ms = DBK_QUERY_MAX_MS, .answer_bytes = DBK_ANSWER_MAX_BYTES, .rows = DBK_ANSWER_MAX_ROWS};
+static const dbk_reader_limits client_limits = {
+    .time_ms = DBK_QUERY_MAX_MS, .answer_bytes = DBK_ANSWER_MAX_BYTES, .rows = DBK_ANSWER_MAX_ROWS};
 
 /* ---- the pool */
 
-static void lock(dbk_engine *engine) { engine->port->mutex_lock(engine->port->ctx, engine->readers_lock); }
-static void unlock(dbk_engine *engine) { engine->port->mutex_unlock(engine->port->ctx, engine->readers_lock); }
+static void lock(dbk_engine *engine)
+{
+    engine->port->mutex_lock(engine->port->ctx, engine->readers_lock);
+}
+static void unlock(dbk_engine *engine)
+{
+    engine->port->mutex_unlock(engine->port->ctx, engine->readers_lock);
+}
 
 static dbk_model_reader *take_idle(dbk_engine *engine, uint64_t *epoch)
 {
@@ -49,7 +56,8 @@ static dbk_result keep_writers_off(dbk_engine *engine, dbk_file **held, dbk_erro
     if (rc == 0) return DBK_OK;
     port->close_file(port->ctx, *held);
     *held = NULL;
-    return rc == -EAGAIN ? dbk_fail(err, DBK_LOCKED, "the model is being written") : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot lock 'LOCK'");
+    return rc == -EAGAIN ? dbk_fail(err, DBK_LOCKED, "the model is being written")
+                         : dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot lock 'LOCK'");
 }
 
 /* The model as it stands, where it cannot be written next to it: a mount for reading only, a full disk. What
@@ -57,8 +65,10 @@ static dbk_result keep_writers_off(dbk_engine *engine, dbk_file **held, dbk_erro
 static dbk_result borrow_still(dbk_engine *engine, const char *path, dbk_lent_reader *lent, dbk_error *err)
 {
     dbk_result result = DBK_MISSING;
-    if (path && !engine->options.model.vfs && !engine->port->sqlite_vfs) result = keep_writers_off(engine, &lent->held, err);
-    if (path && result == DBK_OK) result = dbk_reader_open_still(engine->port, path, engine->definition, &lent->reader, err);
+    if (path && !engine->options.model.vfs && !engine->port->sqlite_vfs)
+        result = keep_writers_off(engine, &lent->held, err);
+    if (path && result == DBK_OK)
+        result = dbk_reader_open_still(engine->port, path, engine->definition, &lent->reader, err);
     if (result == DBK_OK) return DBK_OK;
     if (lent->held) engine->port->close_file(engine->port->ctx, lent->held);
     lent->held = NULL;
@@ -82,8 +92,8 @@ static dbk_result borrow_reading(dbk_engine *engine, dbk_lent_reader *lent, dbk_
     for (int i = 0; i < OPEN_TRIES && result == DBK_MISSING && engine->models_dir; i++) {
         result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
         if (result == DBK_OK)
-            result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs, engine->definition,
-                                     &lent->reader, err);
+            result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs,
+                                     engine->definition, &lent->reader, err);
     }
     if (!is_passing(result)) result = borrow_still(engine, path.size ? dbk_buffer_text(&path) : NULL, lent, err);
     dbk_buffer_release(&path);
@@ -99,9 +109,10 @@ static dbk_result borrow_current(dbk_engine *engine, dbk_lent_reader *lent, dbk_
     for (int i = 0; i < OPEN_TRIES; i++) {
         result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
         if (result == DBK_OK)
-            result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs, engine->definition,
-                                     &lent->reader, err);
-        if (result == DBK_OK && (result = dbk_reader_show_log(lent->reader, engine->log, err)) != DBK_OK) dbk_reader_close(lent->reader);
+            result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs,
+                                     engine->definition, &lent->reader, err);
+        if (result == DBK_OK && (result = dbk_reader_show_log(lent->reader, engine->log, err)) != DBK_OK)
+            dbk_reader_close(lent->reader);
         if (result == DBK_NO_MEMORY || result == DBK_NO_FILES) break;
         if (result == DBK_OK && is_current(engine, lent->epoch)) break;
         if (result == DBK_OK) dbk_reader_close(lent->reader);
@@ -194,11 +205,13 @@ static dbk_result read_question(const dbk_json_node *request, dbk_question *ques
 static dbk_result ask(dbk_model_reader *reader, const dbk_question *question, dbk_buffer *out, dbk_error *err)
 {
     dbk_buffer_put_u8(out, ',');
-    if (question->name.size > 0) return dbk_reader_named(reader, question->name, question->args, &question->limits, out, err);
+    if (question->name.size > 0)
+        return dbk_reader_named(reader, question->name, question->args, &question->limits, out, err);
     return dbk_reader_query(reader, question->sql, question->args, &question->limits, out, err);
 }
 
-static dbk_result ask_past(dbk_engine *engine, const dbk_moment *at, const dbk_question *question, dbk_buffer *out, dbk_error *err)
+static dbk_result ask_past(dbk_engine *engine, const dbk_moment *at, const dbk_question *question, dbk_buffer *out,
+                           dbk_error *err)
 {
     dbk_model_reader *reader;
     dbk_result result = dbk_pasts_enter(engine, at, &reader, NULL, err);
@@ -221,7 +234,8 @@ dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, d
     if (result != DBK_OK) return result;
     int64_t begin_ns = engine->port->monotonic_ns(engine->port->ctx);
     result = ask(lent.reader, &question, out, err);
-    dbk_slow_note(engine, question.sql, question.name, engine->port->monotonic_ns(engine->port->ctx) - begin_ns, result);
+    dbk_slow_note(engine, question.sql, question.name, engine->port->monotonic_ns(engine->port->ctx) - begin_ns,
+                  result);
     dbk_reader_give_back(engine, &lent);
     return result;
 }

@@ -6,7 +6,10 @@ static const dbk_reader_limits list_limits = {.time_ms = 250, .answer_bytes = 8 
 
 /* ---- SQL of a row and of a list */
 
-static void put_name(dbk_buffer *sql, const char *name) { dbk_buffer_printf(sql, "\"%s\"", name); }
+static void put_name(dbk_buffer *sql, const char *name)
+{
+    dbk_buffer_printf(sql, "\"%s\"", name);
+}
 
 static void put_names(dbk_buffer *sql, const dbk_table *table)
 {
@@ -71,7 +74,8 @@ typedef struct dbk_row_question {
 
 static dbk_result question_new(dbk_row_question *q, const dbk_port *port, const dbk_table *table, dbk_error *err)
 {
-    *q = (dbk_row_question){.table = table, .args_parser = dbk_json_parser_new(port), .parser = dbk_json_parser_new(port)};
+    *q = (dbk_row_question){
+        .table = table, .args_parser = dbk_json_parser_new(port), .parser = dbk_json_parser_new(port)};
     dbk_buffer_init(&q->sql, port);
     dbk_buffer_init(&q->args, port);
     dbk_buffer_init(&q->answer, port);
@@ -106,7 +110,8 @@ static dbk_result ask(dbk_engine *engine, dbk_row_question *q, dbk_error *err)
     q->columns = dbk_json_member(root, "columns");
     q->rows = dbk_json_member(root, "rows");
     const dbk_json_node *at = dbk_json_member(root, "position");
-    if (!q->columns || !q->rows || !at || !dbk_json_is_integer(at, &position)) return dbk_fail(err, DBK_INTERNAL, "a reader gave no rows");
+    if (!q->columns || !q->rows || !at || !dbk_json_is_integer(at, &position))
+        return dbk_fail(err, DBK_INTERNAL, "a reader gave no rows");
     q->position = (uint64_t)position;
     return DBK_OK;
 }
@@ -115,11 +120,13 @@ static dbk_result ask(dbk_engine *engine, dbk_row_question *q, dbk_error *err)
 
 static dbk_result no_row(const dbk_table *table, dbk_slice key, dbk_error *err)
 {
-    return dbk_fail(err, DBK_NOT_FOUND, "there is no row '%s/%.*s'", table->name, (int)(key.size < 256 ? key.size : 256), (const char *)key.data);
+    return dbk_fail(err, DBK_NOT_FOUND, "there is no row '%s/%.*s'", table->name,
+                    (int)(key.size < 256 ? key.size : 256), (const char *)key.data);
 }
 
 /* Row and version of one state: in the turn. */
-static dbk_result get_in_turn(dbk_engine *engine, const dbk_table *table, dbk_slice key, dbk_slice stream, dbk_buffer *out, dbk_error *err)
+static dbk_result get_in_turn(dbk_engine *engine, const dbk_table *table, dbk_slice key, dbk_slice stream,
+                              dbk_buffer *out, dbk_error *err)
 {
     dbk_model_state state;
     uint64_t version = 0;
@@ -139,8 +146,8 @@ static dbk_result get_in_turn(dbk_engine *engine, const dbk_table *table, dbk_sl
 
 /* Beside a writer: the row as its model shows it. Its version is not known here: cascades and projections
  * raise it in a place that only the writer reads. */
-static dbk_result get_beside(dbk_engine *engine, const dbk_table *table, const dbk_json_node *key, dbk_slice encoded, dbk_buffer *out,
-                             dbk_error *err)
+static dbk_result get_beside(dbk_engine *engine, const dbk_table *table, const dbk_json_node *key, dbk_slice encoded,
+                             dbk_buffer *out, dbk_error *err)
 {
     dbk_row_question q;
     bool first = true;
@@ -169,7 +176,8 @@ dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk
     const dbk_table *table;
     const dbk_json_node *key = dbk_json_member(request, "key");
     dbk_buffer encoded, stream;
-    if (dbk_json_member(request, "namespace") && !dbk_json_member(request, "table") && !key) return dbk_request_setting(engine, request, out, err);
+    if (dbk_json_member(request, "namespace") && !dbk_json_member(request, "table") && !key)
+        return dbk_request_setting(engine, request, out, err);
     if (!dbk_json_member(request, "table")) return dbk_fail(err, DBK_BAD_COMMAND, "'get' needs 'table'");
     if (!key) return dbk_fail(err, DBK_BAD_COMMAND, "'get' needs 'key'");
     if (dbk_json_member(request, "namespace") || dbk_json_member(request, "path"))
@@ -197,7 +205,9 @@ dbk_result dbk_request_get(dbk_engine *engine, const dbk_json_node *request, dbk
 static dbk_result check_prefix(const dbk_table *table, dbk_slice prefix, dbk_error *err)
 {
     const dbk_column *column = &table->columns[table->key_columns[0]];
-    if (prefix.size == 0 || column->type == DBK_TYPE_TEXT || column->type == DBK_TYPE_UUID || column->type == DBK_TYPE_DATETIME) return DBK_OK;
+    if (prefix.size == 0 || column->type == DBK_TYPE_TEXT || column->type == DBK_TYPE_UUID ||
+        column->type == DBK_TYPE_DATETIME)
+        return DBK_OK;
     return dbk_fail(err, DBK_BAD_COMMAND, "'prefix' is for keys of text: '%s.%s' is none", table->name, column->name);
 }
 
@@ -221,7 +231,8 @@ static dbk_result list_question(dbk_row_question *q, const dbk_json_node *reques
     dbk_buffer_printf(&q->sql, "SELECT * FROM \"%s\" WHERE true", table->name);
     dbk_buffer_put_u8(&q->args, '{');
     if (prefix.size > 0) {
-        dbk_buffer_printf(&q->sql, " AND \"%s\" >= :prefix AND substr(\"%s\", 1, length(:prefix)) = :prefix", first_column, first_column);
+        dbk_buffer_printf(&q->sql, " AND \"%s\" >= :prefix AND substr(\"%s\", 1, length(:prefix)) = :prefix",
+                          first_column, first_column);
         dbk_buffer_put_text(&q->args, "\"prefix\":");
         dbk_json_put_string(&q->args, prefix);
         first = false;

@@ -12,7 +12,10 @@ typedef struct dbk_setting_asked {
     uint64_t position;
 } dbk_setting_asked;
 
-static dbk_result no_memory(dbk_error *err) { return dbk_fail(err, DBK_NO_MEMORY, "no memory for a setting"); }
+static dbk_result no_memory(dbk_error *err)
+{
+    return dbk_fail(err, DBK_NO_MEMORY, "no memory for a setting");
+}
 
 static dbk_result ask(dbk_setting_asked *a, dbk_error *err)
 {
@@ -36,7 +39,8 @@ static dbk_result put_stored(dbk_setting_asked *a, dbk_error *err)
     const dbk_json_node *root;
     dbk_result result = dbk_json_parse(a->one, dbk_buffer_slice(&a->rows), &root, err);
     if (result != DBK_OK) return result;
-    const dbk_json_node *rows = dbk_json_member(root, "rows"), *row = rows + 1, *position = dbk_json_member(root, "position");
+    const dbk_json_node *rows = dbk_json_member(root, "rows"), *row = rows + 1,
+                        *position = dbk_json_member(root, "position");
     int64_t at = 0;
     if (dbk_json_is_integer(position, &at)) a->position = (uint64_t)at;
     bool all = a->place.of_members && a->place.member.size == 0;
@@ -80,13 +84,15 @@ static dbk_result answer(dbk_setting_asked *a, const dbk_json_node *request, dbk
 {
     const dbk_json_node *merged, *value;
     bool is_set = false;
-    dbk_result result = dbk_setting_place_of(a->engine, dbk_json_member(request, "namespace"), dbk_json_member(request, "path"), &a->place, err);
+    dbk_result result = dbk_setting_place_of(a->engine, dbk_json_member(request, "namespace"),
+                                             dbk_json_member(request, "path"), &a->place, err);
     if (result == DBK_OK) result = ask(a, err);
     if (result == DBK_OK) result = put_stored(a, err);
     if (result == DBK_OK) result = merge(a, &merged, &is_set, err);
     if (result != DBK_OK) return result;
     value = merged ? dbk_setting_at(merged, &a->place) : NULL;
-    if (!value) return dbk_fail(err, DBK_NOT_FOUND, "nothing is set there in '%s', and it has no default", a->place.rule->name);
+    if (!value)
+        return dbk_fail(err, DBK_NOT_FOUND, "nothing is set there in '%s', and it has no default", a->place.rule->name);
     dbk_buffer_put_text(out, ",\"value\":");
     dbk_json_put_minimal(out, value);
     dbk_buffer_printf(out, ",\"set\":%s", is_set ? "true" : "false");
@@ -96,7 +102,8 @@ static dbk_result answer(dbk_setting_asked *a, const dbk_json_node *request, dbk
 
 dbk_result dbk_request_setting(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
-    dbk_setting_asked a = {.engine = engine, .one = dbk_json_parser_new(engine->port), .other = dbk_json_parser_new(engine->port)};
+    dbk_setting_asked a = {
+        .engine = engine, .one = dbk_json_parser_new(engine->port), .other = dbk_json_parser_new(engine->port)};
     dbk_buffer *buffers[] = {&a.sql, &a.args, &a.rows, &a.document, &a.merged};
     for (size_t i = 0; i < 5; i++) dbk_buffer_init(buffers[i], engine->port);
     dbk_result result = a.one && a.other ? answer(&a, request, out, err) : no_memory(err);

@@ -32,7 +32,8 @@ dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLD
     dbk_identity found;
     int rc = port->identify_dir(port->ctx, dir, &found);
     if (rc < 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at a store's folder");
-    (void)snprintf(out, DBK_FOLDER_TEXT_SIZE, "%llu:%llu", (unsigned long long)found.device, (unsigned long long)found.inode);
+    (void)snprintf(out, DBK_FOLDER_TEXT_SIZE, "%llu:%llu", (unsigned long long)found.device,
+                   (unsigned long long)found.inode);
     return DBK_OK;
 }
 
@@ -205,11 +206,13 @@ dbk_result dbk_request_replay(dbk_engine *engine, const dbk_json_node *request, 
     dbk_result result = dbk_request_moment(request, &at, &past, err);
     if (result == DBK_OK) result = dbk_request_text(request, "into", &into, err);
     if (result != DBK_OK) return result;
-    if (into.size == 0 || memchr(into.data, 0, into.size)) return dbk_fail(err, DBK_BAD_COMMAND, "'into' must be the path of a new file");
+    if (into.size == 0 || memchr(into.data, 0, into.size))
+        return dbk_fail(err, DBK_BAD_COMMAND, "'into' must be the path of a new file");
     dbk_buffer_init(&path, engine->port);
     dbk_buffer_put_slice(&path, into);
-    result = dbk_buffer_text(&path) ? dbk_engine_replay(engine, &at, (const char *)path.data, true, NULL, NULL, &state, err)
-                                    : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    result = dbk_buffer_text(&path)
+                 ? dbk_engine_replay(engine, &at, (const char *)path.data, true, NULL, NULL, &state, err)
+                 : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     dbk_buffer_release(&path);
     if (result != DBK_OK) return result;
     dbk_request_put_text(out, "into", into);
@@ -260,7 +263,8 @@ static void note_fault(void *arg, const dbk_log_fault *fault)
     dbk_buffer_put_u8(out, '}');
 }
 
-static dbk_result verify(dbk_engine *engine, dbk_verify_depth depth, dbk_faults *faults, dbk_log_report *report, dbk_error *err)
+static dbk_result verify(dbk_engine *engine, dbk_verify_depth depth, dbk_faults *faults, dbk_log_report *report,
+                         dbk_error *err)
 {
     dbk_log_options options = engine->options.log;
     dbk_log_watcher watcher = {.arg = faults, .fault = note_fault};
@@ -272,7 +276,8 @@ static dbk_result verify(dbk_engine *engine, dbk_verify_depth depth, dbk_faults 
 }
 
 /* A batch in flight can look like a fault: what is found is looked for again while nobody writes. */
-static dbk_result verify_surely(dbk_engine *engine, dbk_verify_depth depth, dbk_faults *faults, dbk_log_report *report, dbk_error *err)
+static dbk_result verify_surely(dbk_engine *engine, dbk_verify_depth depth, dbk_faults *faults, dbk_log_report *report,
+                                dbk_error *err)
 {
     const dbk_port *port = engine->port;
     dbk_result result = verify(engine, depth, faults, report, err);

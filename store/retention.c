@@ -72,7 +72,8 @@ static dbk_result take_definition(struct dbk_retention *r, int64_t mono_ns, dbk_
     r->brakes = dbk_alloc_zero(port, app->retention_count + 1, sizeof *r->brakes);
     if (!r->rules || !r->brakes) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the rules of retention");
     for (size_t i = 0; i < app->retention_count; i++) {
-        int64_t first = (int64_t)app->retention[i].every_ms < minute_ms ? (int64_t)app->retention[i].every_ms : minute_ms;
+        int64_t first =
+            (int64_t)app->retention[i].every_ms < minute_ms ? (int64_t)app->retention[i].every_ms : minute_ms;
         r->rules[i].next_ns = mono_ns + first * ms_ns; /* not with the first commands */
         size_t at = 0;
         while (r->brakes[at].table && r->brakes[at].table != app->retention[i].table) at++;
@@ -97,8 +98,9 @@ static bool is_own_delete(const dbk_entry *entry, const dbk_table *table)
     dbk_event event;
     size_t size = strlen(table->name);
 
-    return dbk_slice_equal(entry->actor, dbk_slice_text(actor)) && dbk_event_next(&rest, &event) && event.stream.size > size &&
-           memcmp(event.stream.data, table->name, size) == 0 && event.stream.data[size] == '/';
+    return dbk_slice_equal(entry->actor, dbk_slice_text(actor)) && dbk_event_next(&rest, &event) &&
+           event.stream.size > size && memcmp(event.stream.data, table->name, size) == 0 &&
+           event.stream.data[size] == '/';
 }
 
 /* What went in the last day, by the log: a store that is opened again goes on counting. */
@@ -170,10 +172,12 @@ static dbk_result add_delete(void *arg, dbk_slice key, const char *base, dbk_err
     put_id(due, key, base);
     dbk_buffer_put_text(out, due->count++ ? ",{\"id\":" : "[{\"id\":");
     dbk_json_put_string(out, dbk_buffer_slice(&due->id));
-    dbk_buffer_printf(out, ",\"do\":\"delete\",\"table\":\"%s\",\"actor\":\"%s\",\"key\":", due->rule->table->name, actor);
+    dbk_buffer_printf(out, ",\"do\":\"delete\",\"table\":\"%s\",\"actor\":\"%s\",\"key\":", due->rule->table->name,
+                      actor);
     dbk_key_to_json(due->rule->table, key, out);
     dbk_buffer_put_u8(out, '}');
-    return out->failed || due->id.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends") : DBK_OK;
+    return out->failed || due->id.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends")
+                                         : DBK_OK;
 }
 
 static uint64_t count_deleted(dbk_engine *engine, dbk_slice receipts)
@@ -191,7 +195,8 @@ static uint64_t count_deleted(dbk_engine *engine, dbk_slice receipts)
 }
 
 /* Up to `most` rows in one turn. */
-static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, uint64_t most, uint64_t *deleted, dbk_error *err)
+static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, uint64_t most, uint64_t *deleted,
+                             dbk_error *err)
 {
     dbk_buffer answer;
     dbk_turn_item item = {.answer = &answer};
@@ -269,7 +274,8 @@ dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns
     *deleted = 0;
     port->mutex_lock(port->ctx, engine->turn);
     struct dbk_retention *r = retention_of(engine);
-    dbk_result result = r ? look(r, now_ms, mono_ns, deleted, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for retention");
+    dbk_result result =
+        r ? look(r, now_ms, mono_ns, deleted, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for retention");
     port->mutex_unlock(port->ctx, engine->turn);
     return result;
 }

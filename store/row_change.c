@@ -20,7 +20,10 @@ void dbk_row_writer_release(dbk_row_writer *writer)
     writer->before = writer->after = NULL;
 }
 
-bool dbk_row_differs(dbk_slice before, dbk_slice after) { return !dbk_slice_equal(before, after); }
+bool dbk_row_differs(dbk_slice before, dbk_slice after)
+{
+    return !dbk_slice_equal(before, after);
+}
 
 /* Both rows list the same columns in the same order. */
 static void put_differing(dbk_buffer *out, const char *name, const dbk_json_node *row, const dbk_json_node *other)
@@ -28,7 +31,8 @@ static void put_differing(dbk_buffer *out, const char *name, const dbk_json_node
     const dbk_json_node *mine = row + 1, *its = other + 1;
     bool first = true;
     dbk_buffer_printf(out, ",\"%s\":{", name);
-    for (uint32_t i = 0; i < row->count && i < other->count; i++, mine = dbk_json_next(mine), its = dbk_json_next(its)) {
+    for (uint32_t i = 0; i < row->count && i < other->count;
+         i++, mine = dbk_json_next(mine), its = dbk_json_next(its)) {
         if (dbk_slice_equal(mine->text, its->text) && mine->kind == its->kind) continue;
         if (!first) dbk_buffer_put_u8(out, ',');
         first = false;
@@ -76,7 +80,8 @@ void dbk_row_writer_entry(dbk_row_writer *writer, uint64_t position, const dbk_e
     char id[DBK_ENTRY_ID_TEXT_SIZE], time[DBK_TIME_TEXT_SIZE];
     dbk_entry_id_text(&entry->id, id);
     dbk_time_rfc3339(entry->time_ms, time);
-    dbk_buffer_printf(out, "\"position\":%llu,\"entry\":\"%s\",\"time\":\"%s\"", (unsigned long long)position, id, time);
+    dbk_buffer_printf(out, "\"position\":%llu,\"entry\":\"%s\",\"time\":\"%s\"", (unsigned long long)position, id,
+                      time);
     put_optional(out, "actor", entry->actor);
     put_optional(out, "commandid", entry->command_id);
     put_optional(out, "correlationid", entry->correlation);

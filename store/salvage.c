@@ -23,8 +23,8 @@ typedef struct dbk_salvage {
     dbk_dir *log_dir; /* the old one */
     dbk_log_options log;
     dbk_identity_file old;
-    bool identified; /* by daybook.json */
-    bool looking;    /* the first time: tells what is missing */
+    bool identified;        /* by daybook.json */
+    bool looking;           /* the first time: tells what is missing */
     uint64_t last, told_to; /* last good position; last one that is known to have been there */
     dbk_author *authors;
     size_t author_count, author_room;
@@ -172,16 +172,19 @@ static dbk_result examine(dbk_salvage *s, const char *path, dbk_error *err)
     return DBK_LOST;
 }
 
-static dbk_result load_definition(const dbk_port *port, const char *path, const char *app, dbk_definition **out, dbk_error *err)
+static dbk_result load_definition(const dbk_port *port, const char *path, const char *app, dbk_definition **out,
+                                  dbk_error *err)
 {
     dbk_findings findings = {0};
     dbk_buffer folder;
     dbk_buffer_init(&folder, port);
     dbk_buffer_printf(&folder, "%s%s", app ? app : path, app ? "" : "/app");
-    dbk_result result = dbk_buffer_text(&folder) ? dbk_definition_load(port, (const char *)folder.data, out, &findings, err)
-                                                 : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+    dbk_result result = dbk_buffer_text(&folder)
+                            ? dbk_definition_load(port, (const char *)folder.data, out, &findings, err)
+                            : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     if (result == DBK_SCHEMA && findings.count > 0)
-        (void)dbk_fail(err, result, "the definition in '%s' does not pass the check: %s", (const char *)folder.data, findings.items[0].text);
+        (void)dbk_fail(err, result, "the definition in '%s' does not pass the check: %s", (const char *)folder.data,
+                       findings.items[0].text);
     if (result != DBK_OK && !app) dbk_error_hint(err, "name the app's definition with --app");
     dbk_findings_free(&findings);
     dbk_buffer_release(&folder);
@@ -203,8 +206,8 @@ static dbk_result fill(void *arg, const dbk_port *port, dbk_dir *dir, const dbk_
     return result;
 }
 
-static dbk_result make(dbk_salvage *s, const char *into, const dbk_definition *definition, const dbk_engine_options *options,
-                       dbk_error *err)
+static dbk_result make(dbk_salvage *s, const char *into, const dbk_definition *definition,
+                       const dbk_engine_options *options, dbk_error *err)
 {
     dbk_engine_options own = *options;
     char timeline[17];
@@ -231,8 +234,8 @@ static dbk_result count_skip(void *arg, const dbk_skip *skip)
 }
 
 /* Opening it folds the log; the definition that folds it is named there, where the log does not yet. */
-static dbk_result finish(dbk_salvage *s, const char *into, const dbk_definition *definition, const dbk_engine_options *options,
-                         dbk_error *err)
+static dbk_result finish(dbk_salvage *s, const char *into, const dbk_definition *definition,
+                         const dbk_engine_options *options, dbk_error *err)
 {
     dbk_engine *engine = NULL;
     dbk_result result = dbk_engine_open(into, options, &engine, err);
@@ -241,7 +244,8 @@ static dbk_result finish(dbk_salvage *s, const char *into, const dbk_definition 
         char hash[33], data[64];
         dbk_hex_encode(dbk_slice_of(definition->hash, 16), hash);
         snprintf(data, sizeof data, "{\"hash\":\"%s\"}", hash);
-        result = dbk_turn_engine_entry(engine, "daybook/definition", "daybook.definition", dbk_slice_text(data), dbk_engine_now(engine), err);
+        result = dbk_turn_engine_entry(engine, "daybook/definition", "daybook.definition", dbk_slice_text(data),
+                                       dbk_engine_now(engine), err);
     }
     if (result == DBK_OK) result = dbk_model_skips(engine->model, count_skip, &s->report->inbox, err);
     if (result == DBK_OK) s->report->position = dbk_log_position(engine->log);

@@ -14,7 +14,8 @@ static dbk_result unknown_namespace(const dbk_app *app, dbk_slice name, dbk_erro
         count++;
     }
     near = dbk_nearest(name, names, count);
-    (void)dbk_fail(err, DBK_UNKNOWN_FIELD, "there are no settings '%.*s'", (int)(name.size < 128 ? name.size : 128), (const char *)name.data);
+    (void)dbk_fail(err, DBK_UNKNOWN_FIELD, "there are no settings '%.*s'", (int)(name.size < 128 ? name.size : 128),
+                   (const char *)name.data);
     if (near) dbk_error_hint(err, "did you mean '%s'?", near);
     return DBK_UNKNOWN_FIELD;
 }
@@ -55,7 +56,8 @@ dbk_result dbk_setting_place_of(const dbk_engine *engine, const dbk_json_node *n
         if (dbk_slice_equal(dbk_slice_text(app->settings[i].name), name->text)) place->rule = &app->settings[i];
     if (!place->rule) return unknown_namespace(app, name->text, err);
     if (path && path->kind != DBK_JSON_NULL && !take_path(path, place))
-        return dbk_fail(err, DBK_BAD_COMMAND, "'path' is names with dots between, or an array of names, %d at most", DBK_SETTING_PARTS_MAX);
+        return dbk_fail(err, DBK_BAD_COMMAND, "'path' is names with dots between, or an array of names, %d at most",
+                        DBK_SETTING_PARTS_MAX);
     place->of_members = place->rule->where != NULL;
     if (place->of_members && place->count > 0) {
         place->member = place->parts[0];
@@ -65,13 +67,17 @@ dbk_result dbk_setting_place_of(const dbk_engine *engine, const dbk_json_node *n
     return DBK_OK;
 }
 
-static void put_name(dbk_buffer *sql, const char *name) { dbk_buffer_printf(sql, "\"%s\"", name); }
+static void put_name(dbk_buffer *sql, const char *name)
+{
+    dbk_buffer_printf(sql, "\"%s\"", name);
+}
 
 /* `where` is text of the definition: an object whose members are key columns. */
 static const dbk_json_node *where_of(const dbk_setting_place *place, dbk_json_parser *parser)
 {
     const dbk_json_node *root = NULL;
-    if (!place->of_members || dbk_json_parse(parser, dbk_slice_text(place->rule->where), &root, NULL) != DBK_OK) return NULL;
+    if (!place->of_members || dbk_json_parse(parser, dbk_slice_text(place->rule->where), &root, NULL) != DBK_OK)
+        return NULL;
     return root;
 }
 
@@ -149,7 +155,10 @@ typedef struct dbk_setting_work {
     dbk_buffer sql, args, rows_text, text;
 } dbk_setting_work;
 
-static dbk_result no_memory(dbk_error *err) { return dbk_fail(err, DBK_NO_MEMORY, "no memory for a setting"); }
+static dbk_result no_memory(dbk_error *err)
+{
+    return dbk_fail(err, DBK_NO_MEMORY, "no memory for a setting");
+}
 
 static dbk_result read_old(dbk_setting_work *w, dbk_error *err)
 {
@@ -157,7 +166,8 @@ static dbk_result read_old(dbk_setting_work *w, dbk_error *err)
     dbk_setting_put_select(&w->place, &w->sql, &w->args);
     if (w->sql.failed || w->args.failed) return no_memory(err);
     dbk_result result = dbk_json_parse(w->parser, dbk_buffer_slice(&w->args), &args, err);
-    if (result == DBK_OK) result = dbk_model_select(w->engine->model, dbk_buffer_slice(&w->sql), args, &w->rows_text, err);
+    if (result == DBK_OK)
+        result = dbk_model_select(w->engine->model, dbk_buffer_slice(&w->sql), args, &w->rows_text, err);
     if (result == DBK_OK) result = dbk_json_parse(w->old_parser, dbk_buffer_slice(&w->rows_text), &root, err);
     if (result != DBK_OK) return result;
     w->all = root;
@@ -285,7 +295,9 @@ static dbk_result make_row(dbk_setting_work *w, dbk_slice document, bool key_in_
         const dbk_json_node *fixed = where ? dbk_json_member(where, rule->table->columns[column].name) : NULL;
         if (i) dbk_buffer_put_u8(&row, ',');
         if (fixed) dbk_json_put_minimal(&row, fixed);
-        else dbk_json_put_string(&row, w->place.of_members ? w->place.member : dbk_slice_text(rule->row ? rule->row : rule->name));
+        else
+            dbk_json_put_string(&row, w->place.of_members ? w->place.member
+                                                          : dbk_slice_text(rule->row ? rule->row : rule->name));
     }
     dbk_buffer_put_text(&row, w->place.of_members ? "],\"data\":{" : ",\"data\":{");
     if (key_in_data) put_key_members(&w->place, &row);
@@ -307,7 +319,8 @@ static dbk_result make_row(dbk_setting_work *w, dbk_slice document, bool key_in_
 static dbk_result write_row(dbk_setting_work *w, bool removes, dbk_error *err)
 {
     dbk_engine *engine = w->engine;
-    dbk_slice table = dbk_slice_text(w->place.rule->table->name), document = removes ? (dbk_slice){NULL, 0} : dbk_buffer_slice(&w->text);
+    dbk_slice table = dbk_slice_text(w->place.rule->table->name),
+              document = removes ? (dbk_slice){NULL, 0} : dbk_buffer_slice(&w->text);
     const dbk_json_node *key, *data;
     dbk_result result = make_row(w, document, !w->old && !removes, &key, &data, err);
     if (result != DBK_OK) return result;
@@ -320,7 +333,8 @@ static dbk_result write_row(dbk_setting_work *w, bool removes, dbk_error *err)
 
 static dbk_result set(dbk_setting_work *w, const dbk_json_node *value, dbk_error *err)
 {
-    if (w->place.of_members && w->place.member.size == 0) return dbk_fail(err, DBK_BAD_COMMAND, "'path' names a member of '%s'", w->place.rule->name);
+    if (w->place.of_members && w->place.member.size == 0)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'path' names a member of '%s'", w->place.rule->name);
     if (!w->place.of_members && w->place.count == 0 && value->kind != DBK_JSON_OBJECT)
         return dbk_fail(err, DBK_SCHEMA, "the settings '%s' are an object", w->place.rule->name);
     if (dbk_setting_has_null(value)) {
@@ -373,7 +387,8 @@ static dbk_result run(dbk_setting_work *w, const dbk_command *command, dbk_error
 
 dbk_result dbk_settings_run(dbk_engine *engine, const dbk_command *command, dbk_error *err)
 {
-    dbk_setting_work w = {.engine = engine, .old_parser = dbk_json_parser_new(engine->port), .parser = dbk_json_parser_new(engine->port)};
+    dbk_setting_work w = {
+        .engine = engine, .old_parser = dbk_json_parser_new(engine->port), .parser = dbk_json_parser_new(engine->port)};
     dbk_buffer *buffers[] = {&w.sql, &w.args, &w.rows_text, &w.text};
     for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], engine->port);
     dbk_result result = w.old_parser && w.parser ? run(&w, command, err) : no_memory(err);

@@ -11,8 +11,8 @@ typedef struct dbk_setting_place {
     const dbk_setting_rule *rule;
     dbk_slice parts[DBK_SETTING_PARTS_MAX]; /* of the path in the document */
     size_t count;
-    dbk_slice member;    /* where each member is a row: its name; empty: all of them */
-    bool of_members;     /* the namespace has a row per member */
+    dbk_slice member; /* where each member is a row: its name; empty: all of them */
+    bool of_members;  /* the namespace has a row per member */
 } dbk_setting_place;
 /* DBK_BAD_COMMAND: no such form; DBK_UNKNOWN_FIELD: no such namespace. `path` NULL: the whole namespace. The texts
  * stay those of the node. */
@@ -20,13 +20,15 @@ dbk_result dbk_setting_place_of(const dbk_engine *engine, const dbk_json_node *n
                                 dbk_setting_place *place, dbk_error *err) DBK_MUST_USE;
 /* SELECT of the value (columns "value", and "name" where all members are asked for) with its arguments :k0 …, as two texts. */
 void dbk_setting_put_select(const dbk_setting_place *place, dbk_buffer *sql, dbk_buffer *args);
-const dbk_json_node *dbk_setting_at(const dbk_json_node *document, const dbk_setting_place *place); /* NULL: nothing there */
+const dbk_json_node *dbk_setting_at(const dbk_json_node *document,
+                                    const dbk_setting_place *place); /* NULL: nothing there */
 
 /* The merge patch that makes `value` of `old` (NULL: of nothing): what is to go is null. */
 void dbk_setting_put_changes(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *value);
 bool dbk_setting_has_null(const dbk_json_node *value); /* as a value or a member, at any depth outside arrays */
 /* What is set in a namespace, as JSON; nothing is appended where there is nothing. */
-dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
 
 /* set, unset, reset: inside the open entry. */
 dbk_result dbk_settings_run(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;

@@ -27,7 +27,8 @@ void dbk_slow_put(dbk_engine *engine, dbk_buffer *out)
 {
     const dbk_port *port = engine->port;
     port->mutex_lock(port->ctx, engine->readers_lock);
-    dbk_buffer_printf(out, ",\"slow_queries\":{\"over_ms\":%d,\"count\":%llu,\"last\":[", SLOW_MS, (unsigned long long)engine->slow.count);
+    dbk_buffer_printf(out, ",\"slow_queries\":{\"over_ms\":%d,\"count\":%llu,\"last\":[", SLOW_MS,
+                      (unsigned long long)engine->slow.count);
     for (uint64_t i = 0; i < engine->slow.count && i < KEPT; i++) {
         size_t at = (engine->slow.count - 1 - i) % KEPT;
         char time[DBK_TIME_TEXT_SIZE];

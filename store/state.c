@@ -44,7 +44,8 @@ static dbk_result open_models(dbk_engine *engine, dbk_error *err)
     const dbk_port *port = engine->port;
     if (!engine->reading) {
         int rc = port->make_dir(port->ctx, engine->dir, "models", 0700);
-        if (rc != 0 && rc != -EEXIST) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot make folder 'models'");
+        if (rc != 0 && rc != -EEXIST)
+            return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot make folder 'models'");
     }
     dbk_result result = dbk_io_open_dir(port, engine->dir, "models", 0, &engine->models_dir, err);
     if (engine->reading) return result == DBK_MISSING ? DBK_OK : result;
@@ -70,13 +71,15 @@ static dbk_result record_definition(dbk_engine *engine, dbk_error *err)
     dbk_definition_list list = {0};
     if (engine->options.given_ids) return DBK_OK;
     dbk_result known = engine->own_definition ? dbk_definitions_known(engine, &list, err) : DBK_OK;
-    bool named = engine->own_definition ? dbk_definitions_find(&list, engine->definition->hash) >= 0 : dbk_log_position(engine->log) > 0;
+    bool named = engine->own_definition ? dbk_definitions_find(&list, engine->definition->hash) >= 0
+                                        : dbk_log_position(engine->log) > 0;
     dbk_definitions_release(engine, &list);
     if (known != DBK_OK || named) return known;
     char hash[33], data[64];
     dbk_hex_encode(dbk_slice_of(engine->definition->hash, 16), hash);
     snprintf(data, sizeof data, "{\"hash\":\"%s\"}", hash);
-    return dbk_turn_engine_entry(engine, "daybook/definition", "daybook.definition", dbk_slice_text(data), dbk_engine_now(engine), err);
+    return dbk_turn_engine_entry(engine, "daybook/definition", "daybook.definition", dbk_slice_text(data),
+                                 dbk_engine_now(engine), err);
 }
 
 /* A model that takes long to look through is checked beside the first commands. */
@@ -89,7 +92,8 @@ static void check_later(void *arg)
     dbk_buffer_init(&path, port);
     dbk_result result = dbk_models_current(port, engine->models_dir, engine->path, &path, NULL);
     if (result == DBK_OK)
-        result = dbk_model_open(port, (const char *)path.data, engine->definition, engine->log, &engine->options.model, &model, NULL);
+        result = dbk_model_open(port, (const char *)path.data, engine->definition, engine->log, &engine->options.model,
+                                &model, NULL);
     if (result == DBK_OK) result = dbk_model_check(model, NULL);
     if (result == DBK_CORRUPT) {
         port->mutex_lock(port->ctx, engine->turn);

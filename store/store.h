@@ -14,22 +14,30 @@
 #include "store/daybook.h"
 
 /* What a client may send and ask for. */
-enum { DBK_COMMAND_MAX_BYTES = 1024 * 1024, DBK_BATCH_MAX_BYTES = 16 * 1024 * 1024, DBK_BATCH_MAX_COMMANDS = 10000,
-       DBK_COMMAND_ID_MAX_BYTES = 128, DBK_QUERY_MAX_MS = 250, DBK_ANSWER_MAX_BYTES = 16 * 1024 * 1024,
-       DBK_ANSWER_MAX_ROWS = 100000 };
+enum {
+    DBK_COMMAND_MAX_BYTES = 1024 * 1024,
+    DBK_BATCH_MAX_BYTES = 16 * 1024 * 1024,
+    DBK_BATCH_MAX_COMMANDS = 10000,
+    DBK_COMMAND_ID_MAX_BYTES = 128,
+    DBK_QUERY_MAX_MS = 250,
+    DBK_ANSWER_MAX_BYTES = 16 * 1024 * 1024,
+    DBK_ANSWER_MAX_ROWS = 100000
+};
 
 typedef struct dbk_store_ops {
     void (*close)(void *ctx);
     dbk_result (*send)(void *ctx, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err);
     dbk_result (*call)(void *ctx, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
-    dbk_result (*subscribe)(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out, dbk_error *err);
+    dbk_result (*subscribe)(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out,
+                            dbk_error *err);
     void (*unsubscribe)(void *ctx, void *subscription);
     /* NULL: only the last stage is told */
     dbk_result (*send_staged)(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err);
     /* NULL: it takes no commands of the caller's process */
     dbk_result (*register_command)(void *ctx, const char *name, dbk_command_fn run, void *arg, dbk_error *err);
     /* As call, given up when *cancel becomes true, which the other sets; both or neither. NULL: it cannot be followed. */
-    dbk_result (*call_until)(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt, dbk_error *err);
+    dbk_result (*call_until)(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
+                             dbk_error *err);
     void (*cancel)(void *ctx, bool *cancel);
 } dbk_store_ops;
 /* Wraps an implementation; frees nothing of it until dbk_close → ops->close(ctx). query and read_log of
@@ -68,40 +76,43 @@ typedef struct dbk_disk_limits {
 void dbk_disk_levels(const dbk_disk_limits *limits, uint64_t total_bytes, uint64_t *min_free, uint64_t *alert_free);
 
 typedef struct dbk_engine_options { /* zero = default */
-    const dbk_port *port;       /* the system's */
+    const dbk_port *port;           /* the system's */
     bool read_only, force_fs, force_location;
     dbk_disk_limits disk;
     uint64_t scrub_bytes_per_second; /* reads the ended segments again at this rate; 0: it does not */
-    bool no_threads;            /* no worker, no checkpoint thread, no background in the log (simulation) */
-    uint32_t parked_max;        /* facts that may wait before the log: 100,000, of 64 MiB together */
-    bool ignore_place;          /* a copied folder keeps its identity (tests) */
-    bool given_ids;             /* create: take lineage, replica, incarnation, timeline from here */
+    bool no_threads;                 /* no worker, no checkpoint thread, no background in the log (simulation) */
+    uint32_t parked_max;             /* facts that may wait before the log: 100,000, of 64 MiB together */
+    bool ignore_place;               /* a copied folder keeps its identity (tests) */
+    bool given_ids;                  /* create: take lineage, replica, incarnation, timeline from here */
     uint8_t lineage[16], replica[16];
     uint32_t incarnation;
     const char *timeline;
     const dbk_definition *definition; /* instead of app/ (borrowed, must outlive) */
-    dbk_model_options model;    /* limits of journal and feed, vfs */
-    dbk_log_options log;        /* segment sizes, no_direct … */
-    uint64_t image_bytes;       /* budget of images/; default: twice the newest one, 64 MiB at least */
-    uint64_t image_every;       /* a rung for so many entries; default 65,536, and an eighth of the log */
+    dbk_model_options model;          /* limits of journal and feed, vfs */
+    dbk_log_options log;              /* segment sizes, no_direct … */
+    uint64_t image_bytes;             /* budget of images/; default: twice the newest one, 64 MiB at least */
+    uint64_t image_every;             /* a rung for so many entries; default 65,536, and an eighth of the log */
     dbk_hook_fn hook;
     void *hook_arg;
-    dbk_publish_fn publish;     /* also of what is caught up at open; see dbk_engine_on_publish */
+    dbk_publish_fn publish; /* also of what is caught up at open; see dbk_engine_on_publish */
     void *publish_arg;
-    dbk_progress_fn progress;   /* of a rebuild at open */
+    dbk_progress_fn progress; /* of a rebuild at open */
     void *progress_arg;
 } dbk_engine_options;
 
 /* Makes a store at `path` (must not exist, or be an empty folder) with the definition `app`, durable when it
  * returns; daybook.json comes last, so that what a crash leaves is told from a store. Errors as dbk_create has them.
  * `report` is filled like dbk_create's. */
-dbk_result dbk_engine_create(const char *path, const char *app, const dbk_engine_options *options, dbk_text *report, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_create(const char *path, const char *app, const dbk_engine_options *options, dbk_text *report,
+                             dbk_error *err) DBK_MUST_USE;
 /* Locks, recovers the log, brings the model up to it, starts the threads; errors as dbk_open has them. `options` are
  * copied; what they point to outlives the engine. *out is the caller's until close or wrap. */
-dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, dbk_engine **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, dbk_engine **out,
+                           dbk_error *err) DBK_MUST_USE;
 /* Answers what waits, ends the threads, marks the clean end, frees; accepts NULL. */
 void dbk_engine_close(dbk_engine *engine);
-dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) DBK_MUST_USE; /* the store then owns it */
+dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out,
+                           dbk_error *err) DBK_MUST_USE; /* the store then owns it */
 
 /* One turn of the commit loop over exactly these commands, at the given wall clock, by the calling
  * thread; receipts[i] is filled for each (JSON). What a receipt accepts is durable by then; what
@@ -109,10 +120,12 @@ dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err) 
 dbk_result dbk_engine_decide(dbk_engine *engine, const dbk_slice *commands, size_t count, int64_t now_ms,
                              dbk_buffer *receipts, dbk_error *err) DBK_MUST_USE;
 /* {"id","do":"undo","entry"|"position"|"of_correlation"} in a turn of its own. */
-dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, dbk_buffer *receipt, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, dbk_buffer *receipt,
+                           dbk_error *err) DBK_MUST_USE;
 /* Carries out the rules of time that are due at these readings of both clocks (retention.c does it by itself
  * where there are threads). *deleted: rows. */
-dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns, uint64_t *deleted, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns, uint64_t *deleted,
+                             dbk_error *err) DBK_MUST_USE;
 /* Facts of other replicas (origin bytes): logs what is next of its author, parks the rest, folds once
  * (semantics.md §4). What is logged is durable when it returns, what is parked is not; facts of another lineage are
  * passed over. DBK_DUPLICATE: a fork, nothing of the round is logged; DBK_CORRUPT: bytes that are no entry. */
@@ -131,26 +144,27 @@ dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const cha
 /* A copy of the entries up to a position as a store of its own at `path` that writes under a new incarnation and
  * timeline. DBK_NOT_FOUND: no such position; DBK_USAGE: the incarnation is this store's or the first;
  * DBK_EXISTS. Incarnation 0 and timeline NULL: drawn. */
-dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation, const char *timeline,
-                           const dbk_engine_options *options, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_copy(dbk_engine *engine, uint64_t upto, const char *path, uint32_t incarnation,
+                           const char *timeline, const dbk_engine_options *options, dbk_error *err) DBK_MUST_USE;
 /* What salvage tells; each function may be NULL. */
 typedef struct dbk_salvage_watcher {
     void *arg;
-    void (*fault)(void *arg, const dbk_log_fault *fault);                       /* of the old store's log */
+    void (*fault)(void *arg, const dbk_log_fault *fault);                         /* of the old store's log */
     void (*note)(void *arg, const char *file, dbk_result code, const char *text); /* of its other files */
-    void (*missing_positions)(void *arg, uint64_t first, uint64_t last);       /* of the old store */
-    void (*missing_ids)(void *arg, const dbk_entry_id *first, uint64_t count); /* from its seq on */
+    void (*missing_positions)(void *arg, uint64_t first, uint64_t last);          /* of the old store */
+    void (*missing_ids)(void *arg, const dbk_entry_id *first, uint64_t count);    /* from its seq on */
     dbk_progress_fn progress;
 } dbk_salvage_watcher;
 typedef struct dbk_salvage_report {
     uint64_t faults, kept, kept_bytes; /* entries, their origin bytes */
-    uint64_t missing;      /* positions that were there by watermark, seals and later records */
-    uint64_t damaged_bytes; /* of the segment files that hold no sound record; what is missing with a file is not counted */
-    uint64_t left_out;     /* entries in sound batches of another history */
-    uint64_t inbox;        /* kept entries that do not project without the missing ones */
-    uint64_t position;     /* the new store's last */
-    bool new_replica;      /* daybook.json was not readable: it writes as another replica */
-    bool new_definition;   /* not the one that the log recorded last */
+    uint64_t missing;                  /* positions that were there by watermark, seals and later records */
+    uint64_t
+        damaged_bytes; /* of the segment files that hold no sound record; what is missing with a file is not counted */
+    uint64_t left_out; /* entries in sound batches of another history */
+    uint64_t inbox;    /* kept entries that do not project without the missing ones */
+    uint64_t position; /* the new store's last */
+    bool new_replica;  /* daybook.json was not readable: it writes as another replica */
+    bool new_definition;         /* not the one that the log recorded last */
     char id[DBK_UUID_TEXT_SIZE]; /* of the new store */
 } dbk_salvage_report;
 /* Copies what is provably good of the store at `path` (dbk_log_watcher, entry) into a new store at `into`:
@@ -158,11 +172,13 @@ typedef struct dbk_salvage_report {
  * incarnation. Opens it once, so that its model is made. Reads the old store only. `app` NULL: the old store's
  * definition. DBK_LOST: nothing is good; DBK_MISSING, DBK_SCHEMA: no definition; DBK_VERSION; DBK_EXISTS. */
 dbk_result dbk_engine_salvage(const char *path, const char *into, const char *app, const dbk_engine_options *options,
-                              const dbk_salvage_watcher *watcher, dbk_salvage_report *report, dbk_error *err) DBK_MUST_USE;
+                              const dbk_salvage_watcher *watcher, dbk_salvage_report *report,
+                              dbk_error *err) DBK_MUST_USE;
 /* Folds with a newer definition (borrowed) from here on. Calls `each` for every entry that projected before
  * and does not now; with any, nothing is changed unless `accept`. *count: how many. */
 dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, bool accept,
-                              void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count, dbk_error *err) DBK_MUST_USE;
+                              void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count,
+                              dbk_error *err) DBK_MUST_USE;
 /* Sets the receiver of the feed; NULL: none. */
 void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg);
 /* The present head message {"head":true,…}. */
@@ -172,15 +188,17 @@ void dbk_engine_answer_waits(dbk_engine *engine);
 /* Requests that wait for nothing, from any thread: appends the answer. False: it is none of them, send it. */
 bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *out) DBK_MUST_USE;
 /* Which folder an open directory is on this machine, "<device>:<inode>", as hello's "folder" says it. */
-dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLDER_TEXT_SIZE], dbk_error *err) DBK_MUST_USE;
-dbk_log *dbk_engine_log(dbk_engine *engine);     /* borrowed */
-dbk_model *dbk_engine_model(dbk_engine *engine); /* borrowed; only while nobody decides */
+dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLDER_TEXT_SIZE],
+                           dbk_error *err) DBK_MUST_USE;
+dbk_log *dbk_engine_log(dbk_engine *engine);         /* borrowed */
+dbk_model *dbk_engine_model(dbk_engine *engine);     /* borrowed; only while nobody decides */
 const char *dbk_engine_id(const dbk_engine *engine); /* the store's id, UUID text */
 /* The same, with the incarnation behind it unless it is the first: no copy has it too. */
 const char *dbk_engine_own_name(const dbk_engine *engine);
 /* location.c: DBK_UNSUPPORTED_FS: the folder is no place for a live store, and why. `any_fs`: on whatever file
  * system; `anywhere`: where a cloud's client synchronizes, too. */
-dbk_result dbk_location_check(const dbk_port *port, dbk_dir *dir, bool any_fs, bool anywhere, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_location_check(const dbk_port *port, dbk_dir *dir, bool any_fs, bool anywhere,
+                              dbk_error *err) DBK_MUST_USE;
 /* place.c: whether the store in that folder was copied or put back there since it was last written. Its next
  * writer then takes a new incarnation and timeline. */
 dbk_result dbk_place_is_copy(const dbk_port *port, dbk_dir *store, bool *copy, dbk_error *err) DBK_MUST_USE;

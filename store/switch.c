@@ -18,7 +18,9 @@ enum { ONE_STEP_MAX = 20000, STEP_ENTRIES = 10000 };
 
 bool dbk_engine_stops_at(dbk_engine *engine, const char *point)
 {
-    if (!engine->options.hook || engine->options.hook(engine->options.hook_arg, engine, point, (dbk_slice){NULL, 0}) == 0) return false;
+    if (!engine->options.hook ||
+        engine->options.hook(engine->options.hook_arg, engine, point, (dbk_slice){NULL, 0}) == 0)
+        return false;
     engine->dead = true;
     return true;
 }
@@ -51,14 +53,17 @@ typedef struct dbk_switch {
 static dbk_result build(dbk_switch *s, bool from_image, dbk_error *err)
 {
     dbk_engine *engine = s->engine;
-    dbk_shadow_options options = {.model = engine->options.model, .progress = s->progress, .progress_arg = s->progress_arg};
+    dbk_shadow_options options = {
+        .model = engine->options.model, .progress = s->progress, .progress_arg = s->progress_arg};
     dbk_past all = {.position = dbk_log_position(engine->log)};
     uint64_t begun = 0;
     dbk_result result = dbk_models_next_path(engine, &s->path, err);
-    if (result == DBK_OK && from_image) result = dbk_images_start(engine, &all, (const char *)s->path.data, &begun, err);
+    if (result == DBK_OK && from_image)
+        result = dbk_images_start(engine, &all, (const char *)s->path.data, &begun, err);
     if (result != DBK_OK) return result;
     options.image = begun > 0;
-    return dbk_model_build(engine->port, (const char *)s->path.data, engine->definition, engine->log, &options, &s->shadow, err);
+    return dbk_model_build(engine->port, (const char *)s->path.data, engine->definition, engine->log, &options,
+                           &s->shadow, err);
 }
 
 static dbk_result next_generation(dbk_engine *engine, dbk_error *err)

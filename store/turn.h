@@ -4,15 +4,28 @@
 
 #include "store/engine.h"
 
-typedef enum dbk_verb { DBK_DO_PUT, DBK_DO_PATCH, DBK_DO_DELETE, DBK_DO_APPEND, DBK_DO_BATCH, DBK_DO_DISMISS, DBK_DO_UNDO,
-                       DBK_DO_COMMAND, DBK_DO_HOST, DBK_DO_SET, DBK_DO_UNSET, DBK_DO_RESET } dbk_verb;
+typedef enum dbk_verb {
+    DBK_DO_PUT,
+    DBK_DO_PATCH,
+    DBK_DO_DELETE,
+    DBK_DO_APPEND,
+    DBK_DO_BATCH,
+    DBK_DO_DISMISS,
+    DBK_DO_UNDO,
+    DBK_DO_COMMAND,
+    DBK_DO_HOST,
+    DBK_DO_SET,
+    DBK_DO_UNSET,
+    DBK_DO_RESET
+} dbk_verb;
 
 /* The members of one command, NULL where absent. They belong to the parser. */
 typedef struct dbk_command {
     dbk_verb verb;
     const dbk_json_node *node;
-    const dbk_json_node *id, *table, *key, *data, *stream, *type, *expect, *commands, *entry, *args, *space, *path, *value;
-    const dbk_app_command *app;      /* COMMAND: of the definition */
+    const dbk_json_node *id, *table, *key, *data, *stream, *type, *expect, *commands, *entry, *args, *space, *path,
+        *value;
+    const dbk_app_command *app;          /* COMMAND: of the definition */
     const struct dbk_host_command *host; /* HOST: registered by this process */
     dbk_slice actor, correlation, causation;
 } dbk_command;
@@ -22,14 +35,15 @@ dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node,
                             dbk_error *err) DBK_MUST_USE;
 bool dbk_command_is_verb(dbk_slice name); /* one that the engine itself understands */
 /* BLAKE2b-256 over the canonical command without id, actor, correlation, causation, wait (F1). */
-dbk_result dbk_command_hash(dbk_buffer *scratch, const dbk_json_node *node, uint8_t hash[32], dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_command_hash(dbk_buffer *scratch, const dbk_json_node *node, uint8_t hash[32],
+                            dbk_error *err) DBK_MUST_USE;
 
 /* One message in: a command, or an array of them, and the answer as it is built. */
 typedef struct dbk_turn_item {
     dbk_slice json;
     const struct dbk_prepared *prepared; /* NULL: the turn reads `json` itself */
     dbk_buffer *answer;
-    bool deferred; /* it has requests in it: not decided here, answered by the reading thread */
+    bool deferred;  /* it has requests in it: not decided here, answered by the reading thread */
     dbk_stage wait; /* the furthest that one of its commands waits for */
     /* Told before the sync and after it what the receipts would be now; NULL: nobody asks. It may take what
      * `answer` points to for itself and leave another buffer there. */
@@ -45,7 +59,8 @@ dbk_stage dbk_receipt_stage(dbk_slice receipt);
 
 /* Decides the items as one turn: one transaction, one write, one sync, one COMMIT. The caller holds
  * engine->turn. DBK_UNAVAILABLE when a hook ended the process; every other outcome is in the answers. */
-dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms,
+                           dbk_error *err) DBK_MUST_USE;
 
 /* One command that is no batch, inside the open entry of engine->draft. */
 dbk_result dbk_turn_run_one(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;

@@ -21,7 +21,7 @@ typedef struct dbk_undo_work {
     dbk_past_model past;
     dbk_buffer positions; /* u64 of each target */
     dbk_buffer origin;
-    dbk_buffer ids;       /* dbk_entry_id of each */
+    dbk_buffer ids; /* dbk_entry_id of each */
     dbk_undoing undoing;
 } dbk_undo_work;
 
@@ -31,7 +31,8 @@ static dbk_result add_position(dbk_undo_work *work, uint64_t position, dbk_error
 {
     for (size_t i = 0; i < work->positions.size / 8; i++)
         if (dbk_load_u64(work->positions.data + i * 8) == position) return DBK_OK;
-    if (work->positions.size / 8 == TARGETS_MAX) return dbk_fail(err, DBK_TOO_BIG, "over %d entries to undo at once", TARGETS_MAX);
+    if (work->positions.size / 8 == TARGETS_MAX)
+        return dbk_fail(err, DBK_TOO_BIG, "over %d entries to undo at once", TARGETS_MAX);
     dbk_buffer_put_u64(&work->positions, position);
     return work->positions.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an undo") : DBK_OK;
 }
@@ -56,7 +57,8 @@ static dbk_result add_entry(dbk_undo_work *work, const dbk_json_node *node, dbk_
         return dbk_fail(err, DBK_BAD_COMMAND, "'entry' is no entry id (replica.incarnation.seq), nor an array of them");
     dbk_result result = dbk_log_find_entry(work->engine->log, &id, &position, err);
     if (result != DBK_OK) return result;
-    return position ? add_position(work, position, err) : dbk_fail(err, DBK_NOT_FOUND, "there is no entry '%.*s'", DBK_SLICE_ARG(node->text));
+    return position ? add_position(work, position, err)
+                    : dbk_fail(err, DBK_NOT_FOUND, "there is no entry '%.*s'", DBK_SLICE_ARG(node->text));
 }
 
 typedef dbk_result (*add_fn)(dbk_undo_work *work, const dbk_json_node *node, dbk_error *err);
@@ -67,7 +69,8 @@ static dbk_result add_all(dbk_undo_work *work, const dbk_json_node *node, add_fn
     if (!node) return DBK_OK;
     if (node->kind != DBK_JSON_ARRAY) return add(work, node, err);
     const dbk_json_node *child = node + 1;
-    for (uint32_t i = 0; result == DBK_OK && i < node->count; i++, child = dbk_json_next(child)) result = add(work, child, err);
+    for (uint32_t i = 0; result == DBK_OK && i < node->count; i++, child = dbk_json_next(child))
+        result = add(work, child, err);
     return result;
 }
 
@@ -78,13 +81,15 @@ static dbk_result add_correlated(dbk_undo_work *work, const dbk_json_node *node,
     uint64_t position, count = work->positions.size;
     dbk_slice origin;
     if (!node) return DBK_OK;
-    if (node->kind != DBK_JSON_STRING || node->text.size == 0) return dbk_fail(err, DBK_BAD_COMMAND, "'of_correlation' must be text");
+    if (node->kind != DBK_JSON_STRING || node->text.size == 0)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'of_correlation' must be text");
     dbk_result result = dbk_log_cursor_open(work->engine->log, 1, 0, &cursor, err);
     while (result == DBK_OK) {
         dbk_entry entry;
         result = dbk_log_cursor_next(cursor, &position, NULL, &origin, err);
         if (result == DBK_OK) result = dbk_entry_decode(origin, &entry, err);
-        if (result == DBK_OK && entry.flags == DBK_ENTRY_APP && dbk_slice_equal(entry.correlation, node->text)) result = add_position(work, position, err);
+        if (result == DBK_OK && entry.flags == DBK_ENTRY_APP && dbk_slice_equal(entry.correlation, node->text))
+            result = add_position(work, position, err);
     }
     dbk_log_cursor_close(cursor);
     if (result != DBK_END) return result;
@@ -96,11 +101,13 @@ static dbk_result find_targets(dbk_undo_work *work, const dbk_json_node *command
 {
     const dbk_json_node *entry = dbk_json_member(command, "entry"), *position = dbk_json_member(command, "position");
     const dbk_json_node *correlation = dbk_json_member(command, "of_correlation");
-    if (!entry && !position && !correlation) return dbk_fail(err, DBK_BAD_COMMAND, "an undo command needs 'entry', 'position' or 'of_correlation'");
+    if (!entry && !position && !correlation)
+        return dbk_fail(err, DBK_BAD_COMMAND, "an undo command needs 'entry', 'position' or 'of_correlation'");
     dbk_result result = add_all(work, entry, add_entry, err);
     if (result == DBK_OK) result = add_all(work, position, add_number, err);
     if (result == DBK_OK) result = add_correlated(work, correlation, err);
-    if (result == DBK_OK && work->positions.size == 0) result = dbk_fail(err, DBK_BAD_COMMAND, "an undo command names no entry");
+    if (result == DBK_OK && work->positions.size == 0)
+        result = dbk_fail(err, DBK_BAD_COMMAND, "an undo command names no entry");
     return result;
 }
 
@@ -190,26 +197,32 @@ static bool is_known(dbk_engine *engine, const dbk_json_node *command)
 {
     const dbk_json_node *id = dbk_json_member(command, "id");
     uint64_t position = 0;
-    return id && id->kind == DBK_JSON_STRING && dbk_log_find_command(engine->log, id->text, 0, &position, NULL) == DBK_OK && position > 0;
+    return id && id->kind == DBK_JSON_STRING &&
+           dbk_log_find_command(engine->log, id->text, 0, &position, NULL) == DBK_OK && position > 0;
 }
 
 /* A refusal from before the turn; the form comes first, as with every command. */
-static void refuse(dbk_engine *engine, const dbk_json_node *command, dbk_error *error, dbk_result code, dbk_buffer *receipt)
+static void refuse(dbk_engine *engine, const dbk_json_node *command, dbk_error *error, dbk_result code,
+                   dbk_buffer *receipt)
 {
     const dbk_json_node *id = dbk_json_member(command, "id");
     error->code = code;
     dbk_buffer_clear(receipt);
-    dbk_receipt_refused(engine, id && id->kind == DBK_JSON_STRING ? id->text : (dbk_slice){NULL, 0}, error, (dbk_slice){NULL, 0}, false, receipt);
+    dbk_receipt_refused(engine, id && id->kind == DBK_JSON_STRING ? id->text : (dbk_slice){NULL, 0}, error,
+                        (dbk_slice){NULL, 0}, false, receipt);
 }
 
-static dbk_result decide(dbk_undo_work *work, dbk_slice json, const dbk_json_node *command, int64_t now_ms, dbk_buffer *receipt, dbk_error *err)
+static dbk_result decide(dbk_undo_work *work, dbk_slice json, const dbk_json_node *command, int64_t now_ms,
+                         dbk_buffer *receipt, dbk_error *err)
 {
     dbk_engine *engine = work->engine;
     dbk_turn_item item = {.json = json, .answer = receipt};
     dbk_error error = {0};
     engine->port->mutex_lock(engine->port->ctx, engine->turn);
     bool known = is_known(engine, command);
-    dbk_result ready = known ? DBK_OK : work->past.model ? complete(work, &error) : dbk_fail(&error, DBK_INTERNAL, "an undo without its fold");
+    dbk_result ready = known              ? DBK_OK
+                       : work->past.model ? complete(work, &error)
+                                          : dbk_fail(&error, DBK_INTERNAL, "an undo without its fold");
     dbk_result result = DBK_OK;
     if (ready == DBK_OK) {
         work->undoing.undo = work->undo;
@@ -267,8 +280,9 @@ dbk_result dbk_request_undo(dbk_engine *engine, const dbk_json_node *request, db
     dbk_buffer_init(&command, engine->port);
     dbk_buffer_init(&receipt, engine->port);
     dbk_json_put_minimal(&command, request);
-    dbk_result result = command.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an undo")
-                                       : dbk_engine_undo(engine, dbk_buffer_slice(&command), dbk_engine_now(engine), &receipt, err);
+    dbk_result result =
+        command.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an undo")
+                       : dbk_engine_undo(engine, dbk_buffer_slice(&command), dbk_engine_now(engine), &receipt, err);
     dbk_buffer_put_slice(out, dbk_buffer_slice(&receipt));
     dbk_buffer_release(&command);
     dbk_buffer_release(&receipt);

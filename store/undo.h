@@ -6,7 +6,7 @@
 
 typedef struct dbk_undoing {
     const dbk_undo *undo;
-    dbk_buffer kept; /* of the receipt: what stays as it is */
+    dbk_buffer kept;                        /* of the receipt: what stays as it is */
     char causation[DBK_ENTRY_ID_TEXT_SIZE]; /* the entry that is undone; "": several are */
 } dbk_undoing;
 

@@ -45,7 +45,8 @@ static dbk_result list_lost(dbk_engine *engine, const dbk_definition *definition
     dbk_buffer_init(&path, engine->port);
     dbk_result result = dbk_models_next_path(engine, &path, err);
     if (result == DBK_OK)
-        result = dbk_model_build(engine->port, (const char *)path.data, definition, engine->log, &options, &shadow, err);
+        result =
+            dbk_model_build(engine->port, (const char *)path.data, definition, engine->log, &options, &shadow, err);
     if (result == DBK_OK) result = dbk_model_skips(engine->model, add, &before, err);
     if (result == DBK_OK) result = dbk_model_skips(shadow, add, &after, err);
     for (size_t i = 0; result == DBK_OK && i < after.count; i++) {
@@ -61,7 +62,8 @@ static dbk_result list_lost(dbk_engine *engine, const dbk_definition *definition
 }
 
 /* The entry that names the definition, authored under it, logged before anything folds with it. */
-dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, dbk_error *err)
+dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms,
+                                     dbk_error *err)
 {
     char hash[33];
     dbk_buffer data, event, origin;
@@ -70,9 +72,12 @@ dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *d
     dbk_buffer_init(&event, engine->port);
     dbk_buffer_init(&origin, engine->port);
     dbk_buffer_printf(&data, "{\"hash\":\"%s\"}", hash);
-    dbk_event_encode(&event, &(dbk_event){.stream = dbk_slice_text("daybook/definition"), .type = dbk_slice_text("daybook.definition"),
-                                          .type_version = 1, .data = dbk_buffer_slice(&data)});
-    dbk_entry entry = {.time_ms = now_ms, .flags = DBK_ENTRY_ENGINE, .event_count = 1, .events = dbk_buffer_slice(&event)};
+    dbk_event_encode(&event, &(dbk_event){.stream = dbk_slice_text("daybook/definition"),
+                                          .type = dbk_slice_text("daybook.definition"),
+                                          .type_version = 1,
+                                          .data = dbk_buffer_slice(&data)});
+    dbk_entry entry = {
+        .time_ms = now_ms, .flags = DBK_ENTRY_ENGINE, .event_count = 1, .events = dbk_buffer_slice(&event)};
     memcpy(entry.lineage, engine->identity.lineage, 16);
     memcpy(entry.definition, definition->hash, 16);
     memcpy(entry.id.replica, engine->identity.replica, 16);
@@ -81,8 +86,9 @@ dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *d
     dbk_clock_next(engine, now_ms, &entry.epoch, &entry.hlc);
     dbk_entry_encode(&origin, &entry);
     dbk_slice slice = dbk_buffer_slice(&origin);
-    dbk_result result = data.failed || event.failed || origin.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an entry")
-                                                                     : dbk_engine_append(engine, &slice, 1, now_ms, err);
+    dbk_result result = data.failed || event.failed || origin.failed
+                            ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an entry")
+                            : dbk_engine_append(engine, &slice, 1, now_ms, err);
     if (result == DBK_OK) {
         engine->epoch = entry.epoch;
         engine->hlc = entry.hlc;
@@ -117,17 +123,21 @@ static dbk_result fold_with(dbk_engine *engine, const dbk_definition *definition
 }
 
 dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, bool accept,
-                              void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count, dbk_error *err)
+                              void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count,
+                              dbk_error *err)
 {
     dbk_entry_ids lost = {.port = engine->port};
     *count = 0;
     dbk_result result = dbk_engine_may_write(engine, err);
     if (result != DBK_OK) return result;
     engine->port->mutex_lock(engine->port->ctx, engine->turn);
-    result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : list_lost(engine, definition, &lost, err);
+    result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing")
+                          : list_lost(engine, definition, &lost, err);
     if (result == DBK_OK && (accept || lost.count == 0)) {
         result = dbk_engine_log_definition(engine, definition, now_ms, err);
-        if (result == DBK_OK) result = is_same(engine->definition, definition) ? dbk_engine_catch_up(engine, err) : fold_with(engine, definition, err);
+        if (result == DBK_OK)
+            result = is_same(engine->definition, definition) ? dbk_engine_catch_up(engine, err)
+                                                             : fold_with(engine, definition, err);
         if (result == DBK_OK) result = dbk_retention_start(engine, err);
     }
     engine->port->mutex_unlock(engine->port->ctx, engine->turn);

@@ -33,7 +33,8 @@ static dbk_result load(dbk_upgrade *up, dbk_error *err)
     dbk_result result = dbk_definition_load(engine->port, up->app, &up->definition, &findings, err);
     if (result == DBK_SCHEMA) {
         dbk_findings_print(&findings, &text);
-        result = dbk_fail(err, DBK_SCHEMA, "the definition in '%s' does not pass the check:\n%.*s", up->app, DBK_SLICE_ARG(dbk_buffer_slice(&text)));
+        result = dbk_fail(err, DBK_SCHEMA, "the definition in '%s' does not pass the check:\n%.*s", up->app,
+                          DBK_SLICE_ARG(dbk_buffer_slice(&text)));
     }
     dbk_findings_free(&findings);
     dbk_buffer_release(&text);
@@ -59,7 +60,8 @@ static dbk_result fold(dbk_upgrade *up, dbk_error *err)
     int64_t began_ns = engine->port->monotonic_ns(engine->port->ctx);
     dbk_result result = dbk_models_next_path(engine, &up->path, err);
     if (result == DBK_OK)
-        result = dbk_model_build(engine->port, (const char *)up->path.data, up->definition, engine->log, &options, &up->shadow, err);
+        result = dbk_model_build(engine->port, (const char *)up->path.data, up->definition, engine->log, &options,
+                                 &up->shadow, err);
     if (result == DBK_OK) result = dbk_model_finish(up->shadow, false, err);
     up->took_ms = (engine->port->monotonic_ns(engine->port->ctx) - began_ns) / 1000000;
     up->entries = dbk_log_position(engine->log);
@@ -88,8 +90,9 @@ static dbk_result note_lost(void *arg, const dbk_skip *skip)
     for (size_t i = 0; i < lost->skipped->size / sizeof *ids; i++)
         if (dbk_entry_id_equal(&ids[i], &skip->entry)) return DBK_OK;
     dbk_entry_id_text(&skip->entry, text);
-    dbk_buffer_printf(&up->lost, "%s{\"entry\":\"%s\",\"position\":%llu,\"state\":\"%s\",\"reason\":", up->lost_count ? "," : "", text,
-                      (unsigned long long)skip->position, skip->state);
+    dbk_buffer_printf(&up->lost,
+                      "%s{\"entry\":\"%s\",\"position\":%llu,\"state\":\"%s\",\"reason\":", up->lost_count ? "," : "",
+                      text, (unsigned long long)skip->position, skip->state);
     dbk_json_put_string(&up->lost, dbk_slice_text(skip->reason ? skip->reason : ""));
     dbk_buffer_put_u8(&up->lost, '}');
     up->lost_count++;
@@ -116,8 +119,10 @@ static dbk_result compare(dbk_upgrade *up, dbk_error *err)
     dbk_buffer current;
     dbk_buffer_init(&current, engine->port);
     dbk_result result = dbk_models_current(engine->port, engine->models_dir, engine->path, &current, err);
-    dbk_upgrade_side before = {(const char *)current.data, engine->definition}, after = {(const char *)up->path.data, up->definition};
-    if (result == DBK_OK) result = dbk_upgrade_compare(engine->port, engine->options.model.vfs, &before, &after, &up->tables, err);
+    dbk_upgrade_side before = {(const char *)current.data, engine->definition},
+                     after = {(const char *)up->path.data, up->definition};
+    if (result == DBK_OK)
+        result = dbk_upgrade_compare(engine->port, engine->options.model.vfs, &before, &after, &up->tables, err);
     dbk_buffer_release(&current);
     return result;
 }
@@ -139,7 +144,8 @@ static dbk_result complete(dbk_upgrade *up, dbk_error *err)
 
 static dbk_result refuse_lost(const dbk_upgrade *up, dbk_error *err)
 {
-    (void)dbk_fail(err, DBK_REJECTED, "%llu entries that projected before would be skipped", (unsigned long long)up->lost_count);
+    (void)dbk_fail(err, DBK_REJECTED, "%llu entries that projected before would be skipped",
+                   (unsigned long long)up->lost_count);
     dbk_error_hint(err, "look at them with --dry-run; take it all the same with --accept");
     return DBK_REJECTED;
 }
@@ -161,7 +167,8 @@ static dbk_result switch_over(dbk_upgrade *up, dbk_error *err)
         result = dbk_engine_adopt(engine, up->shadow, &up->adopted, err);
     }
     if (up->adopted) {
-        if (engine->own_definition) dbk_buffer_put(&engine->retired, &engine->own_definition, sizeof engine->own_definition);
+        if (engine->own_definition)
+            dbk_buffer_put(&engine->retired, &engine->own_definition, sizeof engine->own_definition);
         engine->own_definition = up->definition;
         dbk_images_clear(engine);
         dbk_pasts_forget(engine);
@@ -193,9 +200,12 @@ static void put_report(const dbk_upgrade *up, dbk_buffer *out)
         dbk_buffer_put_text(out, ",\"same\":true");
         return;
     }
-    dbk_buffer_printf(out, ",\"models\":[{\"name\":\"main\",\"entries\":%llu,\"took_ms\":%lld}],\"tables\":[%.*s],\"lost\":[%.*s],\"lost_count\":%llu",
-                      (unsigned long long)up->entries, (long long)up->took_ms, DBK_SLICE_ARG(dbk_buffer_slice(&up->tables)),
-                      DBK_SLICE_ARG(dbk_buffer_slice(&up->lost)), (unsigned long long)up->lost_count);
+    dbk_buffer_printf(out,
+                      ",\"models\":[{\"name\":\"main\",\"entries\":%llu,\"took_ms\":%lld}],\"tables\":[%.*s],\"lost\":["
+                      "%.*s],\"lost_count\":%llu",
+                      (unsigned long long)up->entries, (long long)up->took_ms,
+                      DBK_SLICE_ARG(dbk_buffer_slice(&up->tables)), DBK_SLICE_ARG(dbk_buffer_slice(&up->lost)),
+                      (unsigned long long)up->lost_count);
 }
 
 static dbk_result run(dbk_upgrade *up, dbk_error *err)
@@ -223,7 +233,8 @@ dbk_result dbk_request_upgrade(dbk_engine *engine, const dbk_json_node *request,
     dbk_buffer *buffers[] = {&up.path, &up.tables, &up.lost};
     for (size_t i = 0; i < 3; i++) dbk_buffer_init(buffers[i], engine->port);
     dbk_result result = dbk_request_text(request, "app", &app, err);
-    if (result == DBK_OK && app.size == 0) result = dbk_fail(err, DBK_BAD_COMMAND, "'app' must be the path of a definition");
+    if (result == DBK_OK && app.size == 0)
+        result = dbk_fail(err, DBK_BAD_COMMAND, "'app' must be the path of a definition");
     if (result == DBK_OK) result = read_flag(request, "dry_run", &up.dry_run, err);
     if (result == DBK_OK) result = read_flag(request, "accept", &up.accept, err);
     if (result == DBK_OK) result = dbk_engine_may_write(engine, err);

@@ -6,8 +6,8 @@
  *
  * A store that is only read is told nothing, for another process writes: there the thread looks at the log
  * every LOOK_NS while somebody waits. */
-#include "store/request.h"
 #include "store/waits.h"
+#include "store/request.h"
 
 static const int64_t LOOK_NS = 20000000, NS_PER_MS = 1000000;
 
@@ -25,13 +25,23 @@ struct dbk_waits {
     dbk_thread *thread;  /* from the first that waits on */
 };
 
-static void lock(dbk_waits *waits) { waits->port->mutex_lock(waits->port->ctx, waits->mutex); }
-static void unlock(dbk_waits *waits) { waits->port->mutex_unlock(waits->port->ctx, waits->mutex); }
-static int64_t now_ns(const dbk_waits *waits) { return waits->port->monotonic_ns(waits->port->ctx); }
+static void lock(dbk_waits *waits)
+{
+    waits->port->mutex_lock(waits->port->ctx, waits->mutex);
+}
+static void unlock(dbk_waits *waits)
+{
+    waits->port->mutex_unlock(waits->port->ctx, waits->mutex);
+}
+static int64_t now_ns(const dbk_waits *waits)
+{
+    return waits->port->monotonic_ns(waits->port->ctx);
+}
 
 static bool is_due(const dbk_waits *waits, const dbk_waiting *waiting, int64_t now)
 {
-    return waits->ended || waiting->from <= waits->end || waiting->until_ns <= now || (waiting->cancel && *waiting->cancel);
+    return waits->ended || waiting->from <= waits->end || waiting->until_ns <= now ||
+           (waiting->cancel && *waiting->cancel);
 }
 
 /* Takes those out that wait no longer; *next_ns: the nearest limit of the others, -1 for none. */
@@ -130,7 +140,8 @@ dbk_result dbk_waits_park(dbk_waits *waits, dbk_slice json, dbk_waiting *waiting
         dbk_error_hint(err, "ask without 'wait_ms'");
     } else if (!waits->thread) {
         int rc = port->thread_start(port->ctx, "dbk-follow", run, waits, &waits->thread);
-        if (rc != 0) result = dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the thread of who follows the log");
+        if (rc != 0)
+            result = dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the thread of who follows the log");
     }
     if (result == DBK_OK) {
         waiting->next = waits->first;
@@ -175,7 +186,10 @@ void dbk_waits_end(dbk_waits *waits)
     unlock(waits);
 }
 
-void dbk_engine_answer_waits(dbk_engine *engine) { dbk_waits_answer(engine->waits); }
+void dbk_engine_answer_waits(dbk_engine *engine)
+{
+    dbk_waits_answer(engine->waits);
+}
 
 dbk_result dbk_engine_append(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms, dbk_error *err)
 {
@@ -207,8 +221,8 @@ dbk_result dbk_waits_new(dbk_engine *engine, dbk_waited_fn answer, void *arg, db
     const dbk_port *port = engine->port;
     dbk_waits *waits = dbk_alloc_zero(port, 1, sizeof *waits);
     if (!waits) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the queue");
-    *waits = (dbk_waits){.engine = engine, .port = port, .answer = answer, .arg = arg,
-                         .end = dbk_log_position(engine->log)};
+    *waits =
+        (dbk_waits){.engine = engine, .port = port, .answer = answer, .arg = arg, .end = dbk_log_position(engine->log)};
     waits->mutex = port->mutex_new(port->ctx);
     waits->moved = port->cond_new(port->ctx);
     if (!waits->mutex || !waits->moved) {

@@ -20,7 +20,8 @@ typedef struct dbk_waiting { /* a member of what waits */
 /* Answers the owner; called without a lock. */
 typedef void (*dbk_waited_fn)(void *arg, void *owner);
 
-dbk_result dbk_waits_new(dbk_engine *engine, dbk_waited_fn answer, void *arg, dbk_waits **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_waits_new(dbk_engine *engine, dbk_waited_fn answer, void *arg, dbk_waits **out,
+                         dbk_error *err) DBK_MUST_USE;
 /* DBK_OK: it waits, and `answer` is called once for its owner. DBK_NONE: there is nothing to wait for, the
  * caller answers. DBK_BUSY: too many wait. */
 dbk_result dbk_waits_park(dbk_waits *waits, dbk_slice json, dbk_waiting *waiting, dbk_error *err) DBK_MUST_USE;
@@ -31,6 +32,7 @@ void dbk_waits_end(dbk_waits *waits);                  /* answers all; none wait
 void dbk_waits_free(dbk_waits *waits);                 /* after that; accepts NULL */
 
 /* dbk_log_append to the engine's log; whoever waits for it is told. */
-dbk_result dbk_engine_append(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_engine_append(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
+                             dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -30,9 +30,11 @@ int main(int argc, char **argv)
     dbk_text_free(&text);
     if (result != DBK_OK && result != DBK_EXISTS) return fail("create", &error);
     if (dbk_open(argv[1], NULL, &store, &error) != DBK_OK) return fail("open", &error);
-    if (dbk_subscribe(store, "notes", NULL, on_change, NULL, &subscription, &error) != DBK_OK) return fail("subscribe", &error);
+    if (dbk_subscribe(store, "notes", NULL, on_change, NULL, &subscription, &error) != DBK_OK)
+        return fail("subscribe", &error);
 
-    const char *command = "{\"id\":\"hello-1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"Hello\"}}";
+    const char *command =
+        "{\"id\":\"hello-1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"Hello\"}}";
     if (dbk_do(store, command, strlen(command), &text, &error) != DBK_OK) return fail("put", &error);
     printf("receipt %s\n", text.data); /* run it twice: "again":true, and nothing doubles */
     dbk_text_free(&text);

@@ -6,7 +6,8 @@
 
 #include <daybook.h>
 
-namespace {
+namespace
+{
 using Store = std::unique_ptr<dbk_store, decltype(&dbk_close)>;
 
 struct Text : dbk_text {

@@ -11,9 +11,9 @@ typedef struct json_case {
     size_t size;
 } json_case;
 
-#define C(expected, text)                                                                          \
-    {                                                                                              \
-        expected, text, sizeof(text) - 1                                                           \
+#define C(expected, text)                                                                                              \
+    {                                                                                                                  \
+        expected, text, sizeof(text) - 1                                                                               \
     }
 
 /* clang-format off */

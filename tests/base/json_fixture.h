@@ -84,8 +84,7 @@ static inline const dbk_json_node *parse(const char *text)
 
 static inline void assert_slice(dbk_slice slice, const char *text)
 {
-    if (!dbk_slice_equal(slice, dbk_slice_text(text)))
-        fail_msg("'%.*s' instead of '%s'", DBK_SLICE_ARG(slice), text);
+    if (!dbk_slice_equal(slice, dbk_slice_text(text))) fail_msg("'%.*s' instead of '%s'", DBK_SLICE_ARG(slice), text);
 }
 
 static inline void assert_out(const char *text)
@@ -105,8 +104,8 @@ static inline void assert_refused(const char *text, dbk_result code, const char 
 }
 
 /* before, then `count` times each with %u from 0, joined by commas, then after */
-static inline dbk_slice repeat(dbk_buffer *buffer, const char *before, const char *each,
-                               unsigned count, const char *after)
+static inline dbk_slice repeat(dbk_buffer *buffer, const char *before, const char *each, unsigned count,
+                               const char *after)
 {
     const char *mark = strstr(each, "%u");
     dbk_buffer_clear(buffer);

@@ -29,7 +29,8 @@ int main(int argc, char **argv)
             printf("%s: %s\n", name, taken ? "taken" : err.text);
         }
     }
-    printf("%zu right, %zu wrong; of those that may be either %zu taken, %zu refused\n", right, wrong, either[1], either[0]);
+    printf("%zu right, %zu wrong; of those that may be either %zu taken, %zu refused\n", right, wrong, either[1],
+           either[0]);
     dbk_json_parser_free(parser);
     return wrong ? 1 : 0;
 }

@@ -69,8 +69,7 @@ static inline void close_it(fixture *f, dbk_file *file)
     f->port->close_file(f->port->ctx, file);
 }
 
-static inline int64_t put(fixture *f, dbk_file *file, uint64_t offset, const void *data,
-                          size_t size)
+static inline int64_t put(fixture *f, dbk_file *file, uint64_t offset, const void *data, size_t size)
 {
     return f->port->pwrite(f->port->ctx, file, data, size, offset);
 }

@@ -60,8 +60,7 @@ static void wrapping_puts_the_outer_text_in_front(void **state)
     dbk_error_hint(&err, "end process %d", 12);
     assert_int_equal(dbk_error_wrap(&err, DBK_LOCKED, "cannot lock '%s'", "x/LOCK"), DBK_LOCKED);
     assert_int_equal(dbk_error_wrap(&err, DBK_BUSY, "cannot open store '%s'", "x"), DBK_BUSY);
-    assert_string_equal(err.text,
-                        "cannot open store 'x': cannot lock 'x/LOCK': held by process 12");
+    assert_string_equal(err.text, "cannot open store 'x': cannot lock 'x/LOCK': held by process 12");
     assert_string_equal(err.hint, "end process 12");
     assert_int_equal(err.code, DBK_BUSY);
     assert_int_equal(err.os_errno, 0);
@@ -163,11 +162,20 @@ static void errnos_have_their_codes(void **state)
         int os_errno;
         dbk_result code;
     } table[] = {
-        {0, DBK_OK},           {ENOSPC, DBK_NO_SPACE},  {EDQUOT, DBK_NO_SPACE},
-        {EMFILE, DBK_NO_FILES}, {ENFILE, DBK_NO_FILES},  {ENOMEM, DBK_NO_MEMORY},
-        {EROFS, DBK_READ_ONLY}, {EACCES, DBK_READ_ONLY}, {EPERM, DBK_READ_ONLY},
-        {ENOENT, DBK_MISSING},  {EEXIST, DBK_EXISTS},    {EIO, DBK_IO},
-        {EINVAL, DBK_IO},       {99999, DBK_IO},
+        {0, DBK_OK},
+        {ENOSPC, DBK_NO_SPACE},
+        {EDQUOT, DBK_NO_SPACE},
+        {EMFILE, DBK_NO_FILES},
+        {ENFILE, DBK_NO_FILES},
+        {ENOMEM, DBK_NO_MEMORY},
+        {EROFS, DBK_READ_ONLY},
+        {EACCES, DBK_READ_ONLY},
+        {EPERM, DBK_READ_ONLY},
+        {ENOENT, DBK_MISSING},
+        {EEXIST, DBK_EXISTS},
+        {EIO, DBK_IO},
+        {EINVAL, DBK_IO},
+        {99999, DBK_IO},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -72,8 +72,9 @@ static void definitions_have_a_purpose_of_their_own(void **state)
     dbk_digest(DBK_DIGEST_DEFINITION, dbk_slice_text("abc"), digest, 1);
     assert_digest(digest, 1, dbk_slice_text("4a"));
     dbk_digest(DBK_DIGEST_DEFINITION, dbk_slice_text("abc"), longest, 64);
-    assert_digest(longest, 64, dbk_slice_text("0a0afb31fc12ed82b6e0f88135a3fc19f1f197b6c22ebaf28b07428cd36e2e49"
-                                             "3de3bedb28f762368d92ec7ef13b1bfc2542ac2ea73e81bab0c04098471d20b5"));
+    assert_digest(longest, 64,
+                  dbk_slice_text("0a0afb31fc12ed82b6e0f88135a3fc19f1f197b6c22ebaf28b07428cd36e2e49"
+                                 "3de3bedb28f762368d92ec7ef13b1bfc2542ac2ea73e81bab0c04098471d20b5"));
 }
 
 /* Origin bytes of each entry, whole and in parts cut at every byte, give its leaf. */

@@ -3,8 +3,18 @@
 
 #include <errno.h>
 
-enum { CALL_OPEN_DIR, CALL_OPEN, CALL_READ, CALL_WRITE, CALL_SYNC, CALL_SYNC_DIR, CALL_IDENTIFY,
-       CALL_RENAME, CALL_UNLINK, CALL_KINDS };
+enum {
+    CALL_OPEN_DIR,
+    CALL_OPEN,
+    CALL_READ,
+    CALL_WRITE,
+    CALL_SYNC,
+    CALL_SYNC_DIR,
+    CALL_IDENTIFY,
+    CALL_RENAME,
+    CALL_UNLINK,
+    CALL_KINDS
+};
 
 /* Of each kind of call, those numbered skip+1 to skip+times answer `answer`: an error, or for reads
  * and writes a count that they are cut to (0: they move nothing). */
@@ -46,12 +56,10 @@ static int answer(int kind)
 
 static int faulty_open_dir(void *ctx, dbk_dir *parent, const char *name, int flags, dbk_dir **out)
 {
-    return hit(CALL_OPEN_DIR) ? answer(CALL_OPEN_DIR)
-                              : real()->open_dir(ctx, parent, name, flags, out);
+    return hit(CALL_OPEN_DIR) ? answer(CALL_OPEN_DIR) : real()->open_dir(ctx, parent, name, flags, out);
 }
 
-static int faulty_open_file(void *ctx, dbk_dir *in, const char *name, int flags, uint32_t mode,
-                            dbk_file **out)
+static int faulty_open_file(void *ctx, dbk_dir *in, const char *name, int flags, uint32_t mode, dbk_file **out)
 {
     assert_int_equal(mode, 0600);
     return hit(CALL_OPEN) ? answer(CALL_OPEN) : real()->open_file(ctx, in, name, flags, mode, out);
@@ -148,8 +156,7 @@ static dbk_file *open_new(const char *name)
 {
     dbk_file *file;
 
-    assert_int_equal(dbk_io_open(port, dir, name,
-                                 DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &file, &err),
+    assert_int_equal(dbk_io_open(port, dir, name, DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE, &file, &err),
                      DBK_OK);
     return file;
 }
@@ -182,9 +189,9 @@ static void failed_opens_name_the_file(void **state)
     assert_string_equal(err.text, "cannot open 'none': no such file or directory");
     assert_null(file);
     port->close_file(port->ctx, open_new("there"));
-    assert_int_equal(dbk_io_open(port, dir, "there",
-                                 DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, &err),
-                     DBK_EXISTS);
+    assert_int_equal(
+        dbk_io_open(port, dir, "there", DBK_OPEN_WRITE | DBK_OPEN_CREATE | DBK_OPEN_EXCLUSIVE, &file, &err),
+        DBK_EXISTS);
     assert_string_equal(err.text, "cannot create 'there': file exists");
     assert_int_equal(dbk_io_open_dir(port, dir, "none", 0, &other, &err), DBK_MISSING);
     assert_string_equal(err.text, "cannot open directory 'none': no such file or directory");
@@ -444,8 +451,7 @@ static void a_leftover_that_cannot_be_removed_stops_the_replacement(void **state
     port->close_file(port->ctx, open_new("a.tmp"));
     set_fault(CALL_UNLINK, 0, 1, -EROFS);
     assert_int_equal(dbk_io_replace_file(port, dir, "a", dbk_slice_text("x"), &err), DBK_READ_ONLY);
-    assert_string_equal(err.text,
-                        "cannot replace 'a': cannot remove 'a.tmp': read-only file system");
+    assert_string_equal(err.text, "cannot replace 'a': cannot remove 'a.tmp': read-only file system");
     assert_false(exists("a"));
 }
 

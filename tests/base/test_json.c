@@ -36,8 +36,7 @@ static void every_case_keeps_its_verdict_at_every_offset(void **state)
             dbk_buffer_put(&out, c->text, c->size);
             dbk_buffer_put_u8(&out, c->expected == DBK_OK ? ']' : ' ');
             dbk_result result = dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL);
-            if (result != c->expected)
-                fail_msg("case %zu '%s' at %u gave %d", i, c->text, pad, result);
+            if (result != c->expected) fail_msg("case %zu '%s' at %u gave %d", i, c->text, pad, result);
         }
     }
 }
@@ -47,19 +46,16 @@ static void every_prefix_is_refused(void **state)
 {
     (void)state;
     const dbk_json_node *root;
-    const char *text =
-        "{\"a\":[1,-2.5e-3,\"x\\u00e9\\ud83d\\ude00\\n\",true,false,null],\"\\u0062\":{\"c\":{}}}";
+    const char *text = "{\"a\":[1,-2.5e-3,\"x\\u00e9\\ud83d\\ude00\\n\",true,false,null],\"\\u0062\":{\"c\":{}}}";
     (void)parse(text);
     for (size_t size = 0; size < strlen(text); size++)
-        assert_int_equal(dbk_json_parse(parser, dbk_slice_of(text, size), &root, NULL),
-                         DBK_BAD_JSON);
+        assert_int_equal(dbk_json_parse(parser, dbk_slice_of(text, size), &root, NULL), DBK_BAD_JSON);
     for (unsigned byte = 0; byte < 256; byte++) {
         bool space = byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
         dbk_buffer_clear(&out);
         dbk_buffer_put_text(&out, text);
         dbk_buffer_put_u8(&out, (uint8_t)byte);
-        assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL),
-                         space ? DBK_OK : DBK_BAD_JSON);
+        assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL), space ? DBK_OK : DBK_BAD_JSON);
     }
 }
 
@@ -70,11 +66,9 @@ static void errors_name_the_byte_and_what_was_found(void **state)
     assert_refused("  ", DBK_BAD_JSON, "byte 2: expected a value, found the end of the input");
     assert_refused("[1,]", DBK_BAD_JSON, "byte 3: expected a value, found ']'");
     assert_refused("[1 2]", DBK_BAD_JSON, "byte 3: expected ',' or ']', found '2'");
-    assert_refused("{\"a\":1", DBK_BAD_JSON,
-                   "byte 6: expected ',' or '}', found the end of the input");
+    assert_refused("{\"a\":1", DBK_BAD_JSON, "byte 6: expected ',' or '}', found the end of the input");
     assert_refused("{\"a\" 1}", DBK_BAD_JSON, "byte 5: expected ':', found '1'");
-    assert_refused("{a:1}", DBK_BAD_JSON,
-                   "byte 1: expected a member name in double quotes, found 'a'");
+    assert_refused("{a:1}", DBK_BAD_JSON, "byte 1: expected a member name in double quotes, found 'a'");
     assert_refused("{} x", DBK_BAD_JSON, "byte 3: expected the end of the input, found 'x'");
     assert_refused("nul", DBK_BAD_JSON, "byte 3: expected null, found the end of the input");
     assert_refused("trues", DBK_BAD_JSON, "byte 4: expected the end of the word, found 's'");
@@ -83,14 +77,12 @@ static void errors_name_the_byte_and_what_was_found(void **state)
     assert_refused("01", DBK_BAD_JSON, "byte 1: expected the end of the number, found '1'");
     assert_refused("[1e400]", DBK_BAD_JSON, "byte 1: this number is beyond the range of a double");
     assert_refused("\v1", DBK_BAD_JSON, "byte 0: expected a value, found byte 0x0b");
-    assert_refused("\xef\xbb\xbf{}", DBK_BAD_JSON,
-                   "byte 0: expected a value, found a byte order mark");
+    assert_refused("\xef\xbb\xbf{}", DBK_BAD_JSON, "byte 0: expected a value, found a byte order mark");
     assert_refused("[\"a\tb\"]", DBK_BAD_JSON, "byte 3: control character 0x09 in a string");
     assert_refused("[\"a", DBK_BAD_JSON, "byte 1: this string does not end");
     assert_refused("[\"\\\\\",\"\\\"]", DBK_BAD_JSON, "byte 6: this string does not end");
     assert_refused("[\"ab\xff\"]", DBK_BAD_JSON, "byte 4: not valid UTF-8");
-    assert_refused("\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xff\"", DBK_BAD_JSON,
-                   "byte 10: not valid UTF-8");
+    assert_refused("\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xff\"", DBK_BAD_JSON, "byte 10: not valid UTF-8");
     assert_refused("\"a\\x\"", DBK_BAD_JSON,
                    "byte 2: no such escape, expected one of \"\\/bfnrtu behind the backslash");
     assert_refused("\"\\u12g4\"", DBK_BAD_JSON, "byte 1: \\u without four hexadecimal digits");
@@ -123,8 +115,7 @@ static void bad_utf8_is_found_again(void **state)
 static void nodes_hold_the_tree(void **state)
 {
     (void)state;
-    const dbk_json_node *root =
-        parse(" {\"a\" : [1.10, \"x\\ny\", []], \"\\u0062\":{\"c\":null},\"d\":true} ");
+    const dbk_json_node *root = parse(" {\"a\" : [1.10, \"x\\ny\", []], \"\\u0062\":{\"c\":null},\"d\":true} ");
     assert_int_equal(root->kind, DBK_JSON_OBJECT);
     assert_int_equal(root->span, 8);
     assert_int_equal(root->count, 3);
@@ -157,8 +148,7 @@ static void nodes_hold_the_tree(void **state)
 static void escapes_mean_what_they_should(void **state)
 {
     (void)state;
-    const dbk_json_node *n =
-        parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t \\u0041\\u00e9\\u20AC\\ud83d\\ude00\\u007f\"");
+    const dbk_json_node *n = parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t \\u0041\\u00e9\\u20AC\\ud83d\\ude00\\u007f\"");
     assert_slice(n->text, "\"\\/\b\f\n\r\t A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\x7f");
     n = parse("[\"\\u07ff\\u0800\\uffff\\ud800\\udc00\\udbff\\udfff\",\"plain\",\"\\u0080\"]");
     assert_slice(n[1].text, "\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
@@ -177,8 +167,7 @@ static void strings_end_where_they_should_at_every_length(void **state)
     for (unsigned size = 0; size < 80; size++) {
         char text[200], expected[200];
         memset(expected, 'x', size);
-        snprintf(text, sizeof text, "[\"%.*s\\n\",\"%.*s\",1]", (int)size, expected, (int)size,
-                 expected);
+        snprintf(text, sizeof text, "[\"%.*s\\n\",\"%.*s\",1]", (int)size, expected, (int)size, expected);
         const dbk_json_node *root = parse(text);
         assert_int_equal(root->count, 3);
         assert_int_equal(root[1].text.size, size + 1);
@@ -287,8 +276,7 @@ static void long_numbers_are_judged_by_their_size(void **state)
         if (cases[i].after) dbk_buffer_put_u8(&out, '.');
         for (unsigned k = 0; k < cases[i].after; k++) dbk_buffer_put_u8(&out, '1');
         dbk_buffer_put_text(&out, cases[i].tail);
-        if (dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL) != cases[i].expected)
-            fail_msg("case %zu", i);
+        if (dbk_json_parse(parser, dbk_buffer_slice(&out), &root, NULL) != cases[i].expected) fail_msg("case %zu", i);
     }
     /* 0.000…01 with the exponent that brings it back */
     dbk_buffer_clear(&out);
@@ -344,8 +332,7 @@ static void values_end_at_their_limit(void **state)
     repeat(&inner, "[", "1", 9999, "]");
     const char *array = dbk_buffer_text(&inner);
     const dbk_json_node *root;
-    assert_int_equal(dbk_json_parse(parser, repeat(&out, "[", array, 100, "]"), &root, &err),
-                     DBK_TOO_BIG);
+    assert_int_equal(dbk_json_parse(parser, repeat(&out, "[", array, 100, "]"), &root, &err), DBK_TOO_BIG);
     assert_non_null(strstr(err.text, "more than 1000000 values"));
     root = parse_slice(repeat(&out, "[", array, 99, ",[1]]"));
     assert_int_equal(root->span, 990000 + 3);
@@ -372,15 +359,12 @@ static void duplicates_are_found_in_objects_of_every_size(void **state)
         for (unsigned copy = 0; copy < count; copy++) {
             dbk_buffer_clear(&out);
             dbk_buffer_put_u8(&out, '{');
-            for (unsigned i = 0; i < count; i++)
-                dbk_buffer_printf(&out, "\"name-%02u\":[{\"name-%02u\":1}],", i, i);
+            for (unsigned i = 0; i < count; i++) dbk_buffer_printf(&out, "\"name-%02u\":[{\"name-%02u\":1}],", i, i);
             size_t second = out.size;
             dbk_buffer_printf(&out, " \"name-\\u00%02x%u\" : {}}", '0' + copy / 10, copy % 10);
             char message[100];
-            snprintf(message, sizeof message, "byte %zu: the member name 'name-%02u' stands twice",
-                     second + 1, copy);
-            assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&out), &root, &err),
-                             DBK_BAD_JSON);
+            snprintf(message, sizeof message, "byte %zu: the member name 'name-%02u' stands twice", second + 1, copy);
+            assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&out), &root, &err), DBK_BAD_JSON);
             assert_string_equal(err.text, message);
         }
     }
@@ -390,8 +374,7 @@ static void duplicates_are_found_in_objects_of_every_size(void **state)
 static void names_alike_are_not_duplicates(void **state)
 {
     (void)state;
-    const dbk_json_node *root =
-        parse_slice(repeat(&out, "{", "\"same beginning %u same end\":1", 5000, "}"));
+    const dbk_json_node *root = parse_slice(repeat(&out, "{", "\"same beginning %u same end\":1", 5000, "}"));
     assert_int_equal(root->count, 5000);
     root = parse("{\"ab\":1,\"ba\":1,\"a\":1,\"a\\u0000\":1,\"a\\u0000\\u0000\":1,\"\":1,\"aXb\":1,"
                  "\"aYb\":1}");
@@ -471,8 +454,7 @@ static bool parse_while_memory_ends(unsigned n, const char *before, dbk_slice te
     const dbk_json_node *root;
     dbk_json_parser *fresh = dbk_json_parser_new(&port);
     assert_non_null(fresh);
-    if (before)
-        assert_int_equal(dbk_json_parse(fresh, dbk_slice_text(before), &root, NULL), DBK_OK);
+    if (before) assert_int_equal(dbk_json_parse(fresh, dbk_slice_text(before), &root, NULL), DBK_OK);
     calls = 0;
     fail_at = n;
     dbk_result result = dbk_json_parse(fresh, text, &root, &err);

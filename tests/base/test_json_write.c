@@ -102,10 +102,9 @@ static void doubles_come_back(void **state)
 static void minimal_keeps_order_and_numbers(void **state)
 {
     (void)state;
-    dbk_json_put_minimal(
-        &out,
-        parse(" { \"b\" : [ 1.10 , 12345678901234567890, -0, 1E5 ] ,\n\"a\":{ } ,\"c\\u0041\": [ ],"
-              " \"d\":[null,true,false,\"\\u00e9\\/\\u000A\"]} "));
+    dbk_json_put_minimal(&out,
+                         parse(" { \"b\" : [ 1.10 , 12345678901234567890, -0, 1E5 ] ,\n\"a\":{ } ,\"c\\u0041\": [ ],"
+                               " \"d\":[null,true,false,\"\\u00e9\\/\\u000A\"]} "));
     assert_out("{\"b\":[1.10,12345678901234567890,-0,1E5],\"a\":{},\"cA\":[],\"d\":[null,true,"
                "false,\"\xc3\xa9/\\n\"]}");
     dbk_json_put_minimal(&out, parse(" \"x\" "));
@@ -115,13 +114,11 @@ static void minimal_keeps_order_and_numbers(void **state)
 static void canonical_sorts_by_bytes_at_every_depth(void **state)
 {
     (void)state;
-    dbk_json_put_canonical(
-        &out,
-        parse("{\"b\":{\"z\":1,\"y\":[{\"q\":1,\"p\":2},{}]},\"a\":1.0,\"\":0,\"aa\":2,\"A\":3}"));
+    dbk_json_put_canonical(&out,
+                           parse("{\"b\":{\"z\":1,\"y\":[{\"q\":1,\"p\":2},{}]},\"a\":1.0,\"\":0,\"aa\":2,\"A\":3}"));
     assert_out("{\"\":0,\"A\":3,\"a\":1.0,\"aa\":2,\"b\":{\"y\":[{\"p\":2,\"q\":1},{}],\"z\":1}}");
     /* UTF-8 orders as code points do, unlike UTF-16: U+FFFF before U+10000. A NUL is the least. */
-    dbk_json_put_canonical(
-        &out, parse("{\"\\ud800\\udc00\":1,\"\\uffff\":2,\"\\u007f\":3,\"a\\u0000\":4,\"a\":5}"));
+    dbk_json_put_canonical(&out, parse("{\"\\ud800\\udc00\":1,\"\\uffff\":2,\"\\u007f\":3,\"a\\u0000\":4,\"a\":5}"));
     assert_out("{\"a\":5,\"a\\u0000\":4,\"\x7f\":3,\"\xef\xbf\xbf\":2,\"\xf0\x90\x80\x80\":1}");
     dbk_json_put_canonical(&out, parse("[3,2,1]"));
     assert_out("[3,2,1]");
@@ -151,8 +148,7 @@ static void canonical_does_not_depend_on_the_order(void **state)
             for (unsigned i = 0; put < count; i++) {
                 unsigned member = (10006 - i * step % 10007);
                 if (member >= count) continue;
-                dbk_buffer_printf(&text, "%c\"member%04u\":[{\"x\":%u}]", put++ ? ',' : '{', member,
-                                  member);
+                dbk_buffer_printf(&text, "%c\"member%04u\":[{\"x\":%u}]", put++ ? ',' : '{', member, member);
             }
             dbk_buffer_put_u8(&text, '}');
             dbk_json_put_canonical(&out, parse_slice(dbk_buffer_slice(&text)));
@@ -182,8 +178,7 @@ static void minimal_form_is_read_as_the_same(void **state)
             assert_int_equal(root[k].span, again[k].span);
             assert_int_equal(root[k].count, again[k].count);
             assert_true(dbk_slice_equal(root[k].name, again[k].name));
-            assert_true(root[k].kind >= DBK_JSON_ARRAY ||
-                        dbk_slice_equal(root[k].text, again[k].text));
+            assert_true(root[k].kind >= DBK_JSON_ARRAY || dbk_slice_equal(root[k].text, again[k].text));
         }
     }
     dbk_json_parser_free(second);
@@ -195,8 +190,7 @@ static void writing_without_memory_marks_the_buffer(void **state)
     (void)state;
     dbk_buffer text, small;
     dbk_buffer_init(&text, dbk_port_system());
-    repeat(&text, "{\"a\":[true,false,null,{},1.5,\"x\",\"\\n\",{\"b\":[]}],",
-           "\"n%u\":\"\\u0001\"", 40, "}");
+    repeat(&text, "{\"a\":[true,false,null,{},1.5,\"x\",\"\\n\",{\"b\":[]}],", "\"n%u\":\"\\u0001\"", 40, "}");
     const dbk_json_node *root = parse_slice(dbk_buffer_slice(&text));
     for (unsigned n = 1, failed = 1; failed; n++) {
         dbk_buffer_init(&small, &port);

@@ -143,8 +143,7 @@ static void directories_are_made_on_demand(void **state)
     assert_int_equal(port->remove_dir(port->ctx, dir, "sub2"), -ENOENT);
     close_file(make_file("file", "x"));
     assert_int_equal(port->open_dir(port->ctx, dir, "file", 0, &sub), -ENOTDIR);
-    assert_int_equal(port->open_dir(port->ctx, NULL, in_dir("none/sub"), DBK_OPEN_DIRECTORY, &sub),
-                     -ENOENT);
+    assert_int_equal(port->open_dir(port->ctx, NULL, in_dir("none/sub"), DBK_OPEN_DIRECTORY, &sub), -ENOENT);
 }
 
 /* Names that lead elsewhere are refused by every call that takes one. */
@@ -325,9 +324,9 @@ static void network_and_fuse_file_systems_do_not_suit(void **state)
         const char *name;
         bool suits;
     } table[] = {
-        {0xEF53, "ext4", true},       {0x01021994, "tmpfs", true}, {0x794C7630, "overlayfs", true},
-        {0x9123683E, "btrfs", true},  {0x58465342, "xfs", true},   {0x6969, "nfs", false},
-        {0x65735546, "fuse", false},  {0xFF534D42, "cifs", false}, {0x01021997, "9p", false},
+        {0xEF53, "ext4", true},        {0x01021994, "tmpfs", true}, {0x794C7630, "overlayfs", true},
+        {0x9123683E, "btrfs", true},   {0x58465342, "xfs", true},   {0x6969, "nfs", false},
+        {0x65735546, "fuse", false},   {0xFF534D42, "cifs", false}, {0x01021997, "9p", false},
         {0x12345678, "unknown", true},
     };
 
@@ -607,9 +606,7 @@ static void threads_have_names_and_no_signals(void **state)
     sigset_t mine;
 
     counter_init(&seen);
-    assert_int_equal(port->thread_start(port->ctx, "a name that is too long", look_around, &seen,
-                                        &thread),
-                     0);
+    assert_int_equal(port->thread_start(port->ctx, "a name that is too long", look_around, &seen, &thread), 0);
     port->thread_join(port->ctx, thread);
     assert_string_equal(seen.name, "a name that is ");
     assert_true(seen.signals_blocked);

@@ -292,10 +292,8 @@ static void test_faults_by_count_and_path(void **state)
     fixture *f = *state;
     void *ctx = f->port->ctx;
     dbk_file *a = open_as(f, "first", MAKE), *b = open_as(f, "second", MAKE);
-    fault(f, (dbk_simdisk_fault){
-                 .kinds = DBK_SIM_WRITE, .path = "sec", .skip = 1, .times = 1, .error = EINTR});
-    fault(f, (dbk_simdisk_fault){
-                 .kinds = DBK_SIM_WRITE, .path = "first", .action = DBK_SIM_SHORT, .bytes = 3});
+    fault(f, (dbk_simdisk_fault){.kinds = DBK_SIM_WRITE, .path = "sec", .skip = 1, .times = 1, .error = EINTR});
+    fault(f, (dbk_simdisk_fault){.kinds = DBK_SIM_WRITE, .path = "first", .action = DBK_SIM_SHORT, .bytes = 3});
     assert_int_equal(put(f, b, 0, "abcde", 5), 5);
     assert_int_equal(put(f, a, 0, "abcde", 5), 3);
     assert_int_equal(put(f, b, 0, "vwxyz", 5), -EINTR);

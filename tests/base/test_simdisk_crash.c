@@ -240,8 +240,7 @@ static int times_there(fixture *f, const char *const *paths, size_t count, int b
  * a directory it was moved to is lost, or moved itself. */
 static void test_renames_keep_one_name(void **state)
 {
-    static const char *const paths[] = {"a",   "b",   "c",     "d/a",  "d/b",
-                                        "e/a", "e/b", "e/d/a", "e/d/b"};
+    static const char *const paths[] = {"a", "b", "c", "d/a", "d/b", "e/a", "e/b", "e/d/a", "e/d/b"};
     fixture *f = *state;
     void *ctx = f->port->ctx;
     dbk_dir *d = NULL, *e = NULL;
@@ -482,8 +481,7 @@ static void test_lies(void **state)
     fixture *f = *state;
     make_durable(f, "a", 1, 2 * DBK_SIM_BLOCK_BYTES);
     dbk_file *file = open_as(f, "a", READ_WRITE);
-    fault(f, (dbk_simdisk_fault){
-                 .kinds = DBK_SIM_SYNC | DBK_SIM_SYNC_DIR, .times = 2, .action = DBK_SIM_LIE});
+    fault(f, (dbk_simdisk_fault){.kinds = DBK_SIM_SYNC | DBK_SIM_SYNC_DIR, .times = 2, .action = DBK_SIM_LIE});
     assert_int_equal(fill(f, file, 0, 2, 1), 1);
     assert_int_equal(sync_it(f, file), 0);
     close_it(f, open_as(f, "b", MAKE));
@@ -513,8 +511,7 @@ static void test_misdirected_write(void **state)
     fixture *f = *state;
     make_durable(f, "a", 1, 4 * SECTOR);
     dbk_file *file = open_as(f, "a", READ_WRITE);
-    fault(f, (dbk_simdisk_fault){
-                 .kinds = DBK_SIM_WRITE, .action = DBK_SIM_MISDIRECT, .bytes = 3 * SECTOR});
+    fault(f, (dbk_simdisk_fault){.kinds = DBK_SIM_WRITE, .action = DBK_SIM_MISDIRECT, .bytes = 3 * SECTOR});
     assert_int_equal(fill(f, file, SECTOR, 2, SECTOR), SECTOR);
     close_it(f, file);
     assert_int_equal(byte_at(f, "a", SECTOR), 1);

@@ -12,8 +12,7 @@ static const char vfs_name[] = "simvfs-test";
 static sqlite3 *open_database(void)
 {
     sqlite3 *db = NULL;
-    int failed =
-        sqlite3_open_v2("data.db", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, vfs_name);
+    int failed = sqlite3_open_v2("data.db", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, vfs_name);
     if (failed == SQLITE_OK) return db;
     sqlite3_close(db);
     return NULL;
@@ -87,8 +86,7 @@ static void assert_recovers(int64_t committed)
 }
 
 /* The power goes at each change in turn; each dark disk is crashed in `states` ways. */
-static void crash_everywhere(fixture *f, const char *mode, const dbk_simdisk_crash_mode *modes,
-                             size_t states)
+static void crash_everywhere(fixture *f, const char *mode, const dbk_simdisk_crash_mode *modes, size_t states)
 {
     dbk_simdisk_image *empty = dbk_simdisk_snapshot(f->disk);
     bool off = true;
@@ -109,8 +107,7 @@ static void crash_everywhere(fixture *f, const char *mode, const dbk_simdisk_cra
     dbk_simdisk_restore(f->disk, empty);
 }
 
-static void with_vfs(fixture *f, bool powersafe, const char *mode,
-                     const dbk_simdisk_crash_mode *modes, size_t states)
+static void with_vfs(fixture *f, bool powersafe, const char *mode, const dbk_simdisk_crash_mode *modes, size_t states)
 {
     simvfs_options options = {.powersafe_overwrite = powersafe};
     simvfs *vfs = simvfs_register(vfs_name, f->port, &options);
@@ -119,9 +116,9 @@ static void with_vfs(fixture *f, bool powersafe, const char *mode,
     simvfs_unregister(vfs);
 }
 
-static const dbk_simdisk_crash_mode any_mode[] = {
-    DBK_SIM_ALL_OLD,    DBK_SIM_ALL_NEW,    DBK_SIM_ALL_ZERO,   DBK_SIM_ALL_GARBAGE,
-    DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX};
+static const dbk_simdisk_crash_mode any_mode[] = {DBK_SIM_ALL_OLD,     DBK_SIM_ALL_NEW,    DBK_SIM_ALL_ZERO,
+                                                  DBK_SIM_ALL_GARBAGE, DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX,
+                                                  DBK_SIM_RANDOM_MIX,  DBK_SIM_RANDOM_MIX};
 static const dbk_simdisk_crash_mode whole_mode[] = {DBK_SIM_ALL_OLD, DBK_SIM_ALL_NEW};
 
 static void test_wal_survives_crashes(void **state)
@@ -254,13 +251,12 @@ static void test_short_and_interrupted(void **state)
     fixture *f = *state;
     sqlite3 *a, *b;
     simvfs *vfs = two_connections(f, "delete", &a, &b);
-    uint32_t kinds = DBK_SIM_READ | DBK_SIM_WRITE | DBK_SIM_SYNC | DBK_SIM_SYNC_DIR | DBK_SIM_OPEN |
-                     DBK_SIM_CREATE | DBK_SIM_REMOVE | DBK_SIM_TRUNCATE;
+    uint32_t kinds = DBK_SIM_READ | DBK_SIM_WRITE | DBK_SIM_SYNC | DBK_SIM_SYNC_DIR | DBK_SIM_OPEN | DBK_SIM_CREATE |
+                     DBK_SIM_REMOVE | DBK_SIM_TRUNCATE;
     for (uint64_t skip = 0; skip < 40; skip += 2) {
         fault(f, (dbk_simdisk_fault){.kinds = kinds, .skip = skip, .times = 1, .error = EINTR});
     }
-    fault(f, (dbk_simdisk_fault){
-                 .kinds = DBK_SIM_READ | DBK_SIM_WRITE, .action = DBK_SIM_SHORT, .bytes = 100});
+    fault(f, (dbk_simdisk_fault){.kinds = DBK_SIM_READ | DBK_SIM_WRITE, .action = DBK_SIM_SHORT, .bytes = 100});
     assert_int_equal(run(a, insert_row), SQLITE_OK);
     assert_intact(b);
     assert_int_equal(number(b, "SELECT count(*) FROM t"), ROUNDS + 1);
@@ -301,14 +297,12 @@ static void test_temporary_files_and_clock(void **state)
     sqlite3 *db = open_database();
     assert_non_null(db);
     uint64_t creations = dbk_simdisk_calls(f->disk, DBK_SIM_CREATE);
-    assert_int_equal(run(db,
-                         "PRAGMA temp_store=FILE; PRAGMA temp.cache_size=5; CREATE TEMP TABLE s(x);"
-                         "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE"
-                         " n < 300) INSERT INTO s SELECT randomblob(500) FROM c"),
+    assert_int_equal(run(db, "PRAGMA temp_store=FILE; PRAGMA temp.cache_size=5; CREATE TEMP TABLE s(x);"
+                             "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE"
+                             " n < 300) INSERT INTO s SELECT randomblob(500) FROM c"),
                      SQLITE_OK);
     assert_true(dbk_simdisk_calls(f->disk, DBK_SIM_CREATE) > creations);
-    assert_int_equal(number(db, "SELECT CAST(strftime('%s', 'now') AS INTEGER)"),
-                     f->world->wall_ms / 1000);
+    assert_int_equal(number(db, "SELECT CAST(strftime('%s', 'now') AS INTEGER)"), f->world->wall_ms / 1000);
     assert_int_equal(run(db, "CREATE TABLE t(x)"), SQLITE_OK);
     char *name = NULL;
     assert_int_equal(sqlite3_file_control(db, NULL, SQLITE_FCNTL_VFSNAME, &name), SQLITE_OK);

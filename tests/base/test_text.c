@@ -64,11 +64,16 @@ static void malformed_texts_are_refused_anywhere(void **state)
 {
     (void)state;
     static const dbk_slice bad[] = {
-        {(const uint8_t *)"\x80", 1},             {(const uint8_t *)"\xc0\x80", 2},
-        {(const uint8_t *)"\xc1\xbf", 2},         {(const uint8_t *)"\xe0\x9f\xbf", 3},
-        {(const uint8_t *)"\xed\xa0\x80", 3},     {(const uint8_t *)"\xf0\x8f\xbf\xbf", 4},
-        {(const uint8_t *)"\xf4\x90\x80\x80", 4}, {(const uint8_t *)"\xf5\x80\x80\x80", 4},
-        {(const uint8_t *)"\xf1\x80\x80\x41", 4}, {(const uint8_t *)"\xf1\x80\x41\x80", 4},
+        {(const uint8_t *)"\x80", 1},
+        {(const uint8_t *)"\xc0\x80", 2},
+        {(const uint8_t *)"\xc1\xbf", 2},
+        {(const uint8_t *)"\xe0\x9f\xbf", 3},
+        {(const uint8_t *)"\xed\xa0\x80", 3},
+        {(const uint8_t *)"\xf0\x8f\xbf\xbf", 4},
+        {(const uint8_t *)"\xf4\x90\x80\x80", 4},
+        {(const uint8_t *)"\xf5\x80\x80\x80", 4},
+        {(const uint8_t *)"\xf1\x80\x80\x41", 4},
+        {(const uint8_t *)"\xf1\x80\x41\x80", 4},
         {(const uint8_t *)"\xff", 1},
     };
     uint8_t text[40];
@@ -126,8 +131,14 @@ static void base64_matches_the_rfc(void **state)
 {
     (void)state;
     static const char *const table[][2] = {
-        {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},         {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "+/8="},
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+        {"\xfb\xff", "+/8="},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -163,10 +174,9 @@ static void base64_goes_both_ways_at_every_length(void **state)
 static void text_that_is_no_base64_leaves_the_buffer_alone(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"A",    "AA",   "AAA",  "A===",     "====",     "AB==",
-                                      "AAB=", "AA=A", "A=AA", "AA==AAAA", "AAAA====", "AAA\n",
-                                      "AAA-", "AAA_", "A AA", "Zg==\n",   "****",     "AA*=",
-                                      "*A==", "A*==", "AAAA*AAA"};
+    static const char *const bad[] = {"A",    "AA",     "AAA",      "A===",     "====",  "AB==", "AAB=",
+                                      "AA=A", "A=AA",   "AA==AAAA", "AAAA====", "AAA\n", "AAA-", "AAA_",
+                                      "A AA", "Zg==\n", "****",     "AA*=",     "*A==",  "A*==", "AAAA*AAA"};
 
     dbk_buffer_clear(&out);
     dbk_buffer_put_text(&out, "before");
@@ -176,8 +186,7 @@ static void text_that_is_no_base64_leaves_the_buffer_alone(void **state)
     }
     /* every byte is a digit or refused, in each place of a group */
     for (unsigned c = 0; c < 256; c++) {
-        bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                     c == '+' || c == '/';
+        bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '/';
         for (size_t at = 0; at < 4; at++) {
             uint8_t text[] = "AAAAAAAA";
             text[at] = (uint8_t)c;
@@ -306,17 +315,47 @@ static void times_are_read_in_all_their_forms(void **state)
 static void times_that_do_not_exist_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "", "1970", "1970-01", "1970-1-01", "1970-01-1", "70-01-01", "1970/01/01", "1970-01/01",
-        "1970-00-01", "1970-13-01", "1970-01-00", "1970-01-32", "1970-04-31", "1900-02-29",
-        "2023-02-29", "2024-02-30", "1970-01-01 ", "1970-01-01 0", "1970-01-01 24:00",
-        "1970-01-01 00:60", "1970-01-01 00-00", "1970-01-01 00:00:60", "1970-01-01 00:00-00",
-        "1970-01-01 00:00:", "1970-01-01 00:00:00.", "1970-01-01 00:00:00.Z", "1970-01-01x00:00",
-        "1970-01-01 00:00Z", "1970-01-01 00:00:00 Z", "1970-01-01 00:00:00Zx",
-        "1970-01-01 00:00:00+0", "1970-01-01 00:00:00+24:00", "1970-01-01 00:00:00+00:60",
-        "1970-01-01 00:00:00+0000", "1970-01-01 00:00:00*00:00", "0000-01-01T00:00:00+00:01",
-        "9999-12-31T23:59:59-00:01", "+1970-01-01", "1970-01-01 00:00:00,5", "1970-01-01Z",
-        "197a-01-01"};
+    static const char *const bad[] = {"",
+                                      "1970",
+                                      "1970-01",
+                                      "1970-1-01",
+                                      "1970-01-1",
+                                      "70-01-01",
+                                      "1970/01/01",
+                                      "1970-01/01",
+                                      "1970-00-01",
+                                      "1970-13-01",
+                                      "1970-01-00",
+                                      "1970-01-32",
+                                      "1970-04-31",
+                                      "1900-02-29",
+                                      "2023-02-29",
+                                      "2024-02-30",
+                                      "1970-01-01 ",
+                                      "1970-01-01 0",
+                                      "1970-01-01 24:00",
+                                      "1970-01-01 00:60",
+                                      "1970-01-01 00-00",
+                                      "1970-01-01 00:00:60",
+                                      "1970-01-01 00:00-00",
+                                      "1970-01-01 00:00:",
+                                      "1970-01-01 00:00:00.",
+                                      "1970-01-01 00:00:00.Z",
+                                      "1970-01-01x00:00",
+                                      "1970-01-01 00:00Z",
+                                      "1970-01-01 00:00:00 Z",
+                                      "1970-01-01 00:00:00Zx",
+                                      "1970-01-01 00:00:00+0",
+                                      "1970-01-01 00:00:00+24:00",
+                                      "1970-01-01 00:00:00+00:60",
+                                      "1970-01-01 00:00:00+0000",
+                                      "1970-01-01 00:00:00*00:00",
+                                      "0000-01-01T00:00:00+00:01",
+                                      "9999-12-31T23:59:59-00:01",
+                                      "+1970-01-01",
+                                      "1970-01-01 00:00:00,5",
+                                      "1970-01-01Z",
+                                      "197a-01-01"};
     int64_t wall_ms = 77;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

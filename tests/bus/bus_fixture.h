@@ -30,7 +30,10 @@ enum { DEADLINE_MS = 20000 };
 /* nng counts the users of a dialer with atomics in code that the sanitizer does not see, so that freeing one on
  * nng's own thread looks like a race with having used it. */
 const char *__tsan_default_suppressions(void);
-__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void) { return "race:^pthread_mutex_destroy$\n"; }
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void)
+{
+    return "race:^pthread_mutex_destroy$\n";
+}
 
 typedef struct served {
     char root[64], path[96], app[96];
@@ -46,9 +49,9 @@ typedef struct served {
 static const char served_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY, title TEXT, n INTEGER) WITHOUT ROWID;\n"
                                     "CREATE TABLE jobs (id TEXT PRIMARY KEY, state TEXT) WITHOUT ROWID;\n";
 
-#define assert_ok(call, error)                                                                     \
-    do {                                                                                           \
-        if ((call) != DBK_OK) fail_msg("%s: %s", #call, (error).text);                             \
+#define assert_ok(call, error)                                                                                         \
+    do {                                                                                                               \
+        if ((call) != DBK_OK) fail_msg("%s: %s", #call, (error).text);                                                 \
     } while (0)
 
 static inline int64_t now_ms(void)
@@ -128,7 +131,8 @@ static inline int served_setup(void **state)
     pthread_cond_init(&s->resumed, NULL);
     dbk_engine_options options = {.force_fs = true, .hook = served_hook, .hook_arg = s};
     dbk_text report = {0};
-    if (dbk_engine_create(s->path, s->app, &options, &report, &error) != DBK_OK) fail_msg("%s %s", error.text, report.data ? report.data : "");
+    if (dbk_engine_create(s->path, s->app, &options, &report, &error) != DBK_OK)
+        fail_msg("%s %s", error.text, report.data ? report.data : "");
     dbk_text_free(&report);
     assert_ok(dbk_engine_open(s->path, &options, &s->engine, &error), error);
     assert_ok(dbk_engine_wrap(s->engine, &s->store, &error), error);
@@ -171,7 +175,10 @@ static inline void does(dbk_store *client, const char *json, const char *part)
     dbk_text_free(&receipt);
 }
 
-static inline const char *socket_path(const char *url) { return url + strlen("ipc://"); }
+static inline const char *socket_path(const char *url)
+{
+    return url + strlen("ipc://");
+}
 
 static inline int raw_connect(const char *url)
 {

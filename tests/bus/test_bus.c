@@ -5,15 +5,18 @@
 
 static void put_text(char *out, size_t size, const char *who, int i)
 {
-    snprintf(out, size, "{\"id\":\"%s-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%d}}", who, i, who, i);
+    snprintf(out, size, "{\"id\":\"%s-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%d}}", who,
+             i, who, i);
 }
 
 static void a_command_comes_back_with_its_receipt(void **state)
 {
     dbk_store *client = served_connect(*state);
-    does(client, "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"Hello\"}}", "\"ok\":true");
+    does(client, "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"Hello\"}}",
+         "\"ok\":true");
     does(client, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}", "Hello");
-    does(client, "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"Hello\"}}", "\"again\":true");
+    does(client, "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"Hello\"}}",
+         "\"again\":true");
     does(client, "nonsense", "bad_json");
     dbk_close(client);
 }
@@ -65,7 +68,10 @@ static void *run_follower(void *arg)
     return NULL;
 }
 
-static bool has_two(void *arg) { return ((followed *)arg)->events >= 2; }
+static bool has_two(void *arg)
+{
+    return ((followed *)arg)->events >= 2;
+}
 
 /* One connection follows and sends as well; what waits at the daemon holds nothing up. */
 static void the_log_is_followed_over_a_connection(void **state)
@@ -133,7 +139,10 @@ static void on_receipt(void *arg, const char *receipt, size_t size)
     o->done++;
 }
 
-static bool all_done(void *arg) { return ((order *)arg)->done == ((order *)arg)->count; }
+static bool all_done(void *arg)
+{
+    return ((order *)arg)->done == ((order *)arg)->count;
+}
 
 static void send_many(dbk_store *client, order *o)
 {
@@ -344,7 +353,10 @@ static void a_message_over_17_mib_is_refused(void **state)
     dbk_close(client);
 }
 
-static bool has_received(void *arg) { return served_count(arg, "messages") >= 3000; }
+static bool has_received(void *arg)
+{
+    return served_count(arg, "messages") >= 3000;
+}
 
 /* The decider stands still and a client sends 3,000 commands: the ones over the limit are told so and
  * stored nowhere, and another client's is decided when it goes on. */
@@ -359,7 +371,8 @@ static void one_client_cannot_fill_the_queue(void **state)
     assert_true(raw_write(fd, raw_req, 8) && raw_read(fd, hello, 8));
     served_pause(s, true);
     for (int i = 0; i < MESSAGES; i++) {
-        snprintf(json, sizeof json, "{\"id\":\"fill%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":1}}", i, i);
+        snprintf(json, sizeof json,
+                 "{\"id\":\"fill%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":1}}", i, i);
         frame_head(head, strlen(json));
         assert_true(raw_write(fd, head, 13) && raw_write(fd, json, strlen(json)));
     }
@@ -383,20 +396,13 @@ int main(void)
 {
 #define served(test) cmocka_unit_test_setup_teardown(test, served_setup, served_teardown)
     const struct CMUnitTest tests[] = {
-        served(a_command_comes_back_with_its_receipt),
-        served(an_array_comes_back_as_an_array_in_order),
-        served(the_log_is_followed_over_a_connection),
-        served(a_daemon_that_ends_answers_who_waits_for_the_log),
-        served(pipelined_commands_are_decided_in_order),
-        served(eight_clients_are_served_at_once),
-        served(commands_survive_a_restart_of_the_daemon),
-        served(a_caller_waits_for_the_daemon_to_come_back),
-        served(without_a_daemon_a_call_ends_in_time),
-        served(peers_that_leave_at_once_do_not_end_the_service),
-        served(the_documented_frames_are_understood),
-        served(garbage_ends_only_its_own_connection),
-        served(a_message_over_17_mib_is_refused),
-        served(one_client_cannot_fill_the_queue),
+        served(a_command_comes_back_with_its_receipt),    served(an_array_comes_back_as_an_array_in_order),
+        served(the_log_is_followed_over_a_connection),    served(a_daemon_that_ends_answers_who_waits_for_the_log),
+        served(pipelined_commands_are_decided_in_order),  served(eight_clients_are_served_at_once),
+        served(commands_survive_a_restart_of_the_daemon), served(a_caller_waits_for_the_daemon_to_come_back),
+        served(without_a_daemon_a_call_ends_in_time),     served(peers_that_leave_at_once_do_not_end_the_service),
+        served(the_documented_frames_are_understood),     served(garbage_ends_only_its_own_connection),
+        served(a_message_over_17_mib_is_refused),         served(one_client_cannot_fill_the_queue),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     nng_fini(); /* it frees what is closed on a thread of its own: a leak checker would see the rest */

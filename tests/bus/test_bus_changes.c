@@ -19,7 +19,9 @@ typedef struct replica {
 
 static void replica_init(replica *r)
 {
-    *r = (replica){.mutex = PTHREAD_MUTEX_INITIALIZER, .released = PTHREAD_COND_INITIALIZER, .parser = dbk_json_parser_new(dbk_port_system())};
+    *r = (replica){.mutex = PTHREAD_MUTEX_INITIALIZER,
+                   .released = PTHREAD_COND_INITIALIZER,
+                   .parser = dbk_json_parser_new(dbk_port_system())};
     for (int i = 0; i < KEYS; i++) r->n[i] = r->expected[i] = -1;
 }
 
@@ -100,7 +102,9 @@ static void put(dbk_store *store, replica *r, int i)
 {
     static int serial;
     char json[200];
-    snprintf(json, sizeof json, "{\"id\":\"p%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":%d}}", serial++, i % KEYS, i);
+    snprintf(json, sizeof json,
+             "{\"id\":\"p%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":%d}}", serial++,
+             i % KEYS, i);
     expect(r, i % KEYS, i);
     does(store, json, "\"ok\":true");
 }
@@ -128,7 +132,8 @@ static void a_subscriber_sees_each_change_once(void **state)
     dbk_store *client = served_connect(s);
     dbk_subscription *subscription = follow(client, "notes", NULL, &r);
     for (int i = 0; i < 100; i++) put(client, &r, i);
-    does(client, "{\"id\":\"j1\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"k1\",\"data\":{\"state\":\"new\"}}", "\"ok\":true");
+    does(client, "{\"id\":\"j1\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"k1\",\"data\":{\"state\":\"new\"}}",
+         "\"ok\":true");
     does(client, "{\"id\":\"d1\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"k3\"}", "\"ok\":true");
     expect(&r, 3, -1);
     assert_true(until(is_equal, &r) && until(has_head, &r));
@@ -146,7 +151,8 @@ static void a_cursor_brings_what_happened_since(void **state)
     replica_init(&r);
     for (int i = 0; i < 8; i++) put(s->store, &r, i);
     dbk_engine_cursor(s->engine, &timeline, &generation, &position);
-    snprintf(from, sizeof from, "[\"%s\",%llu,%llu]", timeline, (unsigned long long)generation, (unsigned long long)position);
+    snprintf(from, sizeof from, "[\"%s\",%llu,%llu]", timeline, (unsigned long long)generation,
+             (unsigned long long)position);
     for (int i = 0; i < 8; i++) r.n[i] = i; /* what the caller kept with its cursor */
     for (int i = 20; i < 24; i++) put(s->store, &r, i);
     dbk_store *client = served_connect(s);
@@ -192,7 +198,10 @@ static void big_messages_are_asked_for(void **state)
     dbk_subscription *subscription = follow(client, "notes", NULL, &r);
     assert_true(until(has_head, &r));
     for (int i = 0; i < 60; i++) {
-        snprintf(json, TITLE + 300, "{\"id\":\"big%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":%d,\"title\":\"%s\"}}", i, i % KEYS, i, title);
+        snprintf(json, TITLE + 300,
+                 "{\"id\":\"big%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":%d,\"title\":\"%"
+                 "s\"}}",
+                 i, i % KEYS, i, title);
         expect(&r, i % KEYS, i);
         does(s->store, json, "\"ok\":true");
     }
@@ -249,13 +258,17 @@ static void put_batch(dbk_store *store, int first)
     dbk_buffer_init(&json, dbk_port_system());
     dbk_buffer_printf(&json, "{\"id\":\"m%d\",\"do\":\"batch\",\"commands\":[", first);
     for (int i = first; i < first + BATCH_ROWS; i++)
-        dbk_buffer_printf(&json, "%s{\"do\":\"put\",\"table\":\"notes\",\"key\":\"m%d\",\"data\":{\"n\":1}}", i > first ? "," : "", i);
+        dbk_buffer_printf(&json, "%s{\"do\":\"put\",\"table\":\"notes\",\"key\":\"m%d\",\"data\":{\"n\":1}}",
+                          i > first ? "," : "", i);
     dbk_buffer_put_text(&json, "]}");
     does(store, dbk_buffer_text(&json), "\"ok\":true");
     dbk_buffer_release(&json);
 }
 
-static bool has_all_rows(void *arg) { return ((counted *)arg)->rows + ((counted *)arg)->resets >= MANY_ROWS; }
+static bool has_all_rows(void *arg)
+{
+    return ((counted *)arg)->rows + ((counted *)arg)->resets >= MANY_ROWS;
+}
 
 /* More rows in one answer than a command may have members: what was missed comes all the same. */
 static void an_absence_of_many_rows_is_bridged(void **state)
@@ -269,7 +282,8 @@ static void an_absence_of_many_rows_is_bridged(void **state)
     dbk_subscription *subscription = NULL;
     dbk_json_parser_any_count(c.parser);
     dbk_engine_cursor(s->engine, &timeline, &generation, &position);
-    snprintf(from, sizeof from, "[\"%s\",%llu,%llu]", timeline, (unsigned long long)generation, (unsigned long long)position);
+    snprintf(from, sizeof from, "[\"%s\",%llu,%llu]", timeline, (unsigned long long)generation,
+             (unsigned long long)position);
     for (int first = 0; first < MANY_ROWS; first += BATCH_ROWS) put_batch(s->store, first);
     dbk_store *client = served_connect(s);
     assert_ok(dbk_subscribe(client, "notes", from, count_rows, &c, &subscription, &error), error);

@@ -42,7 +42,8 @@ static void a_stock_req_socket_is_answered(void **state)
     served *s = *state;
     nng_socket socket = stock_req(s);
     stock_ask(socket, "{\"do\":\"hello\"}", dbk_engine_id(s->engine));
-    stock_ask(socket, "{\"id\":\"q1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"q\",\"data\":{\"n\":7}}", "\"ok\":true");
+    stock_ask(socket, "{\"id\":\"q1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"q\",\"data\":{\"n\":7}}",
+              "\"ok\":true");
     stock_ask(socket, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"q\"}", "\"n\":7");
     stock_ask(socket, "", "");
     nng_close(socket);
@@ -60,7 +61,10 @@ static void stock_contexts_get_each_its_own_answer(void **state)
     memset(title, 'x', sizeof title - 1);
     title[sizeof title - 1] = '\0';
     for (int i = 0; i < CONTEXTS; i++) {
-        snprintf(json, sizeof json, "{\"id\":\"c%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"c%d\",\"data\":{\"n\":%d,\"title\":\"%s\"}}", i, i, i, title);
+        snprintf(
+            json, sizeof json,
+            "{\"id\":\"c%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"c%d\",\"data\":{\"n\":%d,\"title\":\"%s\"}}",
+            i, i, i, title);
         does(s->store, json, "\"ok\":true");
         assert_nng(nng_ctx_open(&contexts[i], socket));
         assert_nng(nng_aio_alloc(&aios[i], NULL, NULL));
@@ -107,9 +111,11 @@ static void a_stock_sub_socket_hears_its_topics(void **state)
         if (strcmp(body, "daybook.head/") == 0 && heads++ == 0) { /* now it is subscribed */
             for (int i = 0; i < 3; i++) {
                 char json[120];
-                snprintf(json, sizeof json, "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"n\":%d}}", i, i);
+                snprintf(json, sizeof json,
+                         "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"n\":%d}}", i, i);
                 does(s->store, json, "\"ok\":true");
-                snprintf(json, sizeof json, "{\"id\":\"j%d\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"j%d\",\"data\":{}}", i, i);
+                snprintf(json, sizeof json,
+                         "{\"id\":\"j%d\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"j%d\",\"data\":{}}", i, i);
                 does(s->store, json, "\"ok\":true");
             }
         } else if (strcmp(body, "jobs/") == 0) {
@@ -165,9 +171,9 @@ static void the_client_speaks_to_a_stock_rep_socket(void **state)
 static void the_bytes_are_the_documented_ones(void **state)
 {
     served *s = *state;
-    static const uint8_t asked[] = {0x00, 0x53, 0x50, 0x00, 0x00, 0x30, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-                                    0x12, 0x80, 0x00, 0x00, 0x07, 0x7b, 0x22, 0x64, 0x6f, 0x22, 0x3a, 0x22, 0x68, 0x65, 0x6c, 0x6c,
-                                    0x6f, 0x22, 0x7d};
+    static const uint8_t asked[] = {0x00, 0x53, 0x50, 0x00, 0x00, 0x30, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
+                                    0x00, 0x00, 0x00, 0x00, 0x12, 0x80, 0x00, 0x00, 0x07, 0x7b, 0x22, 0x64,
+                                    0x6f, 0x22, 0x3a, 0x22, 0x68, 0x65, 0x6c, 0x6c, 0x6f, 0x22, 0x7d};
     static const uint8_t rep[] = {0x00, 0x53, 0x50, 0x00, 0x00, 0x31, 0x00, 0x00};
     static const uint8_t pub[] = {0x00, 0x53, 0x50, 0x00, 0x00, 0x20, 0x00, 0x00};
     uint8_t answer[8];
@@ -221,7 +227,8 @@ static void many_frames_in_one_write_are_all_taken(void **state)
     char json[180], body[4096];
     size_t size = 0;
     for (int i = 0; i < FRAMES; i++) {
-        snprintf(json, sizeof json, "{\"id\":\"f%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":%d}}", i, i, i);
+        snprintf(json, sizeof json,
+                 "{\"id\":\"f%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"k%d\",\"data\":{\"n\":%d}}", i, i, i);
         size += raw_frame(all + size, (uint32_t)i + 1, json, strlen(json));
     }
     int fd = raw_greet(dbk_bus_commands_url(s->bus), raw_req);
@@ -238,12 +245,9 @@ int main(void)
 {
 #define served(test) cmocka_unit_test_setup_teardown(test, served_setup, served_teardown)
     const struct CMUnitTest tests[] = {
-        served(a_stock_req_socket_is_answered),
-        served(stock_contexts_get_each_its_own_answer),
-        served(a_stock_sub_socket_hears_its_topics),
-        served(the_client_speaks_to_a_stock_rep_socket),
-        served(the_bytes_are_the_documented_ones),
-        served(the_numbers_of_devices_come_back),
+        served(a_stock_req_socket_is_answered),         served(stock_contexts_get_each_its_own_answer),
+        served(a_stock_sub_socket_hears_its_topics),    served(the_client_speaks_to_a_stock_rep_socket),
+        served(the_bytes_are_the_documented_ones),      served(the_numbers_of_devices_come_back),
         served(many_frames_in_one_write_are_all_taken),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

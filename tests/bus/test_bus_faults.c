@@ -19,8 +19,14 @@ static bool refuses(void)
     return true;
 }
 
-static void *take(void *ctx, size_t size) { return refuses() ? NULL : dbk_port_system()->alloc(ctx, size); }
-static void *again(void *ctx, void *memory, size_t size) { return refuses() ? NULL : dbk_port_system()->resize(ctx, memory, size); }
+static void *take(void *ctx, size_t size)
+{
+    return refuses() ? NULL : dbk_port_system()->alloc(ctx, size);
+}
+static void *again(void *ctx, void *memory, size_t size)
+{
+    return refuses() ? NULL : dbk_port_system()->resize(ctx, memory, size);
+}
 
 /* One run of the bus; true: it got through without a refusal being noticed. */
 static bool try_it(served *s, long allowed, bool for_ever)
@@ -34,7 +40,8 @@ static bool try_it(served *s, long allowed, bool for_ever)
         uint8_t greeting[8];
         int fd = raw_connect(dbk_bus_commands_url(s->bus)), feed = raw_connect(dbk_bus_changes_url(s->bus));
         good = raw_write(fd, raw_req, 8) && raw_read(fd, greeting, 8) && raw_ask(fd, 1, "{\"do\":\"hello\"}") &&
-               raw_answer(fd, body, sizeof body) && raw_ask(fd, 2, "{\"do\":\"status\"}") && raw_answer(fd, body, sizeof body);
+               raw_answer(fd, body, sizeof body) && raw_ask(fd, 2, "{\"do\":\"status\"}") &&
+               raw_answer(fd, body, sizeof body);
         good &= raw_write(feed, raw_sub, 8) && raw_read(feed, greeting, 8);
         close(fd);
         close(feed);

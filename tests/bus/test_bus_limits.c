@@ -16,14 +16,23 @@ static void it_serves(served *s)
     dbk_close(client);
 }
 
-static bool somebody_was_cut(void *arg) { return served_count(arg, "cut") > 0; }
-static bool nobody_is_there(void *arg) { return served_count(arg, "clients") == 0; }
+static bool somebody_was_cut(void *arg)
+{
+    return served_count(arg, "cut") > 0;
+}
+static bool nobody_is_there(void *arg)
+{
+    return served_count(arg, "clients") == 0;
+}
 
 /* A row of `size` bytes under the key. */
 static void put_big(served *s, const char *key, int serial, size_t size)
 {
     char *json = malloc(size + 300);
-    int head = snprintf(json, 300, "{\"id\":\"big-%s-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%d,\"title\":\"", key, serial, key, serial);
+    int head = snprintf(
+        json, 300,
+        "{\"id\":\"big-%s-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%d,\"title\":\"", key,
+        serial, key, serial);
     memset(json + head, 'x', size);
     strcpy(json + head + size, "\"}}");
     does(s->store, json, "\"ok\":true");
@@ -157,9 +166,18 @@ static void *read_on(void *arg)
     return NULL;
 }
 
-static bool is_greeted(void *arg) { return ((reader *)arg)->heads > 0; }
-static bool is_complete(void *arg) { return ((reader *)arg)->rows == 150; }
-static bool both_are_there(void *arg) { return served_count(arg, "subscribers") == 2; }
+static bool is_greeted(void *arg)
+{
+    return ((reader *)arg)->heads > 0;
+}
+static bool is_complete(void *arg)
+{
+    return ((reader *)arg)->rows == 150;
+}
+static bool both_are_there(void *arg)
+{
+    return served_count(arg, "subscribers") == 2;
+}
 
 /* 15 MiB for one that reads and one that does not: the one has it all, the other what was on its way when
  * 8 MiB waited for it, then a head that says so, and then goes on like the first. */
@@ -167,7 +185,8 @@ static void a_slow_subscriber_is_told_and_delays_nobody(void **state)
 {
     served *s = *state;
     char *body = malloc(2 << 20);
-    reader fast = {.fd = raw_greet(dbk_bus_changes_url(s->bus), raw_sub)}, slow = {.fd = raw_greet(dbk_bus_changes_url(s->bus), raw_sub)};
+    reader fast = {.fd = raw_greet(dbk_bus_changes_url(s->bus), raw_sub)},
+           slow = {.fd = raw_greet(dbk_bus_changes_url(s->bus), raw_sub)};
     assert_int_equal(pthread_create(&fast.thread, NULL, read_on, &fast), 0);
     assert_true(until(is_greeted, &fast) && until(both_are_there, s));
     for (int i = 0; i < 150; i++) put_big(s, "k", i, 100 * 1024);

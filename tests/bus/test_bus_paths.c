@@ -73,8 +73,8 @@ static void a_copy_does_not_lead_to_the_original(void **state)
     assert_int_equal(dbk_bus_find(dbk_port_system(), s->path, &url, &error), DBK_OK);
     assert_int_equal(dbk_bus_find(dbk_port_system(), copy, &url, &error), DBK_NONE);
     assert_int_equal(stat(copy, &here), 0);
-    snprintf(forged, sizeof forged, "{\"pid\":%d,\"commands\":\"%s\",\"folder\":\"%llu:%llu\"}", (int)getpid(), dbk_bus_commands_url(s->bus),
-             (unsigned long long)here.st_dev, (unsigned long long)here.st_ino);
+    snprintf(forged, sizeof forged, "{\"pid\":%d,\"commands\":\"%s\",\"folder\":\"%llu:%llu\"}", (int)getpid(),
+             dbk_bus_commands_url(s->bus), (unsigned long long)here.st_dev, (unsigned long long)here.st_ino);
     file = fopen(path, "w");
     fputs(forged, file);
     fclose(file);

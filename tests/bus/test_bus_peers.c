@@ -41,7 +41,10 @@ static bool none_is_left(void *arg)
     return open_sockets() <= before;
 }
 
-static bool nobody_is_connected(void *arg) { return served_count(arg, "clients") == 0 && served_count(arg, "subscribers") == 0; }
+static bool nobody_is_connected(void *arg)
+{
+    return served_count(arg, "clients") == 0 && served_count(arg, "subscribers") == 0;
+}
 
 /* It serves, and what was open is closed. */
 static void is_well(served *s)
@@ -127,8 +130,9 @@ static void *come_and_go(void *arg)
         int sends = rand_r(&w->seed) % 20, reads = rand_r(&w->seed) % 20;
         (void)raw_write(fd, raw_req, 8);
         for (int i = 0; i < sends; i++) {
-            snprintf(json, sizeof json, "{\"id\":\"w%d-%d-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"w%d\",\"data\":{\"n\":%d}}", w->number,
-                     visit, i, w->number, i);
+            snprintf(json, sizeof json,
+                     "{\"id\":\"w%d-%d-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"w%d\",\"data\":{\"n\":%d}}",
+                     w->number, visit, i, w->number, i);
             size_t size = raw_frame(frame, (uint32_t)i, json, strlen(json));
             if (i == sends - 1) size -= (size_t)(rand_r(&w->seed) % (int)size);
             if (!raw_write(fd, frame, size)) break;
@@ -171,12 +175,12 @@ static void *connect_and_ask(void *arg)
     dbk_store *client = NULL;
     dbk_text receipt = {0};
     char json[160];
-    snprintf(json, sizeof json, "{\"id\":\"lib%d\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"k%d\",\"data\":{}}", w->number, w->number);
+    snprintf(json, sizeof json, "{\"id\":\"lib%d\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"k%d\",\"data\":{}}",
+             w->number, w->number);
     if (dbk_connect(dbk_bus_commands_url(w->s->bus), NULL, &client, &error) == DBK_OK &&
         dbk_do(client, json, strlen(json), &receipt, &error) == DBK_OK && strstr(receipt.data, "\"ok\":true"))
         w->answered++;
-    else
-        print_error("%d: %s\n", w->number, error.text);
+    else print_error("%d: %s\n", w->number, error.text);
     dbk_text_free(&receipt);
     dbk_close(client);
     return NULL;

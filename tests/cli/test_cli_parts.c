@@ -9,7 +9,11 @@
 #include "cli/cli.h"
 
 static const dbk_cli_option options[] = {
-    {"at", 0, "POS", "a value"}, {"json", 0, NULL, "a flag"}, {"quiet", 'q', NULL, "a letter"}, {"to", 't', "POS", "a letter with a value"}, {0},
+    {"at", 0, "POS", "a value"},
+    {"json", 0, NULL, "a flag"},
+    {"quiet", 'q', NULL, "a letter"},
+    {"to", 't', "POS", "a letter with a value"},
+    {0},
 };
 enum { AT, JSON, QUIET, TO };
 
@@ -114,8 +118,10 @@ static void a_moment_is_a_position_or_a_time(void **state)
     assert_int_equal(at.order_time_ms, 1795219200000);
     assert_int_equal(dbk_cli_moment(NULL, "--at", NULL, &at, &err), DBK_OK);
     assert_int_equal(at.position + (uint64_t)at.time_ms + (uint64_t)at.order_time_ms, 0);
-    static const char *const bad[] = {"0", "", "-1", "1e3", "17 ", "9223372036854775808", "18446744073709551616", "noon", "2026-02-30"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(dbk_cli_moment(bad[i], "--at", NULL, &at, &err), DBK_USAGE);
+    static const char *const bad[] = {
+        "0", "", "-1", "1e3", "17 ", "9223372036854775808", "18446744073709551616", "noon", "2026-02-30"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(dbk_cli_moment(bad[i], "--at", NULL, &at, &err), DBK_USAGE);
     assert_int_equal(dbk_cli_moment(NULL, "--at", "17", &at, &err), DBK_USAGE);
 }
 
@@ -148,7 +154,8 @@ static void the_bar_fits_any_terminal(void **state)
     for (unsigned width = 1; width < 200; width++) {
         dbk_bar_text(text, sizeof text, width, "building the model", "entries", UINT64_MAX / 2, UINT64_MAX, 0.001);
         assert_true(strlen(text) < width || width == 1);
-        dbk_bar_text(text, sizeof text, width, "a label that is far longer than any label should ever be in a bar like this one", "e", 1, 0, 1);
+        dbk_bar_text(text, sizeof text, width,
+                     "a label that is far longer than any label should ever be in a bar like this one", "e", 1, 0, 1);
         assert_true(strlen(text) < width || width == 1);
     }
     dbk_bar_text(text, sizeof text, 80, "x", "y", 0, 100, 0);

@@ -8,9 +8,9 @@
 
 #include "bus/frames.h"
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) abort();                                                                 \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
     } while (0)
 
 enum { MESSAGE_MAX = 300 * 1024, FILL_MAX = 256 * 1024 };

@@ -7,9 +7,9 @@
 
 enum { FILES_MAX = 8, NAME_MAX_BYTES = 40 };
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) abort();                                                                 \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
     } while (0)
 
 typedef struct files {
@@ -60,8 +60,7 @@ static void check_findings(const dbk_findings *findings)
 
     for (size_t i = 0; i < findings->count; i++) {
         const dbk_finding *f = &findings->items[i];
-        REQUIRE(f->text[0] && dbk_utf8_valid(dbk_slice_text(f->text)) &&
-                dbk_utf8_valid(dbk_slice_text(f->advice)));
+        REQUIRE(f->text[0] && dbk_utf8_valid(dbk_slice_text(f->text)) && dbk_utf8_valid(dbk_slice_text(f->advice)));
         REQUIRE(dbk_utf8_valid(dbk_slice_text(f->source_line)) && !strchr(f->source_line, '\n'));
         REQUIRE((f->line == 0) == (f->column == 0) && (f->line == 0 || f->caret_length > 0));
         errors += !f->warning;
@@ -78,10 +77,8 @@ static void check_definition(const dbk_definition *d)
 {
     for (size_t i = 0; i < d->table_count; i++) {
         const dbk_table *t = &d->tables[i];
-        REQUIRE(t->key_count > 0 && t->key_count <= t->column_count &&
-                (t->collection || !t->row_local));
-        for (uint16_t k = 0; k < t->key_count; k++)
-            REQUIRE(t->columns[t->key_columns[k]].key_part == k + 1);
+        REQUIRE(t->key_count > 0 && t->key_count <= t->column_count && (t->collection || !t->row_local));
+        for (uint16_t k = 0; k < t->key_count; k++) REQUIRE(t->columns[t->key_columns[k]].key_part == k + 1);
         for (uint16_t c = 0; c < t->column_count; c++)
             REQUIRE(dbk_table_column(t, dbk_slice_text(t->columns[c].name)) == c);
     }
@@ -98,16 +95,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     files f;
 
     split(&f, data, data + size);
-    dbk_result result = dbk_definition_parse(dbk_port_system(), f.items, f.count, "app",
-                                             &definition, &findings, &err);
-    REQUIRE(result == (findings.errors ? DBK_SCHEMA : DBK_OK) &&
-            (definition == NULL) == (result != DBK_OK));
+    dbk_result result = dbk_definition_parse(dbk_port_system(), f.items, f.count, "app", &definition, &findings, &err);
+    REQUIRE(result == (findings.errors ? DBK_SCHEMA : DBK_OK) && (definition == NULL) == (result != DBK_OK));
     check_findings(&findings);
     dbk_findings_free(&findings);
     if (!definition) return 0;
     check_definition(definition);
-    REQUIRE(dbk_definition_parse(dbk_port_system(), definition->sources, definition->source_count,
-                                 "b", &again, &findings, NULL) == DBK_OK);
+    REQUIRE(dbk_definition_parse(dbk_port_system(), definition->sources, definition->source_count, "b", &again,
+                                 &findings, NULL) == DBK_OK);
     REQUIRE(memcmp(definition->hash, again->hash, sizeof(again->hash)) == 0);
     dbk_findings_free(&findings);
     dbk_definition_free(again);

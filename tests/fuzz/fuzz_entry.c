@@ -4,9 +4,9 @@
 
 #include "log/entry.h"
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) abort();                                                                 \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
     } while (0)
 
 /* Steps through a list and encodes it again; `values` tells sealed fields from filled ones. */

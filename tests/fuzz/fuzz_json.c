@@ -6,9 +6,9 @@
 
 #include "base/base.h"
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) abort();                                                                 \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
     } while (0)
 
 /* The plain reader: recursive descent, byte by byte. It knows no duplicates and no limits. */

@@ -4,9 +4,9 @@
 
 #include "projector/json_schema.h"
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) abort();                                                                 \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
     } while (0)
 
 typedef struct seen {
@@ -55,7 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
     dbk_result result = dbk_json_schema_new(dbk_port_system(), dbk_slice_of(data, at), NULL, note, &s, &schema, NULL);
     REQUIRE(parser && (result == DBK_OK) == (schema != NULL) && (s.faults > 0) == (result != DBK_OK));
-    if (schema && at < size && dbk_json_parse(parser, dbk_slice_of(data + at + 5, size - at - 5), &value, NULL) == DBK_OK)
+    if (schema && at < size &&
+        dbk_json_parse(parser, dbk_slice_of(data + at + 5, size - at - 5), &value, NULL) == DBK_OK)
         judge(schema, value);
     dbk_json_schema_free(schema);
     dbk_json_parser_free(parser);

@@ -81,9 +81,7 @@ static void mend_records(const char *path)
         record.segment = dbk_load_u64(bytes + 88);
         record.salt = dbk_load_u64(bytes + 96);
         uint64_t whole = dbk_record_bytes(record.payload_bytes, 512);
-        if (whole > sizeof(bytes) ||
-            dbk_simdisk_read(disk, path, offset, bytes, whole) != (int64_t)whole)
-            continue;
+        if (whole > sizeof(bytes) || dbk_simdisk_read(disk, path, offset, bytes, whole) != (int64_t)whole) continue;
         dbk_record_finish(&record, options.store_id, bytes, whole);
         dbk_simdisk_write(disk, path, offset, bytes, whole);
     }
@@ -105,9 +103,7 @@ static void mend_pages(const char *path)
     uint64_t salt = 0;
 
     for (uint64_t number = 0;; number++) {
-        if (dbk_simdisk_read(disk, path, number * sizeof(page), page, sizeof(page)) !=
-            (int64_t)sizeof(page))
-            return;
+        if (dbk_simdisk_read(disk, path, number * sizeof(page), page, sizeof(page)) != (int64_t)sizeof(page)) return;
         if (number == 0) salt = dbk_load_u64(page + 56); /* of the header */
         dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE, dbk_index_page_checksum(page, number, salt));
         dbk_simdisk_write(disk, path, number * sizeof(page), page, sizeof(page));
@@ -124,8 +120,7 @@ static void walk(dbk_log *log)
     dbk_result rc;
 
     check(dbk_log_cursor_open(log, 1, 0, &cursor, NULL) == DBK_OK);
-    while ((rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL)) == DBK_OK)
-        check(position == ++count);
+    while ((rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL)) == DBK_OK) check(position == ++count);
     check(rc != DBK_END || count == dbk_log_position(log));
     dbk_log_cursor_close(cursor);
     if (dbk_log_fold_open(log, 0, NULL, NULL, &fold, NULL) == DBK_OK) {
@@ -173,8 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const char *path = files[data[i] % FILES];
         uint8_t run[16];
         memset(run, data[i + 3], sizeof(run));
-        dbk_simdisk_write(disk, path, dbk_load_u16(data + i + 1) % 16384, run,
-                          1 + data[i + 5] % sizeof(run));
+        dbk_simdisk_write(disk, path, dbk_load_u16(data + i + 1) % 16384, run, 1 + data[i + 5] % sizeof(run));
         mend |= data[i + 4] & 1;
     }
     for (size_t i = 0; mend && i < FILES; i++) {

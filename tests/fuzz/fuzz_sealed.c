@@ -16,8 +16,7 @@ static const dbk_port *port;
 static dbk_simdisk_image *before;
 static uint8_t packed[FILE_MAX], plain[FILE_MAX];
 static size_t packed_size, plain_size;
-static dbk_log_options options = {
-    .no_background = true, .segment_first_bytes = 65536, .segment_max_bytes = 65536};
+static dbk_log_options options = {.no_background = true, .segment_first_bytes = 65536, .segment_max_bytes = 65536};
 
 static void check(bool holds)
 {
@@ -40,8 +39,7 @@ static void append_batch(dbk_log *log, uint64_t seq, size_t count)
     dbk_buffer bytes[64];
 
     for (size_t i = 0; i < count; i++) {
-        dbk_entry entry = {
-            .id = {.incarnation = 1, .seq = seq + i}, .hlc = seq + i, .event_count = 1};
+        dbk_entry entry = {.id = {.incarnation = 1, .seq = seq + i}, .hlc = seq + i, .event_count = 1};
         dbk_event event = {.stream = dbk_slice_text("s"), .type_version = 1};
         dbk_buffer events;
         event.type = dbk_slice_text(i % 5 ? "often" : "rare");
@@ -102,13 +100,11 @@ static void mend(uint8_t *file, size_t size)
         uint8_t *row = file + head.table_offset + (size_t)i * DBK_PACK_BLOCK_ROW;
         uint32_t bytes = dbk_load_u32(row);
         if (bytes > size - at) return;
-        dbk_store_u64(row + 24,
-                      dbk_pack_block_checksum(&header, i, dbk_slice_of(file + at, bytes)));
+        dbk_store_u64(row + 24, dbk_pack_block_checksum(&header, i, dbk_slice_of(file + at, bytes)));
         at += bytes;
     }
-    dbk_store_u64(
-        file + 128 + 88,
-        dbk_pack_table_checksum(&header, dbk_slice_of(file + head.table_offset, (size_t)table)));
+    dbk_store_u64(file + 128 + 88,
+                  dbk_pack_table_checksum(&header, dbk_slice_of(file + head.table_offset, (size_t)table)));
     dbk_store_u64(file + 504, dbk_checksum(dbk_slice_of(file, 504), 0x5041434b48454144ull));
     if (size >= 1024) memcpy(file + size - 512, file, 512);
 }

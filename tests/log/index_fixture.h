@@ -114,8 +114,7 @@ static inline dbk_slice name_of(uint32_t name)
 
 static inline void put_event(dbk_buffer *out, uint32_t name)
 {
-    dbk_event event = {
-        .stream = name_of(name), .type = dbk_slice_text("n.put"), .data = dbk_slice_text("{}")};
+    dbk_event event = {.stream = name_of(name), .type = dbk_slice_text("n.put"), .data = dbk_slice_text("{}")};
 
     dbk_event_encode(out, &event);
     assert_false(out->failed);
@@ -172,20 +171,16 @@ static inline void add_batch(fixture *f, model *m, dbk_index_table *table, uint3
 static inline void model_cut(model *m, uint64_t position)
 {
     while (m->fact_count && m->facts[m->fact_count - 1].position >= position) m->fact_count--;
-    while (m->author_count && m->authors[m->author_count - 1].position >= position)
-        m->author_count--;
-    while (m->batch_count && m->batches[m->batch_count - 1].first_position >= position)
-        m->batch_count--;
+    while (m->author_count && m->authors[m->author_count - 1].position >= position) m->author_count--;
+    while (m->batch_count && m->batches[m->batch_count - 1].first_position >= position) m->batch_count--;
     if (position < m->next) m->next = position < FIRST ? FIRST : position;
 }
 
-static inline uint64_t model_find(const model *m, dbk_index_kind kind, uint32_t name,
-                                  uint64_t before)
+static inline uint64_t model_find(const model *m, dbk_index_kind kind, uint32_t name, uint64_t before)
 {
     for (size_t i = m->fact_count; i > 0; i--) {
         const fact *at = &m->facts[i - 1];
-        if (at->kind == kind && at->name == name && (before == 0 || at->position < before))
-            return at->position;
+        if (at->kind == kind && at->name == name && (before == 0 || at->position < before)) return at->position;
     }
     return 0;
 }
@@ -196,23 +191,21 @@ typedef struct subject {
     dbk_index_run *run;
 } subject;
 
-static inline dbk_result find(const subject *s, dbk_index_kind kind, dbk_slice name,
-                              uint64_t before, uint64_t *position)
+static inline dbk_result find(const subject *s, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                              uint64_t *position)
 {
     if (s->run) return dbk_index_run_find(s->run, kind, name, before, position, NULL);
     return dbk_index_table_find(s->table, kind, name, before, position);
 }
 
-static inline void check_find(const subject *s, const model *m, dbk_index_kind kind, uint32_t name,
-                              uint64_t before)
+static inline void check_find(const subject *s, const model *m, dbk_index_kind kind, uint32_t name, uint64_t before)
 {
     uint64_t position = 77, wanted = model_find(m, kind, name, before);
 
     assert_int_equal(find(s, kind, name_of(name), before, &position), DBK_OK);
     if (position != wanted) {
-        fail_msg("kind %d name %u before %llu: %llu, not %llu", (int)kind, name,
-                 (unsigned long long)before, (unsigned long long)position,
-                 (unsigned long long)wanted);
+        fail_msg("kind %d name %u before %llu: %llu, not %llu", (int)kind, name, (unsigned long long)before,
+                 (unsigned long long)position, (unsigned long long)wanted);
     }
 }
 
@@ -221,8 +214,7 @@ static inline void check_finds(fixture *f, const subject *s, const model *m, int
     for (int i = 0; i < count; i++) {
         dbk_index_kind kind = draw(f, 2) ? DBK_INDEX_COMMAND : DBK_INDEX_STREAM;
         uint32_t name = draw(f, 4) ? draw(f, m->names + 2) : 1;
-        uint64_t before =
-            draw(f, 3) ? draw(f, (uint32_t)(m->next - FIRST) + 4) + FIRST - 2 : draw(f, 2);
+        uint64_t before = draw(f, 3) ? draw(f, (uint32_t)(m->next - FIRST) + 4) + FIRST - 2 : draw(f, 2);
         check_find(s, m, kind, name, before);
     }
 }
@@ -236,8 +228,8 @@ static inline void check_batches(const subject *s, const model *m)
     assert_int_equal(count, m->batch_count);
     if (count) assert_memory_equal(batches, m->batches, count * sizeof(*batches));
     for (uint64_t position = FIRST - 1; position <= m->next; position++) {
-        const dbk_index_batch *batch = s->run ? dbk_index_run_batch(s->run, position)
-                                              : dbk_index_table_batch(s->table, position);
+        const dbk_index_batch *batch =
+            s->run ? dbk_index_run_batch(s->run, position) : dbk_index_table_batch(s->table, position);
         while (at < count && batches[at].first_position <= position) at++;
         assert_ptr_equal(batch, at && position < m->next ? &batches[at - 1] : NULL);
     }
@@ -291,8 +283,7 @@ static inline dbk_index_source source_of(const model *m)
 static inline dbk_result open_run(fixture *f, const model *m, dbk_index_run **run, dbk_error *err)
 {
     dbk_index_source source = source_of(m), found;
-    dbk_result rc =
-        dbk_index_run_open(f->port, f->root, run_name, store_id, &source, &found, run, err);
+    dbk_result rc = dbk_index_run_open(f->port, f->root, run_name, store_id, &source, &found, run, err);
 
     if (rc < 0) assert_null(*run);
     return rc;
@@ -305,8 +296,7 @@ static inline void write_run(fixture *f, const model *m, const dbk_index_table *
     assert_int_equal(dbk_index_run_write(f->port, f->root, run_name, table, &source, NULL), DBK_OK);
 }
 
-static inline void add_stream(dbk_index_table *table, uint64_t position, const char *command,
-                              const char *stream)
+static inline void add_stream(dbk_index_table *table, uint64_t position, const char *command, const char *stream)
 {
     dbk_event event = {.stream = dbk_slice_text(stream)};
     dbk_entry entry = {.event_count = 1, .id = {.seq = position}};

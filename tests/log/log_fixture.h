@@ -42,17 +42,13 @@ static inline dbk_log_options small_options(void)
 }
 
 /* Puts the origin bytes of the entry with this seq into `out`: `data_bytes` of event data. */
-static inline void make_entry(dbk_buffer *out, const uint8_t replica[16], uint64_t seq,
-                              uint64_t hlc, size_t data_bytes)
+static inline void make_entry(dbk_buffer *out, const uint8_t replica[16], uint64_t seq, uint64_t hlc, size_t data_bytes)
 {
     char stream[32], command[32];
     uint8_t data[70000];
     dbk_buffer events;
-    dbk_entry entry = {.id = {.incarnation = 1, .seq = seq},
-                       .epoch = 1,
-                       .hlc = hlc,
-                       .time_ms = (int64_t)seq,
-                       .event_count = 1};
+    dbk_entry entry = {
+        .id = {.incarnation = 1, .seq = seq}, .epoch = 1, .hlc = hlc, .time_ms = (int64_t)seq, .event_count = 1};
     dbk_event event = {.type = dbk_slice_text("note.put"), .type_version = 1};
 
     assert_true(data_bytes <= sizeof(data));
@@ -88,8 +84,7 @@ static inline dbk_result append_sized(dbk_log *log, size_t count, size_t data_by
     for (size_t i = 0; i < count; i++) {
         uint64_t own = seq + i + 1;
         dbk_buffer_init(&buffers[i], dbk_port_system());
-        make_entry(&buffers[i], replica_one, own, 100 + own,
-                   data_bytes ? data_bytes : size_of_seq(own));
+        make_entry(&buffers[i], replica_one, own, 100 + own, data_bytes ? data_bytes : size_of_seq(own));
         origins[i] = dbk_buffer_slice(&buffers[i]);
     }
     dbk_result rc = dbk_log_append(log, origins, count, FIRST_MS + (int64_t)seq, &first, err);
@@ -119,8 +114,7 @@ static inline void check_entries(dbk_log *log, size_t data_bytes)
     assert_int_equal(dbk_log_cursor_open(log, 1, 0, &cursor, NULL), DBK_OK);
     while ((rc = dbk_log_cursor_next(cursor, &position, &received_ms, &origin, NULL)) == DBK_OK) {
         assert_int_equal(position, ++count);
-        make_entry(&want, replica_one, position, 100 + position,
-                   data_bytes ? data_bytes : size_of_seq(position));
+        make_entry(&want, replica_one, position, 100 + position, data_bytes ? data_bytes : size_of_seq(position));
         assert_true(dbk_slice_equal(origin, dbk_buffer_slice(&want)));
         assert_int_equal(dbk_log_read(log, position, &got, NULL, NULL), DBK_OK);
         assert_true(dbk_slice_equal(dbk_buffer_slice(&got), dbk_buffer_slice(&want)));
@@ -166,8 +160,7 @@ static inline void world_new_with(world *w, uint64_t seed, bool no_direct)
     w->options = small_options();
     w->options.no_direct = no_direct;
     w->dir = root_of(w->port);
-    if (dbk_log_create(w->port, w->dir, &w->options, &err) != DBK_OK)
-        fail_msg("create: %s", err.text);
+    if (dbk_log_create(w->port, w->dir, &w->options, &err) != DBK_OK) fail_msg("create: %s", err.text);
     dbk_simdisk_sync_all(w->disk);
     if (world_open(w, &err) != DBK_OK) fail_msg("open: %s", err.text);
 }
@@ -193,12 +186,12 @@ static inline void world_reopen(world *w)
 }
 
 /* The same tests with sealed segments left plain and packed. */
-#define run_both_forms(tests)                                                                      \
-    ({                                                                                             \
-        keep_plain = true;                                                                         \
-        int failed = cmocka_run_group_tests_name("plain", (tests), NULL, NULL);                    \
-        keep_plain = false;                                                                        \
-        failed + cmocka_run_group_tests_name("packed", (tests), NULL, NULL);                       \
+#define run_both_forms(tests)                                                                                          \
+    ({                                                                                                                 \
+        keep_plain = true;                                                                                             \
+        int failed = cmocka_run_group_tests_name("plain", (tests), NULL, NULL);                                        \
+        keep_plain = false;                                                                                            \
+        failed + cmocka_run_group_tests_name("packed", (tests), NULL, NULL);                                           \
     })
 
 #endif

@@ -1,7 +1,7 @@
 /* The checkpoint of the active segment: opening goes on from it, answers as without it, and never
  * believes one that is damaged, or of another history. */
-#include "log_fixture.h"
 #include "log/internal.h"
+#include "log_fixture.h"
 
 #define CHECKPOINT "log/" DBK_CHECKPOINT_NAME
 
@@ -86,8 +86,7 @@ static void test_same_as_without(void **state)
         sum_up(w.log, &with);
         check_answers(w.log);
         world_close(&w);
-        if (dbk_simdisk_exists(w.disk, CHECKPOINT))
-            assert_int_equal(dbk_simdisk_remove(w.disk, CHECKPOINT), 0);
+        if (dbk_simdisk_exists(w.disk, CHECKPOINT)) assert_int_equal(dbk_simdisk_remove(w.disk, CHECKPOINT), 0);
         assert_int_equal(world_open(&w, NULL), DBK_OK);
         assert_int_equal(used_prefix(w.log), 0);
         sum_up(w.log, &without);
@@ -328,8 +327,8 @@ int main(void)
         cmocka_unit_test(test_same_as_without), cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_damaged),         cmocka_unit_test(test_of_another_history),
         cmocka_unit_test(test_of_a_twin),       cmocka_unit_test(test_unclean),
-               cmocka_unit_test(test_beside_a_writer),
-        cmocka_unit_test(test_rot_in_front),    cmocka_unit_test(test_rot_of_the_last),
+        cmocka_unit_test(test_beside_a_writer), cmocka_unit_test(test_rot_in_front),
+        cmocka_unit_test(test_rot_of_the_last),
     };
     return run_both_forms(tests);
 }

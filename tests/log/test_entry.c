@@ -127,10 +127,8 @@ typedef struct draft {
     const char *tail;
 } draft;
 
-static const draft sound = {.base_flag = 1,
-                            .stream = {(const uint8_t *)"n/1", 3},
-                            .names = {"", "a", "b"},
-                            .sealed = {"", "x", "xy"}};
+static const draft sound = {
+    .base_flag = 1, .stream = {(const uint8_t *)"n/1", 3}, .names = {"", "a", "b"}, .sealed = {"", "x", "xy"}};
 
 enum { HEAD = 117, EVENT_AT = HEAD + 4 * 2 + 4 };
 
@@ -249,37 +247,29 @@ static void invalid_forms_are_refused(void **state)
 
     (void)state;
     d.base_flag = 2;
-    assert_refused(&d, DBK_CORRUPT,
-                   "entry is damaged at offset 147: 'base flag' of event 0 is neither 0 nor 1");
+    assert_refused(&d, DBK_CORRUPT, "entry is damaged at offset 147: 'base flag' of event 0 is neither 0 nor 1");
     d = sound;
     d.stream = dbk_slice_of("\xed\xa0\x80", 3);
-    assert_refused(&d, DBK_CORRUPT,
-                   "entry is damaged at offset 129: 'stream' of event 0 is not valid UTF-8");
+    assert_refused(&d, DBK_CORRUPT, "entry is damaged at offset 129: 'stream' of event 0 is not valid UTF-8");
     d = sound;
     d.names[2] = "a";
-    assert_refused(
-        &d, DBK_CORRUPT,
-        "entry is damaged at offset 220: 'filled name' of event 0 is not above the name before it");
+    assert_refused(&d, DBK_CORRUPT,
+                   "entry is damaged at offset 220: 'filled name' of event 0 is not above the name before it");
     d.names[1] = "b";
-    assert_refused(
-        &d, DBK_CORRUPT,
-        "entry is damaged at offset 220: 'filled name' of event 0 is not above the name before it");
+    assert_refused(&d, DBK_CORRUPT,
+                   "entry is damaged at offset 220: 'filled name' of event 0 is not above the name before it");
     d = sound;
     d.sealed[1] = "";
-    assert_refused(
-        &d, DBK_CORRUPT,
-        "entry is damaged at offset 196: 'sealed name' of event 0 is not above the name before it");
-    d.sealed[1] = "z";
-    assert_refused(
-        &d, DBK_CORRUPT,
-        "entry is damaged at offset 204: 'sealed name' of event 0 is not above the name before it");
-    d.sealed[1] = "\xff";
     assert_refused(&d, DBK_CORRUPT,
-                   "entry is damaged at offset 196: 'sealed name' of event 0 is not valid UTF-8");
+                   "entry is damaged at offset 196: 'sealed name' of event 0 is not above the name before it");
+    d.sealed[1] = "z";
+    assert_refused(&d, DBK_CORRUPT,
+                   "entry is damaged at offset 204: 'sealed name' of event 0 is not above the name before it");
+    d.sealed[1] = "\xff";
+    assert_refused(&d, DBK_CORRUPT, "entry is damaged at offset 196: 'sealed name' of event 0 is not valid UTF-8");
     d = sound;
     d.tail = "xyz";
-    assert_refused(&d, DBK_CORRUPT,
-                   "entry is damaged at offset 223: 3 bytes follow the last event");
+    assert_refused(&d, DBK_CORRUPT, "entry is damaged at offset 223: 3 bytes follow the last event");
 }
 
 /* One byte of the sound draft changed; the refusal's text. */
@@ -301,14 +291,11 @@ static void lengths_and_versions_are_refused(void **state)
     assert_byte_refused(0, 0, DBK_CORRUPT, "entry is damaged at offset 0: 'version' is 0");
     assert_byte_refused(0, 2, DBK_VERSION, "entry is of version 2, known is version 1");
     assert_byte_refused(0, 255, DBK_VERSION, "entry is of version 255, known is version 1");
-    assert_byte_refused(HEAD + 1, 255, DBK_CORRUPT,
-                        "entry is damaged at offset 117: 'command id' runs beyond the end");
+    assert_byte_refused(HEAD + 1, 255, DBK_CORRUPT, "entry is damaged at offset 117: 'command id' runs beyond the end");
     assert_byte_refused(HEAD + 8, 2, DBK_CORRUPT,
                         "entry is damaged at offset 223: 'stream' of event 1 runs beyond the end");
-    assert_byte_refused(HEAD + 8, 0, DBK_CORRUPT,
-                        "entry is damaged at offset 129: 94 bytes follow the last event");
-    assert_byte_refused(184, 255, DBK_CORRUPT,
-                        "entry is damaged at offset 181: 'data' of event 0 runs beyond the end");
+    assert_byte_refused(HEAD + 8, 0, DBK_CORRUPT, "entry is damaged at offset 129: 94 bytes follow the last event");
+    assert_byte_refused(184, 255, DBK_CORRUPT, "entry is damaged at offset 181: 'data' of event 0 runs beyond the end");
 }
 
 /* The steppers stay within bytes that decode has not seen. */
@@ -387,8 +374,7 @@ typedef struct dump_row {
 static bool next_row(const char **at, dump_row *row)
 {
     if (strncmp(*at, "```", 3) == 0) return false;
-    assert_int_equal(sscanf(*at, "%zu %255[0-9a-f] %63[a-z ]", &row->offset, row->hex, row->field),
-                     3);
+    assert_int_equal(sscanf(*at, "%zu %255[0-9a-f] %63[a-z ]", &row->offset, row->hex, row->field), 3);
     *at = strchr(*at, '\n');
     assert_non_null(*at);
     (*at)++;
@@ -403,10 +389,9 @@ static void check_field(const dbk_buffer *origin, const dump_row *row)
     dbk_error err;
 
     if (row->offset == 0) return;
-    (void)snprintf(text, sizeof(text), "entry is damaged at offset %zu: '%s' ",
-                   row->offset < HEAD ? 0 : row->offset, row->offset < HEAD ? "head" : row->field);
-    assert_int_equal(dbk_entry_decode(dbk_slice_of(origin->data, row->offset), &entry, &err),
-                     DBK_CORRUPT);
+    (void)snprintf(text, sizeof(text), "entry is damaged at offset %zu: '%s' ", row->offset < HEAD ? 0 : row->offset,
+                   row->offset < HEAD ? "head" : row->field);
+    assert_int_equal(dbk_entry_decode(dbk_slice_of(origin->data, row->offset), &entry, &err), DBK_CORRUPT);
     if (strncmp(err.text, text, strlen(text)) != 0) fail_msg("row %s: %s", row->field, err.text);
 }
 

@@ -89,8 +89,7 @@ static void test_watermark_in_the_next_segment(void **state)
     memcpy(mark.store_id, w.options.store_id, 16);
     dbk_watermark_encode(&mark, slot);
     dbk_simdisk_remove(w.disk, "log/WATERMARK");
-    assert_int_equal(
-        dbk_simdisk_write(w.disk, "log/WATERMARK", DBK_WATERMARK_STRIDE, slot, sizeof(slot)), 0);
+    assert_int_equal(dbk_simdisk_write(w.disk, "log/WATERMARK", DBK_WATERMARK_STRIDE, slot, sizeof(slot)), 0);
     refused(&w, DBK_LOST);
     world_free(&w);
 }
@@ -156,7 +155,8 @@ static void test_clearing_is_durable(void **state)
  * is not found behind a smaller batch. */
 static void test_failed_clearing(void **state)
 {
-    dbk_simdisk_fault half = {.kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_SHORT, .bytes = 2048};
+    dbk_simdisk_fault half = {
+        .kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_SHORT, .bytes = 2048};
     dbk_simdisk_fault full = {.kinds = DBK_SIM_WRITE, .path = ".seg", .skip = 1, .times = 2, .error = ENOSPC};
     world w;
 

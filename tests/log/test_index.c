@@ -68,18 +68,14 @@ static void a_pair_is_small(void **state)
     assert_true(dbk_index_table_memory(table) <= dbk_simdisk_memory_bytes(f->disk));
     assert_int_equal(dbk_index_run_write(f->port, f->root, run_name, table, &source, NULL), DBK_OK);
     assert_true(dbk_simdisk_size(f->disk, run_name) <= 200000 * 23);
-    assert_int_equal(
-        dbk_index_run_open(f->port, f->root, run_name, store_id, &source, &found, &run, NULL),
-        DBK_OK);
+    assert_int_equal(dbk_index_run_open(f->port, f->root, run_name, store_id, &source, &found, &run, NULL), DBK_OK);
     uint64_t reads = 0;
     for (uint32_t i = 1; i <= 2000; i++) { /* what the first round touched, the second has */
         char stream[32];
         uint32_t wanted = (i - 1) % 1000 * 100 + 100;
         if (i <= 1001) reads = dbk_simdisk_calls(f->disk, DBK_SIM_READ);
         (void)snprintf(stream, sizeof(stream), "s/%u", wanted);
-        assert_int_equal(
-            dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text(stream), 0, &position, NULL),
-            DBK_OK);
+        assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text(stream), 0, &position, NULL), DBK_OK);
         assert_int_equal(position, wanted);
         if (i == 1) assert_true(dbk_simdisk_calls(f->disk, DBK_SIM_READ) - reads <= 5);
     }
@@ -87,9 +83,7 @@ static void a_pair_is_small(void **state)
     for (uint32_t i = 0; i < 10000; i++) {
         char stream[32];
         (void)snprintf(stream, sizeof(stream), "absent/%u", i);
-        assert_int_equal(
-            dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text(stream), 0, &position, NULL),
-            DBK_OK);
+        assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text(stream), 0, &position, NULL), DBK_OK);
         assert_int_equal(position, 0);
     }
     /* the filter lets through fewer than 1 in 100 */
@@ -97,16 +91,12 @@ static void a_pair_is_small(void **state)
     dbk_index_run_close(run);
     source.page_limit = 3; /* a reader keeps few pages, and answers alike */
     source.without_batches = true;
-    assert_int_equal(
-        dbk_index_run_open(f->port, f->root, run_name, store_id, &source, &found, &run, NULL),
-        DBK_OK);
+    assert_int_equal(dbk_index_run_open(f->port, f->root, run_name, store_id, &source, &found, &run, NULL), DBK_OK);
     size_t memory = dbk_simdisk_memory_bytes(f->disk);
     for (uint32_t i = 1; i <= 1000; i++) {
         char stream[32];
         (void)snprintf(stream, sizeof(stream), "s/%u", i * 100);
-        assert_int_equal(
-            dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text(stream), 0, &position, NULL),
-            DBK_OK);
+        assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text(stream), 0, &position, NULL), DBK_OK);
         assert_int_equal(position, i * 100);
         assert_true(dbk_simdisk_memory_bytes(f->disk) <= memory + 4 * DBK_INDEX_PAGE_SIZE);
     }
@@ -125,23 +115,16 @@ static void hashes_differ_in_each_part(void **state)
     uint64_t position = 9;
 
     add_stream(table, FIRST, "", "name");
-    assert_int_equal(
-        dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("name"), 0, &position),
-        DBK_OK);
+    assert_int_equal(dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("name"), 0, &position), DBK_OK);
     assert_int_equal(position, FIRST);
-    assert_int_equal(
-        dbk_index_table_find(table, DBK_INDEX_COMMAND, dbk_slice_text("name"), 0, &position),
-        DBK_OK);
+    assert_int_equal(dbk_index_table_find(table, DBK_INDEX_COMMAND, dbk_slice_text("name"), 0, &position), DBK_OK);
     assert_int_equal(position, 0);
     assert_true(dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_text("name"), &one));
     assert_true(dbk_index_hash(other_store, DBK_INDEX_STREAM, dbk_slice_text("name"), &two));
     assert_true(one.high != two.high && one.low != two.low);
-    assert_true(
-        dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_of(long_name, UINT16_MAX), &one));
-    assert_false(
-        dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_of(long_name, UINT16_MAX + 1), &one));
-    assert_int_equal(
-        dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_of(NULL, 0), 0, &position), DBK_OK);
+    assert_true(dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_of(long_name, UINT16_MAX), &one));
+    assert_false(dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_of(long_name, UINT16_MAX + 1), &one));
+    assert_int_equal(dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_of(NULL, 0), 0, &position), DBK_OK);
     assert_int_equal(position, 0);
     dbk_index_table_free(table);
     dbk_index_table_free(NULL);
@@ -156,18 +139,14 @@ static void a_long_stream_is_walked_down(void **state)
     dbk_index_table *table = dbk_index_table_new(f->port, store_id, FIRST);
     uint64_t position = 0;
 
-    for (uint32_t i = 0; i < 200000; i++)
-        add_stream(table, FIRST + 2 * i, "c", i % 100 ? "hot" : "cold");
+    for (uint32_t i = 0; i < 200000; i++) add_stream(table, FIRST + 2 * i, "c", i % 100 ? "hot" : "cold");
     for (uint32_t i = 200000; i > 0; i--) {
         if ((i - 1) % 100 == 0) continue;
-        assert_int_equal(dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("hot"),
-                                              position, &position),
+        assert_int_equal(dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("hot"), position, &position),
                          DBK_OK);
         assert_int_equal(position, FIRST + 2 * (i - 1));
     }
-    assert_int_equal(
-        dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("hot"), position, &position),
-        DBK_OK);
+    assert_int_equal(dbk_index_table_find(table, DBK_INDEX_STREAM, dbk_slice_text("hot"), position, &position), DBK_OK);
     assert_int_equal(position, 0);
     dbk_index_table_free(table);
 }
@@ -200,8 +179,7 @@ static void positions_too_far_are_refused(void **state)
     dbk_error err;
 
     assert_int_equal(dbk_index_table_add(table, UINT64_C(1) + UINT32_MAX, &entry, &err), DBK_OK);
-    assert_int_equal(dbk_index_table_add(table, UINT64_C(2) + UINT32_MAX, &entry, &err),
-                     DBK_TOO_BIG);
+    assert_int_equal(dbk_index_table_add(table, UINT64_C(2) + UINT32_MAX, &entry, &err), DBK_TOO_BIG);
     assert_string_equal(err.text, "cannot index position 4294967297: too far from 1");
     dbk_index_table_free(table);
 }

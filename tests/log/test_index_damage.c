@@ -36,8 +36,7 @@ static size_t count_corrupt(dbk_index_run *run, const written *w)
             uint64_t before = i & 2 ? (FIRST + w->m.next) / 2 : 0, position, wanted;
             dbk_error err;
             dbk_result rc = dbk_index_run_find(run, kind, name_of(name), before, &position, &err);
-            assert_int_equal(dbk_index_table_find(w->table, kind, name_of(name), before, &wanted),
-                             DBK_OK);
+            assert_int_equal(dbk_index_table_find(w->table, kind, name_of(name), before, &wanted), DBK_OK);
             if (rc == DBK_OK) {
                 assert_int_equal(position, wanted);
                 continue;
@@ -62,8 +61,7 @@ static void any_flipped_byte_is_found(void **state)
     for (int64_t at = 0; at < size; at++) {
         dbk_index_run *run;
         dbk_error err;
-        assert_int_equal(dbk_simdisk_flip_bit(f->disk, run_name, (uint64_t)at, (unsigned)at % 8),
-                         0);
+        assert_int_equal(dbk_simdisk_flip_bit(f->disk, run_name, (uint64_t)at, (unsigned)at % 8), 0);
         dbk_result rc = open_run(f, &w.m, &run, &err);
         if (rc == DBK_OK) {
             found += count_corrupt(run, &w) > 0;
@@ -73,8 +71,7 @@ static void any_flipped_byte_is_found(void **state)
             refused++;
         }
         dbk_index_run_close(run);
-        assert_int_equal(dbk_simdisk_flip_bit(f->disk, run_name, (uint64_t)at, (unsigned)at % 8),
-                         0);
+        assert_int_equal(dbk_simdisk_flip_bit(f->disk, run_name, (uint64_t)at, (unsigned)at % 8), 0);
     }
     assert_int_equal(refused + found, size);
     assert_int_equal(refused % DBK_INDEX_PAGE_SIZE, 0);
@@ -102,8 +99,7 @@ static void other_sizes_are_refused(void **state)
         assert_int_equal(dbk_simdisk_copy(f->disk, run_name, "whole"), 0);
         assert_int_equal(dbk_simdisk_truncate(f->disk, run_name, cut), 0);
         assert_open(f, &w, DBK_CORRUPT,
-                    cut < DBK_INDEX_PAGE_SIZE ? "the file ends within the page"
-                                              : "its header asks for");
+                    cut < DBK_INDEX_PAGE_SIZE ? "the file ends within the page" : "its header asks for");
         assert_int_equal(dbk_simdisk_copy(f->disk, "whole", run_name), 0);
     }
     assert_open(f, &w, DBK_OK, "");
@@ -138,14 +134,10 @@ static void swapped_pages_are_found(void **state)
     dbk_index_run *run;
 
     assert_true(w.table->record_count > DBK_INDEX_PAGE_KEYS);
-    assert_int_equal(dbk_simdisk_read(f->disk, run_name, DBK_INDEX_PAGE_SIZE, pages, sizeof(pages)),
-                     sizeof(pages));
-    assert_int_equal(dbk_simdisk_write(f->disk, run_name, DBK_INDEX_PAGE_SIZE,
-                                       pages + DBK_INDEX_PAGE_SIZE, DBK_INDEX_PAGE_SIZE),
-                     0);
+    assert_int_equal(dbk_simdisk_read(f->disk, run_name, DBK_INDEX_PAGE_SIZE, pages, sizeof(pages)), sizeof(pages));
     assert_int_equal(
-        dbk_simdisk_write(f->disk, run_name, 2 * DBK_INDEX_PAGE_SIZE, pages, DBK_INDEX_PAGE_SIZE),
-        0);
+        dbk_simdisk_write(f->disk, run_name, DBK_INDEX_PAGE_SIZE, pages + DBK_INDEX_PAGE_SIZE, DBK_INDEX_PAGE_SIZE), 0);
+    assert_int_equal(dbk_simdisk_write(f->disk, run_name, 2 * DBK_INDEX_PAGE_SIZE, pages, DBK_INDEX_PAGE_SIZE), 0);
     assert_int_equal(open_run(f, &w.m, &run, NULL), DBK_OK);
     assert_true(count_corrupt(run, &w) > 100);
     dbk_index_run_close(run);
@@ -158,9 +150,7 @@ static void expect_refused(fixture *f, const dbk_index_source *expect, const uin
     dbk_index_run *run;
     dbk_error err;
 
-    assert_int_equal(
-        dbk_index_run_open(f->port, f->root, run_name, store, expect, &found, &run, &err),
-        DBK_CORRUPT);
+    assert_int_equal(dbk_index_run_open(f->port, f->root, run_name, store, expect, &found, &run, &err), DBK_CORRUPT);
     assert_null(run);
     assert_string_equal(err.text, "index '0000000000000003.idx' was made from another segment");
 }
@@ -190,9 +180,7 @@ static void source_is_compared(void **state)
     memset(other.head, 0, sizeof(other.head));
     memset(other.top, 0, sizeof(other.top));
     other.ordered = false;
-    assert_int_equal(
-        dbk_index_run_open(f->port, f->root, run_name, store_id, &other, &found, &run, NULL),
-        DBK_OK);
+    assert_int_equal(dbk_index_run_open(f->port, f->root, run_name, store_id, &other, &found, &run, NULL), DBK_OK);
     assert_memory_equal(found.head, expect.head, sizeof(found.head));
     assert_memory_equal(found.top, expect.top, sizeof(found.top));
     assert_true(found.ordered);
@@ -207,17 +195,14 @@ static void forge(fixture *f, uint64_t number, size_t at, uint64_t value, size_t
 {
     uint8_t page[DBK_INDEX_PAGE_SIZE];
 
-    assert_int_equal(dbk_simdisk_read(f->disk, run_name, number * sizeof(page), page, sizeof(page)),
-                     sizeof(page));
+    assert_int_equal(dbk_simdisk_read(f->disk, run_name, number * sizeof(page), page, sizeof(page)), sizeof(page));
     memcpy(page + at, &value, size);
-    dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE,
-                  dbk_index_page_checksum(page, number, 0x1234567890abcdef));
-    assert_int_equal(
-        dbk_simdisk_write(f->disk, run_name, number * sizeof(page), page, sizeof(page)), 0);
+    dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE, dbk_index_page_checksum(page, number, 0x1234567890abcdef));
+    assert_int_equal(dbk_simdisk_write(f->disk, run_name, number * sizeof(page), page, sizeof(page)), 0);
 }
 
-static void forge_and_restore(fixture *f, const written *w, uint64_t page, size_t at,
-                              uint64_t value, size_t size, const char *text)
+static void forge_and_restore(fixture *f, const written *w, uint64_t page, size_t at, uint64_t value, size_t size,
+                              const char *text)
 {
     assert_int_equal(dbk_simdisk_copy(f->disk, run_name, "whole"), 0);
     forge(f, page, at, value, size);
@@ -241,8 +226,7 @@ static void forged_pages_are_refused(void **state)
 {
     fixture *f = *state;
     written w = make_written(f, 9, 12);
-    const char *header = "the header is not one of this version",
-               *lists = "batches or authors are out of order";
+    const char *header = "the header is not one of this version", *lists = "batches or authors are out of order";
     size_t batches = 64 + DBK_INDEX_KEY_SIZE, authors = batches + 3 * DBK_INDEX_BATCH_SIZE;
 
     forge_and_restore(f, &w, 0, 0, 'x', 1, header);
@@ -281,12 +265,10 @@ static void forged_keys_stay_inside(void **state)
     write_run(f, &m, table);
     forge(f, 1, 16, 1, 4);
     assert_int_equal(open_run(f, &m, &run, NULL), DBK_OK);
-    assert_int_equal(
-        dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text("name"), 0, &position, &err),
-        DBK_CORRUPT);
-    assert_string_equal(
-        err.text,
-        "index '0000000000000003.idx' is damaged at offset 4096: a key is beyond the segment");
+    assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text("name"), 0, &position, &err),
+                     DBK_CORRUPT);
+    assert_string_equal(err.text,
+                        "index '0000000000000003.idx' is damaged at offset 4096: a key is beyond the segment");
     assert_int_equal(position, 0);
     dbk_index_run_close(run);
     dbk_index_table_free(table);
@@ -318,9 +300,8 @@ static void table_survives_lack_of_memory(void **state)
     model m;
     subject s;
 
-    for (uint64_t n = 0; fail_nth(f, DBK_SIM_MEMORY, n),
-                  table = dbk_index_table_new(f->port, store_id, FIRST), fault_was_hit(f);
-         n++) {
+    for (uint64_t n = 0;
+         fail_nth(f, DBK_SIM_MEMORY, n), table = dbk_index_table_new(f->port, store_id, FIRST), fault_was_hit(f); n++) {
         assert_null(table);
         assert_int_equal(n < 2, true);
     }
@@ -411,8 +392,7 @@ static void failing_reads_are_told(void **state)
     }
     assert_true(n > 8);
     fail_nth(f, DBK_SIM_READ, 0);
-    assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, name_of(1), 0, &position, &err),
-                     DBK_NO_SPACE);
+    assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, name_of(1), 0, &position, &err), DBK_NO_SPACE);
     assert_true(fault_was_hit(f));
     dbk_index_run_close(run);
     free_written(&w);

@@ -53,8 +53,7 @@ static void append_one(world *w, const uint8_t replica[16], uint64_t seq, uint64
 }
 
 /* Two authors whose clocks interleave: the fold gives their order, the log that of arrival. */
-static bool only_odd(void *arg, uint64_t position, int64_t received_ms,
-                     const uint8_t key[DBK_ORDER_KEY_SIZE])
+static bool only_odd(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
 {
     (void)arg;
     (void)received_ms;
@@ -119,11 +118,9 @@ static void check_lookup(dbk_log *log, uint64_t end)
         assert_int_equal(dbk_log_find_entry(log, &id, &found, NULL), DBK_OK);
         assert_int_equal(found, position);
         snprintf(command, sizeof(command), "c%llu", (unsigned long long)position);
-        assert_int_equal(dbk_log_find_command(log, dbk_slice_text(command), 0, &found, NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_log_find_command(log, dbk_slice_text(command), 0, &found, NULL), DBK_OK);
         assert_int_equal(found, position);
-        assert_int_equal(dbk_log_find_command(log, dbk_slice_text(command), position, &found, NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_log_find_command(log, dbk_slice_text(command), position, &found, NULL), DBK_OK);
         assert_int_equal(found, 0);
     }
 }
@@ -142,16 +139,13 @@ static void test_lookup(void **state)
     for (int again = 0; again < 2; again++) {
         check_lookup(w.log, 600);
         for (at = 0, steps = 0;
-             dbk_log_find_stream(w.log, dbk_slice_text("note/3"), at, &found, NULL) == DBK_OK &&
-             found;
-             steps++) {
+             dbk_log_find_stream(w.log, dbk_slice_text("note/3"), at, &found, NULL) == DBK_OK && found; steps++) {
             assert_true(found % 10 == 3 && (at == 0 || found + 10 == at));
             at = found;
         }
         assert_int_equal(steps, 60);
         assert_int_equal(dbk_log_entry_id_at(w.log, 601, &id, NULL), DBK_NONE);
-        assert_int_equal(dbk_log_find_stream(w.log, dbk_slice_text("note/none"), 0, &found, NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_log_find_stream(w.log, dbk_slice_text("note/none"), 0, &found, NULL), DBK_OK);
         assert_int_equal(found, 0);
         memset(&id, 5, sizeof(id));
         assert_int_equal(dbk_log_find_entry(w.log, &id, &found, NULL), DBK_OK);
@@ -172,8 +166,7 @@ static void test_rotten_index(void **state)
     (void)state;
     world_new(&w, 4);
     for (size_t i = 0; i < 60; i++) assert_int_equal(append(w.log, 10), DBK_OK);
-    for (uint64_t at = 4096; at < 8192; at += 40)
-        dbk_simdisk_flip_bit(w.disk, "log/0000000000000001.idx", at, 1);
+    for (uint64_t at = 4096; at < 8192; at += 40) dbk_simdisk_flip_bit(w.disk, "log/0000000000000001.idx", at, 1);
     check_lookup(w.log, 600);
     world_free(&w);
 }
@@ -236,8 +229,7 @@ static void test_large(void **state)
     check_entries(w.log, 60000);
     dbk_slice big = dbk_slice_of("", DBK_ENTRY_MAX_BYTES + 1);
     assert_int_equal(dbk_log_append(w.log, &big, 1, 0, NULL, &err), DBK_TOO_BIG);
-    dbk_slice many[3] = {dbk_slice_of("", 16 << 20), dbk_slice_of("", 16 << 20),
-                         dbk_slice_of("", 16 << 20)};
+    dbk_slice many[3] = {dbk_slice_of("", 16 << 20), dbk_slice_of("", 16 << 20), dbk_slice_of("", 16 << 20)};
     assert_int_equal(dbk_log_append(w.log, many, 3, 0, NULL, &err), DBK_TOO_BIG);
     dbk_slice junk = dbk_slice_text("\x01unk");
     assert_int_equal(dbk_log_append(w.log, &junk, 1, 0, NULL, &err), DBK_CORRUPT);
@@ -301,8 +293,7 @@ static void test_second_writer(void **state)
 static void count_fault(void *arg, const dbk_log_fault *fault)
 {
     assert_true(fault->code < 0 && fault->file && fault->text[0]);
-    if (fault->first_position)
-        ((uint64_t *)arg)[1] += fault->last_position - fault->first_position + 1;
+    if (fault->first_position) ((uint64_t *)arg)[1] += fault->last_position - fault->first_position + 1;
     ((uint64_t *)arg)[0]++;
 }
 
@@ -332,21 +323,17 @@ static void test_verify(void **state)
     for (size_t i = 0; i < 50; i++) assert_int_equal(append(w.log, 8), DBK_OK);
     assert_int_equal(dbk_log_stats(w.log, &stats, NULL), DBK_OK);
     for (int depth = 0; depth < 2; depth++) {
-        assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, (dbk_verify_depth)depth,
-                                        &watcher, &report, NULL),
+        assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, (dbk_verify_depth)depth, &watcher, &report, NULL),
                          DBK_OK);
         assert_int_equal(report.faults, 0);
         assert_true(report.entries == 400 && report.batches == 50);
-        assert_true(stats.entries == 400 && stats.batches == 50 &&
-                    stats.segments == report.segments);
+        assert_true(stats.entries == 400 && stats.batches == 50 && stats.segments == report.segments);
         assert_memory_equal(report.head, stats.head, DBK_LEAF_SIZE);
     }
     assert_true(counts[0] == 0 && counts[2] > 100);
     dbk_simdisk_flip_bit(w.disk, "log/0000000000000001.seg", keep_plain ? 9500 : 700, 2);
     dbk_simdisk_remove(w.disk, "log/0000000000000003.seg");
-    assert_int_equal(
-        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, &watcher, &report, NULL),
-        DBK_OK);
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, &watcher, &report, NULL), DBK_OK);
     assert_int_equal(report.faults, 2);
     assert_int_equal(counts[0], 2);
     assert_int_equal(report.entries + counts[1], 400);
@@ -354,9 +341,7 @@ static void test_verify(void **state)
     w.disk = dbk_simdisk_new(1);
     w.port = dbk_simdisk_port(w.disk);
     w.dir = root_of(w.port);
-    assert_int_equal(
-        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL),
-        DBK_MISSING);
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_MISSING);
     assert_int_equal(dbk_log_open(w.port, w.dir, &w.options, &w.log, NULL), DBK_MISSING);
     world_free(&w);
 }
@@ -416,12 +401,10 @@ static void read_beside(void *arg)
         make_entry(&want, replica_one, position, 100 + position, size_of_seq(position));
         assert_true(dbk_slice_equal(dbk_buffer_slice(&out), dbk_buffer_slice(&want)));
         snprintf(command, sizeof(command), "c%llu", (unsigned long long)position);
-        assert_int_equal(dbk_log_find_command(r->log, dbk_slice_text(command), 0, &found, NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_log_find_command(r->log, dbk_slice_text(command), 0, &found, NULL), DBK_OK);
         assert_int_equal(found, position);
         assert_int_equal(dbk_log_cursor_open(r->log, position, 0, &cursor, NULL), DBK_OK);
-        for (int i = 0;
-             i < 50 && dbk_log_cursor_next(cursor, &found, NULL, &origin, NULL) == DBK_OK; i++) {
+        for (int i = 0; i < 50 && dbk_log_cursor_next(cursor, &found, NULL, &origin, NULL) == DBK_OK; i++) {
             assert_int_equal(found, position++);
         }
         dbk_log_cursor_close(cursor);
@@ -449,8 +432,7 @@ static void test_threads(void **state)
     assert_int_equal(dbk_log_open(port, dir, &options, &log, NULL), DBK_OK);
     reading readers[2] = {{log, 1, &stop}, {log, 2, &stop}};
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(
-            port->thread_start(port->ctx, "reader", read_beside, &readers[i], &threads[i]), 0);
+        assert_int_equal(port->thread_start(port->ctx, "reader", read_beside, &readers[i], &threads[i]), 0);
     }
     for (int i = 0; i < 400; i++) assert_int_equal(append(log, 9), DBK_OK);
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
@@ -471,11 +453,9 @@ static void check_fault(world *w, const dbk_simdisk_image *image, dbk_result cod
     w->dir = root_of(w->port);
     for (int depth = 0; depth < 2; depth++) {
         seen[0] = DBK_OK;
-        assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, (dbk_verify_depth)depth,
-                                        &watcher, &report, NULL),
+        assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, (dbk_verify_depth)depth, &watcher, &report, NULL),
                          DBK_OK);
-        if (seen[0] != code)
-            fail_msg("%s not found in %d faults", dbk_result_name(code), (int)report.faults);
+        if (seen[0] != code) fail_msg("%s not found in %d faults", dbk_result_name(code), (int)report.faults);
     }
     w->port->close_dir(w->port->ctx, w->dir);
     w->dir = NULL;
@@ -512,11 +492,9 @@ static void test_verify_kinds(void **state)
     dbk_simdisk_read(w.disk, one, 8704, sector, sizeof(sector)); /* a record of another place */
     dbk_simdisk_write(w.disk, one, 12288, sector, sizeof(sector));
     check_fault(&w, image, DBK_CORRUPT);
-    dbk_simdisk_add_fault(w.disk,
-                          &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = "1.seg", .error = 5});
+    dbk_simdisk_add_fault(w.disk, &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = "1.seg", .error = 5});
     check_fault(&w, image, DBK_IO);
-    dbk_simdisk_add_fault(w.disk,
-                          &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = mark, .error = 5});
+    dbk_simdisk_add_fault(w.disk, &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = mark, .error = 5});
     check_fault(&w, image, DBK_IO);
     w.options.store_id[0] ^= 1;
     check_fault(&w, image, DBK_FOREIGN);
@@ -563,8 +541,7 @@ static void test_lock_faults(void **state)
 
     (void)state;
     world_new(&w, 12);
-    for (dbk_simdisk_fault fault = {.kinds = DBK_SIM_IO | DBK_SIM_MEMORY, .times = 1, .error = 5};;
-         fault.skip++) {
+    for (dbk_simdisk_fault fault = {.kinds = DBK_SIM_IO | DBK_SIM_MEMORY, .times = 1, .error = 5};; fault.skip++) {
         dbk_lock *lock;
         dbk_simdisk_clear_faults(w.disk);
         dbk_simdisk_add_fault(w.disk, &fault);
@@ -582,14 +559,11 @@ static void test_lock_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),         cmocka_unit_test(test_append_reopen),
-        cmocka_unit_test(test_fold),          cmocka_unit_test(test_lookup),
-        cmocka_unit_test(test_rotten_index),  cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_large),         cmocka_unit_test(test_reader),
-        cmocka_unit_test(test_second_writer), cmocka_unit_test(test_verify),
-        cmocka_unit_test(test_machine),       cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_lock_faults),   cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_verify_kinds),
+        cmocka_unit_test(test_empty),       cmocka_unit_test(test_append_reopen), cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_lookup),      cmocka_unit_test(test_rotten_index),  cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_large),       cmocka_unit_test(test_reader),        cmocka_unit_test(test_second_writer),
+        cmocka_unit_test(test_verify),      cmocka_unit_test(test_machine),       cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_lock_faults), cmocka_unit_test(test_threads),       cmocka_unit_test(test_verify_kinds),
     };
     return run_both_forms(tests);
 }

@@ -35,9 +35,8 @@ static void check_prefix(world *w, const script *s, const char *when, uint64_t a
     dbk_result rc;
 
     if (end < s->acknowledged || end > s->submitted) {
-        fail_msg("%s %llu: position %llu, acknowledged %llu, submitted %llu", when,
-                 (unsigned long long)at, (unsigned long long)end,
-                 (unsigned long long)s->acknowledged, (unsigned long long)s->submitted);
+        fail_msg("%s %llu: position %llu, acknowledged %llu, submitted %llu", when, (unsigned long long)at,
+                 (unsigned long long)end, (unsigned long long)s->acknowledged, (unsigned long long)s->submitted);
     }
     assert_int_equal(dbk_log_cursor_open(w->log, 1, 0, &cursor, NULL), DBK_OK);
     while ((rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL)) == DBK_OK) {
@@ -55,8 +54,7 @@ static void open_or_fail(world *w, const char *when, uint64_t at)
 {
     dbk_error err = {0};
 
-    if (world_open(w, &err) != DBK_OK)
-        fail_msg("%s %llu: %s", when, (unsigned long long)at, err.text);
+    if (world_open(w, &err) != DBK_OK) fail_msg("%s %llu: %s", when, (unsigned long long)at, err.text);
 }
 
 static uint64_t count_changes(uint64_t seed, bool no_direct)
@@ -93,8 +91,7 @@ static void crash_once(uint64_t seed, uint64_t at, dbk_simdisk_crash_mode mode, 
     world_close(&w);
     open_or_fail(&w, "after crash at", at);
     if (!dbk_log_was_clean(w.log))
-        fail_msg("seed %d at %d mode %d not clean pos %d", (int)seed, (int)at, (int)mode,
-                 (int)dbk_log_position(w.log));
+        fail_msg("seed %d at %d mode %d not clean pos %d", (int)seed, (int)at, (int)mode, (int)dbk_log_position(w.log));
     check_prefix(&w, &s, "after crash at", at);
     world_free(&w);
 }
@@ -165,8 +162,7 @@ static void test_kill(void **state)
 {
     (void)state;
     for (uint64_t fail_at = 0; fail_at < 60; fail_at++) {
-        dbk_simdisk_fault fault = {
-            .kinds = DBK_SIM_WRITE | DBK_SIM_SYNC, .skip = fail_at, .error = 5};
+        dbk_simdisk_fault fault = {.kinds = DBK_SIM_WRITE | DBK_SIM_SYNC, .skip = fail_at, .error = 5};
         script s = {0};
         world w;
         world_new_with(&w, fail_at, fail_at % 2);

@@ -160,8 +160,9 @@ static void test_every_script(void **state)
             every_point(&s, true);
         }
     }
-    print_message("%llu states after scripts of up to %u calls; %llu power losses with every outcome, %llu with drawn ones\n",
-                  (unsigned long long)states, calls, (unsigned long long)whole_points, (unsigned long long)drawn_points);
+    print_message(
+        "%llu states after scripts of up to %u calls; %llu power losses with every outcome, %llu with drawn ones\n",
+        (unsigned long long)states, calls, (unsigned long long)whole_points, (unsigned long long)drawn_points);
 }
 
 /* What a run did: the disk, and the number of calls of each kind. */
@@ -178,8 +179,7 @@ static uint64_t trace_of(uint64_t seed)
     dbk_simdisk_power_off_at(w.disk, 0);
     dbk_simdisk_crash(w.disk, DBK_SIM_RANDOM_MIX, seed);
     assert_int_equal(world_open(&w, NULL), DBK_OK);
-    for (unsigned kind = 0; kind < DBK_SIM_KIND_COUNT; kind++)
-        trace[kind] = dbk_simdisk_calls(w.disk, 1u << kind);
+    for (unsigned kind = 0; kind < DBK_SIM_KIND_COUNT; kind++) trace[kind] = dbk_simdisk_calls(w.disk, 1u << kind);
     trace[DBK_SIM_KIND_COUNT] = dbk_simdisk_hash(w.disk, NULL);
     trace[DBK_SIM_KIND_COUNT + 1] = dbk_log_position(w.log);
     world_free(&w);

@@ -38,8 +38,7 @@ static uint64_t run_scenario(world *w)
     dbk_buffer_init(&out, w->port);
     for (uint64_t position = 1; position <= acknowledged; position += 9) {
         dbk_result rc = dbk_log_read(w->log, position, &out, NULL, NULL);
-        assert_true(rc == DBK_OK || rc == DBK_IO || rc == DBK_NO_MEMORY || rc == DBK_NO_SPACE ||
-                    rc == DBK_CORRUPT);
+        assert_true(rc == DBK_OK || rc == DBK_IO || rc == DBK_NO_MEMORY || rc == DBK_NO_SPACE || rc == DBK_CORRUPT);
         dbk_buffer_release(&out);
     }
     (void)!dbk_log_find_stream(w->log, dbk_slice_text("note/3"), 0, &found, NULL);
@@ -53,15 +52,11 @@ static uint64_t run_scenario(world *w)
     return acknowledged;
 }
 
-static bool one_fault(uint32_t kinds, dbk_simdisk_action action, int error, uint64_t skip,
-                      uint64_t times, bool no_direct)
+static bool one_fault(uint32_t kinds, dbk_simdisk_action action, int error, uint64_t skip, uint64_t times,
+                      bool no_direct)
 {
-    dbk_simdisk_fault fault = {.kinds = kinds,
-                               .skip = skip,
-                               .times = times,
-                               .action = action,
-                               .error = error,
-                               .bytes = 100};
+    dbk_simdisk_fault fault = {
+        .kinds = kinds, .skip = skip, .times = times, .action = action, .error = error, .bytes = 100};
     world w;
 
     world_new_with(&w, skip, no_direct);
@@ -74,8 +69,7 @@ static bool one_fault(uint32_t kinds, dbk_simdisk_action action, int error, uint
     dbk_simdisk_clear_faults(w.disk);
     uint64_t position = check_all(&w);
     if (position < acknowledged) {
-        fail_msg("kinds %x error %d skip %d: %d of %d", kinds, error, (int)skip, (int)position,
-                 (int)acknowledged);
+        fail_msg("kinds %x error %d skip %d: %d of %d", kinds, error, (int)skip, (int)position, (int)acknowledged);
     }
     /* no outcome was unknown but with a failed sync, which a failed write of this size is not */
     if (error == ENOSPC) assert_int_equal(position, acknowledged);
@@ -237,8 +231,7 @@ static dbk_result read_all(dbk_log *log)
  * opening the record, by who reads it. */
 static void test_lying_disk(void **state)
 {
-    dbk_simdisk_fault fault = {
-        .kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_LIE};
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_LIE};
     world w;
 
     (void)state;
@@ -262,8 +255,7 @@ static void test_lying_disk(void **state)
 /* A write that lands where it does not belong (F8). */
 static void test_misdirected_write(void **state)
 {
-    dbk_simdisk_fault fault = {
-        .kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_MISDIRECT};
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_WRITE, .path = ".seg", .times = 1, .action = DBK_SIM_MISDIRECT};
     world w;
 
     (void)state;

@@ -5,8 +5,8 @@
 #include "log/internal.h"
 
 static const char *root = ".";
-static const char *const files[] = {"0000000000000001.seg", "0000000000000001.idx",
-                                    "0000000000000002.seg", "0000000000000003.seg", "WATERMARK"};
+static const char *const files[] = {"0000000000000001.seg", "0000000000000001.idx", "0000000000000002.seg",
+                                    "0000000000000003.seg", "WATERMARK"};
 enum { FILE_COUNT = 5, ENTRIES = 42 };
 
 static size_t load(const char *folder, const char *name, uint8_t **out)
@@ -28,8 +28,7 @@ static size_t load(const char *folder, const char *name, uint8_t **out)
 }
 
 /* The plain form and the packed one. */
-static const char *const folders[] = {"tests/data/golden/log-v1",
-                                      "tests/data/golden/log-v1-packed"};
+static const char *const folders[] = {"tests/data/golden/log-v1", "tests/data/golden/log-v1-packed"};
 
 static void write_golden(bool packed)
 {
@@ -80,8 +79,7 @@ static void check_golden(const char *folder)
     world w;
 
     put_golden(&w, folder);
-    assert_int_equal(
-        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, &err), DBK_OK);
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, &err), DBK_OK);
     assert_true(report.faults == 0 && report.entries == ENTRIES && report.segments == 2);
     if (world_open(&w, &err) != DBK_OK) fail_msg("%s", err.text);
     assert_true(dbk_log_was_clean(w.log));
@@ -107,8 +105,7 @@ static void test_document(void **state)
 
     (void)state;
     load("docs/format", "log.md", &text);
-    for (char *line = strtok_r((char *)text, "\n", &rest); line;
-         line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r((char *)text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         unsigned long offset;
         int used = 0;
         for (int i = 0; i < FILE_COUNT; i++) {
@@ -119,8 +116,7 @@ static void test_document(void **state)
             size = load("tests/data/golden/log-v1", files[i], &bytes);
         }
         if (sscanf(line, "%8lx  %n", &offset, &used) != 1 || used != 10 || !bytes) continue;
-        for (const char *at = line + 10; *at && strspn(at, "0123456789abcdef") == 2;
-             at += at[2] ? 3 : 2) {
+        for (const char *at = line + 10; *at && strspn(at, "0123456789abcdef") == 2; at += at[2] ? 3 : 2) {
             assert_true(offset < size);
             if (strtoul(at, NULL, 16) != bytes[offset]) fail_msg("docs/format/log.md: %s", line);
             offset++;
@@ -147,8 +143,7 @@ static void test_table(void **state)
         snprintf(name, sizeof(name), "\n| %s |", row->name);
         at = strstr(at, name);
         if (!at) fail_msg("no row '%s' in its place", row->name);
-        snprintf(decision, sizeof(decision),
-                 row->decision == DBK_DECIDE_REFUSE ? "| refuse: `%s` |" : "| %s |",
+        snprintf(decision, sizeof(decision), row->decision == DBK_DECIDE_REFUSE ? "| refuse: `%s` |" : "| %s |",
                  row->decision == DBK_DECIDE_REFUSE ? dbk_result_name(row->code)
                  : row->decision == DBK_DECIDE_CUT  ? "cut"
                                                     : "open");
@@ -160,8 +155,7 @@ static void test_table(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_opens),
-                                       cmocka_unit_test(test_document),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_opens), cmocka_unit_test(test_document),
                                        cmocka_unit_test(test_table)};
 
     keep_plain = true;

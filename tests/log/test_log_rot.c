@@ -28,8 +28,8 @@ static bool reads_back(dbk_log *log, uint64_t want)
     return rc == DBK_END;
 }
 
-static void flip_and_look(world *w, const dbk_simdisk_image *image, const char *path,
-                          uint64_t offset, unsigned bit, uint64_t want, tally *t)
+static void flip_and_look(world *w, const dbk_simdisk_image *image, const char *path, uint64_t offset, unsigned bit,
+                          uint64_t want, tally *t)
 {
     dbk_log_report report = {0};
 
@@ -39,9 +39,7 @@ static void flip_and_look(world *w, const dbk_simdisk_image *image, const char *
     uint64_t hash = dbk_simdisk_hash(w->disk, NULL);
     if (t->flips % 8 == 0) { /* verification sees what opening or reading sees, or more */
         w->dir = root_of(w->port);
-        assert_int_equal(
-            dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, NULL, &report, NULL),
-            DBK_OK);
+        assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
         w->port->close_dir(w->port->ctx, w->dir);
         w->dir = NULL;
         assert_int_equal(dbk_simdisk_hash(w->disk, NULL), hash);
@@ -54,17 +52,13 @@ static void flip_and_look(world *w, const dbk_simdisk_image *image, const char *
         assert_int_equal(dbk_simdisk_hash(w->disk, NULL), hash);
     } else {
         if (dbk_log_position(w->log) != want)
-            fail_msg("%s %d bit %u: %d entries", path, (int)offset, bit,
-                     (int)dbk_log_position(w->log));
+            fail_msg("%s %d bit %u: %d entries", path, (int)offset, bit, (int)dbk_log_position(w->log));
         bad = !reads_back(w->log, want);
-        if (bad)
-            t->told++;
-        else
-            t->harmless++;
+        if (bad) t->told++;
+        else t->harmless++;
     }
     if (t->flips % 8 == 0 && bad && report.faults == 0) {
-        fail_msg("%s %d bit %u: verify saw nothing (%s)", path, (int)offset, bit,
-                 dbk_result_name(rc));
+        fail_msg("%s %d bit %u: verify saw nothing (%s)", path, (int)offset, bit, dbk_result_name(rc));
     }
     world_close(w);
 }
@@ -89,15 +83,13 @@ static void test_every_bit(void **state)
     dbk_simdisk_image *image = small_log(&w, 3, 3);
     for (size_t i = 0; i < 3; i++) {
         for (uint64_t at = ranges[i][0]; at < ranges[i][1]; at++) {
-            for (unsigned bit = 0; bit < 8; bit++)
-                flip_and_look(&w, image, segment, at, bit, 9, &t);
+            for (unsigned bit = 0; bit < 8; bit++) flip_and_look(&w, image, segment, at, bit, 9, &t);
         }
     }
     assert_true(t.refused > 15000);
     assert_int_equal(t.told, 0); /* the last segment is read at open */
     for (uint64_t at = 0; at < 8192; at += at % 4096 == 127 ? 3969 : 1) {
-        for (unsigned bit = 0; bit < 8; bit++)
-            flip_and_look(&w, image, "log/WATERMARK", at, bit, 9, &t);
+        for (unsigned bit = 0; bit < 8; bit++) flip_and_look(&w, image, "log/WATERMARK", at, bit, 9, &t);
     }
     print_message("%llu flips: %llu refused, %llu without effect\n", (unsigned long long)t.flips,
                   (unsigned long long)t.refused, (unsigned long long)t.harmless);
@@ -120,18 +112,16 @@ static void test_every_packed_bit(void **state)
         for (unsigned bit = 0; bit < 8; bit++) flip_and_look(&w, image, segment, at, bit, 54, &t);
     }
     assert_true(t.told > 5000); /* blocks and table; of the two heads one serves */
-    print_message("%llu flips: %llu refused, %llu told by reading, %llu without effect\n",
-                  (unsigned long long)t.flips, (unsigned long long)t.refused,
-                  (unsigned long long)t.told, (unsigned long long)t.harmless);
+    print_message("%llu flips: %llu refused, %llu told by reading, %llu without effect\n", (unsigned long long)t.flips,
+                  (unsigned long long)t.refused, (unsigned long long)t.told, (unsigned long long)t.harmless);
     world_free(&w);
 }
 
 /* Bits of sealed segments and their indexes: drawn. */
 static void test_sealed(void **state)
 {
-    static const char *files[] = {"log/0000000000000001.seg", "log/0000000000000002.seg",
-                                  "log/0000000000000001.idx", "log/0000000000000002.idx",
-                                  "log/0000000000000003.seg"};
+    static const char *files[] = {"log/0000000000000001.seg", "log/0000000000000002.seg", "log/0000000000000001.idx",
+                                  "log/0000000000000002.idx", "log/0000000000000003.seg"};
     uint64_t random = 88172645463325252ull;
     tally t = {0};
     world w;
@@ -148,9 +138,8 @@ static void test_sealed(void **state)
         if (i % 50 == 0) dbk_simdisk_restore(w.disk, image);
     }
     assert_true(t.told > 500);
-    print_message("%llu flips: %llu refused, %llu told by reading, %llu without effect\n",
-                  (unsigned long long)t.flips, (unsigned long long)t.refused,
-                  (unsigned long long)t.told, (unsigned long long)t.harmless);
+    print_message("%llu flips: %llu refused, %llu told by reading, %llu without effect\n", (unsigned long long)t.flips,
+                  (unsigned long long)t.refused, (unsigned long long)t.told, (unsigned long long)t.harmless);
     world_free(&w);
 }
 
@@ -195,7 +184,8 @@ int main(int argc, char **argv)
     if (argc < 3) return run_both_forms(tests);
     part = (unsigned)atoi(argv[1]);
     parts = (unsigned)atoi(argv[2]);
-    if (parts == 0 || EVERY_BYTES % parts || part >= parts) return fprintf(stderr, "usage: %s [PART PARTS]\n", argv[0]), 2;
+    if (parts == 0 || EVERY_BYTES % parts || part >= parts)
+        return fprintf(stderr, "usage: %s [PART PARTS]\n", argv[0]), 2;
     keep_plain = true;
     return cmocka_run_group_tests(every, NULL, NULL);
 }

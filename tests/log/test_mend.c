@@ -91,8 +91,7 @@ static void check_whole(world *w)
     dbk_error err = {0};
 
     w->dir = root_of(w->port);
-    assert_int_equal(
-        dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
     assert_int_equal(report.faults, 0);
     if (world_open(w, &err) != DBK_OK) fail_msg("open: %s", err.text);
     assert_int_equal(dbk_log_position(w->log), ENTRIES);
@@ -369,11 +368,10 @@ static void test_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_each_segment),
-        cmocka_unit_test(test_several),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nothing_to_do),   cmocka_unit_test(test_each_segment),
+        cmocka_unit_test(test_several),         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_another_history), cmocka_unit_test(test_unproven_end),
-        cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_crash),           cmocka_unit_test(test_faults),
     };
     keep_plain = true; /* places of records are damaged; test_pack.c has the packed form */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* Large records: once checked whole, an entry of theirs is read alone, and checked alone. */
-#include "log_fixture.h"
 #include "log/internal.h"
+#include "log_fixture.h"
 
 enum { BATCHES = 48, ENTRIES = 128, DATA_BYTES = 300 }; /* more than is kept of whole records */
 
@@ -19,8 +19,7 @@ static void world_large(world *w)
     w->dir = root_of(w->port);
     assert_int_equal(dbk_log_create(w->port, w->dir, &w->options, NULL), DBK_OK);
     assert_int_equal(world_open(w, NULL), DBK_OK);
-    for (int i = 0; i < BATCHES; i++)
-        assert_int_equal(append_sized(w->log, ENTRIES, DATA_BYTES, NULL), DBK_OK);
+    for (int i = 0; i < BATCHES; i++) assert_int_equal(append_sized(w->log, ENTRIES, DATA_BYTES, NULL), DBK_OK);
     world_reopen(w);
 }
 
@@ -46,8 +45,7 @@ static uint64_t reads(const world *w)
 /* The entry of this number in each record. */
 static void read_each(world *w, uint64_t number)
 {
-    for (uint64_t i = 0; i < BATCHES; i++)
-        assert_int_equal(read_one(w, 1 + i * ENTRIES + number), DBK_OK);
+    for (uint64_t i = 0; i < BATCHES; i++) assert_int_equal(read_one(w, 1 + i * ENTRIES + number), DBK_OK);
 }
 
 /* One entry of each of many records, again and again: from the second time on it takes one read of

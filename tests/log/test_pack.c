@@ -54,20 +54,16 @@ static void test_same_bytes(void **state)
     assert_true(dbk_simdisk_size(packed.disk, two) < size / 3);
     for (int i = 0; i < 2; i++) {
         world *w = i ? &packed : &plain;
-        assert_int_equal(dbk_image_open(w->port, w->dir, "0000000000000002.seg", &image[i], NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_image_open(w->port, w->dir, "0000000000000002.seg", &image[i], NULL), DBK_OK);
         assert_int_equal(image[i]->packed, i);
         bytes[i] = malloc((size_t)size);
-        assert_int_equal(
-            dbk_image_read(image[i], &unpacker, 8192, bytes[i], (size_t)size - 8192, &got, NULL),
-            DBK_OK);
+        assert_int_equal(dbk_image_read(image[i], &unpacker, 8192, bytes[i], (size_t)size - 8192, &got, NULL), DBK_OK);
         assert_int_equal(got, size - 8192);
     }
     assert_memory_equal(bytes[0], bytes[1], (size_t)size - 8192);
     for (uint64_t at = 8192; at < (uint64_t)size; at += 777) { /* any part of it */
         size_t want = (at * 31) % 3000;
-        assert_int_equal(dbk_image_read(image[1], &unpacker, at, bytes[1], want, &got, NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_image_read(image[1], &unpacker, at, bytes[1], want, &got, NULL), DBK_OK);
         assert_memory_equal(bytes[1], bytes[0] + (at - 8192), got);
         assert_true(got == want || at + got == (uint64_t)size);
     }
@@ -90,8 +86,7 @@ static void test_large_batches(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         world_new(&w, 6);
-        for (size_t k = 0; k < 4; k++)
-            assert_int_equal(append_sized(w.log, 3 + 90 * (k % 2), sizes[i], NULL), DBK_OK);
+        for (size_t k = 0; k < 4; k++) assert_int_equal(append_sized(w.log, 3 + 90 * (k % 2), sizes[i], NULL), DBK_OK);
         assert_int_equal(append_sized(w.log, 400, sizes[i] / 10 + 1, NULL), DBK_OK);
         assert_int_equal(append_sized(w.log, 1, sizes[i], NULL), DBK_OK);
         for (size_t k = 0; k + 1 < w.log->segment_count; k++) {
@@ -108,8 +103,7 @@ static void test_large_batches(void **state)
             assert_int_equal(dbk_entry_decode(dbk_buffer_slice(&got), &entry, NULL), DBK_OK);
             assert_int_equal(entry.id.seq, position);
             uint8_t head[2][DBK_LEAF_SIZE];
-            if (n % 40 == 0)
-                assert_int_equal(dbk_log_head_at(w.log, position, head[0], NULL), DBK_OK);
+            if (n % 40 == 0) assert_int_equal(dbk_log_head_at(w.log, position, head[0], NULL), DBK_OK);
         }
         dbk_buffer_release(&want);
         dbk_buffer_release(&got);
@@ -131,8 +125,8 @@ static void test_roots(void **state)
     for (size_t i = 0; i + 1 < w.log->segment_count; i++) {
         dbk_image *image;
         assert_int_equal(dbk_segment_pin(w.log, w.log->segments[i], &image, NULL), DBK_OK);
-        assert_true(dbk_pack_roots_join(dbk_image_roots(image), image->head.first_position,
-                                        image->head.last_position, &range));
+        assert_true(
+            dbk_pack_roots_join(dbk_image_roots(image), image->head.first_position, image->head.last_position, &range));
         dbk_range_head(&range, head);
         assert_memory_equal(head, image->head.head, sizeof(head));
         dbk_segment_unpin(w.log, image);
@@ -188,8 +182,7 @@ static void test_damaged_stays_plain(void **state)
     world_close(&w);
     assert_int_equal(dbk_simdisk_size(w.disk, one), 16384);
     w.dir = root_of(w.port);
-    assert_int_equal(
-        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
     assert_true(report.faults > 0);
     world_free(&w);
 }
@@ -218,14 +211,11 @@ static void test_next_is_gone(void **state)
         if (kind == 0) {
             dbk_simdisk_remove(w.disk, last);
         } else {
-            dbk_simdisk_write(w.disk, last, 8192, zeros,
-                              (size_t)dbk_simdisk_size(w.disk, last) - 8192);
+            dbk_simdisk_write(w.disk, last, 8192, zeros, (size_t)dbk_simdisk_size(w.disk, last) - 8192);
         }
         expect_refusal(&w, DBK_LOST, "the packed segment before it shows that it had begun");
         w.dir = root_of(w.port);
-        assert_int_equal(
-            dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL),
-            DBK_OK);
+        assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
         if (kind == 0) assert_true(report.faults > 0);
         w.port->close_dir(w.port->ctx, w.dir);
         w.dir = NULL;
@@ -298,9 +288,7 @@ static void test_two_heads(void **state)
         if (kind & 1) dbk_simdisk_flip_bit(w.disk, one, kind == 1 ? 60 : 200, 1);
         if (kind & 2) dbk_simdisk_flip_bit(w.disk, one, tail + 300, 1);
         w.dir = root_of(w.port);
-        assert_int_equal(
-            dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_CHECKSUMS, NULL, &report, NULL),
-            DBK_OK);
+        assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_CHECKSUMS, NULL, &report, NULL), DBK_OK);
         assert_true(report.faults > 0);
         if (kind < 3) assert_int_equal(report.entries, 120);
         if (kind == 3) {
@@ -336,8 +324,8 @@ static void test_damaged_block(void **state)
     assert_int_equal(dbk_segment_pin(w.log, segment, &image, NULL), DBK_OK);
     char path[40];
     snprintf(path, sizeof(path), "log/%s", segment->name);
-    uint32_t index = dbk_pack_block_of(image->blocks, image->head.block_count,
-                                       (uint32_t)(330 - image->head.first_position));
+    uint32_t index =
+        dbk_pack_block_of(image->blocks, image->head.block_count, (uint32_t)(330 - image->head.first_position));
     uint64_t at = image->blocks[index].offset + 40;
     dbk_segment_unpin(w.log, image);
     world_close(&w);
@@ -351,8 +339,7 @@ static void test_damaged_block(void **state)
     }
     dbk_buffer_release(&out);
     assert_true(wrong > 0 && wrong < 60);
-    assert_int_equal(
-        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
     assert_true(report.faults >= 1 && report.entries < end && report.entries >= end - 60);
     world_free(&w);
 }
@@ -526,8 +513,7 @@ static void test_mends(void **state)
         w.dir = root_of(w.port);
         assert_int_equal(w.port->open_dir(w.port->ctx, NULL, "copy", DBK_OPEN_DIRECTORY, &copy), 0);
         uint64_t mended = 0;
-        assert_int_equal(dbk_log_mend(w.port, w.dir, copy, &w.options, &watcher, &mended, NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_log_mend(w.port, w.dir, copy, &w.options, &watcher, &mended, NULL), DBK_OK);
         assert_int_equal(mended, 1);
         w.port->close_dir(w.port->ctx, copy);
         assert_int_equal(world_open(&w, NULL), DBK_OK);
@@ -552,8 +538,8 @@ static void test_other_content(void **state)
     size_t size = (size_t)dbk_simdisk_read(w.disk, one, 0, file, sizeof(file));
     assert_int_equal(dbk_pack_head_decode(file, &header, &head), DBK_DECODED_OK);
     file[head.table_offset + 33] ^= 1; /* of the first block's plain checksum */
-    head.table_checksum = dbk_pack_table_checksum(
-        &header, dbk_slice_of(file + head.table_offset, (size_t)dbk_pack_table_bytes(&head)));
+    head.table_checksum =
+        dbk_pack_table_checksum(&header, dbk_slice_of(file + head.table_offset, (size_t)dbk_pack_table_bytes(&head)));
     dbk_pack_head_encode(&header, &head, file);
     memcpy(file + size - DBK_PACK_HEAD_SIZE, file, DBK_PACK_HEAD_SIZE);
     assert_int_equal(dbk_simdisk_write(w.disk, one, 0, file, size), 0);

@@ -80,8 +80,7 @@ static void test_extension(void **state)
         assert_int_equal(dbk_log_range_at(w.log, old, &range, NULL), DBK_OK);
         assert_true(same_range(&range, &ranges[old]));
         for (uint64_t count = old; count <= end; count += 1 + (count - old) / 5) {
-            assert_int_equal(dbk_log_prove_extension(w.log, old, count ? count : end, &proof, NULL),
-                             DBK_OK);
+            assert_int_equal(dbk_log_prove_extension(w.log, old, count ? count : end, &proof, NULL), DBK_OK);
             assert_true(same_range(&proof.old, &ranges[old]));
             assert_true(same_range(&proof.range, &ranges[count ? count : end]));
             assert_true(dbk_extension_holds(&proof));
@@ -320,9 +319,8 @@ static void test_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trees),  cmocka_unit_test(test_inclusion),
-        cmocka_unit_test(test_extension), cmocka_unit_test(test_forged),
-        cmocka_unit_test(test_json),   cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_trees),  cmocka_unit_test(test_inclusion), cmocka_unit_test(test_extension),
+        cmocka_unit_test(test_forged), cmocka_unit_test(test_json),      cmocka_unit_test(test_cost),
         cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,8 +64,7 @@ static void byte_leaf(uint8_t byte, uint8_t leaf[DBK_LEAF_SIZE])
 static void heads_are_the_models(void **state)
 {
     vectors v = vectors_open(project);
-    const dbk_json_node *heads =
-        dbk_json_member(dbk_json_member(v.root, "range_heads"), "heads_of_first_n_leaves");
+    const dbk_json_node *heads = dbk_json_member(dbk_json_member(v.root, "range_heads"), "heads_of_first_n_leaves");
     const dbk_json_node *expected = dbk_json_child(heads);
     dbk_range range;
 
@@ -133,8 +132,7 @@ static void ids_have_one_text(void **state)
     assert_string_equal(text, "fefefefefefefefefefefefefefefefe.4294967295.18446744073709551615");
     assert_true(dbk_entry_id_parse(dbk_slice_text(text), &parsed));
     assert_true(dbk_entry_id_equal(&id, &parsed));
-    assert_true(
-        dbk_entry_id_parse(dbk_slice_text("00000000000000000000000000000000.0.10"), &parsed));
+    assert_true(dbk_entry_id_parse(dbk_slice_text("00000000000000000000000000000000.0.10"), &parsed));
     assert_int_equal(parsed.incarnation, 0);
     assert_int_equal(parsed.seq, 10);
 }

@@ -50,8 +50,7 @@ static dbk_record last_of(const layout *l)
 }
 
 /* Writes a sound record of one entry where and as asked. */
-static void forge(world *w, const layout *l, uint64_t offset, dbk_record record,
-                  const char *garbage)
+static void forge(world *w, const layout *l, uint64_t offset, dbk_record record, const char *garbage)
 {
     uint8_t bytes[4096] = {0};
     dbk_buffer entry;
@@ -154,9 +153,7 @@ static void test_unreadable(void **state)
         assert_true(dbk_recover_mark(row_named("unreadable")) > mark);
     }
     dbk_simdisk_clear_faults(w.disk);
-    dbk_simdisk_add_fault(
-        w.disk,
-        &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = "1.seg", .skip = 2, .error = 5});
+    dbk_simdisk_add_fault(w.disk, &(dbk_simdisk_fault){.kinds = DBK_SIM_READ, .path = "1.seg", .skip = 2, .error = 5});
     refuses(&w, "unreadable", DBK_IO);
 }
 
@@ -208,16 +205,15 @@ static void test_missing_end(void **state)
     refuses(&w, "missing-end", DBK_LOST);
 }
 
-static void forge_behind(bool watermark, uint64_t position, uint64_t durable_upto, bool linked,
-                         const char *garbage, world *w)
+static void forge_behind(bool watermark, uint64_t position, uint64_t durable_upto, bool linked, const char *garbage,
+                         world *w)
 {
     layout l;
 
     three_batches(w, watermark);
     read_layout(w, 1, &l);
-    dbk_record record = {.first_position = position,
-                         .durable_upto = durable_upto,
-                         .previous = linked ? last_of(&l).checksum : 12345};
+    dbk_record record = {
+        .first_position = position, .durable_upto = durable_upto, .previous = linked ? last_of(&l).checksum : 12345};
     forge(w, &l, l.end, record, garbage);
 }
 
@@ -253,8 +249,7 @@ static void test_alien(void **state)
     dbk_record record = {.first_position = 5, .durable_upto = 4, .previous = l.records[2].checksum};
     uint64_t end = last_of(&l).offset;
     forge(&w, &l, end, record, NULL);
-    dbk_watermark mark = {
-        .counter = 99, .position = 4, .segment = 1, .offset = last_of(&l).offset, .checksum = 1};
+    dbk_watermark mark = {.counter = 99, .position = 4, .segment = 1, .offset = last_of(&l).offset, .checksum = 1};
     uint8_t slot[DBK_WATERMARK_SLOT_SIZE];
     memcpy(mark.store_id, w.options.store_id, 16);
     dbk_watermark_encode(&mark, slot);
@@ -271,12 +266,10 @@ static void test_bad_in_sealed(void **state)
     (void)state;
     many_batches(&w);
     read_layout(&w, 2, &l);
-    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", last_of(&l).offset + 50,
-                         3); /* its seal */
+    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", last_of(&l).offset + 50, 3); /* its seal */
     refuses(&w, "bad-in-sealed", DBK_CORRUPT);
     many_batches(&w);
-    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", DBK_SEGMENT_DATA_OFFSET + 50,
-                         3); /* its start */
+    dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", DBK_SEGMENT_DATA_OFFSET + 50, 3); /* its start */
     refuses(&w, "bad-in-sealed", DBK_CORRUPT);
     many_batches(&w);
     dbk_simdisk_truncate(w.disk, "log/0000000000000002.seg", 20000);
@@ -457,8 +450,7 @@ static void test_watermark_at_roll(void **state)
 
     (void)state;
     world_new(&w, 8);
-    while (!dbk_simdisk_exists(w.disk, "log/0000000000000003.seg"))
-        assert_int_equal(append(w.log, 3), DBK_OK);
+    while (!dbk_simdisk_exists(w.disk, "log/0000000000000003.seg")) assert_int_equal(append(w.log, 3), DBK_OK);
     dbk_simdisk_crash(w.disk, DBK_SIM_ALL_OLD, 1);
     world_close(&w);
     for (uint64_t number = 2; number < 4; number++) {

@@ -11,12 +11,11 @@ static const char first[] = "log/0000000000000001.seg", second[] = "log/00000000
 typedef struct given {
     bool there[ENTRIES + 1], told[ENTRIES + 1];
     uint64_t last, count, faults, spans;
-    unsigned laws; /* bits */
+    unsigned laws;   /* bits */
     dbk_result code; /* of the first fault */
 } given;
 
-static dbk_result on_entry(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin,
-                           dbk_error *err)
+static dbk_result on_entry(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin, dbk_error *err)
 {
     given *g = arg;
     dbk_buffer want;
@@ -58,15 +57,13 @@ static given look(world *w, bool complete)
     uint64_t hash = dbk_simdisk_hash(w->disk, NULL);
 
     w->dir = root_of(w->port);
-    if (dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, &watcher, &report, &err) !=
-        DBK_OK) {
+    if (dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, &watcher, &report, &err) != DBK_OK) {
         fail_msg("verify: %s", err.text);
     }
     assert_int_equal(dbk_simdisk_hash(w->disk, NULL), hash);
     assert_int_equal(report.faults, g.faults);
     for (uint64_t i = 1; complete && i <= ENTRIES; i++) {
-        if (g.there[i] == g.told[i])
-            fail_msg("position %d: given %d, told %d", (int)i, g.there[i], g.told[i]);
+        if (g.there[i] == g.told[i]) fail_msg("position %d: given %d, told %d", (int)i, g.there[i], g.told[i]);
     }
     world_close(w);
     return g;
@@ -303,8 +300,7 @@ static void test_identify(void **state)
     world_free(&w);
 }
 
-static dbk_result stop(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin,
-                       dbk_error *err)
+static dbk_result stop(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin, dbk_error *err)
 {
     (void)received_ms;
     (void)origin;
@@ -324,9 +320,8 @@ static void test_stopped(void **state)
     (void)state;
     make(&w);
     w.dir = root_of(w.port);
-    assert_int_equal(
-        dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, &watcher, &report, &err),
-        DBK_NO_SPACE);
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, &watcher, &report, &err),
+                     DBK_NO_SPACE);
     assert_string_equal(err.text, "full");
     assert_int_equal(last, 50);
     assert_int_equal(report.faults, 0);
@@ -385,12 +380,10 @@ static void test_features(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),   cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_middle),  cmocka_unit_test(test_start),
-        cmocka_unit_test(test_tail),    cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_two_histories),
-        cmocka_unit_test(test_identify), cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_features),
+        cmocka_unit_test(test_whole),   cmocka_unit_test(test_headers),       cmocka_unit_test(test_middle),
+        cmocka_unit_test(test_start),   cmocka_unit_test(test_tail),          cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_two_histories), cmocka_unit_test(test_identify),
+        cmocka_unit_test(test_stopped), cmocka_unit_test(test_features),
     };
     keep_plain = true; /* places of records are damaged; test_pack.c has the packed form */
     return cmocka_run_group_tests(tests, NULL, NULL);

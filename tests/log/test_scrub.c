@@ -44,8 +44,7 @@ static void test_sound(void **state)
 
     (void)state;
     make(&w);
-    for (size_t i = 0; i + 1 < w.log->segment_count; i++)
-        bytes += w.log->segments[i]->end - DBK_SEGMENT_DATA_OFFSET;
+    for (size_t i = 0; i + 1 < w.log->segment_count; i++) bytes += w.log->segments[i]->end - DBK_SEGMENT_DATA_OFFSET;
     dbk_scrub *scrub = start(&w, 1000);
     dbk_scrub_state found = round_of(scrub);
     assert_int_equal(found.full_bytes, bytes);
@@ -80,10 +79,8 @@ static void test_fault(void **state)
     dbk_scrub_state found = round_of(scrub);
     assert_int_equal(found.faults, 1);
     char want[DBK_SCRUB_FAULT_SIZE];
-    snprintf(want, sizeof(want),
-             "log/0000000000000002.seg at offset %u, positions %llu to %llu: the record is damaged",
-             batch.offset, (unsigned long long)second->first_position + 6,
-             (unsigned long long)second->last_position);
+    snprintf(want, sizeof(want), "log/0000000000000002.seg at offset %u, positions %llu to %llu: the record is damaged",
+             batch.offset, (unsigned long long)second->first_position + 6, (unsigned long long)second->last_position);
     assert_string_equal(found.fault, want);
     assert_int_equal(dbk_simdisk_hash(w.disk, "log/0000000000000002.seg"), hash);
     assert_int_equal(append(w.log, 3), DBK_OK);
@@ -203,11 +200,8 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sound),
-        cmocka_unit_test(test_fault),
-        cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_goes_on),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_sound),   cmocka_unit_test(test_fault),    cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_goes_on), cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

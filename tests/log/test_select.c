@@ -8,8 +8,7 @@ static void append_mixed(world *w, uint64_t seq)
 {
     char stream[24];
     dbk_buffer events, origin;
-    dbk_entry entry = {
-        .id = {.incarnation = 1, .seq = seq}, .epoch = 1, .hlc = seq, .event_count = 1};
+    dbk_entry entry = {.id = {.incarnation = 1, .seq = seq}, .epoch = 1, .hlc = seq, .event_count = 1};
     dbk_event event = {.type_version = 1};
 
     snprintf(stream, sizeof(stream), "note/%llu", (unsigned long long)(seq % 7));
@@ -23,8 +22,7 @@ static void append_mixed(world *w, uint64_t seq)
     entry.events = dbk_buffer_slice(&events);
     dbk_entry_encode(&origin, &entry);
     dbk_slice slice = dbk_buffer_slice(&origin);
-    assert_int_equal(dbk_log_append(w->log, &slice, 1, (int64_t)(seq / 5 * 10), NULL, NULL),
-                     DBK_OK);
+    assert_int_equal(dbk_log_append(w->log, &slice, 1, (int64_t)(seq / 5 * 10), NULL, NULL), DBK_OK);
     dbk_buffer_release(&events);
     dbk_buffer_release(&origin);
 }
@@ -38,8 +36,7 @@ static bool is_wanted(dbk_log *log, uint64_t position, const dbk_log_wish *wish,
     assert_int_equal(dbk_log_read(log, position, out, &received_ms, NULL), DBK_OK);
     assert_int_equal(dbk_entry_decode(dbk_buffer_slice(out), &entry, NULL), DBK_OK);
     assert_true(dbk_event_next(&entry.events, &event));
-    return position >= wish->first && (!wish->last || position <= wish->last) &&
-           received_ms >= wish->since_ms &&
+    return position >= wish->first && (!wish->last || position <= wish->last) && received_ms >= wish->since_ms &&
            (!wish->stream.size || dbk_slice_equal(wish->stream, event.stream)) &&
            (!wish->type.size || dbk_slice_equal(wish->type, event.type));
 }
@@ -58,8 +55,7 @@ static uint64_t check_wish(dbk_log *log, const dbk_log_wish *wish)
         uint64_t at = wish->reverse ? ENTRIES + 1 - i : i;
         if (!is_wanted(log, at, wish, &want)) continue;
         count++;
-        assert_int_equal(dbk_log_selection_next(selection, &position, &received_ms, &origin, NULL),
-                         DBK_OK);
+        assert_int_equal(dbk_log_selection_next(selection, &position, &received_ms, &origin, NULL), DBK_OK);
         assert_int_equal(position, at);
         assert_int_equal(received_ms, at / 5 * 10);
         assert_true(dbk_slice_equal(origin, dbk_buffer_slice(&want)));
@@ -73,11 +69,9 @@ static uint64_t check_wish(dbk_log *log, const dbk_log_wish *wish)
 
 static void check_all(dbk_log *log)
 {
-    static const char *const streams[] = {"", "note/3", "note/9"}, *const types[] = {
-                                                                       "", "note.rare", "note.cut",
-                                                                       "none"};
-    static const uint64_t ranges[][2] = {{0, 0},   {1, 1},     {120, 480},
-                                         {700, 0}, {480, 120}, {701, 900}};
+    static const char *const streams[] = {"", "note/3", "note/9"}, *const types[] = {"", "note.rare", "note.cut",
+                                                                                     "none"};
+    static const uint64_t ranges[][2] = {{0, 0}, {1, 1}, {120, 480}, {700, 0}, {480, 120}, {701, 900}};
     static const int64_t times[] = {0, 10, 705, 1400, 9999};
     uint64_t found = 0;
 
@@ -157,14 +151,12 @@ static void test_edges(void **state)
         wish.stream = dbk_slice_text(by_stream ? "note/3" : "");
         bool done = false;
         for (uint64_t skip = 0; !done; skip++) {
-            dbk_simdisk_fault fault = {
-                .kinds = DBK_SIM_MEMORY | DBK_SIM_READ, .skip = skip, .times = 1};
+            dbk_simdisk_fault fault = {.kinds = DBK_SIM_MEMORY | DBK_SIM_READ, .skip = skip, .times = 1};
             dbk_result rc;
             world_reopen(&w);
             dbk_simdisk_add_fault(w.disk, &fault);
             rc = dbk_log_selection_open(w.log, &wish, &selection, NULL);
-            while (rc == DBK_OK)
-                rc = dbk_log_selection_next(selection, &position, NULL, &origin, NULL);
+            while (rc == DBK_OK) rc = dbk_log_selection_next(selection, &position, NULL, &origin, NULL);
             dbk_log_selection_close(selection);
             done = dbk_simdisk_fault_hits(w.disk) == 0;
             dbk_simdisk_clear_faults(w.disk);
@@ -177,8 +169,7 @@ static void test_edges(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wishes),
-                                       cmocka_unit_test(test_rare_type),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wishes), cmocka_unit_test(test_rare_type),
                                        cmocka_unit_test(test_edges)};
 
     return run_both_forms(tests);

@@ -13,9 +13,9 @@ static const char schema[] =
     "CREATE TABLE tags(id TEXT PRIMARY KEY, note TEXT NOT NULL REFERENCES notes ON DELETE CASCADE, word TEXT);\n"
     "CREATE TABLE lists(id TEXT PRIMARY KEY, name TEXT);\n"
     "CREATE TABLE jobs(id TEXT PRIMARY KEY, state TEXT CHECK(state IN ('queued', 'done')), list TEXT);\n";
-static const char projections[] =
-    "-- on job.queued\nINSERT INTO jobs(id, state, list) VALUES($id, 'queued', (SELECT name FROM lists WHERE id = $list));\n"
-    "-- on job.done\nUPDATE jobs SET state = $state WHERE id = $id;\n";
+static const char projections[] = "-- on job.queued\nINSERT INTO jobs(id, state, list) VALUES($id, 'queued', (SELECT "
+                                  "name FROM lists WHERE id = $list));\n"
+                                  "-- on job.done\nUPDATE jobs SET state = $state WHERE id = $id;\n";
 
 dbk_definition *fold_definition(void)
 {
@@ -73,7 +73,10 @@ void place_append(fold_place *place, const fact *facts, size_t count)
     free(origins);
 }
 
-void place_path(fold_place *place, char path[192]) { snprintf(path, 192, "%s/model-%u.db", place->folder, place->files++); }
+void place_path(fold_place *place, char path[192])
+{
+    snprintf(path, 192, "%s/model-%u.db", place->folder, place->files++);
+}
 
 dbk_model *place_model(fold_place *place)
 {
@@ -97,8 +100,11 @@ dbk_model *place_build(fold_place *place, dbk_shadow_options options)
 
 fact make_fact(dbk_arena *arena, const dbk_definition *definition, const fact_text *text)
 {
-    dbk_entry entry = {.lineage = "lineage", .id = {.incarnation = 1, .seq = text->seq}, .hlc = (1700000000000 + text->ms) << 16,
-                       .time_ms = 1700000000000 + (int64_t)text->ms, .command_id = dbk_slice_text(text->command_id ? text->command_id : "")};
+    dbk_entry entry = {.lineage = "lineage",
+                       .id = {.incarnation = 1, .seq = text->seq},
+                       .hlc = (1700000000000 + text->ms) << 16,
+                       .time_ms = 1700000000000 + (int64_t)text->ms,
+                       .command_id = dbk_slice_text(text->command_id ? text->command_id : "")};
     dbk_buffer events, origin;
     entry.id.replica[0] = (uint8_t)('A' + text->author);
     memcpy(entry.definition, definition->hash, sizeof entry.definition);
@@ -106,7 +112,9 @@ fact make_fact(dbk_arena *arena, const dbk_definition *definition, const fact_te
     dbk_buffer_init(&events, dbk_port_system());
     dbk_buffer_init(&origin, dbk_port_system());
     if (text->data) {
-        dbk_event event = {.stream = dbk_slice_text(text->stream), .type = dbk_slice_text(text->type), .type_version = 1,
+        dbk_event event = {.stream = dbk_slice_text(text->stream),
+                           .type = dbk_slice_text(text->type),
+                           .type_version = 1,
                            .data = dbk_slice_text(text->data)};
         entry.flags = dbk_event_is_engine(&event) ? DBK_ENTRY_ENGINE : DBK_ENTRY_APP;
         dbk_event_encode(&events, &event);
@@ -129,7 +137,10 @@ uint64_t next_random(uint64_t *seed)
     return z ^ (z >> 31);
 }
 
-static unsigned upto(uint64_t *seed, unsigned below) { return (unsigned)(next_random(seed) % below); }
+static unsigned upto(uint64_t *seed, unsigned below)
+{
+    return (unsigned)(next_random(seed) % below);
+}
 
 typedef struct event_text {
     char stream[32], type[32], data[128];
@@ -148,9 +159,11 @@ static void row_event(uint64_t *seed, event_text *out)
     snprintf(out->stream, sizeof out->stream, "%s/%u", table, key);
     snprintf(out->type, sizeof out->type, "%s.%s", table, op);
     if (!strcmp(op, "deleted")) snprintf(out->data, sizeof out->data, "{}");
-    else if (*table == 's' && !put) snprintf(out->data, sizeof out->data, "{\"%s\":\"v%u\"}", value % 2 ? "value" : "other", value);
+    else if (*table == 's' && !put)
+        snprintf(out->data, sizeof out->data, "{\"%s\":\"v%u\"}", value % 2 ? "value" : "other", value);
     else if (*table == 's') snprintf(out->data, sizeof out->data, "{%s\"value\":\"v%u\",\"other\":\"-\"}", id, value);
-    else if (*table == 'n') snprintf(out->data, sizeof out->data, "{%s\"title\":\"t%u\",\"stars\":%u}", id, value % 5, value);
+    else if (*table == 'n')
+        snprintf(out->data, sizeof out->data, "{%s\"title\":\"t%u\",\"stars\":%u}", id, value % 5, value);
     else if (*table == 't') snprintf(out->data, sizeof out->data, "{%s\"note\":\"%u\",\"word\":\"w\"}", id, value % 4);
     else snprintf(out->data, sizeof out->data, "{%s\"name\":\"n%u\"}", id, value);
 }
@@ -165,7 +178,8 @@ static void other_event(uint64_t *seed, event_text *out)
     else snprintf(out->data, sizeof out->data, "{\"id\":\"%u\",\"state\":\"%s\"}", key, upto(seed, 5) ? "done" : "odd");
 }
 
-void make_history(dbk_arena *arena, const dbk_definition *definition, uint64_t seed, int authors, fact *facts, size_t count)
+void make_history(dbk_arena *arena, const dbk_definition *definition, uint64_t seed, int authors, fact *facts,
+                  size_t count)
 {
     uint64_t seqs[8] = {0}, clocks[8] = {0};
     for (size_t i = 0; i < count; i++) {
@@ -178,8 +192,9 @@ void make_history(dbk_arena *arena, const dbk_definition *definition, uint64_t s
         /* Some commands are sent to two devices. */
         if (upto(&seed, 6) == 0) snprintf(id, sizeof id, "shared-%u", upto(&seed, 8));
         else snprintf(id, sizeof id, "c%zu", i);
-        facts[i] = make_fact(arena, definition, &(fact_text){author, ++seqs[author], clocks[author], id, event.stream, event.type,
-                                                             upto(&seed, 20) ? event.data : NULL});
+        facts[i] = make_fact(arena, definition,
+                             &(fact_text){author, ++seqs[author], clocks[author], id, event.stream, event.type,
+                                          upto(&seed, 20) ? event.data : NULL});
     }
 }
 

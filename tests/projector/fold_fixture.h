@@ -48,7 +48,8 @@ typedef struct fact_text {
 fact make_fact(dbk_arena *arena, const dbk_definition *definition, const fact_text *text);
 /* A history of `count` entries by `authors` replicas, in which each has its own clock and all work on
  * few rows. */
-void make_history(dbk_arena *arena, const dbk_definition *definition, uint64_t seed, int authors, fact *facts, size_t count);
+void make_history(dbk_arena *arena, const dbk_definition *definition, uint64_t seed, int authors, fact *facts,
+                  size_t count);
 /* A random order in which the entries of an author stay in theirs. */
 void shuffle_history(uint64_t *seed, int authors, const fact *facts, fact *out, size_t count);
 uint64_t next_random(uint64_t *seed);

@@ -1,7 +1,8 @@
 #include "tests/projector/model_fixture.h"
 
 static const char schema[] =
-    "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT UNIQUE, stars INTEGER NOT NULL DEFAULT 0 CHECK (stars >= 0),\n"
+    "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT UNIQUE, stars INTEGER NOT NULL DEFAULT 0 CHECK (stars "
+    ">= 0),\n"
     " score REAL, raw BLOB, amount NUMERIC, at DATETIME, ok BOOLEAN, doc JSON);\n"
     "CREATE TABLE tags(note TEXT NOT NULL, tag TEXT NOT NULL, weight REAL, PRIMARY KEY(note, tag),\n"
     " FOREIGN KEY(note) REFERENCES notes(id) ON DELETE CASCADE) WITHOUT ROWID;\n"
@@ -33,7 +34,8 @@ void place_init(model_place *place, const dbk_port *port)
     memset(place, 0, sizeof *place);
     place->port = port ? port : dbk_port_system();
     place->folder = temporary_dir();
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, 2, "test", &place->definition, &findings, &place->err);
+    dbk_result result =
+        dbk_definition_parse(dbk_port_system(), sources, 2, "test", &place->definition, &findings, &place->err);
     dbk_buffer_init(&text, dbk_port_system());
     if (result != DBK_OK) {
         dbk_findings_print(&findings, &text);
@@ -59,16 +61,18 @@ const char *place_file(model_place *place, const char *name)
 dbk_model *place_create(model_place *place, const char *name, const dbk_model_options *options)
 {
     dbk_model *model = NULL;
-    assert_ok(dbk_model_create(place->port, place_file(place, name), place->definition, NULL, options, &model, &place->err),
-              &place->err);
+    assert_ok(
+        dbk_model_create(place->port, place_file(place, name), place->definition, NULL, options, &model, &place->err),
+        &place->err);
     return model;
 }
 
 dbk_model *place_open(model_place *place, const char *name, const dbk_model_options *options)
 {
     dbk_model *model = NULL;
-    assert_ok(dbk_model_open(place->port, place_file(place, name), place->definition, NULL, options, &model, &place->err),
-              &place->err);
+    assert_ok(
+        dbk_model_open(place->port, place_file(place, name), place->definition, NULL, options, &model, &place->err),
+        &place->err);
     return model;
 }
 

@@ -26,7 +26,8 @@ const dbk_table *table_of(const dbk_model *model, const char *name);
 int sql_try(dbk_model *model, const char *sql); /* SQLite's code */
 void sql(dbk_model *model, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* BEGIN, the statements, COMMIT at the position. */
-dbk_changes commit_sql(dbk_model *model, uint64_t position, const char *format, ...) __attribute__((format(printf, 3, 4)));
+dbk_changes commit_sql(dbk_model *model, uint64_t position, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 dbk_result try_commit(dbk_model *model, uint64_t position, dbk_changes *changes, dbk_error *err);
 void commit_at(dbk_model *model, uint64_t position, dbk_changes *changes);
 void assert_recount(dbk_model *model);

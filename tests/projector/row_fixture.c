@@ -11,8 +11,7 @@ dbk_definition *definition_of_all(const dbk_source *sources, size_t count)
     dbk_definition *definition = NULL;
     dbk_findings findings = {0};
     dbk_error err = {0};
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, count, "rows", &definition,
-                                             &findings, &err);
+    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, count, "rows", &definition, &findings, &err);
     for (size_t i = 0; i < findings.count && result != DBK_OK; i++) {
         print_error("%s:%u: %s\n", findings.items[i].file, findings.items[i].line, findings.items[i].text);
     }
@@ -81,19 +80,24 @@ static dbk_result run_one(row_bench *bench, const dbk_json_node *command)
     const dbk_json_node *expect = dbk_json_member(command, "expect"), *what = dbk_json_member(command, "do");
     dbk_slice table = text_of(command, "table");
 
-    if (dbk_json_text_is(what, "put")) return dbk_model_put(bench->model, &bench->draft, table, key, data, expect, &bench->err);
+    if (dbk_json_text_is(what, "put"))
+        return dbk_model_put(bench->model, &bench->draft, table, key, data, expect, &bench->err);
     if (dbk_json_text_is(what, "patch")) {
         return dbk_model_patch(bench->model, &bench->draft, table, key, data, expect, &bench->err);
     }
-    if (dbk_json_text_is(what, "delete")) return dbk_model_delete(bench->model, &bench->draft, table, key, expect, &bench->err);
-    return dbk_model_append(bench->model, &bench->draft, text_of(command, "stream"), text_of(command, "type"), data, expect,
-                            &bench->err);
+    if (dbk_json_text_is(what, "delete"))
+        return dbk_model_delete(bench->model, &bench->draft, table, key, expect, &bench->err);
+    return dbk_model_append(bench->model, &bench->draft, text_of(command, "stream"), text_of(command, "type"), data,
+                            expect, &bench->err);
 }
 
 static void fill_entry(row_bench *bench, dbk_entry *entry)
 {
-    *entry = (dbk_entry){.lineage = "lineage", .id = bench->draft.id, .time_ms = bench->draft.time_ms,
-                         .event_count = bench->draft.event_count, .events = dbk_buffer_slice(&bench->draft.events)};
+    *entry = (dbk_entry){.lineage = "lineage",
+                         .id = bench->draft.id,
+                         .time_ms = bench->draft.time_ms,
+                         .event_count = bench->draft.event_count,
+                         .events = dbk_buffer_slice(&bench->draft.events)};
     entry->hlc = (uint64_t)bench->draft.time_ms << 16 | bench->draft.id.seq;
     memcpy(entry->definition, bench->definition->hash, sizeof(entry->definition));
 }
@@ -115,7 +119,8 @@ dbk_result decide_here(row_bench *bench, const char *command)
     const dbk_json_node *root, *one;
     dbk_result result;
 
-    if (dbk_json_parse(bench->parser, dbk_slice_text(command), &root, &bench->err) != DBK_OK) fail_msg("%s", bench->err.text);
+    if (dbk_json_parse(bench->parser, dbk_slice_text(command), &root, &bench->err) != DBK_OK)
+        fail_msg("%s", bench->err.text);
     begin_draft(bench);
     bool single = root->kind != DBK_JSON_ARRAY;
     result = dbk_model_entry_begin(bench->model, &bench->draft, single, &bench->err);
@@ -145,7 +150,8 @@ static void log_draft(row_bench *bench)
     dbk_log_head(bench->place.log, head);
     dbk_log_top(bench->place.log, top);
     dbk_changes changes;
-    if (dbk_model_commit(bench->model, dbk_log_position(bench->place.log), head, top, &changes, &bench->err) != DBK_OK) {
+    if (dbk_model_commit(bench->model, dbk_log_position(bench->place.log), head, top, &changes, &bench->err) !=
+        DBK_OK) {
         fail_msg("%s", bench->err.text);
     }
     dbk_model_get_state(bench->model, &state);
@@ -213,16 +219,22 @@ static void put_event(dbk_buffer *events, const char *stream, const char *type, 
 
     dbk_buffer_init(&names, dbk_port_system());
     if (filled) dbk_names_encode(&names, &name, 1);
-    dbk_event event = {.stream = dbk_slice_text(stream), .type = dbk_slice_text(type), .type_version = 1,
-                       .data = dbk_slice_text(data), .filled_count = filled != NULL, .filled = dbk_buffer_slice(&names)};
+    dbk_event event = {.stream = dbk_slice_text(stream),
+                       .type = dbk_slice_text(type),
+                       .type_version = 1,
+                       .data = dbk_slice_text(data),
+                       .filled_count = filled != NULL,
+                       .filled = dbk_buffer_slice(&names)};
     dbk_event_encode(events, &event);
     dbk_buffer_release(&names);
 }
 
 uint64_t log_fact(row_bench *bench, const row_fact *f)
 {
-    dbk_entry entry = {.lineage = "lineage", .id = {.incarnation = 1, .seq = f->seq},
-                       .hlc = (uint64_t)(start_ms + (int64_t)f->ms) << 16, .time_ms = start_ms + (int64_t)f->ms,
+    dbk_entry entry = {.lineage = "lineage",
+                       .id = {.incarnation = 1, .seq = f->seq},
+                       .hlc = (uint64_t)(start_ms + (int64_t)f->ms) << 16,
+                       .time_ms = start_ms + (int64_t)f->ms,
                        .command_id = dbk_slice_text(f->command_id ? f->command_id : "")};
     dbk_buffer events, origin;
     uint64_t position;
@@ -239,7 +251,8 @@ uint64_t log_fact(row_bench *bench, const row_fact *f)
     entry.events = dbk_buffer_slice(&events);
     dbk_entry_encode(&origin, &entry);
     dbk_slice slice = dbk_buffer_slice(&origin);
-    if (dbk_log_append(bench->place.log, &slice, 1, start_ms, &position, &bench->err) != DBK_OK) fail_msg("%s", bench->err.text);
+    if (dbk_log_append(bench->place.log, &slice, 1, start_ms, &position, &bench->err) != DBK_OK)
+        fail_msg("%s", bench->err.text);
     dbk_buffer_release(&events);
     dbk_buffer_release(&origin);
     return position;
@@ -249,15 +262,17 @@ void fold(row_bench *bench)
 {
     bool shadow = false;
 
-    if (dbk_model_catch_up(bench->model, 0, NULL, NULL, NULL, &shadow, &bench->err) != DBK_OK) fail_msg("%s", bench->err.text);
+    if (dbk_model_catch_up(bench->model, 0, NULL, NULL, NULL, &shadow, &bench->err) != DBK_OK)
+        fail_msg("%s", bench->err.text);
     if (!shadow) return;
     dbk_model_close(bench->model);
     bench->model = place_build(&bench->place, (dbk_shadow_options){0});
 }
 
 /* Rows that the log cannot tell and the skip list; rows of the app are in the fingerprint. */
-static const char kept[] = "SELECT * FROM (SELECT entry, position, state, reason, against FROM _daybook_skips UNION ALL "
-                           "SELECT tab, version, key, last, at FROM _daybook_rows) ORDER BY 1, 2, 3";
+static const char kept[] =
+    "SELECT * FROM (SELECT entry, position, state, reason, against FROM _daybook_skips UNION ALL "
+    "SELECT tab, version, key, last, at FROM _daybook_rows) ORDER BY 1, 2, 3";
 
 static char *rows_of(dbk_model *model, const char *sql)
 {

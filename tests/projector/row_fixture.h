@@ -45,10 +45,10 @@ typedef struct row_fact {
     int author;
     uint64_t seq, ms;
     const char *command_id;
-    uint8_t hash;         /* fills the command hash */
-    uint8_t definition;   /* 0: the bench's; else fills the definition's hash */
+    uint8_t hash;       /* fills the command hash */
+    uint8_t definition; /* 0: the bench's; else fills the definition's hash */
     const char *stream, *type, *data;
-    const char *filled;   /* one name, NULL: none */
+    const char *filled;                     /* one name, NULL: none */
     const char *stream_2, *type_2, *data_2; /* a second event */
 } row_fact;
 uint64_t log_fact(row_bench *bench, const row_fact *fact); /* its position */

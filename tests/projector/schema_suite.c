@@ -25,7 +25,8 @@ static void run_group(const char *path, const dbk_json_node *group, bool formats
     why[0] = '\0';
     dbk_buffer_init(&text, dbk_port_system());
     dbk_json_put_minimal(&text, schema_node);
-    dbk_result made = dbk_json_schema_new(dbk_port_system(), dbk_buffer_slice(&text), &options, note_fault, NULL, &schema, &err);
+    dbk_result made =
+        dbk_json_schema_new(dbk_port_system(), dbk_buffer_slice(&text), &options, note_fault, NULL, &schema, &err);
     const dbk_json_node *test = tests + 1;
     for (uint32_t i = 0; i < tests->count; i++, test = dbk_json_next(test)) {
         bool wanted = dbk_json_member(test, "valid")->kind == DBK_JSON_TRUE;
@@ -41,8 +42,8 @@ static void run_group(const char *path, const dbk_json_node *group, bool formats
         }
         failed++;
         dbk_slice what = dbk_json_member(test, "description")->text;
-        printf("%s: %.*s: %.*s: wanted %s, %s\n", path, DBK_SLICE_ARG(name), DBK_SLICE_ARG(what), wanted ? "valid" : "invalid",
-               result == DBK_OK ? "fits" : err.text);
+        printf("%s: %.*s: %.*s: wanted %s, %s\n", path, DBK_SLICE_ARG(name), DBK_SLICE_ARG(what),
+               wanted ? "valid" : "invalid", result == DBK_OK ? "fits" : err.text);
     }
     dbk_json_schema_free(schema);
     dbk_buffer_release(&text);

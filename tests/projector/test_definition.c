@@ -8,17 +8,15 @@
 
 static const char *cases;
 
-static dbk_result parse_texts(const dbk_port *port, const char *schema, const char *projections,
-                              const char *queries, dbk_definition **out, dbk_findings *findings,
-                              dbk_error *err)
+static dbk_result parse_texts(const dbk_port *port, const char *schema, const char *projections, const char *queries,
+                              dbk_definition **out, dbk_findings *findings, dbk_error *err)
 {
     dbk_source sources[3];
     size_t count = 0;
 
     if (queries) sources[count++] = (dbk_source){"queries.sql", dbk_slice_text(queries)};
     if (schema) sources[count++] = (dbk_source){"schema.sql", dbk_slice_text(schema)};
-    if (projections)
-        sources[count++] = (dbk_source){"projections.sql", dbk_slice_text(projections)};
+    if (projections) sources[count++] = (dbk_source){"projections.sql", dbk_slice_text(projections)};
     return dbk_definition_parse(port, sources, count, "notes", out, findings, err);
 }
 
@@ -28,9 +26,8 @@ static dbk_definition *must_parse(const char *schema, const char *projections, c
     dbk_findings findings;
     dbk_error err = {0};
 
-    assert_int_equal(
-        parse_texts(dbk_port_system(), schema, projections, queries, &definition, &findings, &err),
-        DBK_OK);
+    assert_int_equal(parse_texts(dbk_port_system(), schema, projections, queries, &definition, &findings, &err),
+                     DBK_OK);
     assert_int_equal(findings.errors, 0);
     dbk_findings_free(&findings);
     return definition;
@@ -74,8 +71,7 @@ static void check_case(const char *name)
     dbk_findings_print(&findings, &text);
     dbk_buffer_printf(&text, "%zu errors\n", findings.errors);
     strcat(path, "/expected.txt");
-    if (strcmp(dbk_buffer_text(&text), read_text(path)) != 0)
-        fail_msg("%s: got\n%s", name, dbk_buffer_text(&text));
+    if (strcmp(dbk_buffer_text(&text), read_text(path)) != 0) fail_msg("%s: got\n%s", name, dbk_buffer_text(&text));
     dbk_buffer_release(&text);
     dbk_findings_free(&findings);
     dbk_definition_free(definition);
@@ -102,14 +98,13 @@ static void test_golden(void **state)
 
 static void test_columns(void **state)
 {
-    dbk_definition *d = must_parse(
-        "CREATE TABLE n(b BOOLEAN NOT NULL DEFAULT 0, a TEXT, r REAL, j JSON, x,\n"
-        "  d DATETIME DEFAULT CURRENT_TIMESTAMP, u UUID, f BLOB, v VARCHAR(3), i BIGINT,\n"
-        "  PRIMARY KEY(i, a)) WITHOUT ROWID;\nCREATE TABLE k(id INTEGER PRIMARY KEY);",
-        NULL, NULL);
-    static const dbk_column_type types[] = {
-        DBK_TYPE_BOOLEAN,  DBK_TYPE_TEXT, DBK_TYPE_REAL, DBK_TYPE_JSON, DBK_TYPE_ANY,
-        DBK_TYPE_DATETIME, DBK_TYPE_UUID, DBK_TYPE_BLOB, DBK_TYPE_TEXT, DBK_TYPE_INTEGER};
+    dbk_definition *d = must_parse("CREATE TABLE n(b BOOLEAN NOT NULL DEFAULT 0, a TEXT, r REAL, j JSON, x,\n"
+                                   "  d DATETIME DEFAULT CURRENT_TIMESTAMP, u UUID, f BLOB, v VARCHAR(3), i BIGINT,\n"
+                                   "  PRIMARY KEY(i, a)) WITHOUT ROWID;\nCREATE TABLE k(id INTEGER PRIMARY KEY);",
+                                   NULL, NULL);
+    static const dbk_column_type types[] = {DBK_TYPE_BOOLEAN, DBK_TYPE_TEXT,     DBK_TYPE_REAL, DBK_TYPE_JSON,
+                                            DBK_TYPE_ANY,     DBK_TYPE_DATETIME, DBK_TYPE_UUID, DBK_TYPE_BLOB,
+                                            DBK_TYPE_TEXT,    DBK_TYPE_INTEGER};
     static const uint16_t by_name[] = {1, 0, 5, 7, 9, 3, 2, 6, 8, 4};
     const dbk_table *n = table_of(d, "n");
 
@@ -141,37 +136,34 @@ static void test_classes(void **state)
         const char *name;
         bool collection, row_local, deferrable, self_contained;
     } wanted[] = {
-        {"alone", true, true, false, true},    {"named", true, false, false, true},
-        {"parent", true, false, false, false}, {"child", true, false, false, true},
-        {"plain", true, false, false, true},   {"late", true, false, true, false},
-        {"early", true, false, true, false},   {"root", true, false, true, false},
-        {"source", true, false, false, true},  {"seen", true, true, false, false},
-        {"view", false, false, false, true},
+        {"alone", true, true, false, true},  {"named", true, false, false, true}, {"parent", true, false, false, false},
+        {"child", true, false, false, true}, {"plain", true, false, false, true}, {"late", true, false, true, false},
+        {"early", true, false, true, false}, {"root", true, false, true, false},  {"source", true, false, false, true},
+        {"seen", true, true, false, false},  {"view", false, false, false, true},
     };
-    dbk_definition *d = must_parse(
-        "CREATE TABLE alone(id TEXT PRIMARY KEY);\nCREATE TABLE named(id TEXT PRIMARY KEY, name "
-        "TEXT UNIQUE);\n"
-        "CREATE TABLE parent(id TEXT PRIMARY KEY);\n"
-        "CREATE TABLE child(id TEXT PRIMARY KEY, p TEXT REFERENCES parent ON DELETE CASCADE, q "
-        "TEXT REFERENCES plain);\n"
-        "CREATE TABLE plain(id TEXT PRIMARY KEY);\n"
-        "CREATE TABLE late(id TEXT PRIMARY KEY, e TEXT REFERENCES early DEFERRABLE INITIALLY "
-        "DEFERRED,\n"
-        "  r TEXT REFERENCES root ON DELETE SET NULL);\n"
-        "CREATE TABLE early(id TEXT PRIMARY KEY);\nCREATE TABLE root(id TEXT PRIMARY KEY);\n"
-        "CREATE TABLE source(id TEXT PRIMARY KEY, n INTEGER);\nCREATE TABLE seen(id TEXT PRIMARY "
-        "KEY);\n"
-        "CREATE TABLE view(id TEXT PRIMARY KEY, n INTEGER);\n",
-        "-- on x, seen.*\nINSERT INTO view(id, n) SELECT $id, max(n) FROM source;\n", NULL);
+    dbk_definition *d =
+        must_parse("CREATE TABLE alone(id TEXT PRIMARY KEY);\nCREATE TABLE named(id TEXT PRIMARY KEY, name "
+                   "TEXT UNIQUE);\n"
+                   "CREATE TABLE parent(id TEXT PRIMARY KEY);\n"
+                   "CREATE TABLE child(id TEXT PRIMARY KEY, p TEXT REFERENCES parent ON DELETE CASCADE, q "
+                   "TEXT REFERENCES plain);\n"
+                   "CREATE TABLE plain(id TEXT PRIMARY KEY);\n"
+                   "CREATE TABLE late(id TEXT PRIMARY KEY, e TEXT REFERENCES early DEFERRABLE INITIALLY "
+                   "DEFERRED,\n"
+                   "  r TEXT REFERENCES root ON DELETE SET NULL);\n"
+                   "CREATE TABLE early(id TEXT PRIMARY KEY);\nCREATE TABLE root(id TEXT PRIMARY KEY);\n"
+                   "CREATE TABLE source(id TEXT PRIMARY KEY, n INTEGER);\nCREATE TABLE seen(id TEXT PRIMARY "
+                   "KEY);\n"
+                   "CREATE TABLE view(id TEXT PRIMARY KEY, n INTEGER);\n",
+                   "-- on x, seen.*\nINSERT INTO view(id, n) SELECT $id, max(n) FROM source;\n", NULL);
 
     (void)state;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         const dbk_table *table = table_of(d, wanted[i].name);
         if (table->collection != wanted[i].collection || table->row_local != wanted[i].row_local ||
-            table->deferrable != wanted[i].deferrable ||
-            table->self_contained != wanted[i].self_contained)
-            fail_msg("%s: %d %d %d %d", table->name, table->collection, table->row_local,
-                     table->deferrable, table->self_contained);
+            table->deferrable != wanted[i].deferrable || table->self_contained != wanted[i].self_contained)
+            fail_msg("%s: %d %d %d %d", table->name, table->collection, table->row_local, table->deferrable,
+                     table->self_contained);
     }
     dbk_definition_free(d);
 }
@@ -236,8 +228,7 @@ static void test_patterns(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        assert_int_equal(dbk_pattern_matches(wanted[i].pattern, dbk_slice_text(wanted[i].type)),
-                         wanted[i].matches);
+        assert_int_equal(dbk_pattern_matches(wanted[i].pattern, dbk_slice_text(wanted[i].type)), wanted[i].matches);
 }
 
 static void test_row_events(void **state)
@@ -262,10 +253,8 @@ static void test_row_events(void **state)
 /* The hash is over names and texts in order of name: any order of sources gives the same. */
 static void test_hash(void **state)
 {
-    dbk_definition *a =
-        must_parse("CREATE TABLE n(id TEXT PRIMARY KEY);", "-- on a\nDELETE FROM n;", NULL);
-    dbk_definition *b =
-        must_parse("CREATE TABLE n(id TEXT PRIMARY KEY);", "-- on a\nDELETE FROM n;\n", NULL);
+    dbk_definition *a = must_parse("CREATE TABLE n(id TEXT PRIMARY KEY);", "-- on a\nDELETE FROM n;", NULL);
+    dbk_definition *b = must_parse("CREATE TABLE n(id TEXT PRIMARY KEY);", "-- on a\nDELETE FROM n;\n", NULL);
     dbk_definition *c;
     dbk_findings findings;
     uint8_t bytes[200], hash[16];
@@ -273,8 +262,7 @@ static void test_hash(void **state)
     static const uint8_t other[2][16] = {{1}, {2}};
 
     (void)state;
-    assert_int_equal(dbk_definition_parse(dbk_port_system(), a->sources, a->source_count, "z", &c,
-                                          &findings, NULL),
+    assert_int_equal(dbk_definition_parse(dbk_port_system(), a->sources, a->source_count, "z", &c, &findings, NULL),
                      DBK_OK);
     dbk_findings_free(&findings);
     assert_memory_equal(a->hash, c->hash, 16);
@@ -314,8 +302,7 @@ static void test_single_file(void **state)
     assert_non_null(file);
     assert_true(fputs("CREATE TABLE a(id TEXT PRIMARY KEY, v VARCHAR(3));\n", file) >= 0);
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(dbk_definition_load(dbk_port_system(), path, &definition, &findings, &err),
-                     DBK_OK);
+    assert_int_equal(dbk_definition_load(dbk_port_system(), path, &definition, &findings, &err), DBK_OK);
     assert_string_equal(definition->name, "shop");
     assert_int_equal(definition->version, 1);
     assert_string_equal(definition->sources[0].name, "schema.sql");
@@ -324,13 +311,11 @@ static void test_single_file(void **state)
     dbk_findings_free(&findings);
     dbk_definition_free(definition);
     (void)snprintf(path, sizeof(path), "%s/none.sql", dir);
-    assert_int_equal(dbk_definition_load(dbk_port_system(), path, &definition, &findings, &err),
-                     DBK_MISSING);
+    assert_int_equal(dbk_definition_load(dbk_port_system(), path, &definition, &findings, &err), DBK_MISSING);
     assert_null(definition);
     dbk_findings_free(&findings);
     (void)snprintf(path, sizeof(path), "%s/none", dir);
-    assert_int_equal(dbk_definition_load(dbk_port_system(), path, &definition, &findings, &err),
-                     DBK_MISSING);
+    assert_int_equal(dbk_definition_load(dbk_port_system(), path, &definition, &findings, &err), DBK_MISSING);
     dbk_findings_free(&findings);
     remove_temporary_dir(dir);
 }
@@ -344,16 +329,13 @@ static void test_many_findings(void **state)
 
     (void)state;
     dbk_buffer_init(&text, dbk_port_system());
-    for (int i = 0; i < 150; i++)
-        dbk_buffer_printf(&text, "CREATE TABLE a%d(id TEXT PRIMARY KEY, v VARCHAR(3));\n", i);
+    for (int i = 0; i < 150; i++) dbk_buffer_printf(&text, "CREATE TABLE a%d(id TEXT PRIMARY KEY, v VARCHAR(3));\n", i);
     for (int i = 0; i < 300; i++) dbk_buffer_printf(&text, "PRAGMA x%d;\n", i);
-    assert_int_equal(parse_texts(dbk_port_system(), dbk_buffer_text(&text), NULL, NULL, &definition,
-                                 &findings, NULL),
+    assert_int_equal(parse_texts(dbk_port_system(), dbk_buffer_text(&text), NULL, NULL, &definition, &findings, NULL),
                      DBK_SCHEMA);
     assert_int_equal(findings.errors, 300);
     assert_int_equal(findings.count, 200);
-    assert_string_equal(findings.items[199].text,
-                        "there is more: correct what is listed and check again");
+    assert_string_equal(findings.items[199].text, "there is more: correct what is listed and check again");
     dbk_findings_free(&findings);
     dbk_buffer_release(&text);
 }
@@ -365,16 +347,15 @@ static void test_json(void **state)
     dbk_buffer text;
 
     (void)state;
-    assert_int_equal(parse_texts(dbk_port_system(), "CREATE TABLE a(x TEXT);", NULL, NULL,
-                                 &definition, &findings, NULL),
-                     DBK_SCHEMA);
+    assert_int_equal(
+        parse_texts(dbk_port_system(), "CREATE TABLE a(x TEXT);", NULL, NULL, &definition, &findings, NULL),
+        DBK_SCHEMA);
     dbk_buffer_init(&text, dbk_port_system());
     dbk_findings_json(&findings, &text);
-    assert_string_equal(
-        dbk_buffer_text(&text),
-        "{\"level\":\"error\",\"file\":\"schema.sql\",\"line\":1,\"column\":14,\"length\":1,"
-        "\"source\":\"CREATE TABLE a(x TEXT);\",\"text\":\"table 'a' has no PRIMARY KEY\","
-        "\"advice\":\"id TEXT PRIMARY KEY, or PRIMARY KEY(a, b) at the end\"}\n");
+    assert_string_equal(dbk_buffer_text(&text),
+                        "{\"level\":\"error\",\"file\":\"schema.sql\",\"line\":1,\"column\":14,\"length\":1,"
+                        "\"source\":\"CREATE TABLE a(x TEXT);\",\"text\":\"table 'a' has no PRIMARY KEY\","
+                        "\"advice\":\"id TEXT PRIMARY KEY, or PRIMARY KEY(a, b) at the end\"}\n");
     dbk_buffer_release(&text);
     dbk_findings_free(&findings);
 }
@@ -393,11 +374,9 @@ static void test_memory(void **state)
         dbk_error err = {0};
 
         thrifty_init(&thrifty, at);
-        result = parse_texts(
-            &thrifty.port,
-            "CREATE TABLE a(id TEXT PRIMARY KEY, v VARCHAR(3), b TEXT REFERENCES a);",
-            "-- on a, b.*\nDELETE FROM a WHERE id = $id;\n",
-            "-- query q(a JSON = '{\"a\":1}')\nSELECT :a;\n", &definition, &findings, &err);
+        result = parse_texts(&thrifty.port, "CREATE TABLE a(id TEXT PRIMARY KEY, v VARCHAR(3), b TEXT REFERENCES a);",
+                             "-- on a, b.*\nDELETE FROM a WHERE id = $id;\n",
+                             "-- query q(a JSON = '{\"a\":1}')\nSELECT :a;\n", &definition, &findings, &err);
         assert_true(result == DBK_NO_MEMORY || result == DBK_OK);
         assert_int_equal(definition == NULL, result != DBK_OK);
         dbk_definition_free(definition);
@@ -410,12 +389,10 @@ static void test_memory(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),        cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_classes),       cmocka_unit_test(test_projections),
-        cmocka_unit_test(test_queries),       cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_row_events),    cmocka_unit_test(test_hash),
-        cmocka_unit_test(test_single_file),   cmocka_unit_test(test_json),
-        cmocka_unit_test(test_many_findings), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_golden),      cmocka_unit_test(test_columns),       cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_projections), cmocka_unit_test(test_queries),       cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_row_events),  cmocka_unit_test(test_hash),          cmocka_unit_test(test_single_file),
+        cmocka_unit_test(test_json),        cmocka_unit_test(test_many_findings), cmocka_unit_test(test_memory),
     };
 
     if (argc != 2) return fprintf(stderr, "usage: %s FOLDER\n", argv[0]), 2;

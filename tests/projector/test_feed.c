@@ -25,7 +25,9 @@ static void feed_done(feed_place *feed)
 
 static void check_row(feed_place *feed, const char *table, const char *key, const char *expected)
 {
-    assert_ok(dbk_model_row_json(feed->model, table_of(feed->model, table), dbk_slice_text(key), &feed->out, &feed->place.err), &feed->place.err);
+    assert_ok(dbk_model_row_json(feed->model, table_of(feed->model, table), dbk_slice_text(key), &feed->out,
+                                 &feed->place.err),
+              &feed->place.err);
     assert_text(&feed->out, expected);
 }
 
@@ -37,7 +39,9 @@ static void check_change(feed_place *feed, const dbk_change *change, const char 
 
 static void check_reset(feed_place *feed, const char *table, uint64_t position, const char *expected)
 {
-    assert_ok(dbk_model_catch_up_rows(feed->model, table_of(feed->model, table), position, false, &feed->out, &feed->place.err), &feed->place.err);
+    assert_ok(dbk_model_catch_up_rows(feed->model, table_of(feed->model, table), position, false, &feed->out,
+                                      &feed->place.err),
+              &feed->place.err);
     assert_text(&feed->out, expected);
 }
 
@@ -54,15 +58,17 @@ static void test_row_by_declared_types(void **state)
     feed_place feed;
     (void)state;
     feed_init(&feed, NULL);
-    commit_sql(feed.model, 1,
-               "INSERT INTO notes VALUES('a/b', 'q\"', 3, 2, x'010203', 1.5, '2026-11-21 07:00:00.25', 1, '{\"x\":[1.10]}');"
-               "INSERT INTO pairs VALUES(-3, '', NULL)");
+    commit_sql(
+        feed.model, 1,
+        "INSERT INTO notes VALUES('a/b', 'q\"', 3, 2, x'010203', 1.5, '2026-11-21 07:00:00.25', 1, '{\"x\":[1.10]}');"
+        "INSERT INTO pairs VALUES(-3, '', NULL)");
     check_row(&feed, "notes", "a%2Fb",
               "{\"id\":\"a/b\",\"title\":\"q\\\"\",\"stars\":3,\"score\":2.0,\"raw\":\"AQID\",\"amount\":1.5,"
               "\"at\":\"2026-11-21T07:00:00.250Z\",\"ok\":true,\"doc\":{\"x\":[1.10]}}");
     check_row(&feed, "pairs", "-3/", "{\"a\":-3,\"b\":\"\",\"v\":null}");
     const dbk_table *pairs = table_of(feed.model, "pairs");
-    assert_int_equal(dbk_model_row_json(feed.model, pairs, dbk_slice_text("4/x"), &feed.out, &feed.place.err), DBK_NONE);
+    assert_int_equal(dbk_model_row_json(feed.model, pairs, dbk_slice_text("4/x"), &feed.out, &feed.place.err),
+                     DBK_NONE);
     assert_int_equal(dbk_model_row_json(feed.model, pairs, dbk_slice_text("4"), &feed.out, &feed.place.err), DBK_NONE);
     assert_int_equal(feed.out.size, 0);
     feed_done(&feed);
@@ -85,8 +91,10 @@ static void test_change_message_with_rows_and_tombstones(void **state)
 
 static dbk_changes put_pairs(dbk_model *model, uint64_t position, int rows)
 {
-    return commit_sql(model, position, "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < %d)"
-                                       " REPLACE INTO pairs SELECT n, 'k', %d FROM c", rows, (int)position);
+    return commit_sql(model, position,
+                      "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < %d)"
+                      " REPLACE INTO pairs SELECT n, 'k', %d FROM c",
+                      rows, (int)position);
 }
 
 /* With limits by number: as many are still whole, one more are not. */
@@ -97,15 +105,18 @@ static void test_message_limits_by_number(void **state)
     (void)state;
     feed_init(&feed, &(dbk_model_options){.keys_only_over = 2, .reset_table_over = 4});
     changes = put_pairs(feed.model, 1, 2);
-    check_change(&feed, changes.items, 
-                 "\"previous\":0,\"table\":\"pairs\",\"changes\":[{\"op\":\"insert\",\"key\":[1,\"k\"],\"row\":{\"a\":1,\"b\":\"k\",\"v\":\"1\"}},"
+    check_change(&feed, changes.items,
+                 "\"previous\":0,\"table\":\"pairs\",\"changes\":[{\"op\":\"insert\",\"key\":[1,\"k\"],\"row\":{\"a\":"
+                 "1,\"b\":\"k\",\"v\":\"1\"}},"
                  "{\"op\":\"insert\",\"key\":[2,\"k\"],\"row\":{\"a\":2,\"b\":\"k\",\"v\":\"1\"}}]");
     changes = put_pairs(feed.model, 2, 3);
-    check_change(&feed, changes.items, 
-                 "\"previous\":1,\"table\":\"pairs\",\"keys\":true,\"changes\":[{\"key\":[1,\"k\"]},{\"key\":[2,\"k\"]},{\"key\":[3,\"k\"]}]");
+    check_change(&feed, changes.items,
+                 "\"previous\":1,\"table\":\"pairs\",\"keys\":true,\"changes\":[{\"key\":[1,\"k\"]},{\"key\":[2,\"k\"]}"
+                 ",{\"key\":[3,\"k\"]}]");
     changes = put_pairs(feed.model, 3, 4);
-    check_change(&feed, changes.items, 
-                 "\"previous\":2,\"table\":\"pairs\",\"keys\":true,\"changes\":[{\"key\":[1,\"k\"]},{\"key\":[2,\"k\"]},{\"key\":[3,\"k\"]},{\"key\":[4,\"k\"]}]");
+    check_change(&feed, changes.items,
+                 "\"previous\":2,\"table\":\"pairs\",\"keys\":true,\"changes\":[{\"key\":[1,\"k\"]},{\"key\":[2,\"k\"]}"
+                 ",{\"key\":[3,\"k\"]},{\"key\":[4,\"k\"]}]");
     changes = put_pairs(feed.model, 4, 5);
     check_change(&feed, changes.items, "\"previous\":3,\"table\":\"pairs\",\"reset\":true,\"changes\":[]");
     feed_done(&feed);
@@ -146,14 +157,20 @@ static void test_catch_up_since_a_position(void **state)
     commit_sql(feed.model, 2, "INSERT INTO counts(n) VALUES(1)");
     commit_sql(feed.model, 3, "UPDATE pairs SET v='z' WHERE a=2");
     commit_sql(feed.model, 4, "DELETE FROM pairs WHERE a=2; INSERT INTO pairs VALUES(3, 'c', NULL)");
-    check_catch_up(&feed, "pairs", 0, "{\"op\":\"update\",\"key\":[1,\"a\"],\"row\":{\"a\":1,\"b\":\"a\",\"v\":\"x\"}},"
-                   "{\"op\":\"delete\",\"key\":[2,\"b\"]},{\"op\":\"update\",\"key\":[3,\"c\"],\"row\":{\"a\":3,\"b\":\"c\",\"v\":null}}");
-    check_catch_up(&feed, "pairs", 1, "{\"op\":\"delete\",\"key\":[2,\"b\"]},{\"op\":\"update\",\"key\":[3,\"c\"],\"row\":{\"a\":3,\"b\":\"c\",\"v\":null}}");
+    check_catch_up(&feed, "pairs", 0,
+                   "{\"op\":\"update\",\"key\":[1,\"a\"],\"row\":{\"a\":1,\"b\":\"a\",\"v\":\"x\"}},"
+                   "{\"op\":\"delete\",\"key\":[2,\"b\"]},{\"op\":\"update\",\"key\":[3,\"c\"],\"row\":{\"a\":3,\"b\":"
+                   "\"c\",\"v\":null}}");
+    check_catch_up(&feed, "pairs", 1,
+                   "{\"op\":\"delete\",\"key\":[2,\"b\"]},{\"op\":\"update\",\"key\":[3,\"c\"],\"row\":{\"a\":3,\"b\":"
+                   "\"c\",\"v\":null}}");
     check_catch_up(&feed, "pairs", 4, "");
     check_catch_up(&feed, "counts", 2, "");
     check_catch_up(&feed, "notes", 0, "");
-    assert_ok(dbk_model_catch_up_rows(feed.model, table_of(feed.model, "counts"), 4, true, &feed.out, &feed.place.err), &feed.place.err);
-    assert_text(&feed.out, "\"table\":\"counts\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":1,\"row\":{\"n\":1,\"note\":null,\"v\":null}}]");
+    assert_ok(dbk_model_catch_up_rows(feed.model, table_of(feed.model, "counts"), 4, true, &feed.out, &feed.place.err),
+              &feed.place.err);
+    assert_text(&feed.out, "\"table\":\"counts\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":1,\"row\":{"
+                           "\"n\":1,\"note\":null,\"v\":null}}]");
     assert_ok(dbk_model_last_json(feed.model, &feed.out, &feed.place.err), &feed.place.err);
     assert_text(&feed.out, "{\"counts\":2,\"pairs\":4}");
     feed_done(&feed);
@@ -171,11 +188,15 @@ static void test_catch_up_below_the_floor(void **state)
     }
     assert_int_equal(feed.model->state.floor, 4);
     check_catch_up(&feed, "counts", 1, "");
-    check_reset(&feed, "counts", 0, "\"table\":\"counts\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":1,\"row\":{\"n\":1,\"note\":null,\"v\":null}}]");
-    check_catch_up(&feed, "pairs", 4, "{\"op\":\"update\",\"key\":[0,\"a\"],\"row\":{\"a\":0,\"b\":\"a\",\"v\":null}},"
+    check_reset(&feed, "counts", 0,
+                "\"table\":\"counts\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":1,\"row\":{\"n\":1,"
+                "\"note\":null,\"v\":null}}]");
+    check_catch_up(&feed, "pairs", 4,
+                   "{\"op\":\"update\",\"key\":[0,\"a\"],\"row\":{\"a\":0,\"b\":\"a\",\"v\":null}},"
                    "{\"op\":\"update\",\"key\":[2,\"a\"],\"row\":{\"a\":2,\"b\":\"a\",\"v\":null}}");
     check_reset(&feed, "pairs", 3,
-                "\"table\":\"pairs\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":[0,\"a\"],\"row\":{\"a\":0,\"b\":\"a\",\"v\":null}},"
+                "\"table\":\"pairs\",\"reset\":true,\"changes\":[{\"op\":\"insert\",\"key\":[0,\"a\"],\"row\":{\"a\":0,"
+                "\"b\":\"a\",\"v\":null}},"
                 "{\"op\":\"insert\",\"key\":[1,\"a\"],\"row\":{\"a\":1,\"b\":\"a\",\"v\":null}},"
                 "{\"op\":\"insert\",\"key\":[2,\"a\"],\"row\":{\"a\":2,\"b\":\"a\",\"v\":null}}]");
     feed_done(&feed);
@@ -246,9 +267,11 @@ static void test_lossy_subscriber_ends_equal(void **state)
         random_commit(feed.model, &seed, position, truth, &changes);
         if (changes.count == 0 || next_random(&seed) % 3 == 0) continue; /* lost */
         assert_ok(dbk_model_change_json(feed.model, changes.items, &feed.out, &feed.place.err), &feed.place.err);
-        if (changes.items[0].previous > sub.at || holds(&feed.out, "\"keys\":true") || holds(&feed.out, "\"reset\":true")) {
+        if (changes.items[0].previous > sub.at || holds(&feed.out, "\"keys\":true") ||
+            holds(&feed.out, "\"reset\":true")) {
             dbk_buffer_clear(&feed.out);
-            assert_ok(dbk_model_catch_up_rows(feed.model, counts, sub.at, false, &feed.out, &feed.place.err), &feed.place.err);
+            assert_ok(dbk_model_catch_up_rows(feed.model, counts, sub.at, false, &feed.out, &feed.place.err),
+                      &feed.place.err);
             resets += holds(&feed.out, "\"reset\":true");
             caught++;
         }
@@ -312,7 +335,9 @@ static void test_damaged_journal_is_told(void **state)
     feed_init(&feed, NULL);
     commit_sql(feed.model, 1, "INSERT INTO pairs VALUES(1, 'a', 'x')");
     sql(feed.model, "UPDATE _daybook_commits SET keys=substr(keys, 1, length(keys) - 1)");
-    assert_int_equal(dbk_model_catch_up_rows(feed.model, table_of(feed.model, "pairs"), 0, false, &feed.out, &feed.place.err), DBK_CORRUPT);
+    assert_int_equal(
+        dbk_model_catch_up_rows(feed.model, table_of(feed.model, "pairs"), 0, false, &feed.out, &feed.place.err),
+        DBK_CORRUPT);
     assert_int_equal(feed.out.size, 0);
     sql(feed.model, "UPDATE _daybook_commits SET keys=x'0300616263010000000100000061'");
     check_catch_up(&feed, "pairs", 0, "");
@@ -334,7 +359,8 @@ static void test_memory_runs_out_in_messages(void **state)
         dbk_buffer out;
         dbk_buffer_init(&out, &thrifty.port);
         feed.model->port = &thrifty.port;
-        dbk_result result = dbk_model_catch_up_rows(feed.model, table_of(feed.model, "pairs"), 0, n % 2, &out, &feed.place.err);
+        dbk_result result =
+            dbk_model_catch_up_rows(feed.model, table_of(feed.model, "pairs"), 0, n % 2, &out, &feed.place.err);
         if (result == DBK_OK) result = dbk_model_change_json(feed.model, changes.items, &out, &feed.place.err);
         if (result == DBK_OK) result = dbk_model_last_json(feed.model, &out, &feed.place.err);
         feed.model->port = usual;

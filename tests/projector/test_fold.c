@@ -55,23 +55,28 @@ static bool asks_for_shadow(const fact_text *texts, size_t count)
     place_close(&place);
     return shadow;
 }
-#define ASKS(...) asks_for_shadow((const fact_text[]){__VA_ARGS__}, sizeof((const fact_text[]){__VA_ARGS__}) / sizeof(fact_text))
+#define ASKS(...)                                                                                                      \
+    asks_for_shadow((const fact_text[]){__VA_ARGS__}, sizeof((const fact_text[]){__VA_ARGS__}) / sizeof(fact_text))
 
 #define PUT(author, seq, ms, id, table, key, rest)                                                                     \
-    {author, seq, ms, id, table "/" key, table ".put", "{\"id\":\"" key "\"" rest "}"}
+    {                                                                                                                  \
+        author, seq, ms, id, table "/" key, table ".put", "{\"id\":\"" key "\"" rest "}"                               \
+    }
 
 /* B's entry is older than A's, but of another row of a row-local table. */
 static void test_late_row_of_its_own_is_applied(void **state)
 {
     (void)state;
-    assert_false(ASKS(PUT(0, 1, 90, "a", "settings", "1", ",\"value\":\"x\""), PUT(1, 1, 50, "b", "settings", "2", ",\"value\":\"y\"")));
+    assert_false(ASKS(PUT(0, 1, 90, "a", "settings", "1", ",\"value\":\"x\""),
+                      PUT(1, 1, 50, "b", "settings", "2", ",\"value\":\"y\"")));
 }
 
 /* A's later entry names the row. */
 static void test_row_named_later_asks(void **state)
 {
     (void)state;
-    assert_true(ASKS(PUT(0, 1, 90, "a", "settings", "1", ",\"value\":\"x\""), PUT(1, 1, 50, "b", "settings", "1", ",\"value\":\"y\"")));
+    assert_true(ASKS(PUT(0, 1, 90, "a", "settings", "1", ",\"value\":\"x\""),
+                     PUT(1, 1, 50, "b", "settings", "1", ",\"value\":\"y\"")));
 }
 
 /* A's later patch found no row and was superseded: with the late row it applies. */
@@ -112,14 +117,16 @@ static void test_tables_with_ties_ask(void **state)
     assert_true(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""), PUT(1, 1, 50, "b", "notes", "2", ",\"title\":\"t\"")));
     assert_true(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""), PUT(1, 1, 50, "b", "tags", "2", ",\"note\":\"1\"")));
     assert_true(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""), PUT(1, 1, 50, "b", "lists", "2", ",\"name\":\"n\"")));
-    assert_true(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""), {1, 1, 50, "b", "job/1", "job.queued", "{\"id\":\"1\",\"list\":\"2\"}"}));
+    assert_true(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""),
+                     {1, 1, 50, "b", "job/1", "job.queued", "{\"id\":\"1\",\"list\":\"2\"}"}));
 }
 
 /* Events of the engine, and entries without events, change no row of the app. */
 static void test_late_engine_entry_is_applied(void **state)
 {
     (void)state;
-    assert_false(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""), {1, 1, 50, NULL, "daybook/definition", "daybook.definition", "{}"}));
+    assert_false(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""),
+                      {1, 1, 50, NULL, "daybook/definition", "daybook.definition", "{}"}));
     assert_false(ASKS(PUT(0, 1, 90, "a", "settings", "1", ""), {1, 1, 50, "b", "", "", NULL}));
 }
 

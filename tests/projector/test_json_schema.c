@@ -64,7 +64,8 @@ static void check_refused(const char *schema, const char *fault)
 static void all_findings_are_told_with_their_pointers(void **state)
 {
     (void)state;
-    check("{\"required\":[\"id\",\"a~/b\"],\"properties\":{\"n\":{\"maximum\":10},\"a\":{\"items\":{\"type\":[\"string\",\"null\"]}}},"
+    check("{\"required\":[\"id\",\"a~/"
+          "b\"],\"properties\":{\"n\":{\"maximum\":10},\"a\":{\"items\":{\"type\":[\"string\",\"null\"]}}},"
           "\"additionalProperties\":false}",
           "{\"n\":11,\"a\":[\"x\",7,null,true],\"z/~\":0}",
           "[{\"pointer\":\"/n\",\"message\":\"is 11, over the maximum 10\"},"
@@ -74,14 +75,18 @@ static void all_findings_are_told_with_their_pointers(void **state)
           "{\"pointer\":\"\",\"message\":\"has no 'id'\"},{\"pointer\":\"\",\"message\":\"has no 'a~/b'\"}]");
     check("{\"properties\":{\"a/b\":{\"properties\":{\"c~\":{\"const\":{\"x\":1}}}}}}", "{\"a/b\":{\"c~\":{\"x\":2}}}",
           "[{\"pointer\":\"/a~1b/c~0\",\"message\":\"is not {\\\"x\\\":1}\"}]");
-    check("{\"oneOf\":[{\"type\":\"number\"},{\"type\":\"integer\"}]}", "1", "[{\"pointer\":\"\",\"message\":\"fits 2 of 2 alternatives, not one\"}]");
-    check("{\"anyOf\":[{\"minLength\":2},{\"pattern\":\"^x\"}]}", "\"a\"", "[{\"pointer\":\"\",\"message\":\"fits none of 2 alternatives\"}]");
+    check("{\"oneOf\":[{\"type\":\"number\"},{\"type\":\"integer\"}]}", "1",
+          "[{\"pointer\":\"\",\"message\":\"fits 2 of 2 alternatives, not one\"}]");
+    check("{\"anyOf\":[{\"minLength\":2},{\"pattern\":\"^x\"}]}", "\"a\"",
+          "[{\"pointer\":\"\",\"message\":\"fits none of 2 alternatives\"}]");
     check("{\"enum\":[1,\"two\",[3]],\"format\":\"date\"}", "\"2026-02-30\"",
-          "[{\"pointer\":\"\",\"message\":\"is none of 1, \\\"two\\\", [3]\"},{\"pointer\":\"\",\"message\":\"is not a date like 2026-11-21\"}]");
-    check("{\"if\":{\"required\":[\"a\"]},\"then\":{\"required\":[\"b\"]},\"else\":{\"required\":[\"c\"]}}", "{\"a\":1}",
-          "[{\"pointer\":\"\",\"message\":\"has no 'b'\"}]");
+          "[{\"pointer\":\"\",\"message\":\"is none of 1, \\\"two\\\", [3]\"},{\"pointer\":\"\",\"message\":\"is not a "
+          "date like 2026-11-21\"}]");
+    check("{\"if\":{\"required\":[\"a\"]},\"then\":{\"required\":[\"b\"]},\"else\":{\"required\":[\"c\"]}}",
+          "{\"a\":1}", "[{\"pointer\":\"\",\"message\":\"has no 'b'\"}]");
     check("{\"propertyNames\":{\"maxLength\":2},\"dependencies\":{\"a\":[\"b\"]}}", "{\"a\":1,\"long\":2}",
-          "[{\"pointer\":\"\",\"message\":\"has 'a' but no 'b'\"},{\"pointer\":\"\",\"message\":\"has a member 'long' whose name does not fit 'propertyNames'\"}]");
+          "[{\"pointer\":\"\",\"message\":\"has 'a' but no 'b'\"},{\"pointer\":\"\",\"message\":\"has a member 'long' "
+          "whose name does not fit 'propertyNames'\"}]");
 }
 
 static void numbers_are_compared_by_their_text(void **state)
@@ -91,7 +96,8 @@ static void numbers_are_compared_by_their_text(void **state)
           "[{\"pointer\":\"\",\"message\":\"is 12345678901234567891, over the maximum 12345678901234567890\"}]");
     check("{\"maximum\":12345678901234567890}", "12345678901234567890.000", NULL);
     check("{\"enum\":[1.0]}", "1", NULL);
-    check("{\"const\":9007199254740993}", "9007199254740992", "[{\"pointer\":\"\",\"message\":\"is not 9007199254740993\"}]");
+    check("{\"const\":9007199254740993}", "9007199254740992",
+          "[{\"pointer\":\"\",\"message\":\"is not 9007199254740993\"}]");
     check("{\"multipleOf\":0.1}", "1.10", NULL);
     check("{\"multipleOf\":0.1}", "1.15", "[{\"pointer\":\"\",\"message\":\"is no multiple of 0.1\"}]");
     check("{\"multipleOf\":1e-300,\"type\":\"integer\"}", "1e308", NULL);
@@ -105,17 +111,21 @@ static void numbers_are_compared_by_their_text(void **state)
 
 static void references_are_followed_inside_the_file(void **state)
 {
-    static const char tree[] = "{\"properties\":{\"v\":{\"type\":\"integer\"},\"kids\":{\"items\":{\"$ref\":\"#\"}}},\"required\":[\"v\"],"
-                               "\"propertyNames\":{\"enum\":[\"v\",\"kids\"]}}";
+    static const char tree[] =
+        "{\"properties\":{\"v\":{\"type\":\"integer\"},\"kids\":{\"items\":{\"$ref\":\"#\"}}},\"required\":[\"v\"],"
+        "\"propertyNames\":{\"enum\":[\"v\",\"kids\"]}}";
     (void)state;
     check(tree, "{\"v\":1,\"kids\":[{\"v\":2},{\"v\":3,\"kids\":[{\"v\":\"x\"}]}]}",
           "[{\"pointer\":\"/kids/1/kids/0/v\",\"message\":\"is text, not integer\"}]");
     /* names of a schema that is itself a target of a reference are judged by their own schema */
-    check("{\"properties\":{\"a\":{\"$ref\":\"#/definitions/d\"}},\"definitions\":{\"d\":{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^k\"}}}}",
-          "{\"a\":{\"k1\":1,\"x\":2}}", "[{\"pointer\":\"/a\",\"message\":\"has a member 'x' whose name does not fit 'propertyNames'\"}]");
-    check("{\"$id\":\"http://x.example/root.json\",\"items\":{\"$ref\":\"b.json#named\"},"
-          "\"definitions\":{\"b\":{\"$id\":\"b.json\",\"definitions\":{\"c\":{\"$id\":\"#named\",\"type\":\"null\"}}}}}",
-          "[null,1]", "[{\"pointer\":\"/1\",\"message\":\"is an integer, not null\"}]");
+    check("{\"properties\":{\"a\":{\"$ref\":\"#/definitions/"
+          "d\"}},\"definitions\":{\"d\":{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^k\"}}}}",
+          "{\"a\":{\"k1\":1,\"x\":2}}",
+          "[{\"pointer\":\"/a\",\"message\":\"has a member 'x' whose name does not fit 'propertyNames'\"}]");
+    check(
+        "{\"$id\":\"http://x.example/root.json\",\"items\":{\"$ref\":\"b.json#named\"},"
+        "\"definitions\":{\"b\":{\"$id\":\"b.json\",\"definitions\":{\"c\":{\"$id\":\"#named\",\"type\":\"null\"}}}}}",
+        "[null,1]", "[{\"pointer\":\"/1\",\"message\":\"is an integer, not null\"}]");
 }
 
 static void what_is_not_carried_out_is_refused_by_name(void **state)
@@ -123,7 +133,8 @@ static void what_is_not_carried_out_is_refused_by_name(void **state)
     (void)state;
     check_refused("{\"properties\":{\"a\":{\"requierd\":[]}}}", "'requierd' is no keyword of JSON Schema draft 7");
     check_refused("{\"$ref\":\"http://example.org/x\"}", "'$ref' names another document: 'http://example.org/x'");
-    check_refused("{\"not\":{\"allOf\":[{\"$ref\":\"#\"}]}}", "the schema asks itself about the same value, without end");
+    check_refused("{\"not\":{\"allOf\":[{\"$ref\":\"#\"}]}}",
+                  "the schema asks itself about the same value, without end");
     check_refused("{\"definitions\":{\"a\":{\"$ref\":\"#/definitions/b\"},\"b\":{\"$ref\":\"#/definitions/a\"}}}",
                   "the schema asks itself about the same value, without end");
     check_refused("{\"properties\":{\"a\\u0000b\":{}}}", "a NUL in a name");
@@ -142,8 +153,8 @@ static void hostile_schemas_and_values_end(void **state)
     at += sprintf(at, "\"");
     for (int i = 0; i < 100000; i++) *at++ = 'a';
     strcpy(at, "!\"");
-    static const char *const patterns[] = {"{\"pattern\":\"^(a+)+$\"}", "{\"pattern\":\"^(a|a)*$\"}", "{\"pattern\":\"(.*)*x\"}",
-                                           "{\"pattern\":\"^(?:(?:(?:a*)*)*)*$\"}"};
+    static const char *const patterns[] = {"{\"pattern\":\"^(a+)+$\"}", "{\"pattern\":\"^(a|a)*$\"}",
+                                           "{\"pattern\":\"(.*)*x\"}", "{\"pattern\":\"^(?:(?:(?:a*)*)*)*$\"}"};
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(make(&j, patterns[i]), DBK_OK);
         assert_int_equal(judge_text(&j, deep, NULL, &err), DBK_SCHEMA);
@@ -152,8 +163,11 @@ static void hostile_schemas_and_values_end(void **state)
     /* doubles at every step: 2^30 subschemas */
     at = deep + sprintf(deep, "{\"$ref\":\"#/definitions/a0\",\"definitions\":{");
     for (int i = 0; i < 12; i++)
-        at += sprintf(at, "\"a%d\":{\"allOf\":[{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/a%d\"},"
-                          "{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/a%d\"}]},", i, i + 1, i + 1, i + 1, i + 1, i + 1);
+        at += sprintf(at,
+                      "\"a%d\":{\"allOf\":[{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/"
+                      "a%d\"},{\"$ref\":\"#/definitions/a%d\"},"
+                      "{\"$ref\":\"#/definitions/a%d\"},{\"$ref\":\"#/definitions/a%d\"}]},",
+                      i, i + 1, i + 1, i + 1, i + 1, i + 1);
     sprintf(at, "\"a12\":{\"type\":\"integer\"}}}");
     assert_int_equal(make(&j, deep), DBK_OK);
     assert_int_equal(judge_text(&j, "1", NULL, &err), DBK_SCHEMA);
@@ -171,7 +185,8 @@ static void hostile_schemas_and_values_end(void **state)
 
 static void memory_may_fail_at_any_point(void **state)
 {
-    static const char schema[] = "{\"$id\":\"x\",\"properties\":{\"a\":{\"$ref\":\"#/definitions/d\"}},\"definitions\":{\"d\":{\"pattern\":\"^a+$\","
+    static const char schema[] = "{\"$id\":\"x\",\"properties\":{\"a\":{\"$ref\":\"#/definitions/"
+                                 "d\"}},\"definitions\":{\"d\":{\"pattern\":\"^a+$\","
                                  "\"uniqueItems\":true,\"enum\":[[1,2],\"a\"]}}}";
     (void)state;
     dbk_result result = DBK_NO_MEMORY;

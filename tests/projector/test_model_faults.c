@@ -16,8 +16,14 @@ static bool fails(void)
     return calls == fail_at || (for_ever && calls > fail_at);
 }
 
-static void *failing_malloc(int size) { return fails() ? NULL : usual.xMalloc(size); }
-static void *failing_realloc(void *memory, int size) { return fails() ? NULL : usual.xRealloc(memory, size); }
+static void *failing_malloc(int size)
+{
+    return fails() ? NULL : usual.xMalloc(size);
+}
+static void *failing_realloc(void *memory, int size)
+{
+    return fails() ? NULL : usual.xRealloc(memory, size);
+}
 
 static void start_failing(size_t n)
 {
@@ -50,7 +56,10 @@ static dbk_result create_and_commit(model_place *place, dbk_error *err)
         dbk_changes changes;
         result = dbk_model_begin(model, err);
         if (result == DBK_OK) {
-            result = exec(model, "INSERT INTO counts(v) VALUES(1), (2); INSERT INTO notes(id, raw) VALUES(hex(2), x'0102030405060708090a0b0c0d0e0f')  ON CONFLICT DO NOTHING; UPDATE counts SET v=v+1", err);
+            result = exec(model,
+                          "INSERT INTO counts(v) VALUES(1), (2); INSERT INTO notes(id, raw) VALUES(hex(2), "
+                          "x'0102030405060708090a0b0c0d0e0f')  ON CONFLICT DO NOTHING; UPDATE counts SET v=v+1",
+                          err);
         }
         if (result == DBK_OK) result = try_commit(model, position, &changes, err);
     }
@@ -66,7 +75,8 @@ static dbk_result open_and_tell(model_place *place, dbk_error *err)
     uint64_t rows;
 
     dbk_buffer_init(&out, place->port);
-    dbk_result result = dbk_model_open(place->port, place_file(place, "model"), place->definition, NULL, NULL, &model, err);
+    dbk_result result =
+        dbk_model_open(place->port, place_file(place, "model"), place->definition, NULL, NULL, &model, err);
     if (result == DBK_OK) result = dbk_model_catch_up_rows(model, table_of(model, "counts"), 1, false, &out, err);
     if (result == DBK_OK) result = dbk_model_catch_up_rows(model, table_of(model, "notes"), 0, true, &out, err);
     if (result == DBK_OK) result = dbk_model_recount(model, &counted, &rows, err);
@@ -81,9 +91,11 @@ static dbk_result switch_and_finish(model_place *place, dbk_error *err)
     dbk_model *old = NULL, *shadow = NULL;
     dbk_changes changes;
 
-    dbk_result result = dbk_model_open(place->port, place_file(place, "model"), place->definition, NULL, NULL, &old, err);
+    dbk_result result =
+        dbk_model_open(place->port, place_file(place, "model"), place->definition, NULL, NULL, &old, err);
     if (result == DBK_OK) {
-        result = dbk_model_create(place->port, place_file(place, "shadow"), place->definition, NULL, &(dbk_model_options){.bulk = true}, &shadow, err);
+        result = dbk_model_create(place->port, place_file(place, "shadow"), place->definition, NULL,
+                                  &(dbk_model_options){.bulk = true}, &shadow, err);
     }
     if (result == DBK_OK) result = dbk_model_begin(shadow, err);
     if (result == DBK_OK) result = exec(shadow, "INSERT INTO counts(v) VALUES(7), (2), (9)", err);
@@ -102,7 +114,9 @@ static dbk_result read_as_client(model_place *place, dbk_error *err)
 
     dbk_buffer_init(&out, place->port);
     dbk_result result = dbk_reader_open(place->port, place_file(place, "model"), NULL, place->definition, &reader, err);
-    if (result == DBK_OK) result = dbk_reader_query(reader, dbk_slice_text("SELECT n, v FROM counts ORDER BY v DESC"), NULL, NULL, &out, err);
+    if (result == DBK_OK)
+        result =
+            dbk_reader_query(reader, dbk_slice_text("SELECT n, v FROM counts ORDER BY v DESC"), NULL, NULL, &out, err);
     if (result == DBK_OK) result = dbk_reader_named(reader, dbk_slice_text("flags"), NULL, NULL, &out, err);
     dbk_reader_close(reader);
     dbk_buffer_release(&out);
@@ -125,7 +139,8 @@ static void check_left(model_place *place, const char *name)
     dbk_model *model;
     struct stat info;
     if (stat(place_file(place, name), &info) != 0) return;
-    dbk_result result = dbk_model_open(place->port, place_file(place, name), place->definition, NULL, NULL, &model, &place->err);
+    dbk_result result =
+        dbk_model_open(place->port, place_file(place, name), place->definition, NULL, NULL, &model, &place->err);
     assert_ok(result, &place->err);
     assert_recount(model);
     dbk_model_close(model);

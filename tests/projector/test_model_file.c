@@ -13,7 +13,8 @@ static dbk_model_state state_of(const dbk_model *model)
 static int64_t number(dbk_model *model, const char *text)
 {
     sqlite3_stmt *row;
-    if (sqlite3_prepare_v2(dbk_model_handle(model), text, -1, &row, NULL) != SQLITE_OK) fail_msg("%s", sqlite3_errmsg(dbk_model_handle(model)));
+    if (sqlite3_prepare_v2(dbk_model_handle(model), text, -1, &row, NULL) != SQLITE_OK)
+        fail_msg("%s", sqlite3_errmsg(dbk_model_handle(model)));
     assert_int_equal(sqlite3_step(row), SQLITE_ROW);
     int64_t value = sqlite3_column_int64(row, 0);
     sqlite3_finalize(row);
@@ -103,7 +104,8 @@ static void put_file(const char *path, const char *text)
 static dbk_result try_open(model_place *place, const char *name, const dbk_definition *definition)
 {
     dbk_model *model;
-    dbk_result result = dbk_model_open(place->port, place_file(place, name), definition, NULL, NULL, &model, &place->err);
+    dbk_result result =
+        dbk_model_open(place->port, place_file(place, name), definition, NULL, NULL, &model, &place->err);
     if (result == DBK_OK) dbk_model_close(model);
     else assert_null(model);
     return result;
@@ -120,7 +122,8 @@ static void test_files_that_are_no_model(void **state)
     assert_int_equal(try_open(&place, "none", place.definition), DBK_MISSING);
     assert_int_equal(try_open(&place, "no/where", place.definition), DBK_MISSING);
     assert_int_equal(try_open(&place, ".", place.definition), DBK_CORRUPT);
-    put_file(place_file(&place, "text"), "this is not a database, but long enough to be looked at: 0123456789 0123456789 0123456789");
+    put_file(place_file(&place, "text"),
+             "this is not a database, but long enough to be looked at: 0123456789 0123456789 0123456789");
     assert_int_equal(try_open(&place, "text", place.definition), DBK_CORRUPT);
     put_file(place_file(&place, "empty"), "");
     assert_int_equal(try_open(&place, "empty", place.definition), DBK_CORRUPT);
@@ -130,7 +133,9 @@ static void test_files_that_are_no_model(void **state)
     assert_int_equal(try_open(&place, "other", place.definition), DBK_CORRUPT);
     model = place_create(&place, "model", NULL);
     dbk_model_close(model);
-    assert_int_equal(dbk_model_create(place.port, place_file(&place, "model"), place.definition, NULL, NULL, &model, &place.err), DBK_EXISTS);
+    assert_int_equal(
+        dbk_model_create(place.port, place_file(&place, "model"), place.definition, NULL, NULL, &model, &place.err),
+        DBK_EXISTS);
     assert_int_equal(try_open(&place, "model", place.definition), DBK_OK);
     dbk_definition other = *place.definition;
     other.hash[3] ^= 1;
@@ -257,8 +262,9 @@ static void reference_commit(reference *journal, uint64_t position, size_t keys,
 static void test_floor_is_the_reference_models(void **state)
 {
     enum { MOST = 16 };
-    static const char behind[] = "SELECT count(*) FROM _daybook_commits c, (SELECT max(position) AS p, floor AS f FROM _daybook_commits)"
-                                 " WHERE c.position <= f AND c.position < p";
+    static const char behind[] =
+        "SELECT count(*) FROM _daybook_commits c, (SELECT max(position) AS p, floor AS f FROM _daybook_commits)"
+        " WHERE c.position <= f AND c.position < p";
     model_place place;
     reference journal = {.floor = 0};
     uint64_t seed = 7;
@@ -352,10 +358,13 @@ static void test_sql_failures_by_name(void **state)
         int rc;
         dbk_result expected;
     } codes[] = {
-        {SQLITE_FULL, DBK_NO_SPACE}, {SQLITE_NOMEM, DBK_NO_MEMORY}, {SQLITE_IOERR_NOMEM, DBK_NO_MEMORY},
-        {SQLITE_IOERR_READ, DBK_IO}, {SQLITE_CANTOPEN, DBK_IO}, {SQLITE_CORRUPT, DBK_CORRUPT}, {SQLITE_NOTADB, DBK_CORRUPT},
-        {SQLITE_BUSY, DBK_BUSY}, {SQLITE_INTERRUPT, DBK_BUSY}, {SQLITE_READONLY_DBMOVED, DBK_READ_ONLY},
-        {SQLITE_TOOBIG, DBK_TOO_BIG}, {SQLITE_AUTH, DBK_DENIED}, {SQLITE_MISUSE, DBK_INTERNAL}, {SQLITE_DONE, DBK_INTERNAL},
+        {SQLITE_FULL, DBK_NO_SPACE},         {SQLITE_NOMEM, DBK_NO_MEMORY},
+        {SQLITE_IOERR_NOMEM, DBK_NO_MEMORY}, {SQLITE_IOERR_READ, DBK_IO},
+        {SQLITE_CANTOPEN, DBK_IO},           {SQLITE_CORRUPT, DBK_CORRUPT},
+        {SQLITE_NOTADB, DBK_CORRUPT},        {SQLITE_BUSY, DBK_BUSY},
+        {SQLITE_INTERRUPT, DBK_BUSY},        {SQLITE_READONLY_DBMOVED, DBK_READ_ONLY},
+        {SQLITE_TOOBIG, DBK_TOO_BIG},        {SQLITE_AUTH, DBK_DENIED},
+        {SQLITE_MISUSE, DBK_INTERNAL},       {SQLITE_DONE, DBK_INTERNAL},
     };
     model_place place;
     (void)state;
@@ -364,7 +373,9 @@ static void test_sql_failures_by_name(void **state)
     commit_sql(model, 1, "INSERT INTO notes(id, title) VALUES('n1', 'one')");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int rc = sql_try(model, cases[i].sql);
-        assert_int_equal(dbk_model_sql_failure(model, sqlite3_extended_errcode(dbk_model_handle(model)), "test", &place.err), cases[i].expected);
+        assert_int_equal(
+            dbk_model_sql_failure(model, sqlite3_extended_errcode(dbk_model_handle(model)), "test", &place.err),
+            cases[i].expected);
         assert_int_not_equal(rc, SQLITE_OK);
         assert_string_equal(place.err.text, cases[i].text);
     }
@@ -390,7 +401,8 @@ static void test_port_memory_runs_out(void **state)
     place_init(&place, NULL);
     for (size_t n = 1; !done; n++) {
         thrifty_place(&thrifty, n);
-        dbk_result result = dbk_model_create(&thrifty.port, place_file(&place, "model"), place.definition, NULL, NULL, &model, &err);
+        dbk_result result =
+            dbk_model_create(&thrifty.port, place_file(&place, "model"), place.definition, NULL, NULL, &model, &err);
         if (result == DBK_OK) {
             result = dbk_model_begin(model, &err);
             if (result == DBK_OK) sql(model, "INSERT INTO notes(id) VALUES('n1'), ('n2')");

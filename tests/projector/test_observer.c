@@ -79,8 +79,25 @@ static void check_touched(dbk_model *model, const seen_rows *before, const seen_
 /* A value of any storage class: what affinity makes of it is SQLite's business. */
 static const char *any_value(uint64_t *seed)
 {
-    static const char *const values[] = {"NULL", "0", "2", "-7", "2.0", "2.5", "-0.0", "'2'", "'x'", "''", "x'00ff'", "x''",
-                                         "9007199254740993", "-9223372036854775808", "1e300", "'3.0'", "'9e999'", "1e999", "'1e5'"};
+    static const char *const values[] = {"NULL",
+                                         "0",
+                                         "2",
+                                         "-7",
+                                         "2.0",
+                                         "2.5",
+                                         "-0.0",
+                                         "'2'",
+                                         "'x'",
+                                         "''",
+                                         "x'00ff'",
+                                         "x''",
+                                         "9007199254740993",
+                                         "-9223372036854775808",
+                                         "1e300",
+                                         "'3.0'",
+                                         "'9e999'",
+                                         "1e999",
+                                         "'1e5'"};
     return values[next_random(seed) % (sizeof values / sizeof *values)];
 }
 
@@ -90,9 +107,17 @@ static void random_statement(uint64_t *seed, char *out, size_t size)
     const char *one = any_value(seed), *two = any_value(seed);
 
     switch (next_random(seed) % 18) {
-    case 0: snprintf(out, size, "INSERT INTO notes(id, title, score, raw) VALUES('n%u', 't%u', %s, %s)", id, other, one, two); break;
-    case 1: snprintf(out, size, "INSERT OR REPLACE INTO notes(id, title, amount) VALUES('n%u', 't%u', %s)", id, other, one); break;
-    case 2: snprintf(out, size, "INSERT INTO notes(id, stars) VALUES('n%u', %u) ON CONFLICT(id) DO UPDATE SET stars=stars+1", id, id); break;
+    case 0:
+        snprintf(out, size, "INSERT INTO notes(id, title, score, raw) VALUES('n%u', 't%u', %s, %s)", id, other, one,
+                 two);
+        break;
+    case 1:
+        snprintf(out, size, "INSERT OR REPLACE INTO notes(id, title, amount) VALUES('n%u', 't%u', %s)", id, other, one);
+        break;
+    case 2:
+        snprintf(out, size,
+                 "INSERT INTO notes(id, stars) VALUES('n%u', %u) ON CONFLICT(id) DO UPDATE SET stars=stars+1", id, id);
+        break;
     case 3: snprintf(out, size, "INSERT INTO notes(id) VALUES('n%u') ON CONFLICT(id) DO NOTHING", id); break;
     case 4: snprintf(out, size, "UPDATE notes SET score=%s, amount=%s WHERE id='n%u'", one, two, id); break;
     case 5: snprintf(out, size, "UPDATE notes SET title='t%u'", id); break; /* fails with two rows, half way */
@@ -161,14 +186,16 @@ static void random_entry(dbk_model *model, uint64_t *seed, seen_rows *before, se
 }
 
 /* The dirty rows are those of the kept entries, no more and no less, and hold all that differs. */
-static void check_changes(const dbk_changes *changes, const kept_rows *kept, const seen_rows *before, const seen_rows *after)
+static void check_changes(const dbk_changes *changes, const kept_rows *kept, const seen_rows *before,
+                          const seen_rows *after)
 {
     size_t told = 0;
 
     for (size_t c = 0; c < changes->count; c++) {
         for (size_t k = 0; k < changes->items[c].key_count; k++) {
             char key[120];
-            snprintf(key, sizeof key, "%s %.*s", changes->items[c].table->name, DBK_SLICE_ARG(changes->items[c].keys[k]));
+            snprintf(key, sizeof key, "%s %.*s", changes->items[c].table->name,
+                     DBK_SLICE_ARG(changes->items[c].keys[k]));
             assert_true(is_kept(kept, key));
             told++;
         }
@@ -228,7 +255,8 @@ static void test_random_statements_are_seen_exactly(void **state)
 /* A number in a REAL column has one hash, whether the hook or a scan reads it. */
 static void test_each_affinity_hashes_alike_in_hook_and_scan(void **state)
 {
-    static const char *const values[] = {"2", "2.0", "'2'", "-0.0", "NULL", "x'32'", "'two'", "9007199254740993", "1e999"};
+    static const char *const values[] = {"2",    "2.0", "'2'", "-0.0", "NULL", "x'32'", "'two'", "9007199254740993",
+                                         "1e999"};
     model_place place;
     (void)state;
     place_init(&place, NULL);
@@ -236,11 +264,14 @@ static void test_each_affinity_hashes_alike_in_hook_and_scan(void **state)
     uint64_t position = 0;
 
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        commit_sql(model, ++position, "INSERT INTO notes(id, score, amount, raw, stars) VALUES('a%zu', %s, %s, %s, 5.0)", i, values[i], values[i], values[i]);
+        commit_sql(model, ++position,
+                   "INSERT INTO notes(id, score, amount, raw, stars) VALUES('a%zu', %s, %s, %s, 5.0)", i, values[i],
+                   values[i], values[i]);
         assert_recount(model);
         commit_sql(model, ++position, "UPDATE notes SET score=%s, amount=%s, doc=%s", values[i], values[i], values[i]);
         assert_recount(model);
-        commit_sql(model, ++position, "INSERT INTO tags VALUES('a%zu', 'x', %s); UPDATE tags SET weight=%s", i, values[i], values[i]);
+        commit_sql(model, ++position, "INSERT INTO tags VALUES('a%zu', 'x', %s); UPDATE tags SET weight=%s", i,
+                   values[i], values[i]);
         assert_recount(model);
     }
     commit_sql(model, ++position, "DELETE FROM notes");

@@ -16,7 +16,9 @@ static void setup(reader_place *self)
     commit_sql(self->model, 4,
                "INSERT INTO notes VALUES('n1', 'one', 3, 2, x'0102', 7, '2026-11-21 07:00:00', 1, '{\"x\":1.10}'),"
                "('n2', 'two', 1, NULL, NULL, NULL, NULL, 0, NULL)");
-    assert_ok(dbk_reader_open(self->place.port, place_file(&self->place, "model"), NULL, self->place.definition, &self->reader, &self->place.err), &self->place.err);
+    assert_ok(dbk_reader_open(self->place.port, place_file(&self->place, "model"), NULL, self->place.definition,
+                              &self->reader, &self->place.err),
+              &self->place.err);
     self->parser = dbk_json_parser_new(self->place.port);
     dbk_buffer_init(&self->out, self->place.port);
 }
@@ -39,21 +41,27 @@ static const dbk_json_node *json(reader_place *self, const char *text)
 
 static void check(reader_place *self, const char *query, const char *args, const char *expected)
 {
-    assert_ok(dbk_reader_query(self->reader, dbk_slice_text(query), json(self, args), NULL, &self->out, &self->place.err), &self->place.err);
+    assert_ok(
+        dbk_reader_query(self->reader, dbk_slice_text(query), json(self, args), NULL, &self->out, &self->place.err),
+        &self->place.err);
     assert_text(&self->out, expected);
 }
 
 static void check_named(reader_place *self, const char *name, const char *args, const char *expected)
 {
-    assert_ok(dbk_reader_named(self->reader, dbk_slice_text(name), json(self, args), NULL, &self->out, &self->place.err), &self->place.err);
+    assert_ok(
+        dbk_reader_named(self->reader, dbk_slice_text(name), json(self, args), NULL, &self->out, &self->place.err),
+        &self->place.err);
     assert_text(&self->out, expected);
 }
 
 /* A refusal has its code and leaves the buffer as it was; the reader answers the next query. */
-static void check_refused(reader_place *self, const char *query, const char *args, const dbk_reader_limits *limits, dbk_result expected)
+static void check_refused(reader_place *self, const char *query, const char *args, const dbk_reader_limits *limits,
+                          dbk_result expected)
 {
     dbk_buffer_put_text(&self->out, "before");
-    dbk_result result = dbk_reader_query(self->reader, dbk_slice_text(query), json(self, args), limits, &self->out, &self->place.err);
+    dbk_result result =
+        dbk_reader_query(self->reader, dbk_slice_text(query), json(self, args), limits, &self->out, &self->place.err);
     if (result != expected) print_error("%s\n", query);
     assert_result(result, expected, &self->place.err);
     assert_text(&self->out, "before");
@@ -80,10 +88,13 @@ static void test_arguments_of_a_query(void **state)
     reader_place self;
     (void)state;
     setup(&self);
-    check(&self, "SELECT :a AS x, typeof(:a) AS y, @b AS z", "{\"a\":5,\"b\":\"t\"}", "\"columns\":[\"x\",\"y\",\"z\"],\"rows\":[[5,\"integer\",\"t\"]],\"position\":4");
+    check(&self, "SELECT :a AS x, typeof(:a) AS y, @b AS z", "{\"a\":5,\"b\":\"t\"}",
+          "\"columns\":[\"x\",\"y\",\"z\"],\"rows\":[[5,\"integer\",\"t\"]],\"position\":4");
     check(&self, "SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e, ? AS f", "[null,true,5.0,1e2,[1, 2],\"\"]",
-          "\"columns\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"],\"rows\":[[null,1,5.0,100.0,\"[1,2]\",\"\"]],\"position\":4");
-    check(&self, "SELECT ? AS a, ? AS b", "[12345678901234567890,false]", "\"columns\":[\"a\",\"b\"],\"rows\":[[1.2345678901234567e+19,0]],\"position\":4");
+          "\"columns\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"],\"rows\":[[null,1,5.0,100.0,\"[1,2]\",\"\"]],\"position\":"
+          "4");
+    check(&self, "SELECT ? AS a, ? AS b", "[12345678901234567890,false]",
+          "\"columns\":[\"a\",\"b\"],\"rows\":[[1.2345678901234567e+19,0]],\"position\":4");
     check_refused(&self, "SELECT :a", "{}", NULL, DBK_BAD_COMMAND);
     check_refused(&self, "SELECT :a", NULL, NULL, DBK_BAD_COMMAND);
     check_refused(&self, "SELECT :a", "{\"a\":1,\"b\":2}", NULL, DBK_UNKNOWN_FIELD);
@@ -129,22 +140,29 @@ static void test_what_a_query_may_not_do(void **state)
     reader_place self;
     (void)state;
     setup(&self);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_refused(&self, cases[i].sql, NULL, NULL, cases[i].expected);
-    assert_int_equal(dbk_reader_query(self.reader, dbk_slice_of("SELECT 1\0; DROP", 15), NULL, NULL, &self.out, &self.place.err), DBK_BAD_COMMAND);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_refused(&self, cases[i].sql, NULL, NULL, cases[i].expected);
+    assert_int_equal(
+        dbk_reader_query(self.reader, dbk_slice_of("SELECT 1\0; DROP", 15), NULL, NULL, &self.out, &self.place.err),
+        DBK_BAD_COMMAND);
     assert_recount(self.model);
     teardown(&self);
 }
 
 static void test_limits_of_an_answer(void **state)
 {
-    static const char many[] = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 100) SELECT n FROM c";
-    static const char endless[] = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c) SELECT count(*) FROM c";
+    static const char many[] =
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 100) SELECT n FROM c";
+    static const char endless[] =
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c) SELECT count(*) FROM c";
     reader_place self;
     (void)state;
     setup(&self);
     check_refused(&self, many, NULL, &(dbk_reader_limits){.rows = 99}, DBK_TOO_BIG);
     check_refused(&self, many, NULL, &(dbk_reader_limits){.answer_bytes = 300}, DBK_TOO_BIG);
-    assert_ok(dbk_reader_query(self.reader, dbk_slice_text(many), NULL, &(dbk_reader_limits){10000, 1000, 100, false}, &self.out, &self.place.err), &self.place.err);
+    assert_ok(dbk_reader_query(self.reader, dbk_slice_text(many), NULL, &(dbk_reader_limits){10000, 1000, 100, false},
+                               &self.out, &self.place.err),
+              &self.place.err);
     dbk_buffer_clear(&self.out);
     check_refused(&self, endless, NULL, &(dbk_reader_limits){.time_ms = 5}, DBK_BUSY);
     assert_string_equal(self.place.err.text, "the query took too long");
@@ -156,23 +174,33 @@ static void test_named_queries(void **state)
     reader_place self;
     (void)state;
     setup(&self);
-    check_named(&self, "by_stars", "{\"stars\":1}", "\"columns\":[\"id\",\"title\"],\"rows\":[[\"n1\",\"one\"],[\"n2\",\"two\"]],\"position\":4");
-    check_named(&self, "by_stars", "{\"stars\":1,\"title\":\"two\"}", "\"columns\":[\"id\",\"title\"],\"rows\":[[\"n2\",\"two\"]],\"position\":4");
-    check_named(&self, "by_stars", "{\"stars\":2.0,\"title\":null}", "\"columns\":[\"id\",\"title\"],\"rows\":[[\"n1\",\"one\"]],\"position\":4");
-    check_named(&self, "flags", NULL, "\"columns\":[\"id\",\"stars >= :least\"],\"rows\":[[\"n1\",true],[\"n2\",false]],\"position\":4");
-    check_named(&self, "flags", "{\"least\":1}", "\"columns\":[\"id\",\"stars >= :least\"],\"rows\":[[\"n1\",true],[\"n2\",true]],\"position\":4");
+    check_named(&self, "by_stars", "{\"stars\":1}",
+                "\"columns\":[\"id\",\"title\"],\"rows\":[[\"n1\",\"one\"],[\"n2\",\"two\"]],\"position\":4");
+    check_named(&self, "by_stars", "{\"stars\":1,\"title\":\"two\"}",
+                "\"columns\":[\"id\",\"title\"],\"rows\":[[\"n2\",\"two\"]],\"position\":4");
+    check_named(&self, "by_stars", "{\"stars\":2.0,\"title\":null}",
+                "\"columns\":[\"id\",\"title\"],\"rows\":[[\"n1\",\"one\"]],\"position\":4");
+    check_named(&self, "flags", NULL,
+                "\"columns\":[\"id\",\"stars >= :least\"],\"rows\":[[\"n1\",true],[\"n2\",false]],\"position\":4");
+    check_named(&self, "flags", "{\"least\":1}",
+                "\"columns\":[\"id\",\"stars >= :least\"],\"rows\":[[\"n1\",true],[\"n2\",true]],\"position\":4");
     static const struct {
         const char *name, *args;
         dbk_result expected;
     } cases[] = {
-        {"nobody", NULL, DBK_UNKNOWN_COMMAND},       {"by_stars", NULL, DBK_BAD_COMMAND},
-        {"by_stars", "{}", DBK_BAD_COMMAND},         {"by_stars", "[1]", DBK_BAD_COMMAND},
-        {"by_stars", "{\"star\":1}", DBK_UNKNOWN_FIELD}, {"by_stars", "{\"stars\":null}", DBK_SCHEMA},
-        {"by_stars", "{\"stars\":\"1\"}", DBK_SCHEMA}, {"by_stars", "{\"stars\":1,\"title\":2}", DBK_SCHEMA},
+        {"nobody", NULL, DBK_UNKNOWN_COMMAND},
+        {"by_stars", NULL, DBK_BAD_COMMAND},
+        {"by_stars", "{}", DBK_BAD_COMMAND},
+        {"by_stars", "[1]", DBK_BAD_COMMAND},
+        {"by_stars", "{\"star\":1}", DBK_UNKNOWN_FIELD},
+        {"by_stars", "{\"stars\":null}", DBK_SCHEMA},
+        {"by_stars", "{\"stars\":\"1\"}", DBK_SCHEMA},
+        {"by_stars", "{\"stars\":1,\"title\":2}", DBK_SCHEMA},
         {"all_notes", "{\"x\":1}", DBK_UNKNOWN_FIELD},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        dbk_result result = dbk_reader_named(self.reader, dbk_slice_text(cases[i].name), json(&self, cases[i].args), NULL, &self.out, &self.place.err);
+        dbk_result result = dbk_reader_named(self.reader, dbk_slice_text(cases[i].name), json(&self, cases[i].args),
+                                             NULL, &self.out, &self.place.err);
         assert_result(result, cases[i].expected, &self.place.err);
         assert_int_equal(self.out.size, 0);
     }
@@ -190,7 +218,9 @@ static void test_position_and_rows_of_one_state(void **state)
     check(&self, "SELECT count(*) AS n FROM notes", NULL, "\"columns\":[\"n\"],\"rows\":[[2]],\"position\":4");
     commit_at(self.model, 9, NULL);
     check(&self, "SELECT count(*) AS n FROM notes", NULL, "\"columns\":[\"n\"],\"rows\":[[0]],\"position\":9");
-    assert_int_equal(sqlite3_wal_checkpoint_v2(dbk_model_handle(self.model), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_wal_checkpoint_v2(dbk_model_handle(self.model), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+        SQLITE_OK);
     teardown(&self);
 }
 
@@ -215,7 +245,9 @@ static void test_commit_between_position_and_rows(void **state)
     port.resize = committing_resize;
     dbk_buffer_init(&out, &port);
     to_commit = self.model;
-    assert_ok(dbk_reader_query(self.reader, dbk_slice_text("SELECT count(*) AS n FROM notes"), NULL, NULL, &out, &self.place.err), &self.place.err);
+    assert_ok(dbk_reader_query(self.reader, dbk_slice_text("SELECT count(*) AS n FROM notes"), NULL, NULL, &out,
+                               &self.place.err),
+              &self.place.err);
     assert_null(to_commit);
     assert_text(&out, "\"columns\":[\"n\"],\"rows\":[[2]],\"position\":4");
     dbk_buffer_release(&out);
@@ -233,16 +265,23 @@ static void test_files_of_other_kinds(void **state)
     commit_sql(plain, 2, "INSERT INTO pairs VALUES(1, 'a', 'x')");
     assert_ok(dbk_model_finish(plain, true, &self.place.err), &self.place.err);
     dbk_model_close(plain);
-    assert_ok(dbk_reader_open(self.place.port, place_file(&self.place, "plain"), NULL, NULL, &reader, &self.place.err), &self.place.err);
-    assert_ok(dbk_reader_query(reader, dbk_slice_text("SELECT b FROM pairs"), NULL, NULL, &self.out, &self.place.err), &self.place.err);
+    assert_ok(dbk_reader_open(self.place.port, place_file(&self.place, "plain"), NULL, NULL, &reader, &self.place.err),
+              &self.place.err);
+    assert_ok(dbk_reader_query(reader, dbk_slice_text("SELECT b FROM pairs"), NULL, NULL, &self.out, &self.place.err),
+              &self.place.err);
     assert_text(&self.out, "\"columns\":[\"b\"],\"rows\":[[\"a\"]],\"position\":0");
-    assert_int_equal(dbk_reader_named(reader, dbk_slice_text("flags"), NULL, NULL, &self.out, &self.place.err), DBK_UNKNOWN_COMMAND);
+    assert_int_equal(dbk_reader_named(reader, dbk_slice_text("flags"), NULL, NULL, &self.out, &self.place.err),
+                     DBK_UNKNOWN_COMMAND);
     dbk_reader_close(reader);
-    assert_int_equal(dbk_reader_open(self.place.port, place_file(&self.place, "none"), NULL, NULL, &reader, &self.place.err), DBK_MISSING);
+    assert_int_equal(
+        dbk_reader_open(self.place.port, place_file(&self.place, "none"), NULL, NULL, &reader, &self.place.err),
+        DBK_MISSING);
     FILE *file = fopen(place_file(&self.place, "text"), "w");
     for (int i = 0; i < 100; i++) fputs("not a database ", file);
     fclose(file);
-    assert_int_equal(dbk_reader_open(self.place.port, place_file(&self.place, "text"), NULL, NULL, &reader, &self.place.err), DBK_CORRUPT);
+    assert_int_equal(
+        dbk_reader_open(self.place.port, place_file(&self.place, "text"), NULL, NULL, &reader, &self.place.err),
+        DBK_CORRUPT);
     assert_null(reader);
     dbk_reader_close(NULL);
     teardown(&self);
@@ -260,9 +299,13 @@ static void test_memory_runs_out(void **state)
         thrifty_place(&thrifty, n);
         dbk_buffer out;
         dbk_buffer_init(&out, &thrifty.port);
-        dbk_result result = dbk_reader_open(&thrifty.port, place_file(&self.place, "model"), NULL, self.place.definition, &reader, &self.place.err);
-        if (result == DBK_OK) result = dbk_reader_query(reader, dbk_slice_text("SELECT * FROM notes, (SELECT ?)"), json(&self, "[[1,2]]"), NULL, &out, &self.place.err);
-        if (result == DBK_OK) result = dbk_reader_named(reader, dbk_slice_text("flags"), NULL, NULL, &out, &self.place.err);
+        dbk_result result = dbk_reader_open(&thrifty.port, place_file(&self.place, "model"), NULL,
+                                            self.place.definition, &reader, &self.place.err);
+        if (result == DBK_OK)
+            result = dbk_reader_query(reader, dbk_slice_text("SELECT * FROM notes, (SELECT ?)"), json(&self, "[[1,2]]"),
+                                      NULL, &out, &self.place.err);
+        if (result == DBK_OK)
+            result = dbk_reader_named(reader, dbk_slice_text("flags"), NULL, NULL, &out, &self.place.err);
         done = result == DBK_OK;
         if (!done) assert_int_equal(result, DBK_NO_MEMORY);
         dbk_reader_close(reader);

@@ -6,8 +6,10 @@
 
 static const char schema[] =
     "CREATE TABLE settings(id TEXT NOT NULL PRIMARY KEY, value TEXT DEFAULT '-', other TEXT DEFAULT '-');\n"
-    "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT NOT NULL UNIQUE, stars INTEGER DEFAULT 0 CHECK (stars < 9));\n"
-    "CREATE TABLE tags(id TEXT NOT NULL PRIMARY KEY, note TEXT NOT NULL REFERENCES notes(id) ON DELETE CASCADE, word TEXT);\n"
+    "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT NOT NULL UNIQUE, stars INTEGER DEFAULT 0 CHECK (stars "
+    "< 9));\n"
+    "CREATE TABLE tags(id TEXT NOT NULL PRIMARY KEY, note TEXT NOT NULL REFERENCES notes(id) ON DELETE CASCADE, word "
+    "TEXT);\n"
     "CREATE INDEX tags_note ON tags(note);\n"
     "CREATE TABLE links(id TEXT NOT NULL PRIMARY KEY, next TEXT REFERENCES links(id) DEFERRABLE INITIALLY DEFERRED);\n"
     "CREATE INDEX links_next ON links(next);\n"
@@ -32,13 +34,15 @@ static int tear_down(void **state)
 }
 
 #define FACT(...) log_fact(&bench, &(row_fact){__VA_ARGS__})
-static const char skips[] = "SELECT substr(entry, 1, 2) || substr(entry, 33), state, reason, substr(against, 1, 2) || substr(against, 33)"
-                            " FROM _daybook_skips ORDER BY 1";
+static const char skips[] =
+    "SELECT substr(entry, 1, 2) || substr(entry, 33), state, reason, substr(against, 1, 2) || substr(against, 33)"
+    " FROM _daybook_skips ORDER BY 1";
 
 static void a_put_overwrites_what_its_author_named_only(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "settings/s", .type = "settings.put", .data = "{\"id\":\"s\",\"other\":\"o\",\"value\":\"v\"}");
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "settings/s", .type = "settings.put",
+         .data = "{\"id\":\"s\",\"other\":\"o\",\"value\":\"v\"}");
     FACT(.author = 1, .seq = 1, .ms = 2, .stream = "settings/s", .type = "settings.put",
          .data = "{\"id\":\"s\",\"other\":\"-\",\"value\":\"w\"}", .filled = "other");
     fold(&bench);
@@ -50,15 +54,21 @@ static void a_put_overwrites_what_its_author_named_only(void **state)
 static void a_put_that_brings_nothing_is_no_writer(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "settings/s", .type = "settings.put", .data = "{\"id\":\"s\",\"other\":\"o\",\"value\":\"v\"}");
-    FACT(.author = 1, .seq = 7, .ms = 2, .stream = "settings/s", .type = "settings.put", .data = "{\"id\":\"s\",\"other\":\"-\"}", .filled = "other");
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "settings/s", .type = "settings.put",
+         .data = "{\"id\":\"s\",\"other\":\"o\",\"value\":\"v\"}");
+    FACT(.author = 1, .seq = 7, .ms = 2, .stream = "settings/s", .type = "settings.put",
+         .data = "{\"id\":\"s\",\"other\":\"-\"}", .filled = "other");
     fold(&bench);
-    assert_rows(bench.model, "SELECT key, substr(last, 1, 2), substr(at, 1, 2), version FROM _daybook_rows", "s|41|42|2");
+    assert_rows(bench.model, "SELECT key, substr(last, 1, 2), substr(at, 1, 2), version FROM _daybook_rows",
+                "s|41|42|2");
     bench.time_ms += 10;
-    accept(&bench, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":\"s\",\"data\":{\"value\":\"x\"}}", "settings/s settings.patched {\"value\":\"x\"} ^1");
+    accept(&bench, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":\"s\",\"data\":{\"value\":\"x\"}}",
+           "settings/s settings.patched {\"value\":\"x\"} ^1");
     bench.seq = 40;
-    accept(&bench, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":\"s\",\"data\":{\"value\":\"y\"}}", "settings/s settings.patched {\"value\":\"y\"} ^1");
-    accept(&bench, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":\"s\",\"data\":{\"value\":\"z\"}}", "settings/s settings.patched {\"value\":\"z\"} ^41");
+    accept(&bench, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":\"s\",\"data\":{\"value\":\"y\"}}",
+           "settings/s settings.patched {\"value\":\"y\"} ^1");
+    accept(&bench, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":\"s\",\"data\":{\"value\":\"z\"}}",
+           "settings/s settings.patched {\"value\":\"z\"} ^41");
     assert_replay(&bench);
 }
 
@@ -66,9 +76,12 @@ static void a_put_that_brings_nothing_is_no_writer(void **state)
 static void the_last_writer_is_the_last_in_order(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 5, .ms = 50, .stream = "settings/s", .type = "settings.put", .data = "{\"id\":\"s\",\"value\":\"v\"}");
-    FACT(.author = 1, .seq = 6, .ms = 10, .stream = "settings/s", .type = "settings.put", .data = "{\"id\":\"s\",\"value\":\"w\"}");
-    FACT(.author = 1, .seq = 7, .ms = 60, .stream = "settings/s", .type = "settings.put", .data = "{\"id\":\"s\",\"value\":7}");
+    FACT(.author = 0, .seq = 5, .ms = 50, .stream = "settings/s", .type = "settings.put",
+         .data = "{\"id\":\"s\",\"value\":\"v\"}");
+    FACT(.author = 1, .seq = 6, .ms = 10, .stream = "settings/s", .type = "settings.put",
+         .data = "{\"id\":\"s\",\"value\":\"w\"}");
+    FACT(.author = 1, .seq = 7, .ms = 60, .stream = "settings/s", .type = "settings.put",
+         .data = "{\"id\":\"s\",\"value\":7}");
     fold(&bench);
     assert_rows(bench.model, skips, "42.1.7|skipped|'settings.value' takes a text, not a number|");
     bench.time_ms += 100;
@@ -81,8 +94,10 @@ static void a_cascade_is_a_writer(void **state)
 {
     uint64_t version;
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "notes/n", .type = "notes.put", .data = "{\"id\":\"n\",\"title\":\"t\"}");
-    FACT(.author = 0, .seq = 2, .ms = 2, .stream = "tags/t", .type = "tags.put", .data = "{\"id\":\"t\",\"note\":\"n\"}");
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "notes/n", .type = "notes.put",
+         .data = "{\"id\":\"n\",\"title\":\"t\"}");
+    FACT(.author = 0, .seq = 2, .ms = 2, .stream = "tags/t", .type = "tags.put",
+         .data = "{\"id\":\"t\",\"note\":\"n\"}");
     FACT(.author = 0, .seq = 3, .ms = 3, .stream = "notes/n", .type = "notes.deleted", .data = "{}");
     FACT(.author = 1, .seq = 1, .ms = 4, .stream = "tags/t", .type = "tags.patched", .data = "{\"word\":\"w\"}");
     fold(&bench);
@@ -95,8 +110,9 @@ static void a_cascade_is_a_writer(void **state)
 static void an_entry_is_superseded_whole(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "settings/s", .type = "settings.put", .data = "{\"id\":\"s\",\"value\":\"v\"}",
-         .stream_2 = "settings/none", .type_2 = "settings.deleted", .data_2 = "{}");
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "settings/s", .type = "settings.put",
+         .data = "{\"id\":\"s\",\"value\":\"v\"}", .stream_2 = "settings/none", .type_2 = "settings.deleted",
+         .data_2 = "{}");
     FACT(.author = 0, .seq = 2, .ms = 2, .stream = "job/1", .type = "job.done", .data = "{\"id\":\"1\"}");
     fold(&bench);
     assert_rows(bench.model, "SELECT count(*) FROM settings", "0");
@@ -107,11 +123,15 @@ static void an_entry_is_superseded_whole(void **state)
 static void a_constraint_skips(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "notes/a", .type = "notes.put", .data = "{\"id\":\"a\",\"title\":\"t\"}");
-    FACT(.author = 0, .seq = 2, .ms = 2, .stream = "notes/b", .type = "notes.put", .data = "{\"id\":\"b\",\"title\":\"t\"}");
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "notes/a", .type = "notes.put",
+         .data = "{\"id\":\"a\",\"title\":\"t\"}");
+    FACT(.author = 0, .seq = 2, .ms = 2, .stream = "notes/b", .type = "notes.put",
+         .data = "{\"id\":\"b\",\"title\":\"t\"}");
     FACT(.author = 0, .seq = 3, .ms = 3, .stream = "notes/a", .type = "notes.patched", .data = "{\"stars\":9}");
-    FACT(.author = 0, .seq = 4, .ms = 4, .stream = "links/a", .type = "links.put", .data = "{\"id\":\"a\",\"next\":\"b\"}");
-    FACT(.author = 0, .seq = 5, .ms = 5, .stream = "notes/a", .type = "notes.put", .data = "{\"id\":\"a\",\"stars\":4}");
+    FACT(.author = 0, .seq = 4, .ms = 4, .stream = "links/a", .type = "links.put",
+         .data = "{\"id\":\"a\",\"next\":\"b\"}");
+    FACT(.author = 0, .seq = 5, .ms = 5, .stream = "notes/a", .type = "notes.put",
+         .data = "{\"id\":\"a\",\"stars\":4}");
     FACT(.author = 0, .seq = 6, .ms = 6, .stream = "jobs/a", .type = "jobs.put", .data = "{\"id\":\"a\"}");
     FACT(.author = 0, .seq = 7, .ms = 7, .stream = "notes/c", .type = "notes.put", .data = "{\"id\":\"c\"}");
     FACT(.author = 0, .seq = 8, .ms = 8, .stream = "notes", .type = "notes.deleted", .data = "{}");
@@ -130,14 +150,19 @@ static void a_constraint_skips(void **state)
 static void a_command_applies_once(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .command_id = "c", .hash = 1, .stream = "settings/s", .type = "settings.deleted", .data = "{}");
-    FACT(.author = 1, .seq = 1, .ms = 3, .command_id = "c", .hash = 1, .stream = "settings/a", .type = "settings.put", .data = "{\"id\":\"a\"}");
-    FACT(.author = 2, .seq = 1, .ms = 2, .command_id = "c", .hash = 1, .stream = "settings/b", .type = "settings.put", .data = "{\"id\":\"b\"}");
-    FACT(.author = 3, .seq = 1, .ms = 4, .command_id = "c", .hash = 2, .stream = "settings/c", .type = "settings.put", .data = "{\"id\":\"c\"}");
+    FACT(.author = 0, .seq = 1, .ms = 1, .command_id = "c", .hash = 1, .stream = "settings/s",
+         .type = "settings.deleted", .data = "{}");
+    FACT(.author = 1, .seq = 1, .ms = 3, .command_id = "c", .hash = 1, .stream = "settings/a", .type = "settings.put",
+         .data = "{\"id\":\"a\"}");
+    FACT(.author = 2, .seq = 1, .ms = 2, .command_id = "c", .hash = 1, .stream = "settings/b", .type = "settings.put",
+         .data = "{\"id\":\"b\"}");
+    FACT(.author = 3, .seq = 1, .ms = 4, .command_id = "c", .hash = 2, .stream = "settings/c", .type = "settings.put",
+         .data = "{\"id\":\"c\"}");
     FACT(.author = 4, .seq = 1, .ms = 0, .command_id = "c", .hash = 3);
     fold(&bench);
     assert_rows(bench.model, "SELECT id FROM settings", "b");
-    assert_rows(bench.model, skips, "41.1.1|superseded|no row to delete|\n42.1.1|duplicate||43.1.1\n44.1.1|skipped|id_reused|43.1.1");
+    assert_rows(bench.model, skips,
+                "41.1.1|superseded|no row to delete|\n42.1.1|duplicate||43.1.1\n44.1.1|skipped|id_reused|43.1.1");
     assert_replay(&bench);
 }
 
@@ -145,14 +170,19 @@ static void a_command_applies_once(void **state)
 static void newer_entries_wait(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .definition = 9, .stream = "settings/a", .type = "settings.put", .data = "{\"id\":\"a\",\"color\":\"red\"}");
-    FACT(.author = 0, .seq = 2, .ms = 2, .definition = 9, .stream = "settings/b", .type = "settings.put", .data = "{\"id\":\"b\"}");
-    FACT(.author = 0, .seq = 3, .ms = 3, .definition = 9, .stream = "settings/c", .type = "settings.patched", .data = "{\"value\":\"x\"}");
+    FACT(.author = 0, .seq = 1, .ms = 1, .definition = 9, .stream = "settings/a", .type = "settings.put",
+         .data = "{\"id\":\"a\",\"color\":\"red\"}");
+    FACT(.author = 0, .seq = 2, .ms = 2, .definition = 9, .stream = "settings/b", .type = "settings.put",
+         .data = "{\"id\":\"b\"}");
+    FACT(.author = 0, .seq = 3, .ms = 3, .definition = 9, .stream = "settings/c", .type = "settings.patched",
+         .data = "{\"value\":\"x\"}");
     FACT(.author = 0, .seq = 4, .ms = 4, .definition = 9, .stream = "x", .type = "page.seen", .data = "{}");
     FACT(.author = 0, .seq = 5, .ms = 5, .stream = "x", .type = "page.seen", .data = "{}");
-    FACT(.author = 0, .seq = 6, .ms = 6, .stream = "settings/d", .type = "settings.put", .data = "{\"id\":\"d\",\"color\":\"red\"}");
+    FACT(.author = 0, .seq = 6, .ms = 6, .stream = "settings/d", .type = "settings.put",
+         .data = "{\"id\":\"d\",\"color\":\"red\"}");
     fold(&bench);
-    assert_rows(bench.model, skips, "41.1.1|waiting|unknown|\n41.1.3|waiting|no row to patch|\n41.1.4|waiting|unknown|");
+    assert_rows(bench.model, skips,
+                "41.1.1|waiting|unknown|\n41.1.3|waiting|no row to patch|\n41.1.4|waiting|unknown|");
     assert_rows(bench.model, "SELECT id FROM settings ORDER BY id", "b\nd");
     assert_replay(&bench);
 }
@@ -160,8 +190,10 @@ static void newer_entries_wait(void **state)
 static void a_dismissal_is_kept(void **state)
 {
     (void)state;
-    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "daybook/inbox", .type = "daybook.dismissed", .data = "{\"entry\":\"e.1.1\"}");
-    FACT(.author = 0, .seq = 2, .ms = 2, .stream = "daybook/inbox", .type = "daybook.dismissed", .data = "{\"entry\":\"e.1.1\"}");
+    FACT(.author = 0, .seq = 1, .ms = 1, .stream = "daybook/inbox", .type = "daybook.dismissed",
+         .data = "{\"entry\":\"e.1.1\"}");
+    FACT(.author = 0, .seq = 2, .ms = 2, .stream = "daybook/inbox", .type = "daybook.dismissed",
+         .data = "{\"entry\":\"e.1.1\"}");
     FACT(.author = 0, .seq = 3, .ms = 3, .stream = "daybook/inbox", .type = "daybook.dismissed", .data = "{}");
     FACT(.author = 0, .seq = 4, .ms = 4, .stream = "daybook/epoch", .type = "daybook.epoch", .data = "{}");
     fold(&bench);
@@ -172,14 +204,18 @@ static void a_dismissal_is_kept(void **state)
     bench.draft.position = 5;
     assert_int_equal(dbk_model_entry_begin(bench.model, &bench.draft, true, &bench.err), DBK_OK);
     assert_int_equal(dbk_model_engine_event(bench.model, &bench.draft, "daybook/inbox", "daybook.dismissed",
-                                            dbk_slice_text("{\"entry\":\"f\"}"), &bench.err), DBK_OK);
+                                            dbk_slice_text("{\"entry\":\"f\"}"), &bench.err),
+                     DBK_OK);
     assert_int_equal(dbk_model_entry_end(bench.model, &bench.draft, &bench.err), DBK_OK);
     assert_rows(bench.model, "SELECT count(*) FROM _daybook_dismissed", "2");
     dbk_model_rollback(bench.model);
     assert_replay(&bench);
 }
 
-static unsigned roll(uint64_t *seed, unsigned faces) { return (unsigned)(next_random(seed) % faces); }
+static unsigned roll(uint64_t *seed, unsigned faces)
+{
+    return (unsigned)(next_random(seed) % faces);
+}
 
 static void random_command(uint64_t *seed, char *out, size_t size)
 {
@@ -188,14 +224,33 @@ static void random_command(uint64_t *seed, char *out, size_t size)
     const char *word = words[roll(seed, 6)], *other = words[roll(seed, 6)];
 
     switch (roll(seed, 9)) {
-    case 0: snprintf(out, size, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"%u\",\"data\":{\"title\":%s,\"stars\":%u}}", key, word, number); break;
-    case 1: snprintf(out, size, "{\"do\":\"patch\",\"table\":\"notes\",\"key\":\"%u\",\"data\":{\"title\":%s}}", key, word); break;
+    case 0:
+        snprintf(out, size, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"%u\",\"data\":{\"title\":%s,\"stars\":%u}}",
+                 key, word, number);
+        break;
+    case 1:
+        snprintf(out, size, "{\"do\":\"patch\",\"table\":\"notes\",\"key\":\"%u\",\"data\":{\"title\":%s}}", key, word);
+        break;
     case 2: snprintf(out, size, "{\"do\":\"delete\",\"table\":\"notes\",\"key\":\"%u\"}", key); break;
-    case 3: snprintf(out, size, "{\"do\":\"put\",\"table\":\"tags\",\"key\":\"%u\",\"data\":{\"note\":\"%u\"}}", key, roll(seed, 4)); break;
-    case 4: snprintf(out, size, "{\"do\":\"put\",\"table\":\"settings\",\"key\":%s,\"data\":{\"value\":%s}}", word, other); break;
-    case 5: snprintf(out, size, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":%s,\"data\":{\"other\":%s}}", word, other); break;
-    case 6: snprintf(out, size, "{\"do\":\"put\",\"table\":\"links\",\"key\":\"%u\",\"data\":{\"next\":\"%u\"}}", key, roll(seed, 4)); break;
-    case 7: snprintf(out, size, "{\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.%s\",\"data\":{\"id\":\"%u\"}}", key, number < 6 ? "queued" : "done", key); break;
+    case 3:
+        snprintf(out, size, "{\"do\":\"put\",\"table\":\"tags\",\"key\":\"%u\",\"data\":{\"note\":\"%u\"}}", key,
+                 roll(seed, 4));
+        break;
+    case 4:
+        snprintf(out, size, "{\"do\":\"put\",\"table\":\"settings\",\"key\":%s,\"data\":{\"value\":%s}}", word, other);
+        break;
+    case 5:
+        snprintf(out, size, "{\"do\":\"patch\",\"table\":\"settings\",\"key\":%s,\"data\":{\"other\":%s}}", word,
+                 other);
+        break;
+    case 6:
+        snprintf(out, size, "{\"do\":\"put\",\"table\":\"links\",\"key\":\"%u\",\"data\":{\"next\":\"%u\"}}", key,
+                 roll(seed, 4));
+        break;
+    case 7:
+        snprintf(out, size, "{\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.%s\",\"data\":{\"id\":\"%u\"}}",
+                 key, number < 6 ? "queued" : "done", key);
+        break;
     default: snprintf(out, size, "{\"do\":\"delete\",\"table\":\"settings\",\"key\":%s}", word);
     }
 }
@@ -212,7 +267,8 @@ static void what_was_decided_applies_elsewhere(void **state)
         random_command(&seed, one, sizeof one);
         random_command(&seed, other, sizeof other);
         bool batch = roll(&seed, 3) == 0;
-        snprintf(command, sizeof command, "%s%s%s%s%s", batch ? "[" : "", one, batch ? "," : "", batch ? other : "", batch ? "]" : "");
+        snprintf(command, sizeof command, "%s%s%s%s%s", batch ? "[" : "", one, batch ? "," : "", batch ? other : "",
+                 batch ? "]" : "");
         bench.time_ms += roll(&seed, 2000);
         accepted += decide(&bench, command) == DBK_OK;
     }
@@ -226,9 +282,15 @@ static void what_was_decided_applies_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_put_overwrites_what_its_author_named_only), T(a_put_that_brings_nothing_is_no_writer),
-        T(the_last_writer_is_the_last_in_order), T(a_cascade_is_a_writer), T(an_entry_is_superseded_whole),
-        T(a_constraint_skips), T(a_command_applies_once), T(newer_entries_wait), T(a_dismissal_is_kept),
+        T(a_put_overwrites_what_its_author_named_only),
+        T(a_put_that_brings_nothing_is_no_writer),
+        T(the_last_writer_is_the_last_in_order),
+        T(a_cascade_is_a_writer),
+        T(an_entry_is_superseded_whole),
+        T(a_constraint_skips),
+        T(a_command_applies_once),
+        T(newer_entries_wait),
+        T(a_dismissal_is_kept),
         T(what_was_decided_applies_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,11 +3,10 @@
 
 #include <stdio.h>
 
-static const char schema[] =
-    "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT);\n"
-    "CREATE TABLE titles(id TEXT NOT NULL PRIMARY KEY, title TEXT, was TEXT);\n"
-    "CREATE TABLE seen(id TEXT NOT NULL PRIMARY KEY, a, b, c, d, e, f);\n"
-    "CREATE TABLE told(type TEXT NOT NULL PRIMARY KEY, n INTEGER);\n";
+static const char schema[] = "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT);\n"
+                             "CREATE TABLE titles(id TEXT NOT NULL PRIMARY KEY, title TEXT, was TEXT);\n"
+                             "CREATE TABLE seen(id TEXT NOT NULL PRIMARY KEY, a, b, c, d, e, f);\n"
+                             "CREATE TABLE told(type TEXT NOT NULL PRIMARY KEY, n INTEGER);\n";
 static const char projections[] =
     "-- on told.values\n"
     "INSERT INTO seen VALUES($id, $a, $b::c, typeof($n), $o, $none, $a::b::c);\n"
@@ -49,13 +48,20 @@ static int tear_down(void **state)
 static void members_bind_by_their_kind(void **state)
 {
     (void)state;
-    accept(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"told.values\",\"data\":{\"id\":\"x\",\"a\":true,\"b\":{\"c\":\"deep\"},"
-                   "\"n\":5.0,\"o\":{\"z\":[1, 1.10]}}}", NULL);
+    accept(&bench,
+           "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"told.values\",\"data\":{\"id\":\"x\",\"a\":true,\"b\":{"
+           "\"c\":\"deep\"},"
+           "\"n\":5.0,\"o\":{\"z\":[1, 1.10]}}}",
+           NULL);
     assert_rows(bench.model, "SELECT * FROM seen", "x|1|deep|real|{\"z\":[1,1.10]}|NULL|NULL");
-    accept(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"told.values\",\"data\":{\"id\":\"y\",\"a\":null,\"b\":[{\"c\":1}],"
-                   "\"n\":12345678901234567890,\"o\":false}}", NULL);
+    accept(&bench,
+           "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"told.values\",\"data\":{\"id\":\"y\",\"a\":null,\"b\":[{"
+           "\"c\":1}],"
+           "\"n\":12345678901234567890,\"o\":false}}",
+           NULL);
     assert_rows(bench.model, "SELECT * FROM seen WHERE id = 'y'", "y|NULL|NULL|real|0|NULL|NULL");
-    accept(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"told.values\",\"data\":{\"id\":\"z\",\"n\":7}}", NULL);
+    accept(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"told.values\",\"data\":{\"id\":\"z\",\"n\":7}}",
+           NULL);
     assert_rows(bench.model, "SELECT c FROM seen WHERE id = 'z'", "integer");
     assert_replay(&bench);
 }
@@ -63,12 +69,14 @@ static void members_bind_by_their_kind(void **state)
 static void an_event_tells_of_itself(void **state)
 {
     (void)state;
-    accept(&bench, "{\"do\":\"append\",\"stream\":\"s/1\",\"type\":\"told.event\",\"data\":{\"b\":1,\"a\":2.50}}", NULL);
+    accept(&bench, "{\"do\":\"append\",\"stream\":\"s/1\",\"type\":\"told.event\",\"data\":{\"b\":1,\"a\":2.50}}",
+           NULL);
     assert_rows(bench.model, "SELECT a, b, c, d, e FROM seen WHERE id = '1'",
                 "told.event|s/1|2023-11-14 22:13:20.123|2023-11-14 22:13:20|5a000000000000000000000000000000.1.1.0");
     assert_rows(bench.model, "SELECT length(f), substr(f, 1, 8), substr(f, -24) FROM seen WHERE id = '1'",
                 "88|00000000|000000000000000100000000");
-    assert_rows(bench.model, "SELECT a, b, c, d, e FROM seen WHERE id = '2'", "{\"a\":2.50,\"b\":1}|NULL|NULL|NULL|NULL");
+    assert_rows(bench.model, "SELECT a, b, c, d, e FROM seen WHERE id = '2'",
+                "{\"a\":2.50,\"b\":1}|NULL|NULL|NULL|NULL");
     assert_replay(&bench);
 }
 
@@ -85,13 +93,17 @@ static void a_block_runs_once_for_an_event(void **state)
 static void a_statement_must_change_something(void **state)
 {
     (void)state;
-    refuse(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.done\",\"data\":{\"id\":\"x\"}}", DBK_REJECTED, "job.done changes no row", NULL);
+    refuse(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.done\",\"data\":{\"id\":\"x\"}}", DBK_REJECTED,
+           "job.done changes no row", NULL);
     assert_rows(bench.model, "SELECT count(*) FROM told", "0");
     accept(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.swept\",\"data\":{\"id\":\"x\"}}", NULL);
-    assert_int_equal(decide(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.bad\",\"data\":{\"id\":\"x\",\"doc\":\"{\"}}"), DBK_REJECTED);
+    assert_int_equal(
+        decide(&bench,
+               "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.bad\",\"data\":{\"id\":\"x\",\"doc\":\"{\"}}"),
+        DBK_REJECTED);
     assert_non_null(strstr(bench.err.text, "malformed JSON"));
-    refuse(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.bad\",\"data\":{}}", DBK_CONSTRAINT, "NOT NULL seen.id",
-           "\"constraint\":\"NOT NULL seen.id\"");
+    refuse(&bench, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"job.bad\",\"data\":{}}", DBK_CONSTRAINT,
+           "NOT NULL seen.id", "\"constraint\":\"NOT NULL seen.id\"");
     assert_rows(bench.model, "SELECT type, n FROM told", "job.swept|1");
     assert_replay(&bench);
 }
@@ -126,8 +138,9 @@ static void many_types_are_no_trouble(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(members_bind_by_their_kind), T(an_event_tells_of_itself), T(a_block_runs_once_for_an_event),
-        T(a_statement_must_change_something), T(a_row_is_projected_after_it_changed), T(many_types_are_no_trouble),
+        T(members_bind_by_their_kind),          T(an_event_tells_of_itself),
+        T(a_block_runs_once_for_an_event),      T(a_statement_must_change_something),
+        T(a_row_is_projected_after_it_changed), T(many_types_are_no_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

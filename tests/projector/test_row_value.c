@@ -42,29 +42,49 @@ typedef struct value_case {
 static void values_go_in_and_out_by_type(void **state)
 {
     static const value_case cases[] = {
-        {DBK_TYPE_TEXT, "\"a\\u00e9\"", "'a\xc3\xa9'", "\"a\xc3\xa9\"", NULL}, {DBK_TYPE_TEXT, "\"\"", "''", "\"\"", NULL},
-        {DBK_TYPE_TEXT, "null", "NULL", "null", NULL},      {DBK_TYPE_TEXT, "5", NULL, NULL, NULL},
-        {DBK_TYPE_TEXT, "\"a\\u0000\"", NULL, NULL, NULL},  {DBK_TYPE_TEXT, "true", NULL, NULL, NULL},
-        {DBK_TYPE_INTEGER, "5.0", "5", "5", NULL},          {DBK_TYPE_INTEGER, "-9223372036854775808", "-9223372036854775808", "-9223372036854775808", NULL},
-        {DBK_TYPE_INTEGER, "9223372036854775808", NULL, NULL, NULL}, {DBK_TYPE_INTEGER, "5.5", NULL, NULL, NULL},
-        {DBK_TYPE_INTEGER, "\"5\"", NULL, NULL, NULL},      {DBK_TYPE_INTEGER, "true", NULL, NULL, NULL},
-        {DBK_TYPE_REAL, "2", "2.0", "2.0", NULL},           {DBK_TYPE_REAL, "0.1", "0.1", "0.1", NULL},
+        {DBK_TYPE_TEXT, "\"a\\u00e9\"", "'a\xc3\xa9'", "\"a\xc3\xa9\"", NULL},
+        {DBK_TYPE_TEXT, "\"\"", "''", "\"\"", NULL},
+        {DBK_TYPE_TEXT, "null", "NULL", "null", NULL},
+        {DBK_TYPE_TEXT, "5", NULL, NULL, NULL},
+        {DBK_TYPE_TEXT, "\"a\\u0000\"", NULL, NULL, NULL},
+        {DBK_TYPE_TEXT, "true", NULL, NULL, NULL},
+        {DBK_TYPE_INTEGER, "5.0", "5", "5", NULL},
+        {DBK_TYPE_INTEGER, "-9223372036854775808", "-9223372036854775808", "-9223372036854775808", NULL},
+        {DBK_TYPE_INTEGER, "9223372036854775808", NULL, NULL, NULL},
+        {DBK_TYPE_INTEGER, "5.5", NULL, NULL, NULL},
+        {DBK_TYPE_INTEGER, "\"5\"", NULL, NULL, NULL},
+        {DBK_TYPE_INTEGER, "true", NULL, NULL, NULL},
+        {DBK_TYPE_REAL, "2", "2.0", "2.0", NULL},
+        {DBK_TYPE_REAL, "0.1", "0.1", "0.1", NULL},
         {DBK_TYPE_REAL, "\"2\"", NULL, NULL, NULL},
-        {DBK_TYPE_BOOLEAN, "true", "1", "true", NULL},      {DBK_TYPE_BOOLEAN, "0", "0", "false", NULL},
-        {DBK_TYPE_BOOLEAN, "2", NULL, NULL, NULL},          {DBK_TYPE_BOOLEAN, "\"true\"", NULL, NULL, NULL},
-        {DBK_TYPE_DATETIME, "\"2026-01-02T03:04:05+02:00\"", "'2026-01-02 01:04:05'", "\"2026-01-02T01:04:05.000Z\"", "\"2026-01-02 01:04:05\""},
-        {DBK_TYPE_DATETIME, "\"2026-01-02 03:04:05.120\"", "'2026-01-02 03:04:05.12'", "\"2026-01-02T03:04:05.120Z\"", "\"2026-01-02 03:04:05.12\""},
-        {DBK_TYPE_DATETIME, "\"2026-01-02\"", "'2026-01-02 00:00:00'", "\"2026-01-02T00:00:00.000Z\"", "\"2026-01-02 00:00:00\""},
-        {DBK_TYPE_DATETIME, "\"2026-02-30\"", NULL, NULL, NULL}, {DBK_TYPE_DATETIME, "1700000000", NULL, NULL, NULL},
-        {DBK_TYPE_UUID, "\"0123ABCD-0000-4000-8000-0123456789AB\"", "'0123abcd-0000-4000-8000-0123456789ab'", "\"0123abcd-0000-4000-8000-0123456789ab\"", NULL},
+        {DBK_TYPE_BOOLEAN, "true", "1", "true", NULL},
+        {DBK_TYPE_BOOLEAN, "0", "0", "false", NULL},
+        {DBK_TYPE_BOOLEAN, "2", NULL, NULL, NULL},
+        {DBK_TYPE_BOOLEAN, "\"true\"", NULL, NULL, NULL},
+        {DBK_TYPE_DATETIME, "\"2026-01-02T03:04:05+02:00\"", "'2026-01-02 01:04:05'", "\"2026-01-02T01:04:05.000Z\"",
+         "\"2026-01-02 01:04:05\""},
+        {DBK_TYPE_DATETIME, "\"2026-01-02 03:04:05.120\"", "'2026-01-02 03:04:05.12'", "\"2026-01-02T03:04:05.120Z\"",
+         "\"2026-01-02 03:04:05.12\""},
+        {DBK_TYPE_DATETIME, "\"2026-01-02\"", "'2026-01-02 00:00:00'", "\"2026-01-02T00:00:00.000Z\"",
+         "\"2026-01-02 00:00:00\""},
+        {DBK_TYPE_DATETIME, "\"2026-02-30\"", NULL, NULL, NULL},
+        {DBK_TYPE_DATETIME, "1700000000", NULL, NULL, NULL},
+        {DBK_TYPE_UUID, "\"0123ABCD-0000-4000-8000-0123456789AB\"", "'0123abcd-0000-4000-8000-0123456789ab'",
+         "\"0123abcd-0000-4000-8000-0123456789ab\"", NULL},
         {DBK_TYPE_UUID, "\"0123\"", NULL, NULL, NULL},
-        {DBK_TYPE_JSON, "{ \"b\" : 1.10, \"a\": [true, null] }", "'{\"b\":1.10,\"a\":[true,null]}'", "{\"b\":1.10,\"a\":[true,null]}", NULL},
-        {DBK_TYPE_JSON, "\"{}\"", "'\"{}\"'", "\"{}\"", NULL}, {DBK_TYPE_JSON, "12345678901234567890", "'12345678901234567890'", "12345678901234567890", NULL},
+        {DBK_TYPE_JSON, "{ \"b\" : 1.10, \"a\": [true, null] }", "'{\"b\":1.10,\"a\":[true,null]}'",
+         "{\"b\":1.10,\"a\":[true,null]}", NULL},
+        {DBK_TYPE_JSON, "\"{}\"", "'\"{}\"'", "\"{}\"", NULL},
+        {DBK_TYPE_JSON, "12345678901234567890", "'12345678901234567890'", "12345678901234567890", NULL},
         {DBK_TYPE_JSON, "null", "NULL", "null", NULL},
-        {DBK_TYPE_BLOB, "\"AAEC\"", "X'000102'", "\"AAEC\"", NULL}, {DBK_TYPE_BLOB, "\"\"", "X''", "\"\"", NULL},
-        {DBK_TYPE_BLOB, "\"A\"", NULL, NULL, NULL},         {DBK_TYPE_BLOB, "5", NULL, NULL, NULL},
-        {DBK_TYPE_ANY, "\"7\"", "'7'", "\"7\"", NULL},      {DBK_TYPE_ANY, "7", "7", "7", NULL},
-        {DBK_TYPE_ANY, "1.5", "1.5", "1.5", NULL},          {DBK_TYPE_ANY, "{}", NULL, NULL, NULL},
+        {DBK_TYPE_BLOB, "\"AAEC\"", "X'000102'", "\"AAEC\"", NULL},
+        {DBK_TYPE_BLOB, "\"\"", "X''", "\"\"", NULL},
+        {DBK_TYPE_BLOB, "\"A\"", NULL, NULL, NULL},
+        {DBK_TYPE_BLOB, "5", NULL, NULL, NULL},
+        {DBK_TYPE_ANY, "\"7\"", "'7'", "\"7\"", NULL},
+        {DBK_TYPE_ANY, "7", "7", "7", NULL},
+        {DBK_TYPE_ANY, "1.5", "1.5", "1.5", NULL},
+        {DBK_TYPE_ANY, "{}", NULL, NULL, NULL},
     };
     sqlite3_stmt *statement;
     (void)state;
@@ -94,10 +114,18 @@ static void answers_are_json_whatever_sql_left(void **state)
         dbk_column_type type;
         const char *sql, *out;
     } cases[] = {
-        {DBK_TYPE_JSON, "'{bad'", "\"{bad\""},         {DBK_TYPE_JSON, "'[1,2] '", "[1,2] "},  {DBK_TYPE_JSON, "1.5", "1.5"},
-        {DBK_TYPE_JSON, "'[01]'", "\"[01]\""},         {DBK_TYPE_JSON, "''", "\"\""},          {DBK_TYPE_JSON, "'{\"a\":\"\\q\"}'", "\"{\\\"a\\\":\\\"\\\\q\\\"}\""},
-        {DBK_TYPE_REAL, "9e999", "null"},              {DBK_TYPE_REAL, "3", "3.0"},            {DBK_TYPE_BOOLEAN, "7", "7"},
-        {DBK_TYPE_DATETIME, "'soon'", "\"soon\""},     {DBK_TYPE_TEXT, "x'00ff'", "\"AP8=\""}, {DBK_TYPE_TEXT, "CAST(x'ff' AS TEXT)", "\"/w==\""},
+        {DBK_TYPE_JSON, "'{bad'", "\"{bad\""},
+        {DBK_TYPE_JSON, "'[1,2] '", "[1,2] "},
+        {DBK_TYPE_JSON, "1.5", "1.5"},
+        {DBK_TYPE_JSON, "'[01]'", "\"[01]\""},
+        {DBK_TYPE_JSON, "''", "\"\""},
+        {DBK_TYPE_JSON, "'{\"a\":\"\\q\"}'", "\"{\\\"a\\\":\\\"\\\\q\\\"}\""},
+        {DBK_TYPE_REAL, "9e999", "null"},
+        {DBK_TYPE_REAL, "3", "3.0"},
+        {DBK_TYPE_BOOLEAN, "7", "7"},
+        {DBK_TYPE_DATETIME, "'soon'", "\"soon\""},
+        {DBK_TYPE_TEXT, "x'00ff'", "\"AP8=\""},
+        {DBK_TYPE_TEXT, "CAST(x'ff' AS TEXT)", "\"/w==\""},
         {DBK_TYPE_INTEGER, "'text'", "\"text\""},
     };
     char sql[80];
@@ -116,7 +144,8 @@ static void answers_are_json_whatever_sql_left(void **state)
 
 static dbk_column key_column;
 static uint16_t first_column;
-static const dbk_table key_table = {.name = "t", .columns = &key_column, .column_count = 1, .key_count = 1, .key_columns = &first_column};
+static const dbk_table key_table = {
+    .name = "t", .columns = &key_column, .column_count = 1, .key_count = 1, .key_columns = &first_column};
 
 static void keys_have_one_encoding(void **state)
 {
@@ -126,18 +155,27 @@ static void keys_have_one_encoding(void **state)
         dbk_result result;
     } cases[] = {
         {DBK_TYPE_TEXT, "\"a/b %\xc3\xbc\"", "a%2Fb%20%25%C3%BC", "\"a/b %\xc3\xbc\"", DBK_OK},
-        {DBK_TYPE_TEXT, "\"\"", "", "\"\"", DBK_OK},          {DBK_TYPE_TEXT, "7", NULL, NULL, DBK_SCHEMA},
-        {DBK_TYPE_TEXT, "\"a\\u0000b\"", NULL, NULL, DBK_SCHEMA}, {DBK_TYPE_TEXT, "null", NULL, NULL, DBK_CONSTRAINT},
-        {DBK_TYPE_TEXT, "[\"a\"]", NULL, NULL, DBK_BAD_COMMAND}, {DBK_TYPE_TEXT, "{}", NULL, NULL, DBK_BAD_COMMAND},
-        {DBK_TYPE_INTEGER, "-7", "-7", "-7", DBK_OK},         {DBK_TYPE_INTEGER, "7.0", "7", "7", DBK_OK},
-        {DBK_TYPE_INTEGER, "7.5", NULL, NULL, DBK_SCHEMA},    {DBK_TYPE_INTEGER, "\"7\"", NULL, NULL, DBK_SCHEMA},
-        {DBK_TYPE_BOOLEAN, "true", "1", "true", DBK_OK},      {DBK_TYPE_BOOLEAN, "2", NULL, NULL, DBK_SCHEMA},
-        {DBK_TYPE_REAL, "2", "2.0", "2.0", DBK_OK},           {DBK_TYPE_REAL, "-0", "0.0", "0.0", DBK_OK},
+        {DBK_TYPE_TEXT, "\"\"", "", "\"\"", DBK_OK},
+        {DBK_TYPE_TEXT, "7", NULL, NULL, DBK_SCHEMA},
+        {DBK_TYPE_TEXT, "\"a\\u0000b\"", NULL, NULL, DBK_SCHEMA},
+        {DBK_TYPE_TEXT, "null", NULL, NULL, DBK_CONSTRAINT},
+        {DBK_TYPE_TEXT, "[\"a\"]", NULL, NULL, DBK_BAD_COMMAND},
+        {DBK_TYPE_TEXT, "{}", NULL, NULL, DBK_BAD_COMMAND},
+        {DBK_TYPE_INTEGER, "-7", "-7", "-7", DBK_OK},
+        {DBK_TYPE_INTEGER, "7.0", "7", "7", DBK_OK},
+        {DBK_TYPE_INTEGER, "7.5", NULL, NULL, DBK_SCHEMA},
+        {DBK_TYPE_INTEGER, "\"7\"", NULL, NULL, DBK_SCHEMA},
+        {DBK_TYPE_BOOLEAN, "true", "1", "true", DBK_OK},
+        {DBK_TYPE_BOOLEAN, "2", NULL, NULL, DBK_SCHEMA},
+        {DBK_TYPE_REAL, "2", "2.0", "2.0", DBK_OK},
+        {DBK_TYPE_REAL, "-0", "0.0", "0.0", DBK_OK},
         {DBK_TYPE_UUID, "\"0123ABCD-0000-4000-8000-0123456789AB\"", "0123abcd-0000-4000-8000-0123456789ab",
          "\"0123abcd-0000-4000-8000-0123456789ab\"", DBK_OK},
         {DBK_TYPE_DATETIME, "\"2026-01-02T03:04:05Z\"", "2026-01-02%2003%3A04%3A05", "\"2026-01-02 03:04:05\"", DBK_OK},
-        {DBK_TYPE_ANY, "7", "7", "7", DBK_OK},                {DBK_TYPE_ANY, "\"7\"", NULL, NULL, DBK_SCHEMA},
-        {DBK_TYPE_ANY, "\"07\"", "07", "\"07\"", DBK_OK},     {DBK_TYPE_BLOB, "\"AP8=\"", "AP8%3D", "\"AP8=\"", DBK_OK},
+        {DBK_TYPE_ANY, "7", "7", "7", DBK_OK},
+        {DBK_TYPE_ANY, "\"7\"", NULL, NULL, DBK_SCHEMA},
+        {DBK_TYPE_ANY, "\"07\"", "07", "\"07\"", DBK_OK},
+        {DBK_TYPE_BLOB, "\"AP8=\"", "AP8%3D", "\"AP8=\"", DBK_OK},
     };
     sqlite3_stmt *statement;
     (void)state;
@@ -194,8 +232,9 @@ static void long_keys_are_too_big(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(values_go_in_and_out_by_type), T(answers_are_json_whatever_sql_left), T(keys_have_one_encoding),
-        T(streams_that_are_no_keys_are_refused), T(long_keys_are_too_big),
+        T(values_go_in_and_out_by_type), T(answers_are_json_whatever_sql_left),
+        T(keys_have_one_encoding),       T(streams_that_are_no_keys_are_refused),
+        T(long_keys_are_too_big),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

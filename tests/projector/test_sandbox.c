@@ -14,14 +14,12 @@ static int open_db(void **state)
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     sandbox = (dbk_sandbox){.role = DBK_SQL_ENGINE, .time_ms = 1700000000123};
     assert_int_equal(dbk_sandbox_install(db, &sandbox, NULL), DBK_OK);
-    assert_int_equal(
-        sqlite3_exec(
-            db,
-            "CREATE TABLE t(id TEXT PRIMARY KEY, at TEXT DEFAULT CURRENT_TIMESTAMP, "
-            "d TEXT DEFAULT (date('now')), n INTEGER);"
-            "CREATE TABLE _daybook_x(id TEXT PRIMARY KEY); CREATE VIEW v AS SELECT id FROM t",
-            NULL, NULL, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "CREATE TABLE t(id TEXT PRIMARY KEY, at TEXT DEFAULT CURRENT_TIMESTAMP, "
+                                  "d TEXT DEFAULT (date('now')), n INTEGER);"
+                                  "CREATE TABLE _daybook_x(id TEXT PRIMARY KEY); CREATE VIEW v AS SELECT id FROM t",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
     return 0;
 }
 
@@ -72,12 +70,9 @@ static void test_time(void **state)
         {"SELECT date('nonsense')", "NULL"},
         {"SELECT typeof(unixepoch('now'))", "integer"},
         {"SELECT strftime()", "NULL"},
-        {"SELECT datetime('now', 'localtime')",
-         "error: 'localtime' and 'utc' depend on the device: times are UTC"},
-        {"SELECT datetime('2020-01-01', 'UTC')",
-         "error: 'localtime' and 'utc' depend on the device: times are UTC"},
-        {"SELECT date(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17)",
-         "error: too many arguments of a date function"},
+        {"SELECT datetime('now', 'localtime')", "error: 'localtime' and 'utc' depend on the device: times are UTC"},
+        {"SELECT datetime('2020-01-01', 'UTC')", "error: 'localtime' and 'utc' depend on the device: times are UTC"},
+        {"SELECT date(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17)", "error: too many arguments of a date function"},
         {"SELECT sum(datetime('now') = datetime('now')) FROM t", "NULL"},
     };
 
@@ -93,19 +88,17 @@ static void test_time_moves(void **state)
     sqlite3_stmt *statement;
 
     (void)state;
-    assert_int_equal(
-        sqlite3_prepare_v2(db, "INSERT INTO t(id) VALUES(datetime('now'))", -1, &statement, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "INSERT INTO t(id) VALUES(datetime('now'))", -1, &statement, NULL),
+                     SQLITE_OK);
     for (int i = 0; i < 2; i++) {
         sandbox.time_ms = 86400000LL * i;
         assert_int_equal(sqlite3_step(statement), SQLITE_DONE);
         assert_int_equal(sqlite3_reset(statement), SQLITE_OK);
     }
     assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
-    assert_string_equal(
-        value_of("SELECT group_concat(id || '/' || at || '/' || d, ' ') FROM t ORDER BY id"),
-        "1970-01-01 00:00:00/1970-01-01 00:00:00/1970-01-01 1970-01-02 00:00:00/1970-01-02 "
-        "00:00:00/1970-01-02");
+    assert_string_equal(value_of("SELECT group_concat(id || '/' || at || '/' || d, ' ') FROM t ORDER BY id"),
+                        "1970-01-01 00:00:00/1970-01-01 00:00:00/1970-01-01 1970-01-02 00:00:00/1970-01-02 "
+                        "00:00:00/1970-01-02");
 }
 
 static const struct {
@@ -115,41 +108,32 @@ static const struct {
     {"CREATE TABLE a(id TEXT PRIMARY KEY)", NULL, DBK_SQL_DDL},
     {"CREATE INDEX i ON t(n)", NULL, DBK_SQL_DDL},
     {"CREATE VIEW w AS SELECT 1", NULL, DBK_SQL_DDL},
-    {"CREATE TABLE _daybook_y(id TEXT)", "'_daybook_y' has the prefix of the engine's tables",
-     DBK_SQL_DDL},
+    {"CREATE TABLE _daybook_y(id TEXT)", "'_daybook_y' has the prefix of the engine's tables", DBK_SQL_DDL},
     {"CREATE TEMP TABLE b(id TEXT)", "'temp' is another database", DBK_SQL_DDL},
     {"INSERT INTO t(id) VALUES('a')", "'t' is data: a schema holds DDL only", DBK_SQL_DDL},
     {"DROP TABLE t", "'t' may not be in a schema", DBK_SQL_DDL},
     {"PRAGMA user_version = 1", "'user_version' may not be in a schema", DBK_SQL_DDL},
-    {"INSERT INTO t(id, n) SELECT id, n FROM t WHERE true ON CONFLICT DO NOTHING", NULL,
-     DBK_SQL_PROJECTION},
+    {"INSERT INTO t(id, n) SELECT id, n FROM t WHERE true ON CONFLICT DO NOTHING", NULL, DBK_SQL_PROJECTION},
     {"UPDATE t SET n = 1 WHERE id IN (SELECT id FROM v)", NULL, DBK_SQL_PROJECTION},
     {"DELETE FROM t", NULL, DBK_SQL_PROJECTION},
     {"WITH RECURSIVE c(x) AS (SELECT 1 UNION SELECT x + 1 FROM c WHERE x < 9) DELETE FROM t "
      "WHERE n IN c",
      NULL, DBK_SQL_PROJECTION},
     {"UPDATE t SET n = (SELECT value FROM json_each('[1]'))", NULL, DBK_SQL_PROJECTION},
-    {"UPDATE t SET n = random()", "'random' gives another result at every replay",
-     DBK_SQL_PROJECTION},
-    {"UPDATE t SET n = randomblob(1)", "'randomblob' gives another result at every replay",
-     DBK_SQL_PROJECTION},
-    {"UPDATE t SET n = changes()", "'changes' tells of the connection, not of the data",
-     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = random()", "'random' gives another result at every replay", DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = randomblob(1)", "'randomblob' gives another result at every replay", DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = changes()", "'changes' tells of the connection, not of the data", DBK_SQL_PROJECTION},
     {"UPDATE t SET n = total_changes()", "'total_changes' tells of the connection, not of the data",
      DBK_SQL_PROJECTION},
-    {"UPDATE t SET n = last_insert_rowid()",
-     "'last_insert_rowid' tells of the connection, not of the data", DBK_SQL_PROJECTION},
-    {"UPDATE t SET n = sqlite_version()", "'sqlite_version' differs between builds of SQLite",
+    {"UPDATE t SET n = last_insert_rowid()", "'last_insert_rowid' tells of the connection, not of the data",
      DBK_SQL_PROJECTION},
-    {"UPDATE t SET n = rowid", "'rowid' is hidden and made by SQLite: it differs between devices",
-     DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = sqlite_version()", "'sqlite_version' differs between builds of SQLite", DBK_SQL_PROJECTION},
+    {"UPDATE t SET n = rowid", "'rowid' is hidden and made by SQLite: it differs between devices", DBK_SQL_PROJECTION},
     {"DELETE FROM _daybook_x", "'_daybook_x' is a table of the engine", DBK_SQL_PROJECTION},
-    {"UPDATE t SET n = (SELECT count(*) FROM sqlite_schema)", "'sqlite_schema' belongs to SQLite",
+    {"UPDATE t SET n = (SELECT count(*) FROM sqlite_schema)", "'sqlite_schema' belongs to SQLite", DBK_SQL_PROJECTION},
+    {"ATTACH ':memory:' AS b", "':memory:' is another file: ATTACH has no place here", DBK_SQL_PROJECTION},
+    {"PRAGMA user_version = 1", "'user_version' is a setting of the connection: PRAGMA has no place here",
      DBK_SQL_PROJECTION},
-    {"ATTACH ':memory:' AS b", "':memory:' is another file: ATTACH has no place here",
-     DBK_SQL_PROJECTION},
-    {"PRAGMA user_version = 1",
-     "'user_version' is a setting of the connection: PRAGMA has no place here", DBK_SQL_PROJECTION},
     {"BEGIN", "'BEGIN' may not be changed by a projection", DBK_SQL_PROJECTION},
     {"SAVEPOINT s", "'BEGIN' may not be changed by a projection", DBK_SQL_PROJECTION},
     {"CREATE TABLE c(id TEXT)", NULL, DBK_SQL_ENGINE},
@@ -186,8 +170,7 @@ static void test_quotes(void **state)
 {
     (void)state;
     assert_string_equal(value_of("SELECT \"none\""), "error: no such column: none");
-    assert_string_equal(value_of("SELECT count(*) FROM t WHERE id = \"none\""),
-                        "error: no such column: none");
+    assert_string_equal(value_of("SELECT count(*) FROM t WHERE id = \"none\""), "error: no such column: none");
 }
 
 int main(void)

@@ -40,8 +40,7 @@ static void shape(const scanned *s, char *out, size_t size)
         at += (size_t)snprintf(out + at, size - at, "%s%s:", block == s->script.first ? "" : ";",
                                block->word ? block->word : "");
         for (const dbk_sql *sql = block->first; sql; sql = sql->next)
-            at += (size_t)snprintf(out + at, size - at, "%s%s", sql == block->first ? "" : "|",
-                                   sql->text);
+            at += (size_t)snprintf(out + at, size - at, "%s%s", sql == block->first ? "" : "|", sql->text);
         assert_true(at < size);
     }
 }
@@ -66,11 +65,9 @@ static void test_blocks(void **state)
         {"-- on a\nx\n-- on b\ny;", "on:x\n-- on b\ny", 0},
         {"-- on a\n'\n-- on b\n';", "on:'\n-- on b\n'", 0},
         {"-- on a\n/*\n-- on b\n*/x;", "on:x", 0},
-        {"-- on a\n'a;''b' \"c;\"\"d\" [e;f] `g;` x';';h",
-         "on:'a;''b' \"c;\"\"d\" [e;f] `g;` x';'|h", 0},
+        {"-- on a\n'a;''b' \"c;\"\"d\" [e;f] `g;` x';';h", "on:'a;''b' \"c;\"\"d\" [e;f] `g;` x';'|h", 0},
         {"-- on a\ncreate trigger t begin a;b;end;c;", "on:create trigger t begin a;b;end|c", 0},
-        {"-- on a\nCREATE TEMP TRIGGER t begin a; END;c", "on:CREATE TEMP TRIGGER t begin a; END|c",
-         0},
+        {"-- on a\nCREATE TEMP TRIGGER t begin a; END;c", "on:CREATE TEMP TRIGGER t begin a; END|c", 0},
         {"-- on a\ncreate table trigger(a;b)", "on:create table trigger(a|b)", 0},
         {"x;\n-- on a\ny;", ":;on:y", 1},
         {"-- on a\n'x;", "on:'x;", 1},
@@ -127,17 +124,13 @@ static void test_tokens(void **state)
         dbk_token_kind kind;
         size_t size;
     } wanted[] = {
-        {"select x", DBK_TOKEN_WORD, 6},   {"a$1 ", DBK_TOKEN_WORD, 3},
-        {"\xc3\xa9t ", DBK_TOKEN_WORD, 3}, {"'a''b'c", DBK_TOKEN_STRING, 6},
-        {"x'00' ", DBK_TOKEN_STRING, 5},   {"\"a\"\"b\" ", DBK_TOKEN_QUOTED, 6},
-        {"[a]]", DBK_TOKEN_QUOTED, 3},     {"`a`", DBK_TOKEN_QUOTED, 3},
-        {"12.5e+3,", DBK_TOKEN_NUMBER, 7}, {".5 ", DBK_TOKEN_NUMBER, 2},
-        {"0x1F)", DBK_TOKEN_NUMBER, 4},    {"1-2", DBK_TOKEN_NUMBER, 1},
-        {":a b", DBK_TOKEN_PARAMETER, 2},  {"$a::b::c)", DBK_TOKEN_PARAMETER, 8},
-        {"$a:b", DBK_TOKEN_PARAMETER, 2},  {"?12 ", DBK_TOKEN_PARAMETER, 3},
-        {"?", DBK_TOKEN_PARAMETER, 1},     {":", DBK_TOKEN_PUNCTUATION, 1},
-        {"'open", DBK_TOKEN_BROKEN, 5},    {"'x''", DBK_TOKEN_BROKEN, 4},
-        {"(", DBK_TOKEN_PUNCTUATION, 1},
+        {"select x", DBK_TOKEN_WORD, 6},  {"a$1 ", DBK_TOKEN_WORD, 3},           {"\xc3\xa9t ", DBK_TOKEN_WORD, 3},
+        {"'a''b'c", DBK_TOKEN_STRING, 6}, {"x'00' ", DBK_TOKEN_STRING, 5},       {"\"a\"\"b\" ", DBK_TOKEN_QUOTED, 6},
+        {"[a]]", DBK_TOKEN_QUOTED, 3},    {"`a`", DBK_TOKEN_QUOTED, 3},          {"12.5e+3,", DBK_TOKEN_NUMBER, 7},
+        {".5 ", DBK_TOKEN_NUMBER, 2},     {"0x1F)", DBK_TOKEN_NUMBER, 4},        {"1-2", DBK_TOKEN_NUMBER, 1},
+        {":a b", DBK_TOKEN_PARAMETER, 2}, {"$a::b::c)", DBK_TOKEN_PARAMETER, 8}, {"$a:b", DBK_TOKEN_PARAMETER, 2},
+        {"?12 ", DBK_TOKEN_PARAMETER, 3}, {"?", DBK_TOKEN_PARAMETER, 1},         {":", DBK_TOKEN_PUNCTUATION, 1},
+        {"'open", DBK_TOKEN_BROKEN, 5},   {"'x''", DBK_TOKEN_BROKEN, 4},         {"(", DBK_TOKEN_PUNCTUATION, 1},
     };
 
     (void)state;
@@ -177,9 +170,8 @@ static void test_complete(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),    cmocka_unit_test(test_mark),
-        cmocka_unit_test(test_swallowed), cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_complete),
+        cmocka_unit_test(test_blocks), cmocka_unit_test(test_mark),     cmocka_unit_test(test_swallowed),
+        cmocka_unit_test(test_tokens), cmocka_unit_test(test_complete),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

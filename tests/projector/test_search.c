@@ -23,7 +23,10 @@ static const char app[] =
 static const char *const words[] = {"oak", "elm", "ash", "fir", "yew"};
 enum { WORDS = 5 };
 
-static unsigned upto(uint64_t *seed, unsigned limit) { return (unsigned)(next_random(seed) % limit); }
+static unsigned upto(uint64_t *seed, unsigned limit)
+{
+    return (unsigned)(next_random(seed) % limit);
+}
 
 static char *text_of(dbk_model *model, const char *sql)
 {
@@ -32,7 +35,8 @@ static char *text_of(dbk_model *model, const char *sql)
     dbk_buffer_init(&out, dbk_port_system());
     assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), sql, -1, &rows, NULL), SQLITE_OK);
     int rc;
-    while ((rc = sqlite3_step(rows)) == SQLITE_ROW) dbk_buffer_printf(&out, "%s\n", (const char *)sqlite3_column_text(rows, 0));
+    while ((rc = sqlite3_step(rows)) == SQLITE_ROW)
+        dbk_buffer_printf(&out, "%s\n", (const char *)sqlite3_column_text(rows, 0));
     assert_int_equal(rc, SQLITE_DONE);
     sqlite3_finalize(rows);
     char *text = strdup(dbk_buffer_text(&out) ? dbk_buffer_text(&out) : "");
@@ -62,11 +66,18 @@ static size_t assert_found(dbk_model *model)
     dbk_error err;
     size_t size = 0;
     for (int i = 0; i < WORDS; i++) {
-        size += same(model, "SELECT n.id FROM notes AS n JOIN find_notes AS s ON n.id = s.id WHERE find_notes MATCH '%s' ORDER BY 1",
-                     "SELECT id FROM notes WHERE ' ' || title || ' ' || ifnull(body, '') || ' ' LIKE '%% %s %%' AND '%s' <> '' ORDER BY 1",
-                     words[i]);
-        size += same(model, "SELECT p.a || p.b FROM pairs AS p JOIN find_pairs AS s ON p.a = s.a AND p.b = s.b WHERE find_pairs MATCH '%s' ORDER BY 1",
-                     "SELECT a || b FROM pairs WHERE ' ' || ifnull(text, '') || ' ' LIKE '%% %s %%' OR a = '%s' ORDER BY 1", words[i]);
+        size += same(
+            model,
+            "SELECT n.id FROM notes AS n JOIN find_notes AS s ON n.id = s.id WHERE find_notes MATCH '%s' ORDER BY 1",
+            "SELECT id FROM notes WHERE ' ' || title || ' ' || ifnull(body, '') || ' ' LIKE '%% %s %%' AND '%s' <> '' "
+            "ORDER BY 1",
+            words[i]);
+        size +=
+            same(model,
+                 "SELECT p.a || p.b FROM pairs AS p JOIN find_pairs AS s ON p.a = s.a AND p.b = s.b WHERE find_pairs "
+                 "MATCH '%s' ORDER BY 1",
+                 "SELECT a || b FROM pairs WHERE ' ' || ifnull(text, '') || ' ' LIKE '%% %s %%' OR a = '%s' ORDER BY 1",
+                 words[i]);
         size += same(model, "SELECT n FROM find_said WHERE find_said MATCH '%s' ORDER BY 1",
                      "SELECT n FROM said WHERE ' ' || text || ' ' LIKE '%% %s %%' AND '%s' <> '' ORDER BY 1", words[i]);
     }
@@ -92,20 +103,29 @@ static void some_command(uint64_t *seed, char out[512])
     switch (upto(seed, 9)) {
     case 0: snprintf(out, 512, "{\"do\":\"put\",\"table\":\"boards\",\"key\":\"b%u\",\"data\":{}}", board); break;
     case 1: snprintf(out, 512, "{\"do\":\"delete\",\"table\":\"boards\",\"key\":\"b%u\"}", board); break;
-    case 2: snprintf(out, 512, "{\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"body\":\"%s\"}}", note, one); break;
+    case 2:
+        snprintf(out, 512, "{\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"body\":\"%s\"}}", note,
+                 one);
+        break;
     case 3: snprintf(out, 512, "{\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n%u\"}", note); break;
     case 4:
-        snprintf(out, 512, "{\"do\":\"put\",\"table\":\"pairs\",\"key\":[\"%s\",%u],\"data\":{\"text\":\"%s\"}}", words[upto(seed, WORDS)],
-                 upto(seed, 3), one);
+        snprintf(out, 512, "{\"do\":\"put\",\"table\":\"pairs\",\"key\":[\"%s\",%u],\"data\":{\"text\":\"%s\"}}",
+                 words[upto(seed, WORDS)], upto(seed, 3), one);
         break;
-    case 5: snprintf(out, 512, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"said\",\"data\":{\"n\":%u,\"text\":\"%s\"}}", note, one); break;
+    case 5:
+        snprintf(out, 512, "{\"do\":\"append\",\"stream\":\"s\",\"type\":\"said\",\"data\":{\"n\":%u,\"text\":\"%s\"}}",
+                 note, one);
+        break;
     case 6: /* the second is refused, and takes the first along */
         snprintf(out, 512,
                  "[{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"title\":\"%s\"}},"
-                 "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"x\",\"data\":{\"board\":\"none\",\"title\":\"%s\"}}]", note, one, two);
+                 "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"x\",\"data\":{\"board\":\"none\",\"title\":\"%s\"}}]",
+                 note, one, two);
         break;
     default:
-        snprintf(out, 512, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"board\":\"b%u\",\"title\":\"%s\",\"body\":\"%s\"}}",
+        snprintf(out, 512,
+                 "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"board\":\"b%u\",\"title\":\"%s\","
+                 "\"body\":\"%s\"}}",
                  note, board, one, two);
     }
 }
@@ -138,10 +158,21 @@ static void test_late_facts_are_found(void **state)
     (void)state;
     row_bench bench;
     bench_open_with(&bench, app, schema, projections);
-    assert_int_equal(decide(&bench, "{\"do\":\"put\",\"table\":\"pairs\",\"key\":[\"x\",1],\"data\":{\"text\":\"oak\"}}"), DBK_OK);
-    log_fact(&bench, &(row_fact){.author = 1, .seq = 1, .ms = 1000, .command_id = "f1", .stream = "pairs/x/1", .type = "pairs.put",
+    assert_int_equal(
+        decide(&bench, "{\"do\":\"put\",\"table\":\"pairs\",\"key\":[\"x\",1],\"data\":{\"text\":\"oak\"}}"), DBK_OK);
+    log_fact(&bench, &(row_fact){.author = 1,
+                                 .seq = 1,
+                                 .ms = 1000,
+                                 .command_id = "f1",
+                                 .stream = "pairs/x/1",
+                                 .type = "pairs.put",
                                  .data = "{\"a\":\"x\",\"b\":1,\"text\":\"elm\"}"});
-    log_fact(&bench, &(row_fact){.author = 1, .seq = 2, .ms = 1001, .command_id = "f2", .stream = "pairs/y/2", .type = "pairs.put",
+    log_fact(&bench, &(row_fact){.author = 1,
+                                 .seq = 2,
+                                 .ms = 1001,
+                                 .command_id = "f2",
+                                 .stream = "pairs/y/2",
+                                 .type = "pairs.put",
                                  .data = "{\"a\":\"y\",\"b\":2,\"text\":\"elm\"}"});
     fold(&bench);
     assert_found(bench.model);
@@ -156,9 +187,12 @@ static void test_case_that_a_collation_hides_is_written(void **state)
     (void)state;
     row_bench bench;
     bench_open_with(&bench, app, schema, projections);
-    assert_int_equal(decide(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"oak\"}}"), DBK_OK);
-    assert_int_equal(decide(&bench, "{\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"OAK\"}}"), DBK_OK);
-    assert_rows(bench.model, "SELECT highlight(find_notes, 0, '[', ']') FROM find_notes WHERE find_notes MATCH 'oak'", "[OAK]");
+    assert_int_equal(decide(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"oak\"}}"),
+                     DBK_OK);
+    assert_int_equal(
+        decide(&bench, "{\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"OAK\"}}"), DBK_OK);
+    assert_rows(bench.model, "SELECT highlight(find_notes, 0, '[', ']') FROM find_notes WHERE find_notes MATCH 'oak'",
+                "[OAK]");
     bench_close(&bench);
 }
 
@@ -172,7 +206,8 @@ static void test_a_text_that_is_not_its_rows_is_damage(void **state)
         row_bench bench;
         dbk_error err;
         bench_open_with(&bench, app, schema, projections);
-        assert_int_equal(decide(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"oak\"}}"), DBK_OK);
+        assert_int_equal(
+            decide(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"oak\"}}"), DBK_OK);
         assert_int_equal(sqlite3_exec(dbk_model_handle(bench.model), harm[i], NULL, NULL, NULL), SQLITE_OK);
         assert_int_equal(dbk_model_check(bench.model, &err), DBK_CORRUPT);
         bench_close(&bench);
@@ -186,7 +221,8 @@ static void test_an_index_without_its_words_is_damage(void **state)
     row_bench bench;
     dbk_error err;
     bench_open_with(&bench, app, schema, projections);
-    assert_int_equal(decide(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"oak\"}}"), DBK_OK);
+    assert_int_equal(decide(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"oak\"}}"),
+                     DBK_OK);
     sqlite3 *db = dbk_model_handle(bench.model);
     assert_int_equal(sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "UPDATE find_notes_content SET c0 = 'ash'", NULL, NULL, NULL), SQLITE_OK);

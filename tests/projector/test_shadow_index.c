@@ -4,16 +4,16 @@
 
 #include <stdlib.h>
 
-static const char schema[] =
-    "CREATE TABLE parents(id TEXT PRIMARY KEY, word TEXT);\n"
-    "CREATE TABLE children(id TEXT PRIMARY KEY, parent TEXT REFERENCES parents ON DELETE CASCADE, word TEXT, size INTEGER);\n"
-    "CREATE TABLE jobs(id TEXT PRIMARY KEY, state TEXT, at TEXT);\n"
-    "CREATE INDEX children_by_parent ON children(Parent, size);\n"
-    "CREATE INDEX children_by_size ON children(size) -- the last one\n;\n"
-    "CREATE UNIQUE INDEX children_by_word ON children(word);\n"
-    "CREATE INDEX parents_by_word ON parents(word) WHERE word > 'a';\n"
-    "CREATE INDEX jobs_by_state ON jobs(state);\n"
-    "CREATE INDEX jobs_by_at ON jobs(at);\n";
+static const char schema[] = "CREATE TABLE parents(id TEXT PRIMARY KEY, word TEXT);\n"
+                             "CREATE TABLE children(id TEXT PRIMARY KEY, parent TEXT REFERENCES parents ON DELETE "
+                             "CASCADE, word TEXT, size INTEGER);\n"
+                             "CREATE TABLE jobs(id TEXT PRIMARY KEY, state TEXT, at TEXT);\n"
+                             "CREATE INDEX children_by_parent ON children(Parent, size);\n"
+                             "CREATE INDEX children_by_size ON children(size) -- the last one\n;\n"
+                             "CREATE UNIQUE INDEX children_by_word ON children(word);\n"
+                             "CREATE INDEX parents_by_word ON parents(word) WHERE word > 'a';\n"
+                             "CREATE INDEX jobs_by_state ON jobs(state);\n"
+                             "CREATE INDEX jobs_by_at ON jobs(at);\n";
 static const char projections[] =
     "-- on job.queued\nINSERT INTO jobs(id, state, at) VALUES($id, 'queued', CURRENT_TIMESTAMP);\n"
     "-- on job.swept\n-- may change nothing\nDELETE FROM jobs WHERE state = 'done';\n";
@@ -35,7 +35,8 @@ static char *indexes_of(dbk_model *model, const char *what)
     sqlite3_stmt *rows = NULL;
     dbk_buffer out;
     dbk_buffer_init(&out, dbk_port_system());
-    char *sql = sqlite3_mprintf("SELECT %s FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name", what);
+    char *sql =
+        sqlite3_mprintf("SELECT %s FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name", what);
     assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), sql, -1, &rows, NULL), SQLITE_OK);
     sqlite3_free(sql);
     while (sqlite3_step(rows) == SQLITE_ROW) dbk_buffer_printf(&out, "%s|", (const char *)sqlite3_column_text(rows, 0));
@@ -52,7 +53,8 @@ static void assert_indexes(dbk_model *model, const char *names)
     free(text);
 }
 
-static const char all[] = "children_by_parent|children_by_size|children_by_word|jobs_by_at|jobs_by_state|parents_by_word|";
+static const char all[] =
+    "children_by_parent|children_by_size|children_by_word|jobs_by_at|jobs_by_state|parents_by_word|";
 
 /* Foreign key, UNIQUE and the plan of a projection keep theirs; the rest goes, and comes back as it was. */
 static void test_only_unused_ones_are_set_aside(void **state)
@@ -88,13 +90,15 @@ static void test_a_build_ends_with_all(void **state)
     dbk_definition *definition = parse(schema);
     dbk_arena *arena = dbk_arena_new(dbk_port_system(), 4096);
     place_open(&place, definition);
-    fact one = make_fact(arena, definition, &(fact_text){0, 1, 5, "a", "parents/1", "parents.put", "{\"id\":\"1\",\"word\":\"z\"}"});
+    fact one = make_fact(arena, definition,
+                         &(fact_text){0, 1, 5, "a", "parents/1", "parents.put", "{\"id\":\"1\",\"word\":\"z\"}"});
     place_append(&place, &one, 1);
     dbk_model *model = place_build(&place, (dbk_shadow_options){0});
     assert_indexes(model, all);
     sqlite3_stmt *row = NULL;
-    const char *sql = "SELECT (SELECT count(*) FROM parents INDEXED BY parents_by_word WHERE word > 'a'), integrity_check"
-                      " FROM pragma_integrity_check";
+    const char *sql =
+        "SELECT (SELECT count(*) FROM parents INDEXED BY parents_by_word WHERE word > 'a'), integrity_check"
+        " FROM pragma_integrity_check";
     assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), sql, -1, &row, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(row), SQLITE_ROW);
     assert_int_equal(sqlite3_column_int(row, 0), 1);

@@ -3,9 +3,8 @@
 
 #include "projector/model_journal.h"
 
-static const char random_fill[] =
-    "WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n+1 FROM c WHERE n < 40)"
-    " INSERT INTO %s SELECT %s FROM c WHERE (n * %d + %d) %% 3 <> 0";
+static const char random_fill[] = "WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n+1 FROM c WHERE n < 40)"
+                                  " INSERT INTO %s SELECT %s FROM c WHERE (n * %d + %d) %% 3 <> 0";
 
 /* Two models of overlapping content; which rows, and what is in them, follows from the seed. */
 static void fill(dbk_model *model, uint64_t seed, uint64_t position)
@@ -16,7 +15,8 @@ static void fill(dbk_model *model, uint64_t seed, uint64_t position)
     snprintf(notes, sizeof notes, random_fill, "notes(id, title, score)", "'n' || n, NULL, n / 4", a, b);
     snprintf(pairs, sizeof pairs, random_fill, "pairs", "n % 9 - 4, 'k' || n, CASE n % 5 WHEN 0 THEN n END", a, b + 1);
     snprintf(counts, sizeof counts, random_fill, "counts(n, v)", "n * 3 - 60, n", a, b + 2);
-    commit_sql(model, position, "%s; %s; %s; UPDATE notes SET stars=%d WHERE id IN ('n1', 'n2', 'n17')", notes, pairs, counts, (int)(seed % 3));
+    commit_sql(model, position, "%s; %s; %s; UPDATE notes SET stars=%d WHERE id IN ('n1', 'n2', 'n17')", notes, pairs,
+               counts, (int)(seed % 3));
 }
 
 typedef struct text_set {
@@ -27,10 +27,9 @@ typedef struct text_set {
 /* All rows as "table key|content". */
 static void read_rows(dbk_model *model, text_set *set)
 {
-    static const char all[] =
-        "SELECT 'counts ' || n || '|' || quote(v) || quote(note) FROM counts UNION ALL"
-        " SELECT 'notes ' || id || '|' || quote(score) || quote(stars) FROM notes UNION ALL"
-        " SELECT 'pairs ' || a || '/' || b || '|' || quote(v) FROM pairs";
+    static const char all[] = "SELECT 'counts ' || n || '|' || quote(v) || quote(note) FROM counts UNION ALL"
+                              " SELECT 'notes ' || id || '|' || quote(score) || quote(stars) FROM notes UNION ALL"
+                              " SELECT 'pairs ' || a || '/' || b || '|' || quote(v) FROM pairs";
     sqlite3_stmt *row;
     set->count = 0;
     assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), all, -1, &row, NULL), SQLITE_OK);
@@ -53,7 +52,8 @@ static bool names_key(const dbk_changes *changes, const char *row)
     char key[200];
     for (size_t c = 0; c < changes->count; c++) {
         for (size_t k = 0; k < changes->items[c].key_count; k++) {
-            snprintf(key, sizeof key, "%s %.*s|", changes->items[c].table->name, DBK_SLICE_ARG(changes->items[c].keys[k]));
+            snprintf(key, sizeof key, "%s %.*s|", changes->items[c].table->name,
+                     DBK_SLICE_ARG(changes->items[c].keys[k]));
             if (strncmp(key, row, strlen(key)) == 0) return true;
         }
     }
@@ -63,8 +63,10 @@ static bool names_key(const dbk_changes *changes, const char *row)
 /* The keys named are exactly those whose row differs, in both directions. */
 static void check_difference(const dbk_changes *changes, const text_set *was, const text_set *now)
 {
-    for (size_t i = 0; i < was->count; i++) assert_int_equal(names_key(changes, was->rows[i]), !has_text(now, was->rows[i]));
-    for (size_t i = 0; i < now->count; i++) assert_int_equal(names_key(changes, now->rows[i]), !has_text(was, now->rows[i]));
+    for (size_t i = 0; i < was->count; i++)
+        assert_int_equal(names_key(changes, was->rows[i]), !has_text(now, was->rows[i]));
+    for (size_t i = 0; i < now->count; i++)
+        assert_int_equal(names_key(changes, now->rows[i]), !has_text(was, now->rows[i]));
 }
 
 /* Whatever the two hold, the step is their exact difference, and the old journal goes on behind it. */
@@ -78,7 +80,8 @@ static void test_step_is_the_exact_difference(void **state)
         dbk_buffer out;
         place_init(&place, NULL);
         dbk_buffer_init(&out, place.port);
-        dbk_model *old = place_create(&place, "old", NULL), *shadow = place_create(&place, "shadow", &(dbk_model_options){.bulk = true});
+        dbk_model *old = place_create(&place, "old", NULL),
+                  *shadow = place_create(&place, "shadow", &(dbk_model_options){.bulk = true});
         fill(old, seed, 3);
         commit_sql(old, 4, "DELETE FROM pairs WHERE a=1");
         fill(shadow, seed * 31 + 4, 9);
@@ -140,7 +143,8 @@ static void test_shadow_at_the_old_position(void **state)
     dbk_changes changes;
     (void)state;
     place_init(&place, NULL);
-    dbk_model *old = place_create(&place, "old", NULL), *shadow = place_create(&place, "shadow", &(dbk_model_options){.bulk = true});
+    dbk_model *old = place_create(&place, "old", NULL),
+              *shadow = place_create(&place, "shadow", &(dbk_model_options){.bulk = true});
     commit_sql(old, 4, "INSERT INTO pairs VALUES(1, 'a', 'x'), (2, 'b', 'x')");
     commit_sql(shadow, 4, "INSERT INTO pairs VALUES(2, 'b', 'x'), (3, 'c', 'x')");
     assert_ok(dbk_model_take_over(shadow, old, false, &changes, &place.err), &place.err);
@@ -160,7 +164,8 @@ static void test_pairs_that_do_not_fit(void **state)
     (void)state;
     place_init(&place, NULL);
     dbk_definition other = *place.definition;
-    dbk_model *old = place_create(&place, "old", NULL), *shadow = place_create(&place, "shadow", &(dbk_model_options){.bulk = true});
+    dbk_model *old = place_create(&place, "old", NULL),
+              *shadow = place_create(&place, "shadow", &(dbk_model_options){.bulk = true});
     commit_sql(old, 4, "INSERT INTO pairs VALUES(1, 'a', 'x')");
     commit_sql(shadow, 3, "INSERT INTO pairs VALUES(2, 'b', 'x')");
     assert_int_equal(dbk_model_take_over(shadow, old, false, &changes, &place.err), DBK_USAGE);

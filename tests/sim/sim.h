@@ -32,8 +32,8 @@ static const int64_t SIM_START_MS = 1700000000000;
 typedef struct sim_random {
     uint64_t state;
 } sim_random;
-uint64_t sim_draw(sim_random *random);                     /* 64 bits */
-uint32_t sim_below(sim_random *random, uint32_t limit);    /* 0 … limit - 1 */
+uint64_t sim_draw(sim_random *random);                  /* 64 bits */
+uint32_t sim_below(sim_random *random, uint32_t limit); /* 0 … limit - 1 */
 bool sim_chance(sim_random *random, uint32_t one_in);
 uint64_t sim_mix(uint64_t a, uint64_t b);
 
@@ -71,7 +71,7 @@ typedef struct sim_oracle {
     /* The call under way: what of it may be in the log beyond what was seen. */
     uint32_t flight_count, flight_facts;
     char flight_ids[SIM_TURN_MAX][SIM_ID_SIZE];
-    uint32_t fact_first, fact_end; /* facts handed in so far, in order of their author */
+    uint32_t fact_first, fact_end;      /* facts handed in so far, in order of their author */
     uint32_t own_entries, fact_entries; /* in the log up to `read` */
     bool any_facts;
     sim_watch watch;
@@ -86,10 +86,10 @@ typedef struct sim_script {
 /* ---- sim_machine.c */
 typedef struct sim_machine {
     uint64_t seed, states, until; /* `until`: the run ends at this state; 0: never */
-    uint64_t earlier; /* states of the seeds before */
+    uint64_t earlier;             /* states of the seeds before */
     jmp_buf stop;
     const char *program;
-    char context[96]; /* of a failure */
+    char context[96];          /* of a failure */
     dbk_simdisk *disk, *bench; /* the machine; and one that never fails, for cold folds and authors */
     simvfs *vfs, *bench_vfs;
     char vfs_name[32], bench_vfs_name[32];
@@ -98,7 +98,7 @@ typedef struct sim_machine {
     dbk_engine_options options;
     dbk_engine *engine;
     dbk_json_parser *parser;
-    dbk_arena *texts; /* commands sent, facts */
+    dbk_arena *texts;  /* commands sent, facts */
     sim_random random; /* of crashes and checks */
     sim_script script;
     sim_oracle oracle;
@@ -141,8 +141,8 @@ void sim_watch_attach(sim_machine *m); /* follows the feed of the open engine */
 void sim_watch_check(sim_machine *m);
 
 /* ---- sim_laws.c */
-void sim_note_seen(sim_machine *m);   /* all that the log holds now may have been read */
-void sim_check_laws(sim_machine *m);  /* the engine is open, the power on */
+void sim_note_seen(sim_machine *m);  /* all that the log holds now may have been read */
+void sim_check_laws(sim_machine *m); /* the engine is open, the power on */
 
 /* ---- sim_damage.c; each takes a closed, healthy store and leaves one */
 void sim_check_rot(sim_machine *m);

@@ -39,7 +39,8 @@ static uint64_t last_segment(sim_machine *m, dbk_buffer *bytes)
 static size_t used_end(const dbk_buffer *bytes)
 {
     size_t end = bytes->size;
-    while (end > DBK_SEGMENT_DATA_OFFSET && dbk_all_zero(bytes->data + end - DBK_UNIT_MIN, DBK_UNIT_MIN)) end -= DBK_UNIT_MIN;
+    while (end > DBK_SEGMENT_DATA_OFFSET && dbk_all_zero(bytes->data + end - DBK_UNIT_MIN, DBK_UNIT_MIN))
+        end -= DBK_UNIT_MIN;
     return end;
 }
 
@@ -50,7 +51,8 @@ static bool reads_well(sim_machine *m)
     dbk_buffer origin;
     bool well = true;
     if (dbk_log_position(log) != m->oracle.seen)
-        sim_fail(m, "L1: a damaged log ends at %llu, not %llu", (unsigned long long)dbk_log_position(log), (unsigned long long)m->oracle.seen);
+        sim_fail(m, "L1: a damaged log ends at %llu, not %llu", (unsigned long long)dbk_log_position(log),
+                 (unsigned long long)m->oracle.seen);
     dbk_buffer_init(&origin, dbk_port_system());
     for (uint64_t position = 1; position <= m->oracle.seen; position++) {
         dbk_result result = dbk_log_read(log, position, &origin, NULL, &m->error);
@@ -92,7 +94,8 @@ void sim_check_rot(sim_machine *m)
         uint64_t offset = sim_below(&m->random, (uint32_t)(end - DBK_SEGMENT_DATA_OFFSET)) + DBK_SEGMENT_DATA_OFFSET;
         segment_path(number, path);
         if (dbk_simdisk_flip_bit(m->disk, path, offset, sim_below(&m->random, 8)) == 0) {
-            snprintf(what, sizeof what, "segment %llu with a flipped bit at %llu", (unsigned long long)number, (unsigned long long)offset);
+            snprintf(what, sizeof what, "segment %llu with a flipped bit at %llu", (unsigned long long)number,
+                     (unsigned long long)offset);
             open_damaged(m, what, false);
         }
         dbk_simdisk_restore(m->disk, healthy);
@@ -119,7 +122,8 @@ static bool find_end(sim_machine *m, forge *f)
     f->number = last_segment(m, &f->bytes);
     if (f->number == 0 || dbk_segment_header_decode(f->bytes.data, &f->header) != DBK_DECODED_OK) return false;
     f->end = DBK_SEGMENT_DATA_OFFSET;
-    while (f->end + DBK_UNIT_MIN <= f->bytes.size && dbk_record_decode(f->bytes.data + f->end, f->header.store_id, &record)) {
+    while (f->end + DBK_UNIT_MIN <= f->bytes.size &&
+           dbk_record_decode(f->bytes.data + f->end, f->header.store_id, &record)) {
         f->last = record;
         f->end += dbk_record_bytes(record.payload_bytes, f->header.unit);
     }
@@ -132,9 +136,16 @@ static bool put_record(sim_machine *m, const forge *f, uint64_t offset, uint64_t
     uint8_t bytes[8192];
     char path[64];
     dbk_slice origin = m->facts[0].origin;
-    dbk_record record = {.type = DBK_RECORD_ENTRIES, .count = 1, .payload_bytes = (uint32_t)(4 + origin.size), .first_position = position,
-                         .durable_upto = position - 1, .previous = f->last.checksum, .received_ms = f->last.received_ms,
-                         .segment = f->number, .salt = salt, .offset = offset};
+    dbk_record record = {.type = DBK_RECORD_ENTRIES,
+                         .count = 1,
+                         .payload_bytes = (uint32_t)(4 + origin.size),
+                         .first_position = position,
+                         .durable_upto = position - 1,
+                         .previous = f->last.checksum,
+                         .received_ms = f->last.received_ms,
+                         .segment = f->number,
+                         .salt = salt,
+                         .offset = offset};
     uint64_t size = dbk_record_bytes(record.payload_bytes, f->header.unit);
     if (m->fact_count == 0 || size > sizeof bytes || offset + size > f->bytes.size) return false;
     memcpy(record.head, f->last.head, sizeof record.head);
@@ -167,7 +178,8 @@ void sim_put_stale(sim_machine *m)
     forge f;
     if (find_end(m, &f)) {
         uint64_t offset = dbk_round_up(f.end, DBK_UNIT_MAX) + DBK_UNIT_MAX * sim_below(&m->random, 2);
-        (void)put_record(m, &f, offset, f.last.first_position + f.last.count + sim_below(&m->random, 4), f.header.salt ^ 0x5a5a5a);
+        (void)put_record(m, &f, offset, f.last.first_position + f.last.count + sim_below(&m->random, 4),
+                         f.header.salt ^ 0x5a5a5a);
     }
     dbk_buffer_release(&f.bytes);
 }

@@ -16,14 +16,13 @@ static const char schema[] =
     "CREATE TABLE plain (id TEXT PRIMARY KEY NOT NULL, v INTEGER, w TEXT);\n"
     "CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, pct INTEGER NOT NULL CHECK (pct <= 100));\n"
     "CREATE TABLE trail (job TEXT NOT NULL, pct INTEGER NOT NULL, PRIMARY KEY (job, pct)) WITHOUT ROWID;\n";
-static const char projections[] =
-    "-- on job.started\n"
-    "INSERT INTO progress(job, pct) VALUES ($id, 0);\n"
-    "-- on job.progressed\n"
-    "UPDATE progress SET pct = $pct WHERE job = $id;\n"
-    "-- on job.progressed\n"
-    "-- may change nothing\n"
-    "INSERT OR IGNORE INTO trail(job, pct) VALUES ($id, $pct);\n";
+static const char projections[] = "-- on job.started\n"
+                                  "INSERT INTO progress(job, pct) VALUES ($id, 0);\n"
+                                  "-- on job.progressed\n"
+                                  "UPDATE progress SET pct = $pct WHERE job = $id;\n"
+                                  "-- on job.progressed\n"
+                                  "-- may change nothing\n"
+                                  "INSERT OR IGNORE INTO trail(job, pct) VALUES ($id, $pct);\n";
 
 void sim_fail(sim_machine *m, const char *format, ...)
 {
@@ -32,8 +31,9 @@ void sim_fail(sim_machine *m, const char *format, ...)
     va_start(args, format);
     vprintf(format, args);
     va_end(args);
-    printf("\n  again: %s --seed %llu --until %llu\n  after %llu states in all\n", m->program, (unsigned long long)m->seed,
-           (unsigned long long)m->states + 1, (unsigned long long)(m->earlier + m->states + 1));
+    printf("\n  again: %s --seed %llu --until %llu\n  after %llu states in all\n", m->program,
+           (unsigned long long)m->seed, (unsigned long long)m->states + 1,
+           (unsigned long long)(m->earlier + m->states + 1));
     fflush(stdout);
     exit(1);
 }
@@ -67,7 +67,11 @@ static void set_options(sim_machine *m)
 {
     static const uint32_t journal[] = {0, 0, 6, 40};
     sim_random *random = &m->random;
-    m->options = (dbk_engine_options){.port = m->port, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = "t",
+    m->options = (dbk_engine_options){.port = m->port,
+                                      .no_threads = true,
+                                      .given_ids = true,
+                                      .incarnation = 1,
+                                      .timeline = "t",
                                       .definition = m->definition};
     memset(m->options.replica, 'm', 16);
     memset(m->options.lineage, 'l', 16);
@@ -75,8 +79,10 @@ static void set_options(sim_machine *m)
     m->options.model.vfs = m->vfs_name;
     m->options.model.journal_rows = journal[sim_below(random, 4)];
     m->options.model.keys_only_over = sim_chance(random, 4) ? 2 : 0;
-    m->options.log = (dbk_log_options){.no_background = true, .no_direct = sim_chance(random, 2),
-                                       .segment_first_bytes = 16384u << sim_below(random, 2), .segment_max_bytes = 32768};
+    m->options.log = (dbk_log_options){.no_background = true,
+                                       .no_direct = sim_chance(random, 2),
+                                       .segment_first_bytes = 16384u << sim_below(random, 2),
+                                       .segment_max_bytes = 32768};
 }
 
 void sim_machine_start(sim_machine *m, uint64_t seed, dbk_definition *definition)
@@ -108,8 +114,10 @@ void sim_machine_stop(sim_machine *m)
     sim_close(m);
     simvfs_unregister(m->vfs);
     simvfs_unregister(m->bench_vfs);
-    if (dbk_simdisk_memory_count(m->disk) != 0) sim_fail(m, "%zu pieces of memory not given back", dbk_simdisk_memory_count(m->disk));
-    if (dbk_simdisk_handle_count(m->disk) != 0) sim_fail(m, "%zu handles not closed", dbk_simdisk_handle_count(m->disk));
+    if (dbk_simdisk_memory_count(m->disk) != 0)
+        sim_fail(m, "%zu pieces of memory not given back", dbk_simdisk_memory_count(m->disk));
+    if (dbk_simdisk_handle_count(m->disk) != 0)
+        sim_fail(m, "%zu handles not closed", dbk_simdisk_handle_count(m->disk));
     dbk_simdisk_free(m->disk);
     dbk_simdisk_free(m->bench);
     dbk_json_parser_free(m->parser);
@@ -154,8 +162,9 @@ bool sim_power_is_off(const sim_machine *m)
 
 void sim_crash(sim_machine *m)
 {
-    static const dbk_simdisk_crash_mode modes[] = {DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX, DBK_SIM_ALL_OLD,
-                                                   DBK_SIM_ALL_NEW, DBK_SIM_ALL_ZERO, DBK_SIM_ALL_GARBAGE};
+    static const dbk_simdisk_crash_mode modes[] = {DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX, DBK_SIM_RANDOM_MIX,
+                                                   DBK_SIM_ALL_OLD,    DBK_SIM_ALL_NEW,    DBK_SIM_ALL_ZERO,
+                                                   DBK_SIM_ALL_GARBAGE};
     sim_close(m);
     dbk_simdisk_power_off_at(m->disk, 0);
     dbk_simdisk_crash_mode mode = modes[sim_below(&m->random, sizeof modes / sizeof modes[0])];

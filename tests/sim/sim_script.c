@@ -35,14 +35,17 @@ static void put_notes(text *t, sim_random *random)
 {
     unsigned key = sim_below(random, KEYS);
     switch (sim_below(random, 5)) {
-    case 0: case 1:
-        put(t, "\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"title\":\"T%u\",\"stars\":%d,\"body\":\"", key,
-            sim_chance(random, 8) ? sim_below(random, KEYS) : key, (int)sim_below(random, 7) - 1);
+    case 0:
+    case 1:
+        put(t,
+            "\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"title\":\"T%u\",\"stars\":%d,\"body\":\"",
+            key, sim_chance(random, 8) ? sim_below(random, KEYS) : key, (int)sim_below(random, 7) - 1);
         put_filler(t, random);
         put(t, "\"}");
         return;
     case 2:
-        put(t, "\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"stars\":%u}", key, sim_below(random, 5));
+        put(t, "\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"stars\":%u}", key,
+            sim_below(random, 5));
         if (sim_chance(random, 4)) put(t, ",\"expect\":\"exists\"");
         return;
     case 3:
@@ -58,13 +61,18 @@ static void put_plain(text *t, sim_random *random)
 {
     unsigned key = sim_below(random, KEYS);
     switch (sim_below(random, 4)) {
-    case 0: put(t, "\"do\":\"put\",\"table\":\"plain\",\"key\":\"p%u\",\"data\":{\"v\":%u}", key, sim_below(random, 100)); return;
+    case 0:
+        put(t, "\"do\":\"put\",\"table\":\"plain\",\"key\":\"p%u\",\"data\":{\"v\":%u}", key, sim_below(random, 100));
+        return;
     case 1:
-        put(t, "\"do\":\"put\",\"table\":\"plain\",\"key\":\"p%u\",\"data\":{\"v\":%u,\"w\":\"", key, sim_below(random, 100));
+        put(t, "\"do\":\"put\",\"table\":\"plain\",\"key\":\"p%u\",\"data\":{\"v\":%u,\"w\":\"", key,
+            sim_below(random, 100));
         put_filler(t, random);
         put(t, "\"}");
         return;
-    case 2: put(t, "\"do\":\"patch\",\"table\":\"plain\",\"key\":\"p%u\",\"data\":{\"v\":%u}", key, sim_below(random, 100)); return;
+    case 2:
+        put(t, "\"do\":\"patch\",\"table\":\"plain\",\"key\":\"p%u\",\"data\":{\"v\":%u}", key, sim_below(random, 100));
+        return;
     default: put(t, "\"do\":\"delete\",\"table\":\"plain\",\"key\":\"p%u\"", key); return;
     }
 }
@@ -72,7 +80,8 @@ static void put_plain(text *t, sim_random *random)
 /* A note that is not there: refused by the deferred key, unless its batch makes it. */
 static void put_later(text *t, sim_random *random)
 {
-    put(t, "\"do\":\"put\",\"table\":\"later\",\"key\":\"l%u\",\"data\":{\"note\":\"n%u\"}", sim_below(random, KEYS), sim_below(random, KEYS));
+    put(t, "\"do\":\"put\",\"table\":\"later\",\"key\":\"l%u\",\"data\":{\"note\":\"n%u\"}", sim_below(random, KEYS),
+        sim_below(random, KEYS));
 }
 
 static void put_event(text *t, sim_random *random)
@@ -81,16 +90,25 @@ static void put_event(text *t, sim_random *random)
     if (sim_chance(random, 3))
         put(t, "\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.started\",\"data\":{\"id\":\"%u\"}", job, job);
     else
-        put(t, "\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.progressed\",\"data\":{\"id\":\"%u\",\"pct\":%u}", job, job,
-            sim_below(random, 110));
+        put(t,
+            "\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.progressed\",\"data\":{\"id\":\"%u\",\"pct\":%u}",
+            job, job, sim_below(random, 110));
 }
 
 static void put_one(text *t, sim_random *random)
 {
     switch (sim_below(random, 12)) {
-    case 0: case 1: case 2: case 3: put_notes(t, random); return;
-    case 4: case 5: case 6: put_plain(t, random); return;
-    case 7: put(t, "\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n%u\",\"x%u\"]", sim_below(random, KEYS), sim_below(random, 3)); return;
+    case 0:
+    case 1:
+    case 2:
+    case 3: put_notes(t, random); return;
+    case 4:
+    case 5:
+    case 6: put_plain(t, random); return;
+    case 7:
+        put(t, "\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n%u\",\"x%u\"]", sim_below(random, KEYS),
+            sim_below(random, 3));
+        return;
     case 8: put_later(t, random); return;
     case 9: put(t, "\"do\":\"put\",\"table\":\"items\",\"data\":{\"what\":\"i%u\"}", sim_below(random, 50)); return;
     default: put_event(t, random); return;
@@ -102,7 +120,8 @@ static void put_batch(text *t, sim_random *random)
     unsigned count = 1 + sim_below(random, 3), note = sim_below(random, KEYS);
     put(t, "\"do\":\"batch\",\"commands\":[");
     if (sim_chance(random, 2)) {
-        put(t, "{\"do\":\"put\",\"table\":\"later\",\"key\":\"l%u\",\"data\":{\"note\":\"n%u\"}},", sim_below(random, KEYS), note);
+        put(t, "{\"do\":\"put\",\"table\":\"later\",\"key\":\"l%u\",\"data\":{\"note\":\"n%u\"}},",
+            sim_below(random, KEYS), note);
         put(t, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"title\":\"T%u\"}},", note, note);
     }
     for (unsigned i = 0; i < count && t->size < TEXT_MAX / 2; i++) {

@@ -16,12 +16,15 @@ void sim_note_receipt(sim_machine *m, const char *json, const char *receipt, con
     sim_oracle *oracle = &m->oracle;
     m->trace = sim_mix(m->trace, dbk_checksum(dbk_slice_text(receipt), 4));
     bool on = !sim_power_is_off(m) && !m->dying;
-    if (m->full && (strstr(receipt, "\"internal\"") || strstr(receipt, "\"unavailable\"") || strstr(receipt, "\"corrupt\"")))
+    if (m->full &&
+        (strstr(receipt, "\"internal\"") || strstr(receipt, "\"unavailable\"") || strstr(receipt, "\"corrupt\"")))
         sim_fail(m, "on a full disk: %s\n  %s", json, receipt);
-    if (on && strstr(receipt, "\"projected\":false")) sim_fail(m, "accepted, and not projected: %s\n  %s", json, receipt);
+    if (on && strstr(receipt, "\"projected\":false"))
+        sim_fail(m, "accepted, and not projected: %s\n  %s", json, receipt);
     if (!strstr(receipt, "\"ok\":true")) {
         bool expected = m->drop_id[0] && strcmp(m->drop_id, id) == 0;
-        static const char *const failures[] = {"\"internal\"", "\"corrupt\"", "\"poisoned\"", "\"unavailable\"", "\"no_space\""};
+        static const char *const failures[] = {"\"internal\"", "\"corrupt\"", "\"poisoned\"", "\"unavailable\"",
+                                               "\"no_space\""};
         for (size_t i = 0; on && !expected && i < sizeof failures / sizeof failures[0]; i++)
             if (strstr(receipt, failures[i])) sim_fail(m, "%s\n  %s", json, receipt);
         return;
@@ -49,14 +52,16 @@ bool sim_turn(sim_machine *m, uint32_t most)
         dbk_buffer_init(&receipts[i], dbk_port_system());
     }
     m->drop_id[0] = 0;
-    if (sim_chance(&script->random, 12)) memcpy(m->drop_id, oracle->flight_ids[sim_below(&script->random, count)], sizeof m->drop_id);
+    if (sim_chance(&script->random, 12))
+        memcpy(m->drop_id, oracle->flight_ids[sim_below(&script->random, count)], sizeof m->drop_id);
     oracle->flight_count = count;
     oracle->flight_facts = 0;
     script->now_ms += 1 + sim_below(&script->random, 2000);
     dbk_result result = dbk_engine_decide(m->engine, commands, count, script->now_ms, receipts, &m->error);
     if (result != DBK_OK && !sim_power_is_off(m)) sim_fail(m, "decide: %s", m->error.text);
     for (uint32_t i = 0; i < count; i++) {
-        if (result == DBK_OK) sim_note_receipt(m, (const char *)commands[i].data, dbk_buffer_text(&receipts[i]), oracle->flight_ids[i]);
+        if (result == DBK_OK)
+            sim_note_receipt(m, (const char *)commands[i].data, dbk_buffer_text(&receipts[i]), oracle->flight_ids[i]);
         dbk_buffer_release(&receipts[i]);
     }
     m->drop_id[0] = 0;
@@ -138,7 +143,8 @@ static bool reopen(sim_machine *m)
 static bool kill_and_reopen(sim_machine *m)
 {
     dbk_simdisk_world *world = dbk_simdisk_world_of(m->disk);
-    dbk_simdisk_fault dead = {.kinds = DBK_SIM_CHANGES, .skip = sim_below(&m->script.random, 5), .action = DBK_SIM_FAIL};
+    dbk_simdisk_fault dead = {
+        .kinds = DBK_SIM_CHANGES, .skip = sim_below(&m->script.random, 5), .action = DBK_SIM_FAIL};
     sim_script *script = &m->script;
     sim_oracle *oracle = &m->oracle;
     dbk_slice command = dbk_slice_text(sim_command(m, script, "c", oracle->flight_ids[0]));
@@ -170,12 +176,16 @@ bool sim_step(sim_machine *m)
 {
     if (m->oracle.seen + 80 > SIM_ENTRIES_MAX) return sim_turn(m, 1);
     switch (sim_below(&m->script.random, 24)) {
-    case 0: case 1: case 2: case 3: return import_facts(m);
+    case 0:
+    case 1:
+    case 2:
+    case 3: return import_facts(m);
     case 4: return idle(m);
     case 5: return reopen(m);
     case 6: return rebuild(m);
     case 7: return checkpoint(m);
-    case 8: case 9: return kill_and_reopen(m);
+    case 8:
+    case 9: return kill_and_reopen(m);
     default: return sim_turn(m, SIM_TURN_MAX);
     }
 }

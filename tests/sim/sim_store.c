@@ -69,7 +69,8 @@ int main(int argc, char **argv)
     }
     double took = seconds() - begin;
     dbk_definition_free(definition);
-    printf("%llu crash states from %llu seeds in %.1f s, %.0f a second, trace %016llx\n", (unsigned long long)machine.earlier,
-           (unsigned long long)seeds, took, (double)machine.earlier / took, (unsigned long long)trace);
+    printf("%llu crash states from %llu seeds in %.1f s, %.0f a second, trace %016llx\n",
+           (unsigned long long)machine.earlier, (unsigned long long)seeds, took, (double)machine.earlier / took,
+           (unsigned long long)trace);
     return 0;
 }

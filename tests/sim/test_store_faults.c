@@ -36,19 +36,25 @@ static void send(sim_machine *m, const char *const *commands, uint32_t count)
     }
 }
 
-static void run_open(sim_machine *m) { (void)sim_open(m); }
+static void run_open(sim_machine *m)
+{
+    (void)sim_open(m);
+}
 
 static void run_put(sim_machine *m)
 {
-    const char *command = "{\"id\":\"f1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"fault\",\"data\":{\"title\":\"F\"}}";
+    const char *command =
+        "{\"id\":\"f1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"fault\",\"data\":{\"title\":\"F\"}}";
     send(m, &command, 1);
 }
 
 static void run_batch(sim_machine *m)
 {
     static const char *const commands[] = {
-        ("{\"id\":\"f1\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{\"title\":\"F1\"}},"
-        "{\"do\":\"put\",\"table\":\"tags\",\"key\":[\"f1\",\"x\"]},{\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\",\"data\":{\"v\":1}}]}"),
+        ("{\"id\":\"f1\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{"
+         "\"title\":\"F1\"}},"
+         "{\"do\":\"put\",\"table\":\"tags\",\"key\":[\"f1\",\"x\"]},{\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\","
+         "\"data\":{\"v\":1}}]}"),
         "{\"id\":\"f2\",\"do\":\"put\",\"table\":\"later\",\"key\":\"f2\",\"data\":{\"note\":\"none\"}}",
         "{\"id\":\"f3\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"f1\",\"data\":{\"stars\":3}}",
         "{\"id\":\"f4\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"f1\"}"};
@@ -61,7 +67,10 @@ static void run_roll(sim_machine *m)
     memset(filler, 'x', sizeof filler);
     const char *command = text;
     for (unsigned i = 0; i < 8; i++) {
-        snprintf(text, sizeof text, "{\"id\":\"f%u\",\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\",\"data\":{\"v\":%u,\"w\":\"%.2300s\"}}", i, i, filler);
+        snprintf(
+            text, sizeof text,
+            "{\"id\":\"f%u\",\"do\":\"put\",\"table\":\"plain\",\"key\":\"f\",\"data\":{\"v\":%u,\"w\":\"%.2300s\"}}",
+            i, i, filler);
         uint32_t before = m->oracle.acked_count;
         send(m, &command, 1);
         if (m->oracle.acked_count == before) return; /* refused: another one would hide its outcome */
@@ -81,13 +90,19 @@ static void run_import(sim_machine *m)
     (void)!dbk_engine_import(m->engine, origins, count, m->script.now_ms, &logged, &parked, &m->error);
 }
 
-static void run_rebuild(sim_machine *m) { (void)!dbk_engine_rebuild(m->engine, NULL, NULL, &m->error); }
+static void run_rebuild(sim_machine *m)
+{
+    (void)!dbk_engine_rebuild(m->engine, NULL, NULL, &m->error);
+}
 static void run_idle(sim_machine *m)
 {
     run_put(m);
     (void)!dbk_log_idle(dbk_engine_log(m->engine), &m->error);
 }
-static void run_close(sim_machine *m) { sim_close(m); }
+static void run_close(sim_machine *m)
+{
+    sim_close(m);
+}
 static void run_changes(sim_machine *m)
 {
     dbk_buffer out;
@@ -124,17 +139,20 @@ static void run_past(sim_machine *m)
         const dbk_json_node *root;
         dbk_buffer out;
         dbk_buffer_init(&out, m->port);
-        if (dbk_json_parse(parser, dbk_slice_text(requests[i]), &root, NULL) == DBK_OK) (void)!dbk_request_answer(m->engine, root, &out, &m->error);
+        if (dbk_json_parse(parser, dbk_slice_text(requests[i]), &root, NULL) == DBK_OK)
+            (void)!dbk_request_answer(m->engine, root, &out, &m->error);
         dbk_buffer_release(&out);
     }
     dbk_json_parser_free(parser);
 }
 
 static const scenario scenarios[] = {
-    {"open", true, false, run_open},      {"open after a crash", true, true, run_open}, {"put", false, false, run_put},
-    {"batch", false, false, run_batch},   {"import", false, false, run_import},         {"rebuild", false, false, run_rebuild},
-    {"roll", false, true, run_roll},      {"idle", false, false, run_idle},             {"close", false, false, run_close},
-    {"feed", false, false, run_changes},  {"undo", false, false, run_undo},             {"past", false, false, run_past},
+    {"open", true, false, run_open},      {"open after a crash", true, true, run_open},
+    {"put", false, false, run_put},       {"batch", false, false, run_batch},
+    {"import", false, false, run_import}, {"rebuild", false, false, run_rebuild},
+    {"roll", false, true, run_roll},      {"idle", false, false, run_idle},
+    {"close", false, false, run_close},   {"feed", false, false, run_changes},
+    {"undo", false, false, run_undo},     {"past", false, false, run_past},
 };
 
 typedef struct weather {
@@ -147,11 +165,16 @@ typedef struct weather {
 
 /* An interruption that never ends would be waited for for ever, as it must be. */
 static const weather weathers[] = {
-    {"EIO once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EIO},       {"EIO", DBK_SIM_IO, 0, DBK_SIM_FAIL, EIO},
-    {"ENOSPC once", DBK_SIM_CHANGES, 1, DBK_SIM_FAIL, ENOSPC}, {"ENOSPC", DBK_SIM_CHANGES, 0, DBK_SIM_FAIL, ENOSPC},
-    {"EINTR once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EINTR},   {"EINTR thrice", DBK_SIM_IO, 3, DBK_SIM_FAIL, EINTR},
-    {"short once", DBK_SIM_READ | DBK_SIM_WRITE, 1, DBK_SIM_SHORT, 0}, {"short", DBK_SIM_READ | DBK_SIM_WRITE, 0, DBK_SIM_SHORT, 0},
-    {"no memory once", DBK_SIM_MEMORY, 1, DBK_SIM_FAIL, ENOMEM}, {"no memory", DBK_SIM_MEMORY, 0, DBK_SIM_FAIL, ENOMEM},
+    {"EIO once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EIO},
+    {"EIO", DBK_SIM_IO, 0, DBK_SIM_FAIL, EIO},
+    {"ENOSPC once", DBK_SIM_CHANGES, 1, DBK_SIM_FAIL, ENOSPC},
+    {"ENOSPC", DBK_SIM_CHANGES, 0, DBK_SIM_FAIL, ENOSPC},
+    {"EINTR once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EINTR},
+    {"EINTR thrice", DBK_SIM_IO, 3, DBK_SIM_FAIL, EINTR},
+    {"short once", DBK_SIM_READ | DBK_SIM_WRITE, 1, DBK_SIM_SHORT, 0},
+    {"short", DBK_SIM_READ | DBK_SIM_WRITE, 0, DBK_SIM_SHORT, 0},
+    {"no memory once", DBK_SIM_MEMORY, 1, DBK_SIM_FAIL, ENOMEM},
+    {"no memory", DBK_SIM_MEMORY, 0, DBK_SIM_FAIL, ENOMEM},
 };
 
 typedef struct bench {
@@ -174,8 +197,10 @@ static void check_given_back(bench *b, const char *when)
 static bool run_once(bench *b, const weather *w, uint64_t skip)
 {
     sim_machine *m = b->m;
-    dbk_simdisk_fault fault = {.kinds = w->kinds, .skip = skip, .times = w->times, .action = w->action, .error = w->error, .bytes = 100};
-    snprintf(m->context, sizeof m->context, "%s, %s at call %llu: ", b->scenario->name, w->name, (unsigned long long)skip);
+    dbk_simdisk_fault fault = {
+        .kinds = w->kinds, .skip = skip, .times = w->times, .action = w->action, .error = w->error, .bytes = 100};
+    snprintf(m->context, sizeof m->context, "%s, %s at call %llu: ", b->scenario->name, w->name,
+             (unsigned long long)skip);
     dbk_simdisk_restore(m->disk, b->image);
     m->oracle = *b->oracle;
     m->script = b->script;
@@ -222,15 +247,21 @@ static void prepare(sim_machine *m, const scenario *s, bool no_direct)
     dbk_simdisk_sync_all(m->disk);
 }
 
-static uint64_t run_scenario(sim_machine *m, const scenario *s, bool no_direct, uint64_t stride, dbk_definition *definition)
+static uint64_t run_scenario(sim_machine *m, const scenario *s, bool no_direct, uint64_t stride,
+                             dbk_definition *definition)
 {
     static sim_oracle kept;
     uint64_t runs = 0;
     sim_machine_start(m, 11 + no_direct, definition);
     prepare(m, s, no_direct);
     kept = m->oracle;
-    bench b = {.m = m, .scenario = s, .image = dbk_simdisk_snapshot(m->disk), .oracle = &kept, .script = m->script,
-               .memory = dbk_simdisk_memory_count(m->disk), .handles = dbk_simdisk_handle_count(m->disk)};
+    bench b = {.m = m,
+               .scenario = s,
+               .image = dbk_simdisk_snapshot(m->disk),
+               .oracle = &kept,
+               .script = m->script,
+               .memory = dbk_simdisk_memory_count(m->disk),
+               .handles = dbk_simdisk_handle_count(m->disk)};
     for (size_t i = 0; i < sizeof weathers / sizeof weathers[0]; i++)
         for (uint64_t skip = i % stride; run_once(&b, &weathers[i], skip); skip += stride) runs++;
     sim_machine_stop(m);
@@ -246,7 +277,9 @@ static bool is_accepted(sim_machine *m)
     char text[3000];
     const char *command = text;
     uint32_t before = m->oracle.acked_count;
-    snprintf(text, sizeof text, "{\"id\":\"d%u\",\"do\":\"put\",\"table\":\"plain\",\"key\":\"d\",\"data\":{\"v\":%u,\"w\":\"%01500u\"}}", number, number, number);
+    snprintf(text, sizeof text,
+             "{\"id\":\"d%u\",\"do\":\"put\",\"table\":\"plain\",\"key\":\"d\",\"data\":{\"v\":%u,\"w\":\"%01500u\"}}",
+             number, number, number);
     number++;
     send(m, &command, 1);
     m->oracle.flight_count = 0; /* refused with outcome none, or acknowledged */
@@ -260,9 +293,11 @@ static void fill_up(sim_machine *m, uint64_t room, bool opens_full)
     uint64_t large = world->capacity_bytes;
     dbk_dir *dir = NULL;
     dbk_space space = {0};
-    if (dbk_io_open_dir(m->port, NULL, "/", 0, &dir, NULL) != DBK_OK || m->port->space(m->port->ctx, dir, &space) != 0) abort();
+    if (dbk_io_open_dir(m->port, NULL, "/", 0, &dir, NULL) != DBK_OK || m->port->space(m->port->ctx, dir, &space) != 0)
+        abort();
     m->port->close_dir(m->port->ctx, dir);
-    snprintf(m->context, sizeof m->context, "%llu bytes of room, opened %s: ", (unsigned long long)room, opens_full ? "so" : "before");
+    snprintf(m->context, sizeof m->context, "%llu bytes of room, opened %s: ", (unsigned long long)room,
+             opens_full ? "so" : "before");
     if (!opens_full && sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
     world->capacity_bytes = large - space.free_bytes + room;
     if (opens_full && sim_open(m) != DBK_OK) sim_fail(m, "%s", m->error.text);
@@ -307,7 +342,8 @@ int main(int argc, char **argv)
     machine.program = argv[0];
     if (stride == 0) stride = 1;
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
-        for (int buffered = 0; buffered < 2; buffered++) runs += run_scenario(&machine, &scenarios[i], buffered, stride, definition);
+        for (int buffered = 0; buffered < 2; buffered++)
+            runs += run_scenario(&machine, &scenarios[i], buffered, stride, definition);
     runs += run_small_disks(&machine, definition);
     dbk_definition_free(definition);
     printf("%llu faults in %zu scenarios\n", (unsigned long long)runs, sizeof scenarios / sizeof scenarios[0]);

@@ -36,7 +36,8 @@ static inline dbk_definition *definition_of_sources(const dbk_source *sources, s
 
 static inline dbk_definition *definition_of(const char *schema, const char *projections)
 {
-    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)}, {"projections.sql", dbk_slice_text(projections ? projections : "")}};
+    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)},
+                             {"projections.sql", dbk_slice_text(projections ? projections : "")}};
     return definition_of_sources(sources, projections ? 2 : 1);
 }
 
@@ -53,7 +54,8 @@ static inline void fixture_start_with(engine_fixture *f, dbk_definition *definit
     f->folder = temporary_dir();
     snprintf(f->path, sizeof f->path, "%s/t.daybook", f->folder);
     f->definition = definition;
-    f->options = (dbk_engine_options){.definition = f->definition, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = "t"};
+    f->options = (dbk_engine_options){
+        .definition = f->definition, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = "t"};
     memset(f->options.replica, 'r', 16);
     memset(f->options.lineage, 'l', 16);
     f->now_ms = 1700000000000;

@@ -28,7 +28,9 @@ static inline bool falls_on(_Atomic size_t *count, size_t at, bool for_ever)
 static inline int disk(void *ctx)
 {
     faulty_port *self = ctx;
-    return !self->writes_only && !self->syncs_only && falls_on(&self->calls, self->fail_at, self->for_ever) ? -self->error : 0;
+    return !self->writes_only && !self->syncs_only && falls_on(&self->calls, self->fail_at, self->for_ever)
+               ? -self->error
+               : 0;
 }
 
 static inline int disk_write(void *ctx)
@@ -44,8 +46,8 @@ static inline int disk_sync(void *ctx)
 }
 
 #define REAL dbk_port_system()
-#define FAILS_OR(check, call)                                                                      \
-    int failed = check(ctx);                                                                       \
+#define FAILS_OR(check, call)                                                                                          \
+    int failed = check(ctx);                                                                                           \
     return failed ? failed : (call)
 
 static inline void *faulty_alloc(void *ctx, size_t size)
@@ -103,17 +105,50 @@ static inline int faulty_thread_start(void *ctx, const char *name, void (*run)(v
     return REAL->thread_start(NULL, name, run, arg, out);
 }
 
-static inline int faulty_random(void *ctx, void *out, size_t size) { FAILS_OR(disk, REAL->random(NULL, out, size)); }
-static inline int faulty_sync_dir(void *ctx, dbk_dir *dir) { FAILS_OR(disk_sync, REAL->sync_dir(NULL, dir)); }
-static inline int faulty_list(void *ctx, dbk_dir *dir, dbk_list_fn each, void *arg) { FAILS_OR(disk, REAL->list(NULL, dir, each, arg)); }
-static inline int faulty_identify(void *ctx, dbk_dir *dir, const char *name, dbk_identity *out) { FAILS_OR(disk, REAL->identify(NULL, dir, name, out)); }
-static inline int faulty_make_dir(void *ctx, dbk_dir *dir, const char *name, uint32_t mode) { FAILS_OR(disk, REAL->make_dir(NULL, dir, name, mode)); }
-static inline int faulty_remove_dir(void *ctx, dbk_dir *dir, const char *name) { FAILS_OR(disk, REAL->remove_dir(NULL, dir, name)); }
-static inline int faulty_rename(void *ctx, dbk_dir *a, const char *from, dbk_dir *b, const char *to) { FAILS_OR(disk, REAL->rename(NULL, a, from, b, to)); }
-static inline int faulty_unlink(void *ctx, dbk_dir *dir, const char *name) { FAILS_OR(disk, REAL->unlink(NULL, dir, name)); }
-static inline int faulty_truncate(void *ctx, dbk_file *file, uint64_t size) { FAILS_OR(disk, REAL->truncate(NULL, file, size)); }
-static inline int faulty_allocate(void *ctx, dbk_file *file, uint64_t offset, uint64_t size) { FAILS_OR(disk_write, REAL->allocate(NULL, file, offset, size)); }
-static inline int faulty_sync_file(void *ctx, dbk_file *file) { FAILS_OR(disk_sync, REAL->sync_file(NULL, file)); }
+static inline int faulty_random(void *ctx, void *out, size_t size)
+{
+    FAILS_OR(disk, REAL->random(NULL, out, size));
+}
+static inline int faulty_sync_dir(void *ctx, dbk_dir *dir)
+{
+    FAILS_OR(disk_sync, REAL->sync_dir(NULL, dir));
+}
+static inline int faulty_list(void *ctx, dbk_dir *dir, dbk_list_fn each, void *arg)
+{
+    FAILS_OR(disk, REAL->list(NULL, dir, each, arg));
+}
+static inline int faulty_identify(void *ctx, dbk_dir *dir, const char *name, dbk_identity *out)
+{
+    FAILS_OR(disk, REAL->identify(NULL, dir, name, out));
+}
+static inline int faulty_make_dir(void *ctx, dbk_dir *dir, const char *name, uint32_t mode)
+{
+    FAILS_OR(disk, REAL->make_dir(NULL, dir, name, mode));
+}
+static inline int faulty_remove_dir(void *ctx, dbk_dir *dir, const char *name)
+{
+    FAILS_OR(disk, REAL->remove_dir(NULL, dir, name));
+}
+static inline int faulty_rename(void *ctx, dbk_dir *a, const char *from, dbk_dir *b, const char *to)
+{
+    FAILS_OR(disk, REAL->rename(NULL, a, from, b, to));
+}
+static inline int faulty_unlink(void *ctx, dbk_dir *dir, const char *name)
+{
+    FAILS_OR(disk, REAL->unlink(NULL, dir, name));
+}
+static inline int faulty_truncate(void *ctx, dbk_file *file, uint64_t size)
+{
+    FAILS_OR(disk, REAL->truncate(NULL, file, size));
+}
+static inline int faulty_allocate(void *ctx, dbk_file *file, uint64_t offset, uint64_t size)
+{
+    FAILS_OR(disk_write, REAL->allocate(NULL, file, offset, size));
+}
+static inline int faulty_sync_file(void *ctx, dbk_file *file)
+{
+    FAILS_OR(disk_sync, REAL->sync_file(NULL, file));
+}
 
 static inline int faulty_open_dir(void *ctx, dbk_dir *dir, const char *name, int flags, dbk_dir **out)
 {

@@ -48,9 +48,18 @@ static inline void file_write(const char *folder, const char *name, const void *
     assert_int_equal(fclose(file), 0);
 }
 
-static inline void file_remove(const char *folder, const char *name) { assert_int_equal(remove(path_in(folder, name).text), 0); }
-static inline bool file_exists(const char *folder, const char *name) { return access(path_in(folder, name).text, F_OK) == 0; }
-static inline void folder_make(const char *folder, const char *name) { assert_int_equal(mkdir(path_in(folder, name).text, 0700), 0); }
+static inline void file_remove(const char *folder, const char *name)
+{
+    assert_int_equal(remove(path_in(folder, name).text), 0);
+}
+static inline bool file_exists(const char *folder, const char *name)
+{
+    return access(path_in(folder, name).text, F_OK) == 0;
+}
+static inline void folder_make(const char *folder, const char *name)
+{
+    assert_int_equal(mkdir(path_in(folder, name).text, 0700), 0);
+}
 
 static inline void file_move(const char *folder, const char *from, const char *to)
 {
@@ -86,7 +95,10 @@ static inline void folder_remove(const char *folder, const char *name)
 }
 
 /* The names in a folder, sorted; the caller frees each and the list. */
-static inline int folder_names(const char *folder, struct dirent ***names) { return scandir(folder, names, NULL, alphasort); }
+static inline int folder_names(const char *folder, struct dirent ***names)
+{
+    return scandir(folder, names, NULL, alphasort);
+}
 
 static inline void folder_copy(const char *from, const char *to)
 {
@@ -169,7 +181,9 @@ static inline int folder_count(const char *folder, const char *under)
     int folders = 0, count = folder_names(path_in(folder, under).text, &names);
     for (int i = 0; i < count; i++) {
         struct stat info;
-        folders += names[i]->d_name[0] != '.' && stat(path_in(path_in(folder, under).text, names[i]->d_name).text, &info) == 0 && S_ISDIR(info.st_mode);
+        folders += names[i]->d_name[0] != '.' &&
+                   stat(path_in(path_in(folder, under).text, names[i]->d_name).text, &info) == 0 &&
+                   S_ISDIR(info.st_mode);
         free(names[i]);
     }
     free(names);

@@ -40,7 +40,8 @@ static inline void live_start(live_store *s, const char *schema)
     s->folder = temporary_dir();
     snprintf(s->path, sizeof s->path, "%s/t.daybook", s->folder);
     s->definition = definition_of(schema, NULL);
-    s->options = (dbk_engine_options){.definition = s->definition, .given_ids = true, .incarnation = 1, .timeline = "t"};
+    s->options =
+        (dbk_engine_options){.definition = s->definition, .given_ids = true, .incarnation = 1, .timeline = "t"};
     s->options.log.no_direct = true;
     memset(s->options.replica, 'r', 16);
     memset(s->options.lineage, 'l', 16);
@@ -63,7 +64,10 @@ typedef struct gate {
     unsigned waiting;
 } gate;
 
-static inline void gate_init(gate *g) { *g = (gate){.mutex = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER}; }
+static inline void gate_init(gate *g)
+{
+    *g = (gate){.mutex = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
+}
 
 static inline void gate_pass(gate *g)
 {

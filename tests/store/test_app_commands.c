@@ -5,7 +5,8 @@
 #include <sqlite3.h>
 
 static const char schema[] =
-    "CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, status TEXT NOT NULL DEFAULT 'QUEUED', priority INTEGER NOT NULL DEFAULT 0,\n"
+    "CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, status TEXT NOT NULL DEFAULT 'QUEUED', priority INTEGER NOT NULL "
+    "DEFAULT 0,\n"
     "  options JSON, urgent BOOLEAN NOT NULL DEFAULT 0, due DATETIME, cover BLOB, weight REAL);\n"
     "CREATE INDEX jobs_status ON jobs(status);\n"
     "CREATE TABLE log(n INTEGER PRIMARY KEY NOT NULL, job TEXT NOT NULL, what TEXT NOT NULL);\n"
@@ -14,9 +15,11 @@ static const char schema[] =
 static const char projections[] = "-- on job.progressed\nINSERT INTO progress(job, pct) VALUES ($id, $pct)\n"
                                   "  ON CONFLICT(job) DO UPDATE SET pct = excluded.pct;\n";
 static const char commands[] =
-    "-- command job.add(id TEXT, options JSON = '{\"a\":1}', urgent BOOLEAN?, due DATETIME?, priority INTEGER = -3, weight REAL = 1.5)\n"
+    "-- command job.add(id TEXT, options JSON = '{\"a\":1}', urgent BOOLEAN?, due DATETIME?, priority INTEGER = -3, "
+    "weight REAL = 1.5)\n"
     "-- put jobs\n"
-    "SELECT :id AS id, :options AS options, ifnull(:urgent, 0) AS urgent, :due AS due, :priority AS priority, :weight AS weight;\n"
+    "SELECT :id AS id, :options AS options, ifnull(:urgent, 0) AS urgent, :due AS due, :priority AS priority, :weight "
+    "AS weight;\n"
     "-- command job.start(id TEXT)\n"
     "-- require 'there is no job {id}, it''s gone'\n"
     "SELECT 1 FROM jobs WHERE id = :id;\n"
@@ -92,7 +95,8 @@ static int teardown(void **state)
 static void assert_row(engine_fixture *f, const char *sql, const char *expected)
 {
     sqlite3_stmt *statement;
-    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(dbk_engine_model(f->engine)), sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(dbk_engine_model(f->engine)), sql, -1, &statement, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
     const char *text = (const char *)sqlite3_column_text(statement, 0);
     assert_string_equal(text ? text : "NULL", expected);
@@ -102,14 +106,19 @@ static void assert_row(engine_fixture *f, const char *sql, const char *expected)
 static void steps_run_in_order_in_one_entry(void **state)
 {
     engine_fixture *f = *state;
-    must_accept(f, "{\"id\":\"1\",\"do\":\"job.add\",\"args\":{\"id\":\"7\",\"urgent\":true,\"due\":\"2026-11-21T10:00:00+01:00\"}}");
-    assert_row(f, "SELECT options || urgent || due || priority || weight FROM jobs", "{\"a\":1}12026-11-21 09:00:00-31.5");
-    must_answer(f, "{\"id\":\"2\",\"do\":\"job.start\",\"args\":{\"id\":\"7\"},\"actor\":\"ann\"}",
-                "\"position\":2,\"version\":2,\"key\":1,\"result\":[{\"id\":\"7\",\"urgent\":true,\"options\":{\"a\":1},"
-                "\"due\":\"2026-11-21T09:00:00.000Z\",\"made\":1,\"at\":\"2023-11-14 22:13:22\",\"who\":\"ann\"}]");
+    must_accept(f, "{\"id\":\"1\",\"do\":\"job.add\",\"args\":{\"id\":\"7\",\"urgent\":true,\"due\":\"2026-11-21T10:00:"
+                   "00+01:00\"}}");
+    assert_row(f, "SELECT options || urgent || due || priority || weight FROM jobs",
+               "{\"a\":1}12026-11-21 09:00:00-31.5");
+    must_answer(
+        f, "{\"id\":\"2\",\"do\":\"job.start\",\"args\":{\"id\":\"7\"},\"actor\":\"ann\"}",
+        "\"position\":2,\"version\":2,\"key\":1,\"result\":[{\"id\":\"7\",\"urgent\":true,\"options\":{\"a\":1},"
+        "\"due\":\"2026-11-21T09:00:00.000Z\",\"made\":1,\"at\":\"2023-11-14 22:13:22\",\"who\":\"ann\"}]");
     assert_row(f, "SELECT j.status || p.pct || l.what FROM jobs j, progress p, log l", "RUNNING0started");
-    must_refuse(f, "{\"id\":\"3\",\"do\":\"job.start\",\"args\":{\"id\":\"7\"}}", "rejected", "\"message\":\"job 7 is not queued\"");
-    must_refuse(f, "{\"id\":\"3\",\"do\":\"job.start\",\"args\":{\"id\":\"8\"}}", "rejected", "\"message\":\"there is no job 8, it's gone\"");
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"job.start\",\"args\":{\"id\":\"7\"}}", "rejected",
+                "\"message\":\"job 7 is not queued\"");
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"job.start\",\"args\":{\"id\":\"8\"}}", "rejected",
+                "\"message\":\"there is no job 8, it's gone\"");
     must_accept(f, "{\"id\":\"4\",\"do\":\"seen\"}");
     assert_row(f, "SELECT group_concat(what) FROM log WHERE job IN ('a', 'b')", "first,2 before, key 2");
 }
@@ -134,7 +143,8 @@ static void sent_again_it_is_known_by_its_id(void **state)
     must_refuse(f, "{\"id\":\"1\",\"do\":\"job.add\",\"args\":{\"id\":\"7\",\"priority\":2}}", "id_reused", "");
     must_accept(f, "{\"id\":\"2\",\"do\":\"job.add\",\"args\":{\"id\":\"8\",\"priority\":5}}");
     must_answer(f, "{\"id\":\"3\",\"do\":\"job.claim\"}", "\"result\":[{\"id\":\"8\",\"status\":\"RUNNING\"}]");
-    must_answer(f, "{\"id\":\"4\",\"do\":\"job.claim\",\"args\":null}", "\"result\":[{\"id\":\"7\",\"status\":\"RUNNING\"}]");
+    must_answer(f, "{\"id\":\"4\",\"do\":\"job.claim\",\"args\":null}",
+                "\"result\":[{\"id\":\"7\",\"status\":\"RUNNING\"}]");
     must_refuse(f, "{\"id\":\"5\",\"do\":\"job.claim\"}", "rejected", "\"message\":\"job.claim: no row for ':next'\"");
 }
 
@@ -142,7 +152,8 @@ static void nothing_to_do_is_refused_unless_it_is_ok(void **state)
 {
     engine_fixture *f = *state;
     must_answer(f, "{\"id\":\"1\",\"do\":\"job.purge\",\"args\":{\"status\":\"DONE\"}}", "\"position\":1");
-    must_refuse(f, "{\"id\":\"2\",\"do\":\"job.drop\",\"args\":{\"id\":\"7\"}}", "rejected", "\"message\":\"job.drop: nothing to do\"");
+    must_refuse(f, "{\"id\":\"2\",\"do\":\"job.drop\",\"args\":{\"id\":\"7\"}}", "rejected",
+                "\"message\":\"job.drop: nothing to do\"");
     must_accept(f, "{\"id\":\"3\",\"do\":\"job.add\",\"args\":{\"id\":\"7\"}}");
     must_accept(f, "{\"id\":\"4\",\"do\":\"job.add\",\"args\":{\"id\":\"8\"}}");
     must_accept(f, "{\"id\":\"5\",\"do\":\"job.purge\",\"args\":{\"status\":\"QUEUED\"}}");
@@ -155,33 +166,40 @@ static void arguments_are_checked_before_anything_runs(void **state)
     must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\"}", "bad_command", "'job.start' needs the argument 'id'");
     must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\",\"args\":{\"id\":\"7\",\"idd\":1}}", "unknown_field",
                 "\"message\":\"'job.start' has no argument 'idd'\",\"hint\":\"did you mean 'id'?\"");
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\",\"args\":{\"id\":null}}", "schema", "the argument 'id' of 'job.start' is not null");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\",\"args\":{\"id\":null}}", "schema",
+                "the argument 'id' of 'job.start' is not null");
     must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\",\"args\":{\"id\":7}}", "schema", "");
     must_refuse(f, "{\"id\":\"1\",\"do\":\"job.add\",\"args\":{\"id\":\"7\",\"due\":\"soon\"}}", "schema", "");
     must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\",\"args\":[7]}", "bad_command", "'args' must be an object");
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\",\"table\":\"jobs\"}", "bad_command", "'table' is no member of an app's command");
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"job.stat\",\"args\":{\"id\":\"7\"}}", "unknown_command", "did you mean 'job.start'?");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"job.start\",\"table\":\"jobs\"}", "bad_command",
+                "'table' is no member of an app's command");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"job.stat\",\"args\":{\"id\":\"7\"}}", "unknown_command",
+                "did you mean 'job.start'?");
 }
 
 static void a_refused_step_takes_all_back(void **state)
 {
     engine_fixture *f = *state;
     must_accept(f, "{\"id\":\"1\",\"do\":\"job.add\",\"args\":{\"id\":\"7\"}}");
-    must_refuse(f, "{\"id\":\"2\",\"do\":\"batch\",\"commands\":[{\"do\":\"job.start\",\"args\":{\"id\":\"7\"}},"
-                   "{\"do\":\"job.pct\",\"args\":{\"id\":\"7\",\"pct\":101}}]}", "constraint", "\"at\":1");
-    assert_row(f, "SELECT status || (SELECT count(*) FROM log) || (SELECT count(*) FROM progress) FROM jobs", "QUEUED00");
+    must_refuse(f,
+                "{\"id\":\"2\",\"do\":\"batch\",\"commands\":[{\"do\":\"job.start\",\"args\":{\"id\":\"7\"}},"
+                "{\"do\":\"job.pct\",\"args\":{\"id\":\"7\",\"pct\":101}}]}",
+                "constraint", "\"at\":1");
+    assert_row(f, "SELECT status || (SELECT count(*) FROM log) || (SELECT count(*) FROM progress) FROM jobs",
+               "QUEUED00");
     must_refuse(f, "{\"id\":\"2\",\"do\":\"job.pct\",\"args\":{\"id\":\"7\",\"pct\":101}}", "constraint", "pct <= 100");
     must_accept(f, "{\"id\":\"2\",\"do\":\"batch\",\"commands\":[{\"do\":\"job.start\",\"args\":{\"id\":\"7\"}},"
                    "{\"do\":\"put\",\"table\":\"links\",\"key\":[\"a\",\"b\"]}]}");
-    must_refuse(f, "{\"id\":\"3\",\"do\":\"link\",\"args\":{\"a\":\"a\",\"b\":\"b\",\"version\":1}}", "version_conflict",
-                "\"expected\":1,\"actual\":2");
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"link\",\"args\":{\"a\":\"a\",\"b\":\"b\",\"version\":1}}",
+                "version_conflict", "\"expected\":1,\"actual\":2");
     must_accept(f, "{\"id\":\"3\",\"do\":\"link\",\"args\":{\"a\":\"a\",\"b\":\"b\",\"version\":2}}");
 }
 
 static void values_that_do_not_fit_are_named(void **state)
 {
     engine_fixture *f = *state;
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"bad.json\",\"args\":{\"text\":\"hello\"}}", "schema", "'jobs.options' is no JSON text");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"bad.json\",\"args\":{\"text\":\"hello\"}}", "schema",
+                "'jobs.options' is no JSON text");
     must_accept(f, "{\"id\":\"1\",\"do\":\"bad.json\",\"args\":{\"text\":\"[1.10, 12345678901234567890]\"}}");
     assert_row(f, "SELECT options FROM jobs", "[1.10,12345678901234567890]");
     must_refuse(f, "{\"id\":\"2\",\"do\":\"bad.sql\",\"args\":{\"text\":\"{\"}}", "rejected", "malformed JSON");
@@ -206,8 +224,11 @@ static dbk_result copy_job(void *arg, dbk_call *call, const char *args, size_t s
     if (result == DBK_OK) result = dbk_call_emit(call, put, sizeof put - 1, err);
     static const char start[] = "{\"do\":\"job.start\",\"args\":{\"id\":\"copy\"}}";
     if (result == DBK_OK) result = dbk_call_emit(call, start, sizeof start - 1, err);
-    if (result == DBK_OK) result = dbk_call_query(call, "SELECT status, id FROM jobs WHERE id = 'copy'", NULL, &rows, err);
-    if (result == DBK_OK) snprintf(text, sizeof text, "{\"rows\":%s}", rows.data), result = dbk_call_return(call, text, strlen(text), err);
+    if (result == DBK_OK)
+        result = dbk_call_query(call, "SELECT status, id FROM jobs WHERE id = 'copy'", NULL, &rows, err);
+    if (result == DBK_OK)
+        snprintf(text, sizeof text, "{\"rows\":%s}", rows.data),
+            result = dbk_call_return(call, text, strlen(text), err);
     dbk_text_free(&rows);
     return result;
 }
@@ -260,8 +281,12 @@ static void the_process_reads_and_nothing_else(void **state)
 {
     static const struct {
         const char *sql, *error;
-    } cases[] = {{"DELETE FROM jobs", "denied"}, {"PRAGMA user_version", "denied"}, {"SELECT * FROM _daybook_meta", "denied"},
-                 {"SELECT nothing", "bad_command"}, {"SELECT 1; SELECT 2", "bad_command"}, {"SELECT :x", "bad_command"},
+    } cases[] = {{"DELETE FROM jobs", "denied"},
+                 {"PRAGMA user_version", "denied"},
+                 {"SELECT * FROM _daybook_meta", "denied"},
+                 {"SELECT nothing", "bad_command"},
+                 {"SELECT 1; SELECT 2", "bad_command"},
+                 {"SELECT :x", "bad_command"},
                  {"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 2 FROM n) SELECT i FROM n WHERE i < 0", "busy"}};
     engine_fixture *f = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -281,12 +306,15 @@ static void the_process_reads_and_nothing_else(void **state)
 static int setup_schemas(void **state)
 {
     static const char *const files[][2] = {
-        {"commands.sql", "-- command n.put(id TEXT, n INTEGER)\n-- put notes\nSELECT :id AS id, 'x' AS title, :n AS n;"},
-        {"schema.sql", "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, title TEXT, tags JSON, n INTEGER DEFAULT 3, made DATETIME, done BOOLEAN);"},
+        {"commands.sql",
+         "-- command n.put(id TEXT, n INTEGER)\n-- put notes\nSELECT :id AS id, 'x' AS title, :n AS n;"},
+        {"schema.sql", "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, title TEXT, tags JSON, n INTEGER DEFAULT 3, "
+                       "made DATETIME, done BOOLEAN);"},
         {"schemas/n.seen.json", "{\"properties\":{\"at\":{\"type\":\"string\"}},\"additionalProperties\":false}"},
-        {"schemas/notes.json",
-         "{\"required\":[\"id\",\"title\",\"n\"],\"properties\":{\"n\":{\"maximum\":10},\"title\":{\"type\":\"string\",\"minLength\":1},"
-         "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"made\":{\"format\":\"date-time\"},\"done\":{\"const\":true}}}"},
+        {"schemas/notes.json", "{\"required\":[\"id\",\"title\",\"n\"],\"properties\":{\"n\":{\"maximum\":10},"
+                               "\"title\":{\"type\":\"string\",\"minLength\":1},"
+                               "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"made\":{\"format\":"
+                               "\"date-time\"},\"done\":{\"const\":true}}}"},
     };
     dbk_source copies[4];
     engine_fixture *f = calloc(1, sizeof *f);
@@ -299,26 +327,37 @@ static int setup_schemas(void **state)
 static void rows_are_judged_as_they_will_be(void **state)
 {
     engine_fixture *f = *state;
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":11,\"tags\":[\"x\",7]}}", "schema",
-                "\"errors\":[{\"pointer\":\"/tags/1\",\"message\":\"is an integer, not string\"},{\"pointer\":\"/n\",\"message\":\"is 11, over the "
-                "maximum 10\"},{\"pointer\":\"\",\"message\":\"has no 'title'\"}]");
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":null}}", "schema",
-                "\"message\":\"row 'notes/a': '/title' is null, not string\"");
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"A\",\"done\":0}}", "schema", "'/done' is not true");
-    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"A\",\"done\":1,\"made\":\"2026-11-21\"}}");
-    must_refuse(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":null}}", "schema", "has no 'title'");
-    must_refuse(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"tags\":{\"a\":1}}}", "schema", "'/tags' is an object, not array");
-    must_accept(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":10,\"done\":null,\"tags\":[\"x\"]}}");
-    must_refuse(f, "{\"id\":\"3\",\"do\":\"n.put\",\"args\":{\"id\":\"b\",\"n\":12}}", "schema", "is 12, over the maximum 10");
+    must_refuse(
+        f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":11,\"tags\":[\"x\",7]}}",
+        "schema",
+        "\"errors\":[{\"pointer\":\"/tags/1\",\"message\":\"is an integer, not "
+        "string\"},{\"pointer\":\"/n\",\"message\":\"is 11, over the "
+        "maximum 10\"},{\"pointer\":\"\",\"message\":\"has no 'title'\"}]");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":null}}",
+                "schema", "\"message\":\"row 'notes/a': '/title' is null, not string\"");
+    must_refuse(f,
+                "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"A\",\"done\":0}}",
+                "schema", "'/done' is not true");
+    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"A\",\"done\":"
+                   "1,\"made\":\"2026-11-21\"}}");
+    must_refuse(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":null}}",
+                "schema", "has no 'title'");
+    must_refuse(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"tags\":{\"a\":1}}}",
+                "schema", "'/tags' is an object, not array");
+    must_accept(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":10,\"done\":null,"
+                   "\"tags\":[\"x\"]}}");
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"n.put\",\"args\":{\"id\":\"b\",\"n\":12}}", "schema",
+                "is 12, over the maximum 10");
     must_accept(f, "{\"id\":\"3\",\"do\":\"n.put\",\"args\":{\"id\":\"b\",\"n\":9}}");
-    must_refuse(f, "{\"id\":\"4\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\",\"data\":{\"title\":\"\"}}", "schema", "has 0 characters");
+    must_refuse(f, "{\"id\":\"4\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\",\"data\":{\"title\":\"\"}}",
+                "schema", "has 0 characters");
 }
 
 static void events_are_judged_by_their_type(void **state)
 {
     engine_fixture *f = *state;
-    must_refuse(f, "{\"id\":\"1\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.seen\",\"data\":{\"at\":7,\"b\":1}}", "schema",
-                "\"message\":\"event 'n.seen': '/at' is an integer, not string\"");
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.seen\",\"data\":{\"at\":7,\"b\":1}}",
+                "schema", "\"message\":\"event 'n.seen': '/at' is an integer, not string\"");
     must_accept(f, "{\"id\":\"1\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.seen\",\"data\":{\"at\":\"x\"}}");
     must_accept(f, "{\"id\":\"2\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.other\",\"data\":{\"at\":7}}");
 }

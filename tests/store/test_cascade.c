@@ -4,9 +4,11 @@
 #include "store/engine.h"
 
 enum { DEEP = 2500 };
-static const char schema[] = "CREATE TABLE parts (id INTEGER PRIMARY KEY NOT NULL, within INTEGER REFERENCES parts(id) ON DELETE CASCADE);\n"
-                             "CREATE INDEX parts_within ON parts (within);\n"
-                             "CREATE TABLE marks (part INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, word TEXT NOT NULL, PRIMARY KEY (part, word)) WITHOUT ROWID;\n";
+static const char schema[] =
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY NOT NULL, within INTEGER REFERENCES parts(id) ON DELETE CASCADE);\n"
+    "CREATE INDEX parts_within ON parts (within);\n"
+    "CREATE TABLE marks (part INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, word TEXT NOT NULL, PRIMARY KEY "
+    "(part, word)) WITHOUT ROWID;\n";
 
 static char *ask(engine_fixture *f, const char *request)
 {
@@ -34,9 +36,12 @@ static void put_chain(engine_fixture *f, const char *last)
 {
     dbk_buffer command;
     dbk_buffer_init(&command, dbk_port_system());
-    dbk_buffer_put_text(&command, "{\"id\":\"chain\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"parts\",\"key\":1,\"data\":{}}");
+    dbk_buffer_put_text(
+        &command,
+        "{\"id\":\"chain\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"parts\",\"key\":1,\"data\":{}}");
     for (int i = 2; i <= DEEP; i++)
-        dbk_buffer_printf(&command, ",{\"do\":\"put\",\"table\":\"parts\",\"key\":%d,\"data\":{\"within\":%d}}", i, i - 1);
+        dbk_buffer_printf(&command, ",{\"do\":\"put\",\"table\":\"parts\",\"key\":%d,\"data\":{\"within\":%d}}", i,
+                          i - 1);
     dbk_buffer_printf(&command, ",{\"do\":\"put\",\"table\":\"marks\",\"key\":[%d,\"deep\"]}%s]}", DEEP, last);
     must_accept(f, dbk_buffer_text(&command));
     dbk_buffer_release(&command);
@@ -75,18 +80,23 @@ static void a_deep_chain_goes_with_its_root_and_comes_back(void **state)
     engine_fixture *f = *state;
     put_chain(f, "");
     must_accept(f, "{\"id\":\"d\",\"do\":\"delete\",\"table\":\"parts\",\"key\":1}");
-    expect_part(f, "{\"do\":\"query\",\"sql\":\"SELECT (SELECT count(*) FROM parts), (SELECT count(*) FROM marks)\"}", "\"rows\":[[0,0]]");
-    expect_part(f, "{\"do\":\"history\",\"table\":\"marks\",\"key\":[2500,\"deep\"],\"limit\":1}", "\"commandid\":\"d\"");
+    expect_part(f, "{\"do\":\"query\",\"sql\":\"SELECT (SELECT count(*) FROM parts), (SELECT count(*) FROM marks)\"}",
+                "\"rows\":[[0,0]]");
+    expect_part(f, "{\"do\":\"history\",\"table\":\"marks\",\"key\":[2500,\"deep\"],\"limit\":1}",
+                "\"commandid\":\"d\"");
     assert_folds(f);
     char *changes = ask(f, "{\"do\":\"changes\",\"table\":\"marks\",\"from\":[\"t\",1,1]}");
     assert_non_null(strstr(changes, "\"op\":\"delete\",\"key\":[2500,\"deep\"]"));
     free(changes);
     dbk_buffer receipt;
     dbk_buffer_init(&receipt, dbk_port_system());
-    assert_int_equal(dbk_engine_undo(f->engine, dbk_slice_text("{\"id\":\"u\",\"do\":\"undo\",\"position\":2}"), f->now_ms, &receipt, &f->error), DBK_OK);
+    assert_int_equal(dbk_engine_undo(f->engine, dbk_slice_text("{\"id\":\"u\",\"do\":\"undo\",\"position\":2}"),
+                                     f->now_ms, &receipt, &f->error),
+                     DBK_OK);
     assert_non_null(strstr(dbk_buffer_text(&receipt), "\"kept\":[]"));
     dbk_buffer_release(&receipt);
-    expect_part(f, "{\"do\":\"query\",\"sql\":\"SELECT (SELECT count(*) FROM parts), (SELECT count(*) FROM marks)\"}", "\"rows\":[[2500,1]]");
+    expect_part(f, "{\"do\":\"query\",\"sql\":\"SELECT (SELECT count(*) FROM parts), (SELECT count(*) FROM marks)\"}",
+                "\"rows\":[[2500,1]]");
     assert_folds(f);
 }
 

@@ -37,7 +37,8 @@ static void check_members(const char *sent, const char *wanted, const char *got)
         const dbk_json_node *found = dbk_json_member(have, name);
         dbk_json_put_canonical(&a, member);
         if (found) dbk_json_put_canonical(&b, found);
-        if (!dbk_slice_equal(dbk_buffer_slice(&a), dbk_buffer_slice(&b))) print_error("%s\nwanted %s\ngot    %s\n", sent, wanted, got);
+        if (!dbk_slice_equal(dbk_buffer_slice(&a), dbk_buffer_slice(&b)))
+            print_error("%s\nwanted %s\ngot    %s\n", sent, wanted, got);
         assert_true(dbk_slice_equal(dbk_buffer_slice(&a), dbk_buffer_slice(&b)));
         dbk_buffer_release(&a);
         dbk_buffer_release(&b);
@@ -99,7 +100,9 @@ static void every_example_is_answered_as_it_says(void **state)
         } else if (strncmp(line, "< {", 3) == 0) {
             char want[2000];
             char *at = strstr(line, "\"timeline\":\"t\"");
-            if (at) snprintf(want, sizeof want, "%.*s\"timeline\":\"%s\"%s", (int)(at - line - 2), line + 2, timeline, at + 14);
+            if (at)
+                snprintf(want, sizeof want, "%.*s\"timeline\":\"%s\"%s", (int)(at - line - 2), line + 2, timeline,
+                         at + 14);
             else snprintf(want, sizeof want, "%s", line + 2);
             assert_non_null(sent);
             check_members(sent, want, answer.data);
@@ -120,10 +123,10 @@ static void every_error_has_its_row(void **state)
 {
     (void)state;
     char *page = read_page();
-#define X(code, value, name, wire, class_, text)                            \
-    if ((value) < 0) {                                                      \
-        if (!strstr(page, "\n| `" wire "` | ")) print_error("%s\n", wire); \
-        assert_non_null(strstr(page, "\n| `" wire "` | "));                 \
+#define X(code, value, name, wire, class_, text)                                                                       \
+    if ((value) < 0) {                                                                                                 \
+        if (!strstr(page, "\n| `" wire "` | ")) print_error("%s\n", wire);                                             \
+        assert_non_null(strstr(page, "\n| `" wire "` | "));                                                            \
     }
     DBK_RESULT_LIST(X)
 #undef X

@@ -35,7 +35,9 @@ static void write_one(engine_fixture *f, char *receipt, size_t size)
 {
     static int number;
     char command[200];
-    snprintf(command, sizeof command, "{\"id\":\"w%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"w\",\"data\":{\"title\":\"%d\"}}", number, number);
+    snprintf(command, sizeof command,
+             "{\"id\":\"w%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"w\",\"data\":{\"title\":\"%d\"}}", number,
+             number);
     number++;
     char *got = decide(f, command);
     snprintf(receipt, size, "%s", got);
@@ -98,7 +100,8 @@ static void a_copy_takes_a_name_of_its_own_once(void **state)
     assert_null(strstr(first, "72.1."));
     assert_non_null(strstr(second, ".2\","));
     expect_receipt(f, "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"other\"}}",
-                   "{\"id\":\"c1\",\"ok\":false,\"error\":\"id_reused\",\"class\":\"persistent\",\"message\":\"id 'c1' was used for another command, at "
+                   "{\"id\":\"c1\",\"ok\":false,\"error\":\"id_reused\",\"class\":\"persistent\",\"message\":\"id 'c1' "
+                   "was used for another command, at "
                    "position 1\",\"hint\":\"use a new id for a new command\",\"outcome\":\"none\"}");
     close_it(f);
     char *note = file_text(f->path, "log/recovery.ndjson");

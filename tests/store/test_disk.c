@@ -137,7 +137,10 @@ static void fill(small_disk *d)
     close(fd);
 }
 
-static void empty(small_disk *d) { file_remove(d->folder, "fill"); }
+static void empty(small_disk *d)
+{
+    file_remove(d->folder, "fill");
+}
 
 static void unmount_small(small_disk *d)
 {
@@ -151,7 +154,9 @@ static int put_until_full(dbk_store *store, int from)
     for (int i = from;; i++) {
         char command[200];
         dbk_text answer = {0};
-        snprintf(command, sizeof command, "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%d\",\"data\":{\"title\":\"%0100d\"}}", i, i, i);
+        snprintf(command, sizeof command,
+                 "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%d\",\"data\":{\"title\":\"%0100d\"}}",
+                 i, i, i);
         assert_int_equal(dbk_do(store, command, strlen(command), &answer, NULL), DBK_OK);
         bool ok = strstr(answer.data, "\"ok\":true") != NULL;
         if (!ok && !strstr(answer.data, "\"error\":\"no_space\"")) print_error("%s\n", answer.data);

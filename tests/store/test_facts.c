@@ -28,8 +28,10 @@ static void deliver_all(world *w, facts *f)
 /* What two stores must show alike; positions are local and left out. */
 static char *shown(world *w, size_t i)
 {
-    static const char *const requests[] = {"{\"do\":\"query\",\"sql\":\"SELECT * FROM notes ORDER BY id\"}", "{\"do\":\"query\",\"sql\":\"SELECT * FROM tags ORDER BY note, name\"}",
-                                           "{\"do\":\"query\",\"sql\":\"SELECT * FROM free ORDER BY id\"}", "{\"do\":\"query\",\"sql\":\"SELECT * FROM progress ORDER BY job\"}",
+    static const char *const requests[] = {"{\"do\":\"query\",\"sql\":\"SELECT * FROM notes ORDER BY id\"}",
+                                           "{\"do\":\"query\",\"sql\":\"SELECT * FROM tags ORDER BY note, name\"}",
+                                           "{\"do\":\"query\",\"sql\":\"SELECT * FROM free ORDER BY id\"}",
+                                           "{\"do\":\"query\",\"sql\":\"SELECT * FROM progress ORDER BY job\"}",
                                            "{\"do\":\"inbox\",\"all\":true}"};
     dbk_buffer all;
     dbk_buffer_init(&all, dbk_port_system());
@@ -171,9 +173,18 @@ static void a_fact_of_the_future_waits_for_our_clock(void **state)
 }
 
 typedef void (*meddle_fn)(dbk_entry *entry);
-static void to_foreign(dbk_entry *entry) { entry->lineage[0] ^= 1; }
-static void to_far(dbk_entry *entry) { entry->hlc = UINT64_C(7258118400000) << 16; }
-static void to_fork(dbk_entry *entry) { entry->time_ms++; }
+static void to_foreign(dbk_entry *entry)
+{
+    entry->lineage[0] ^= 1;
+}
+static void to_far(dbk_entry *entry)
+{
+    entry->hlc = UINT64_C(7258118400000) << 16;
+}
+static void to_fork(dbk_entry *entry)
+{
+    entry->time_ms++;
+}
 
 /* Takes an entry with something else in it. */
 static void take_meddled(facts *f, world *w, uint64_t position, meddle_fn meddle)
@@ -257,7 +268,8 @@ static void a_fork_stops_the_whole_round(void **state)
     facts_clear(&f);
     f.slices[0] = dbk_slice_text("\001no entry");
     f.count = 1;
-    assert_int_equal(dbk_engine_import(w.engines[1], f.slices, 1, w.now_ms[1], &logged, &parked, &w.error), DBK_CORRUPT);
+    assert_int_equal(dbk_engine_import(w.engines[1], f.slices, 1, w.now_ms[1], &logged, &parked, &w.error),
+                     DBK_CORRUPT);
     f.count = 0;
     world_stop(&w);
 }
@@ -281,7 +293,8 @@ static void a_death_at_any_point_loses_nothing(void **state)
         world_start(&w, 1);
         if (i >= 2) w.now_ms[1] += 50000; /* then what arrives sorts below what is there */
         put_two(&w);
-        world_accept(&w, 1, "{\"id\":\"b1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"B\"}}");
+        world_accept(&w, 1,
+                     "{\"id\":\"b1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"B\"}}");
         dbk_engine_close(w.engines[1]);
         w.options[1].hook = stop_at;
         stop_point = points[i % 2];
@@ -308,11 +321,14 @@ static void a_death_at_any_point_loses_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_order_of_arrival_gives_one_state),     cmocka_unit_test(a_gap_of_its_author_parks_a_fact),
+        cmocka_unit_test(any_order_of_arrival_gives_one_state),
+        cmocka_unit_test(a_gap_of_its_author_parks_a_fact),
         cmocka_unit_test(entries_behind_one_that_salvage_lost_wait_and_are_counted),
         cmocka_unit_test(facts_that_wait_are_bounded),
-        cmocka_unit_test(a_fact_of_the_future_waits_for_our_clock), cmocka_unit_test(foreign_and_impossible_facts_are_dropped),
-        cmocka_unit_test(a_fork_stops_the_whole_round),             cmocka_unit_test(a_death_at_any_point_loses_nothing),
+        cmocka_unit_test(a_fact_of_the_future_waits_for_our_clock),
+        cmocka_unit_test(foreign_and_impossible_facts_are_dropped),
+        cmocka_unit_test(a_fork_stops_the_whole_round),
+        cmocka_unit_test(a_death_at_any_point_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

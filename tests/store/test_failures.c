@@ -51,7 +51,8 @@ static int teardown(void **state)
 
 static void put_text(char *out, size_t size, const char *id)
 {
-    snprintf(out, size, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"title\":\"%s\"}}", id, id, id);
+    snprintf(out, size, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"title\":\"%s\"}}",
+             id, id, id);
 }
 
 static void expect_part(const char *text, const char *part)
@@ -104,8 +105,15 @@ static void a_full_disk_refuses_and_leaves_no_trace(void **state)
 {
     failing_store *s = *state;
     put_expect(s, "a", "\"ok\":true,\"position\":1,");
-    s->port = (faulty_port){.port = s->port.port, .held = s->port.held, .opened = s->port.opened, .writes_only = true, .fail_at = 1, .for_ever = true, .error = ENOSPC};
-    const char *turn[] = {"[{\"id\":\"b\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\"},{\"id\":\"c\",\"do\":\"put\",\"table\":\"nots\"},"
+    s->port = (faulty_port){.port = s->port.port,
+                            .held = s->port.held,
+                            .opened = s->port.opened,
+                            .writes_only = true,
+                            .fail_at = 1,
+                            .for_ever = true,
+                            .error = ENOSPC};
+    const char *turn[] = {"[{\"id\":\"b\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\"},{\"id\":\"c\",\"do\":"
+                          "\"put\",\"table\":\"nots\"},"
                           "{\"id\":\"d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"d\"}]",
                           "{\"id\":\"a\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"a\"}}"};
     char *receipts[2];
@@ -150,8 +158,10 @@ static void a_failed_sync_poisons_and_reading_goes_on(void **state)
     expect_part(receipt, "\"outcome\":\"unknown\"}");
     free(receipt);
     faulty_calm(&s->port);
-    put_expect(s, "c", "\"error\":\"poisoned\",\"class\":\"critical\",\"message\":\"a sync of the log failed earlier\",\"hint\":\"close the "
-                       "store and open it again; the same ids are safe to send again\",\"outcome\":\"none\"");
+    put_expect(s, "c",
+               "\"error\":\"poisoned\",\"class\":\"critical\",\"message\":\"a sync of the log failed "
+               "earlier\",\"hint\":\"close the "
+               "store and open it again; the same ids are safe to send again\",\"outcome\":\"none\"");
     ask_expect(s, "{\"do\":\"query\",\"sql\":\"SELECT count(*) AS c FROM notes\"}", "\"rows\":[[1]]");
     ask_expect(s, "{\"do\":\"log\"}", "\"position\":1");
     ask_expect(s, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"a\"}", "\"title\":\"a\"");
@@ -181,7 +191,8 @@ static void a_failed_commit_is_durable_and_caught_up(void **state)
     put_expect(s, "a", "\"ok\":true,\"position\":1,");
     (void)sqlite3_commit_hook(dbk_model_handle(s->f.engine->model), refuse_commit, &times);
     s->messages[0] = 0;
-    const char *turn = "[{\"id\":\"b\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\"},{\"do\":\"put\"},{\"id\":\"a\",\"do\":\"put\",\"table\":\"notes\","
+    const char *turn = "[{\"id\":\"b\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\"},{\"do\":\"put\"},{\"id\":"
+                       "\"a\",\"do\":\"put\",\"table\":\"notes\","
                        "\"key\":\"a\",\"data\":{\"title\":\"a\"}}]";
     char *receipt = decide(&s->f, turn);
     expect_part(receipt, "[{\"id\":\"b\",\"ok\":true,\"position\":2,");
@@ -207,7 +218,9 @@ static void a_model_that_fails_twice_stops_deciding(void **state)
     (void)sqlite3_commit_hook(dbk_model_handle(s->f.engine->model), refuse_commit, &times);
     put_expect(s, "b", "\"projected\":false}");
     put_expect(s, "c", "\"error\":\"unavailable\",\"class\":\"transient\",\"message\":\"the model is behind the log: ");
-    put_expect(s, "c", "\"message\":\"the model failed at position 2\",\"hint\":\"look at the disk of 'models', then open the store again\",\"outcome\":\"none\"");
+    put_expect(s, "c",
+               "\"message\":\"the model failed at position 2\",\"hint\":\"look at the disk of 'models', then open the "
+               "store again\",\"outcome\":\"none\"");
     ask_expect(s, "{\"do\":\"status\"}", "\"condition\":\"failed\"");
     ask_expect(s, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"a\"}", "\"title\":\"a\"");
     reopen(s);
@@ -289,8 +302,12 @@ static void play_open(scene *sc, dbk_engine *engine)
     dbk_result result = dbk_engine_subscribe(engine, "notes", "[\"t\",1,0]", count_change, sc, &subscription, NULL);
     try_put(sc, engine, "a");
     try_put(sc, engine, "b");
-    try_ask(sc, engine, "[{\"id\":\"c\",\"do\":\"batch\",\"commands\":[{\"do\":\"delete\",\"table\":\"notes\",\"key\":\"b\"}]},{\"do\":\"status\"}]");
-    try_ask(sc, engine, "[{\"id\":\"d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"d\"},{\"id\":\"e\",\"do\":\"put\",\"table\":\"nots\"}]");
+    try_ask(sc, engine,
+            "[{\"id\":\"c\",\"do\":\"batch\",\"commands\":[{\"do\":\"delete\",\"table\":\"notes\",\"key\":\"b\"}]},{"
+            "\"do\":\"status\"}]");
+    try_ask(sc, engine,
+            "[{\"id\":\"d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"d\"},{\"id\":\"e\",\"do\":\"put\",\"table\":"
+            "\"nots\"}]");
     try_ask(sc, engine, "{\"do\":\"query\",\"sql\":\"SELECT * FROM notes\"}");
     try_ask(sc, engine, "{\"do\":\"query\",\"sql\":\"SELECT * FROM notes\",\"at\":1}");
     try_ask(sc, engine, "{\"do\":\"list\",\"table\":\"notes\"}");
@@ -299,7 +316,8 @@ static void play_open(scene *sc, dbk_engine *engine)
     try_ask(sc, engine, "{\"do\":\"rebuild\"}");
     try_ask(sc, engine, "{\"do\":\"verify\"}");
     try_ask(sc, engine, "{\"do\":\"fingerprint\"}");
-    static const char dismissal[] = "{\"id\":\"f\",\"do\":\"dismiss\",\"entry\":\"72727272727272727272727272727272.1.1\"}";
+    static const char dismissal[] =
+        "{\"id\":\"f\",\"do\":\"dismiss\",\"entry\":\"72727272727272727272727272727272.1.1\"}";
     if (dbk_queue_send(engine->queue, dismissal, strlen(dismissal), ignore_answer, &answers, NULL) == DBK_OK) sent++;
     assert_int_equal(answers, sent);
     (void)!dbk_engine_upgrade(engine, sc->f->definition, sc->f->now_ms, false, NULL, NULL, &count, NULL);
@@ -366,7 +384,8 @@ static size_t run_scene(faulty_port *port, size_t number)
     f.folder = temporary_dir();
     snprintf(f.path, sizeof f.path, "%s/t%zu.daybook", f.folder, number);
     f.definition = definition_of(schema, NULL);
-    f.options = (dbk_engine_options){.definition = f.definition, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = "t"};
+    f.options = (dbk_engine_options){
+        .definition = f.definition, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = "t"};
     f.options.log.no_direct = true;
     memset(f.options.replica, 'r', 16);
     memset(f.options.lineage, 'l', 16);

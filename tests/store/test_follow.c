@@ -15,8 +15,8 @@ typedef struct follower {
     live_store *s;
     dbk_follower *handle;
     pthread_t thread;
-    gate gate;           /* `waiting` counts the events */
-    size_t enough;       /* after so many `each` has had enough; 0: never */
+    gate gate;     /* `waiting` counts the events */
+    size_t enough; /* after so many `each` has had enough; 0: never */
     char last[2048];
     dbk_result result;
     bool run;
@@ -62,7 +62,8 @@ static void put(live_store *s, const char *key, const char *table)
     char json[256];
     dbk_text receipt;
     dbk_error error = {0};
-    snprintf(json, sizeof json, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"%s\",\"key\":\"%s\",\"data\":{\"n\":1}}", key, table, key);
+    snprintf(json, sizeof json, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"%s\",\"key\":\"%s\",\"data\":{\"n\":1}}",
+             key, table, key);
     assert_int_equal(dbk_do(s->store, json, strlen(json), &receipt, &error), DBK_OK);
     assert_non_null(strstr(receipt.data, "\"ok\":true"));
     dbk_text_free(&receipt);

@@ -4,7 +4,8 @@
 
 #include "store/engine.h"
 
-static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, n INTEGER);\nCREATE TABLE tags (id TEXT PRIMARY KEY NOT NULL);\n";
+static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, n INTEGER);\nCREATE TABLE tags (id "
+                             "TEXT PRIMARY KEY NOT NULL);\n";
 
 typedef struct app {
     char *folder;
@@ -52,7 +53,8 @@ static void do_ok(app *a, const char *command)
 static void put_note(app *a, int n)
 {
     char command[200];
-    snprintf(command, sizeof command, "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%d\",\"data\":{\"n\":%d}}", n, n, n);
+    snprintf(command, sizeof command,
+             "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%d\",\"data\":{\"n\":%d}}", n, n, n);
     do_ok(a, command);
 }
 
@@ -68,7 +70,8 @@ static void creating_says_what_is_wrong(void **state)
     assert_string_equal(a->error.hint, "choose another path, or remove what is there");
     assert_null(report.data);
 
-    static const char bad[] = "CREATE TABLE notes (id TEXT);\nCREATE TABLE b (id INTEGER PRIMARY KEY NOT NULL, x BLURB);\n";
+    static const char bad[] =
+        "CREATE TABLE notes (id TEXT);\nCREATE TABLE b (id INTEGER PRIMARY KEY NOT NULL, x BLURB);\n";
     file_write(a->folder, "bad.sql", bad, sizeof bad - 1);
     memset(&a->error, 0, sizeof a->error);
     assert_int_equal(dbk_create(other.text, path_in(a->folder, "bad.sql").text, NULL, &report, &a->error), DBK_SCHEMA);
@@ -133,11 +136,13 @@ static void queries_take_arguments_and_moments(void **state)
     put_note(a, 1);
     put_note(a, 2);
     put_note(a, 3);
-    expect_query(a, "SELECT n FROM notes WHERE n > :least ORDER BY n", "{\"least\":1}", NULL, "\"columns\":[\"n\"],\"rows\":[[2],[3]]");
+    expect_query(a, "SELECT n FROM notes WHERE n > :least ORDER BY n", "{\"least\":1}", NULL,
+                 "\"columns\":[\"n\"],\"rows\":[[2],[3]]");
     expect_query(a, "SELECT n FROM notes WHERE n IN (?, ?) ORDER BY n", "[1,3]", NULL, "\"rows\":[[1],[3]]");
     expect_query(a, "SELECT count(*) AS c FROM notes", NULL, &(dbk_moment){.position = 3}, "\"rows\":[[2]]");
     expect_query(a, "SELECT count(*) AS c FROM notes", NULL, &(dbk_moment){.time_ms = 1}, "\"rows\":[[0]]");
-    expect_query(a, "SELECT count(*) AS c FROM notes", NULL, &(dbk_moment){.order_time_ms = INT64_C(4000000000000)}, "\"rows\":[[3]]");
+    expect_query(a, "SELECT count(*) AS c FROM notes", NULL, &(dbk_moment){.order_time_ms = INT64_C(4000000000000)},
+                 "\"rows\":[[3]]");
     expect_query(a, "SELECT count(*) AS c FROM notes", NULL, &(dbk_moment){0}, "\"rows\":[[3]]");
     expect_no_answer(a, "SELECT nonsense", NULL, DBK_BAD_COMMAND);
     expect_no_answer(a, "DELETE FROM notes", NULL, DBK_DENIED);
@@ -181,8 +186,9 @@ static void the_log_is_read_over_many_pages(void **state)
     dbk_buffer_init(&batch, dbk_port_system());
     dbk_buffer_put_u8(&batch, '[');
     for (int i = 0; i < 1200; i++)
-        dbk_buffer_printf(&batch, "%s{\"id\":\"m%d\",\"do\":\"append\",\"stream\":\"job/%d\",\"type\":\"%s\",\"data\":{\"n\":%d}}", i ? "," : "", i, i % 3,
-                          i % 2 ? "odd" : "even", i);
+        dbk_buffer_printf(
+            &batch, "%s{\"id\":\"m%d\",\"do\":\"append\",\"stream\":\"job/%d\",\"type\":\"%s\",\"data\":{\"n\":%d}}",
+            i ? "," : "", i, i % 3, i % 2 ? "odd" : "even", i);
     dbk_buffer_put_u8(&batch, ']');
     do_ok(a, dbk_buffer_text(&batch));
     dbk_buffer_release(&batch);
@@ -287,7 +293,10 @@ static dbk_result say(void *ctx, const char *json, size_t size, dbk_text *receip
     return DBK_OK;
 }
 
-static void end(void *ctx) { (void)ctx; }
+static void end(void *ctx)
+{
+    (void)ctx;
+}
 
 static const struct strange_answer {
     const char *answer;
@@ -346,7 +355,8 @@ static void a_definition_that_loses_entries_needs_consent(void **state)
     uint64_t count;
     dbk_model_state before, after;
     fixture_start(&f, "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, n INTEGER);", NULL);
-    dbk_definition *tight = definition_of("CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, n INTEGER CHECK (n < 10));", NULL);
+    dbk_definition *tight =
+        definition_of("CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, n INTEGER CHECK (n < 10));", NULL);
     must_accept(&f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":5}}");
     must_accept(&f, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b\",\"data\":{\"n\":50}}");
     must_accept(&f, "{\"id\":\"3\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"c\",\"data\":{\"n\":7}}");

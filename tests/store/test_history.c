@@ -5,11 +5,18 @@ static int setup(void **state)
 {
     world *w = calloc(1, sizeof *w);
     world_start(w, 1);
-    world_accept(w, 0, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\"},\"actor\":\"ann\"}");
+    world_accept(w, 0,
+                 "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\"},\"actor\":"
+                 "\"ann\"}");
     world_accept(w, 0, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n1\",\"red\"]}");
-    world_accept(w, 0, "{\"id\":\"3\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"stars\":4},\"correlation\":\"k\",\"causation\":\"z\"}");
-    world_accept(w, 0, "{\"id\":\"4\",\"do\":\"append\",\"stream\":\"job/7\",\"type\":\"job.started\",\"data\":{\"id\":\"7\"}}");
-    world_accept(w, 0, "{\"id\":\"5\",\"do\":\"append\",\"stream\":\"job/7\",\"type\":\"job.progressed\",\"data\":{\"id\":\"7\",\"pct\":40}}");
+    world_accept(w, 0,
+                 "{\"id\":\"3\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"stars\":4},"
+                 "\"correlation\":\"k\",\"causation\":\"z\"}");
+    world_accept(
+        w, 0, "{\"id\":\"4\",\"do\":\"append\",\"stream\":\"job/7\",\"type\":\"job.started\",\"data\":{\"id\":\"7\"}}");
+    world_accept(w, 0,
+                 "{\"id\":\"5\",\"do\":\"append\",\"stream\":\"job/"
+                 "7\",\"type\":\"job.progressed\",\"data\":{\"id\":\"7\",\"pct\":40}}");
     world_accept(w, 0, "{\"id\":\"6\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\",\"actor\":\"bob\"}");
     *state = w;
     return 0;
@@ -25,11 +32,14 @@ static int teardown(void **state)
 static void history_tells_who_when_what_and_why(void **state)
 {
     world *w = *state;
-    world_contains(w, 0, "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n1\"}", "\"actor\":\"ann\",\"commandid\":\"1\"");
     world_contains(w, 0, "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n1\"}",
-                   "\"named\":true,\"op\":\"insert\",\"to\":{\"id\":\"n1\",\"title\":\"A\",\"stars\":0,\"done\":null}}");
+                   "\"actor\":\"ann\",\"commandid\":\"1\"");
+    world_contains(
+        w, 0, "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n1\"}",
+        "\"named\":true,\"op\":\"insert\",\"to\":{\"id\":\"n1\",\"title\":\"A\",\"stars\":0,\"done\":null}}");
     world_contains(w, 0, "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n1\"}",
-                   "\"correlationid\":\"k\",\"causationid\":\"z\",\"events\":[{\"type\":\"notes.patched\",\"subject\":\"notes/n1\"}],\"named\":true,"
+                   "\"correlationid\":\"k\",\"causationid\":\"z\",\"events\":[{\"type\":\"notes.patched\",\"subject\":"
+                   "\"notes/n1\"}],\"named\":true,"
                    "\"op\":\"update\",\"from\":{\"stars\":0},\"to\":{\"stars\":4}}");
     world_contains(w, 0, "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n1\",\"limit\":1}", "\"earlier\":2");
     world_contains(w, 0, "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n2\"}", "\"changes\":[],\"position\":6");
@@ -40,22 +50,29 @@ static void history_has_the_cascades_of_parents(void **state)
 {
     world *w = *state;
     world_contains(w, 0, "{\"do\":\"history\",\"table\":\"tags\",\"key\":[\"n1\",\"red\"]}",
-                   "\"position\":6,\"entry\":\"61616161616161616161616161616161.1.6\",\"time\":\"2023-11-14T22:13:26.000Z\",\"actor\":\"bob\","
-                   "\"commandid\":\"6\",\"events\":[{\"type\":\"notes.deleted\",\"subject\":\"notes/n1\"}],\"named\":false,\"op\":\"delete\","
+                   "\"position\":6,\"entry\":\"61616161616161616161616161616161.1.6\",\"time\":\"2023-11-14T22:13:26."
+                   "000Z\",\"actor\":\"bob\","
+                   "\"commandid\":\"6\",\"events\":[{\"type\":\"notes.deleted\",\"subject\":\"notes/"
+                   "n1\"}],\"named\":false,\"op\":\"delete\","
                    "\"from\":{\"note\":\"n1\",\"name\":\"red\"}}],\"position\":6");
-    world_contains(w, 0, "{\"do\":\"history\",\"table\":\"progress\",\"key\":\"7\"}", "\"named\":false,\"op\":\"update\",\"from\":{\"pct\":0},\"to\":{\"pct\":40}}");
+    world_contains(w, 0, "{\"do\":\"history\",\"table\":\"progress\",\"key\":\"7\"}",
+                   "\"named\":false,\"op\":\"update\",\"from\":{\"pct\":0},\"to\":{\"pct\":40}}");
 }
 
 static void explain_lists_the_rows_of_an_entry(void **state)
 {
     world *w = *state;
+    world_contains(
+        w, 0, "{\"do\":\"explain\",\"position\":6}",
+        "{\"table\":\"tags\",\"key\":[\"n1\",\"red\"],\"op\":\"delete\",\"from\":{\"note\":\"n1\",\"name\":\"red\"}}");
     world_contains(w, 0, "{\"do\":\"explain\",\"position\":6}",
-                   "{\"table\":\"tags\",\"key\":[\"n1\",\"red\"],\"op\":\"delete\",\"from\":{\"note\":\"n1\",\"name\":\"red\"}}");
-    world_contains(w, 0, "{\"do\":\"explain\",\"position\":6}",
-                   "{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"delete\",\"from\":{\"id\":\"n1\",\"title\":\"A\",\"stars\":4,\"done\":null}}");
+                   "{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"delete\",\"from\":{\"id\":\"n1\",\"title\":\"A\","
+                   "\"stars\":4,\"done\":null}}");
     world_contains(w, 0, "{\"do\":\"explain\",\"position\":5}",
-                   "\"rows\":[{\"table\":\"progress\",\"key\":\"7\",\"op\":\"update\",\"from\":{\"pct\":0},\"to\":{\"pct\":40}}],\"state\":\"applied\"");
-    world_expect(w, 0, "{\"do\":\"explain\",\"position\":7}", "not_found: there is no position 7 | the last position is 6");
+                   "\"rows\":[{\"table\":\"progress\",\"key\":\"7\",\"op\":\"update\",\"from\":{\"pct\":0},\"to\":{"
+                   "\"pct\":40}}],\"state\":\"applied\"");
+    world_expect(w, 0, "{\"do\":\"explain\",\"position\":7}",
+                 "not_found: there is no position 7 | the last position is 6");
     world_contains(w, 0, "{\"do\":\"explain\",\"position\":0}", "bad_command: ");
 }
 
@@ -76,19 +93,24 @@ static void explain_says_why_an_entry_changed_nothing(void **state)
     assert_int_equal(facts_deliver(f, w, 0, &logged, &parked), DBK_OK);
     facts_clear(f);
     free(f);
-    world_contains(w, 0, "{\"do\":\"explain\",\"position\":9}", "\"rows\":[],\"state\":\"superseded\",\"reason\":\"no row to patch\"");
+    world_contains(w, 0, "{\"do\":\"explain\",\"position\":9}",
+                   "\"rows\":[],\"state\":\"superseded\",\"reason\":\"no row to patch\"");
 }
 
 static void diff_is_the_step_between_two_moments(void **state)
 {
     world *w = *state;
-    world_expect(w, 0, "{\"do\":\"diff\",\"from\":1,\"to\":3}",
-                 "{\"ok\":true,\"from\":1,\"to\":3,\"rows\":[{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"update\",\"from\":{\"stars\":0},\"to\":{\"stars\":4}},"
-                 "{\"table\":\"tags\",\"key\":[\"n1\",\"red\"],\"op\":\"insert\",\"to\":{\"note\":\"n1\",\"name\":\"red\"}}]}");
+    world_expect(
+        w, 0, "{\"do\":\"diff\",\"from\":1,\"to\":3}",
+        "{\"ok\":true,\"from\":1,\"to\":3,\"rows\":[{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"update\",\"from\":{"
+        "\"stars\":0},\"to\":{\"stars\":4}},"
+        "{\"table\":\"tags\",\"key\":[\"n1\",\"red\"],\"op\":\"insert\",\"to\":{\"note\":\"n1\",\"name\":\"red\"}}]}");
     world_expect(w, 0, "{\"do\":\"diff\",\"from\":3,\"to\":1,\"table\":\"notes\"}",
-                 "{\"ok\":true,\"from\":3,\"to\":1,\"rows\":[{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"update\",\"from\":{\"stars\":4},\"to\":{\"stars\":0}}]}");
+                 "{\"ok\":true,\"from\":3,\"to\":1,\"rows\":[{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"update\","
+                 "\"from\":{\"stars\":4},\"to\":{\"stars\":0}}]}");
     world_expect(w, 0, "{\"do\":\"diff\",\"from\":5,\"to\":5}", "{\"ok\":true,\"from\":5,\"to\":5,\"rows\":[]}");
-    world_contains(w, 0, "{\"do\":\"diff\",\"from\":\"2023-11-14T22:13:25Z\"}", "\"from\":5,\"to\":6,\"rows\":[{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"delete\"");
+    world_contains(w, 0, "{\"do\":\"diff\",\"from\":\"2023-11-14T22:13:25Z\"}",
+                   "\"from\":5,\"to\":6,\"rows\":[{\"table\":\"notes\",\"key\":\"n1\",\"op\":\"delete\"");
     world_contains(w, 0, "{\"do\":\"diff\",\"from\":5,\"limit\":1}", "\"left_out\":1");
     world_contains(w, 0, "{\"do\":\"diff\",\"from\":true}", "bad_command: 'from' must be a position or a time");
     world_contains(w, 0, "{\"do\":\"diff\",\"from\":99}", "not_found: there is no position 99");
@@ -105,7 +127,8 @@ static void a_row_that_stands_alone_is_told_the_same(void **state)
     for (int round = 0; round < 4; round++) {
         for (int i = 0; i < 40; i++) world_random_command(w, (size_t)(i % 2));
         for (size_t from = 0; from < 2; from++) {
-            for (uint64_t p = 1; p <= dbk_log_position(dbk_engine_log(w->engines[from])); p++) facts_take(f, w, from, p);
+            for (uint64_t p = 1; p <= dbk_log_position(dbk_engine_log(w->engines[from])); p++)
+                facts_take(f, w, from, p);
             assert_int_equal(facts_deliver(f, w, 1 - from, &logged, &parked), DBK_OK);
             facts_clear(f);
         }

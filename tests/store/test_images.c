@@ -131,7 +131,8 @@ static void an_image_above_a_late_entry_does_not_serve(void **state)
     for (int round = 0; round < 6; round++) {
         for (int i = 0; i < 25; i++) world_random_command(w, (size_t)(i % 2));
         for (size_t from = 0; from < 2; from++) {
-            for (uint64_t p = 1; p <= dbk_log_position(dbk_engine_log(w->engines[from])); p++) facts_take(f, w, from, p);
+            for (uint64_t p = 1; p <= dbk_log_position(dbk_engine_log(w->engines[from])); p++)
+                facts_take(f, w, from, p);
             assert_int_equal(facts_deliver(f, w, 1 - from, &logged, &parked), DBK_OK);
             facts_clear(f);
         }
@@ -172,7 +173,8 @@ static void an_upgrade_drops_the_images(void **state)
     char schema[2000];
     snprintf(schema, sizeof schema, "%sCREATE TABLE extra (id TEXT PRIMARY KEY NOT NULL);\n", world_schema);
     dbk_definition *other = definition_of(schema, world_projections);
-    assert_int_equal(dbk_engine_upgrade(w->engines[0], other, w->now_ms[0], true, NULL, NULL, &count, &w->error), DBK_OK);
+    assert_int_equal(dbk_engine_upgrade(w->engines[0], other, w->now_ms[0], true, NULL, NULL, &count, &w->error),
+                     DBK_OK);
     assert_int_equal(images_on_disk(w, 0, &newest), 0);
     assert_same(w, 0, dbk_log_position(dbk_engine_log(w->engines[0])), 0);
     dbk_engine_close(w->engines[0]);
@@ -197,7 +199,9 @@ static void a_rung_is_made_as_the_log_grows(void **state)
     for (int i = 0; i < 50; i++) {
         dbk_text receipt;
         dbk_error error;
-        int size = snprintf(command, sizeof command, "{\"id\":\"%d\",\"do\":\"put\",\"table\":\"free\",\"key\":%d,\"data\":{\"what\":\"x\"}}", i, i);
+        int size =
+            snprintf(command, sizeof command,
+                     "{\"id\":\"%d\",\"do\":\"put\",\"table\":\"free\",\"key\":%d,\"data\":{\"what\":\"x\"}}", i, i);
         assert_int_equal(dbk_do(s.store, command, (size_t)size, &receipt, &error), DBK_OK);
         dbk_text_free(&receipt);
     }

@@ -27,7 +27,8 @@ static void expect_place(const char *base_name, const char *marker, const char *
     if (marker) file_write(base, marker, "x", 1);
     snprintf(path, sizeof path, "%s/deep/s.daybook", base);
     dbk_result result = make_at(path, false, &error);
-    if (result != (who ? DBK_UNSUPPORTED_FS : DBK_OK)) print_error("%s %s: %s\n", base_name, marker ? marker : "", error.text);
+    if (result != (who ? DBK_UNSUPPORTED_FS : DBK_OK))
+        print_error("%s %s: %s\n", base_name, marker ? marker : "", error.text);
     assert_int_equal(result, who ? DBK_UNSUPPORTED_FS : DBK_OK);
     if (who) {
         char part[64];

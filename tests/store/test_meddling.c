@@ -40,7 +40,8 @@ static dbk_result replay_into(engine_fixture *f, const char *name)
 /* Named as a segment far beyond the last one, it would make the log look torn. */
 static void a_replay_leaves_the_stores_folder_alone(void **state)
 {
-    static const char *const names[] = {"x", "log/0000000000000099.seg", "models/x", "models/00000001/x", "log/../log/x", "log/./x"};
+    static const char *const names[] = {
+        "x", "log/0000000000000099.seg", "models/x", "models/00000001/x", "log/../log/x", "log/./x"};
     engine_fixture *f = *state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(replay_into(f, names[i]), DBK_BAD_COMMAND);

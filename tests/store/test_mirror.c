@@ -4,13 +4,16 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{\"ui\":{\"table\":\"settings\",\"mirror\":\"ui.json\",\"schema\":\"ui\"}}}";
+static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{\"ui\":{\"table\":\"settings\",\"mirror\":"
+                          "\"ui.json\",\"schema\":\"ui\"}}}";
 static const char schema[] = "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NULL, value JSON);\n";
 static const char ui[] = "{\"properties\":{\"size\":{\"type\":\"integer\"}}}";
 
 static int setup(void **state)
 {
-    dbk_source sources[] = {{"app.json", dbk_slice_text(app)}, {"schema.sql", dbk_slice_text(schema)}, {"schemas/ui.json", dbk_slice_text(ui)}};
+    dbk_source sources[] = {{"app.json", dbk_slice_text(app)},
+                            {"schema.sql", dbk_slice_text(schema)},
+                            {"schemas/ui.json", dbk_slice_text(ui)}};
     engine_fixture *f = calloc(1, sizeof *f);
     fixture_start_with(f, definition_of_sources(sources, 3));
     *state = f;
@@ -73,7 +76,8 @@ static void expect_setting(engine_fixture *f, const char *value)
     expect_answer(f, "{\"do\":\"get\",\"namespace\":\"ui\"}", value);
 }
 
-#define SET(id, path, value) "{\"id\":\"" id "\",\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"" path "\",\"value\":" value "}"
+#define SET(id, path, value)                                                                                           \
+    "{\"id\":\"" id "\",\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"" path "\",\"value\":" value "}"
 
 static void settings_are_shown_and_edits_taken(void **state)
 {
@@ -120,7 +124,8 @@ static void an_edit_and_a_change_at_the_same_time_both_stay(void **state)
 
 static void a_broken_edit_is_kept_aside_and_wipes_nothing(void **state)
 {
-    static const char *const broken[] = {"{\"size\": 7", "", "[1]", "{\"size\":\"big\"}", "{\"size\":null}", "{\"a\":1,\"a\":2}"};
+    static const char *const broken[] = {"{\"size\": 7",     "", "[1]", "{\"size\":\"big\"}", "{\"size\":null}",
+                                         "{\"a\":1,\"a\":2}"};
     engine_fixture *f = *state;
     must_accept(f, SET("1", "size", "5"));
     look(f);

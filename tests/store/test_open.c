@@ -27,7 +27,10 @@ static void put_notes(engine_fixture *f, int from, int to)
 {
     for (int i = from; i <= to; i++) {
         char command[200];
-        snprintf(command, sizeof command, "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%d\",\"data\":{\"title\":\"title number %d\"}}", i, i, i);
+        snprintf(command, sizeof command,
+                 "{\"id\":\"n%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%d\",\"data\":{\"title\":\"title "
+                 "number %d\"}}",
+                 i, i, i);
         must_accept(f, command);
     }
 }
@@ -73,7 +76,8 @@ static void expect_open(engine_fixture *f, int notes, uint64_t generation)
     assert_int_equal(rows, notes);
     assert_true(counted.low == state.fingerprint.low && counted.high == state.fingerprint.high);
     assert_int_equal(generation_of(f), generation);
-    snprintf(command, sizeof command, "{\"id\":\"next%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"next%d\"}", notes, notes);
+    snprintf(command, sizeof command, "{\"id\":\"next%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"next%d\"}",
+             notes, notes);
     char *receipt = decide(f, command), want[80];
     snprintf(want, sizeof want, "\"cursor\":[\"t\",%llu,%d]", (unsigned long long)generation, notes + 1);
     if (!strstr(receipt, want)) print_error("%s\n%s\n", want, receipt);
@@ -127,9 +131,11 @@ static const struct wrong_identity {
     {"\"generation\": 1", "\"generation\": 1.5", DBK_CORRUPT, "lacks a member"},
     {"\"replica\": \"72", "\"replica\": \"7", DBK_CORRUPT, "lacks a member"},
     {"\"replica\": \"72", "\"replica\": \"7g", DBK_CORRUPT, "lacks a member"},
-    {"\"lineage\": \"6c", "\"lineage\": \"6d", DBK_FOREIGN, "segment '0000000000000001.seg' belongs to another lineage"},
+    {"\"lineage\": \"6c", "\"lineage\": \"6d", DBK_FOREIGN,
+     "segment '0000000000000001.seg' belongs to another lineage"},
     {"\"timeline\": \"t\"", "\"timeline\": 7", DBK_CORRUPT, "lacks a member"},
-    {"\"timeline\": \"t\"", "\"timeline\": \"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt\"", DBK_CORRUPT, "lacks a member"},
+    {"\"timeline\": \"t\"", "\"timeline\": \"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt\"",
+     DBK_CORRUPT, "lacks a member"},
     {"{", "[{", DBK_CORRUPT, "daybook.json"},
 };
 
@@ -203,15 +209,18 @@ static void a_reader_beside_the_writer_sees_and_changes_nothing(void **state)
     expect_answer(reader, "{\"do\":\"query\",\"sql\":\"SELECT count(*) AS c FROM notes\"}", "\"rows\":[[2]]");
     expect_answer(reader, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n2\"}", "title number 2");
     expect_answer(reader, "{\"do\":\"status\"}", "\"condition\":\"read_only\"");
-    expect_answer(reader, "{\"id\":\"x\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n9\"}", "\"error\":\"read_only\"");
+    expect_answer(reader, "{\"id\":\"x\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n9\"}",
+                  "\"error\":\"read_only\"");
     expect_answer(reader, "{\"do\":\"rebuild\"}", "\"error\":\"read_only\"");
     expect_answer(reader, "{\"do\":\"changes\",\"table\":\"notes\"}", "\"error\":\"read_only\"");
     assert_int_equal(dbk_engine_import(reader, NULL, 0, f->now_ms, &logged, &parked, &f->error), DBK_READ_ONLY);
-    assert_int_equal(dbk_engine_upgrade(reader, f->definition, f->now_ms, true, NULL, NULL, &count, &f->error), DBK_READ_ONLY);
+    assert_int_equal(dbk_engine_upgrade(reader, f->definition, f->now_ms, true, NULL, NULL, &count, &f->error),
+                     DBK_READ_ONLY);
     dbk_buffer_init(&head, dbk_port_system());
     assert_int_equal(dbk_engine_head_message(reader, &head, &f->error), DBK_READ_ONLY);
     dbk_buffer_release(&head);
-    assert_int_equal(dbk_engine_subscribe(reader, "notes", "[\"t\",1,0]", NULL, NULL, &subscription, &f->error), DBK_READ_ONLY);
+    assert_int_equal(dbk_engine_subscribe(reader, "notes", "[\"t\",1,0]", NULL, NULL, &subscription, &f->error),
+                     DBK_READ_ONLY);
     assert_int_equal(folder_digest(f->path), before);
     put_notes(f, 3, 4);
     expect_answer(reader, "{\"do\":\"log\",\"from\":4}", "\"position\":4");
@@ -278,7 +287,8 @@ static void a_definition_that_is_gone_or_broken_is_refused(void **state)
 
 static void another_definition_is_folded_anew(void **state)
 {
-    static const char wider[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER DEFAULT 3);\n";
+    static const char wider[] =
+        "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER DEFAULT 3);\n";
     engine_fixture *f = *state;
     with_app(f);
     close_it(f);
@@ -348,11 +358,26 @@ static void a_newer_file_is_told_from_damage(void **state)
 
 /* ---- models/ */
 
-static void break_current_missing(engine_fixture *f) { file_remove(f->path, "models/current"); }
-static void break_current_empty(engine_fixture *f) { file_write(f->path, "models/current", "", 0); }
-static void break_current_words(engine_fixture *f) { file_write(f->path, "models/current", "nonsense", 8); }
-static void break_current_elsewhere(engine_fixture *f) { file_write(f->path, "models/current", "00000777", 8); }
-static void break_models_missing(engine_fixture *f) { folder_remove(f->path, "models"); }
+static void break_current_missing(engine_fixture *f)
+{
+    file_remove(f->path, "models/current");
+}
+static void break_current_empty(engine_fixture *f)
+{
+    file_write(f->path, "models/current", "", 0);
+}
+static void break_current_words(engine_fixture *f)
+{
+    file_write(f->path, "models/current", "nonsense", 8);
+}
+static void break_current_elsewhere(engine_fixture *f)
+{
+    file_write(f->path, "models/current", "00000777", 8);
+}
+static void break_models_missing(engine_fixture *f)
+{
+    folder_remove(f->path, "models");
+}
 
 static void model_name(engine_fixture *f, char *name, size_t size)
 {
@@ -392,8 +417,9 @@ static void break_file_schema(engine_fixture *f)
 static void a_damaged_model_is_built_anew(void **state)
 {
     engine_fixture *f = *state;
-    void (*const breaks[])(engine_fixture *) = {break_current_missing, break_current_empty, break_current_words, break_current_elsewhere,
-                                                break_models_missing, break_file_missing, break_file_empty, break_file_head, break_file_schema};
+    void (*const breaks[])(engine_fixture *) = {break_current_missing,   break_current_empty,  break_current_words,
+                                                break_current_elsewhere, break_models_missing, break_file_missing,
+                                                break_file_empty,        break_file_head,      break_file_schema};
     int notes = 3;
     put_notes(f, 1, 2);
     must_accept(f, "{\"id\":\"n3\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n3\"}");
@@ -546,7 +572,8 @@ static void after_a_death_only_closing_is_possible(void **state)
         f->options.hook = die_at;
         f->options.hook_arg = (void *)points[i];
         fixture_open(f);
-        snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\"}", points[i], points[i]);
+        snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\"}",
+                 points[i], points[i]);
         dbk_slice text = dbk_slice_text(command);
         assert_int_equal(dbk_engine_decide(f->engine, &text, 1, f->now_ms, &receipt, &f->error), DBK_UNAVAILABLE);
         assert_int_equal(dbk_engine_rebuild(f->engine, NULL, NULL, &f->error), DBK_UNAVAILABLE);

@@ -23,7 +23,8 @@ static int teardown(void **state)
 
 static void write_put(char *out, size_t size, const char *id, long long n)
 {
-    snprintf(out, size, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%lld}}", id, id, n);
+    snprintf(out, size, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"%s\",\"data\":{\"n\":%lld}}", id,
+             id, n);
 }
 
 static dbk_result do_text(dbk_store *store, const char *json, dbk_text *receipt)
@@ -63,8 +64,8 @@ static void *call_many(void *arg)
         snprintf(id, sizeof id, "c%u-%u", c->number, i);
         write_put(command, sizeof command, id, i);
         snprintf(start, sizeof start, "{\"id\":\"%s\",\"ok\":true,", id);
-        bool good = do_text(c->s->store, command, &receipt) == DBK_OK && strncmp(receipt.data, start, strlen(start)) == 0 &&
-                    number_of(receipt.data, "position") > last;
+        bool good = do_text(c->s->store, command, &receipt) == DBK_OK &&
+                    strncmp(receipt.data, start, strlen(start)) == 0 && number_of(receipt.data, "position") > last;
         if (good) last = number_of(receipt.data, "position");
         else c->wrong++;
         dbk_text_free(&receipt);
@@ -105,7 +106,7 @@ typedef struct sender {
     unsigned number, refused;
     atomic_uint answered[EACH]; /* per command: how often */
     long long positions[EACH];
-    unsigned order[EACH];       /* command numbers as answered; only the deciding thread writes */
+    unsigned order[EACH]; /* command numbers as answered; only the deciding thread writes */
     unsigned count;
     pthread_t thread;
 } sender;
@@ -273,7 +274,8 @@ static void the_queue_is_full_at_65536(void **state)
     dbk_text receipt = {0};
     atomic_uint answered = 0;
     hold_decider(s, &g, &answered);
-    for (unsigned i = 0; i < 65536; i++) assert_int_equal(dbk_send(s->store, "{}", 2, count_one, &answered, &error), DBK_OK);
+    for (unsigned i = 0; i < 65536; i++)
+        assert_int_equal(dbk_send(s->store, "{}", 2, count_one, &answered, &error), DBK_OK);
     assert_int_equal(dbk_send(s->store, "{}", 2, count_one, &answered, &error), DBK_BUSY);
     assert_string_equal(error.text, "65536 commands are waiting already");
     assert_string_equal(error.hint, "wait for receipts before sending more");
@@ -362,14 +364,20 @@ static void an_array_is_answered_in_order_and_reads_what_it_wrote(void **state)
 {
     live_store *s = *state;
     dbk_text receipt;
-    assert_int_equal(do_text(s->store,
-                             "[{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":1}},"
-                             "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"a\"},"
-                             "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":2}},"
-                             "{\"do\":\"query\",\"sql\":\"SELECT n FROM notes\"},{\"do\":\"get\"},{\"do\":\"nothing\"},7]", &receipt),
-                     DBK_OK);
-    const char *parts[] = {"[{\"id\":\"1\",\"ok\":true,\"position\":1,", "\"n\":1", "{\"id\":\"2\",\"ok\":true,\"position\":2,",
-                           "\"rows\":[[2]]", "\"message\":\"'get' needs 'table'\"", "there is no command 'nothing'",
+    assert_int_equal(
+        do_text(s->store,
+                "[{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":1}},"
+                "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"a\"},"
+                "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"n\":2}},"
+                "{\"do\":\"query\",\"sql\":\"SELECT n FROM notes\"},{\"do\":\"get\"},{\"do\":\"nothing\"},7]",
+                &receipt),
+        DBK_OK);
+    const char *parts[] = {"[{\"id\":\"1\",\"ok\":true,\"position\":1,",
+                           "\"n\":1",
+                           "{\"id\":\"2\",\"ok\":true,\"position\":2,",
+                           "\"rows\":[[2]]",
+                           "\"message\":\"'get' needs 'table'\"",
+                           "there is no command 'nothing'",
                            "\"message\":\"a command is a JSON object\",\"outcome\":\"none\"}]"};
     const char *at = receipt.data;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -405,7 +413,8 @@ static void *read_beside(void *arg)
         dbk_error error = {0};
         dbk_result result = dbk_query(b->s->store, "SELECT count(*) AS c FROM notes", NULL, NULL, &answer, &error);
         if (result == DBK_OK) { /* one commit's rows, with that commit's position, never an older one */
-            long long position = number_of(answer.data, "position"), rows = strtoll(strstr(answer.data, "[[") + 2, NULL, 10);
+            long long position = number_of(answer.data, "position"),
+                      rows = strtoll(strstr(answer.data, "[[") + 2, NULL, 10);
             if (rows != position || position < last) b->wrong++;
             last = position;
             dbk_text_free(&answer);
@@ -420,9 +429,14 @@ static void *read_beside(void *arg)
 static void *ask_beside(void *arg)
 {
     beside *b = arg;
-    static const char *const requests[] = {"{\"do\":\"status\"}", "{\"do\":\"stats\"}", "{\"do\":\"log\",\"limit\":3}", "{\"do\":\"hello\"}",
-                                           "{\"do\":\"list\",\"table\":\"notes\",\"limit\":2}", "{\"do\":\"fingerprint\"}",
-                                           "{\"do\":\"changes\",\"table\":\"notes\"}", "{\"do\":\"inbox\"}"};
+    static const char *const requests[] = {"{\"do\":\"status\"}",
+                                           "{\"do\":\"stats\"}",
+                                           "{\"do\":\"log\",\"limit\":3}",
+                                           "{\"do\":\"hello\"}",
+                                           "{\"do\":\"list\",\"table\":\"notes\",\"limit\":2}",
+                                           "{\"do\":\"fingerprint\"}",
+                                           "{\"do\":\"changes\",\"table\":\"notes\"}",
+                                           "{\"do\":\"inbox\"}"};
     while (!atomic_load(&b->stop) || b->rounds < 8) {
         dbk_text answer = {0};
         const char *request = requests[b->rounds++ % (sizeof requests / sizeof *requests)];

@@ -54,7 +54,8 @@ static void as_of_a_position_is_the_cold_fold(void **state)
         world_contains(&w, 0, request, part);
         world_contains(&w, 0, request, part); /* from the file that is kept */
     }
-    world_expect(&w, 0, "{\"do\":\"fingerprint\",\"at\":9999}", "not_found: there is no position 9999 | the last position is 22");
+    world_expect(&w, 0, "{\"do\":\"fingerprint\",\"at\":9999}",
+                 "not_found: there is no position 9999 | the last position is 22");
     world_stop(&w);
 }
 
@@ -64,7 +65,9 @@ static void times_choose_what_was_received_or_had_happened(void **state)
     static facts f;
     world w;
     world_start(&w, 1);
-    world_accept(&w, 1, "{\"id\":\"b\",\"do\":\"put\",\"table\":\"free\",\"key\":1,\"data\":{\"what\":\"early\"}}"); /* 1700000001000 there */
+    world_accept(
+        &w, 1,
+        "{\"id\":\"b\",\"do\":\"put\",\"table\":\"free\",\"key\":1,\"data\":{\"what\":\"early\"}}"); /* 1700000001000 there */
     w.now_ms[0] += 10000;
     world_accept(&w, 0, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"free\",\"key\":2}"); /* 1700000011000 */
     facts_take(&f, &w, 1, 1);
@@ -75,10 +78,14 @@ static void times_choose_what_was_received_or_had_happened(void **state)
     static const struct {
         const char *when, *rows;
     } moments[] = {
-        {"\"at_time\":1700000010999", "\"rows\":[],\"position\":0"},          {"\"at_time\":1700000011000", "\"rows\":[[2]],\"position\":1"},
-        {"\"at\":\"2023-11-14T22:13:40Z\"", "\"rows\":[[2]],\"position\":1"}, {"\"at_time\":1700000021000", "\"rows\":[[1],[2]],\"position\":2"},
-        {"\"order_time\":1700000001000", "\"rows\":[[1]],\"position\":2"},    {"\"order_time\":1700000000999", "\"rows\":[],\"position\":2"},
-        {"\"at\":1", "\"rows\":[[2]],\"position\":1"},                        {"\"at\":2", "\"rows\":[[1],[2]],\"position\":2"},
+        {"\"at_time\":1700000010999", "\"rows\":[],\"position\":0"},
+        {"\"at_time\":1700000011000", "\"rows\":[[2]],\"position\":1"},
+        {"\"at\":\"2023-11-14T22:13:40Z\"", "\"rows\":[[2]],\"position\":1"},
+        {"\"at_time\":1700000021000", "\"rows\":[[1],[2]],\"position\":2"},
+        {"\"order_time\":1700000001000", "\"rows\":[[1]],\"position\":2"},
+        {"\"order_time\":1700000000999", "\"rows\":[],\"position\":2"},
+        {"\"at\":1", "\"rows\":[[2]],\"position\":1"},
+        {"\"at\":2", "\"rows\":[[1],[2]],\"position\":2"},
         {"\"at\":1,\"order_time\":1700000001000", "\"rows\":[],\"position\":1"},
     };
     for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
@@ -86,7 +93,8 @@ static void times_choose_what_was_received_or_had_happened(void **state)
         snprintf(request, sizeof request, "{%s,%s}", sql, moments[i].when);
         world_contains(&w, 0, request, moments[i].rows);
     }
-    static const char *const none[] = {"\"at_time\":0", "\"at\":\"1970-01-01T00:00:00Z\"", "\"order_time\":\"1969-07-20\""};
+    static const char *const none[] = {"\"at_time\":0", "\"at\":\"1970-01-01T00:00:00Z\"",
+                                       "\"order_time\":\"1969-07-20\""};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         char request[200];
         snprintf(request, sizeof request, "{%s,%s}", sql, none[i]);
@@ -174,7 +182,8 @@ static void a_rebuild_is_a_new_generation_with_the_same_rows(void **state)
     uint64_t end = fill(&w, 20);
     world_fingerprint(&w, 0, before);
     char part[120];
-    snprintf(part, sizeof part, "\"timeline\":\"a\",\"generation\":2,\"position\":%llu,\"fingerprint\":\"%s\"", (unsigned long long)end, before);
+    snprintf(part, sizeof part, "\"timeline\":\"a\",\"generation\":2,\"position\":%llu,\"fingerprint\":\"%s\"",
+             (unsigned long long)end, before);
     world_contains(&w, 0, "{\"do\":\"rebuild\"}", part);
     world_fingerprint(&w, 0, after);
     assert_string_equal(after, before);

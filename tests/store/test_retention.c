@@ -11,8 +11,10 @@ static const char schema[] =
 static const char app[] =
     "{\"daybook\": 1, \"name\": \"retention\",\n"
     " \"tables\": {\"jobs\": {\"stamps\": {\"created\": \"made\"}}, \"caches\": {\"ttl\": \"until\"}},\n"
-    " \"retention\": [{\"name\": \"done-jobs\", \"table\": \"jobs\", \"where\": \"status = 'done' AND made <= datetime('now', '-1 day')\"},\n"
-    "  {\"name\": \"old-jobs\", \"table\": \"jobs\", \"keep\": {\"for\": \"30 days\"}, \"every\": \"1 day\", \"limit\": 100000}]}";
+    " \"retention\": [{\"name\": \"done-jobs\", \"table\": \"jobs\", \"where\": \"status = 'done' AND made <= "
+    "datetime('now', '-1 day')\"},\n"
+    "  {\"name\": \"old-jobs\", \"table\": \"jobs\", \"keep\": {\"for\": \"30 days\"}, \"every\": \"1 day\", "
+    "\"limit\": 100000}]}";
 static const int64_t start_ms = 1700000000000, day_ms = 86400000, minute_ms = 60000;
 static const int64_t ms_ns = 1000000;
 
@@ -35,7 +37,8 @@ static int teardown(void **state)
 static long long count(engine_fixture *f, const char *sql)
 {
     sqlite3_stmt *statement;
-    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(dbk_engine_model(f->engine)), sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(dbk_engine_model(f->engine)), sql, -1, &statement, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
     long long number = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
@@ -61,7 +64,9 @@ static void put_jobs(engine_fixture *f, int from, int to, const char *status)
 {
     char command[200];
     for (int i = from; i < to; i++) {
-        snprintf(command, sizeof command, "{\"id\":\"p%d\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"j%d\",\"data\":{\"status\":\"%s\"}}", i, i, status);
+        snprintf(command, sizeof command,
+                 "{\"id\":\"p%d\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"j%d\",\"data\":{\"status\":\"%s\"}}", i,
+                 i, status);
         f->now_ms = start_ms + 1000;
         must_answer(f, command, "\"ok\":true");
     }
@@ -99,7 +104,10 @@ static void rows_go_when_their_time_is_over(void **state)
 static void a_row_names_its_own_end(void **state)
 {
     engine_fixture *f = *state;
-    must_answer(f, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:20:00Z\"}}", "");
+    must_answer(f,
+                "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:"
+                "20:00Z\"}}",
+                "");
     must_answer(f, "{\"id\":\"b\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"b\"}", "");
     retain(f, 10);
     assert_int_equal(retain(f, 5 * minute_ms), 0);
@@ -111,11 +119,17 @@ static void a_row_names_its_own_end(void **state)
 static void a_row_put_again_goes_again(void **state)
 {
     engine_fixture *f = *state;
-    must_answer(f, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:20:00Z\"}}", "");
+    must_answer(f,
+                "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:"
+                "20:00Z\"}}",
+                "");
     retain(f, 10);
     assert_int_equal(retain(f, 7 * minute_ms), 1);
     f->now_ms = start_ms + 8 * minute_ms;
-    must_answer(f, "{\"id\":\"b\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:20:00Z\"}}", "");
+    must_answer(f,
+                "{\"id\":\"b\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2023-11-14T22:"
+                "20:00Z\"}}",
+                "");
     assert_int_equal(retain(f, 9 * minute_ms), 1);
     assert_int_equal(retain(f, 11 * minute_ms), 0);
 }
@@ -150,7 +164,7 @@ static void a_clock_that_jumped_is_not_believed(void **state)
     engine_fixture *f = *state;
     put_jobs(f, 0, 3, "done");
     retain(f, 10);
-    assert_int_equal(retain_at(f, 40 * day_ms, 10 * minute_ms), 0);         /* ahead by weeks: a day */
+    assert_int_equal(retain_at(f, 40 * day_ms, 10 * minute_ms), 0); /* ahead by weeks: a day */
     assert_int_equal(retain_at(f, 40 * day_ms + 60 * minute_ms, 70 * minute_ms), 0);
     assert_int_equal(retain_at(f, 41 * day_ms + minute_ms, day_ms + 11 * minute_ms), 3);
 }
@@ -167,7 +181,8 @@ static void a_machine_that_slept_rests_a_while(void **state)
 static void a_clock_behind_what_is_known_waits(void **state)
 {
     engine_fixture *f = *state;
-    must_answer(f, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2020-01-01\"}}", "");
+    must_answer(
+        f, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"a\",\"data\":{\"until\":\"2020-01-01\"}}", "");
     retain_at(f, -5 * minute_ms, 10);
     assert_int_equal(retain_at(f, -3 * minute_ms, 2 * minute_ms), 0);
     assert_int_equal(retain_at(f, minute_ms, 6 * minute_ms), 1);
@@ -192,7 +207,9 @@ static void a_long_key_is_named_by_its_digest(void **state)
     dbk_entry entry;
     memset(key, 'k', 300);
     key[300] = '\0';
-    snprintf(command, sizeof command, "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"%s\",\"data\":{\"until\":\"2020-01-01\"}}", key);
+    snprintf(command, sizeof command,
+             "{\"id\":\"a\",\"do\":\"put\",\"table\":\"caches\",\"key\":\"%s\",\"data\":{\"until\":\"2020-01-01\"}}",
+             key);
     must_answer(f, command, "");
     retain(f, 2000);
     assert_int_equal(retain(f, 2 * minute_ms), 1);
@@ -207,11 +224,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rows_go_when_their_time_is_over), TEST(a_row_names_its_own_end),
-        TEST(a_row_put_again_goes_again),      TEST(a_brake_stops_a_rule),
-        TEST(small_tables_may_be_emptied),     TEST(a_clock_that_jumped_is_not_believed),
+        TEST(rows_go_when_their_time_is_over),    TEST(a_row_names_its_own_end),
+        TEST(a_row_put_again_goes_again),         TEST(a_brake_stops_a_rule),
+        TEST(small_tables_may_be_emptied),        TEST(a_clock_that_jumped_is_not_believed),
         TEST(a_machine_that_slept_rests_a_while), TEST(a_clock_behind_what_is_known_waits),
-        TEST(a_row_that_is_held_stays),        TEST(a_long_key_is_named_by_its_digest),
+        TEST(a_row_that_is_held_stays),           TEST(a_long_key_is_named_by_its_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

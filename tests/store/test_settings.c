@@ -6,18 +6,23 @@ typedef struct asked {
     dbk_store *store;
 } asked;
 
-static const char app[] =
-    "{\"daybook\":1,\"name\":\"set\",\"settings\":{"
-    "\"ui\":{\"table\":\"settings\",\"defaults\":{\"theme\":\"light\",\"editor\":{\"font\":\"mono\",\"size\":12}},\"schema\":\"ui.json\"},"
-    "\"paths\":{\"table\":\"settings\",\"row\":\"p\"},"
-    "\"plugin\":{\"table\":\"prefs\",\"key\":\"name\",\"where\":{\"scope\":\"plugin\"},\"defaults\":{\"a\":{\"on\":true}}}}}";
+static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{"
+                          "\"ui\":{\"table\":\"settings\",\"defaults\":{\"theme\":\"light\",\"editor\":{\"font\":"
+                          "\"mono\",\"size\":12}},\"schema\":\"ui.json\"},"
+                          "\"paths\":{\"table\":\"settings\",\"row\":\"p\"},"
+                          "\"plugin\":{\"table\":\"prefs\",\"key\":\"name\",\"where\":{\"scope\":\"plugin\"},"
+                          "\"defaults\":{\"a\":{\"on\":true}}}}}";
 static const char schema[] = "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NULL, value JSON);\n"
-                             "CREATE TABLE prefs(scope TEXT NOT NULL, name TEXT NOT NULL, value JSON, PRIMARY KEY(scope, name)) WITHOUT ROWID;\n";
-static const char ui[] = "{\"properties\":{\"theme\":{\"enum\":[\"light\",\"dark\"]},\"editor\":{\"properties\":{\"size\":{\"type\":\"integer\",\"minimum\":6}}}}}";
+                             "CREATE TABLE prefs(scope TEXT NOT NULL, name TEXT NOT NULL, value JSON, PRIMARY "
+                             "KEY(scope, name)) WITHOUT ROWID;\n";
+static const char ui[] = "{\"properties\":{\"theme\":{\"enum\":[\"light\",\"dark\"]},\"editor\":{\"properties\":{"
+                         "\"size\":{\"type\":\"integer\",\"minimum\":6}}}}}";
 
 static int setup(void **state)
 {
-    dbk_source sources[] = {{"app.json", dbk_slice_text(app)}, {"schema.sql", dbk_slice_text(schema)}, {"schemas/ui.json", dbk_slice_text(ui)}};
+    dbk_source sources[] = {{"app.json", dbk_slice_text(app)},
+                            {"schema.sql", dbk_slice_text(schema)},
+                            {"schemas/ui.json", dbk_slice_text(ui)}};
     asked *a = calloc(1, sizeof *a);
     fixture_start_with(&a->f, definition_of_sources(sources, 3));
     assert_int_equal(dbk_engine_wrap(a->f.engine, &a->store, &a->f.error), DBK_OK);
@@ -43,9 +48,10 @@ static void expect_part(asked *a, const char *request, const char *part)
     dbk_text_free(&answer);
 }
 
-#define SET(id, ns, path, value) "{\"id\":\"" id "\",\"do\":\"set\",\"namespace\":\"" ns "\",\"path\":\"" path "\",\"value\":" value "}"
+#define SET(id, ns, path, value)                                                                                       \
+    "{\"id\":\"" id "\",\"do\":\"set\",\"namespace\":\"" ns "\",\"path\":\"" path "\",\"value\":" value "}"
 #define UNSET(id, ns, path) "{\"id\":\"" id "\",\"do\":\"unset\",\"namespace\":\"" ns "\",\"path\":\"" path "\"}"
-#define GET(ns, path) "{\"do\":\"get\",\"namespace\":\"" ns "\",\"path\":\"" path "\"}"
+#define GET(ns, path)       "{\"do\":\"get\",\"namespace\":\"" ns "\",\"path\":\"" path "\"}"
 
 static void what_is_set_counts_before_its_default(void **state)
 {
@@ -54,7 +60,8 @@ static void what_is_set_counts_before_its_default(void **state)
     must_accept(&a->f, SET("1", "ui", "editor.size", "14"));
     expect_part(a, GET("ui", "editor.size"), "\"value\":14,\"set\":true,\"position\":1");
     expect_part(a, GET("ui", "editor"), "\"value\":{\"font\":\"mono\",\"size\":14}");
-    expect_part(a, "{\"do\":\"get\",\"namespace\":\"ui\"}", "\"value\":{\"theme\":\"light\",\"editor\":{\"font\":\"mono\",\"size\":14}}");
+    expect_part(a, "{\"do\":\"get\",\"namespace\":\"ui\"}",
+                "\"value\":{\"theme\":\"light\",\"editor\":{\"font\":\"mono\",\"size\":14}}");
     must_accept(&a->f, SET("2", "ui", "flags.beta", "false"));
     expect_part(a, GET("ui", "flags.beta"), "\"value\":false,\"set\":true");
     must_accept(&a->f, UNSET("3", "ui", "editor.size"));
@@ -72,10 +79,13 @@ static void an_object_replaces_and_only_what_differs_is_logged(void **state)
     must_accept(&a->f, SET("1", "paths", "a", "{\"x\":1,\"y\":{\"z\":[1.10]},\"w\":2}"));
     must_accept(&a->f, SET("2", "paths", "a", "{\"x\":1,\"y\":{\"q\":3}}"));
     expect_part(a, GET("paths", "a"), "\"value\":{\"x\":1,\"y\":{\"q\":3}}");
-    expect_part(a, "{\"do\":\"get\",\"table\":\"settings\",\"key\":\"p\"}", "\"row\":{\"name\":\"p\",\"value\":{\"a\":{\"x\":1,\"y\":{\"q\":3}}}}");
+    expect_part(a, "{\"do\":\"get\",\"table\":\"settings\",\"key\":\"p\"}",
+                "\"row\":{\"name\":\"p\",\"value\":{\"a\":{\"x\":1,\"y\":{\"q\":3}}}}");
     must_accept(&a->f, SET("3", "paths", "a.x", "1"));
     expect_part(a, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM events\"}", "[[2]]");
-    must_accept(&a->f, "{\"id\":\"4\",\"do\":\"set\",\"namespace\":\"paths\",\"path\":[\"dotted.name\",\"b\"],\"value\":\"v\"}");
+    must_accept(
+        &a->f,
+        "{\"id\":\"4\",\"do\":\"set\",\"namespace\":\"paths\",\"path\":[\"dotted.name\",\"b\"],\"value\":\"v\"}");
     expect_part(a, "{\"do\":\"get\",\"namespace\":\"paths\",\"path\":[\"dotted.name\",\"b\"]}", "\"value\":\"v\"");
     must_accept(&a->f, "{\"id\":\"5\",\"do\":\"set\",\"namespace\":\"paths\",\"value\":{\"only\":true}}");
     expect_part(a, "{\"do\":\"get\",\"namespace\":\"paths\"}", "\"value\":{\"only\":true}");
@@ -90,27 +100,34 @@ static void a_namespace_may_have_a_row_per_member(void **state)
     must_accept(&a->f, SET("2", "plugin", "a.level", "2"));
     expect_part(a, GET("plugin", "a"), "\"value\":{\"on\":true,\"level\":2}");
     expect_part(a, "{\"do\":\"get\",\"namespace\":\"plugin\"}", "\"value\":{\"a\":{\"on\":true,\"level\":2},\"b\":7}");
-    expect_part(a, "{\"do\":\"list\",\"table\":\"prefs\"}", "\"rows\":[{\"scope\":\"plugin\",\"name\":\"a\",\"value\":{\"level\":2}},{\"scope\":\"plugin\",\"name\":\"b\",\"value\":7}]");
+    expect_part(a, "{\"do\":\"list\",\"table\":\"prefs\"}",
+                "\"rows\":[{\"scope\":\"plugin\",\"name\":\"a\",\"value\":{\"level\":2}},{\"scope\":\"plugin\","
+                "\"name\":\"b\",\"value\":7}]");
     must_accept(&a->f, UNSET("3", "plugin", "b"));
     expect_part(a, GET("plugin", "b"), "\"error\":\"not_found\"");
     must_accept(&a->f, SET("4", "plugin", "c", "\"x\""));
     must_accept(&a->f, "{\"id\":\"5\",\"do\":\"reset\",\"namespace\":\"plugin\"}");
     expect_part(a, "{\"do\":\"list\",\"table\":\"prefs\"}", "\"rows\":[]");
-    must_refuse(&a->f, "{\"id\":\"6\",\"do\":\"set\",\"namespace\":\"plugin\",\"value\":{}}", "bad_command", "'path' names a member");
+    must_refuse(&a->f, "{\"id\":\"6\",\"do\":\"set\",\"namespace\":\"plugin\",\"value\":{}}", "bad_command",
+                "'path' names a member");
 }
 
 static void what_is_wrong_is_refused(void **state)
 {
     asked *a = *state;
-    must_refuse(&a->f, SET("1", "ui", "theme", "\"blue\""), "schema", "settings 'ui': '/theme' is none of \\\"light\\\", \\\"dark\\\"");
+    must_refuse(&a->f, SET("1", "ui", "theme", "\"blue\""), "schema",
+                "settings 'ui': '/theme' is none of \\\"light\\\", \\\"dark\\\"");
     must_refuse(&a->f, SET("1", "ui", "editor.size", "5"), "schema", "\"errors\":[{\"pointer\":\"/editor/size\"");
     must_refuse(&a->f, SET("1", "ui", "a", "{\"b\":null}"), "schema", "null is no value of a setting");
     must_refuse(&a->f, SET("1", "uI", "a", "1"), "unknown_field", "did you mean 'ui'?");
     must_refuse(&a->f, SET("1", "ui", "a..b", "1"), "bad_command", "'path' is names with dots between");
     must_refuse(&a->f, "{\"id\":\"1\",\"do\":\"set\",\"namespace\":\"ui\",\"value\":7}", "schema", "are an object");
     must_refuse(&a->f, "{\"id\":\"1\",\"do\":\"unset\",\"namespace\":\"ui\"}", "bad_command", "needs 'path'");
-    must_refuse(&a->f, "{\"id\":\"1\",\"do\":\"batch\",\"commands\":[{\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"theme\",\"value\":\"dark\"},"
-                       "{\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"theme\",\"value\":\"blue\"}]}", "schema", "\"at\":1");
+    must_refuse(&a->f,
+                "{\"id\":\"1\",\"do\":\"batch\",\"commands\":[{\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"theme\","
+                "\"value\":\"dark\"},"
+                "{\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"theme\",\"value\":\"blue\"}]}",
+                "schema", "\"at\":1");
     expect_part(a, GET("ui", "theme"), "\"value\":\"light\",\"set\":false");
     expect_part(a, "{\"do\":\"get\",\"key\":\"x\"}", "'get' needs 'table'");
     expect_part(a, "{\"do\":\"get\",\"table\":\"settings\",\"key\":\"x\",\"path\":\"a\"}", "\"error\":\"bad_command\"");

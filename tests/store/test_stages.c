@@ -7,7 +7,8 @@
 #include <time.h>
 
 static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT);";
-#define PUT(id, more) "{\"id\":\"" id "\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"" id "\",\"data\":{\"title\":\"T\"}" more "}"
+#define PUT(id, more)                                                                                                  \
+    "{\"id\":\"" id "\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"" id "\",\"data\":{\"title\":\"T\"}" more "}"
 
 enum { CALLS_MAX = 8 };
 typedef struct call {
@@ -33,7 +34,10 @@ static void on_stage(void *arg, dbk_stage stage, const char *receipt, size_t siz
     assert_true(s->count < CALLS_MAX);
     call *c = &s->calls[s->count];
     dbk_model_get_state(dbk_engine_model(s->f.engine), &state);
-    *c = (call){.stage = stage, .last = last, .log_position = dbk_log_position(dbk_engine_log(s->f.engine)), .model_position = state.position};
+    *c = (call){.stage = stage,
+                .last = last,
+                .log_position = dbk_log_position(dbk_engine_log(s->f.engine)),
+                .model_position = state.position};
     assert_true(size < sizeof c->receipt && receipt[size] == 0);
     memcpy(c->receipt, receipt, size + 1);
     s->count++;
@@ -186,7 +190,8 @@ static void who_waits_for_accepted_is_answered_before_the_sync(void **state)
         stages *s = begin(threads != 0);
         (void)state;
         expect_answer(s, PUT("a", ",\"wait\":\"accepted\""), "\"durable\":false}", NULL);
-        expect_answer(s, "[" PUT("b", ",\"wait\":\"accepted\"") "," PUT("c", "") "]", "\"ok\":true", "\"durable\":false");
+        expect_answer(s, "[" PUT("b", ",\"wait\":\"accepted\"") "," PUT("c", "") "]", "\"ok\":true",
+                      "\"durable\":false");
         expect_answer(s, PUT("d", ",\"wait\":\"durable\""), "\"position\":4,", "\"durable\"");
         expect_answer(s, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM notes\"}", "[[4]]", NULL);
         expect_answer(s, PUT("a", ",\"wait\":\"accepted\""), "\"again\":true", "\"durable\"");
@@ -215,8 +220,7 @@ static void a_held_receipt_ends_with_the_store(void **state)
     stages *s = begin(true);
     s->breaks_commit = true;
     send(s, PUT("a", ""));
-    for (int i = 0; i < 20000 && s->count < 2; i++)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int i = 0; i < 20000 && s->count < 2; i++) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     dbk_engine *engine = s->f.engine;
     assert_non_null(engine);
     dbk_close(s->store);

@@ -71,7 +71,8 @@ static void catch_up(subscriber *s, size_t t)
 {
     char request[200];
     const dbk_json_node *answer;
-    snprintf(request, sizeof request, "{\"do\":\"changes\",\"table\":\"%s\",\"from\":[\"%s\",%lld,%lld]}", tables[t], s->timeline, (long long)s->generation, (long long)s->at[t]);
+    snprintf(request, sizeof request, "{\"do\":\"changes\",\"table\":\"%s\",\"from\":[\"%s\",%lld,%lld]}", tables[t],
+             s->timeline, (long long)s->generation, (long long)s->at[t]);
     char *text = world_ask(s->w, 0, request);
     dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
     assert_int_equal(dbk_json_parse(parser, dbk_slice_text(text), &answer, NULL), DBK_OK);
@@ -120,7 +121,8 @@ static void check_rows(subscriber *s)
     for (size_t t = 0; t < TABLES; t++) {
         char request[80];
         const dbk_json_node *answer;
-        snprintf(request, sizeof request, "{\"do\":\"changes\",\"table\":\"%s\"}", tables[t]); /* from nowhere: all rows */
+        snprintf(request, sizeof request, "{\"do\":\"changes\",\"table\":\"%s\"}",
+                 tables[t]); /* from nowhere: all rows */
         char *text = world_ask(s->w, 0, request);
         dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
         assert_int_equal(dbk_json_parse(parser, dbk_slice_text(text), &answer, NULL), DBK_OK);
@@ -232,7 +234,8 @@ static void a_subscription_hears_what_it_missed_and_what_comes(void **state)
     dbk_buffer_init(&all, dbk_port_system());
     world_accept(&w, 0, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"free\",\"key\":1,\"data\":{\"what\":\"a\"}}");
     world_accept(&w, 0, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"free\",\"key\":2}");
-    assert_int_equal(dbk_engine_subscribe(w.engines[0], "free", "[\"a\",1,1]", on_change, &all, &subscription, &w.error), DBK_OK);
+    assert_int_equal(
+        dbk_engine_subscribe(w.engines[0], "free", "[\"a\",1,1]", on_change, &all, &subscription, &w.error), DBK_OK);
     world_accept(&w, 0, "{\"id\":\"3\",\"do\":\"put\",\"table\":\"free\",\"key\":3}");
     world_accept(&w, 0, "{\"id\":\"4\",\"do\":\"patch\",\"table\":\"free\",\"key\":1,\"data\":{\"what\":\"b\"}}");
     world_accept(&w, 0, "{\"id\":\"5\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\"}");
@@ -240,17 +243,23 @@ static void a_subscription_hears_what_it_missed_and_what_comes(void **state)
     dbk_engine_unsubscribe(w.engines[0], subscription);
     world_accept(&w, 0, "{\"id\":\"7\",\"do\":\"delete\",\"table\":\"free\",\"key\":3}");
     assert_string_equal(dbk_buffer_text(&all),
-                        "{\"ok\":true,\"timeline\":\"a\",\"generation\":1,\"position\":2,\"table\":\"free\",\"reset\":false,\"changes\":[{\"op\":\"update\",\"key\":2,\"row\":{\"id\":2,\"what\":null}}]}\n"
-                        "{\"timeline\":\"a\",\"generation\":1,\"position\":3,\"previous\":2,\"table\":\"free\",\"changes\":[{\"op\":\"insert\",\"key\":3,\"row\":{\"id\":3,\"what\":null}}]}\n"
-                        "{\"timeline\":\"a\",\"generation\":1,\"position\":4,\"previous\":3,\"table\":\"free\",\"changes\":[{\"op\":\"update\",\"key\":1,\"row\":{\"id\":1,\"what\":\"b\"}}]}\n"
-                        "{\"timeline\":\"a\",\"generation\":1,\"position\":6,\"previous\":4,\"table\":\"free\",\"changes\":[{\"op\":\"delete\",\"key\":2}]}\n");
+                        "{\"ok\":true,\"timeline\":\"a\",\"generation\":1,\"position\":2,\"table\":\"free\",\"reset\":"
+                        "false,\"changes\":[{\"op\":\"update\",\"key\":2,\"row\":{\"id\":2,\"what\":null}}]}\n"
+                        "{\"timeline\":\"a\",\"generation\":1,\"position\":3,\"previous\":2,\"table\":\"free\","
+                        "\"changes\":[{\"op\":\"insert\",\"key\":3,\"row\":{\"id\":3,\"what\":null}}]}\n"
+                        "{\"timeline\":\"a\",\"generation\":1,\"position\":4,\"previous\":3,\"table\":\"free\","
+                        "\"changes\":[{\"op\":\"update\",\"key\":1,\"row\":{\"id\":1,\"what\":\"b\"}}]}\n"
+                        "{\"timeline\":\"a\",\"generation\":1,\"position\":6,\"previous\":4,\"table\":\"free\","
+                        "\"changes\":[{\"op\":\"delete\",\"key\":2}]}\n");
     void *all_tables = NULL;
     dbk_buffer_clear(&all);
     assert_int_equal(dbk_engine_subscribe(w.engines[0], NULL, NULL, on_change, &all, &all_tables, &w.error), DBK_OK);
-    assert_int_equal(dbk_engine_subscribe(w.engines[0], "notes", NULL, on_change, &all, &subscription, &w.error), DBK_OK);
+    assert_int_equal(dbk_engine_subscribe(w.engines[0], "notes", NULL, on_change, &all, &subscription, &w.error),
+                     DBK_OK);
     world_accept(&w, 0, "{\"id\":\"8\",\"do\":\"put\",\"table\":\"free\",\"key\":8}");
     assert_non_null(strstr(dbk_buffer_text(&all), "\"key\":8"));
-    assert_int_equal(dbk_engine_subscribe(w.engines[0], "free", "[1]", on_change, &all, &subscription, &w.error), DBK_BAD_COMMAND);
+    assert_int_equal(dbk_engine_subscribe(w.engines[0], "free", "[1]", on_change, &all, &subscription, &w.error),
+                     DBK_BAD_COMMAND);
     dbk_buffer_release(&all);
     world_stop(&w);
 }

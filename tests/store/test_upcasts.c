@@ -17,14 +17,17 @@ static const char upcasts[] =
     "SELECT CASE WHEN json_type(:data, '$.text') IS NULL THEN :data\n"
     "            ELSE json_remove(json_set(:data, '$.title', json_extract(:data, '$.text')), '$.text') END;\n"
     "-- upcast job.done 1 -> 2\n"
-    "SELECT json_remove(json_set(:data, '$.seconds', 60 * json_extract(:data, '$.minutes')), '$.minutes') WHERE json_extract(:data, '$.id') <> 'odd';\n"
+    "SELECT json_remove(json_set(:data, '$.seconds', 60 * json_extract(:data, '$.minutes')), '$.minutes') WHERE "
+    "json_extract(:data, '$.id') <> 'odd';\n"
     "-- upcast job.done 2 -> 3\n"
-    "SELECT json_set(:data, '$.by', ifnull(json_extract(:data, '$.by'), :stream || ' ' || :type || ' ' || substr(:time, 1, 10)));\n";
+    "SELECT json_set(:data, '$.by', ifnull(json_extract(:data, '$.by'), :stream || ' ' || :type || ' ' || "
+    "substr(:time, 1, 10)));\n";
 
 static dbk_definition *version_1(void)
 {
     static const char app[] = "{\"daybook\":1,\"name\":\"up\",\"version\":1}";
-    dbk_source sources[] = {{"app.json", dbk_slice_text(app)}, {"projections.sql", dbk_slice_text(projections_1)},
+    dbk_source sources[] = {{"app.json", dbk_slice_text(app)},
+                            {"projections.sql", dbk_slice_text(projections_1)},
                             {"schema.sql", dbk_slice_text(schema_1)}};
     return definition_of_sources(sources, 3);
 }
@@ -32,17 +35,21 @@ static dbk_definition *version_1(void)
 static dbk_definition *version_3(const dbk_definition *before, const char *by)
 {
     static const char app[] = "{\"daybook\":1,\"name\":\"up\",\"version\":3}";
-    dbk_source sources[] = {{"app.json", dbk_slice_text(app)}, {"projections.sql", dbk_slice_text(projections_3)},
-                            {"schema.sql", dbk_slice_text(schema_3)}, {"upcasts.sql", dbk_slice_text(by ? by : "")}};
+    dbk_source sources[] = {{"app.json", dbk_slice_text(app)},
+                            {"projections.sql", dbk_slice_text(projections_3)},
+                            {"schema.sql", dbk_slice_text(schema_3)},
+                            {"upcasts.sql", dbk_slice_text(by ? by : "")}};
     dbk_definition *definition = definition_of_sources(sources, by ? 4 : 3);
-    assert_int_equal(dbk_definition_set_ancestors(definition, (const uint8_t(*)[16])before->hash, 1, NULL, NULL), DBK_OK);
+    assert_int_equal(dbk_definition_set_ancestors(definition, (const uint8_t(*)[16])before->hash, 1, NULL, NULL),
+                     DBK_OK);
     return definition;
 }
 
 static void assert_text(engine_fixture *f, const char *sql, const char *expected)
 {
     sqlite3_stmt *statement;
-    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(dbk_engine_model(f->engine)), sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(dbk_engine_model(f->engine)), sql, -1, &statement, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
     const char *text = (const char *)sqlite3_column_text(statement, 0);
     assert_string_equal(text ? text : "NULL", expected);
@@ -51,11 +58,14 @@ static void assert_text(engine_fixture *f, const char *sql, const char *expected
 
 static void fill(engine_fixture *f)
 {
-    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"text\":\"A\",\"stars\":1}}");
+    must_accept(
+        f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"text\":\"A\",\"stars\":1}}");
     must_accept(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"stars\":2}}");
     must_accept(f, "{\"id\":\"3\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"text\":\"B\"}}");
-    must_accept(f, "{\"id\":\"4\",\"do\":\"append\",\"stream\":\"job/7\",\"type\":\"job.done\",\"data\":{\"id\":\"7\",\"minutes\":3}}");
-    must_accept(f, "{\"id\":\"5\",\"do\":\"append\",\"stream\":\"job/8\",\"type\":\"job.done\",\"data\":{\"id\":\"odd\",\"minutes\":3}}");
+    must_accept(f, "{\"id\":\"4\",\"do\":\"append\",\"stream\":\"job/"
+                   "7\",\"type\":\"job.done\",\"data\":{\"id\":\"7\",\"minutes\":3}}");
+    must_accept(f, "{\"id\":\"5\",\"do\":\"append\",\"stream\":\"job/"
+                   "8\",\"type\":\"job.done\",\"data\":{\"id\":\"odd\",\"minutes\":3}}");
 }
 
 static void note_lost(void *arg, const dbk_entry_id *lost)
@@ -80,14 +90,18 @@ static void old_events_are_read_in_the_form_of_today(void **state)
     assert_int_equal(lost, 1);
     assert_text(&f, "SELECT title || stars FROM notes", "B2");
     assert_text(&f, "SELECT id || ' ' || seconds || ' ' || by FROM done", "7 180 job/7 job.done 2023-11-14");
-    must_accept(&f, "{\"id\":\"6\",\"do\":\"append\",\"stream\":\"job/9\",\"type\":\"job.done\",\"data\":{\"id\":\"9\",\"seconds\":5,\"by\":\"x\"}}");
+    must_accept(&f, "{\"id\":\"6\",\"do\":\"append\",\"stream\":\"job/"
+                    "9\",\"type\":\"job.done\",\"data\":{\"id\":\"9\",\"seconds\":5,\"by\":\"x\"}}");
     assert_int_equal(dbk_engine_rebuild(f.engine, NULL, NULL, &f.error), DBK_OK);
     assert_text(&f, "SELECT group_concat(seconds) FROM done", "180,5");
     assert_int_equal(dbk_engine_wrap(f.engine, &store, &f.error), DBK_OK);
     static const char ask[] = "{\"do\":\"log\",\"type\":\"job.done\"}";
     assert_int_equal(dbk_do(store, ask, sizeof ask - 1, &answer, &f.error), DBK_OK);
-    assert_non_null(strstr(answer.data, "\"data\":{\"id\":\"7\",\"seconds\":180,\"by\":\"job/7 job.done 2023-11-14\"},\"position\":4"));
-    assert_non_null(strstr(answer.data, "\"data\":{\"id\":\"odd\",\"minutes\":3},\"position\":5,\"index\":0,\"streamversion\":5,\"typeversion\":1"));
+    assert_non_null(strstr(
+        answer.data, "\"data\":{\"id\":\"7\",\"seconds\":180,\"by\":\"job/7 job.done 2023-11-14\"},\"position\":4"));
+    assert_non_null(strstr(
+        answer.data,
+        "\"data\":{\"id\":\"odd\",\"minutes\":3},\"position\":5,\"index\":0,\"streamversion\":5,\"typeversion\":1"));
     assert_non_null(strstr(answer.data, "\"data\":{\"by\":\"x\",\"id\":\"9\",\"seconds\":5}"));
     dbk_text_free(&answer);
     dbk_free(dbk_port_system(), store);
@@ -108,7 +122,9 @@ static void without_an_upcast_an_event_is_what_it_was(void **state)
     dbk_definition *newer = version_3(f.definition, NULL);
     assert_int_equal(dbk_engine_upgrade(f.engine, newer, f.now_ms, true, note_lost, &lost, &count, &f.error), DBK_OK);
     assert_int_equal(count, 0);
-    assert_text(&f, "SELECT ifnull(title, 'none') || stars || (SELECT count(*) FROM done WHERE seconds IS NULL) FROM notes", "none22");
+    assert_text(&f,
+                "SELECT ifnull(title, 'none') || stars || (SELECT count(*) FROM done WHERE seconds IS NULL) FROM notes",
+                "none22");
     dbk_engine_close(f.engine);
     f.engine = NULL;
     dbk_definition_free(newer);

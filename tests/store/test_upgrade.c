@@ -6,7 +6,8 @@
 #include "store/engine.h"
 
 static const char first_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER);\n";
-static const char second_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER, more TEXT DEFAULT 'm');\n";
+static const char second_schema[] =
+    "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER, more TEXT DEFAULT 'm');\n";
 
 static void write_app(const engine_fixture *f, const char *name, const char *schema, char path[4300])
 {
@@ -32,7 +33,8 @@ static int setup(void **state)
     write_app(f, "v1", first_schema, app);
     assert_int_equal(dbk_engine_create(f->path, app, &f->options, NULL, &f->error), DBK_OK);
     fixture_open(f);
-    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\",\"stars\":9}}");
+    must_accept(
+        f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\",\"stars\":9}}");
     *state = f;
     return 0;
 }
@@ -135,11 +137,13 @@ static void what_would_be_skipped_needs_consent(void **state)
     engine_fixture *f = *state;
     char app[4300];
     uint64_t before = dbk_log_position(dbk_engine_log(f->engine));
-    write_app(f, "v3", "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER CHECK (stars < 5));\n", app);
+    write_app(f, "v3",
+              "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER CHECK (stars < 5));\n", app);
     request_upgrade(f, app, "", "rejected: 1 entries that projected before would be skipped");
-    request_upgrade(f, app, ",\"dry_run\":true",
-                    "\"tables\":[{\"table\":\"notes\",\"rows_before\":1,\"rows_after\":0,\"only_before\":1,\"only_after\":0,"
-                    "\"writer_before\":\"commands\",\"writer_after\":\"commands\"}]");
+    request_upgrade(
+        f, app, ",\"dry_run\":true",
+        "\"tables\":[{\"table\":\"notes\",\"rows_before\":1,\"rows_after\":0,\"only_before\":1,\"only_after\":0,"
+        "\"writer_before\":\"commands\",\"writer_after\":\"commands\"}]");
     assert_int_equal(dbk_log_position(dbk_engine_log(f->engine)), before);
     assert_true(row_has(f, "\"stars\":9"));
     request_upgrade(f, app, ",\"accept\":true", "\"lost_count\":1");

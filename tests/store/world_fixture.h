@@ -20,11 +20,12 @@ typedef struct world {
     dbk_error error;
 } world;
 
-static const char world_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT UNIQUE, stars INTEGER DEFAULT 0, done BOOLEAN);\n"
-                                   "CREATE TABLE tags (note TEXT NOT NULL REFERENCES notes(id) ON DELETE CASCADE, name TEXT NOT NULL,\n"
-                                   "                   PRIMARY KEY (note, name)) WITHOUT ROWID;\n"
-                                   "CREATE TABLE free (id INTEGER PRIMARY KEY NOT NULL, what TEXT);\n"
-                                   "CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, pct INTEGER NOT NULL CHECK (pct <= 100));\n";
+static const char world_schema[] =
+    "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT UNIQUE, stars INTEGER DEFAULT 0, done BOOLEAN);\n"
+    "CREATE TABLE tags (note TEXT NOT NULL REFERENCES notes(id) ON DELETE CASCADE, name TEXT NOT NULL,\n"
+    "                   PRIMARY KEY (note, name)) WITHOUT ROWID;\n"
+    "CREATE TABLE free (id INTEGER PRIMARY KEY NOT NULL, what TEXT);\n"
+    "CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, pct INTEGER NOT NULL CHECK (pct <= 100));\n";
 static const char world_projections[] = "-- on job.started\n"
                                         "INSERT INTO progress(job, pct) VALUES ($id, 0);\n"
                                         "-- on job.progressed\n"
@@ -47,7 +48,11 @@ static inline void world_start(world *w, uint64_t seed)
     w->parser = dbk_json_parser_new(dbk_port_system());
     for (size_t i = 0; i < WORLD_STORES; i++) {
         snprintf(w->paths[i], sizeof w->paths[i], "%s/%s.daybook", w->folder, timelines[i]);
-        w->options[i] = (dbk_engine_options){.definition = w->definition, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = timelines[i]};
+        w->options[i] = (dbk_engine_options){.definition = w->definition,
+                                             .no_threads = true,
+                                             .given_ids = true,
+                                             .incarnation = 1,
+                                             .timeline = timelines[i]};
         w->options[i].log.no_direct = true;
         w->options[i].model = (dbk_model_options){.journal_rows = 16, .keys_only_over = 4, .reset_table_over = 8};
         memset(w->options[i].replica, 'a' + (int)i, 16);
@@ -105,7 +110,9 @@ static inline char *world_ask(world *w, size_t i, const char *request)
     assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, &error), DBK_OK);
     assert_true(dbk_request_is(root));
     dbk_result result = dbk_request_answer(w->engines[i], root, &answer, &error);
-    if (result != DBK_OK) dbk_buffer_printf(&answer, "%s: %s%s%s", dbk_result_wire_name(result), error.text, error.hint[0] ? " | " : "", error.hint);
+    if (result != DBK_OK)
+        dbk_buffer_printf(&answer, "%s: %s%s%s", dbk_result_wire_name(result), error.text, error.hint[0] ? " | " : "",
+                          error.hint);
     dbk_json_parser_free(parser);
     assert_non_null(dbk_buffer_text(&answer));
     return (char *)answer.data;
@@ -134,14 +141,48 @@ static inline void world_random_command(world *w, size_t i)
     unsigned key = (unsigned)world_random(w, 4), other = (unsigned)world_random(w, 6);
     snprintf(id, sizeof id, "%c%llu", (char)('a' + i), (unsigned long long)w->commands++);
     switch (world_random(w, 9)) {
-    case 0: case 1: snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"title\":\"t%u\",\"done\":true}}", id, key, other); break;
-    case 2: snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"stars\":%u}}", id, key, other); break;
-    case 3: snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n%u\"}", id, key); break;
-    case 4: snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n%u\",\"x%u\"]}", id, key, other); break;
-    case 5: snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"free\",\"key\":%u,\"data\":{\"what\":\"w%u\"}}", id, key, other); break;
-    case 6: snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.started\",\"data\":{\"id\":\"%u\"}}", id, key, key); break;
-    case 7: snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.progressed\",\"data\":{\"id\":\"%u\",\"pct\":%u}}", id, key, key, other); break;
-    default: snprintf(command, sizeof command, "{\"id\":\"shared%u\",\"do\":\"put\",\"table\":\"free\",\"key\":%u,\"data\":{\"what\":\"%c\"}}", other, key, (char)('a' + i)); break;
+    case 0:
+    case 1:
+        snprintf(command, sizeof command,
+                 "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"title\":\"t%u\","
+                 "\"done\":true}}",
+                 id, key, other);
+        break;
+    case 2:
+        snprintf(command, sizeof command,
+                 "{\"id\":\"%s\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"stars\":%u}}", id,
+                 key, other);
+        break;
+    case 3:
+        snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n%u\"}", id,
+                 key);
+        break;
+    case 4:
+        snprintf(command, sizeof command, "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n%u\",\"x%u\"]}",
+                 id, key, other);
+        break;
+    case 5:
+        snprintf(command, sizeof command,
+                 "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"free\",\"key\":%u,\"data\":{\"what\":\"w%u\"}}", id, key,
+                 other);
+        break;
+    case 6:
+        snprintf(
+            command, sizeof command,
+            "{\"id\":\"%s\",\"do\":\"append\",\"stream\":\"job/%u\",\"type\":\"job.started\",\"data\":{\"id\":\"%u\"}}",
+            id, key, key);
+        break;
+    case 7:
+        snprintf(command, sizeof command,
+                 "{\"id\":\"%s\",\"do\":\"append\",\"stream\":\"job/"
+                 "%u\",\"type\":\"job.progressed\",\"data\":{\"id\":\"%u\",\"pct\":%u}}",
+                 id, key, key, other);
+        break;
+    default:
+        snprintf(command, sizeof command,
+                 "{\"id\":\"shared%u\",\"do\":\"put\",\"table\":\"free\",\"key\":%u,\"data\":{\"what\":\"%c\"}}", other,
+                 key, (char)('a' + i));
+        break;
     }
     free(world_decide(w, i, command));
 }

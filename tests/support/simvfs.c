@@ -85,9 +85,8 @@ static int open_path(simvfs_file *file, int flags)
     } while (failed == -EINTR);
     /* As SQLite's own layer does: also for a log that is there. It may stand where one was deleted whose
      * name a power loss would bring back. */
-    file->syncs_directory =
-        (flags & SQLITE_OPEN_CREATE) &&
-        (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL));
+    file->syncs_directory = (flags & SQLITE_OPEN_CREATE) &&
+                            (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL));
     if (!failed && (flags & SQLITE_OPEN_DELETEONCLOSE)) {
         failed = port->unlink(port->ctx, dir, name);
         if (failed) port->close_file(port->ctx, file->file);

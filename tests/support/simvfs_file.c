@@ -20,8 +20,7 @@ static int file_read(sqlite3_file *base, void *out, int size, sqlite3_int64 offs
     const dbk_port *port = file->vfs->port;
     size_t want = (size_t)size, done = 0;
     while (done < want) {
-        int64_t got = port->pread(port->ctx, file->file, (uint8_t *)out + done, want - done,
-                                  (uint64_t)offset + done);
+        int64_t got = port->pread(port->ctx, file->file, (uint8_t *)out + done, want - done, (uint64_t)offset + done);
         if (got == -EINTR) continue;
         if (got < 0) return SQLITE_IOERR_READ;
         if (got == 0) break;
@@ -38,8 +37,8 @@ static int file_write(sqlite3_file *base, const void *data, int size, sqlite3_in
     const dbk_port *port = file->vfs->port;
     size_t want = (size_t)size, done = 0;
     while (done < want) {
-        int64_t put = port->pwrite(port->ctx, file->file, (const uint8_t *)data + done, want - done,
-                                   (uint64_t)offset + done);
+        int64_t put =
+            port->pwrite(port->ctx, file->file, (const uint8_t *)data + done, want - done, (uint64_t)offset + done);
         if (put == -EINTR) continue;
         if (put == 0 || put == -ENOSPC || put == -EDQUOT) return SQLITE_FULL;
         if (put < 0) return SQLITE_IOERR_WRITE;
@@ -90,9 +89,7 @@ static int file_control(sqlite3_file *base, int what, void *arg)
     simvfs_file *file = (simvfs_file *)base;
     switch (what) {
     case SQLITE_FCNTL_LOCKSTATE: *(int *)arg = file->level; return SQLITE_OK;
-    case SQLITE_FCNTL_VFSNAME:
-        *(char **)arg = sqlite3_mprintf("%s", file->vfs->name);
-        return SQLITE_OK;
+    case SQLITE_FCNTL_VFSNAME: *(char **)arg = sqlite3_mprintf("%s", file->vfs->name); return SQLITE_OK;
     default: return SQLITE_NOTFOUND;
     }
 }

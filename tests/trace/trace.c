@@ -62,7 +62,8 @@ static bool is_reopen(trace_stage *stage, dbk_slice line)
 }
 
 /* What was published while a store opens reaches nobody, so the feed of a reopen is not compared. */
-static bool compare_line(trace_stage *stage, const char *path, int number, dbk_slice line, dbk_slice expected, const dbk_json_node *actual)
+static bool compare_line(trace_stage *stage, const char *path, int number, dbk_slice line, dbk_slice expected,
+                         const dbk_json_node *actual)
 {
     const dbk_json_node *wanted;
     dbk_buffer where;
@@ -75,7 +76,8 @@ static bool compare_line(trace_stage *stage, const char *path, int number, dbk_s
     bool same = same_outcome(wanted, actual, !reopen, &where);
     if (!same) {
         const char *text = dbk_buffer_text(&where);
-        printf("%s:%d: %.*s\n  outcome%s\n", path, number, (int)(line.size < 300 ? line.size : 300), (const char *)line.data, text ? text : "");
+        printf("%s:%d: %.*s\n  outcome%s\n", path, number, (int)(line.size < 300 ? line.size : 300),
+               (const char *)line.data, text ? text : "");
     }
     dbk_buffer_release(&where);
     return same;
@@ -136,9 +138,15 @@ static bool ends_with(const char *text, const char *end)
     return size > tail && !strcmp(text + size - tail, end);
 }
 
-static bool is_trace(const char *name) { return ends_with(name, ".ndjson") && !ends_with(name, ".expected.ndjson"); }
+static bool is_trace(const char *name)
+{
+    return ends_with(name, ".ndjson") && !ends_with(name, ".expected.ndjson");
+}
 
-static int wants_trace(const struct dirent *entry) { return is_trace(entry->d_name); }
+static int wants_trace(const struct dirent *entry)
+{
+    return is_trace(entry->d_name);
+}
 
 /* How many of the folder's traces, or of the one file, are alike; *all counts them. */
 static size_t check_path(const char *path, size_t *all)

@@ -25,13 +25,13 @@ typedef struct stage_replica {
     const dbk_definition *definition;
     dbk_engine_options options;
     dbk_engine *engine;
-    char *drop;          /* the command in which SQLite loses its transaction, or NULL */
-    const char *crash;   /* "logged", "committed" or NULL */
+    char *drop;        /* the command in which SQLite loses its transaction, or NULL */
+    const char *crash; /* "logged", "committed" or NULL */
     bool crashed;
     dbk_buffer feed;     /* messages since the last operation, separated by commas */
     dbk_buffer received; /* facts delivered since the last restart, as in stage_message */
     size_t received_count;
-    int64_t now_ms;      /* of the last delivery */
+    int64_t now_ms; /* of the last delivery */
 } stage_replica;
 
 typedef struct trace_stage {

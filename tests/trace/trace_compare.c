@@ -21,9 +21,13 @@ static const dbk_json_node *member_of(const dbk_json_node *object, dbk_slice nam
     return NULL;
 }
 
-static bool is(dbk_slice name, const char *text) { return dbk_slice_equal(name, dbk_slice_text(text)); }
+static bool is(dbk_slice name, const char *text)
+{
+    return dbk_slice_equal(name, dbk_slice_text(text));
+}
 
-static bool compare_objects(const dbk_json_node *expected, const dbk_json_node *actual, const char *member, dbk_buffer *where)
+static bool compare_objects(const dbk_json_node *expected, const dbk_json_node *actual, const char *member,
+                            dbk_buffer *where)
 {
     const dbk_json_node *child = dbk_json_child(expected);
     for (uint32_t i = 0; i < expected->count; i++, child = dbk_json_next(child)) {
@@ -47,12 +51,14 @@ static bool compare_objects(const dbk_json_node *expected, const dbk_json_node *
     return true;
 }
 
-static bool compare_arrays(const dbk_json_node *expected, const dbk_json_node *actual, const char *member, dbk_buffer *where)
+static bool compare_arrays(const dbk_json_node *expected, const dbk_json_node *actual, const char *member,
+                           dbk_buffer *where)
 {
     if (expected->count != actual->count) return differ(where, expected, actual);
     const dbk_json_node *one = dbk_json_child(expected), *other = dbk_json_child(actual);
     /* [state, reason] of a skip; [entry, state, reason, against] of the inbox */
-    bool skip = !strcmp(member, "skips"), inbox = !strcmp(member, "inbox") && expected->count && one->kind == DBK_JSON_STRING;
+    bool skip = !strcmp(member, "skips"),
+         inbox = !strcmp(member, "inbox") && expected->count && one->kind == DBK_JSON_STRING;
     for (uint32_t i = 0; i < expected->count; i++, one = dbk_json_next(one), other = dbk_json_next(other)) {
         if ((skip && i == 1) || (inbox && i == 2)) continue;
         size_t mark = where->size;
@@ -70,8 +76,8 @@ static bool compare(const dbk_json_node *expected, const dbk_json_node *actual, 
     if (good && expected->kind == DBK_JSON_ARRAY) return compare_arrays(expected, actual, member, where);
     if (good && expected->kind == DBK_JSON_STRING) good = dbk_slice_equal(expected->text, actual->text);
     if (good && expected->kind == DBK_JSON_NUMBER) {
-        good = dbk_slice_equal(expected->text, actual->text)
-               || !(dbk_json_double(expected) < dbk_json_double(actual) || dbk_json_double(expected) > dbk_json_double(actual));
+        good = dbk_slice_equal(expected->text, actual->text) || !(dbk_json_double(expected) < dbk_json_double(actual) ||
+                                                                  dbk_json_double(expected) > dbk_json_double(actual));
     }
     return good || differ(where, expected, actual);
 }

@@ -12,9 +12,7 @@ static void put_hashed(dbk_buffer *out, const char *name, sqlite3_stmt *row, int
 {
     put_text(out, name);
     switch (sqlite3_column_type(row, column)) {
-    case SQLITE_NULL:
-        dbk_buffer_put_u8(out, 0);
-        break;
+    case SQLITE_NULL: dbk_buffer_put_u8(out, 0); break;
     case SQLITE_INTEGER:
         dbk_buffer_put_u8(out, 1);
         dbk_buffer_put_u64(out, (uint64_t)sqlite3_column_int64(row, column));
@@ -40,15 +38,9 @@ static void put_hashed(dbk_buffer *out, const char *name, sqlite3_stmt *row, int
 static void put_json(dbk_buffer *out, sqlite3_stmt *row, int column)
 {
     switch (sqlite3_column_type(row, column)) {
-    case SQLITE_NULL:
-        dbk_buffer_put_text(out, "null");
-        break;
-    case SQLITE_INTEGER:
-        dbk_json_put_i64(out, sqlite3_column_int64(row, column));
-        break;
-    case SQLITE_FLOAT:
-        dbk_json_put_double(out, sqlite3_column_double(row, column));
-        break;
+    case SQLITE_NULL: dbk_buffer_put_text(out, "null"); break;
+    case SQLITE_INTEGER: dbk_json_put_i64(out, sqlite3_column_int64(row, column)); break;
+    case SQLITE_FLOAT: dbk_json_put_double(out, sqlite3_column_double(row, column)); break;
     default: {
         const void *text = sqlite3_column_text(row, column);
         dbk_json_put_string(out, dbk_slice_of(text, (size_t)sqlite3_column_bytes(row, column)));
@@ -67,7 +59,8 @@ static void put_key(dbk_buffer *out, const dbk_table *table, sqlite3_stmt *row, 
     dbk_json_put_string(out, dbk_buffer_slice(scratch));
 }
 
-static void dump_row(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out, dbk_buffer *scratch, unsigned __int128 *sum)
+static void dump_row(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out, dbk_buffer *scratch,
+                     unsigned __int128 *sum)
 {
     unsigned __int128 hash;
     uint8_t digest[16];
@@ -99,8 +92,8 @@ static void put_select(const dbk_table *table, dbk_buffer *sql)
 {
     dbk_buffer_clear(sql);
     for (uint16_t i = 0; i < table->column_count; i++)
-        dbk_buffer_printf(sql, is_set(table, i) ? "%sreplace(\"%s\",'\",\"','\", \"')" : "%s\"%s\"", i ? "," : "SELECT ",
-                          table->columns[i].name);
+        dbk_buffer_printf(sql, is_set(table, i) ? "%sreplace(\"%s\",'\",\"','\", \"')" : "%s\"%s\"",
+                          i ? "," : "SELECT ", table->columns[i].name);
     dbk_buffer_printf(sql, " FROM \"%s\"", table->name);
 }
 

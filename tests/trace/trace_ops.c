@@ -51,13 +51,15 @@ static void definition_hash(const dbk_json_node *op, const dbk_definition *previ
     dbk_buffer_release(&text);
 }
 
-static dbk_result name_definition(dbk_definition *definition, const dbk_definition *previous, const uint8_t hash[16], dbk_error *err)
+static dbk_result name_definition(dbk_definition *definition, const dbk_definition *previous, const uint8_t hash[16],
+                                  dbk_error *err)
 {
     uint8_t ancestors[STAGE_DEFINITIONS][16];
     uint32_t count = 0;
-    for (; previous && count < previous->ancestor_count; count++) memcpy(ancestors[count], previous->ancestors[count], 16);
+    for (; previous && count < previous->ancestor_count; count++)
+        memcpy(ancestors[count], previous->ancestors[count], 16);
     if (previous) memcpy(ancestors[count++], previous->hash, 16);
-    return dbk_definition_set_ancestors(definition, (const uint8_t (*)[16])ancestors, count, hash, err);
+    return dbk_definition_set_ancestors(definition, (const uint8_t(*)[16])ancestors, count, hash, err);
 }
 
 /* {"columns": {"stars": "counter"}, "guard": true} as tables.<t>.sync of app.json */
@@ -146,8 +148,8 @@ static dbk_result op_copy(trace_stage *stage, const dbk_json_node *op, dbk_buffe
     if (!replica) return malformed(stage, "at");
     memcpy(replica->options.replica, from->options.replica, sizeof replica->options.replica);
     replica->options.incarnation = (uint32_t)number_of(op, "incarnation");
-    dbk_result result = dbk_engine_copy(from->engine, (uint64_t)number_of(op, "upto"), replica->path, replica->options.incarnation,
-                                        replica->name, &replica->options, &stage->err);
+    dbk_result result = dbk_engine_copy(from->engine, (uint64_t)number_of(op, "upto"), replica->path,
+                                        replica->options.incarnation, replica->name, &replica->options, &stage->err);
     if (result == DBK_OK) result = replica_open(stage, replica);
     /* The model makes an empty store and then fills it: two generations. */
     if (result == DBK_OK) result = dbk_engine_rebuild(replica->engine, NULL, NULL, &stage->err);
@@ -162,7 +164,8 @@ static void put_quoted(const dbk_json_node *key, dbk_buffer *out)
     dbk_buffer_put_u8(out, '"');
     for (size_t i = 0; i < key->text.size; i++) {
         uint8_t c = key->text.data[i];
-        if ((unsigned)((c | 32) - 'a') < 26u || (unsigned)(c - '0') < 10u || strchr("_.-~", c)) dbk_buffer_put_u8(out, c);
+        if ((unsigned)((c | 32) - 'a') < 26u || (unsigned)(c - '0') < 10u || strchr("_.-~", c))
+            dbk_buffer_put_u8(out, c);
         else dbk_buffer_printf(out, "%%%02X", c);
     }
     dbk_buffer_put_u8(out, '"');
@@ -199,7 +202,8 @@ static void put_kept(const dbk_json_node *kept, dbk_buffer *out)
 /* The members of a receipt that the model has; "kept" belongs to undo and is empty elsewhere. */
 static void put_receipt(const dbk_json_node *receipt, dbk_buffer *out)
 {
-    static const char *const names[] = {"ok", "position", "entry", "cursor", "again", "error", "message", "outcome", "expected", "actual"};
+    static const char *const names[] = {"ok",    "position", "entry",   "cursor",   "again",
+                                        "error", "message",  "outcome", "expected", "actual"};
     const dbk_json_node *ok = dbk_json_member(receipt, "ok");
     bool first = true;
     dbk_buffer_put_u8(out, '{');
@@ -212,7 +216,8 @@ static void put_receipt(const dbk_json_node *receipt, dbk_buffer *out)
         else dbk_json_put_minimal(out, member);
         first = false;
     }
-    if (ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(receipt, "again")) put_kept(dbk_json_member(receipt, "kept"), out);
+    if (ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(receipt, "again"))
+        put_kept(dbk_json_member(receipt, "kept"), out);
     dbk_buffer_put_u8(out, '}');
 }
 
@@ -269,9 +274,10 @@ static dbk_result op_decide(trace_stage *stage, const dbk_json_node *op, stage_r
     }
     set_fault(replica, op);
     const dbk_json_node *first = dbk_json_child(commands), *verb = count == 1 ? dbk_json_member(first, "do") : NULL;
-    dbk_result result = verb && dbk_json_text_is(verb, "undo")
-                            ? dbk_engine_undo(replica->engine, texts[0], number_of(op, "now"), receipts, &stage->err)
-                            : dbk_engine_decide(replica->engine, texts, count, number_of(op, "now"), receipts, &stage->err);
+    dbk_result result =
+        verb && dbk_json_text_is(verb, "undo")
+            ? dbk_engine_undo(replica->engine, texts[0], number_of(op, "now"), receipts, &stage->err)
+            : dbk_engine_decide(replica->engine, texts, count, number_of(op, "now"), receipts, &stage->err);
     if (replica->crash && (result == DBK_OK || replica->crashed)) {
         die(replica, out);
         result = DBK_OK;
@@ -328,13 +334,15 @@ static dbk_result op_deliver(trace_stage *stage, const dbk_json_node *op, stage_
     set_fault(replica, op);
     replica->now_ms = number_of(op, "now");
     dbk_buffer_put_slice(&replica->received, dbk_buffer_slice(&message->bytes));
-    dbk_result result = replica_import(stage, replica, dbk_buffer_slice(&message->bytes), replica->now_ms, &logged, &parked);
+    dbk_result result =
+        replica_import(stage, replica, dbk_buffer_slice(&message->bytes), replica->now_ms, &logged, &parked);
     bool logs = replica->crash && !strcmp(replica->crash, "logged");
     if (replica->crashed || (result == DBK_OK && logs)) {
         die(replica, out);
         result = DBK_OK;
     } else if (result == DBK_OK) {
-        dbk_buffer_printf(out, "\"logged\":%llu,\"parked\":%llu", (unsigned long long)logged, (unsigned long long)parked);
+        dbk_buffer_printf(out, "\"logged\":%llu,\"parked\":%llu", (unsigned long long)logged,
+                          (unsigned long long)parked);
     }
     clear_fault(replica);
     return result;
@@ -349,7 +357,8 @@ static dbk_result op_reopen(trace_stage *stage, stage_replica *replica)
     if (replica->engine) replica_close(replica);
     dbk_result result = replica_open(stage, replica);
     if (result == DBK_OK && replica->received.size) {
-        result = replica_import(stage, replica, dbk_buffer_slice(&replica->received), replica->now_ms, &logged, &parked);
+        result =
+            replica_import(stage, replica, dbk_buffer_slice(&replica->received), replica->now_ms, &logged, &parked);
     }
     return result;
 }
@@ -396,7 +405,8 @@ static dbk_result replay(trace_stage *stage, const dbk_json_node *op, stage_repl
     if (at.position == 0 && position && position->kind == DBK_JSON_NUMBER) {
         dbk_model *model = NULL;
         dbk_shadow_options options = {.wanted = never};
-        dbk_result result = dbk_model_build(stage->port, path, replica->definition, dbk_engine_log(replica->engine), &options, &model, &stage->err);
+        dbk_result result = dbk_model_build(stage->port, path, replica->definition, dbk_engine_log(replica->engine),
+                                            &options, &model, &stage->err);
         if (result == DBK_OK) result = dbk_model_finish(model, true, &stage->err);
         dbk_model_close(model);
         return result;
@@ -410,7 +420,8 @@ static dbk_result op_as_of(trace_stage *stage, const dbk_json_node *op, stage_re
     sqlite3 *db = NULL;
     snprintf(path, sizeof path, "%s/as-of-%zu.db", stage->root, stage->file_count++);
     dbk_result result = replay(stage, op, replica, path);
-    if (result == DBK_OK && sqlite3_open(path, &db) != SQLITE_OK) result = dbk_fail(&stage->err, DBK_IO, "cannot open '%s'", path);
+    if (result == DBK_OK && sqlite3_open(path, &db) != SQLITE_OK)
+        result = dbk_fail(&stage->err, DBK_IO, "cannot open '%s'", path);
     if (result == DBK_OK) result = put_rows_of(stage, db, replica->definition, out);
     sqlite3_close(db);
     remove(path);
@@ -435,7 +446,8 @@ static dbk_result op_changes(trace_stage *stage, const dbk_json_node *op, stage_
     const dbk_json_node *message;
     dbk_buffer_init(&answer, stage->port);
     dbk_buffer_put_u8(&answer, '{');
-    dbk_result result = dbk_model_catch_up_rows(dbk_engine_model(replica->engine), table, (uint64_t)its_position, other_life, &answer, &stage->err);
+    dbk_result result = dbk_model_catch_up_rows(dbk_engine_model(replica->engine), table, (uint64_t)its_position,
+                                                other_life, &answer, &stage->err);
     dbk_buffer_put_u8(&answer, '}');
     if (result == DBK_OK) result = dbk_json_parse(stage->inner, dbk_buffer_slice(&answer), &message, &stage->err);
     if (result == DBK_OK) {
@@ -540,7 +552,8 @@ static dbk_result op_state(trace_stage *stage, stage_replica *replica, dbk_buffe
     dbk_hex_encode(dbk_slice_of(head, sizeof head), hex);
     put_cursor(replica, out);
     dbk_buffer_printf(out, ",\"head\":\"%s\",", hex);
-    dbk_result result = put_rows_of(stage, dbk_model_handle(dbk_engine_model(replica->engine)), replica->definition, out);
+    dbk_result result =
+        put_rows_of(stage, dbk_model_handle(dbk_engine_model(replica->engine)), replica->definition, out);
     if (result == DBK_OK) result = put_skips(stage, replica, out);
     if (result == DBK_OK) result = put_feed_head(stage, replica, out);
     if (result == DBK_OK) result = put_order(stage, replica, out);
@@ -565,7 +578,8 @@ static dbk_result op_upgrade(trace_stage *stage, const dbk_json_node *op, stage_
     if (!definition) return malformed(stage, "definition");
     if (!now || !dbk_json_is_integer(now, &now_ms)) return malformed(stage, "now");
     dbk_buffer_put_text(out, "\"lost\":[");
-    dbk_result result = dbk_engine_upgrade(replica->engine, definition, now_ms, accepted, put_lost, out, &lost, &stage->err);
+    dbk_result result =
+        dbk_engine_upgrade(replica->engine, definition, now_ms, accepted, put_lost, out, &lost, &stage->err);
     dbk_buffer_put_u8(out, ']');
     if (result == DBK_OK && (accepted || lost == 0)) replica->definition = replica->options.definition = definition;
     return result;
@@ -579,10 +593,12 @@ static void put_feed(stage_replica *replica, dbk_buffer *out)
     dbk_buffer_clear(&replica->feed);
 }
 
-static dbk_result at_replica(trace_stage *stage, const dbk_json_node *op, const dbk_json_node *name, stage_replica *replica, dbk_buffer *out)
+static dbk_result at_replica(trace_stage *stage, const dbk_json_node *op, const dbk_json_node *name,
+                             stage_replica *replica, dbk_buffer *out)
 {
     if (dbk_json_text_is(name, "reopen")) return op_reopen(stage, replica);
-    if (!replica->engine) return dbk_fail(&stage->err, DBK_UNAVAILABLE, "'%s' has crashed and was not reopened", replica->name);
+    if (!replica->engine)
+        return dbk_fail(&stage->err, DBK_UNAVAILABLE, "'%s' has crashed and was not reopened", replica->name);
     if (dbk_json_text_is(name, "decide")) return op_decide(stage, op, replica, out);
     if (dbk_json_text_is(name, "deliver")) return op_deliver(stage, op, replica, out);
     if (dbk_json_text_is(name, "restart")) return op_restart(stage, replica);
@@ -622,6 +638,7 @@ dbk_result stage_perform(trace_stage *stage, dbk_slice line, dbk_buffer *out)
     else result = at_replica(stage, op, name, replica, out);
     replica = find_replica(stage, dbk_json_member(op, "at"));
     if (result == DBK_OK && replica) put_feed(replica, out);
-    if (result == DBK_OK && replica && replica->engine && !dbk_json_text_is(name, "send")) result = check_fingerprint(stage, replica);
+    if (result == DBK_OK && replica && replica->engine && !dbk_json_text_is(name, "send"))
+        result = check_fingerprint(stage, replica);
     return result;
 }

@@ -35,7 +35,8 @@ dbk_result stage_open(trace_stage *stage)
     stage->parser = dbk_json_parser_new(stage->port);
     stage->inner = dbk_json_parser_new(stage->port);
     stage->messages = calloc(STAGE_MESSAGES, sizeof *stage->messages);
-    if (!stage->parser || !stage->inner || !stage->messages) return dbk_fail(&stage->err, DBK_NO_MEMORY, "out of memory");
+    if (!stage->parser || !stage->inner || !stage->messages)
+        return dbk_fail(&stage->err, DBK_NO_MEMORY, "out of memory");
     if (!mkdtemp(stage->root)) return dbk_fail(&stage->err, DBK_IO, "cannot make folder '%s'", stage->root);
     return DBK_OK;
 }
@@ -46,7 +47,10 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
     return remove(path);
 }
 
-void remove_tree(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+void remove_tree(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
 
 void stage_close(trace_stage *stage)
 {
@@ -195,7 +199,8 @@ void replica_close(stage_replica *replica)
 /* A name, a path and the limits of the model: replica and timeline are called after the name. */
 stage_replica *replica_add(trace_stage *stage, const dbk_json_node *name, const dbk_definition *definition)
 {
-    if (stage->replica_count == STAGE_REPLICAS || !name || name->kind != DBK_JSON_STRING || name->text.size > 15) return NULL;
+    if (stage->replica_count == STAGE_REPLICAS || !name || name->kind != DBK_JSON_STRING || name->text.size > 15)
+        return NULL;
     stage_replica *replica = &stage->replicas[stage->replica_count++];
     char path[320];
     *replica = (stage_replica){.definition = definition, .name = text_of(name)};
@@ -211,7 +216,8 @@ stage_replica *replica_add(trace_stage *stage, const dbk_json_node *name, const 
     options->incarnation = 1;
     options->timeline = replica->name;
     options->definition = definition;
-    options->model = (dbk_model_options){.journal_rows = 16, .keys_only_over = 4, .reset_table_over = 8, .put_keeps_unnamed = true};
+    options->model =
+        (dbk_model_options){.journal_rows = 16, .keys_only_over = 4, .reset_table_over = 8, .put_keeps_unnamed = true};
     options->log = (dbk_log_options){.no_background = true, .no_direct = true};
     options->publish = on_message;
     options->publish_arg = replica;
@@ -225,11 +231,13 @@ void put_cursor(stage_replica *replica, dbk_buffer *out)
     const char *timeline;
     uint64_t generation, position;
     dbk_engine_cursor(replica->engine, &timeline, &generation, &position);
-    dbk_buffer_printf(out, "\"cursor\":[\"%s\",%llu,%llu]", timeline, (unsigned long long)generation, (unsigned long long)position);
+    dbk_buffer_printf(out, "\"cursor\":[\"%s\",%llu,%llu]", timeline, (unsigned long long)generation,
+                      (unsigned long long)position);
 }
 
 /* Imports what of `bytes` the log does not have; all of it, or with `missing` only that. */
-dbk_result replica_import(trace_stage *stage, stage_replica *replica, dbk_slice bytes, int64_t now_ms, uint64_t *logged, uint64_t *parked)
+dbk_result replica_import(trace_stage *stage, stage_replica *replica, dbk_slice bytes, int64_t now_ms, uint64_t *logged,
+                          uint64_t *parked)
 {
     size_t count = 0;
     dbk_reader reader = dbk_reader_of(bytes);

@@ -12,8 +12,10 @@ const dbk_definition *find_definition(trace_stage *stage, const dbk_json_node *n
 stage_replica *replica_add(trace_stage *stage, const dbk_json_node *name, const dbk_definition *definition);
 dbk_result replica_open(trace_stage *stage, stage_replica *replica);
 void replica_close(stage_replica *replica);
-dbk_result replica_import(trace_stage *stage, stage_replica *replica, dbk_slice bytes, int64_t now_ms, uint64_t *logged, uint64_t *parked);
-void put_changes(const dbk_definition *definition, const dbk_json_node *message, dbk_buffer *out); /* "rows" or "keys" in the model's words */
+dbk_result replica_import(trace_stage *stage, stage_replica *replica, dbk_slice bytes, int64_t now_ms, uint64_t *logged,
+                          uint64_t *parked);
+void put_changes(const dbk_definition *definition, const dbk_json_node *message,
+                 dbk_buffer *out); /* "rows" or "keys" in the model's words */
 void put_cursor(stage_replica *replica, dbk_buffer *out);
 void remove_tree(const char *path);
 
