@@ -97,6 +97,13 @@ static void set_due(dbk_bus_changes *changes, int64_t due_ns)
     changes->port->cond_signal(changes->port->ctx, changes->wake);
 }
 
+/* dbk_wanted_fn. Who connects a moment later is told by a head where the feed is. */
+static bool is_wanted(void *arg)
+{
+    dbk_bus_changes *changes = arg;
+    return dbk_endpoint_count(&changes->endpoint) > 0;
+}
+
 /* dbk_publish_fn, on the deciding thread. */
 static void publish(void *arg, const char *table, const char *message, size_t size)
 {
@@ -190,7 +197,7 @@ static dbk_result start(dbk_bus_changes *changes, const dbk_bus_paths *paths, db
     if (result != DBK_OK) return result;
     int rc = port->thread_start(port->ctx, "dbk-heads", run_heads, changes, &changes->heads);
     if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot start the bus's threads");
-    dbk_engine_on_publish(changes->engine, publish, changes);
+    dbk_engine_on_publish(changes->engine, publish, is_wanted, changes);
     return DBK_OK;
 }
 
@@ -214,7 +221,7 @@ void dbk_bus_changes_stop(dbk_bus_changes *changes)
 {
     if (!changes) return;
     const dbk_port *port = changes->port;
-    dbk_engine_on_publish(changes->engine, NULL, NULL);
+    dbk_engine_on_publish(changes->engine, NULL, NULL, NULL);
     if (changes->heads) {
         dbk_hold(port, changes->mutex);
         changes->stopping = true;

@@ -61,11 +61,32 @@ static dbk_result put_row(dbk_model *model, const dbk_table *table, dbk_slice ke
 
 /* ---- the message of a change */
 
+/* One transaction for all rows of a message: alone, each of them would lock the file and let it go. Without it they
+ * are read all the same; nobody writes meanwhile. */
+static bool begin_reading(dbk_model *model)
+{
+    sqlite3_stmt *begin;
+
+    return !dbk_model_in_transaction(model) &&
+           dbk_model_statement(model, DBK_SQL_BEGIN_READING, "BEGIN", &begin, NULL) == DBK_OK &&
+           dbk_model_run(model, begin, "begin reading", NULL) == DBK_OK;
+}
+
+static void end_reading(dbk_model *model)
+{
+    sqlite3_stmt *commit;
+
+    if (dbk_model_statement(model, DBK_SQL_COMMIT, "COMMIT", &commit, NULL) != DBK_OK ||
+        dbk_model_run(model, commit, "end reading", NULL) != DBK_OK)
+        (void)sqlite3_exec(model->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
 /* DBK_TOO_BIG: over the bytes allowed, 0 allows all. */
 static dbk_result put_rows(dbk_model *model, const dbk_change *change, size_t most, dbk_buffer *out, dbk_error *err)
 {
     size_t begin = out->size;
     dbk_result result = DBK_OK;
+    bool reading = change->key_count > 1 && begin_reading(model);
 
     dbk_buffer_put_text(out, "\"changes\":[");
     for (size_t i = 0; result == DBK_OK && i < change->key_count; i++) {
@@ -73,6 +94,7 @@ static dbk_result put_rows(dbk_model *model, const dbk_change *change, size_t mo
         result = put_row(model, change->table, change->keys[i], change->existed[i] ? "update" : "insert", out, err);
         if (result == DBK_OK && most && out->size - begin > most) result = DBK_TOO_BIG;
     }
+    if (reading) end_reading(model);
     if (result == DBK_OK) dbk_buffer_put_u8(out, ']');
     else if (out->size > begin) out->size = begin;
     return result;

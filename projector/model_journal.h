@@ -10,6 +10,7 @@ enum { DBK_JOURNAL_ROWS_DEFAULT = 1000000, DBK_MODEL_FORMAT = 2, DBK_LASTS_EVERY
 
 enum { /* places in model->statements */
        DBK_SQL_BEGIN,
+       DBK_SQL_BEGIN_READING,
        DBK_SQL_COMMIT,
        DBK_SQL_PUT_COMMIT,
        DBK_SQL_PUT_LAST,

@@ -78,6 +78,7 @@ struct dbk_engine {
     uint64_t next_seq; /* of this replica and incarnation, with the open turn's */
     int64_t first_failure_ms;
     dbk_publish_fn publish;
+    dbk_wanted_fn publish_wanted; /* NULL: always */
     void *publish_arg;
     struct dbk_listener *listeners; /* publish.c */
     dbk_buffer message;

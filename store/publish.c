@@ -34,9 +34,15 @@ static void put_cursor(dbk_engine *engine, dbk_buffer *out)
     dbk_json_put_u64(out, state.position);
 }
 
+static bool is_anyone_there(const dbk_engine *engine)
+{
+    return engine->listeners ||
+           (engine->publish && (!engine->publish_wanted || engine->publish_wanted(engine->publish_arg)));
+}
+
 void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes)
 {
-    if (!engine->publish && !engine->listeners) return;
+    if (!is_anyone_there(engine)) return;
     dbk_buffer *message = &engine->message;
     for (size_t i = 0; i < changes->count; i++) {
         dbk_buffer_clear(message);
@@ -70,18 +76,19 @@ dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_erro
     return result;
 }
 
-void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg)
+void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, dbk_wanted_fn wanted, void *arg)
 {
     const dbk_port *port = engine->port;
     port->mutex_lock(port->ctx, engine->turn);
     engine->publish = publish;
+    engine->publish_wanted = wanted;
     engine->publish_arg = arg;
     port->mutex_unlock(port->ctx, engine->turn);
 }
 
 void dbk_engine_publish_head(dbk_engine *engine)
 {
-    if (!engine->publish && !engine->listeners) return;
+    if (!is_anyone_there(engine)) return;
     dbk_buffer *message = &engine->message;
     dbk_buffer_clear(message);
     if (put_head(engine, message, NULL) == DBK_OK) deliver(engine, NULL, message);

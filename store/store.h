@@ -64,6 +64,8 @@ typedef int (*dbk_hook_fn)(void *arg, dbk_engine *engine, const char *point, dbk
 /* Messages of the feed, as published: called on the deciding thread after each commit. `table` NULL: a head
  * message, sent at once when a new generation begins. */
 typedef void (*dbk_publish_fn)(void *arg, const char *table, const char *message, size_t size);
+/* Whether anybody would read a message now: asked on the deciding thread before the rows are read for it. */
+typedef bool (*dbk_wanted_fn)(void *arg);
 
 /* Room on the disk (docs/decisions/0012-disk-guard.md). Zero = default, of a small disk a share. */
 typedef struct dbk_disk_limits {
@@ -179,8 +181,8 @@ dbk_result dbk_engine_salvage(const char *path, const char *into, const char *ap
 dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, bool accept,
                               void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count,
                               dbk_error *err) DBK_MUST_USE;
-/* Sets the receiver of the feed; NULL: none. */
-void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, void *arg);
+/* Sets the receiver of the feed; NULL: none. `wanted` NULL: always. */
+void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, dbk_wanted_fn wanted, void *arg);
 /* The present head message {"head":true,…}. */
 dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* Answers every request that waits for the log to grow, as if its time were over. */

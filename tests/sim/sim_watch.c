@@ -115,7 +115,7 @@ static void on_message(void *arg, const char *table, const char *json, size_t si
 
 void sim_watch_attach(sim_machine *m)
 {
-    dbk_engine_on_publish(m->engine, on_message, m);
+    dbk_engine_on_publish(m->engine, on_message, NULL, m);
 }
 
 /* ---- catching up */

@@ -187,7 +187,7 @@ static void a_careless_carrier_changes_nothing_in_the_end(void **state)
         subscriber *s = calloc(1, sizeof *s);
         world_start(&w, seed * 104729);
         *s = (subscriber){.w = &w, .timeline = "a", .generation = 1};
-        dbk_engine_on_publish(w.engines[0], on_publish, &p);
+        dbk_engine_on_publish(w.engines[0], on_publish, NULL, &p);
         for (int step = 0; step < 120; step++) {
             uint64_t kind = world_random(&w, 12);
             if (kind < 8) world_random_command(&w, 0);
