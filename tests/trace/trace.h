@@ -48,7 +48,7 @@ typedef struct trace_stage {
 dbk_result stage_open(trace_stage *stage);
 void stage_close(trace_stage *stage);
 /* Performs one line; the outcome's members go to `out` (without braces). DBK_UNSUPPORTED: it needs
- * something this version does not have, named in stage->err. */
+ * something this version does not have, named in stage->err; DBK_NONE: there is nothing to compare. */
 dbk_result stage_perform(trace_stage *stage, dbk_slice line, dbk_buffer *out);
 
 /* trace_dump.c: {"table":{"key":{"column":value}}} of a database, and its fingerprint as the model
@@ -57,8 +57,12 @@ dbk_result dump_rows(sqlite3 *db, const dbk_definition *definition, dbk_buffer *
 
 bool is_set(const dbk_table *table, int column); /* a column of the rule set: the model spaces its text */
 
-/* trace_compare.c: an expected and an actual outcome, apart from messages and the reasons of skips. On a
- * difference `where` receives the way to it. */
-bool same_outcome(const dbk_json_node *expected, const dbk_json_node *actual, bool with_feed, dbk_buffer *where);
+/* Whether a stage of this kind gives that member of an outcome at all. */
+bool stage_gives(dbk_slice member);
+
+/* trace_compare.c: an expected and an actual outcome, apart from messages and the reasons of skips; of the
+ * outcome's own members only those that `given` says. On a difference `where` receives the way to it. */
+bool same_outcome(const dbk_json_node *expected, const dbk_json_node *actual, bool (*given)(dbk_slice member),
+                  dbk_buffer *where);
 
 #endif
