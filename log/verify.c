@@ -356,8 +356,8 @@ static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment
         return DBK_OK;
     }
     if (found->packed) return DBK_OK;
+    if (!needed) return DBK_OK; /* its preparation may have been cut short: made sure of, or anew, when opened */
     if (found->decoded == DBK_DECODED_OK) return check_copies(v, file, segment, found, err);
-    if (!needed) return DBK_OK;
     tell(v, DBK_CORRUPT, segment->name, 0, *walk ? 0 : last_of(v, number), "both headers are damaged");
     if (!*walk) skip_segment(v, number);
     return DBK_OK;

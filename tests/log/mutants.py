@@ -3,7 +3,7 @@
 
 usage: mutants.py BUILD_FOLDER [--only NAME] [--json FILE]
 
-Three of them are canaries: they break a checker of the tests, so that what it never looks at would show.
+Five of them are canaries: they break a checker of the tests, so that what it never looks at would show.
 Prints for each which test found it. Exit 1 when one survives, or when the sources no longer have the text
 that a bug replaces (then the bug has to be planted anew)."""
 import argparse
@@ -20,7 +20,8 @@ COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt"
           "tests/data/golden", "tests/data/model"]
 # The quick ones first: most bugs need no other.
 TESTS = ["test_recover", "test_guards", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_proof", "test_log", "test_log_crash",
-         "test_log_faults", "test_log_rot"]
+         "test_log_faults", "test_log_rot", "test_log_power", "test_log_model"]
+ARGUMENTS = {"test_log_power": ["--seeds", "1..40", "--each", "500"], "test_log_model": ["--seeds", "1..10", "--each", "5000"]}
 
 # name: [(file, text, text instead), …]
 MUTANTS = {
@@ -81,10 +82,24 @@ MUTANTS = {
         ("log/proof.c", "    if (proof->path_count != height) return false;\n", "")],
     "trees of any count extend": [
         ("log/proof.c", "    return used == proof->tree_count && range.peak_count", "    return range.peak_count")],
+    "a prepared segment's lost header is damage": [
+        ("log/verify.c", "    if (!needed) return DBK_OK; /* its", "    if (!needed && found->decoded != DBK_DECODED_OK) return DBK_OK; /* its")],
+    "times of receipt go back": [
+        ("log/append.c", "    record->received_ms = received_ms > log->state.received_ms ? received_ms : log->state.received_ms;",
+         "    record->received_ms = received_ms;")],
+    "reading backward goes one too far": [
+        ("log/select.c", "    if (*position < selection->first) *position = 0;", "    if (*position + 1 < selection->first) *position = 0;")],
+    "the time looked for is left out": [
+        ("log/select.c", ".received_ms < received_ms) {", ".received_ms <= received_ms) {")],
     "canary: entries read back": [
         ("tests/log/log_fixture.h", "    assert_int_equal(count, dbk_log_position(log));", "    assert_int_equal(count + 1, dbk_log_position(log));")],
     "canary: what a crash leaves": [
         ("tests/log/test_log_crash.c", "        assert_int_equal(entry.hlc, 100 + position);", "        assert_int_equal(entry.hlc, 101 + position);")],
+    "canary: what a power loss leaves": [
+        ("tests/log/test_log_power.c", "if (end < known.kept) broke(", "if (end <= known.kept) broke(")],
+    "canary: what the model has": [
+        ("tests/log/test_log_model.c", "            holds(dbk_log_next_seq(log, replica, 1) == seqs[r] + 1);",
+         "            holds(dbk_log_next_seq(log, replica, 1) == seqs[r]);")],
     "canary: what rot does": [
         ("tests/log/test_log_rot.c", "    if (rc == DBK_END) assert_int_equal(count, want);", "    if (rc == DBK_END) assert_int_equal(count, want + 1);")],
 }
@@ -129,7 +144,7 @@ def hunt(programs):
     """Which test found it, and what it said; (None, "") where none did."""
     for name in TESTS:
         try:
-            done = subprocess.run([programs / name, ROOT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+            done = subprocess.run([programs / name, *ARGUMENTS.get(name, [ROOT])], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
                                   errors="replace")
         except subprocess.TimeoutExpired:
             return name, "hangs"

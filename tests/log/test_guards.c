@@ -208,6 +208,34 @@ static void test_adopted_segment(void **state)
     world_free(&w);
 }
 
+/* The process died between the two headers of a segment that it prepared: that is no damage, and the next opener
+ * writes both. */
+static void test_half_prepared_segment(void **state)
+{
+    static const uint64_t copies[] = {0, DBK_SEGMENT_COPY_OFFSET};
+    uint8_t zeros[DBK_SEGMENT_HEADER_SIZE] = {0}, header[DBK_SEGMENT_HEADER_SIZE];
+    dbk_log_report report;
+    world w;
+
+    (void)state;
+    world_new(&w, 47);
+    assert_int_equal(append(w.log, 5), DBK_OK);
+    world_close(&w);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(dbk_simdisk_write(w.disk, path_of(2), copies[i], zeros, sizeof(zeros)), 0);
+        w.dir = root_of(w.port);
+        assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+        assert_int_equal(report.faults, 0);
+        world_reopen(&w);
+        world_close(&w);
+        for (size_t j = 0; j < 2; j++) {
+            assert_int_equal(dbk_simdisk_read(w.disk, path_of(2), copies[j], header, sizeof(header)), sizeof(header));
+            assert_memory_equal(header, "DBookSEG", 8);
+        }
+    }
+    world_free(&w);
+}
+
 static void append_at(world *w, int64_t received_ms)
 {
     uint64_t seq = dbk_log_position(w->log) + 1;
@@ -355,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_clearing_is_durable),
         cmocka_unit_test(test_failed_clearing),
         cmocka_unit_test(test_adopted_segment),
+        cmocka_unit_test(test_half_prepared_segment),
         cmocka_unit_test(test_clock),
         cmocka_unit_test(test_look_again_under_the_lock),
         cmocka_unit_test(test_lock_of_a_moved_file),
