@@ -27,8 +27,6 @@ dbk_result dbk_bus_start(dbk_engine *engine, dbk_store *store, const char *store
                          dbk_bus **out, dbk_error *err) DBK_MUST_USE;
 const char *dbk_bus_commands_url(const dbk_bus *bus); /* "ipc://…", borrowed from the bus */
 const char *dbk_bus_changes_url(const dbk_bus *bus);
-/* Appends counts since the start as members of a JSON object. */
-void dbk_bus_stats(dbk_bus *bus, dbk_buffer *out);
 /* Removes run.json, answers what is queued, removes the sockets, waits for the threads; accepts NULL. */
 void dbk_bus_stop(dbk_bus *bus);
 /* The commands url of the daemon that serves the store at `path`, from its run.json (`url` is cleared first).

@@ -32,6 +32,9 @@ enum {
 /* No table has such a name: a '.' cannot stand in it. */
 #define DBK_BUS_HEAD_TOPIC "daybook.head/"
 
+/* bus.c: appends counts since the start as members of a JSON object, for tests of what the limits do. */
+void dbk_bus_stats(dbk_bus *bus, dbk_buffer *out);
+
 /* platform.c: what the port does not carry, because nothing simulated needs it. */
 uint32_t dbk_platform_user(void);
 const char *dbk_platform_environment(const char *name); /* NULL: unset or empty */

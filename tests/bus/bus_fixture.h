@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bus/bus.h"
+#include "bus/internal.h"
 
 enum { DEADLINE_MS = 20000 };
 
