@@ -60,10 +60,9 @@ dbk_slice dbk_observer_before(const dbk_observer *observer, size_t index);
 /* The dirty rows of the transaction as changes without `previous`, sorted by table name and key. */
 dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count,
                                 dbk_error *err) DBK_MUST_USE;
-/* Hash of one row as the fingerprint takes it: `get` gives column i. */
+/* Hash of one row as the fingerprint takes it: `get` gives column i. The table's prefix is computed once: 16 bytes
+ * over its name and columns. */
 typedef sqlite3_value *(*dbk_column_fn)(void *arg, int column);
-dbk_hash128 dbk_row_hash(dbk_buffer *scratch, const dbk_table *table, dbk_column_fn get, void *arg);
-/* The same with the table's prefix, computed once: 16 bytes over its name and columns. */
 dbk_hash128 dbk_row_hash_prefix(dbk_buffer *scratch, const dbk_table *table);
 dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table, dbk_column_fn get,
                               void *arg);

@@ -86,12 +86,6 @@ dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk
     return dbk_checksum128(dbk_buffer_slice(scratch));
 }
 
-dbk_hash128 dbk_row_hash(dbk_buffer *scratch, const dbk_table *table, dbk_column_fn get, void *arg)
-{
-    dbk_hash128 prefix = dbk_row_hash_prefix(scratch, table);
-    return dbk_row_hash_with(scratch, prefix, table, get, arg);
-}
-
 sqlite3_value *dbk_statement_column(void *statement, int column)
 {
     return sqlite3_column_value(statement, column);
