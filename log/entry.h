@@ -69,7 +69,6 @@ void dbk_names_encode(dbk_buffer *out, const dbk_slice *names, size_t count); /*
 void dbk_entry_leaf(dbk_slice origin, uint8_t leaf[DBK_LEAF_SIZE]); /* BLAKE2b-256, daybook.leaf */
 /* (epoch, hlc, replica, incarnation, seq) big-endian: memcmp gives the canonical order. */
 void dbk_entry_order_key(const dbk_entry *entry, uint8_t key[DBK_ORDER_KEY_SIZE]);
-void dbk_order_key_id(const uint8_t key[DBK_ORDER_KEY_SIZE], dbk_entry_id *id);   /* the id inside a key */
 void dbk_entry_id_text(const dbk_entry_id *id, char out[DBK_ENTRY_ID_TEXT_SIZE]); /* replica.incarnation.seq */
 /* That form only (lower case, no leading zero, seq from 1); *id stays as it was otherwise. */
 bool dbk_entry_id_parse(dbk_slice text, dbk_entry_id *id);

@@ -60,14 +60,8 @@ static dbk_result collect(dbk_log_fold *fold, uint64_t first, uint64_t last, dbk
     return DBK_OK;
 }
 
-dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg, dbk_log_fold **out,
-                             dbk_error *err)
-{
-    return dbk_log_fold_open_behind(log, 0, last, wanted, arg, out, err);
-}
-
-dbk_result dbk_log_fold_open_behind(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
-                                    dbk_log_fold **out, dbk_error *err)
+dbk_result dbk_log_fold_open(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
+                             dbk_log_fold **out, dbk_error *err)
 {
     dbk_log_fold *fold = dbk_alloc_zero(log->port, 1, sizeof(*fold));
     uint64_t end = dbk_log_position(log);

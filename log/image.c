@@ -253,12 +253,6 @@ bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t ty
     return false;
 }
 
-dbk_slice dbk_image_roots(const dbk_image *image)
-{
-    return dbk_slice_of(image->table + (size_t)image->head.block_count * DBK_PACK_BLOCK_ROW,
-                        (size_t)image->head.root_count * DBK_LEAF_SIZE);
-}
-
 void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset, uint64_t *first_position)
 {
     uint32_t delta = (uint32_t)(position - image->head.first_position);

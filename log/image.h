@@ -49,7 +49,6 @@ dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint3
                                 dbk_error *err) DBK_MUST_USE;
 /* Whether an entry with this type of event may begin in the block. */
 bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t type_hash);
-dbk_slice dbk_image_roots(const dbk_image *image);
 
 /* Reads the head of a packed segment from either end of its file. */
 dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *name, dbk_segment_header *header,

@@ -69,7 +69,6 @@ dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice
                               uint64_t *position, dbk_error *err) DBK_MUST_USE;
 const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position); /* holding it, or NULL */
 const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t position);
-const dbk_index_batch *dbk_index_table_batches(const dbk_index_table *table, size_t *count);
 const dbk_index_batch *dbk_index_run_batches(const dbk_index_run *run, size_t *count);
 const dbk_index_author_run *dbk_index_table_authors(const dbk_index_table *table, size_t *count);
 const dbk_index_author_run *dbk_index_run_authors(const dbk_index_run *run, size_t *count);

@@ -315,12 +315,6 @@ const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint6
     return dbk_index_batch_below(table->batches, table->batch_count, position);
 }
 
-const dbk_index_batch *dbk_index_table_batches(const dbk_index_table *table, size_t *count)
-{
-    *count = table->batch_count;
-    return table->batches;
-}
-
 const dbk_index_author_run *dbk_index_table_authors(const dbk_index_table *table, size_t *count)
 {
     *count = table->author_count;

@@ -59,7 +59,6 @@ void dbk_log_head(const dbk_log *log, uint8_t head[DBK_LEAF_SIZE]); /* of all en
 /* The head over the first `position` entries; cheap at the end of a batch. DBK_NONE beyond the end. */
 dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE], dbk_error *err) DBK_MUST_USE;
 void dbk_log_clock(const dbk_log *log, uint32_t *epoch, uint64_t *hlc); /* the highest pair seen */
-int64_t dbk_log_received(const dbk_log *log);                           /* of the last batch, ms */
 void dbk_log_top(const dbk_log *log, uint8_t key[DBK_ORDER_KEY_SIZE]);  /* highest order key; zeros when empty */
 bool dbk_log_is_ordered(const dbk_log *log); /* every entry's order key is above all before it */
 uint64_t dbk_log_next_seq(const dbk_log *log, const uint8_t replica[16], uint32_t incarnation); /* 1 if new */
@@ -97,16 +96,13 @@ void dbk_log_selection_close(dbk_log_selection *selection); /* accepts NULL */
 /* The first position received at that time or later; one behind the end where there is none. */
 dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *position, dbk_error *err) DBK_MUST_USE;
 
-/* The fold's walk: the wanted entries in canonical order. `wanted` may be NULL (all up to `last`, 0 =
- * the end). Sorted in memory (48 bytes an entry) unless the log is ordered. */
+/* The fold's walk: the wanted entries above `behind` up to `last` (0 = the end) in canonical order. `wanted` may be
+ * NULL: all. Sorted in memory (48 bytes an entry) unless the log is ordered. */
 typedef bool (*dbk_log_wanted_fn)(void *arg, uint64_t position, int64_t received_ms,
                                   const uint8_t key[DBK_ORDER_KEY_SIZE]);
 typedef struct dbk_log_fold dbk_log_fold;
-dbk_result dbk_log_fold_open(dbk_log *log, uint64_t last, dbk_log_wanted_fn wanted, void *arg, dbk_log_fold **out,
-                             dbk_error *err) DBK_MUST_USE;
-/* The same over the positions above `behind` alone. */
-dbk_result dbk_log_fold_open_behind(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
-                                    dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_log_fold_open(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
+                             dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
 uint64_t dbk_log_fold_count(const dbk_log_fold *fold); /* entries in all */
 dbk_result dbk_log_fold_next(dbk_log_fold *fold, uint64_t *position, dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
 void dbk_log_fold_close(dbk_log_fold *fold);

@@ -44,14 +44,6 @@ void dbk_log_clock(const dbk_log *log, uint32_t *epoch, uint64_t *hlc)
     dbk_log_unlock(log);
 }
 
-int64_t dbk_log_received(const dbk_log *log)
-{
-    dbk_log_lock(log);
-    int64_t received_ms = log->state.received_ms;
-    dbk_log_unlock(log);
-    return received_ms;
-}
-
 void dbk_log_top(const dbk_log *log, uint8_t key[DBK_ORDER_KEY_SIZE])
 {
     dbk_log_lock(log);

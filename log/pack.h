@@ -90,7 +90,5 @@ void dbk_pack_roots_begin(dbk_pack_roots *roots, uint64_t first_position);
 void dbk_pack_roots_add(dbk_pack_roots *roots, const uint8_t leaf[DBK_LEAF_SIZE]);
 /* How many roots the positions first … last have. */
 uint32_t dbk_pack_roots_count(uint64_t first_position, uint64_t last_position);
-/* Adds the trees to a range that ends in front of them: its head is then the segment's. */
-bool dbk_pack_roots_join(dbk_slice nodes, uint64_t first_position, uint64_t last_position, dbk_range *range);
 
 #endif

@@ -239,26 +239,3 @@ uint32_t dbk_pack_roots_count(uint64_t first_position, uint64_t last_position)
         leaf += (uint64_t)1 << next_height(leaf, last_position);
     return count;
 }
-
-/* Joining a tree of height h to a range: while the range's last peak has the same height, one. */
-bool dbk_pack_roots_join(dbk_slice nodes, uint64_t first_position, uint64_t last_position, dbk_range *range)
-{
-    uint64_t leaf = first_position - 1;
-
-    if (range->count != leaf) return false;
-    for (size_t i = 0; leaf < last_position; i++) {
-        uint32_t height = next_height(leaf, last_position);
-        uint8_t node[DBK_LEAF_SIZE];
-        if ((i + 1) * DBK_LEAF_SIZE > nodes.size) return false;
-        memcpy(node, nodes.data + i * DBK_LEAF_SIZE, DBK_LEAF_SIZE);
-        for (uint64_t trees = range->count >> height; trees & 1; trees >>= 1) {
-            const dbk_slice pair[] = {dbk_slice_of(range->peaks[--range->peak_count], DBK_LEAF_SIZE),
-                                      dbk_slice_of(node, DBK_LEAF_SIZE)};
-            dbk_digest_parts(DBK_DIGEST_NODE, pair, 2, node, DBK_LEAF_SIZE);
-        }
-        memcpy(range->peaks[range->peak_count++], node, DBK_LEAF_SIZE);
-        range->count += (uint64_t)1 << height;
-        leaf = range->count;
-    }
-    return true;
-}

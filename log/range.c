@@ -19,13 +19,6 @@ void dbk_entry_order_key(const dbk_entry *entry, uint8_t key[DBK_ORDER_KEY_SIZE]
     dbk_store_be64(key + 32, entry->id.seq);
 }
 
-void dbk_order_key_id(const uint8_t key[DBK_ORDER_KEY_SIZE], dbk_entry_id *id)
-{
-    memcpy(id->replica, key + 12, sizeof(id->replica));
-    id->incarnation = dbk_load_be32(key + 28);
-    id->seq = dbk_load_be64(key + 32);
-}
-
 bool dbk_entry_id_equal(const dbk_entry_id *a, const dbk_entry_id *b)
 {
     return a->seq == b->seq && a->incarnation == b->incarnation &&

@@ -48,8 +48,7 @@ static dbk_result open_start(dbk_build *build, const dbk_port *port, const char 
     build->model->wanted_last = build->last;
     dbk_model_follow(build->model, options->trail);
     if (build->last == 0) return DBK_OK; /* 0 would mean "all" to the walk */
-    result = dbk_log_fold_open_behind(log, build->begun, build->last, options->wanted, options->wanted_arg,
-                                      &build->fold, err);
+    result = dbk_log_fold_open(log, build->begun, build->last, options->wanted, options->wanted_arg, &build->fold, err);
     if (result == DBK_OK) build->all = dbk_log_fold_count(build->fold);
     return result;
 }

@@ -123,7 +123,7 @@ static void walk(dbk_log *log)
     while ((rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL)) == DBK_OK) check(position == ++count);
     check(rc != DBK_END || count == dbk_log_position(log));
     dbk_log_cursor_close(cursor);
-    if (dbk_log_fold_open(log, 0, NULL, NULL, &fold, NULL) == DBK_OK) {
+    if (dbk_log_fold_open(log, 0, 0, NULL, NULL, &fold, NULL) == DBK_OK) {
         while (dbk_log_fold_next(fold, &position, &origin, NULL) == DBK_OK) {
         }
         dbk_log_fold_close(fold);

@@ -293,7 +293,7 @@ static void do_fold(dbk_log *log)
     dbk_slice origin;
 
     memset(seen, 0, sizeof(seen));
-    holds(dbk_log_fold_open(log, 0, NULL, NULL, &fold, NULL) == DBK_OK && dbk_log_fold_count(fold) == end);
+    holds(dbk_log_fold_open(log, 0, 0, NULL, NULL, &fold, NULL) == DBK_OK && dbk_log_fold_count(fold) == end);
     while (dbk_log_fold_next(fold, &position, &origin, NULL) == DBK_OK) {
         holds(!last || memcmp(items[last].key, items[position].key, DBK_ORDER_KEY_SIZE) < 0);
         holds(!seen[position] && dbk_checksum(origin, 1) == items[position].checksum);

@@ -526,7 +526,7 @@ static dbk_result put_order(trace_stage *stage, stage_replica *replica, dbk_buff
     dbk_slice origin;
     bool first = true;
     dbk_buffer_put_text(out, ",\"order\":[");
-    dbk_result result = dbk_log_fold_open(dbk_engine_log(replica->engine), 0, NULL, NULL, &fold, &stage->err);
+    dbk_result result = dbk_log_fold_open(dbk_engine_log(replica->engine), 0, 0, NULL, NULL, &fold, &stage->err);
     while (result == DBK_OK) {
         dbk_entry entry;
         uint8_t key[DBK_ORDER_KEY_SIZE];
