@@ -1,5 +1,6 @@
 /* Many commands outstanding: completions by callback without a model, with one table and one index beside
- * plain SQLite at the same batch size, and 64 blocked threads beside a bare wake-up loop. */
+ * plain SQLite at the same batch size, and 64 blocked threads beside a bare wake-up loop.
+ * usage: many_callers [events|tables|blocked] */
 #include <pthread.h>
 
 #include "bench/common.h"
@@ -274,15 +275,23 @@ static void blocked_figure(void)
     dbk_close(store);
 }
 
-int main(void)
+static void events_figure(void)
 {
-    memset(body, 'b', BODY);
     dbk_store *store = bench_store("events", schema, NULL);
     double rate = events_per_second(store);
     dbk_close(store);
     bench_figure("64 outstanding, 256-byte events, no model, entries/s", 250000, rate, true, "completions by callback");
-    table_figure(false, 0.65);
-    table_figure(true, 0.5);
-    blocked_figure();
+}
+
+int main(int argc, char **argv)
+{
+    const char *only = argc > 1 ? argv[1] : "";
+    memset(body, 'b', BODY);
+    if (!*only || strcmp(only, "events") == 0) events_figure();
+    if (!*only || strcmp(only, "tables") == 0) {
+        table_figure(false, 0.65);
+        table_figure(true, 0.5);
+    }
+    if (!*only || strcmp(only, "blocked") == 0) blocked_figure();
     return 0;
 }
