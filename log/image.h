@@ -44,6 +44,9 @@ void dbk_image_close(dbk_image *image); /* accepts NULL */
  * their own checksums, which whoever reads them checks. */
 dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t offset, void *out, size_t size,
                           size_t *got, dbk_error *err) DBK_MUST_USE;
+/* How much to read from `offset`, at least `least` and at most `most`, so that a packed image need not
+ * decompress a block for a part of it. */
+size_t dbk_image_whole_blocks(const dbk_image *image, uint64_t offset, size_t least, size_t most);
 /* One block of a packed image, both checksums checked; `out` has room for its plain_bytes. */
 dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint32_t index, uint8_t *out,
                                 dbk_error *err) DBK_MUST_USE;

@@ -32,39 +32,57 @@ void dbk_scanner_release(dbk_scanner *scanner)
     scanner->capacity = scanner->filled = 0;
 }
 
-static dbk_result grow(dbk_scanner *scanner, size_t size, dbk_error *err)
+/* Room for `size` bytes; the first `keep` of them stand at `at` in the window and go to its begin. */
+static dbk_result make_room(dbk_scanner *scanner, size_t at, size_t keep, size_t size, dbk_error *err)
 {
     uint64_t all = scanner->header.size;
     size_t chunk = all < scanner->chunk ? (size_t)all : scanner->chunk;
 
     if (size < chunk) size = chunk;
-    if (size <= scanner->capacity) return DBK_OK;
+    if (size <= scanner->capacity) {
+        memmove(scanner->data, scanner->data + at, keep);
+        return DBK_OK;
+    }
+    uint8_t *data = dbk_alloc(scanner->port, size);
+    if (!data) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", scanner->name);
+    if (keep) memcpy(data, scanner->data + at, keep);
     dbk_free(scanner->port, scanner->data);
-    scanner->filled = scanner->capacity = 0;
-    scanner->data = dbk_alloc(scanner->port, size);
-    if (!scanner->data) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", scanner->name);
+    scanner->data = data;
     scanner->capacity = size;
     return DBK_OK;
 }
 
+/* Slides the window to `offset`. What it has from there on is kept, so that no byte is read or
+ * decompressed twice. */
+static dbk_result slide(dbk_scanner *scanner, uint64_t offset, size_t size, dbk_error *err)
+{
+    uint64_t behind = scanner->from + scanner->filled, left = scanner->header.size - offset;
+    bool within = offset >= scanner->from && offset < behind;
+    size_t keep = within ? (size_t)(behind - offset) : 0, got = 0;
+
+    dbk_result rc = make_room(scanner, within ? (size_t)(offset - scanner->from) : 0, keep, size, err);
+    scanner->from = offset;
+    scanner->filled = rc == DBK_OK ? keep : 0;
+    if (rc != DBK_OK) return rc;
+    size_t want = (left < scanner->capacity ? (size_t)left : scanner->capacity) - keep;
+    want = dbk_image_whole_blocks(scanner->image, offset + keep, size - keep, want);
+    rc = dbk_image_read(scanner->image, &scanner->unpacker, offset + keep, scanner->data + keep, want, &got, err);
+    scanner->filled = rc == DBK_OK ? keep + got : 0;
+    return rc;
+}
+
 dbk_result dbk_scanner_view(dbk_scanner *scanner, uint64_t offset, size_t size, const uint8_t **at, dbk_error *err)
 {
-    uint64_t left = scanner->header.size - offset;
-
-    assert(offset <= scanner->header.size && size <= left);
+    assert(offset <= scanner->header.size && size <= scanner->header.size - offset);
     if (offset < scanner->from || offset + size > scanner->from + scanner->filled) {
-        dbk_result rc = grow(scanner, size, err);
+        dbk_result rc = slide(scanner, offset, size, err);
         if (rc != DBK_OK) return rc;
-        size_t want = left < scanner->capacity ? (size_t)left : scanner->capacity, got = 0;
-        scanner->filled = 0;
-        rc = dbk_image_read(scanner->image, &scanner->unpacker, offset, scanner->data, want, &got, err);
-        if (rc != DBK_OK) return rc;
-        if (got < size) {
+        if (scanner->filled < size) {
+            uint64_t end = offset + scanner->filled;
+            scanner->filled = 0;
             return dbk_fail(err, DBK_CORRUPT, "segment '%s' ends early, at %llu of %llu bytes", scanner->name,
-                            (unsigned long long)(offset + got), (unsigned long long)scanner->header.size);
+                            (unsigned long long)end, (unsigned long long)scanner->header.size);
         }
-        scanner->from = offset;
-        scanner->filled = got;
     }
     *at = scanner->data + (offset - scanner->from);
     return DBK_OK;
