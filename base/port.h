@@ -119,6 +119,7 @@ struct dbk_port {
     void (*thread_lower)(void *ctx);
 
     /* this process */
+    uint32_t (*processors)(void *ctx); /* that its threads may run on at the same time, 1 at least */
     uint32_t (*process_id)(void *ctx);
     bool (*process_alive)(void *ctx, uint32_t id);
     int (*boot_id)(void *ctx, char out[37]); /* text of the running system's boot, NUL-terminated */

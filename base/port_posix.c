@@ -175,6 +175,7 @@ static const dbk_port system_port = {
     .thread_join = dbk_posix_thread_join,
     .thread_lower = dbk_posix_thread_lower,
 
+    .processors = dbk_posix_processors,
     .process_id = posix_process_id,
     .process_alive = posix_process_alive,
     .boot_id = posix_boot_id,

@@ -58,5 +58,6 @@ void dbk_posix_cond_broadcast(void *ctx, dbk_cond *cond);
 int dbk_posix_thread_start(void *ctx, const char *name, void (*run)(void *), void *arg, dbk_thread **out);
 void dbk_posix_thread_join(void *ctx, dbk_thread *thread);
 void dbk_posix_thread_lower(void *ctx);
+uint32_t dbk_posix_processors(void *ctx);
 
 #endif

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,4 +194,15 @@ void dbk_posix_thread_lower(void *ctx)
 #ifdef SYS_gettid
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
 #endif
+}
+
+uint32_t dbk_posix_processors(void *ctx)
+{
+    (void)ctx;
+#ifdef CPU_COUNT
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) return (uint32_t)CPU_COUNT(&set);
+#endif
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (uint32_t)count : 1;
 }

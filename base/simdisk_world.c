@@ -220,6 +220,13 @@ static void sim_thread_lower(void *ctx)
     (void)ctx;
 }
 
+/* One, so that nothing in the simulation hangs on the order of threads. */
+static uint32_t sim_processors(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
 static uint32_t sim_process_id(void *ctx)
 {
     return ((dbk_simdisk *)ctx)->world.process_id;
@@ -260,6 +267,7 @@ void sim_fill_world(dbk_port *port)
     port->thread_start = sim_thread_start;
     port->thread_join = sim_thread_join;
     port->thread_lower = sim_thread_lower;
+    port->processors = sim_processors;
     port->process_id = sim_process_id;
     port->process_alive = sim_process_alive;
     port->boot_id = sim_boot_id;

@@ -1,32 +1,10 @@
 /* Verification: every byte of every segment, without an open log, changing nothing. It goes on
  * behind damage with the next record that is sound in its place, so that it lists all faults. Run
  * files are caches and are checked where they are used. */
-#include "log/load.h"
+#include "log/verify.h"
 
 /* So many segments that only the watermark knows of are named one by one. */
 enum { MISSING_MAX = 65536 };
-
-typedef struct verifier {
-    const dbk_port *port;
-    dbk_dir *dir;
-    dbk_log_options options;
-    bool proof;
-    const dbk_log_watcher *watcher;
-    dbk_log_report *report;
-    dbk_watermark mark;
-    bool mark_valid;
-    uint64_t *firsts;     /* [number - 1]: first position by the start record; 0: none is sound */
-    uint64_t *nexts;      /* [number - 1]: the same of this segment or the next that has one */
-    uint64_t count;       /* of segment numbers */
-    uint64_t base;        /* the highest with a sound start; those below must be whole */
-    uint64_t last_packed; /* the next one had begun */
-    dbk_expect expect;    /* of the next record, across segments */
-    dbk_log_state *state;
-    bool linked;  /* state holds all before expect.position: the proof can go on */
-    bool ended;   /* by the watcher, or for lack of memory: not a fault of a file */
-    bool doubted; /* a record of another history was met: what follows is not known to be this one's */
-    uint64_t all_bytes, done_bytes;
-} verifier;
 
 /* Entries that cannot be read, or are fewer than before, break the first law; records that are not
  * this history's next ones the second; what this program cannot judge it must refuse, the third. */
@@ -38,7 +16,7 @@ static unsigned law_of(const dbk_log_fault *fault)
 }
 
 /* last_position: up to where nothing can be read from the expected position on; below it: all can. */
-static void tell_fault(verifier *v, dbk_log_fault fault)
+static void tell_fault(dbk_verifier *v, dbk_log_fault fault)
 {
     bool unreadable = fault.last_position >= v->expect.position;
 
@@ -49,32 +27,32 @@ static void tell_fault(verifier *v, dbk_log_fault fault)
     if (v->watcher && v->watcher->fault) v->watcher->fault(v->watcher->arg, &fault);
 }
 
-static void tell(verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last, const char *text)
+static void tell(dbk_verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last, const char *text)
 {
     tell_fault(v, (dbk_log_fault){.code = code, .file = file, .offset = offset, .last_position = last, .text = text});
 }
 
-static void progress(verifier *v, uint64_t bytes)
+void dbk_verify_progress(dbk_verifier *v, uint64_t bytes)
 {
     v->done_bytes += bytes;
     if (v->watcher && v->watcher->progress) v->watcher->progress(v->watcher->arg, v->done_bytes, v->all_bytes);
 }
 
-static bool is_covered(const verifier *v, uint64_t number, uint64_t offset)
+static bool is_covered(const dbk_verifier *v, uint64_t number, uint64_t offset)
 {
     return v->mark_valid && (v->mark.position >= v->expect.position || v->mark.segment > number ||
                              (v->mark.segment == number && v->mark.offset > offset));
 }
 
 /* The last position that is gone with the rest of segment `number`; 0: not known, or none. */
-static uint64_t last_of(const verifier *v, uint64_t number)
+static uint64_t last_of(const dbk_verifier *v, uint64_t number)
 {
     if (number < v->count && v->nexts[number]) return v->nexts[number] - 1;
     return v->mark_valid ? v->mark.position : 0;
 }
 
 /* Hands the entries on. Where the head cannot be computed they must at least decode. */
-static dbk_result give(verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+static dbk_result give(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
                        dbk_error *err)
 {
     dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
@@ -101,7 +79,7 @@ static dbk_result give(verifier *v, const dbk_segment *segment, const dbk_record
     return rc;
 }
 
-static dbk_result check_batch(verifier *v, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+static dbk_result check_batch(dbk_verifier *v, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
                               uint64_t bytes, dbk_error *err)
 {
     uint64_t last = record->first_position + record->count - 1;
@@ -124,23 +102,30 @@ static dbk_result check_batch(verifier *v, dbk_segment *segment, const dbk_recor
     return DBK_OK;
 }
 
+bool dbk_verify_goes_on(const dbk_verifier *v, const dbk_range *range)
+{
+    uint8_t ours[DBK_LEAF_SIZE], theirs[DBK_LEAF_SIZE];
+
+    if (!v->linked) return dbk_range_agrees(&v->state->range, range);
+    if (!v->proof) return true;
+    dbk_range_head(range, theirs);
+    dbk_range_head(&v->state->range, ours);
+    return memcmp(ours, theirs, sizeof(ours)) == 0;
+}
+
 /* Behind damage the start says what was before it. Its highest trees are compared with those of what
  * was read up to the damage: where they differ it goes on from other entries. */
-static void check_start(verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole)
+static void check_start(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole)
 {
     dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
-    uint8_t ours[DBK_LEAF_SIZE], theirs[DBK_LEAF_SIZE];
     dbk_start start;
 
     if (!dbk_start_decode(payload, &start) || start.range.count != record->first_position - 1) {
         tell(v, DBK_CORRUPT, segment->name, record->offset, 0, "the start record does not decode");
         return;
     }
-    dbk_range_head(&start.range, theirs);
-    dbk_range_head(&v->state->range, ours);
-    bool same = v->linked ? !v->proof || memcmp(ours, theirs, sizeof(ours)) == 0
-                          : dbk_range_agrees(&v->state->range, &start.range);
-    if (!same) {
+    if (v->begun) *v->begun = (dbk_verify_begun){true, record->first_position, record->previous, start.range};
+    if (!dbk_verify_goes_on(v, &start.range)) {
         tell_fault(v, (dbk_log_fault){.code = DBK_CORRUPT,
                                       .file = segment->name,
                                       .offset = record->offset,
@@ -171,7 +156,7 @@ static dbk_result resync(dbk_scanner *scanner, uint64_t *offset, dbk_record *rec
     return DBK_OK;
 }
 
-static void tell_head(verifier *v, dbk_log_fault fault, dbk_head head)
+static void tell_head(dbk_verifier *v, dbk_log_fault fault, dbk_head head)
 {
     fault.code = DBK_CORRUPT;
     switch (head) {
@@ -201,14 +186,14 @@ static void tell_head(verifier *v, dbk_log_fault fault, dbk_head head)
 
 /* A record that is sound in its place and still not the next one, directly behind a sound one: two
  * histories meet here. Behind damage only the positions can tell. */
-static bool contradicts(const verifier *v, dbk_head head)
+static bool contradicts(const dbk_verifier *v, dbk_head head)
 {
     return head == DBK_HEAD_STRANGER || head == DBK_HEAD_LOWER || (head == DBK_HEAD_HIGHER && !v->expect.any_previous);
 }
 
 /* Where the log does not go on: a fault, or its end. *offset is where to go on; 0: nowhere. */
-static dbk_result step_over(verifier *v, dbk_scanner *scanner, dbk_head head, const dbk_record *there, uint64_t *offset,
-                            dbk_error *err)
+static dbk_result step_over(dbk_verifier *v, dbk_scanner *scanner, dbk_head head, const dbk_record *there,
+                            uint64_t *offset, dbk_error *err)
 {
     uint64_t number = scanner->header.number, spot = *offset;
     bool in_place = head == DBK_HEAD_HIGHER || head == DBK_HEAD_LOWER || head == DBK_HEAD_STRANGER;
@@ -242,7 +227,7 @@ static dbk_result step_over(verifier *v, dbk_scanner *scanner, dbk_head head, co
     return DBK_OK;
 }
 
-static dbk_result check_rest(verifier *v, dbk_scanner *scanner, uint64_t offset, dbk_error *err)
+static dbk_result check_rest(dbk_verifier *v, dbk_scanner *scanner, uint64_t offset, dbk_error *err)
 {
     for (; offset < scanner->header.size; offset += DBK_UNIT_MIN) {
         const uint8_t *at;
@@ -255,7 +240,7 @@ static dbk_result check_rest(verifier *v, dbk_scanner *scanner, uint64_t offset,
     return DBK_OK;
 }
 
-static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *segment, dbk_error *err)
+static dbk_result check_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segment *segment, dbk_error *err)
 {
     uint64_t offset = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
 
@@ -277,7 +262,7 @@ static dbk_result check_records(verifier *v, dbk_scanner *scanner, dbk_segment *
         memcpy(v->report->head, record.head, DBK_LEAF_SIZE);
         v->expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
         v->report->bytes += bytes;
-        progress(v, bytes);
+        dbk_verify_progress(v, bytes);
         offset += bytes;
         if (record.type == DBK_RECORD_SEAL) return check_rest(v, scanner, offset, err);
     }
@@ -293,8 +278,8 @@ typedef struct opened {
     uint64_t file_bytes;
 } opened;
 
-static dbk_result read_header(const verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, opened *found,
-                              dbk_error *err)
+static dbk_result read_header(const dbk_verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number,
+                              opened *found, dbk_error *err)
 {
     dbk_segment_header *header = &segment->header;
 
@@ -313,13 +298,13 @@ static dbk_result read_header(const verifier *v, dbk_file *file, dbk_segment *se
 }
 
 /* The next segment is held against what its own start says. */
-static void skip_segment(verifier *v, uint64_t number)
+static void skip_segment(dbk_verifier *v, uint64_t number)
 {
     v->expect = (dbk_expect){last_of(v, number) + 1, 0, true};
     v->linked = false;
 }
 
-static dbk_result check_copies(verifier *v, dbk_file *file, const dbk_segment *segment, const opened *found,
+static dbk_result check_copies(dbk_verifier *v, dbk_file *file, const dbk_segment *segment, const opened *found,
                                dbk_error *err)
 {
     dbk_segment_header header = segment->header;
@@ -337,8 +322,8 @@ static dbk_result check_copies(verifier *v, dbk_file *file, const dbk_segment *s
 }
 
 /* *walk false: it holds nothing that could be walked through. */
-static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment, const opened *found, uint64_t number,
-                               bool *walk, dbk_error *err)
+static dbk_result check_header(dbk_verifier *v, dbk_file *file, dbk_segment *segment, const opened *found,
+                               uint64_t number, bool *walk, dbk_error *err)
 {
     bool needed = number <= v->base || is_covered(v, number, 0);
     dbk_error local;
@@ -364,7 +349,7 @@ static dbk_result check_header(verifier *v, dbk_file *file, dbk_segment *segment
 }
 
 /* What the records do not show: the parts of the file around them. */
-static dbk_result check_packed(verifier *v, dbk_image *image, const dbk_segment *segment, dbk_error *err)
+static dbk_result check_packed(dbk_verifier *v, dbk_image *image, const dbk_segment *segment, dbk_error *err)
 {
     dbk_pack_faults faults;
 
@@ -376,7 +361,7 @@ static dbk_result check_packed(verifier *v, dbk_image *image, const dbk_segment 
 
 /* Damaged blocks of a packed one read as bytes that are no record, so that the walk goes on behind
  * them. */
-static dbk_result walk_image(verifier *v, dbk_file *file, dbk_segment *segment, dbk_error *err)
+static dbk_result walk_image(dbk_verifier *v, dbk_file *file, dbk_segment *segment, dbk_error *err)
 {
     dbk_image *image;
     dbk_scanner scanner;
@@ -392,7 +377,7 @@ static dbk_result walk_image(verifier *v, dbk_file *file, dbk_segment *segment, 
     return rc;
 }
 
-static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, dbk_error *err)
+static dbk_result check_segment(dbk_verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, dbk_error *err)
 {
     opened found;
     bool walk = false;
@@ -411,7 +396,7 @@ static dbk_result check_segment(verifier *v, dbk_file *file, dbk_segment *segmen
 }
 
 /* A file that cannot be read is a fault, and the rest is still looked at. */
-static dbk_result check_file(verifier *v, uint64_t number, dbk_error *err)
+dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err)
 {
     dbk_segment *segment = dbk_segment_new(v->port, number);
     dbk_file *file = NULL;
@@ -433,7 +418,7 @@ static dbk_result check_file(verifier *v, uint64_t number, dbk_error *err)
     return v->ended ? rc : DBK_OK;
 }
 
-static dbk_result look_at_start(verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, dbk_error *err)
+static dbk_result look_at_start(dbk_verifier *v, dbk_file *file, dbk_segment *segment, uint64_t number, dbk_error *err)
 {
     dbk_record record;
     bool started = false;
@@ -464,7 +449,7 @@ static dbk_result look_at_start(verifier *v, dbk_file *file, dbk_segment *segmen
 }
 
 /* Where each segment begins, to say what is gone with it. Failures show when it is checked. */
-static void look_at_starts(verifier *v)
+static void look_at_starts(dbk_verifier *v)
 {
     for (uint64_t number = 1; number <= v->count; number++) {
         dbk_segment *segment = dbk_segment_new(v->port, number);
@@ -479,7 +464,7 @@ static void look_at_starts(verifier *v)
     }
 }
 
-static dbk_result count_segments(verifier *v, dbk_error *err)
+static dbk_result count_segments(dbk_verifier *v, dbk_error *err)
 {
     dbk_error local = {0};
     dbk_buffer numbers;
@@ -502,7 +487,7 @@ static dbk_result count_segments(verifier *v, dbk_error *err)
     return dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
 }
 
-static void tell_no_next(verifier *v)
+static void tell_no_next(dbk_verifier *v)
 {
     char name[DBK_SEGMENT_NAME_SIZE];
 
@@ -513,14 +498,14 @@ static void tell_no_next(verifier *v)
 dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_verify_depth depth,
                           const dbk_log_watcher *watcher, dbk_log_report *report, dbk_error *err)
 {
-    verifier v = {.port = port,
-                  .dir = dir,
-                  .options = *options,
-                  .proof = depth == DBK_VERIFY_PROOF,
-                  .watcher = watcher,
-                  .report = report,
-                  .expect = {1, 0, false},
-                  .linked = true};
+    dbk_verifier v = {.port = port,
+                      .dir = dir,
+                      .options = *options,
+                      .proof = depth == DBK_VERIFY_PROOF,
+                      .watcher = watcher,
+                      .report = report,
+                      .expect = {1, 0, false},
+                      .linked = true};
 
     memset(report, 0, sizeof(*report));
     dbk_result rc = count_segments(&v, err);
@@ -530,7 +515,7 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
         for (uint64_t i = v.count, next = 0; i-- > 0; v.nexts[i] = next)
             if (v.firsts[i]) next = v.firsts[i];
     }
-    for (uint64_t number = 1; number <= v.count && rc == DBK_OK; number++) rc = check_file(&v, number, err);
+    if (rc == DBK_OK) rc = dbk_verify_files(&v, err);
     if (rc == DBK_OK && v.last_packed && v.last_packed == v.count) tell_no_next(&v);
     report->file_bytes = dbk_log_file_bytes(port, dir);
     dbk_free(port, v.firsts);

@@ -456,6 +456,7 @@ static void processes_are_alive_until_they_end(void **state)
     assert_true(child >= 0);
     if (child == 0) _exit(0);
     assert_int_equal(port->process_id(port->ctx), getpid());
+    assert_in_range(port->processors(port->ctx), 1, 65536);
     assert_true(port->process_alive(port->ctx, (uint32_t)getpid()));
     assert_true(port->process_alive(port->ctx, 1));
     assert_int_equal(waitpid(child, NULL, 0), child);

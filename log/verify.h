@@ -1,0 +1,47 @@
+/* Verification as its two files share it (internal): verify.c judges one segment after the other,
+ * verify_ahead.c has sound ones judged by other threads meanwhile. */
+#ifndef DBK_LOG_VERIFY_H
+#define DBK_LOG_VERIFY_H
+
+#include "log/load.h"
+
+/* What a segment's own start record says of all before it. */
+typedef struct dbk_verify_begun {
+    bool known;
+    uint64_t position, previous;
+    dbk_range range;
+} dbk_verify_begun;
+
+typedef struct dbk_verifier {
+    const dbk_port *port;
+    dbk_dir *dir;
+    dbk_log_options options;
+    bool proof;
+    const dbk_log_watcher *watcher;
+    dbk_log_report *report;
+    dbk_watermark mark;
+    bool mark_valid;
+    uint64_t *firsts;     /* [number - 1]: first position by the start record; 0: none is sound */
+    uint64_t *nexts;      /* [number - 1]: the same of this segment or the next that has one */
+    uint64_t count;       /* of segment numbers */
+    uint64_t base;        /* the highest with a sound start; those below must be whole */
+    uint64_t last_packed; /* the next one had begun */
+    dbk_expect expect;    /* of the next record, across segments */
+    dbk_log_state *state;
+    bool linked;  /* state holds all before expect.position: the proof can go on */
+    bool ended;   /* by the watcher, or for lack of memory: not a fault of a file */
+    bool doubted; /* a record of another history was met: what follows is not known to be this one's */
+    uint64_t all_bytes, done_bytes;
+    dbk_verify_begun *begun; /* NULL: nobody asks */
+} dbk_verifier;
+
+/* One segment: a file that cannot be read is a fault, and DBK_OK. */
+dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err) DBK_MUST_USE;
+/* Whether a start with this range goes on from what was read so far, as far as that can be told. */
+bool dbk_verify_goes_on(const dbk_verifier *v, const dbk_range *range);
+void dbk_verify_progress(dbk_verifier *v, uint64_t bytes);
+
+/* verify_ahead.c: all segments, in order. */
+dbk_result dbk_verify_files(dbk_verifier *v, dbk_error *err) DBK_MUST_USE;
+
+#endif
