@@ -1,3 +1,4 @@
+/* Buffers grow by doubling and remember that memory ran out, so that a caller looks once, at the end. */
 #include "base/bytes.h"
 
 #include <assert.h>

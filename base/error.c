@@ -1,3 +1,5 @@
+/* The error record is filled where something fails and added to on the way up: text in front of text, "cannot open
+ * 'x': cannot lock 'y'". All of it has a fixed size; what does not fit is cut at a whole character. */
 #include "base/error.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* Checksums are xxHash: for accidents. Digests are BLAKE2b, personalised by what they are of: an entry's digest
+ * cannot stand for a row's. */
 #include "base/hash.h"
 
 #include <assert.h>

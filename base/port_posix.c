@@ -1,3 +1,4 @@
+/* The port on POSIX: memory, clocks, randomness, processes, and the table with all of its functions. */
 #include "base/port_posix.h"
 #include "base/test_clock.h"
 

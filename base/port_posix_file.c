@@ -1,3 +1,6 @@
+/* The port on POSIX: open files. Each function is one system call and answers as it does, with EINTR and short
+ * counts, over which base/io.c goes on. Locks belong to the open file (OFD), not to the process, so that two handles
+ * of one process shut each other out. */
 #include "base/port_posix.h"
 
 #include <assert.h>

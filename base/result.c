@@ -1,3 +1,4 @@
+/* Names and texts of the result codes, from the one list in base/result.h. */
 #include "base/result.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* UTF-8 by the tables of the standard, and the nearest of some names, for "did you mean". */
 #include "base/text.h"
 
 enum { NAME_SIZE_MAX = 128 };

@@ -1,3 +1,9 @@
+/* One connection (conn.h has the rules it keeps with nng).
+ *
+ * Out: frames go into blocks of BLOCK_BYTES while the one before is on its way, and one gathered write takes what is
+ * there; a message for many subscribers is one block with a reference for each. At any time one send and one receive
+ * are under way. In: what came is cut into frames, each handed to the rules; then the next receive begins. The end
+ * comes once, from the receiving side: closing fails the receive under way, which ends the connection. */
 #include "bus/conn.h"
 
 enum { BLOCK_BYTES = 16 * 1024, GATHER_MAX = 8 /* what an nng aio takes */ };

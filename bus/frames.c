@@ -1,3 +1,5 @@
+/* Bytes into frames (frames.h has the rules of validity). One buffer holds what came; a body is handed out where it
+ * lies, with a NUL that covers the first byte behind it until the next call. */
 #include "bus/frames.h"
 
 bool dbk_frames_init(dbk_frames *frames, const dbk_port *port, uint16_t peer, size_t message_max)

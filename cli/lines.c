@@ -1,3 +1,4 @@
+/* A thread reads lines ahead, up to AHEAD_LINES and AHEAD_BYTES; the list is handed over under the caller's mutex. */
 #include "cli/lines.h"
 
 #include <errno.h>

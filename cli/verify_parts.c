@@ -1,3 +1,5 @@
+/* What `verify` looks at beside the log, each for itself: one damaged part does not hide another. Nothing is
+ * written, and SQLite is not opened, for it would write beside the file. */
 #include "cli/verify_parts.h"
 
 enum { SMALL_FILE = 64 * 1024, SQLITE_HEADER = 100 };

@@ -1,3 +1,6 @@
+/* Encoding and decoding of what stands in a plain segment and in WATERMARK, by the offsets of docs/format/log.md. A
+ * checksum covers where a record belongs (store, segment, offset, salt) beside what it holds: a sound record in
+ * another place is not taken. A decoder that is given any bytes says whether they are sound, and nothing else. */
 #include "log/format.h"
 
 #include <assert.h>

@@ -1,3 +1,10 @@
+/* Reading a segment file as if it were plain.
+ *
+ * A plain file is read as it lies. In a packed one the bytes of records are unpacked block by block, the block used
+ * last being kept by the unpacker; headers in front and room behind the records read as zeros. A block is checked
+ * over its compressed form before it is unpacked, over its content by dbk_image_read_block and verification. Which
+ * form a file has is seen by a packed head, at its begin or at its end: one damaged copy does not take the segment
+ * along. */
 #include "log/image.h"
 
 #include "log/unpack.h"

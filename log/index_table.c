@@ -1,3 +1,9 @@
+/* The index of a segment that is being written: an open hash table over (kind, name), in memory.
+ *
+ * A name that stands at several positions has a chain: its slot points to the newest record, each record to the one
+ * before. Records are numbered as they come and never move, so that a batch that could not be written is taken back
+ * from the end. Batches and authors are arrays in order of position. Room is made before anything is entered: what
+ * runs out of memory leaves the table as it was. */
 #include "log/index_internal.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* Encoding and decoding of a packed segment's head, table and roots, by the offsets of docs/format/log.md. */
 #include "log/pack.h"
 
 #include <assert.h>

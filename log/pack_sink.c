@@ -1,3 +1,7 @@
+/* Writing the file of a packed segment: blocks one behind the other, then the table and the second head, a sync, and
+ * only then the first head and another sync. A file that a crash cut short therefore has no head at its begin, or
+ * none at its end, and is made anew. It is synced on the way, each SYNC_BYTES, so that no sync beside the writer's
+ * is a long one. */
 #include "log/pack_write.h"
 
 enum { WRITE_BYTES = 256 * 1024, SYNC_BYTES = 1024 * 1024 };

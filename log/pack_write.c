@@ -1,3 +1,10 @@
+/* Packing one ended segment into a file beside it.
+ *
+ * The plain form is read record by record with all checks of recovery: each batch's head has to be that of its
+ * entries, the last one that of the seal. Records gather in blocks; a large one is cut in front of entries. Roots of
+ * subtrees and the types of each block are noted on the way and go into the table. Then the file is read back from
+ * the disk, its cache dropped: only what came back whole may take the plain one's place, which is pack_work.c's
+ * step. */
 #include "log/pack_write.h"
 
 enum { TYPE_BYTES = 32 }; /* a bit for each type a segment may list, of one block */

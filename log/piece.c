@@ -1,3 +1,9 @@
+/* Entries by position, out of either form of a segment, with a cache.
+ *
+ * Of a plain segment a piece is one record, of a packed one a block; of a large record, where outline.c knows its
+ * entries' places, the one entry. A piece is checked when it is made and shared afterwards: holders count under the
+ * cache's lock, and one that is dropped while held is freed by its last holder. Reading itself holds no lock of the
+ * cache. */
 #include "log/piece.h"
 
 static dbk_piece *new_piece(dbk_log *log, uint64_t first, uint32_t count, size_t data_bytes)

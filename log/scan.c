@@ -1,3 +1,6 @@
+/* Record by record through a segment. The scanner looks at any bytes and says what stands at an offset: the record
+ * that is expected, one of another place, zeros to the end, or none. It decides nothing; that is for whoever asked
+ * (walk.c, load.c, verify.c). */
 #include "log/internal.h"
 
 #include <assert.h>

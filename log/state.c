@@ -1,3 +1,5 @@
+/* What a log knows at its end: position, head, highest order key, clock. Entry by entry it grows the same way when a
+ * batch is appended, when the log is opened and when it is verified; the head that a batch bears has to come out. */
 #include "log/internal.h"
 
 #include <assert.h>

@@ -1,3 +1,5 @@
+/* Which indexes a build can do without is asked of SQLite: what EXPLAIN QUERY PLAN says of every statement of every
+ * projection names those that are read. */
 #include "projector/shadow_index.h"
 
 #include "projector/model_journal.h"

@@ -1,3 +1,5 @@
+/* Entries into the log of a new store, for copies and salvage: batches end where the received time changes, for a
+ * batch has one, and at the limits of size. */
 #include "store/carry.h"
 
 dbk_result dbk_carry_open(dbk_carry *carry, const dbk_port *port, dbk_dir *dir, const dbk_engine_options *options,

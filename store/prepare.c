@@ -1,3 +1,6 @@
+/* What of a command needs nothing but its text: parsing, and the hash that tells a repetition from another command
+ * under the same id. Parsers and buffers are kept in a pool, bounded by size class; without one the turn does the
+ * work. */
 #include "store/prepare.h"
 
 /* A window of small commands in flight; a few of the arrays that clients gather. A parser keeps some six
