@@ -2,7 +2,12 @@
  * append returns (format version 1, docs/format/log.md; rules R1–R9, R20, R25 of the reliability page).
  *
  * Threads: one thread at a time appends (the caller's lock); all read functions may run beside it from
- * other threads. Positions count entries from 1. Only durable entries can be read. */
+ * other threads. A cursor, selection or fold is used by one thread at a time, and closed before the log.
+ * Units: positions count entries from 1, offsets bytes, times are ms since 1970. Only durable entries can be
+ * read.
+ * Errors: every call that reads can give DBK_NO_MEMORY, DBK_IO and, where bytes are damaged, DBK_CORRUPT with
+ * file, offset and positions in the text. Ownership: an *out is the caller's until its close; a failure leaves it
+ * NULL. */
 #ifndef DBK_LOG_H
 #define DBK_LOG_H
 
@@ -48,7 +53,7 @@ dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, 
                           dbk_error *err) DBK_MUST_USE;
 /* Call when nothing was appended for a second, from the appending thread: syncs the watermark. */
 dbk_result dbk_log_idle(dbk_log *log, dbk_error *err) DBK_MUST_USE;
-/* Read-only opener: takes in what the writer has appended since. */
+/* Read-only opener: takes in what the writer has appended since and made durable. */
 dbk_result dbk_log_refresh(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
 void dbk_log_ids(const dbk_log *log, uint8_t store_id[16], uint8_t lineage[16]);
@@ -98,14 +103,16 @@ dbk_result dbk_log_find_received(dbk_log *log, int64_t received_ms, uint64_t *po
 
 /* The fold's walk: the wanted entries above `behind` up to `last` (0 = the end) in canonical order. `wanted` may be
  * NULL: all. Sorted in memory (48 bytes an entry) unless the log is ordered. */
+/* Asked once for each entry, in order of position, while the fold opens. */
 typedef bool (*dbk_log_wanted_fn)(void *arg, uint64_t position, int64_t received_ms,
                                   const uint8_t key[DBK_ORDER_KEY_SIZE]);
 typedef struct dbk_log_fold dbk_log_fold;
 dbk_result dbk_log_fold_open(dbk_log *log, uint64_t behind, uint64_t last, dbk_log_wanted_fn wanted, void *arg,
                              dbk_log_fold **out, dbk_error *err) DBK_MUST_USE;
 uint64_t dbk_log_fold_count(const dbk_log_fold *fold); /* entries in all */
+/* The slice lives until the next call. DBK_END after the last. */
 dbk_result dbk_log_fold_next(dbk_log_fold *fold, uint64_t *position, dbk_slice *origin, dbk_error *err) DBK_MUST_USE;
-void dbk_log_fold_close(dbk_log_fold *fold);
+void dbk_log_fold_close(dbk_log_fold *fold); /* accepts NULL */
 
 /* The index: keyed 128-bit hashes, so an answer needs no read of the entry (a false hit has a chance
  * below 2^-80 for 10^7 streams). All cover the whole log. *position 0 and DBK_OK where there is none. */

@@ -24,18 +24,29 @@ enum {
     DBK_ANSWER_MAX_ROWS = 100000
 };
 
+/* What stands behind a dbk_store: the engine of this process (queue.c), or a connection (bus/client.c). All but `close`
+ * may be called by any thread at any time. Texts that come in are borrowed for the call; a dbk_text that goes out is the
+ * caller's. A refused command is an answer, hence DBK_OK; another result means that there is no answer, and says why as
+ * dbk_do of daybook.h has it. */
 typedef struct dbk_store_ops {
+    /* Once, last and alone: answers what waits, ends subscriptions and threads, frees ctx. */
     void (*close)(void *ctx);
+    /* Does not wait. DBK_OK: `done` is called once, on a thread of the implementation or on this one before it returns;
+     * the receipt lives for that call. Else it is never called. Commands of one thread are decided in its order. */
     dbk_result (*send)(void *ctx, const char *json, size_t size, dbk_done_fn done, void *arg, dbk_error *err);
+    /* A command or request, or an array of them; waits for the answer. What it accepts is durable by then, unless the
+     * command itself said that it need not be. */
     dbk_result (*call)(void *ctx, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
+    /* As dbk_subscribe; *out is what unsubscribe takes, which waits for a call of `each` under way and frees it. */
     dbk_result (*subscribe)(void *ctx, const char *table, const char *from, dbk_change_fn each, void *arg, void **out,
                             dbk_error *err);
     void (*unsubscribe)(void *ctx, void *subscription);
-    /* NULL: only the last stage is told */
+    /* As dbk_send_staged. NULL: only the last stage is told. */
     dbk_result (*send_staged)(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err);
-    /* NULL: it takes no commands of the caller's process */
+    /* As dbk_register_command. NULL: it takes no commands of the caller's process. */
     dbk_result (*register_command)(void *ctx, const char *name, dbk_command_fn run, void *arg, dbk_error *err);
-    /* As call, given up when *cancel becomes true, which the other sets; both or neither. NULL: it cannot be followed. */
+    /* As `call`, given up when *cancel becomes true, which `cancel` sets, from another thread. Both or neither; NULL: it
+     * cannot be followed. */
     dbk_result (*call_until)(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
                              dbk_error *err);
     void (*cancel)(void *ctx, bool *cancel);
