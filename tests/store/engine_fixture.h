@@ -140,4 +140,33 @@ static inline void must_accept(engine_fixture *f, const char *command)
     free(got);
 }
 
+/* An engine behind the calls of daybook.h, for requests: fixture_start… first, then asked_wrap. */
+typedef struct asked {
+    engine_fixture f;
+    dbk_store *store;
+} asked;
+
+static inline void asked_wrap(asked *a)
+{
+    assert_int_equal(dbk_engine_wrap(a->f.engine, &a->store, &a->f.error), DBK_OK);
+}
+
+static inline int asked_teardown(void **state)
+{
+    asked *a = *state;
+    dbk_free(dbk_port_system(), a->store);
+    fixture_stop(&a->f);
+    free(a);
+    return 0;
+}
+
+static inline void asked_contains(asked *a, const char *request, const char *part)
+{
+    dbk_text answer = {0};
+    assert_int_equal(dbk_do(a->store, request, strlen(request), &answer, &a->f.error), DBK_OK);
+    if (!strstr(answer.data, part)) print_error("%s\n%s\n", request, answer.data);
+    assert_non_null(strstr(answer.data, part));
+    dbk_text_free(&answer);
+}
+
 #endif

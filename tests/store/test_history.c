@@ -3,8 +3,7 @@
 
 static int setup(void **state)
 {
-    world *w = calloc(1, sizeof *w);
-    world_start(w, 1);
+    world *w = world_new(state, 1);
     world_accept(w, 0,
                  "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\"},\"actor\":"
                  "\"ann\"}");
@@ -18,14 +17,6 @@ static int setup(void **state)
                  "{\"id\":\"5\",\"do\":\"append\",\"stream\":\"job/"
                  "7\",\"type\":\"job.progressed\",\"data\":{\"id\":\"7\",\"pct\":40}}");
     world_accept(w, 0, "{\"id\":\"6\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\",\"actor\":\"bob\"}");
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_stop(*state);
-    free(*state);
     return 0;
 }
 
@@ -150,12 +141,12 @@ static void a_row_that_stands_alone_is_told_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(history_tells_who_when_what_and_why, setup, teardown),
-        cmocka_unit_test_setup_teardown(history_has_the_cascades_of_parents, setup, teardown),
-        cmocka_unit_test_setup_teardown(explain_lists_the_rows_of_an_entry, setup, teardown),
-        cmocka_unit_test_setup_teardown(explain_says_why_an_entry_changed_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(diff_is_the_step_between_two_moments, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_row_that_stands_alone_is_told_the_same, setup, teardown),
+        cmocka_unit_test_setup_teardown(history_tells_who_when_what_and_why, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(history_has_the_cascades_of_parents, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(explain_lists_the_rows_of_an_entry, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(explain_says_why_an_entry_changed_nothing, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(diff_is_the_step_between_two_moments, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_row_that_stands_alone_is_told_the_same, setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

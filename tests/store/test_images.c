@@ -27,21 +27,12 @@ static size_t images_on_disk(const world *w, size_t i, uint64_t *newest)
 
 static int setup(void **state)
 {
-    world *w = calloc(1, sizeof *w);
-    world_start(w, 77);
+    world *w = world_new(state, 77);
     for (size_t i = 0; i < WORLD_STORES; i++) {
         dbk_engine_close(w->engines[i]);
         w->options[i].image_every = 16;
         world_open(w, i);
     }
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_stop(*state);
-    free(*state);
     return 0;
 }
 
@@ -216,11 +207,11 @@ static void a_rung_is_made_as_the_log_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_moment_asked_for_becomes_a_rung_and_serves_the_next, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_folder_can_be_deleted_at_any_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_image_above_a_late_entry_does_not_serve, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_ladder_stays_within_its_budget, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_upgrade_drops_the_images, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_moment_asked_for_becomes_a_rung_and_serves_the_next, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(the_folder_can_be_deleted_at_any_time, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(an_image_above_a_late_entry_does_not_serve, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(the_ladder_stays_within_its_budget, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(an_upgrade_drops_the_images, setup, world_teardown),
         cmocka_unit_test(a_rung_is_made_as_the_log_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

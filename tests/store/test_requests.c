@@ -5,8 +5,7 @@
 
 static int setup(void **state)
 {
-    world *w = calloc(1, sizeof *w);
-    world_start(w, 1);
+    world *w = world_new(state, 1);
     world_accept(w, 0,
                  "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\",\"done\":"
                  "true},\"actor\":\"me\"}");
@@ -16,14 +15,6 @@ static int setup(void **state)
     world_accept(w, 0,
                  "{\"id\":\"3\",\"do\":\"append\",\"stream\":\"job/"
                  "7\",\"type\":\"job.started\",\"data\":{\"id\":\"7\"},\"correlation\":\"k\",\"causation\":\"z\"}");
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_stop(*state);
-    free(*state);
     return 0;
 }
 
@@ -255,7 +246,7 @@ static void a_store_opened_for_reading_only(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(get_gives_row_version_and_position),
         TEST(list_goes_through_a_table_page_by_page),

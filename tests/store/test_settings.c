@@ -1,11 +1,6 @@
 /* Settings by path: what counts is what was set, else the default; a change writes what differs and nothing else. */
 #include "tests/store/engine_fixture.h"
 
-typedef struct asked {
-    engine_fixture f;
-    dbk_store *store;
-} asked;
-
 static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{"
                           "\"ui\":{\"table\":\"settings\",\"defaults\":{\"theme\":\"light\",\"editor\":{\"font\":"
                           "\"mono\",\"size\":12}},\"schema\":\"ui.json\"},"
@@ -25,27 +20,9 @@ static int setup(void **state)
                             {"schemas/ui.json", dbk_slice_text(ui)}};
     asked *a = calloc(1, sizeof *a);
     fixture_start_with(&a->f, definition_of_sources(sources, 3));
-    assert_int_equal(dbk_engine_wrap(a->f.engine, &a->store, &a->f.error), DBK_OK);
+    asked_wrap(a);
     *state = a;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    asked *a = *state;
-    dbk_free(dbk_port_system(), a->store);
-    fixture_stop(&a->f);
-    free(a);
-    return 0;
-}
-
-static void expect_part(asked *a, const char *request, const char *part)
-{
-    dbk_text answer = {0};
-    assert_int_equal(dbk_do(a->store, request, strlen(request), &answer, &a->f.error), DBK_OK);
-    if (!strstr(answer.data, part)) print_error("%s\n%s\n", request, answer.data);
-    assert_non_null(strstr(answer.data, part));
-    dbk_text_free(&answer);
 }
 
 #define SET(id, ns, path, value)                                                                                       \
@@ -56,20 +33,20 @@ static void expect_part(asked *a, const char *request, const char *part)
 static void what_is_set_counts_before_its_default(void **state)
 {
     asked *a = *state;
-    expect_part(a, GET("ui", "editor.size"), "\"value\":12,\"set\":false");
+    asked_contains(a, GET("ui", "editor.size"), "\"value\":12,\"set\":false");
     must_accept(&a->f, SET("1", "ui", "editor.size", "14"));
-    expect_part(a, GET("ui", "editor.size"), "\"value\":14,\"set\":true,\"position\":1");
-    expect_part(a, GET("ui", "editor"), "\"value\":{\"font\":\"mono\",\"size\":14}");
-    expect_part(a, "{\"do\":\"get\",\"namespace\":\"ui\"}",
-                "\"value\":{\"theme\":\"light\",\"editor\":{\"font\":\"mono\",\"size\":14}}");
+    asked_contains(a, GET("ui", "editor.size"), "\"value\":14,\"set\":true,\"position\":1");
+    asked_contains(a, GET("ui", "editor"), "\"value\":{\"font\":\"mono\",\"size\":14}");
+    asked_contains(a, "{\"do\":\"get\",\"namespace\":\"ui\"}",
+                   "\"value\":{\"theme\":\"light\",\"editor\":{\"font\":\"mono\",\"size\":14}}");
     must_accept(&a->f, SET("2", "ui", "flags.beta", "false"));
-    expect_part(a, GET("ui", "flags.beta"), "\"value\":false,\"set\":true");
+    asked_contains(a, GET("ui", "flags.beta"), "\"value\":false,\"set\":true");
     must_accept(&a->f, UNSET("3", "ui", "editor.size"));
-    expect_part(a, GET("ui", "editor.size"), "\"value\":12,\"set\":false");
+    asked_contains(a, GET("ui", "editor.size"), "\"value\":12,\"set\":false");
     must_refuse(&a->f, UNSET("4", "ui", "editor.size"), "not_found", "nothing is set there in 'ui'");
-    expect_part(a, GET("ui", "nothing"), "\"error\":\"not_found\"");
+    asked_contains(a, GET("ui", "nothing"), "\"error\":\"not_found\"");
     must_accept(&a->f, "{\"id\":\"5\",\"do\":\"reset\",\"namespace\":\"ui\"}");
-    expect_part(a, GET("ui", "flags.beta"), "\"error\":\"not_found\"");
+    asked_contains(a, GET("ui", "flags.beta"), "\"error\":\"not_found\"");
     must_accept(&a->f, "{\"id\":\"6\",\"do\":\"reset\",\"namespace\":\"ui\",\"path\":\"theme\"}");
 }
 
@@ -78,19 +55,19 @@ static void an_object_replaces_and_only_what_differs_is_logged(void **state)
     asked *a = *state;
     must_accept(&a->f, SET("1", "paths", "a", "{\"x\":1,\"y\":{\"z\":[1.10]},\"w\":2}"));
     must_accept(&a->f, SET("2", "paths", "a", "{\"x\":1,\"y\":{\"q\":3}}"));
-    expect_part(a, GET("paths", "a"), "\"value\":{\"x\":1,\"y\":{\"q\":3}}");
-    expect_part(a, "{\"do\":\"get\",\"table\":\"settings\",\"key\":\"p\"}",
-                "\"row\":{\"name\":\"p\",\"value\":{\"a\":{\"x\":1,\"y\":{\"q\":3}}}}");
+    asked_contains(a, GET("paths", "a"), "\"value\":{\"x\":1,\"y\":{\"q\":3}}");
+    asked_contains(a, "{\"do\":\"get\",\"table\":\"settings\",\"key\":\"p\"}",
+                   "\"row\":{\"name\":\"p\",\"value\":{\"a\":{\"x\":1,\"y\":{\"q\":3}}}}");
     must_accept(&a->f, SET("3", "paths", "a.x", "1"));
-    expect_part(a, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM events\"}", "[[2]]");
+    asked_contains(a, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM events\"}", "[[2]]");
     must_accept(
         &a->f,
         "{\"id\":\"4\",\"do\":\"set\",\"namespace\":\"paths\",\"path\":[\"dotted.name\",\"b\"],\"value\":\"v\"}");
-    expect_part(a, "{\"do\":\"get\",\"namespace\":\"paths\",\"path\":[\"dotted.name\",\"b\"]}", "\"value\":\"v\"");
+    asked_contains(a, "{\"do\":\"get\",\"namespace\":\"paths\",\"path\":[\"dotted.name\",\"b\"]}", "\"value\":\"v\"");
     must_accept(&a->f, "{\"id\":\"5\",\"do\":\"set\",\"namespace\":\"paths\",\"value\":{\"only\":true}}");
-    expect_part(a, "{\"do\":\"get\",\"namespace\":\"paths\"}", "\"value\":{\"only\":true}");
+    asked_contains(a, "{\"do\":\"get\",\"namespace\":\"paths\"}", "\"value\":{\"only\":true}");
     must_accept(&a->f, SET("6", "paths", "only.deeper", "1"));
-    expect_part(a, "{\"do\":\"get\",\"namespace\":\"paths\"}", "\"value\":{\"only\":{\"deeper\":1}}");
+    asked_contains(a, "{\"do\":\"get\",\"namespace\":\"paths\"}", "\"value\":{\"only\":{\"deeper\":1}}");
 }
 
 static void a_namespace_may_have_a_row_per_member(void **state)
@@ -98,16 +75,17 @@ static void a_namespace_may_have_a_row_per_member(void **state)
     asked *a = *state;
     must_accept(&a->f, SET("1", "plugin", "b", "7"));
     must_accept(&a->f, SET("2", "plugin", "a.level", "2"));
-    expect_part(a, GET("plugin", "a"), "\"value\":{\"on\":true,\"level\":2}");
-    expect_part(a, "{\"do\":\"get\",\"namespace\":\"plugin\"}", "\"value\":{\"a\":{\"on\":true,\"level\":2},\"b\":7}");
-    expect_part(a, "{\"do\":\"list\",\"table\":\"prefs\"}",
-                "\"rows\":[{\"scope\":\"plugin\",\"name\":\"a\",\"value\":{\"level\":2}},{\"scope\":\"plugin\","
-                "\"name\":\"b\",\"value\":7}]");
+    asked_contains(a, GET("plugin", "a"), "\"value\":{\"on\":true,\"level\":2}");
+    asked_contains(a, "{\"do\":\"get\",\"namespace\":\"plugin\"}",
+                   "\"value\":{\"a\":{\"on\":true,\"level\":2},\"b\":7}");
+    asked_contains(a, "{\"do\":\"list\",\"table\":\"prefs\"}",
+                   "\"rows\":[{\"scope\":\"plugin\",\"name\":\"a\",\"value\":{\"level\":2}},{\"scope\":\"plugin\","
+                   "\"name\":\"b\",\"value\":7}]");
     must_accept(&a->f, UNSET("3", "plugin", "b"));
-    expect_part(a, GET("plugin", "b"), "\"error\":\"not_found\"");
+    asked_contains(a, GET("plugin", "b"), "\"error\":\"not_found\"");
     must_accept(&a->f, SET("4", "plugin", "c", "\"x\""));
     must_accept(&a->f, "{\"id\":\"5\",\"do\":\"reset\",\"namespace\":\"plugin\"}");
-    expect_part(a, "{\"do\":\"list\",\"table\":\"prefs\"}", "\"rows\":[]");
+    asked_contains(a, "{\"do\":\"list\",\"table\":\"prefs\"}", "\"rows\":[]");
     must_refuse(&a->f, "{\"id\":\"6\",\"do\":\"set\",\"namespace\":\"plugin\",\"value\":{}}", "bad_command",
                 "'path' names a member");
 }
@@ -128,18 +106,19 @@ static void what_is_wrong_is_refused(void **state)
                 "\"value\":\"dark\"},"
                 "{\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"theme\",\"value\":\"blue\"}]}",
                 "schema", "\"at\":1");
-    expect_part(a, GET("ui", "theme"), "\"value\":\"light\",\"set\":false");
-    expect_part(a, "{\"do\":\"get\",\"key\":\"x\"}", "'get' needs 'table'");
-    expect_part(a, "{\"do\":\"get\",\"table\":\"settings\",\"key\":\"x\",\"path\":\"a\"}", "\"error\":\"bad_command\"");
+    asked_contains(a, GET("ui", "theme"), "\"value\":\"light\",\"set\":false");
+    asked_contains(a, "{\"do\":\"get\",\"key\":\"x\"}", "'get' needs 'table'");
+    asked_contains(a, "{\"do\":\"get\",\"table\":\"settings\",\"key\":\"x\",\"path\":\"a\"}",
+                   "\"error\":\"bad_command\"");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_set_counts_before_its_default, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_object_replaces_and_only_what_differs_is_logged, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_namespace_may_have_a_row_per_member, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_wrong_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_set_counts_before_its_default, setup, asked_teardown),
+        cmocka_unit_test_setup_teardown(an_object_replaces_and_only_what_differs_is_logged, setup, asked_teardown),
+        cmocka_unit_test_setup_teardown(a_namespace_may_have_a_row_per_member, setup, asked_teardown),
+        cmocka_unit_test_setup_teardown(what_is_wrong_is_refused, setup, asked_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

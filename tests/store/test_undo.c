@@ -3,16 +3,7 @@
 
 static int setup(void **state)
 {
-    world *w = calloc(1, sizeof *w);
-    world_start(w, 5);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_stop(*state);
-    free(*state);
+    (void)world_new(state, 5);
     return 0;
 }
 
@@ -178,12 +169,12 @@ static void undone_and_redone_is_as_before(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(columns_go_back_and_those_of_others_stay, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_deleted_parent_comes_back_with_its_children, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_others_depend_on_stays, setup, teardown),
-        cmocka_unit_test_setup_teardown(several_by_correlation_are_one_entry, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_undone_is_refused_by_name, setup, teardown),
-        cmocka_unit_test_setup_teardown(undone_and_redone_is_as_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(columns_go_back_and_those_of_others_stay, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_deleted_parent_comes_back_with_its_children, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(what_others_depend_on_stays, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(several_by_correlation_are_one_entry, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_undone_is_refused_by_name, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(undone_and_redone_is_as_before, setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,22 @@ static inline void world_stop(world *w)
     remove_temporary_dir(w->folder);
 }
 
+/* For cmocka: a world of a test's own, and its end. */
+static inline world *world_new(void **state, uint64_t seed)
+{
+    world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    world_start(w, seed);
+    *state = w;
+    return w;
+}
+static inline int world_teardown(void **state)
+{
+    world_stop(*state);
+    free(*state);
+    return 0;
+}
+
 static inline uint64_t world_random(world *w, uint64_t below)
 {
     w->seed ^= w->seed << 13;
