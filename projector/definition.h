@@ -156,6 +156,7 @@ typedef struct dbk_definition {
     const dbk_app *app;        /* never NULL; empty without app.json */
     dbk_app_command *commands; /* in file order */
     size_t command_count;
+    size_t undo_count;   /* behind the commands, in file order: -- undo; the name is the type */
     dbk_upcast *upcasts; /* sorted by type and version */
     size_t upcast_count;
     dbk_named_schema *schemas; /* sorted by name */
@@ -204,6 +205,7 @@ const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slic
 int dbk_table_column(const dbk_table *table, dbk_slice name);                                          /* -1: none */
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name);         /* NULL: none */
 const dbk_app_command *dbk_definition_command(const dbk_definition *definition, dbk_slice name);       /* NULL: none */
+const dbk_app_command *dbk_definition_undo(const dbk_definition *definition, dbk_slice type);          /* NULL: none */
 const struct dbk_json_schema *dbk_definition_schema(const dbk_definition *definition, dbk_slice name); /* NULL: none */
 /* The version that events of the type are written with: the table's, else the app's. */
 uint32_t dbk_definition_type_version(const dbk_definition *definition, dbk_slice type);

@@ -1,4 +1,5 @@
-/* commands.sql: "-- command name(args)" and its steps below it (app-format.md §2, §5.10).
+/* commands.sql: "-- command name(args)" and its steps below it (app-format.md §2, §5.10), and "-- undo type" with
+ * what undoes an event of the app: steps that ask, and events.
  *
  * A directive that asks or writes (require, let, put, patch, delete, return) is about the statement
  * right below it; any further statement is a step of its own that appends events. "-- else" is about
@@ -34,6 +35,9 @@ typedef struct work {
     bool else_ok;
     const dbk_block *returns;
     const char *returns_sql;
+    bool undoes;            /* -- undo: name is a type */
+    dbk_app_command *undos; /* finished ones; they follow the commands in the definition */
+    size_t undo_count;
     bool before_said;
 } work;
 
@@ -366,6 +370,15 @@ static bool read_else(work *w, const dbk_block *block, dbk_line *line)
     return true;
 }
 
+/* Rows of collections go back by themselves, and a receipt of an undo says what stayed. */
+static bool refuse_in_undo(work *w, const dbk_block *block)
+{
+    w->pending = NULL;
+    dbk_report_error(w->check->report, block->line, "a SELECT of events: type, stream, data",
+                     "'-- %s' in the undo of '%s', which says events only", block->word, w->name);
+    return true;
+}
+
 /* "-- put notes": the table must be one that the engine writes. */
 static bool read_write(work *w, const dbk_block *block, dbk_line *line)
 {
@@ -374,6 +387,7 @@ static bool read_write(work *w, const dbk_block *block, dbk_line *line)
                                                                          : DBK_STEP_DELETE};
     dbk_slice name;
 
+    if (w->undoes) return refuse_in_undo(w, block);
     if (!dbk_line_take(line, "-- ") || !dbk_line_take(line, block->word) || !dbk_line_take(line, " ") ||
         !dbk_line_name(line, &name) || line->at != line->end)
         return false;
@@ -391,6 +405,7 @@ static bool read_write(work *w, const dbk_block *block, dbk_line *line)
 
 static bool read_return(work *w, const dbk_block *block, dbk_line *line)
 {
+    if (w->undoes) return refuse_in_undo(w, block);
     if (!dbk_line_take(line, "-- return") || line->at != line->end) return false;
     orphan_else(w);
     if (w->returns) dbk_report_error(w->check->report, block->line, "one of them", "a second '-- return'");
@@ -420,7 +435,7 @@ static bool is_said(const work *w, uint16_t at)
 static void check_used(work *w)
 {
     for (uint16_t i = 0; i < w->signature.count; i++)
-        if (!w->used[i] && !is_said(w, i))
+        if (!w->used[i] && !w->undoes && !is_said(w, i))
             dbk_report_error(w->check->report, w->block->line, "use it, or leave it out", "argument '%s' is not used",
                              w->signature.items[i].name);
     for (uint16_t i = 0; i < w->let_count; i++)
@@ -437,9 +452,11 @@ static void finish_command(work *w)
     orphan_else(w);
     check_used(w);
     if (w->step_count == 0 && !w->returns_sql)
-        dbk_report_error(w->check->report, w->block->line, "'-- put notes' and a SELECT, or a SELECT of events",
-                         "command '%s' has no step", w->name);
-    dbk_app_command *command = &definition->commands[definition->command_count];
+        dbk_report_error(w->check->report, w->block->line,
+                         w->undoes ? "a SELECT of events" : "'-- put notes' and a SELECT, or a SELECT of events",
+                         "%s '%s' has no step", w->undoes ? "the undo of" : "command", w->name);
+    dbk_app_command *command =
+        w->undoes ? &w->undos[w->undo_count++] : &definition->commands[definition->command_count];
     *command = (dbk_app_command){.name = w->name,
                                  .arguments = dbk_signature_keep(w->check, &w->signature),
                                  .argument_count = w->signature.count,
@@ -448,22 +465,64 @@ static void finish_command(work *w)
                                  .returns_line = w->returns ? w->returns->first->line : 0};
     command->steps = dbk_check_take(w->check, (size_t)w->step_count + 1, sizeof(*command->steps));
     if (command->steps) memcpy(command->steps, w->steps, w->step_count * sizeof(*command->steps));
-    definition->command_count++;
+    if (!w->undoes) definition->command_count++;
     w->block = NULL;
+}
+
+static void begin_command(work *w)
+{
+    finish_command(w);
+    *w = (work){.check = w->check, .before_said = true, .undos = w->undos, .undo_count = w->undo_count};
 }
 
 static bool read_command(work *w, const dbk_block *block, dbk_line *line)
 {
     dbk_slice name;
 
-    finish_command(w);
-    *w = (work){.check = w->check, .before_said = true};
+    begin_command(w);
     if (!dbk_line_take(line, "-- command ") || !take_name(line, &name)) return false;
     w->name = dbk_check_text(w->check, name);
     if (!w->name || !dbk_line_signature(w->check, block, line, given, &w->signature) || line->at != line->end)
         return false;
     w->block = block;
     check_name(w, name);
+    add_events(w, block->first);
+    return true;
+}
+
+static void check_undone(work *w, dbk_slice type)
+{
+    dbk_report *report = w->check->report;
+    dbk_span span = dbk_line_span(w->block, type);
+    const dbk_table *table;
+    dbk_row_op op;
+
+    if (type.size > 8 && memcmp(type.data, "daybook.", 8) == 0)
+        dbk_report_error(report, span, "events of the app only", "events of the engine have no undo");
+    else if (dbk_definition_row_event(w->check->definition, type, &table, &op))
+        dbk_report_error(report, span, "a type of the app's own", "rows of '%s' are put back without it", table->name);
+    for (size_t i = 0; i < w->undo_count; i++)
+        if (strcmp(w->undos[i].name, w->name) == 0)
+            dbk_report_error(report, span, "one of them", "a second undo of '%s'", w->name);
+}
+
+/* "-- undo job.started": the event is :data, :stream and :type, moved to today's version. */
+static bool read_undo(work *w, const dbk_block *block, dbk_line *line)
+{
+    static const dbk_argument event[] = {{.name = "data", .type = DBK_TYPE_JSON},
+                                         {.name = "stream", .type = DBK_TYPE_TEXT},
+                                         {.name = "type", .type = DBK_TYPE_TEXT}};
+    dbk_slice type;
+
+    begin_command(w);
+    if (!dbk_line_take(line, "-- undo ") || !take_name(line, &type) || line->at != line->end) return false;
+    w->name = dbk_check_text(w->check, type);
+    if (!w->name) return true;
+    memcpy(w->signature.items, event, sizeof(event));
+    w->signature.count = 3;
+    w->undoes = true;
+    w->block = block;
+    check_undone(w, type);
     add_events(w, block->first);
     return true;
 }
@@ -476,6 +535,7 @@ typedef struct directive {
 
 static const directive directives[] = {
     {"command", read_command, "-- command note.rename(id TEXT, title TEXT)    (or indent the comment)"},
+    {"undo", read_undo, "-- undo job.started    (or indent the comment)"},
     {"require", read_text_step, "-- require 'note {id} is locked'    (or indent the comment)"},
     {"let", read_let, "-- let total    (or indent the comment)"},
     {"else", read_else, "-- else 'there is no {id}'    or    -- else ok    (or indent the comment)"},
@@ -493,7 +553,7 @@ static void read_block(work *w, const dbk_block *block)
     for (size_t i = 0; i < sizeof(directives) / sizeof(directives[0]); i++) {
         const directive *d = &directives[i];
         if (strcmp(block->word, d->word) != 0) continue;
-        if (d->read != read_command && !w->block) {
+        if (d->read != read_command && d->read != read_undo && !w->block) {
             if (!w->before_said)
                 dbk_report_error(w->check->report, block->line, "-- command name(arguments) above it",
                                  "a step before the first command");
@@ -510,14 +570,19 @@ void dbk_check_commands(dbk_check *check)
     size_t count = 0;
 
     for (const dbk_block *block = check->commands.first; block; block = block->next)
-        if (block->word && strcmp(block->word, "command") == 0 && ++count == COMMANDS_MAX + 1)
+        if (block->word && (strcmp(block->word, "command") == 0 || strcmp(block->word, "undo") == 0) &&
+            ++count == COMMANDS_MAX + 1)
             dbk_report_error(check->report, block->line, "fewer commands", "more than %d commands", COMMANDS_MAX);
     if (count > COMMANDS_MAX) return;
     check->definition->commands = dbk_check_take(check, count + 1, sizeof(dbk_app_command));
     work *w = dbk_check_take(check, 1, sizeof(*w)); /* too big for a stack */
     if (!w) return;
     w->check = check;
+    w->undos = dbk_check_take(check, count + 1, sizeof(*w->undos));
     for (const dbk_block *block = check->commands.first; block && !check->failed; block = block->next)
         if (block->word) read_block(w, block);
-    if (!check->failed) finish_command(w);
+    if (check->failed) return;
+    finish_command(w);
+    memcpy(check->definition->commands + check->definition->command_count, w->undos, w->undo_count * sizeof(*w->undos));
+    check->definition->undo_count = w->undo_count;
 }

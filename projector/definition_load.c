@@ -115,9 +115,10 @@ static void hash_sources(dbk_check *check)
 static void scan_sources(dbk_check *check)
 {
     static const char *const none[] = {NULL}, *const on[] = {"on", NULL}, *const query[] = {"query", NULL},
-                             *const upcast[] = {"upcast", NULL}, *const command[] = {"command", "require", "let",
-                                                                                     "else",    "put",     "patch",
-                                                                                     "delete",  "return",  NULL};
+                             *const upcast[] = {"upcast", NULL}, *const command[] = {"command", "undo",   "require",
+                                                                                     "let",     "else",   "put",
+                                                                                     "patch",   "delete", "return",
+                                                                                     NULL};
 
     for (size_t i = 0; i < check->definition->source_count && !check->failed; i++) {
         const dbk_source *source = &check->definition->sources[i];

@@ -36,6 +36,15 @@ const dbk_app_command *dbk_definition_command(const dbk_definition *definition, 
     return NULL;
 }
 
+const dbk_app_command *dbk_definition_undo(const dbk_definition *definition, dbk_slice type)
+{
+    const dbk_app_command *undos = definition->commands + definition->command_count;
+
+    for (size_t i = 0; i < definition->undo_count; i++)
+        if (dbk_slice_equal(dbk_slice_text(undos[i].name), type)) return &undos[i];
+    return NULL;
+}
+
 const struct dbk_json_schema *dbk_definition_schema(const dbk_definition *definition, dbk_slice name)
 {
     for (size_t i = 0; i < definition->schema_count; i++)

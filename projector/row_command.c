@@ -20,7 +20,8 @@ dbk_commands *dbk_commands_new(dbk_model *model)
     if (!commands) return NULL;
     dbk_buffer_init(&commands->rows, model->port);
     dbk_buffer_init(&commands->scratch, model->port);
-    commands->items = dbk_alloc_zero(model->port, definition->command_count + 1, sizeof(*commands->items));
+    commands->items =
+        dbk_alloc_zero(model->port, definition->command_count + definition->undo_count + 1, sizeof(*commands->items));
     commands->parser = dbk_json_parser_new(model->port);
     if (commands->items && commands->parser) return commands;
     dbk_json_parser_free(commands->parser);
@@ -50,7 +51,8 @@ void dbk_commands_free(dbk_model *model)
     dbk_commands *commands = model->commands;
 
     if (!commands) return;
-    for (size_t i = 0; i < model->definition->command_count; i++) release(model->port, &commands->items[i]);
+    for (size_t i = 0; i < model->definition->command_count + model->definition->undo_count; i++)
+        release(model->port, &commands->items[i]);
     sqlite3_finalize(commands->echo);
     dbk_json_parser_free(commands->parser);
     dbk_buffer_release(&commands->rows);

@@ -23,6 +23,14 @@ typedef struct dbk_undo_row {
     dbk_undo_cell *cells; /* by column number */
 } dbk_undo_row;
 
+/* An event of the app that an undone entry holds. */
+typedef struct dbk_undo_event {
+    uint8_t order[DBK_ORDER_KEY_SIZE]; /* of its entry */
+    uint32_t index;                    /* in its entry */
+    const dbk_app_command *command;    /* what undoes it */
+    size_t at, size;                   /* in dbk_undo.arguments */
+} dbk_undo_event;
+
 enum { DBK_UNDO_SLOTS = 1024 };
 
 struct dbk_undo {
@@ -32,10 +40,18 @@ struct dbk_undo {
     dbk_json_parser *before, *after, *data;
     dbk_buffer targets; /* dbk_entry_id */
     dbk_buffer rows;    /* dbk_undo_row */
+    dbk_buffer events;  /* dbk_undo_event */
+    dbk_buffer arguments;
+    dbk_upcaster *upcaster;
     uint32_t slots[DBK_UNDO_SLOTS];
     dbk_trail trail;
 };
 
 const dbk_undo_row *dbk_undo_find(const dbk_undo *undo, const dbk_table *table, dbk_slice key);
+
+/* undo_events.c */
+dbk_result dbk_undo_add_events(dbk_undo *undo, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_undo_run_events(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_json_parser *parser,
+                               dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -116,6 +116,12 @@ static dbk_result write_cell(dbk_undo *undo, dbk_undo_cell *cell, bool mine, con
     return result;
 }
 
+/* What projections make of an event is undone by what they make of its opposite. */
+static bool is_derived(const dbk_table *table, uint16_t column)
+{
+    return table->rules && table->rules->derived && table->rules->derived[column];
+}
+
 static dbk_result follow(dbk_undo *undo, dbk_undo_row *known, bool mine, const dbk_mask *named,
                          const dbk_trail_row *row, dbk_error *err)
 {
@@ -127,6 +133,7 @@ static dbk_result follow(dbk_undo *undo, dbk_undo_row *known, bool mine, const d
         if (was) old = i ? dbk_json_next(old) : was + 1;
         if (is) now = i ? dbk_json_next(now) : is + 1;
         if (was && is && same_value(old, now) && !dbk_mask_has(named, i)) continue;
+        if (was && is && undo->events.size && is_derived(known->table, i)) continue;
         result = write_cell(undo, &known->cells[i], mine, old, err);
     }
     known->exists = is != NULL;
@@ -194,9 +201,12 @@ dbk_result dbk_undo_new(const dbk_port *port, const dbk_definition *definition, 
     undo->data = dbk_json_parser_new(port);
     dbk_buffer_init(&undo->targets, port);
     dbk_buffer_init(&undo->rows, port);
+    dbk_buffer_init(&undo->events, port);
+    dbk_buffer_init(&undo->arguments, port);
     undo->trail = (dbk_trail){.each = hear, .arg = undo, .bounded = true};
     memset(undo->trail.first, 0xff, sizeof undo->trail.first);
-    return undo->arena && undo->before && undo->after && undo->data ? DBK_OK : dbk_row_no_memory(err);
+    if (!undo->arena || !undo->before || !undo->after || !undo->data) return dbk_row_no_memory(err);
+    return dbk_upcaster_new(port, definition, &undo->upcaster, err);
 }
 
 void dbk_undo_free(dbk_undo *undo)
@@ -208,6 +218,9 @@ void dbk_undo_free(dbk_undo *undo)
     dbk_json_parser_free(undo->data);
     dbk_buffer_release(&undo->targets);
     dbk_buffer_release(&undo->rows);
+    dbk_buffer_release(&undo->events);
+    dbk_buffer_release(&undo->arguments);
+    dbk_upcaster_free(undo->upcaster);
     dbk_free(undo->port, undo);
 }
 
@@ -217,7 +230,7 @@ dbk_result dbk_undo_add(dbk_undo *undo, const dbk_entry *entry, dbk_error *err)
     dbk_entry_order_key(entry, key);
     if (memcmp(key, undo->trail.first, sizeof key) < 0) memcpy(undo->trail.first, key, sizeof key);
     dbk_buffer_put(&undo->targets, &entry->id, sizeof entry->id);
-    return undo->targets.failed ? dbk_row_no_memory(err) : DBK_OK;
+    return undo->targets.failed ? dbk_row_no_memory(err) : dbk_undo_add_events(undo, entry, err);
 }
 
 void dbk_undo_forget_rows(dbk_undo *undo)

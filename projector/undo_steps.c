@@ -354,6 +354,41 @@ static dbk_result run_all(dbk_undoing *u, dbk_error *err)
     return left > 0 ? refuse_rest(u, err) : DBK_OK;
 }
 
+static dbk_result run_rows(dbk_undoing *u, dbk_error *err)
+{
+    dbk_result result = plan(u, err);
+    return result == DBK_OK ? run_all(u, err) : result;
+}
+
+/* What the events had built on the rows goes before the rows; where that fails, the rows come back first. */
+static dbk_result run_both(dbk_undoing *u, dbk_error *err)
+{
+    dbk_undo_mark mark;
+    dbk_sql_role role = u->model->sandbox.role;
+    size_t kept = u->kept->size;
+    u->model->sandbox.role = DBK_SQL_ENGINE;
+    dbk_result result = set_mark(u, &mark, err);
+    u->model->sandbox.role = role;
+    if (result != DBK_OK) return result;
+    dbk_result outcome = dbk_undo_run_events(u->model, u->draft, u->undo, u->parser, err);
+    if (outcome == DBK_OK) outcome = run_rows(u, err);
+    if (outcome != DBK_OK && outcome != DBK_CONSTRAINT && outcome != DBK_REJECTED) return outcome;
+    u->model->sandbox.role = DBK_SQL_ENGINE;
+    if (outcome == DBK_OK) {
+        int rc = sqlite3_exec(u->model->db, "RELEASE _daybook_step", NULL, NULL, NULL);
+        if (rc != SQLITE_OK) result = dbk_model_sql_failure(u->model, rc, "end a step", err);
+    } else {
+        result = back_to_mark(u, &mark, err);
+    }
+    u->model->sandbox.role = role;
+    if (result != DBK_OK || outcome == DBK_OK) return result;
+    u->kept->size = kept;
+    dbk_buffer_clear(&u->steps);
+    dbk_buffer_clear(&u->sort);
+    result = run_rows(u, err);
+    return result == DBK_OK ? dbk_undo_run_events(u->model, u->draft, u->undo, u->parser, err) : result;
+}
+
 dbk_result dbk_model_undo(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_buffer *kept, dbk_error *err)
 {
     dbk_undoing u = {.model = model, .draft = draft, .undo = undo, .kept = kept};
@@ -364,8 +399,7 @@ dbk_result dbk_model_undo(dbk_model *model, dbk_draft *draft, const dbk_undo *un
     dbk_result result = u.parser ? dbk_row_savepoint(model, err) : dbk_row_no_memory(err);
     draft->undo = model->undo = true;
     dbk_observer_keep_before(model->observer, true, false);
-    if (result == DBK_OK) result = plan(&u, err);
-    if (result == DBK_OK) result = run_all(&u, err);
+    if (result == DBK_OK) result = undo->events.size ? run_both(&u, err) : run_rows(&u, err);
     dbk_observer_keep_before(model->observer, false, false);
     dbk_json_parser_free(u.parser);
     dbk_buffer_release(&u.steps);

@@ -111,7 +111,7 @@ static dbk_result find_targets(dbk_undo_work *work, const dbk_json_node *command
     return result;
 }
 
-/* Only what changed rows of collections has a before to go back to. */
+/* Only what changed rows of collections has a before to go back to; of others the app says the opposite. */
 static dbk_result check_events(const dbk_engine *engine, const dbk_entry *entry, dbk_error *err)
 {
     dbk_slice rest = entry->events;
@@ -119,8 +119,9 @@ static dbk_result check_events(const dbk_engine *engine, const dbk_entry *entry,
         const dbk_table *table;
         dbk_row_op op;
         if (dbk_definition_row_event(engine->definition, event.type, &table, &op) && table->collection) continue;
+        if (dbk_definition_undo(engine->definition, event.type)) continue;
         (void)dbk_fail(err, DBK_REJECTED, "undo of '%.*s' is not declared", DBK_SLICE_ARG(event.type));
-        dbk_error_hint(err, "append an event that says the opposite");
+        dbk_error_hint(err, "'-- undo %.*s' in commands.sql says the opposite", DBK_SLICE_ARG(event.type));
         return DBK_REJECTED;
     }
     return DBK_OK;

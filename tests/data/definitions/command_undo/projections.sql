@@ -1,0 +1,2 @@
+-- on note.seen
+INSERT INTO seen(id) VALUES ($id);

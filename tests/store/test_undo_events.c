@@ -1,0 +1,164 @@
+/* Events of the app that are undone by what "-- undo <type>" says. */
+#include "tests/store/engine_fixture.h"
+
+#include "store/engine.h"
+
+static const dbk_source sources[] = {
+    {"schema.sql",
+     {(const uint8_t *)"CREATE TABLE jobs (id TEXT PRIMARY KEY NOT NULL, status TEXT, seen INTEGER);\n"
+                       "CREATE TABLE runs (id TEXT PRIMARY KEY NOT NULL, job TEXT REFERENCES jobs(id), "
+                       "pct INTEGER);\n",
+      0}},
+    {"projections.sql",
+     {(const uint8_t *)"-- on run.begun\n"
+                       "INSERT INTO runs(id, job, pct) VALUES ($id, $job, 0);\n"
+                       "UPDATE jobs SET seen = ifnull(seen, 0) + 1 WHERE id = $job;\n"
+                       "-- on run.gone\n"
+                       "DELETE FROM runs WHERE id = $id;\n"
+                       "UPDATE jobs SET seen = seen - 1 WHERE id = $job;\n"
+                       "-- on run.moved\n"
+                       "UPDATE runs SET pct = pct + $by WHERE id = $id;\n",
+      0}},
+    {"commands.sql",
+     {(const uint8_t *)"-- command run.begin(job TEXT)\n"
+                       "-- put jobs\n"
+                       "SELECT :job AS id, 'RUNNING' AS status;\n"
+                       "SELECT 'run.begun' AS type, 'run/' || :job AS stream, "
+                       "json_object('id', 'r' || :job, 'job', :job) AS data;\n"
+                       "-- undo run.begun\n"
+                       "SELECT 'run.gone' AS type, :stream AS stream, :data AS data;\n"
+                       "-- undo run.gone\n"
+                       "SELECT 'run.begun' AS type, :stream AS stream, :data AS data;\n"
+                       "-- undo run.moved\n"
+                       "-- let now\n"
+                       "SELECT pct FROM runs WHERE id = :data->>'id';\n"
+                       "-- require 'run {stream} is at {now} only'\n"
+                       "SELECT 1 WHERE :now >= (:data->>'by');\n"
+                       "SELECT :type AS type, :stream AS stream, json_set(:data, '$.by', -(:data->>'by')) AS data;\n"
+                       "-- undo run.noted\n"
+                       "-- else 'a note stays'\n"
+                       "SELECT 'x' AS type, 'x' AS stream WHERE 0;\n",
+      0}},
+    {"app.json",
+     {(const uint8_t *)"{\"daybook\":1,\"name\":\"t\",\"version\":2,"
+                       "\"tables\":{\"jobs\":{\"derived\":[\"seen\"]}}}",
+      0}},
+    {"upcasts.sql",
+     {(const uint8_t *)"-- upcast run.moved 1 -> 2\n"
+                       "SELECT json_set(:data, '$.by', ifnull(:data->>'by', :data->>'pct'));\n",
+      0}},
+};
+
+static int setup(void **state)
+{
+    static engine_fixture f;
+    dbk_source read[5];
+    for (size_t i = 0; i < 5; i++)
+        read[i] = (dbk_source){sources[i].name, dbk_slice_text((const char *)sources[i].text.data)};
+    fixture_start_with(&f, definition_of_sources(read, 5));
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_stop(*state);
+    return 0;
+}
+
+static void must_undo(engine_fixture *f, const char *command, const char *part)
+{
+    dbk_buffer receipt;
+    dbk_buffer_init(&receipt, dbk_port_system());
+    f->now_ms += 1000;
+    assert_int_equal(dbk_engine_undo(f->engine, dbk_slice_text(command), f->now_ms, &receipt, &f->error), DBK_OK);
+    if (!strstr(dbk_buffer_text(&receipt), part)) print_error("%s\n%s\n%s\n", command, part, dbk_buffer_text(&receipt));
+    assert_non_null(strstr(dbk_buffer_text(&receipt), part));
+    dbk_buffer_release(&receipt);
+}
+
+static void answers(engine_fixture *f, const char *sql, const char *part)
+{
+    char request[400];
+    const dbk_json_node *root;
+    dbk_buffer out;
+    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
+    dbk_buffer_init(&out, dbk_port_system());
+    snprintf(request, sizeof request, "{\"do\":\"query\",\"sql\":\"%s\"}", sql);
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, &f->error), DBK_OK);
+    assert_int_equal(dbk_request_answer(f->engine, root, &out, &f->error), DBK_OK);
+    if (!strstr(dbk_buffer_text(&out), part)) print_error("%s\n%s\n%s\n", sql, part, dbk_buffer_text(&out));
+    assert_non_null(strstr(dbk_buffer_text(&out), part));
+    dbk_buffer_release(&out);
+    dbk_json_parser_free(parser);
+}
+
+/* The entry put a job and began a run of it: the run goes first, then the job; and both come back. */
+static void events_and_rows_of_one_entry_go_back_together(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"run.begin\",\"args\":{\"job\":\"7\"}}", "\"ok\":true");
+    answers(f, "SELECT seen, count(*) FROM jobs JOIN runs ON job = jobs.id", "[1,1]");
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":1}", "\"ok\":true");
+    answers(f, "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM runs)", "[0,0]");
+    must_answer(f, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"8\",\"data\":{}}", "\"ok\":true");
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":1}", "\"again\":true");
+}
+
+/* Two at once: the later one is taken back first, and what the app requires is asked of the rows as they are. */
+static void the_latest_is_taken_back_first(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"0\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"7\",\"data\":{}}", "\"ok\":true");
+    must_answer(f,
+                "{\"id\":\"1\",\"do\":\"append\",\"stream\":\"run/"
+                "7\",\"type\":\"run.begun\",\"data\":{\"id\":\"r\",\"job\":\"7\"}}",
+                "\"ok\":true");
+    must_answer(
+        f,
+        "{\"id\":\"2\",\"do\":\"append\",\"stream\":\"run/7\",\"type\":\"run.moved\",\"data\":{\"id\":\"r\",\"by\":4}}",
+        "\"ok\":true");
+    must_answer(f,
+                "{\"id\":\"3\",\"do\":\"append\",\"stream\":\"run/"
+                "7\",\"type\":\"run.moved\",\"data\":{\"id\":\"r\",\"by\":-3}}",
+                "\"ok\":true");
+    must_undo(f, "{\"id\":\"a\",\"do\":\"undo\",\"position\":3}", "run run/7 is at 1 only");
+    answers(f, "SELECT pct FROM runs", "[1]");
+    must_undo(f, "{\"id\":\"b\",\"do\":\"undo\",\"position\":[3,2,4]}", "\"position\":5");
+    answers(f, "SELECT (SELECT seen FROM jobs), (SELECT count(*) FROM runs)", "[0,0]");
+    must_undo(f, "{\"id\":\"c\",\"do\":\"undo\",\"position\":5}", "\"position\":6");
+    answers(f, "SELECT pct, (SELECT seen FROM jobs) FROM runs", "[1,1]");
+}
+
+static void what_has_no_event_to_say_is_refused(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"append\",\"stream\":\"run/7\",\"type\":\"run.noted\",\"data\":{}}",
+                "\"ok\":true");
+    must_answer(f, "{\"id\":\"2\",\"do\":\"append\",\"stream\":\"run/7\",\"type\":\"run.other\",\"data\":{}}",
+                "\"ok\":true");
+    must_undo(f, "{\"id\":\"a\",\"do\":\"undo\",\"position\":1}", "\"message\":\"a note stays\"");
+    must_undo(f, "{\"id\":\"b\",\"do\":\"undo\",\"position\":2}", "'-- undo run.other' in commands.sql");
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"run.begun\",\"args\":{}}", "unknown_command", "run.begun");
+}
+
+/* Redo: the opposite names its own opposite. */
+static void an_undone_event_is_said_again_by_the_redo(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"run.begin\",\"args\":{\"job\":\"7\"}}", "\"ok\":true");
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":1}", "\"ok\":true");
+    must_undo(f, "{\"id\":\"r\",\"do\":\"undo\",\"position\":2}", "\"ok\":true");
+    answers(f, "SELECT id, job, pct FROM runs", "[\"r7\",\"7\",0]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(events_and_rows_of_one_entry_go_back_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_latest_is_taken_back_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_no_event_to_say_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_undone_event_is_said_again_by_the_redo, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
