@@ -7,7 +7,9 @@
  *
  * What one client can take: DBK_BUS_PEER_MESSAGES messages or DBK_BUS_PEER_BYTES undecided, what comes
  * beyond is answered `busy`; UNSENT_MESSAGES or UNSENT_BYTES of answers that it does not read, beyond
- * that it is cut off, as is one that reads nothing for DBK_BUS_STALLED_MS. All together: UNSENT_ALL_BYTES. */
+ * that it is cut off, as is one that reads nothing for DBK_BUS_STALLED_MS. All together: UNSENT_ALL_BYTES of
+ * answers, DBK_BUS_ALL_BYTES undecided and DBK_BUS_BEGUN_BYTES of messages that are not whole yet: what comes
+ * beyond is answered `busy` too. */
 
 #include "bus/internal.h"
 
@@ -30,7 +32,7 @@ struct dbk_bus_commands {
     dbk_endpoint endpoint;
     dbk_mutex *mutex;
     dbk_cond *decided; /* the last message under way was answered */
-    size_t under_way;
+    size_t under_way, under_way_bytes;
     bool stopping;
     uint64_t messages, busy, cut;
 };
@@ -76,6 +78,7 @@ static void answer(void *arg, const char *receipt, size_t size)
     dbk_let(port, commands->mutex);
     reply(commands, conn, dbk_slice_of(slot->head, slot->head_size), dbk_slice_of(receipt, size));
     dbk_hold(port, commands->mutex);
+    commands->under_way_bytes -= slot->bytes;
     if (--commands->under_way == 0) port->cond_broadcast(port->ctx, commands->decided);
     dbk_let(port, commands->mutex);
     dbk_conn_drop(conn);
@@ -110,7 +113,8 @@ static dbk_result enter(dbk_bus_commands *commands, dbk_conn *conn, size_t size,
     dbk_hold(commands->port, commands->mutex);
     bool is_over =
         conn->waiting >= DBK_BUS_PEER_MESSAGES || (conn->waiting && conn->waiting_bytes + size > DBK_BUS_PEER_BYTES);
-    bool is_full = commands->under_way >= SLOTS_MAX;
+    bool is_full = commands->under_way >= SLOTS_MAX ||
+                   (commands->under_way && commands->under_way_bytes + size > DBK_BUS_ALL_BYTES);
     commands->messages++;
     if (is_over || is_full) {
         commands->busy++;
@@ -118,13 +122,16 @@ static dbk_result enter(dbk_bus_commands *commands, dbk_conn *conn, size_t size,
         conn->waiting++;
         conn->waiting_bytes += size;
         commands->under_way++;
+        commands->under_way_bytes += size;
     }
     dbk_let(commands->port, commands->mutex);
     dbk_result result = DBK_OK;
     if (is_over)
         result = dbk_fail(err, DBK_BUSY, "this connection has %d messages or %d MiB waiting already",
                           DBK_BUS_PEER_MESSAGES, DBK_BUS_PEER_BYTES / 1024 / 1024);
-    else if (is_full) result = dbk_fail(err, DBK_BUSY, "%d messages are waiting already", SLOTS_MAX);
+    else if (is_full)
+        result = dbk_fail(err, DBK_BUSY, "%d messages or %d MiB are waiting already", SLOTS_MAX,
+                          DBK_BUS_ALL_BYTES / 1024 / 1024);
     if (result != DBK_OK) dbk_error_hint(err, "wait for receipts before sending more");
     return result;
 }
@@ -134,6 +141,7 @@ static void leave(dbk_bus_commands *commands, dbk_conn *conn, size_t size)
     dbk_hold(commands->port, commands->mutex);
     conn->waiting--;
     conn->waiting_bytes -= size;
+    commands->under_way_bytes -= size;
     if (--commands->under_way == 0) commands->port->cond_broadcast(commands->port->ctx, commands->decided);
     dbk_let(commands->port, commands->mutex);
 }
@@ -189,6 +197,26 @@ static bool on_message(void *arg, dbk_conn *conn, dbk_slice body)
     return true;
 }
 
+/* A message that is not whole yet, and for whose rest there is no room. */
+static bool on_crowded(void *arg, dbk_conn *conn, dbk_slice begin)
+{
+    dbk_bus_commands *commands = arg;
+    dbk_error error = {0};
+    size_t size;
+    dbk_result result = dbk_request_head(begin, &size);
+    if (result == DBK_NONE || is_stopping(commands)) return true;
+    if (result != DBK_OK) return false;
+    dbk_hold(commands->port, commands->mutex);
+    commands->messages++;
+    commands->busy++;
+    dbk_let(commands->port, commands->mutex);
+    result = dbk_fail(&error, DBK_BUSY, "messages of more than %d MiB together are on their way already",
+                      DBK_BUS_BEGUN_BYTES / 1024 / 1024);
+    dbk_error_hint(&error, "send it again when others have been received, or in smaller parts");
+    refuse(commands, conn, dbk_slice_of(begin.data, size), result, &error);
+    return true;
+}
+
 /* ---- life */
 
 /* Waits until every message that was taken is decided and its answer queued, then gives the clients a
@@ -232,6 +260,7 @@ dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_
     commands->endpoint.greeting_ns = dbk_ms_or(options->greeting_ms, DBK_BUS_GREETING_MS);
     commands->endpoint.stalled_ns = dbk_ms_or(options->stalled_ms, DBK_BUS_STALLED_MS);
     commands->endpoint.on_message = on_message;
+    commands->endpoint.on_crowded = on_crowded;
     commands->endpoint.arg = commands;
     commands->mutex = port->mutex_new(port->ctx);
     commands->decided = port->cond_new(port->ctx);

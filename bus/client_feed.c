@@ -155,8 +155,14 @@ dbk_heard *dbk_feed_next(dbk_client_subscription *s)
 dbk_result dbk_feed_open(dbk_client_subscription *s, dbk_error *err)
 {
     const dbk_port *port = s->client->port;
-    s->rules =
-        (dbk_conn_rules){DBK_SP_SUB, DBK_SP_PUB, DBK_BUS_MESSAGE_MAX, on_opened, on_received, on_ended, on_freed, s};
+    s->rules = (dbk_conn_rules){.protocol = DBK_SP_SUB,
+                                .peer = DBK_SP_PUB,
+                                .message_max = DBK_BUS_MESSAGE_MAX,
+                                .opened = on_opened,
+                                .received = on_received,
+                                .ended = on_ended,
+                                .freed = on_freed,
+                                .arg = s};
     s->wake = port->cond_new(port->ctx);
     if (!s->wake) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
     int rc = open_conn(s);

@@ -162,8 +162,14 @@ static void run_link(void *arg)
 dbk_result dbk_client_link_open(dbk_client *client, dbk_error *err)
 {
     const dbk_port *port = client->port;
-    client->rules =
-        (dbk_conn_rules){DBK_SP_REQ, DBK_SP_REP, ANSWER_MAX, on_opened, on_received, on_ended, on_freed, client};
+    client->rules = (dbk_conn_rules){.protocol = DBK_SP_REQ,
+                                     .peer = DBK_SP_REP,
+                                     .message_max = ANSWER_MAX,
+                                     .opened = on_opened,
+                                     .received = on_received,
+                                     .ended = on_ended,
+                                     .freed = on_freed,
+                                     .arg = client};
     int rc = open_conn(client);
     if (rc == NNG_ECONNREFUSED) {
         dbk_result result = dbk_bus_fail_nng(err, rc, "connect to", client->commands);

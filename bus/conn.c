@@ -233,7 +233,8 @@ static bool take_frames(dbk_conn *conn)
             rules->opened(rules->arg, conn);
         }
         if (result == DBK_OK && !rules->received(rules->arg, conn, body)) return false;
-    } while (result == DBK_OK);
+        if (result == DBK_BUSY && !rules->crowded(rules->arg, conn, body)) return false;
+    } while (result == DBK_OK || result == DBK_BUSY);
     return result == DBK_NONE;
 }
 
@@ -291,7 +292,7 @@ dbk_result dbk_conn_new(const dbk_port *port, nng_stream *stream, const dbk_conn
     *conn = (dbk_conn){
         .port = port, .rules = rules, .stream = stream, .refs = 1, .begun_ns = port->monotonic_ns(port->ctx)};
     conn->mutex = port->mutex_new(port->ctx);
-    bool good = conn->mutex && dbk_frames_init(&conn->frames, port, rules->peer, rules->message_max) &&
+    bool good = conn->mutex && dbk_frames_init(&conn->frames, port, rules->peer, rules->message_max, rules->share) &&
                 nng_aio_alloc(&conn->receive, came, conn) == 0 && nng_aio_alloc(&conn->send, sent, conn) == 0;
     if (!good) {
         conn_free(conn);

@@ -22,10 +22,13 @@ typedef struct dbk_conn dbk_conn;
 typedef struct dbk_conn_rules { /* must outlive the connection */
     uint16_t protocol, peer;    /* ours, and the one the other side must speak */
     size_t message_max;
-    void (*opened)(void *arg, dbk_conn *conn);                   /* the greetings are exchanged */
+    dbk_frames_share *share;                   /* of the connections with these rules; NULL: there is no such limit */
+    void (*opened)(void *arg, dbk_conn *conn); /* the greetings are exchanged */
     bool (*received)(void *arg, dbk_conn *conn, dbk_slice body); /* a NUL follows the body; false: end it */
-    void (*ended)(void *arg, dbk_conn *conn);                    /* once, also if it never opened */
-    void (*freed)(void *arg);                                    /* the last thing that is heard of it */
+    /* So begins a body for which the share has no room; the rest is skipped. False: end it */
+    bool (*crowded)(void *arg, dbk_conn *conn, dbk_slice begin);
+    void (*ended)(void *arg, dbk_conn *conn); /* once, also if it never opened */
+    void (*freed)(void *arg);                 /* the last thing that is heard of it */
     void *arg;
 } dbk_conn_rules;
 

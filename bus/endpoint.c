@@ -46,6 +46,12 @@ static bool on_received(void *arg, dbk_conn *conn, dbk_slice body)
     return endpoint->on_message && endpoint->on_message(endpoint->arg, conn, body);
 }
 
+static bool on_crowded(void *arg, dbk_conn *conn, dbk_slice begin)
+{
+    dbk_endpoint *endpoint = arg;
+    return endpoint->on_crowded(endpoint->arg, conn, begin);
+}
+
 static void on_ended(void *arg, dbk_conn *conn)
 {
     dbk_endpoint *endpoint = arg;
@@ -211,14 +217,17 @@ dbk_result dbk_endpoint_open(dbk_endpoint *endpoint, const dbk_port *port, const
     endpoint->dir = paths->dir;
     endpoint->url = commands ? paths->commands : paths->changes;
     endpoint->name = commands ? paths->commands_name : paths->changes_name;
-    endpoint->rules = (dbk_conn_rules){commands ? DBK_SP_REP : DBK_SP_PUB,
-                                       commands ? DBK_SP_REQ : DBK_SP_SUB,
-                                       DBK_BUS_MESSAGE_MAX,
-                                       on_opened,
-                                       on_received,
-                                       on_ended,
-                                       on_freed,
-                                       endpoint};
+    endpoint->share = (dbk_frames_share){.max = DBK_BUS_BEGUN_BYTES};
+    endpoint->rules = (dbk_conn_rules){.protocol = commands ? DBK_SP_REP : DBK_SP_PUB,
+                                       .peer = commands ? DBK_SP_REQ : DBK_SP_SUB,
+                                       .message_max = endpoint->on_message ? DBK_BUS_MESSAGE_MAX : 0,
+                                       .share = &endpoint->share,
+                                       .opened = on_opened,
+                                       .received = on_received,
+                                       .crowded = on_crowded,
+                                       .ended = on_ended,
+                                       .freed = on_freed,
+                                       .arg = endpoint};
     endpoint->mutex = port->mutex_new(port->ctx);
     endpoint->changed = port->cond_new(port->ctx);
     if (!endpoint->mutex || !endpoint->changed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a socket");

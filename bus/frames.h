@@ -25,12 +25,20 @@ enum {
     DBK_FRAMES_BASE = 64 * 1024,
 };
 
+/* What several readers may hold together of frames that are incomplete, beyond DBK_FRAMES_BASE each. */
+typedef struct dbk_frames_share {
+    size_t max;
+    size_t held; /* atomic */
+} dbk_frames_share;
+
 /* Owned by whoever initialised it. It holds at most one frame that is incomplete, and grows by what
  * really came: a length alone costs nothing. */
 typedef struct dbk_frames {
     const dbk_port *port;
     uint16_t peer; /* the protocol that the peer must speak */
     size_t message_max;
+    dbk_frames_share *share; /* NULL: no limit but message_max */
+    uint64_t skip;           /* bytes still to come of a frame that was refused */
     bool greeted;
     uint8_t *data; /* capacity + 1 bytes */
     size_t capacity, begin, end;
@@ -38,14 +46,17 @@ typedef struct dbk_frames {
     uint8_t covered;
 } dbk_frames;
 
-bool dbk_frames_init(dbk_frames *frames, const dbk_port *port, uint16_t peer,
-                     size_t message_max);    /* false: no memory */
+/* `share` must outlive it. False: no memory. */
+bool dbk_frames_init(dbk_frames *frames, const dbk_port *port, uint16_t peer, size_t message_max,
+                     dbk_frames_share *share);
 void dbk_frames_release(dbk_frames *frames); /* accepts a zeroed one */
 /* Where the next bytes go, at least one; NULL: no memory. Bodies handed out before are gone. */
 uint8_t *dbk_frames_room(dbk_frames *frames, size_t *size);
 void dbk_frames_add(dbk_frames *frames, size_t size); /* that many came */
 /* The next body, with a NUL behind it, until the next call. DBK_NONE: more bytes are needed. DBK_FOREIGN:
- * no greeting, or of another protocol; DBK_CORRUPT: no frame; DBK_TOO_BIG. */
+ * no greeting, or of another protocol; DBK_CORRUPT: no frame; DBK_TOO_BIG; DBK_NO_MEMORY. DBK_BUSY: the
+ * readers together hold too much for this one to grow; *body is what came of the body so far, the rest
+ * will be skipped as it comes. */
 dbk_result dbk_frames_next(dbk_frames *frames, dbk_slice *body) DBK_MUST_USE;
 
 void dbk_greeting_put(uint8_t out[DBK_GREETING_SIZE], uint16_t protocol);

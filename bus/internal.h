@@ -23,7 +23,9 @@ enum {
     DBK_BUS_MESSAGE_MAX = 17 * 1024 * 1024, /* a batch of 16 MiB and what stands around it */
     DBK_BUS_PEER_MESSAGES = 1024,           /* of one connection, received and not decided */
     DBK_BUS_PEER_BYTES = 16 * 1024 * 1024,
-    DBK_BUS_CLIENTS_MAX = 64, /* of one socket */
+    DBK_BUS_BEGUN_BYTES = 64 * 1024 * 1024, /* of all connections of a socket: messages not yet whole */
+    DBK_BUS_ALL_BYTES = 256 * 1024 * 1024,  /* of all connections, received and not decided */
+    DBK_BUS_CLIENTS_MAX = 64,               /* of one socket */
     DBK_BUS_GREETING_MS = 5000,
     DBK_BUS_STALLED_MS = 60000,
     DBK_BUS_HEAVY_MS = 10000,
@@ -63,6 +65,7 @@ typedef struct dbk_endpoint {
     const char *name;
     uint32_t user;
     dbk_conn_rules rules;
+    dbk_frames_share share;
     nng_stream_listener *listener;
     nng_aio *accept;
     dbk_mutex *mutex;
@@ -78,7 +81,8 @@ typedef struct dbk_endpoint {
     int64_t greeting_ns;
     int64_t stalled_ns;                            /* a peer that takes nothing for so long is cut off; 0: never */
     void (*on_connect)(void *arg, dbk_conn *conn); /* may be NULL */
-    bool (*on_message)(void *arg, dbk_conn *conn, dbk_slice body); /* NULL: a peer that sends is cut off */
+    bool (*on_message)(void *arg, dbk_conn *conn, dbk_slice body);  /* NULL: a peer that sends is cut off */
+    bool (*on_crowded)(void *arg, dbk_conn *conn, dbk_slice begin); /* goes with on_message */
     void *arg;
 } dbk_endpoint;
 /* Removes a stale socket file of ours, listens and accepts. DBK_LOCKED: somebody serves there. */

@@ -78,6 +78,68 @@ static void sixty_four_are_served_and_the_next_is_turned_away(void **state)
     assert_true(until(nobody_is_there, s));
 }
 
+/* ---- messages that never become whole */
+
+enum { LARGE = 17 * 1024 * 1024 - 4, CROWD = 8, FIT = 3 };
+
+/* The message of that number and LARGE bytes, from byte `from` up to `to` of its frame. */
+static bool send_part(int fd, uint32_t id, size_t from, size_t to)
+{
+    static uint8_t frame[LARGE + 13];
+    memset(frame, 'x', sizeof frame);
+    (void)raw_frame(frame, id, NULL, 0);
+    dbk_store_be64(frame + 1, LARGE + 4);
+    return raw_write(fd, frame + from, to - from);
+}
+
+static bool five_were_refused(void *arg)
+{
+    return served_count(arg, "busy") == CROWD - FIT;
+}
+
+/* Eight begin messages of 17 MiB and do not end them: three have 51 of the 64 MiB that there are, the others
+ * are told so at once, and may go on when they have sent the rest. */
+static void half_messages_share_a_limit(void **state)
+{
+    served *s = *state;
+    int fds[CROWD];
+    char body[4096];
+    enum { WHOLE = LARGE + 13 };
+    for (int i = 0; i < CROWD; i++) {
+        fds[i] = raw_greet(dbk_bus_commands_url(s->bus), raw_req);
+        assert_true(send_part(fds[i], 7, 0, WHOLE - 1));
+    }
+    assert_true(until(five_were_refused, s));
+    for (int i = FIT; i < CROWD; i++) {
+        assert_int_equal(raw_answer(fds[i], body, sizeof body), 0x80000007u);
+        assert_non_null(strstr(body,
+                               "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"messages of "
+                               "more than 64 MiB together are on their way already\""));
+    }
+    it_serves(s); /* small ones pass */
+    assert_true(send_part(fds[FIT], 7, WHOLE - 1, WHOLE) && raw_ask(fds[FIT], 8, "{\"do\":\"hello\"}"));
+    assert_int_equal(raw_answer(fds[FIT], body, sizeof body), 0x80000008u);
+    assert_true(send_part(fds[0], 7, WHOLE - 1, WHOLE)); /* whole: answered, and its room is free */
+    assert_int_equal(raw_answer(fds[0], body, sizeof body), 0x80000007u);
+    assert_null(strstr(body, "\"busy\""));
+    assert_true(send_part(fds[FIT], 9, 0, WHOLE));
+    assert_int_equal(raw_answer(fds[FIT], body, sizeof body), 0x80000009u);
+    assert_null(strstr(body, "\"busy\""));
+    for (int i = 0; i < CROWD; i++) close(fds[i]);
+    assert_true(until(nobody_is_there, s));
+    assert_true(served_count(s, "busy") == CROWD - FIT);
+}
+
+/* A subscriber has nothing to send, and gets no memory for it. */
+static void a_subscriber_may_not_even_begin(void **state)
+{
+    served *s = *state;
+    int fd = raw_greet(dbk_bus_changes_url(s->bus), raw_sub);
+    (void)send_part(fd, 7, 0, 9);
+    assert_true(raw_is_ended(fd));
+    close(fd);
+}
+
 /* ---- answers that nobody reads */
 
 static void a_client_that_never_reads_is_cut_off(void **state)
@@ -241,6 +303,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         served(a_greeting_has_its_time),
         served(sixty_four_are_served_and_the_next_is_turned_away),
+        served(half_messages_share_a_limit),
+        served(a_subscriber_may_not_even_begin),
         served(a_client_that_never_reads_is_cut_off),
         served(so_is_one_with_many_small_answers),
         served(so_is_one_that_stops_reading),

@@ -77,7 +77,7 @@ static void run(const uint8_t *stream, size_t size, uint8_t how)
     dbk_frames frames;
     plain p = {stream, stream + size, false};
     size_t step = how & 7 ? (size_t)1 << (how & 7) * 2 : 1;
-    REQUIRE(dbk_frames_init(&frames, dbk_port_system(), DBK_SP_REQ, MESSAGE_MAX));
+    REQUIRE(dbk_frames_init(&frames, dbk_port_system(), DBK_SP_REQ, MESSAGE_MAX, NULL));
     for (size_t done = 0; done < size;) {
         size_t room, left = size - done;
         uint8_t *at = dbk_frames_room(&frames, &room);
