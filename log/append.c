@@ -47,8 +47,18 @@ static dbk_result choose_tail(dbk_log *log, append_job *job, uint64_t payload, d
     return DBK_OK;
 }
 
-/* Decodes, checks and indexes the entries; log->scratch is then the state behind them. */
-static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *origins, size_t count, dbk_error *err)
+/* Of a batch that is large enough other threads hash the leaves meanwhile. */
+static bool begin_leaves(dbk_log *log, const dbk_slice *origins, size_t count, uint64_t payload)
+{
+    if (payload < DBK_LEAVES_WORTH_BYTES) return false;
+    if (!log->leaves) log->leaves = dbk_leaves_new(log->port);
+    return log->leaves && dbk_leaves_begin(log->leaves, origins, count, payload, log->scratch->range.count);
+}
+
+/* Decodes, checks and indexes the entries; log->scratch is then the state behind them, but for the leaves of
+ * those that are `hashed` elsewhere. */
+static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *origins, size_t count, bool hashed,
+                               dbk_error *err)
 {
     uint8_t *at = log->buffer + job->start_bytes + DBK_RECORD_HEADER_SIZE;
 
@@ -60,7 +70,11 @@ static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *o
         rc = dbk_index_table_add(job->table, log->scratch->position + 1, &entry, err);
         dbk_log_unlock(log);
         if (rc != DBK_OK) return rc;
-        dbk_state_add(log->scratch, &entry, origins[i]);
+        if (hashed) {
+            dbk_state_add_fields(log->scratch, &entry);
+        } else {
+            dbk_state_add(log->scratch, &entry, origins[i]);
+        }
         dbk_state_note_key(&entry, job->top, &job->ordered);
         dbk_store_u32(at, (uint32_t)origins[i].size);
         memcpy(at + 4, origins[i].data, origins[i].size);
@@ -93,7 +107,10 @@ static dbk_result build(dbk_log *log, append_job *job, const dbk_slice *origins,
     record->segment = segment->header.number;
     record->salt = segment->header.salt;
     record->offset = job->tail.offset + job->start_bytes;
-    rc = take_entries(log, job, origins, count, err);
+    bool hashed = begin_leaves(log, origins, count, payload);
+    rc = take_entries(log, job, origins, count, hashed, err);
+    if (hashed && rc == DBK_OK) dbk_leaves_add(log->leaves, &log->scratch->range);
+    if (hashed && rc != DBK_OK) dbk_leaves_drop(log->leaves);
     if (rc != DBK_OK) return rc;
     dbk_index_batch place = {record->first_position, (uint32_t)record->offset, (uint32_t)job->bytes,
                              record->received_ms};

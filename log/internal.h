@@ -8,6 +8,7 @@
 #include "log/format.h"
 #include "log/image.h"
 #include "log/index.h"
+#include "log/leaves.h"
 #include "log/log.h"
 
 enum {
@@ -92,6 +93,7 @@ struct dbk_log {
     bool pending_direct;
     uint64_t dirty_bytes;   /* left by a failed write where the next record goes */
     dbk_log_state *scratch; /* what state will be once the batch is durable */
+    dbk_leaves *leaves;
     uint8_t *buffer;
     size_t buffer_size;
     dbk_file *mark_file;
@@ -134,8 +136,9 @@ static inline void dbk_log_unlock(const dbk_log *log)
 
 /* state.c */
 void dbk_state_init(dbk_log_state *state);
-/* Takes in one decoded entry at position + 1. */
+/* Takes in one decoded entry at position + 1; the second without its leaf, which goes into the range apart. */
 void dbk_state_add(dbk_log_state *state, const dbk_entry *entry, dbk_slice origin);
+void dbk_state_add_fields(dbk_log_state *state, const dbk_entry *entry);
 /* Raises `top` to the entry's order key, or clears *ordered where the key is not above it. */
 void dbk_state_note_key(const dbk_entry *entry, uint8_t top[DBK_ORDER_KEY_SIZE], bool *ordered);
 void dbk_state_begin(dbk_log_state *state, const dbk_record *record, const dbk_start *start);

@@ -29,6 +29,7 @@ static void release(dbk_log *log)
     if (log->mark_file) port->close_file(port->ctx, log->mark_file);
     if (log->buffer) port->free_aligned(port->ctx, log->buffer);
     dbk_free(port, log->scratch);
+    dbk_leaves_free(log->leaves);
     if (log->wake) port->cond_free(port->ctx, log->wake);
     if (log->lock) port->mutex_free(port->ctx, log->lock);
     if (log->run_lock) port->mutex_free(port->ctx, log->run_lock);

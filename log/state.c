@@ -29,6 +29,11 @@ void dbk_state_add(dbk_log_state *state, const dbk_entry *entry, dbk_slice origi
 
     dbk_entry_leaf(origin, leaf);
     dbk_range_add(&state->range, leaf);
+    dbk_state_add_fields(state, entry);
+}
+
+void dbk_state_add_fields(dbk_log_state *state, const dbk_entry *entry)
+{
     dbk_state_note_key(entry, state->top, &state->ordered);
     if (entry->epoch > state->epoch || (entry->epoch == state->epoch && entry->hlc > state->hlc)) {
         state->epoch = entry->epoch;
