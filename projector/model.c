@@ -244,6 +244,7 @@ void dbk_model_rollback(dbk_model *model)
 {
     model->sandbox.role = DBK_SQL_ENGINE;
     model->in_entry = model->savepoint = false;
+    dbk_rows_transaction_begin(model); /* what was decided in it has no version that anybody may be told */
     if (!dbk_model_in_transaction(model)) return;
     (void)sqlite3_exec(model->db, "ROLLBACK", NULL, NULL, NULL);
     if (model->observer) dbk_observer_transaction_begin(model->observer);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Plants one bug after the other into a copy of the sources and expects sim_store to find it.
+"""Plants one bug after the other into a copy of the sources and expects sim_store, or test_queue_schedules, to find it.
 
 usage: mutants.py BUILD_FOLDER [--states N] [--only NAME] [--json FILE]
 
-Prints for each bug how many crash states it took. Exit 1 when one survives N states, or when the
+Prints for each bug how many crash states, or schedules, it took; one of them is a canary, a checker that is broken. Exit 1 when one survives N states, or when the
 sources no longer have the text that a bug replaces (then the bug has to be planted anew)."""
 import argparse
 import json
@@ -83,6 +83,22 @@ MUTANTS = {
     "parent of a new store not synced": [
         ("store/create.c", "    if (result == DBK_OK) result = sync_parent(port, path, err);\n", "    (void)sync_parent;\n")],
 }
+# Those that drawn schedules of the queue must find.
+QUEUE_MUTANTS = {
+    "durable is told before the sync": [
+        ("store/finish.c", "    dbk_result result = append(turn, &error);\n", "    tell_stage(turn, DBK_STAGE_DURABLE);\n    dbk_result result = append(turn, &error);\n")],
+    "versions of a failed turn stay": [
+        ("projector/model.c", "    dbk_rows_transaction_begin(model); /* what was decided", "    /* what was decided")],
+    "nobody is woken behind a caller's turn": [
+        ("store/queue.c", "            if (queue->commands.first || queue->dozing) queue->port->cond_signal(queue->port->ctx, queue->work);\n", "")],
+    "the queue is a stack": [
+        ("store/queue.c", "    item->next = NULL;\n    *list->last = item;\n    list->last = &item->next;\n",
+         "    item->next = list->first;\n    if (!list->first) list->last = &item->next;\n    list->first = item;\n")],
+    "a stage is told as the last one": [
+        ("store/queue.c", "receipts->data, receipts->size, false);", "receipts->data, receipts->size, true);")],
+    "canary: what was promised": [
+        ("tests/sim/test_queue_schedules.c", "    if (last < s->seen_then) broke(", "    if (last <= s->seen_then) broke(")],
+}
 
 
 def copy_sources(folder):
@@ -108,10 +124,10 @@ def build(folder):
     if not (cache / "build.ninja").exists():
         subprocess.run(["cmake", "-G", "Ninja", "-S", folder, "-B", cache, "-DCMAKE_BUILD_TYPE=Release",
                         "-DCMAKE_C_FLAGS=-Wno-error -w"], check=True, stdout=subprocess.DEVNULL)
-    done = subprocess.run(["ninja", "-C", cache, "-j2", "sim_store"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(["ninja", "-C", cache, "-j2", "sim_store", "test_queue_schedules"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit("the mutant does not build:\n" + done.stdout[-3000:])
-    return cache / "tests" / "sim" / "sim_store"
+    return cache / "tests" / "sim"
 
 
 def plant(folder, edits):
@@ -128,17 +144,19 @@ def take_out(folder, edits):
         copy_if_changed(ROOT / name, folder / name)
 
 
-def hunt(program, states):
-    """(states until it was found, what it said), or (None, last line)."""
+def hunt(programs, name, states):
+    """(states, or schedules, until it was found, what it said), or (None, last line)."""
+    command = [programs / "sim_store", "--seeds", "1..40", "--states", str(states)]
+    if name in QUEUE_MUTANTS:
+        command = [programs / "test_queue_schedules", "--seeds", f"1..{states // 2}"]
     try:
-        done = subprocess.run([program, "--seeds", "1..40", "--states", str(states)], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=600, errors="replace")
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, errors="replace")
     except subprocess.TimeoutExpired:
         return 0, "hangs"
     lines = done.stdout.splitlines() or [""]
-    found = re.search(r"after (\d+) states in all", done.stdout)
+    found = re.search(r"after (\d+) states in all|^ +again: .* --seed (\d+)$", done.stdout, re.M)
     if found:
-        return int(found.group(1)), lines[0]
+        return int(found.group(1) or found.group(2)), lines[0]
     return (None, lines[-1]) if done.returncode == 0 else (0, f"ends with {done.returncode}: {lines[0]}")
 
 
@@ -153,16 +171,16 @@ def main():
     folder = arguments.folder.resolve()
     copy_sources(folder)
     reached = {}
-    for name, edits in MUTANTS.items():
+    for name, edits in {**MUTANTS, **QUEUE_MUTANTS}.items():
         if arguments.only and arguments.only != name:
             continue
         plant(folder, edits)
         try:
-            states, said = hunt(build(folder), arguments.states)
+            states, said = hunt(build(folder), name, arguments.states)
         finally:
             take_out(folder, edits)
         reached[name] = states
-        print(f"{name:34} {'SURVIVED' if states is None else f'{states:6} states'}  {said[:150]}", flush=True)
+        print(f"{name:34} {'SURVIVED' if states is None else f'{states:6} ' + ('schedules' if name in QUEUE_MUTANTS else 'states')}  {said[:150]}", flush=True)
     alive = [name for name, states in reached.items() if states is None]
     print(f"{len(reached) - len(alive)} of {len(reached)} planted bugs found")
     if arguments.json:

@@ -144,6 +144,23 @@ static void a_failed_write_is_answered_and_over(void **state)
     ask_expect(s, "{\"do\":\"status\"}", "\"condition\":\"ok\"");
 }
 
+/* The row was named by the turn that failed: who reads it is told of no position that the log does not have. */
+static void a_failed_write_leaves_no_version(void **state)
+{
+    static const char again[] =
+        "{\"id\":\"b\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"b\"}}";
+    failing_store *s = *state;
+    put_expect(s, "a", "\"ok\":true,\"position\":1,");
+    s->port.writes_only = true;
+    s->port.fail_at = 1;
+    char *receipt = decide(&s->f, again);
+    expect_part(receipt, "\"ok\":false,\"error\":\"unavailable\"");
+    free(receipt);
+    faulty_calm(&s->port);
+    ask_expect(s, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"a\"}",
+               "\"title\":\"a\"},\"version\":1,\"position\":1}");
+}
+
 static void a_failed_sync_poisons_and_reading_goes_on(void **state)
 {
     failing_store *s = *state;
@@ -506,6 +523,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_leaves_no_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_write_is_answered_and_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_write_leaves_no_version, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_sync_poisons_and_reading_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_commit_is_durable_and_caught_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_model_that_fails_twice_stops_deciding, setup, teardown),
