@@ -172,7 +172,8 @@ typedef struct dbk_trail { /* zero: every entry, every row */
     uint8_t first[DBK_ORDER_KEY_SIZE];
     const dbk_table *table; /* only this row */
     dbk_slice key;
-    bool shown; /* values as clients see them, else as events have them */
+    bool shown;   /* values as clients see them, else as events have them */
+    bool passing; /* rows too that came and went within the entry: before and after are empty */
     dbk_trail_fn each;
     void *arg;
 } dbk_trail;

@@ -27,7 +27,7 @@ static dbk_result put_after(dbk_model *model, const dbk_touched *row, dbk_buffer
 
 static bool is_asked(const dbk_trail *trail, const dbk_touched *row)
 {
-    if (!row->existed && !row->exists) return false; /* it came and went within the entry */
+    if (!row->existed && !row->exists && !trail->passing) return false; /* it came and went within the entry */
     return !trail->table || (trail->table == row->table && dbk_slice_equal(trail->key, row->key));
 }
 

@@ -179,7 +179,9 @@ static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, con
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         dbk_mask named;
         dbk_undo_row *known = find(undo, rows[i].table, rows[i].key);
-        if (!rows[i].table->collection || (!known && !mine)) continue; /* projections follow the undo's own events */
+        bool passing = !rows[i].before.size && !rows[i].after.size; /* who wrote it and took it away is its writer */
+        if (!rows[i].table->collection) continue;                   /* projections follow the undo's own events */
+        if (!known && (!mine || passing)) continue;
         if (!known) known = add(undo, rows[i].table, rows[i].key);
         if (!known) return dbk_row_no_memory(err);
         result = named_columns(undo, entry, &rows[i], &named, err);
@@ -203,7 +205,7 @@ dbk_result dbk_undo_new(const dbk_port *port, const dbk_definition *definition, 
     dbk_buffer_init(&undo->rows, port);
     dbk_buffer_init(&undo->events, port);
     dbk_buffer_init(&undo->arguments, port);
-    undo->trail = (dbk_trail){.each = hear, .arg = undo, .bounded = true};
+    undo->trail = (dbk_trail){.each = hear, .arg = undo, .bounded = true, .passing = true};
     memset(undo->trail.first, 0xff, sizeof undo->trail.first);
     if (!undo->arena || !undo->before || !undo->after || !undo->data) return dbk_row_no_memory(err);
     return dbk_upcaster_new(port, definition, &undo->upcaster, err);

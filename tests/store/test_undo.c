@@ -83,6 +83,23 @@ static void a_deleted_parent_comes_back_with_its_children(void **state)
     assert_folds(w, 0);
 }
 
+/* A later entry that puts the row and deletes it again is the one who wrote it last. */
+static void what_another_put_and_deleted_since_stays_away(void **state)
+{
+    world *w = *state;
+    world_accept(w, 0, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\"}}");
+    world_accept(w, 0, "{\"id\":\"2\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\"}");
+    world_accept(
+        w, 0,
+        "{\"id\":\"3\",\"do\":\"batch\",\"commands\":[{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{}},"
+        "{\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\"}]}");
+    must_undo(w, 0, "{\"id\":\"u\",\"do\":\"undo\",\"position\":2}", "\"ok\":true");
+    world_contains(w, 0, "{\"do\":\"list\",\"table\":\"notes\"}", "\"rows\":[]");
+    must_undo(w, 0, "{\"id\":\"v\",\"do\":\"undo\",\"position\":3}", "\"kept\":[]");
+    world_contains(w, 0, "{\"do\":\"list\",\"table\":\"notes\"}", "\"rows\":[]");
+    assert_folds(w, 0);
+}
+
 static void what_others_depend_on_stays(void **state)
 {
     world *w = *state;
@@ -171,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(columns_go_back_and_those_of_others_stay, setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_deleted_parent_comes_back_with_its_children, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(what_another_put_and_deleted_since_stays_away, setup, world_teardown),
         cmocka_unit_test_setup_teardown(what_others_depend_on_stays, setup, world_teardown),
         cmocka_unit_test_setup_teardown(several_by_correlation_are_one_entry, setup, world_teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_undone_is_refused_by_name, setup, world_teardown),
