@@ -344,20 +344,26 @@ void o_define_rules(o_definition *definition, const dbk_json_node *rules)
         read_sync(&definition->tables[o_table_of(definition, o_intern(one->name))], one, "columns");
 }
 
-static void read_states(o_table *table, const dbk_json_node *states)
+static void read_moves(o_table *table, const dbk_json_node *moves)
 {
-    const dbk_json_node *machine = dbk_json_child(states);
-    table->machine = column_of(table, o_intern(machine->name));
-    const dbk_json_node *from = dbk_json_child(machine);
-    for (uint32_t i = 0; i < machine->count; i++, from = dbk_json_next(from)) {
-        const char *name = o_intern(from->name);
+    const dbk_json_node *from = dbk_json_child(moves);
+    for (uint32_t i = 0; i < moves->count; i++, from = dbk_json_next(from)) {
         const dbk_json_node *to = dbk_json_child(from);
         for (uint32_t k = 0; k < from->count; k++, to = dbk_json_next(to)) {
-            if (table->start_count == 8 || table->move_count == 16) o_die("too many states");
-            if (!*name) table->starts[table->start_count++] = o_of_json(to);
-            else table->moves[table->move_count++] = (o_move){o_string(name), o_of_json(to)};
+            if (table->move_count == 16) o_die("too many moves");
+            table->moves[table->move_count++] = (o_move){o_string(o_intern(from->name)), o_of_json(to)};
         }
     }
+}
+
+static void read_states(o_table *table, const dbk_json_node *states)
+{
+    const dbk_json_node *machine = dbk_json_child(states), *starts = dbk_json_member(machine, "start");
+    const dbk_json_node *start = dbk_json_child(starts);
+    table->machine = column_of(table, o_intern(machine->name));
+    for (uint32_t i = 0; i < starts->count && i < 8; i++, start = dbk_json_next(start))
+        table->starts[table->start_count++] = o_of_json(start);
+    read_moves(table, dbk_json_member(machine, "moves"));
 }
 
 static void read_app(o_definition *definition, const dbk_json_node *app)

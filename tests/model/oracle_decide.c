@@ -82,7 +82,10 @@ static bool take_value(const o_column *column, const dbk_json_node *node, o_valu
     case O_IS_BOOLEAN:
         *out = o_of_json(node);
         return node->kind == DBK_JSON_TRUE || node->kind == DBK_JSON_FALSE || (whole && (integer == 0 || integer == 1));
-    case O_IS_JSON: *out = (o_value){.kind = O_TEXT, .text = o_json_text(node)}; return true;
+    case O_IS_DATETIME:
+        *out = o_of_json(node);
+        return node->kind == DBK_JSON_STRING && node->text.size >= 10 && node->text.data[4] == '-';
+    case O_IS_JSON: *out = o_fit(column, (o_value){.kind = O_TEXT, .text = o_json_text(node)}); return true;
     default: *out = o_of_json(node); return node->kind == DBK_JSON_STRING;
     }
 }
@@ -293,8 +296,6 @@ static const char *run_append(o_draft *draft, const dbk_json_node *command)
         if (strcmp(dot, reserved[i]) == 0 && o_table_of(draft->replica->definition, head) >= 0) return "bad_command";
     }
     uint64_t named = o_named(draft->replica, stream);
-    for (int i = 0; i < draft->event_count; i++)
-        if (draft->events[i].stream == stream) named = draft->replica->position + 1;
     const char *error = check_expect(draft, dbk_json_member(command, "expect"), named, named > 0);
     if (error) return error;
     o_event *event = next_event(draft, O_CUSTOM, stream);

@@ -16,7 +16,7 @@ static o_value parameter(const o_scope *scope, const char *name)
 {
     for (int i = scope->field_count - 1; i >= 0; i--)
         if (scope->fields[i].name == name) return scope->fields[i].value;
-    if (strcmp(name, "time") == 0) return o_string(o_time_text(scope->state->time_ms));
+    if (strcmp(name, "time") == 0) return o_string(o_stamp_text(scope->state->time_ms));
     return (o_value){0};
 }
 
@@ -52,8 +52,13 @@ static o_value calculated(o_op op, o_value a, o_value b)
 
 static const char *as_text(o_value value)
 {
-    if (value.kind == O_REAL) o_die("SQL: a REAL as text");
-    return value.kind == O_TEXT ? value.text : o_format("%lld", (long long)value.integer);
+    dbk_buffer text;
+    if (value.kind == O_TEXT) return value.text;
+    dbk_buffer_init(&text, dbk_port_system());
+    o_json_put(&text, value);
+    const char *out = o_intern(dbk_buffer_slice(&text));
+    dbk_buffer_release(&text);
+    return out;
 }
 
 static o_value called(const o_scope *scope, const o_expr *expr)

@@ -79,6 +79,13 @@ bool o_key_values(const o_table *table, const char *key, o_value *values)
 o_value o_fit(const o_column *column, o_value value)
 {
     bool numeric = column->type == O_IS_INTEGER || column->type == O_IS_BOOLEAN;
+    /* The affinity of a column of JSON is NUMERIC: a number alone is kept as one (docs/decisions/0005). */
+    if (column->type == O_IS_JSON && value.kind == O_TEXT && *value.text &&
+        strspn(value.text, "0123456789") == strlen(value.text))
+        return o_integer(strtoll(value.text, NULL, 10));
+    if (column->type == O_IS_JSON && value.kind == O_TEXT && *value.text &&
+        strspn(value.text, "0123456789.") == strlen(value.text))
+        return (o_value){.kind = O_REAL, .real = strtod(value.text, NULL)};
     if (value.kind == O_INTEGER && column->type == O_IS_REAL)
         return (o_value){.kind = O_REAL, .real = (double)value.integer};
     if (value.kind == O_INTEGER && column->type == O_IS_TEXT)

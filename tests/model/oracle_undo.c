@@ -75,6 +75,7 @@ static void plan_row(undoing *u, const o_record *record)
 {
     const o_state *state = u->draft->replica->state;
     const o_table *t = &state->definition->tables[record->table];
+    if (!t->collection) return;
     const o_row *now = o_row_find(state, record->table, record->key);
     const o_row *was = o_row_find(u->before, record->table, record->key);
     int mine = 0, writers = 0;
@@ -125,6 +126,7 @@ static bool takes_of_others(const undoing *u, const o_touched *before, int befor
         const o_touched *touched = &state->touched[i];
         if (i < before_count && memcmp(&before[i], touched, sizeof *touched) == 0) continue;
         const o_record *record = o_record_find(state, touched->table, touched->key);
+        if (!state->definition->tables[touched->table].collection) continue; /* projections follow by themselves */
         for (int k = 0; record && touched->before && k < O_COLUMNS; k++) {
             if (!record->writers[k] || record->writers[k] == u->entry) continue;
             if (!touched->now || !o_same(touched->before->values[k], touched->now->values[k])) return true;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { SLOTS = 1 << 14, SET_WORDS = 64 };
+enum { SLOTS = 1 << 17, SET_WORDS = 64 };
 
 /* The interned texts: open addressing, in an arena that o_reset clears. */
 static dbk_arena *arena;
