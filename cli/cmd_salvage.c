@@ -96,8 +96,9 @@ static void show(const salvage *s, const dbk_salvage_report *r, const char *into
     if (r->new_replica) dbk_cli_note("daybook.json was not readable: '%s' writes as a new replica", into);
     if (r->new_definition)
         dbk_cli_note("'%s' runs another definition than the log recorded last, or the log recorded none", into);
-    printf("kept      %llu entries, %llu bytes\nmissing   %llu positions\n", (unsigned long long)r->kept,
-           (unsigned long long)r->kept_bytes, (unsigned long long)r->missing);
+    printf("kept      %llu %s, %llu bytes\nmissing   %llu %s\n", (unsigned long long)r->kept,
+           r->kept == 1 ? "entry" : "entries", (unsigned long long)r->kept_bytes, (unsigned long long)r->missing,
+           r->missing == 1 ? "position" : "positions");
     if (r->damaged_bytes) printf("damaged   %llu bytes without a sound record\n", (unsigned long long)r->damaged_bytes);
     if (r->left_out) printf("left out  %llu entries of another history\n", (unsigned long long)r->left_out);
     if (r->inbox) printf("inbox     %llu entries that do not project\n", (unsigned long long)r->inbox);

@@ -34,7 +34,7 @@ say "{\"id\":\"s2\",\"do\":\"chat.ask\",\"args\":{\"conversationId\":\"$conversa
 question=$key
 say "{\"id\":\"s3\",\"do\":\"chat.answered\",\"args\":{\"id\":\"$question\",\"response\":\"Too early\"}}"
 say "{\"id\":\"s4\",\"do\":\"chat.streaming\",\"args\":{\"id\":\"$question\"}}"
-say "{\"id\":\"s5\",\"do\":\"chat.answered\",\"args\":{\"id\":\"$question\",\"response\":\"Some a thousand years\"}}"
+say "{\"id\":\"s5\",\"do\":\"chat.answered\",\"args\":{\"id\":\"$question\",\"response\":\"Some, a thousand years\"}}"
 say "{\"id\":\"s6\",\"do\":\"chat.fork\",\"args\":{\"interactionId\":\"$question\"}}"
 
 step "4. A project goes, and all that was in it"

@@ -46,7 +46,7 @@ step "5. Where they are, and what became of one"
 show "query jobs.daybook --name counts"
 ask --name counts
 show "history jobs.daybook jobs $one"
-"$daybook" history "$url" jobs "$one" --limit 3 | indent
+"$daybook" history "$url" jobs "$one" --limit 3 2>&1 | indent
 
 step "6. Proof: all rows again, from nothing but the log"
 live=$("$daybook" fingerprint "$url" --json | json '["fingerprint"]')
