@@ -5,7 +5,8 @@ static void show(const dbk_json_node *root)
 {
     const dbk_json_node *changes = dbk_json_member(root, "changes"), *earlier = dbk_json_member(root, "earlier");
     if (earlier)
-        dbk_cli_note("changes before these, not shown: %.*s; ask for more with '--limit'", DBK_SLICE_ARG(earlier->text));
+        dbk_cli_note("changes before these, not shown: %.*s; ask for more with '--limit'",
+                     DBK_SLICE_ARG(earlier->text));
     dbk_out_changes(changes, true);
     if (changes && changes->count == 0) dbk_cli_note("nothing happened to that row");
 }

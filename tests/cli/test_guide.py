@@ -5,7 +5,7 @@ file that the line above it names: "`notes/schema.sql`:", or with "Add to" befor
 without a name is only to be read, and must stand on the page as it is in a file. In a block of sh, "$ " begins
 a command and "> " goes on with it. The lines below must be what it prints: "…" stands for any text of a line, a
 line of "…" alone for any lines, an object for one that has these members. A command fails exactly where the
-page shows a "daybook: " or an "ok":false. A command that shows `ready` last goes on while the page does."""
+page shows a "daybook: ", an "ok":false or faults. A command that shows `ready` last goes on while the page does."""
 import json
 import os
 import re
@@ -17,6 +17,7 @@ import unittest
 from cli_case import PROGRAM, TOP, Case
 
 GUIDE = os.path.join(TOP, "docs", "guide")
+RECOVERY = os.path.join(TOP, "docs", "recovery.md")
 END = "== the command has ended: "
 
 
@@ -150,7 +151,7 @@ class Guide(Case):
             got, status = shell.keep(command), 0
         else:
             got, status = shell.run(command)
-        fails = any(l.startswith("daybook: ") or '"ok":false' in l for l in shown)
+        fails = any(l.startswith("daybook: ") or '"ok":false' in l or re.fullmatch(r"\d+ faults?", l) for l in shown)
         told = f"\n{place}: $ {command}\n--- shown\n" + "\n".join(shown) + f"\n--- printed [{status}]\n" + "\n".join(got)
         if not same(shown, got) or (status != 0) != fails:
             raise AssertionError(told)
@@ -181,6 +182,24 @@ class Guide(Case):
                 text = f.read()
                 self.assertIn("```sh", text)
                 self.play(name, text)
+
+    def test_the_page_for_trouble_is_true(self):
+        with open(RECOVERY, encoding="utf-8") as f:
+            self.play("recovery.md", f.read())
+
+    def test_what_doctor_says_is_what_the_page_for_trouble_explains(self):
+        """Each advice that the program can give has its line, and each line is an advice."""
+        with open(RECOVERY, encoding="utf-8") as f:
+            table = f.read().split("## What doctor says")[1].split("\n## ")[0]
+        explained = re.findall(r"^\| `([^`]+)` \|", table, re.M)
+        sources = ""
+        for name in ("cli/cmd_doctor.c", "store/location.c"):
+            with open(os.path.join(TOP, name), encoding="utf-8") as f:
+                sources += re.sub(r'"\s*\n\s*"', "", f.read())
+        for text in explained:
+            for part in text.split(": "):
+                self.assertIn(part.removeprefix("commands "), sources, text)
+        self.assertEqual(len(re.findall(r"\badvise\(\s*r,\s*\"", sources)) + 4, len(explained))   # two levels of room, two places
 
     def test_the_contents_name_every_page_in_order(self):
         with open(os.path.join(GUIDE, "README.md"), encoding="utf-8") as f:
