@@ -1,4 +1,5 @@
 /* Sources in (a folder, one file, memory), the steps of a check in their order, lookups. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -6,13 +7,30 @@
 
 static const char *const known_files[] = {"app.json",    "commands.sql", "projections.sql",
                                           "queries.sql", "schema.sql",   "upcasts.sql"};
-enum { KNOWN_FILES = 6, DIGEST_PARTS_PER_SOURCE = 4 };
+enum { KNOWN_FILES = 6, DIGEST_PARTS_PER_SOURCE = 4, NAME_BYTES = 300 };
 
 const dbk_source *dbk_check_source(dbk_check *check, const char *name)
 {
     for (size_t i = 0; i < check->definition->source_count; i++)
         if (strcmp(check->definition->sources[i].name, name) == 0) return &check->definition->sources[i];
     return NULL;
+}
+
+static const char *const model_files[] = {"projections.sql", "queries.sql", "schema.sql"};
+enum { MODEL_FILES = 3 };
+
+static bool is_model_file(const char *name)
+{
+    for (size_t i = 0; i < MODEL_FILES; i++)
+        if (strcmp(name, model_files[i]) == 0) return true;
+    return false;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t size = strlen(name), more = strlen(suffix);
+
+    return size > more && strcasecmp(name + size - more, suffix) == 0;
 }
 
 static dbk_span whole(const dbk_source *source)
@@ -29,9 +47,16 @@ static void check_source_name(dbk_check *check, const dbk_source *source)
     for (size_t i = 0; i < KNOWN_FILES; i++)
         if (strcmp(name, known_files[i]) == 0) return;
     if (strncmp(name, "schemas/", 8) == 0) return; /* definition_schemas.c */
-    else if (slash)
+    if (slash && !has_suffix(name, ".sql"))
+        dbk_report_error(report, whole(source), "did you mean 'schemas/'?", "'%.*s/' is no folder of a definition",
+                         (int)(slash - name), name);
+    else if (slash && is_model_file(slash + 1))
         dbk_report_error(report, whole(source), "projections of 'main' until then",
                          "async models (%.*s/) come with a later version", (int)(slash - name), name);
+    else if (slash)
+        dbk_report_error(report, whole(source),
+                         dbk_check_nearest(check, dbk_slice_text(slash + 1), model_files, MODEL_FILES),
+                         "'%s' is no file of a model", name);
     else
         dbk_report_error(report, whole(source),
                          dbk_check_nearest(check, dbk_slice_text(name), known_files, KNOWN_FILES),
@@ -225,48 +250,68 @@ static bool add_source(reading *r, const char *name, dbk_slice text)
     return true;
 }
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-    size_t size = strlen(name), more = strlen(suffix);
-
-    return size > more && strcasecmp(name + size - more, suffix) == 0;
-}
-
-static int stop_at_sql(void *arg, const char *name)
-{
-    (void)arg;
-    return has_suffix(name, ".sql") ? 1 : 0;
-}
-
 static int note_schema(void *arg, const char *name)
 {
-    char inner[300] = "schemas/";
+    char inner[NAME_BYTES] = "schemas/";
 
     if (name[0] == '.' || !has_suffix(name, ".json") || strlen(name) >= sizeof(inner) - 8) return 0;
     strcpy(inner + 8, name);
     return add_source(arg, inner, (dbk_slice){NULL, 0}) ? 0 : 1;
 }
 
-/* schemas/ is read; folders that mean something later are kept as sources without text, so that the
- * check names them. */
+/* What a folder holds that is no folder of ours. */
+typedef struct folder {
+    const char *name;
+    char sql[NAME_BYTES]; /* "stats/schema.sql", the first by name; "": none */
+    bool holds_json;
+} folder;
+
+static int note_inside(void *arg, const char *name)
+{
+    folder *f = arg;
+    size_t outer = strlen(f->name), inner = strlen(name);
+
+    if (name[0] == '.') return 0;
+    f->holds_json |= has_suffix(name, ".json");
+    if (!has_suffix(name, ".sql") || outer + inner + 2 > sizeof(f->sql)) return 0;
+    if (f->sql[0] && strcmp(f->sql + outer + 1, name) <= 0) return 0;
+    memcpy(f->sql, f->name, outer);
+    f->sql[outer] = '/';
+    memcpy(f->sql + outer + 1, name, inner + 1);
+    return 0;
+}
+
+static bool is_nearly_schemas(const char *name)
+{
+    static const char *const ours[] = {"schemas"};
+
+    return dbk_nearest(dbk_slice_text(name), ours, 1) != NULL;
+}
+
+/* schemas/ is read; folders that mean something later, or nearly something, are kept as sources without
+ * text, so that the check names them. */
 static bool note_folder(reading *r, const char *name)
 {
-    char inner[300];
+    folder f = {.name = name};
+    char inner[NAME_BYTES];
     dbk_dir *dir;
+    bool schemas = strcmp(name, "schemas") == 0;
 
-    if (strcmp(name, "schemas") == 0) {
-        if (dbk_io_open_dir(r->port, r->dir, name, 0, &dir, NULL)) return true;
-        int rc = r->port->list(r->port->ctx, dir, note_schema, r);
-        r->port->close_dir(r->port->ctx, dir);
-        return rc != 1;
-    }
     if (dbk_io_open_dir(r->port, r->dir, name, 0, &dir, NULL)) return true;
-    int found = r->port->list(r->port->ctx, dir, stop_at_sql, NULL);
+    int rc = r->port->list(r->port->ctx, dir, schemas ? note_schema : note_inside, schemas ? (void *)r : (void *)&f);
     r->port->close_dir(r->port->ctx, dir);
-    if (found != 1 || strlen(name) + sizeof("/schema.sql") > sizeof(inner)) return true;
-    memcpy(inner, name, strlen(name));
-    memcpy(inner + strlen(name), "/schema.sql", sizeof("/schema.sql"));
-    return add_source(r, inner, (dbk_slice){NULL, 0});
+    if (schemas) return rc != 1;
+    if (is_nearly_schemas(name) && (f.holds_json || !f.sql[0])) {
+        if (snprintf(inner, sizeof(inner), "%s/", name) >= (int)sizeof(inner)) return true;
+        return add_source(r, inner, (dbk_slice){NULL, 0});
+    }
+    return f.sql[0] ? add_source(r, f.sql, (dbk_slice){NULL, 0}) : true;
+}
+
+/* Nobody would hear that "app.jsn" is not read. A program's own file may be near by chance. */
+static bool is_nearly_ours(const char *name)
+{
+    return !has_suffix(name, ".js") && dbk_nearest(dbk_slice_text(name), known_files, KNOWN_FILES) != NULL;
 }
 
 /* Names only: files are read after the listing. */
@@ -280,7 +325,7 @@ static int note_name(void *arg, const char *name)
     if (rc < 0) return rc;
     bool ok = true;
     if (identity.kind == DBK_IS_DIRECTORY) ok = note_folder(r, name);
-    else if (has_suffix(name, ".sql") || strcmp(name, "app.json") == 0) ok = add_source(r, name, (dbk_slice){NULL, 0});
+    else if (has_suffix(name, ".sql") || is_nearly_ours(name)) ok = add_source(r, name, (dbk_slice){NULL, 0});
     return ok ? 0 : 1;
 }
 
