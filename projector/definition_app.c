@@ -209,7 +209,7 @@ static const struct {
     {{"paths", NULL}, FIRST},
     {{"files", NULL}, FIRST},
     {{"compress", NULL}, FIRST},
-    {{"disk", NULL}, FIRST},
+    {{"disk", dbk_app_read_disk}, LAST},
     {{"watch", NULL}, FIRST},
     {{"jobs", NULL}, FIRST},
     {{"timers", NULL}, FIRST},

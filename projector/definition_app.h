@@ -75,6 +75,7 @@ void dbk_app_read_search(dbk_app_reading *a, const dbk_json_node *value, const c
 void dbk_app_read_retention(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_events(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_permissions(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
+void dbk_app_read_disk(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_limits(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 /* of tables.<t>, `into` a dbk_table_reading */
 typedef struct dbk_table_reading {

@@ -1,4 +1,4 @@
-/* events, permissions and limits of app.json. Scopes are checked here and enforced where tokens are known. */
+/* events, permissions, limits and disk of app.json. Scopes are checked here and enforced where tokens are known. */
 #include "projector/definition_app.h"
 
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
@@ -50,7 +50,7 @@ static bool is_pattern(dbk_slice name)
 static void check_object(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_slice verb,
                          const char *object)
 {
-    static const char *const on_tables[] = {"get", "write", "put", "patch", "delete"};
+    static const char *const on_tables[] = {"get", "write", "put", "patch", "delete", "subscribe"};
     dbk_slice name = word(object);
     const dbk_definition *definition = a->check->definition;
 
@@ -60,6 +60,9 @@ static void check_object(dbk_app_reading *a, const dbk_json_node *value, const c
         dbk_app_wrong(a, value, dbk_check_nearest_table(a->check, name), "'%s': there is no table '%.*s'", path,
                       DBK_SLICE_ARG(name));
     }
+    if (dbk_slice_equal(verb, dbk_slice_text("read")) && !dbk_check_object(a->check, dbk_check_text(a->check, name)))
+        dbk_app_wrong(a, value, dbk_check_nearest_table(a->check, name), "'%s': there is no table or view '%.*s'", path,
+                      DBK_SLICE_ARG(name));
     if (dbk_slice_equal(verb, dbk_slice_text("query")) && !dbk_definition_query(definition, name))
         dbk_app_wrong(a, value, "the name of a query", "'%s': there is no query '%.*s'", path, DBK_SLICE_ARG(name));
     if (dbk_slice_equal(verb, dbk_slice_text("read")) && strchr(object, '/'))
@@ -160,4 +163,37 @@ void dbk_app_read_limits(dbk_app_reading *a, const dbk_json_node *value, const c
         dbk_app_members(a, child, dbk_app_path(a, path, child->name), keys, COUNT_OF(keys), role);
         a->app->limit_count++;
     }
+}
+
+/* ---- disk */
+
+static void read_level(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint64_t *level)
+{
+    uint64_t bytes = 0;
+
+    if (!dbk_app_size(a, value, path, &bytes)) return;
+    if (bytes == 0 || bytes == UINT64_MAX) dbk_app_wrong(a, value, "\"256 MiB\"", "'%s' is a size above zero", path);
+    else *level = bytes;
+}
+
+static void read_min_free(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    read_level(a, value, path, &((dbk_disk_rule *)into)->min_free_bytes);
+}
+
+static void read_alert_free(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    read_level(a, value, path, &((dbk_disk_rule *)into)->alert_free_bytes);
+}
+
+void dbk_app_read_disk(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    static const dbk_app_key keys[] = {
+        {"min_free", read_min_free}, {"alert_free", read_alert_free}, {"path", NULL}, {"refuse", NULL}};
+    dbk_disk_rule *disk = &a->app->disk;
+
+    (void)into;
+    dbk_app_members(a, value, path, keys, COUNT_OF(keys), disk);
+    if (disk->alert_free_bytes && disk->alert_free_bytes < disk->min_free_bytes)
+        dbk_app_wrong(a, value, "more than min_free", "'%s.alert_free' is below '%s.min_free'", path, path);
 }

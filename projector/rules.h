@@ -116,6 +116,10 @@ typedef struct dbk_role_limits { /* limits.<role> */
     uint64_t rate, burst, bytes; /* bytes 0: none */
 } dbk_role_limits;
 
+typedef struct dbk_disk_rule { /* disk; 0: default */
+    uint64_t min_free_bytes, alert_free_bytes;
+} dbk_disk_rule;
+
 typedef enum dbk_unknown_events { DBK_EVENTS_KEEP, DBK_EVENTS_WARN, DBK_EVENTS_REFUSE } dbk_unknown_events;
 
 struct dbk_app {
@@ -131,6 +135,7 @@ struct dbk_app {
     size_t permission_count;
     dbk_role_limits *limits;
     size_t limit_count;
+    dbk_disk_rule disk;
     dbk_unknown_events unknown_events;
     const char **known_events;
     size_t known_event_count;

@@ -26,6 +26,16 @@ void dbk_disk_levels(const dbk_disk_limits *limits, uint64_t total_bytes, uint64
     if (*alert_free < *min_free) *alert_free = *min_free;
 }
 
+/* What the host says, else what the app says. */
+static dbk_disk_limits limits_of(const dbk_engine *engine)
+{
+    dbk_disk_limits limits = engine->options.disk;
+    const dbk_disk_rule *rule = &engine->definition->app->disk;
+    if (!limits.min_free_bytes) limits.min_free_bytes = rule->min_free_bytes;
+    if (!limits.alert_free_bytes) limits.alert_free_bytes = rule->alert_free_bytes;
+    return limits;
+}
+
 static uint64_t reserve_size(const dbk_engine *engine)
 {
     uint64_t size = level(engine->options.disk.reserve_bytes, 8 * MIB, RESERVE_PERCENT, engine->disk.total_bytes);
@@ -84,7 +94,8 @@ void dbk_disk_look(dbk_engine *engine)
     disk->looked_ns = now_ns;
     disk->counted_bytes = engine->counts.bytes;
     if (port->space(port->ctx, engine->dir, &space) != 0) return; /* the write itself will tell */
-    dbk_disk_levels(&engine->options.disk, space.total_bytes, &min_free, &alert_free);
+    dbk_disk_limits limits = limits_of(engine);
+    dbk_disk_levels(&limits, space.total_bytes, &min_free, &alert_free);
     disk->known = true;
     disk->free_bytes = space.free_bytes;
     disk->total_bytes = space.total_bytes;

@@ -48,6 +48,36 @@ static void expect_answer(dbk_store *store, const char *json, const char *part)
 
 #define PUT(id) "{\"id\":\"" id "\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"" id "\",\"data\":{\"title\":\"T\"}}"
 
+/* The app may ask for more room than the default; the host's word stands above it. */
+static void the_app_says_its_levels(void **state)
+{
+    static const uint64_t mib = 1024 * 1024;
+    const dbk_source sources[] = {
+        {"schema.sql", dbk_slice_text(schema)},
+        {"app.json", dbk_slice_text("{\"daybook\":1,\"name\":\"t\","
+                                    "\"disk\":{\"min_free\":\"300 MiB\",\"alert_free\":\"400 MiB\"}}")}};
+    told_port told = {.port = *dbk_port_system(), .free_bytes = 350 * mib};
+    engine_fixture f;
+    (void)state;
+    told.port.ctx = &told;
+    told.port.space = told_space;
+    fixture_start_with(&f, definition_of_sources(sources, 2));
+    dbk_engine_close(f.engine);
+    f.options.port = &told.port;
+    fixture_open(&f);
+    must_accept(&f, PUT("1"));
+    told.free_bytes = 299 * mib;
+    dbk_engine_close(f.engine);
+    fixture_open(&f);
+    expect_part(&f, PUT("2"), "\"error\":\"no_space\"");
+    expect_part(&f, PUT("2"), "300.0 MiB are needed");
+    dbk_engine_close(f.engine);
+    f.options.disk.min_free_bytes = 100 * mib;
+    fixture_open(&f);
+    must_accept(&f, PUT("2"));
+    fixture_stop(&f);
+}
+
 static void commands_are_refused_below_the_minimum_and_go_on_above(void **state)
 {
     static const uint64_t mib = 1024 * 1024;
@@ -301,6 +331,7 @@ static void a_mount_for_reading_only_is_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_app_says_its_levels),
         cmocka_unit_test(commands_are_refused_below_the_minimum_and_go_on_above),
         cmocka_unit_test(a_disk_that_fills_while_serving_and_empties),
         cmocka_unit_test(a_store_on_a_full_disk_opens_and_waits_for_room),
