@@ -1,4 +1,5 @@
-/* What a definition may hold: every case of tests/data/definitions gives exactly its expected.txt,
+/* What a definition may hold: every case of tests/bad-definitions, and of the good ones of
+ * tests/data/definitions, gives exactly its expected.txt,
  * and what loads is filled as the header says. usage: test_definition FOLDER */
 #include "tests/base/fixture.h"
 
@@ -6,7 +7,7 @@
 
 #include "projector/definition.h"
 
-static const char *cases;
+static const char *bad_cases, *good_cases;
 
 static dbk_result parse_texts(const dbk_port *port, const char *schema, const char *projections, const char *queries,
                               dbk_definition **out, dbk_findings *findings, dbk_error *err)
@@ -55,7 +56,8 @@ static char *read_text(const char *path)
     return text;
 }
 
-static void check_case(const char *name)
+/* The number of errors. */
+static size_t check_case(const char *cases, const char *name)
 {
     char path[1024];
     dbk_definition *definition;
@@ -72,26 +74,34 @@ static void check_case(const char *name)
     dbk_buffer_printf(&text, "%zu errors\n", findings.errors);
     strcat(path, "/expected.txt");
     if (strcmp(dbk_buffer_text(&text), read_text(path)) != 0) fail_msg("%s: got\n%s", name, dbk_buffer_text(&text));
+    size_t errors = findings.errors;
     dbk_buffer_release(&text);
     dbk_findings_free(&findings);
     dbk_definition_free(definition);
+    return errors;
 }
 
 /* Each folder of bad and good definitions is checked from disk and its findings compared whole. */
-static void test_golden(void **state)
+static unsigned check_cases(const char *cases, bool bad)
 {
     DIR *dir = opendir(cases);
     unsigned count = 0;
 
-    (void)state;
     assert_non_null(dir);
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         if (entry->d_name[0] == '.') continue;
-        check_case(entry->d_name);
+        if ((check_case(cases, entry->d_name) > 0) != bad) fail_msg("%s: stands in the wrong folder", entry->d_name);
         count++;
     }
     assert_int_equal(closedir(dir), 0);
-    assert_true(count >= 60);
+    return count;
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    assert_true(check_cases(bad_cases, true) >= 100);
+    assert_true(check_cases(good_cases, false) >= 10);
 }
 
 /* ---- what is filled */
@@ -395,7 +405,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_json),        cmocka_unit_test(test_many_findings), cmocka_unit_test(test_memory),
     };
 
-    if (argc != 2) return fprintf(stderr, "usage: %s FOLDER\n", argv[0]), 2;
-    cases = argv[1];
+    if (argc != 3) return fprintf(stderr, "usage: %s FOLDER\n", argv[0]), 2;
+    bad_cases = argv[1];
+    good_cases = argv[2];
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
