@@ -213,11 +213,13 @@ def figures_of(text):
     return [{"name": name, "goal": f"{sign} {goal}", "reached": reached, "met": met == "met", "detail": detail.strip()} for name, sign, goal, reached, met, detail in found]
 
 
-def growth_of(root):
+def growth_of(root, printed):
+    """docs/growth.md without its title, else the table that script/growth printed; with the plots that neither shows."""
     path = root / "docs/growth.md"
-    if not path.exists():
-        return None
-    return re.sub(r"^#[^\n]*\n+", "", path.read_text(), count=1)
+    text = re.sub(r"^#[^\n]*\n+", "", path.read_text(), count=1) if path.exists() else printed or ""
+    plots = [plot.relative_to(root / "docs").as_posix() for plot in sorted((root / "docs").rglob("*growth*.svg"))]
+    images = [f"![{plot.rsplit('/', 1)[-1].removesuffix('.svg')}]({plot})" for plot in plots if plot not in text]
+    return "\n\n".join(part for part in [text.strip(), *images] if part)
 
 
 def where(kept):

@@ -1,5 +1,6 @@
 """docs/performance.md is well-formed whatever was measured, and says where Daybook is behind."""
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -64,6 +65,17 @@ class Page(unittest.TestCase):
     def test_the_median_of_the_repetitions(self):
         rows = page.prepared([row("B", "redis", "always", ev_s=value) for value in (1.0, 9.0, 3.0)])
         self.assertEqual([(one["ev_s"], one["runs"]) for one in rows], [(3.0, 3)])
+
+    def test_growth_is_the_page_of_its_own_or_what_was_printed_with_all_plots(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / "docs/growth").mkdir(parents=True)
+            self.assertEqual(page.growth_of(root, None), "")
+            self.assertEqual(page.growth_of(root, "| a |"), "| a |")
+            for name in ("open-growth.svg", "growth/append-growth.svg"):
+                (root / "docs" / name).touch()
+            (root / "docs/growth.md").write_text("# Growth\n\nIt is flat. ![x](open-growth.svg)\n")
+            self.assertEqual(page.growth_of(root, "| a |"), "It is flat. ![x](open-growth.svg)\n\n![append-growth](growth/append-growth.svg)")
 
     def test_figures_of_the_benchmarks(self):
         text = "figure   goal\none: a / b | c      >= 0.85      0.7578    MISSED raw 215.0 us\ntwo   <= 9         8      met    \nnoise\n"
