@@ -4,6 +4,10 @@
 
 #include "base/json.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* A member on its way through a sort: most comparisons are decided by `first`. */
 typedef struct dbk_json_named {
     uint64_t first; /* the first eight bytes of the name, big-endian, zeros behind a shorter one */
@@ -36,6 +40,25 @@ static inline uint64_t dbk_json_special_bytes(uint64_t word)
     uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
     uint64_t zero = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash);
     return (zero | ((word - ones * 0x20) & ~word)) & high;
+}
+
+enum { DBK_JSON_STRIDE = 16 };
+
+/* The first of the 16 bytes at `at` that is special, 16 if none is. */
+static inline size_t dbk_json_plain_sixteen(const uint8_t *at)
+{
+#ifdef __SSE2__
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    int special = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control));
+    return special ? (size_t)__builtin_ctz((unsigned)special) : (size_t)DBK_JSON_STRIDE;
+#else
+    uint64_t special = dbk_json_special_bytes(dbk_load_u64(at));
+    if (special) return (size_t)__builtin_ctzll(special) / 8;
+    special = dbk_json_special_bytes(dbk_load_u64(at + 8));
+    return special ? 8 + (size_t)__builtin_ctzll(special) / 8 : (size_t)DBK_JSON_STRIDE;
+#endif
 }
 
 #endif

@@ -272,11 +272,9 @@ bool read_number(walk *w, dbk_json_node *node)
 /* The first quote, backslash or control character; the NUL behind the input is one. */
 const uint8_t *plain_end(const uint8_t *at)
 {
-    for (;; at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        uint64_t special = dbk_json_special_bytes(word);
-        if (special) return at + __builtin_ctzll(special) / 8;
+    for (;; at += DBK_JSON_STRIDE) {
+        size_t plain = dbk_json_plain_sixteen(at);
+        if (plain < DBK_JSON_STRIDE) return at + plain;
     }
 }
 

@@ -4,9 +4,14 @@
 /* The first byte that has to be escaped, or `end`. */
 static const uint8_t *plain_end(const uint8_t *at, const uint8_t *end)
 {
-    for (; end - at >= 8; at += 8) {
+    for (; end - at >= DBK_JSON_STRIDE; at += DBK_JSON_STRIDE) {
+        size_t plain = dbk_json_plain_sixteen(at);
+        if (plain < DBK_JSON_STRIDE) return at + plain;
+    }
+    if (end - at >= 8) {
         uint64_t special = dbk_json_special_bytes(dbk_load_u64(at));
         if (special) return at + __builtin_ctzll(special) / 8;
+        at += 8;
     }
     while (at < end && *at >= 0x20 && *at != '"' && *at != '\\') at++;
     return at;

@@ -128,7 +128,11 @@ static bool stays_itself(uint8_t byte)
 
 void dbk_percent_encode(dbk_buffer *out, dbk_slice part)
 {
-    for (size_t i = 0; i < part.size; i++) {
+    size_t plain = 0;
+
+    while (plain < part.size && stays_itself(part.data[plain])) plain++;
+    dbk_buffer_put(out, part.data, plain);
+    for (size_t i = plain; i < part.size; i++) {
         uint8_t byte = part.data[i];
         if (stays_itself(byte)) {
             dbk_buffer_put_u8(out, byte);
@@ -141,9 +145,11 @@ void dbk_percent_encode(dbk_buffer *out, dbk_slice part)
 
 bool dbk_percent_decode(dbk_buffer *out, dbk_slice part)
 {
-    size_t before = out->size;
+    size_t before = out->size, plain = 0;
 
-    for (size_t i = 0; i < part.size; i++) {
+    while (plain < part.size && part.data[plain] != '%' && part.data[plain] != 0) plain++;
+    dbk_buffer_put(out, part.data, plain);
+    for (size_t i = plain; i < part.size; i++) {
         int byte = part.data[i];
         if (byte == '%') {
             byte = part.size - i > 2 ? hex_byte(part.data + i + 1) : -1;
