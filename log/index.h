@@ -67,6 +67,12 @@ dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kin
                                 uint64_t *position) DBK_MUST_USE;
 dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
                               uint64_t *position, dbk_error *err) DBK_MUST_USE;
+/* The same by the hash of kind and name, for who asks several. */
+/* false: no entry can carry this name (empty, or longer than a text may be). */
+bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name, dbk_hash128 *hash);
+void dbk_index_table_find_hash(const dbk_index_table *table, dbk_hash128 hash, uint64_t before, uint64_t *position);
+dbk_result dbk_index_run_find_hash(dbk_index_run *run, dbk_hash128 hash, uint64_t before, uint64_t *position,
+                                   dbk_error *err) DBK_MUST_USE;
 const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position); /* holding it, or NULL */
 const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t position);
 const dbk_index_batch *dbk_index_run_batches(const dbk_index_run *run, size_t *count);

@@ -73,8 +73,6 @@ static inline dbk_index_record *dbk_index_table_record(const dbk_index_table *ta
     return &table->chunks[index / DBK_INDEX_CHUNK_RECORDS][index % DBK_INDEX_CHUNK_RECORDS];
 }
 
-/* false: no entry can carry this name (empty, or longer than a text may be). */
-bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name, dbk_hash128 *hash);
 /* The last of the batches that begin at or below the position; NULL when none does. */
 const dbk_index_batch *dbk_index_batch_below(const dbk_index_batch *batches, size_t count, uint64_t position);
 

@@ -415,16 +415,25 @@ static run_key last_below(const uint8_t *page, size_t count, const run_key *want
 dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
                               uint64_t *position, dbk_error *err)
 {
+    dbk_hash128 hash;
+
+    *position = 0;
+    if (!dbk_index_hash(run->layout.store_id, kind, name, &hash)) return DBK_OK;
+    return dbk_index_run_find_hash(run, hash, before, position, err);
+}
+
+dbk_result dbk_index_run_find_hash(dbk_index_run *run, dbk_hash128 hash, uint64_t before, uint64_t *position,
+                                   dbk_error *err)
+{
     const dbk_index_layout *layout = &run->layout;
     uint8_t page[DBK_INDEX_PAGE_SIZE];
-    run_key wanted, found;
+    run_key wanted = {.hash = hash}, found;
     uint64_t pages, keys;
     dbk_result rc;
     bool may;
 
     *position = 0;
     if (before && before <= layout->source.first_position) return DBK_OK;
-    if (!dbk_index_hash(layout->store_id, kind, name, &wanted.hash)) return DBK_OK;
     rc = look_in_filter(run, wanted.hash, &may, err);
     if (rc != DBK_OK || !may) return rc;
     wanted.delta = before ? before - layout->source.first_position : UINT64_MAX;

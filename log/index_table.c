@@ -305,14 +305,20 @@ dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kin
                                 uint64_t *position)
 {
     dbk_hash128 hash;
+
+    *position = 0;
+    if (dbk_index_hash(table->store_id, kind, name, &hash)) dbk_index_table_find_hash(table, hash, before, position);
+    return DBK_OK;
+}
+
+void dbk_index_table_find_hash(const dbk_index_table *table, dbk_hash128 hash, uint64_t before, uint64_t *position)
+{
     uint32_t number;
 
     *position = 0;
-    if (before && before <= table->first_position) return DBK_OK;
-    if (!dbk_index_hash(table->store_id, kind, name, &hash)) return DBK_OK;
+    if (before && before <= table->first_position) return;
     number = before ? chain_below(table, hash, before - table->first_position) : *find_slot(table, hash);
     if (number) *position = table->first_position + dbk_index_table_record(table, number)->delta;
-    return DBK_OK;
 }
 
 const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position)

@@ -101,6 +101,11 @@ dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEA
     return DBK_OK;
 }
 
+typedef struct wanted_name {
+    dbk_hash128 hash; /* of its kind and name: all segments of a log hash alike */
+    uint64_t before;
+} wanted_name;
+
 /* A run that rotted is a cache that is wrong: the segment is read again and its table answers from
  * then on. The run stays open, since others may hold its batches. */
 static dbk_result replace_run(dbk_log *log, dbk_segment *segment, dbk_error *err)
@@ -147,16 +152,19 @@ static dbk_result replace_prefix(dbk_log *log, dbk_segment *segment, dbk_error *
 }
 
 /* In what the checkpoint of the segment stands for. */
-static dbk_result find_in_prefix(dbk_log *log, dbk_segment *segment, dbk_index_kind kind, dbk_slice name,
-                                 uint64_t before, uint64_t *position, dbk_error *err)
+static dbk_result find_in_prefix(dbk_log *log, dbk_segment *segment, const wanted_name *wanted, uint64_t *position,
+                                 dbk_error *err)
 {
     for (;;) {
         dbk_log_lock(log);
         const dbk_index_table *table = segment->prefix_table;
         dbk_log_unlock(log);
-        if (table) return dbk_index_table_find(table, kind, name, before, position);
+        if (table) {
+            dbk_index_table_find_hash(table, wanted->hash, wanted->before, position);
+            return DBK_OK;
+        }
         log->port->mutex_lock(log->port->ctx, log->run_lock);
-        dbk_result rc = dbk_index_run_find(segment->prefix, kind, name, before, position, err);
+        dbk_result rc = dbk_index_run_find_hash(segment->prefix, wanted->hash, wanted->before, position, err);
         log->port->mutex_unlock(log->port->ctx, log->run_lock);
         if (rc != DBK_CORRUPT) return rc;
         rc = replace_prefix(log, segment, err);
@@ -166,22 +174,21 @@ static dbk_result find_in_prefix(dbk_log *log, dbk_segment *segment, dbk_index_k
 
 /* A run never changes once it is there, and stays until close; so the lock guards only the look for
  * it, and reading its pages has a lock of its own. */
-static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_slice name, uint64_t before,
-                          uint64_t *position, dbk_error *err)
+static dbk_result find_in(dbk_log *log, size_t index, const wanted_name *wanted, uint64_t *position, dbk_error *err)
 {
     for (;;) {
-        dbk_result rc = DBK_OK;
         dbk_log_lock(log);
         dbk_segment *segment = log->segments[index];
+        bool beyond = segment->first_position >= wanted->before;
         dbk_index_run *run = segment->run;
         bool prefix = !run && segment->prefix_last != 0;
-        if (!run) rc = dbk_index_table_find(segment->table, kind, name, before, position);
+        if (!run && !beyond) dbk_index_table_find_hash(segment->table, wanted->hash, wanted->before, position);
         dbk_log_unlock(log);
-        if (!run && rc != DBK_OK) return dbk_fail(err, rc, "cannot ask the index of '%s'", segment->name);
-        if (prefix && *position == 0) return find_in_prefix(log, segment, kind, name, before, position, err);
+        if (beyond) return DBK_OK;
+        if (prefix && *position == 0) return find_in_prefix(log, segment, wanted, position, err);
         if (!run) return DBK_OK;
         log->port->mutex_lock(log->port->ctx, log->run_lock);
-        rc = dbk_index_run_find(run, kind, name, before, position, err);
+        dbk_result rc = dbk_index_run_find_hash(run, wanted->hash, wanted->before, position, err);
         log->port->mutex_unlock(log->port->ctx, log->run_lock);
         if (rc != DBK_CORRUPT) return rc;
         rc = replace_run(log, segment, err);
@@ -192,19 +199,17 @@ static dbk_result find_in(dbk_log *log, size_t index, dbk_index_kind kind, dbk_s
 static dbk_result find(dbk_log *log, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position,
                        dbk_error *err)
 {
+    wanted_name wanted = {.before = before};
+
+    *position = 0;
+    if (!dbk_index_hash(log->options.store_id, kind, name, &wanted.hash)) return DBK_OK;
     dbk_log_lock(log);
     uint64_t end = log->state.position;
     size_t index = log->segment_count;
     dbk_log_unlock(log);
-
-    *position = 0;
-    if (before == 0 || before > end) before = end + 1; /* what is not durable yet is not found */
+    if (before == 0 || before > end) wanted.before = end + 1; /* what is not durable yet is not found */
     while (index-- > 0 && *position == 0) {
-        dbk_log_lock(log);
-        bool beyond = log->segments[index]->first_position >= before;
-        dbk_log_unlock(log);
-        if (beyond) continue;
-        dbk_result rc = find_in(log, index, kind, name, before, position, err);
+        dbk_result rc = find_in(log, index, &wanted, position, err);
         if (rc != DBK_OK) return rc;
     }
     return DBK_OK;
