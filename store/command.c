@@ -27,6 +27,11 @@ static const char *const verbs[] = {"put",     "patch",   "delete",      "append
                                     "status",  "stats",   "fingerprint", "rebuild", "hello",   "verify",  "replay",
                                     "history", "explain", "diff",        "upgrade", "set",     "unset",   "reset"};
 
+/* Members that are read into something else. */
+typedef struct dbk_said {
+    const dbk_json_node *verb, *wait, *actor, *correlation, *causation;
+} dbk_said;
+
 static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, {"args"}, {NULL}};
 
 static const dbk_verb_form *form_of(const dbk_json_node *verb)
@@ -77,9 +82,8 @@ static dbk_result want_kind(const dbk_json_node *node, const char *name, dbk_jso
     return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be %s", name, what);
 }
 
-static dbk_result take_text(const dbk_json_node *node, const char *name, dbk_slice *out, dbk_error *err)
+static dbk_result take_text(const dbk_json_node *member, const char *name, dbk_slice *out, dbk_error *err)
 {
-    const dbk_json_node *member = dbk_json_member(node, name);
     *out = (dbk_slice){NULL, 0};
     if (!member || member->kind == DBK_JSON_NULL) return DBK_OK;
     if (member->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'%s' must be text", name);
@@ -104,18 +108,21 @@ static dbk_result check_id(const dbk_json_node *id, bool inner, dbk_error *err)
     return DBK_OK;
 }
 
-dbk_stage dbk_command_wait(const dbk_json_node *node)
+static dbk_stage stage_of(const dbk_json_node *wait)
 {
-    const dbk_json_node *wait = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "wait") : NULL;
     if (!wait) return DBK_STAGE_DURABLE;
     if (dbk_json_text_is(wait, "accepted")) return DBK_STAGE_ACCEPTED;
     return dbk_json_text_is(wait, "projected") ? DBK_STAGE_PROJECTED : DBK_STAGE_DURABLE;
 }
 
-static dbk_result check_wait(const dbk_json_node *node, dbk_error *err)
+dbk_stage dbk_command_wait(const dbk_json_node *node)
 {
-    const dbk_json_node *wait = dbk_json_member(node, "wait");
-    if (!wait || dbk_json_text_is(wait, "durable") || dbk_command_wait(node) != DBK_STAGE_DURABLE) return DBK_OK;
+    return stage_of(node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "wait") : NULL);
+}
+
+static dbk_result check_wait(const dbk_json_node *wait, dbk_error *err)
+{
+    if (!wait || dbk_json_text_is(wait, "durable") || stage_of(wait) != DBK_STAGE_DURABLE) return DBK_OK;
     return dbk_fail(err, DBK_BAD_COMMAND, "'wait' must be \"accepted\", \"durable\" or \"projected\"");
 }
 
@@ -192,44 +199,63 @@ static const dbk_verb_form *find_form(const dbk_engine *engine, const dbk_json_n
     return command->app || command->host ? &command_form : NULL;
 }
 
-static void take_members(dbk_command *command, const dbk_json_node *node)
+/* The members of a command, each looked for once. */
+static void take_members(dbk_command *command, const dbk_json_node *node, dbk_said *said)
 {
-    command->id = dbk_json_member(node, "id");
-    command->table = dbk_json_member(node, "table");
-    command->key = dbk_json_member(node, "key");
-    command->data = dbk_json_member(node, "data");
-    command->stream = dbk_json_member(node, "stream");
-    command->type = dbk_json_member(node, "type");
-    command->expect = dbk_json_member(node, "expect");
-    command->commands = dbk_json_member(node, "commands");
-    command->entry = dbk_json_member(node, "entry");
-    command->args = dbk_json_member(node, "args");
-    command->space = dbk_json_member(node, "namespace");
-    command->path = dbk_json_member(node, "path");
-    command->value = dbk_json_member(node, "value");
+    const struct {
+        const char *name;
+        const dbk_json_node **place;
+    } members[] = {{"id", &command->id},
+                   {"do", &said->verb},
+                   {"table", &command->table},
+                   {"key", &command->key},
+                   {"data", &command->data},
+                   {"args", &command->args},
+                   {"expect", &command->expect},
+                   {"stream", &command->stream},
+                   {"type", &command->type},
+                   {"commands", &command->commands},
+                   {"entry", &command->entry},
+                   {"namespace", &command->space},
+                   {"path", &command->path},
+                   {"value", &command->value},
+                   {"wait", &said->wait},
+                   {"actor", &said->actor},
+                   {"correlation", &said->correlation},
+                   {"causation", &said->causation}};
+    const dbk_json_node *child = node + 1;
+    for (uint32_t i = 0; i < node->count; i++, child = dbk_json_next(child)) {
+        for (size_t k = 0; k < sizeof members / sizeof *members; k++) {
+            const char *name = members[k].name;
+            if (child->name.size == 0 || name[0] != (char)child->name.data[0]) continue;
+            if (!dbk_slice_equal(dbk_slice_text(name), child->name)) continue;
+            *members[k].place = child;
+            break;
+        }
+    }
     if (command->args && command->args->kind == DBK_JSON_NULL) command->args = NULL;
 }
 
 dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node, bool inner, dbk_command *command,
                             dbk_error *err)
 {
+    dbk_said said = {0};
     memset(command, 0, sizeof *command);
     command->node = node;
     if (node->kind != DBK_JSON_OBJECT) return dbk_fail(err, DBK_BAD_COMMAND, "a command is a JSON object");
-    const dbk_json_node *verb = dbk_json_member(node, "do");
-    const dbk_verb_form *form = find_form(engine, verb, command);
-    if (!form) return unknown_verb(engine, verb, err);
+    take_members(command, node, &said);
+    const dbk_verb_form *form = find_form(engine, said.verb, command);
+    if (!form) return unknown_verb(engine, said.verb, err);
     if (inner && (command->verb == DBK_DO_BATCH || command->verb == DBK_DO_DISMISS || command->verb == DBK_DO_UNDO))
         return dbk_fail(err, DBK_BAD_COMMAND, "no %s in a batch", form->name);
-    take_members(command, node);
     dbk_result result = check_size(node, command->verb, err);
     if (result == DBK_OK) result = check_id(command->id, inner, err);
     if (result == DBK_OK) result = check_members(node, form, err);
     if (result == DBK_OK) result = check_kinds(command, err);
-    if (result == DBK_OK) result = check_wait(node, err);
-    if (result == DBK_OK) result = take_text(node, "actor", &command->actor, err);
-    if (result == DBK_OK) result = take_text(node, "correlation", &command->correlation, err);
-    if (result == DBK_OK) result = take_text(node, "causation", &command->causation, err);
+    if (result == DBK_OK) result = check_wait(said.wait, err);
+    if (result == DBK_OK) result = take_text(said.actor, "actor", &command->actor, err);
+    if (result == DBK_OK) result = take_text(said.correlation, "correlation", &command->correlation, err);
+    if (result == DBK_OK) result = take_text(said.causation, "causation", &command->causation, err);
     return result;
 }
 
