@@ -201,8 +201,10 @@ void dbk_definition_free(dbk_definition *definition); /* accepts NULL */
 
 /* The type that a declared type means (app-format.md §5.6): by name, else by SQLite's affinity rules. */
 dbk_column_type dbk_type_of_declared(const char *declared);
-const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name);               /* NULL: none */
-int dbk_table_column(const dbk_table *table, dbk_slice name);                                          /* -1: none */
+const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name); /* NULL: none */
+int dbk_table_column(const dbk_table *table, dbk_slice name);                            /* -1: none */
+/* The same for names that come in the order of the columns: *guess is where to look first, then the one behind. */
+int dbk_table_column_near(const dbk_table *table, dbk_slice name, uint16_t *guess);
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name);         /* NULL: none */
 const dbk_app_command *dbk_definition_command(const dbk_definition *definition, dbk_slice name);       /* NULL: none */
 const dbk_app_command *dbk_definition_undo(const dbk_definition *definition, dbk_slice type);          /* NULL: none */

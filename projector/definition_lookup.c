@@ -22,6 +22,19 @@ int dbk_table_column(const dbk_table *table, dbk_slice name)
     return -1;
 }
 
+int dbk_table_column_near(const dbk_table *table, dbk_slice name, uint16_t *guess)
+{
+    int column;
+
+    if (*guess < table->column_count && dbk_slice_equal(name, dbk_slice_text(table->columns[*guess].name))) {
+        column = *guess;
+    } else {
+        column = dbk_table_column(table, name);
+    }
+    if (column >= 0) *guess = (uint16_t)(column + 1);
+    return column;
+}
+
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name)
 {
     for (size_t i = 0; i < definition->query_count; i++)

@@ -45,25 +45,16 @@ static const dbk_tracked *find_table(dbk_observer *observer, const char *name)
 
 static void drop_inserted(dbk_observer *observer)
 {
-    for (uint16_t i = 0; i < observer->inserted_count; i++) sqlite3_value_free(observer->inserted[i]);
-    observer->inserted_count = 0;
     observer->inserted_table = NULL;
 }
 
-static dbk_result keep_inserted(dbk_observer *observer, const dbk_table *table, dbk_preupdate *call)
+/* What the hash of the row was taken of: the values behind the table's prefix. */
+static dbk_result keep_inserted(dbk_observer *observer, const dbk_table *table)
 {
-    if (observer->inserted_room < table->column_count) {
-        size_t size = table->column_count * sizeof *observer->inserted;
-        void *values = observer->port->resize(observer->port->ctx, observer->inserted, size);
-        if (!values) return DBK_NO_MEMORY;
-        observer->inserted = values;
-        observer->inserted_room = table->column_count;
-    }
-    for (uint16_t i = 0; i < table->column_count; i++) {
-        sqlite3_value *copy = sqlite3_value_dup(new_column(call, i));
-        if (!copy) return DBK_NO_MEMORY;
-        observer->inserted[observer->inserted_count++] = copy;
-    }
+    dbk_buffer_clear(&observer->inserted);
+    dbk_buffer_put(&observer->inserted, observer->row.data + sizeof(dbk_hash128),
+                   observer->row.size - sizeof(dbk_hash128));
+    if (observer->inserted.failed) return DBK_NO_MEMORY;
     observer->inserted_table = table;
     return DBK_OK;
 }
@@ -93,6 +84,21 @@ static dbk_result record(dbk_observer *observer, const dbk_row_change *change, d
     return DBK_OK;
 }
 
+/* An UPDATE of which the columns are known: the others, and with them the key, are the old ones, which SQLite
+ * would copy once more. */
+static dbk_result observe_set(dbk_observer *observer, const dbk_tracked *tracked, dbk_row_change *change,
+                              dbk_preupdate *call)
+{
+    dbk_mask changed;
+    change->exists = true;
+    change->key = dbk_buffer_slice(&observer->key);
+    change->now = dbk_row_hash_changed(&observer->changed, &observer->row, tracked->table, &observer->set, new_column,
+                                       call, &changed);
+    if (call->failed || observer->changed.failed) return DBK_NO_MEMORY;
+    if (observer->set_changed) *observer->set_changed = changed;
+    return observer->set_changed && dbk_mask_is_empty(&changed) ? DBK_OK : record(observer, change, call);
+}
+
 static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, int op, dbk_preupdate *call)
 {
     size_t old_at = 0, new_at = 0;
@@ -103,6 +109,9 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
     dbk_buffer_clear(&observer->key);
     if (gone.existed) result = read_side(observer, tracked, old_column, call, &old_at, &gone.before);
     size_t old_end = observer->key.size;
+    if (result == DBK_OK && op == SQLITE_UPDATE && observer->set_table == tracked->table &&
+        sqlite3_preupdate_depth(call->db) == 0)
+        return observe_set(observer, tracked, &gone, call);
     if (result == DBK_OK && came.exists) {
         result = read_side(observer, tracked, new_column, call, &new_at, &came.now);
     }
@@ -136,8 +145,7 @@ static void hook(void *arg, sqlite3 *db, int op, const char *database, const cha
     observer->failure = observe(observer, tracked, op, &call);
     if (observer->failure == DBK_OK && observer->keep_inserted && op == SQLITE_INSERT &&
         sqlite3_preupdate_depth(db) == 0) {
-        drop_inserted(observer);
-        observer->failure = keep_inserted(observer, tracked->table, &call);
+        observer->failure = keep_inserted(observer, tracked->table);
     } else if (observer->inserted_table && sqlite3_preupdate_depth(db) == 0) {
         drop_inserted(observer);
     }
@@ -155,9 +163,9 @@ dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_defi
     observer->definition = definition;
     observer->keep_inserted = true;
     observer->entry = 1;
-    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes, &observer->steps,
-                             &observer->key,   &observer->row,     &observer->before, &observer->before_at,
-                             &observer->gone,  &observer->gone_at};
+    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,  &observer->steps,
+                             &observer->key,   &observer->row,     &observer->before,  &observer->before_at,
+                             &observer->gone,  &observer->gone_at, &observer->changed, &observer->inserted};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_init(buffers[i], port);
     observer->arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
     observer->changes_arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
@@ -173,11 +181,9 @@ void dbk_observer_free(dbk_observer *observer)
 {
     if (!observer) return;
     sqlite3_preupdate_hook(observer->db, NULL, NULL);
-    drop_inserted(observer);
-    dbk_free(observer->port, observer->inserted);
-    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes, &observer->steps,
-                             &observer->key,   &observer->row,     &observer->before, &observer->before_at,
-                             &observer->gone,  &observer->gone_at};
+    dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,  &observer->steps,
+                             &observer->key,   &observer->row,     &observer->before,  &observer->before_at,
+                             &observer->gone,  &observer->gone_at, &observer->changed, &observer->inserted};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_release(buffers[i]);
     dbk_arena_free(observer->arena);
     dbk_arena_free(observer->changes_arena);
@@ -278,6 +284,13 @@ void dbk_observer_set_bulk(dbk_observer *observer, bool bulk)
     observer->bulk = bulk;
 }
 
+void dbk_observer_sets(dbk_observer *observer, const dbk_table *table, const dbk_mask *mask, dbk_mask *changed)
+{
+    observer->set_table = mask ? table : NULL;
+    observer->set_changed = changed;
+    if (mask) observer->set = *mask;
+}
+
 void dbk_observer_keep_inserted(dbk_observer *observer, bool keep)
 {
     observer->keep_inserted = keep;
@@ -308,7 +321,7 @@ dbk_hash128 dbk_observer_difference(const dbk_observer *observer)
     return observer->difference;
 }
 
-sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table)
+dbk_slice dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table)
 {
-    return observer->inserted_table == table ? observer->inserted : NULL;
+    return observer->inserted_table == table ? dbk_buffer_slice(&observer->inserted) : (dbk_slice){NULL, 0};
 }

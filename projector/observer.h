@@ -39,15 +39,28 @@ const dbk_touched *dbk_observer_find(const dbk_observer *observer, const dbk_tab
 dbk_hash128 dbk_observer_difference(const dbk_observer *observer); /* of the transaction, to add to the fingerprint */
 /* For bulk builds: dirty rows are not kept (dbk_observer_changes gives none), only the entry's touched ones. */
 void dbk_observer_set_bulk(dbk_observer *observer, bool bulk);
+/* The statement to be run sets only these columns of the table's rows, of one row where `changed` is there; NULL:
+ * any. It holds until the next, and spares the hook the others. `changed` gets those that did change; a row that
+ * stays as it is then counts as not touched. */
+struct dbk_mask;
+void dbk_observer_sets(dbk_observer *observer, const dbk_table *table, const struct dbk_mask *mask,
+                       struct dbk_mask *changed);
 /* Whether dbk_observer_inserted is wanted (default true): a copy of each inserted row; facts need none. */
 void dbk_observer_keep_inserted(dbk_observer *observer, bool keep);
 /* Adds a dirty row from outside the hook (the net difference of a switch); also in bulk. `existed`: before
  * the transaction. */
 dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, bool existed,
                             dbk_error *err) DBK_MUST_USE;
-/* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: values
- * live until the next statement. NULL when the last change was no INSERT of `table`. */
-sqlite3_value **dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);
+/* The row as the last INSERT of the hook resolved it (defaults, affinity), for a .put's event: its values, which
+ * live until the next statement. Empty when the last change was no INSERT of `table`. */
+dbk_slice dbk_observer_inserted(const dbk_observer *observer, const dbk_table *table);
+typedef struct dbk_row_value {
+    int type; /* SQLITE_NULL, SQLITE_INTEGER … */
+    int64_t integer;
+    double real;
+    dbk_slice bytes; /* of a text or blob */
+} dbk_row_value;
+bool dbk_row_value_next(dbk_slice *values, dbk_row_value *value); /* false: there are no more */
 /* A touched row that is gone, of a table where an edit wins: a JSON object of its columns as it was when it
  * was deleted; empty for others. */
 dbk_slice dbk_observer_gone(const dbk_observer *observer, const dbk_touched *row);
@@ -66,6 +79,10 @@ typedef sqlite3_value *(*dbk_column_fn)(void *arg, int column);
 dbk_hash128 dbk_row_hash_prefix(dbk_buffer *scratch, const dbk_table *table);
 dbk_hash128 dbk_row_hash_with(dbk_buffer *scratch, dbk_hash128 prefix, const dbk_table *table, dbk_column_fn get,
                               void *arg);
+/* The same for a row that differs from another in columns of the mask at most; `scratch` is what the other's
+ * hash left there, `out` gets this one's, `changed` the columns in which it differs. */
+dbk_hash128 dbk_row_hash_changed(dbk_buffer *out, const dbk_buffer *scratch, const dbk_table *table,
+                                 const struct dbk_mask *mask, dbk_column_fn get, void *arg, struct dbk_mask *changed);
 /* column_fn for the row a statement stands on: arg is the sqlite3_stmt, column i of the table its result column i. */
 sqlite3_value *dbk_statement_column(void *statement, int column);
 

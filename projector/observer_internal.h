@@ -2,7 +2,7 @@
 #ifndef DBK_PROJECTOR_OBSERVER_INTERNAL_H
 #define DBK_PROJECTOR_OBSERVER_INTERNAL_H
 
-#include "projector/model_internal.h"
+#include "projector/row_internal.h"
 
 /* A dirty row of the transaction. Its place in the entry's touched rows counts only while `entry` is
  * the entry in work. */
@@ -56,14 +56,16 @@ struct dbk_observer {
     uint32_t *slots;     /* index into dirty + 1; 0: free */
     uint32_t slot_count; /* a power of two */
     dbk_mark entry_mark, statement_mark;
-    dbk_buffer key, row;  /* scratch of the hook */
+    dbk_buffer key, row;        /* scratch of the hook */
+    dbk_buffer changed;         /* the same: a row as an UPDATE leaves it */
+    const dbk_table *set_table; /* what the statement in work sets, see dbk_observer_sets; NULL: anything */
+    dbk_mask set, *set_changed;
     dbk_buffer gone;      /* JSON of the entry's deleted rows, of tables where an edit wins */
     dbk_buffer gone_at;   /* dbk_gone_row of each */
     dbk_buffer before;    /* JSON of the entry's rows as they were */
     dbk_buffer before_at; /* dbk_place beside each of `touched` */
     const dbk_table *inserted_table;
-    sqlite3_value **inserted;
-    uint16_t inserted_count, inserted_room;
+    dbk_buffer inserted; /* the values as they were hashed */
     dbk_arena *changes_arena;
 };
 

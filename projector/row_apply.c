@@ -45,8 +45,9 @@ static dbk_result run_masked(dbk_model *model, const dbk_table *table, dbk_slice
 
     *changes = 0;
     if (result == DBK_OK) result = dbk_row_bind(model, table, key, mask, insert, statement, err);
-    return result == DBK_OK ? dbk_row_run(model, statement, insert ? "put the row" : "change the row", changes, err)
-                            : result;
+    if (result != DBK_OK) return result;
+    return insert ? dbk_row_run(model, statement, "put the row", changes, err)
+                  : dbk_row_run_update(model, table, mask, statement, changes, err);
 }
 
 static dbk_result superseded(dbk_model *model, const dbk_table *table, dbk_slice key, const char *reason,

@@ -54,10 +54,11 @@ static dbk_result list_values(dbk_decision *change, dbk_error *err)
 {
     const dbk_json_node **values = change->model->work->values;
     const dbk_json_node *child = change->data ? dbk_json_child(change->data) : NULL;
+    uint16_t guess = 0;
 
     memset(values, 0, change->table->column_count * sizeof(*values));
     for (uint32_t i = 0; change->data && i < change->data->count; i++, child = dbk_json_next(child)) {
-        int column = dbk_table_column(change->table, child->name);
+        int column = dbk_table_column_near(change->table, child->name, &guess);
         if (column < 0) return unknown_field(change->table, child->name, err);
         values[column] = child;
     }
@@ -206,8 +207,8 @@ static bool is_projected(dbk_model *model, const dbk_table *table)
            dbk_project_row(model, table, DBK_OP_DELETED);
 }
 
-static dbk_result begin(dbk_decision *change, dbk_slice table, const dbk_json_node *key, bool optional_key,
-                        dbk_error *err)
+dbk_result dbk_row_decision_begin(dbk_decision *change, dbk_slice table, const dbk_json_node *key, bool optional_key,
+                                  dbk_error *err)
 {
     dbk_model *model = change->model;
     dbk_result result;
@@ -298,103 +299,23 @@ dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_e
     return dbk_row_emit(change->model, change->draft, &event, NULL, err);
 }
 
-/* ---- patch */
-
 void dbk_row_put_member(dbk_buffer *out, const char *name)
 {
-    dbk_buffer_put_u8(out, out->size ? ',' : '{');
-    dbk_json_put_string(out, dbk_slice_text(name));
-    dbk_buffer_put_u8(out, ':');
+    size_t size = strlen(name);
+    uint8_t *at = dbk_buffer_extend(out, size + 4);
+    if (!at) return;
+    at[0] = at == out->data ? '{' : ',';
+    at[1] = '"';
+    memcpy(at + 2, name, size); /* an identifier: nothing in it has to be escaped */
+    memcpy(at + 2 + size, "\":", 2);
 }
 
-dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, dbk_error *err)
-{
-    dbk_model *model = change->model;
-    dbk_row_work *work = model->work;
-    const dbk_table *table = change->table;
-    sqlite3_stmt *statement;
-    int changes = 0;
-
-    if (dbk_mask_is_empty(changed)) return DBK_OK;
-    dbk_result result = dbk_row_take_base(change, err);
-    if (result == DBK_OK) result = dbk_row_prepare_masked(model, table, false, changed, &statement, err);
-    if (result == DBK_OK) result = dbk_row_bind(model, table, change->key, changed, false, statement, err);
-    if (result == DBK_OK) result = dbk_row_run(model, statement, "change the row", &changes, err);
-    if (result != DBK_OK) return result;
-    if (changes != 1) return dbk_fail(err, DBK_INTERNAL, "'%.*s' went away", DBK_SLICE_ARG(change->stream));
-    for (uint16_t i = 0; i < table->column_count; i++) {
-        uint16_t column = table->by_name[i];
-        if (!dbk_mask_has(changed, column)) continue;
-        dbk_row_put_member(&work->data, table->columns[column].name);
-        if (dbk_row_put_recorded(work, table, column, &work->data)) continue;
-        dbk_cell_out(&table->columns[column], &work->cells[column], &work->made, &work->data);
-    }
-    dbk_buffer_put_u8(&work->data, '}');
-    return dbk_row_emit_change(change, "patched", &(dbk_event){.data = dbk_buffer_slice(&work->data)}, err);
-}
-
-/* The column's document with the patch applied, as a cell. */
-dbk_result dbk_row_merge_column(dbk_decision *change, int column, sqlite3_stmt *row, dbk_error *err)
-{
-    dbk_row_work *work = change->model->work;
-    const dbk_json_node *old = NULL;
-    size_t from = work->made.size;
-
-    if (sqlite3_column_type(row, column) == SQLITE_TEXT) {
-        const void *text = sqlite3_column_blob(row, column);
-        dbk_slice slice = dbk_slice_of(text, (size_t)sqlite3_column_bytes(row, column));
-        /* a projection may have left what is no JSON: then the patch alone counts */
-        if (dbk_json_parse(work->old_value, slice, &old, err) == DBK_NO_MEMORY) return DBK_NO_MEMORY;
-    }
-    dbk_json_merge_patch(&work->made, old, work->values[column]);
-    if (work->made.failed) return dbk_row_no_memory(err);
-    work->cells[column] = dbk_cell_of_made(&work->made, from);
-    return DBK_OK;
-}
-
-static dbk_result find_changed(dbk_decision *change, sqlite3_stmt *row, dbk_mask *changed, dbk_error *err)
-{
-    dbk_row_work *work = change->model->work;
-    dbk_result result = DBK_OK;
-
-    for (uint16_t i = 0; i < change->table->column_count && result == DBK_OK; i++) {
-        const dbk_column *column = &change->table->columns[i];
-        if (!work->values[i] || column->key_part) continue;
-        if (column->type == DBK_TYPE_JSON && work->values[i]->kind == DBK_JSON_OBJECT) {
-            result = dbk_row_merge_column(change, i, row, err);
-        }
-        if (result == DBK_OK && !dbk_cell_equals_column(&work->cells[i], &work->made, row, i)) dbk_mask_add(changed, i);
-    }
-    return result;
-}
-
-static dbk_result not_found(const dbk_decision *change, dbk_error *err)
+dbk_result dbk_row_not_found(const dbk_decision *change, dbk_error *err)
 {
     return dbk_fail(err, DBK_NOT_FOUND, "there is no '%.*s'", DBK_SLICE_ARG(change->stream));
 }
 
-static dbk_result patch(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
-                        const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
-{
-    dbk_decision change = {.model = model, .draft = draft, .op = "patch", .data = data, .expect = expect};
-    dbk_mask changed = {0};
-    sqlite3_stmt *row;
-    dbk_result result = begin(&change, table, key, false, err);
-
-    if (result != DBK_OK) return result;
-    result = dbk_row_read(model, change.table, change.key, &row, err);
-    if (result == DBK_NONE) return not_found(&change, err);
-    if (result != DBK_OK) return result;
-    if (dbk_rules_decide(change.table)) return dbk_row_ruled_patch(&change, row, err);
-    result = dbk_row_convert(&change, true, err);
-    if (result == DBK_OK) result = find_changed(&change, row, &changed, err);
-    if (result == DBK_OK) result = dbk_row_judge(&change, row, err);
-    (void)sqlite3_reset(row);
-    if (result != DBK_OK) return result;
-    return dbk_row_patch_columns(&change, &changed, err);
-}
-
-/* ---- delete, put */
+/* ---- delete, put, patch */
 
 static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
                              const dbk_json_node *expect, dbk_error *err)
@@ -402,18 +323,18 @@ static dbk_result delete_row(dbk_model *model, dbk_draft *draft, dbk_slice table
     dbk_decision change = {.model = model, .draft = draft, .op = "delete", .expect = expect};
     sqlite3_stmt *statement;
     int changes = 0;
-    dbk_result result = begin(&change, table, key, false, err);
+    dbk_result result = dbk_row_decision_begin(&change, table, key, false, err);
 
     if (result == DBK_OK) result = dbk_row_take_base(&change, err);
     if (result == DBK_OK) result = dbk_row_prepare(model, change.table, DBK_ROW_DELETE, &statement, err);
     if (result != DBK_OK) return result;
     if (!dbk_key_bind(change.table, change.key, statement, 1, &model->work->part)) {
         result = dbk_row_bad_key(model, change.table, change.key, err);
-        return result == DBK_SCHEMA ? not_found(&change, err) : result;
+        return result == DBK_SCHEMA ? dbk_row_not_found(&change, err) : result;
     }
     result = dbk_row_delete(model, change.table, change.key, statement, &changes, err);
     if (result != DBK_OK) return result;
-    if (changes == 0) return not_found(&change, err);
+    if (changes == 0) return dbk_row_not_found(&change, err);
     return dbk_row_emit_change(&change, "deleted", &(dbk_event){.data = dbk_slice_text("{}")}, err);
 }
 
@@ -421,7 +342,7 @@ static dbk_result put(dbk_model *model, dbk_draft *draft, dbk_slice table, const
                       const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
     dbk_decision change = {.model = model, .draft = draft, .op = "put", .data = data, .expect = expect};
-    dbk_result result = begin(&change, table, key, true, err);
+    dbk_result result = dbk_row_decision_begin(&change, table, key, true, err);
 
     if (result == DBK_OK) result = dbk_row_convert(&change, false, err);
     bool ruled = result == DBK_OK && dbk_rules_decide(change.table);
@@ -442,7 +363,7 @@ dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table, co
 dbk_result dbk_model_patch(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
                            const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
-    return dbk_row_note_constraint(model, draft, patch(model, draft, table, key, data, expect, err), err);
+    return dbk_row_note_constraint(model, draft, dbk_row_patch(model, draft, table, key, data, expect, err), err);
 }
 
 dbk_result dbk_model_delete(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,

@@ -4,7 +4,8 @@
 
 typedef struct fresh_item {
     dbk_hash128 stream;
-    uint64_t position; /* 0: free */
+    uint64_t position;
+    uint64_t turn; /* of another turn: free */
     dbk_entry_id id;
 } fresh_item;
 
@@ -12,12 +13,13 @@ struct dbk_fresh {
     const dbk_port *port;
     fresh_item *items;
     size_t room, count; /* room: a power of two */
+    uint64_t turn;      /* rises with each transaction, which so costs what it touches */
 };
 
 dbk_fresh *dbk_fresh_new(const dbk_port *port)
 {
     dbk_fresh *fresh = dbk_alloc_zero(port, 1, sizeof(*fresh));
-    if (fresh) fresh->port = port;
+    if (fresh) *fresh = (dbk_fresh){.port = port, .turn = 1};
     return fresh;
 }
 
@@ -30,15 +32,15 @@ void dbk_fresh_free(dbk_fresh *fresh)
 
 void dbk_fresh_clear(dbk_fresh *fresh)
 {
-    if (fresh->count) memset(fresh->items, 0, fresh->room * sizeof(*fresh->items));
+    fresh->turn++;
     fresh->count = 0;
 }
 
-static fresh_item *find(fresh_item *items, size_t room, dbk_hash128 stream)
+static fresh_item *find(fresh_item *items, size_t room, uint64_t turn, dbk_hash128 stream)
 {
     size_t at = (size_t)stream.low & (room - 1);
 
-    while (items[at].position && (items[at].stream.low != stream.low || items[at].stream.high != stream.high)) {
+    while (items[at].turn == turn && (items[at].stream.low != stream.low || items[at].stream.high != stream.high)) {
         at = (at + 1) & (room - 1);
     }
     return &items[at];
@@ -53,7 +55,8 @@ static bool grow(dbk_fresh *fresh)
     items = dbk_alloc_zero(fresh->port, room, sizeof(*items));
     if (!items) return false;
     for (size_t i = 0; i < fresh->room; i++) {
-        if (fresh->items[i].position) *find(items, room, fresh->items[i].stream) = fresh->items[i];
+        if (fresh->items[i].turn == fresh->turn)
+            *find(items, room, fresh->turn, fresh->items[i].stream) = fresh->items[i];
     }
     dbk_free(fresh->port, fresh->items);
     fresh->items = items;
@@ -67,17 +70,17 @@ bool dbk_fresh_add(dbk_fresh *fresh, dbk_slice stream, const dbk_entry_id *id, u
     fresh_item *item;
 
     if (!grow(fresh)) return false;
-    item = find(fresh->items, fresh->room, hash);
-    fresh->count += item->position == 0;
-    *item = (fresh_item){hash, position, *id};
+    item = find(fresh->items, fresh->room, fresh->turn, hash);
+    fresh->count += item->turn != fresh->turn;
+    *item = (fresh_item){hash, position, fresh->turn, *id};
     return true;
 }
 
 bool dbk_fresh_find(const dbk_fresh *fresh, dbk_slice stream, dbk_entry_id *id, uint64_t *position)
 {
     if (fresh->count == 0) return false;
-    const fresh_item *item = find(fresh->items, fresh->room, dbk_checksum128(stream));
-    if (!item->position) return false;
+    const fresh_item *item = find(fresh->items, fresh->room, fresh->turn, dbk_checksum128(stream));
+    if (item->turn != fresh->turn) return false;
     *id = item->id;
     *position = item->position;
     return true;

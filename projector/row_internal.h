@@ -34,7 +34,7 @@ enum {
 };
 
 /* A set of columns of one table, by column number. */
-typedef struct dbk_mask {
+typedef struct dbk_mask { /* of columns */
     uint64_t words[DBK_MASK_WORDS];
 } dbk_mask;
 static inline void dbk_mask_add(dbk_mask *mask, int column)
@@ -147,6 +147,7 @@ struct dbk_row_statements {
     } cached[16];
     uint64_t uses;
     int guess;              /* above 0: puts mostly meet existing rows */
+    int patch_guess;        /* below 0: patches often name what stays as it is */
     int8_t is_projected[3]; /* by dbk_row_op: 0 unknown, 1 yes, -1 no */
 };
 dbk_result dbk_row_prepare(dbk_model *model, const dbk_table *table, dbk_row_statement which, sqlite3_stmt **out,
@@ -159,6 +160,9 @@ dbk_row_statements *dbk_row_statements_of(dbk_model *model, const dbk_table *tab
  * transaction and the observer afterwards. */
 dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *what, int *changes,
                        dbk_error *err) DBK_MUST_USE;
+/* The same for an UPDATE of the columns of the mask. */
+dbk_result dbk_row_run_update(dbk_model *model, const dbk_table *table, const dbk_mask *mask, sqlite3_stmt *statement,
+                              int *changes, dbk_error *err) DBK_MUST_USE;
 /* Binds the key and steps a SELECT of the row: DBK_OK (on the row: the caller resets) or DBK_NONE (reset). */
 dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out,
                         dbk_error *err) DBK_MUST_USE;
@@ -199,6 +203,13 @@ bool dbk_row_expect_asks_row(const dbk_json_node *expect); /* "none" or "exists"
 /* Makes a cell of every named value; objects for JSON columns are left to the merge where `merging`. */
 dbk_result dbk_row_convert(dbk_decision *change, bool merging, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_take_base(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
+/* What every decision on a row begins with: form, table, named values, key, `expect`, savepoint where it needs one. */
+dbk_result dbk_row_decision_begin(dbk_decision *change, dbk_slice table, const dbk_json_node *key, bool optional_key,
+                                  dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_not_found(const dbk_decision *change, dbk_error *err);
+dbk_result dbk_row_patch(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
+                         const dbk_json_node *data, const dbk_json_node *expect,
+                         dbk_error *err) DBK_MUST_USE; /* row_patch.c */
 /* UPDATE of the changed columns and the .patched event; an empty mask: nothing. */
 dbk_result dbk_row_patch_columns(dbk_decision *change, const dbk_mask *changed, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts,

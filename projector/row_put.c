@@ -11,27 +11,44 @@ static void learn(dbk_row_statements *statements, bool existed)
     if (!existed && statements->guess > -GUESS_LIMIT) statements->guess--;
 }
 
+/* A text that the command gave is UTF-8; an SQL cast can make one of any bytes. */
+static void put_value(const dbk_column *column, const dbk_row_value *value, bool given, dbk_buffer *out)
+{
+    bool text = value->type == SQLITE_TEXT;
+    bool bytes = value->type == SQLITE_BLOB || (text && !given && !dbk_utf8_valid(value->bytes));
+    dbk_cell cell = {.type = (uint8_t)(bytes ? SQLITE_BLOB : value->type), .size = value->bytes.size};
+    if (value->type == SQLITE_INTEGER) cell.integer = value->integer;
+    else if (value->type == SQLITE_FLOAT) cell.real = value->real;
+    else cell.data = value->bytes.data;
+    dbk_cell_out(column, &cell, NULL, out);
+}
+
 /* The .put names every column with the value it came to have; number text of JSON stays as it was
  * sent. */
 dbk_result dbk_row_emit_put(dbk_decision *change, dbk_error *err)
 {
     dbk_row_work *work = change->model->work;
     const dbk_table *table = change->table;
-    sqlite3_value **row = dbk_observer_inserted(change->model->observer, table);
+    dbk_slice rest = dbk_observer_inserted(change->model->observer, table);
+    dbk_row_value row[DBK_COLUMNS_MAX];
     dbk_slice filled[DBK_COLUMNS_MAX];
     size_t filled_count = 0;
 
-    if (!row) return dbk_fail(err, DBK_INTERNAL, "the new row '%.*s' was not observed", DBK_SLICE_ARG(change->stream));
+    for (uint16_t i = 0; i < table->column_count; i++) {
+        if (!dbk_row_value_next(&rest, &row[i]))
+            return dbk_fail(err, DBK_INTERNAL, "the new row '%.*s' was not observed", DBK_SLICE_ARG(change->stream));
+    }
     for (uint16_t i = 0; i < table->column_count; i++) {
         uint16_t number = table->by_name[i];
         const dbk_column *column = &table->columns[number];
+        bool given = work->values[number] && !column->key_part;
         dbk_row_put_member(&work->data, column->name);
         if (dbk_row_put_recorded(work, table, number, &work->data)) {
             /* said as a change */
-        } else if (column->type == DBK_TYPE_JSON && work->values[number] && !column->key_part) {
+        } else if (column->type == DBK_TYPE_JSON && given) {
             dbk_cell_out(column, &work->cells[number], &work->made, &work->data);
         } else {
-            dbk_value_out(column->type, row[number], true, &work->data);
+            put_value(column, &row[number], given, &work->data);
         }
         if (!work->values[number] && !column->key_part) filled[filled_count++] = dbk_slice_text(column->name);
     }

@@ -208,6 +208,15 @@ dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *wh
     return observed == DBK_OK ? result : fail_observed(observed, what, err);
 }
 
+dbk_result dbk_row_run_update(dbk_model *model, const dbk_table *table, const dbk_mask *mask, sqlite3_stmt *statement,
+                              int *changes, dbk_error *err)
+{
+    dbk_observer_sets(model->observer, table, mask, NULL);
+    dbk_result result = dbk_row_run(model, statement, "change the row", changes, err);
+    dbk_observer_sets(model->observer, NULL, NULL, NULL);
+    return result;
+}
+
 dbk_result dbk_row_read(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt **out, dbk_error *err)
 {
     dbk_result result = dbk_row_prepare(model, table, DBK_ROW_SELECT, out, err);

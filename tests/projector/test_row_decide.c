@@ -327,6 +327,49 @@ static void versions_grow_with_what_names_or_changes_a_row(void **state)
     assert_replay(&bench);
 }
 
+/* A patch that runs without reading the row first says and refuses what one that reads it does. */
+static void a_patch_at_once_is_one_that_looks_first(void **state)
+{
+    dbk_changes changes;
+    const uint8_t zero[DBK_LEAF_SIZE] = {0}, top[DBK_ORDER_KEY_SIZE] = {0};
+    dbk_model_state before, after;
+    (void)state;
+    bench_close(&bench);
+    bench_open(&bench,
+               "CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, a TEXT, n INTEGER CHECK(n < 9), r REAL, u TEXT UNIQUE) "
+               "WITHOUT ROWID; CREATE INDEX t_a ON t(a);",
+               NULL);
+    decide(&bench,
+           "[{\"do\":\"put\",\"table\":\"t\",\"key\":\"x\",\"data\":{\"a\":\"1\",\"n\":1,\"r\":2,\"u\":\"x\"}},"
+           "{\"do\":\"put\",\"table\":\"t\",\"key\":\"y\",\"data\":{\"a\":\"1\",\"n\":1,\"r\":2,\"u\":\"y\"}}]");
+    accept(&bench, "{\"do\":\"patch\",\"table\":\"t\",\"key\":\"x\",\"data\":{\"n\":2,\"a\":\"2\",\"r\":2.0}}",
+           "t/x t.patched {\"a\":\"2\",\"n\":2} ^1");
+    assert_int_equal(bench.model->rows[0]->patch_guess, 1);
+    refuse(&bench, "{\"do\":\"patch\",\"table\":\"t\",\"key\":\"z\",\"data\":{\"n\":\"two\"}}", DBK_NOT_FOUND,
+           "there is no 't/z'", NULL);
+    refuse(&bench, "{\"do\":\"patch\",\"table\":\"t\",\"key\":\"z\",\"data\":{\"n\":2}}", DBK_NOT_FOUND,
+           "there is no 't/z'", NULL);
+    refuse(&bench, "{\"do\":\"patch\",\"table\":\"t\",\"key\":\"x\",\"data\":{\"n\":\"two\"}}", DBK_SCHEMA,
+           "'t.n' takes an integer of 64 bits, not a text", NULL);
+    refuse(&bench, "{\"do\":\"patch\",\"table\":\"t\",\"key\":\"x\",\"data\":{\"n\":9}}", DBK_CONSTRAINT, "CHECK n < 9",
+           "\"constraint\":\"CHECK n < 9\"");
+    refuse(&bench, "{\"do\":\"patch\",\"table\":\"t\",\"key\":\"x\",\"data\":{\"u\":\"y\"}}", DBK_CONSTRAINT,
+           "UNIQUE t.u", "\"constraint\":\"UNIQUE t.u\"");
+    /* A row that stays as it is was not touched: no event, nothing for the feed. */
+    dbk_model_get_state(bench.model, &before);
+    assert_int_equal(dbk_model_begin(bench.model, &bench.err), DBK_OK);
+    assert_int_equal(decide_here(&bench, "{\"do\":\"patch\",\"table\":\"t\",\"key\":\"x\",\"data\":{\"n\":2,\"r\":2}}"),
+                     DBK_OK);
+    assert_int_equal(bench.draft.event_count, 0);
+    assert_int_equal(dbk_model_commit(bench.model, before.position + 1, zero, top, &changes, &bench.err), DBK_OK);
+    assert_int_equal(changes.count, 0);
+    dbk_model_get_state(bench.model, &after);
+    assert_true(after.fingerprint.low == before.fingerprint.low && after.fingerprint.high == before.fingerprint.high);
+    assert_rows(bench.model, "SELECT * FROM t ORDER BY id", "x|2|2|2.0|x\ny|1|1|2.0|y");
+    bench_close(&bench);
+    bench_open(&bench, schema, projections);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -346,6 +389,7 @@ int main(void)
         T(a_refused_batch_leaves_nothing),
         T(a_refusal_leaves_the_transaction),
         T(versions_grow_with_what_names_or_changes_a_row),
+        T(a_patch_at_once_is_one_that_looks_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
