@@ -117,25 +117,42 @@ static void write_text(const char *path, const char *text)
     if (!file || fputs(text, file) < 0 || fclose(file) != 0) bench_die(path, "cannot write");
 }
 
-dbk_store *bench_store(const char *name, const char *schema, const char *projections)
+void bench_write_app(const char *folder_path, const bench_app *app)
 {
-    char app[4400], file[4500], path[4400];
+    const struct {
+        const char *name, *text;
+    } files[] = {{"schema.sql", app->schema},
+                 {"projections.sql", app->projections},
+                 {"commands.sql", app->commands},
+                 {"app.json", app->json}};
+    if (mkdir(folder_path, 0700) != 0) bench_die(folder_path, "cannot make the folder");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char file[4500];
+        if (!files[i].text) continue;
+        snprintf(file, sizeof file, "%s/%s", folder_path, files[i].name);
+        write_text(file, files[i].text);
+    }
+}
+
+dbk_store *bench_store_of(const char *name, const bench_app *app)
+{
+    char folder_path[4400], path[4400];
     dbk_error err = {0};
     dbk_text report = {0};
     dbk_store *store = NULL;
-    snprintf(app, sizeof app, "%s/%s.app", bench_folder(), name);
+    snprintf(folder_path, sizeof folder_path, "%s/%s.app", bench_folder(), name);
     snprintf(path, sizeof path, "%s/%s.daybook", bench_folder(), name);
-    if (mkdir(app, 0700) != 0) bench_die(app, "cannot make the folder");
-    snprintf(file, sizeof file, "%s/schema.sql", app);
-    write_text(file, schema);
-    if (projections) {
-        snprintf(file, sizeof file, "%s/projections.sql", app);
-        write_text(file, projections);
-    }
-    if (dbk_create(path, app, NULL, &report, &err) != DBK_OK) bench_die(err.text, report.data ? report.data : "");
+    bench_write_app(folder_path, app);
+    if (dbk_create(path, folder_path, NULL, &report, &err) != DBK_OK)
+        bench_die(err.text, report.data ? report.data : "");
     dbk_text_free(&report);
     bench_must(dbk_open(path, NULL, &store, &err), &err, "open");
     return store;
+}
+
+dbk_store *bench_store(const char *name, const char *schema, const char *projections)
+{
+    return bench_store_of(name, &(bench_app){.schema = schema, .projections = projections});
 }
 
 void bench_do(dbk_store *store, const char *json, size_t size)

@@ -29,6 +29,11 @@ sqlite3_stmt *bench_prepare(sqlite3 *db, const char *sql);
 
 /* A store in the folder with this schema (and projections or NULL), opened by the embedding interface. */
 dbk_store *bench_store(const char *name, const char *schema, const char *projections);
+typedef struct bench_app { /* texts of a definition; NULL: no such file */
+    const char *schema, *projections, *commands, *json;
+} bench_app;
+dbk_store *bench_store_of(const char *name, const bench_app *app);
+void bench_write_app(const char *folder_path, const bench_app *app);
 void bench_do(dbk_store *store, const char *json, size_t size); /* dies unless every receipt is ok */
 
 #endif
