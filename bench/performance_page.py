@@ -265,10 +265,22 @@ def bench_part(kept):
             *table(["figure", "measured", "goal", "reached", ""], lines)]
 
 
-def write(peers, bench, growth):
+PARTS = ("Beside other stores", "Figures and goals", "Growth")
+
+
+def section(text, title):
+    """What stands under a title of PARTS, to the next of them; "" where it is not there."""
+    found = re.search(rf"^## {title}\n\n(.*?)(?=^## (?:{'|'.join(PARTS)})$|\Z)", text, re.M | re.S)
+    return found.group(1).strip() if found else ""
+
+
+def write(peers, bench, growth, before=""):
+    """The page; a part that this checkout has not measured stays as it was `before`."""
+    parts = ["\n".join(peers_part(peers)) if peers else "", "\n".join(bench_part(bench)) if bench else "", growth or ""]
+    instead = ["\n".join(peers_part(None)), "\n".join(bench_part(None)), "Not measured yet (`script/growth`)."]
     out = ["# Performance", "", "<!-- made by script/performance: change that, not this -->", "",
            "Daybook beside other stores, its own figures beside their goals, and what growth changes. `script/performance`",
-           "measures it and writes this page; the numbers are of the one machine named, and a disk's sync decides most of them.", "",
-           "## Beside other stores", "", *peers_part(peers), "## Figures and goals", "", *bench_part(bench), "## Growth", ""]
-    out += [growth.strip(), ""] if growth else ["Not measured yet (`script/growth`).", ""]
+           "measures it and writes this page; the numbers are of the one machine named, and a disk's sync decides most of them.", ""]
+    for title, part, none in zip(PARTS, parts, instead):
+        out += [f"## {title}", "", part.strip() or section(before, title) or none.strip(), ""]
     return "\n".join(out).rstrip() + "\n"

@@ -39,6 +39,14 @@ class Page(unittest.TestCase):
         self.assertEqual(text.count("Not measured yet"), 2)
         self.assert_tables(text)
 
+    def test_what_was_not_measured_here_stays(self):
+        rows = [row("A", "sqlite", "WAL FULL", ev_s=100.0), row("A", "daybook-store", "durable", ev_s=90.0)]
+        figures = {"machine": MACHINE, "figures": [{"name": "f", "goal": ">= 1", "reached": "2", "met": True, "detail": ""}]}
+        whole = page.write(kept(rows), figures, "| it is flat |")
+        self.assertEqual(page.write(None, None, None, whole), whole)
+        self.assertEqual(page.write(kept(rows), None, None, whole), whole)
+        self.assertNotIn("it is flat", page.write(None, None, "other", whole))
+
     def test_only_one_work(self):
         text = page.write(kept([row("A", "sqlite", "WAL FULL", ev_s=100.0)]), None, None)
         self.assertIn("| SQLite | WAL FULL | power loss | 100 |", text)
