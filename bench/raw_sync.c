@@ -1,8 +1,10 @@
 /* The disk alone: how many records a second one writer can make durable in batches, nothing around it.
  * usage: raw_sync FOLDER RECORDS_PER_BATCH BYTES_PER_RECORD      prints records per second (best of
- * pwrite + fdatasync and O_DIRECT|O_DSYNC on a prezeroed file; one second each) */
+ * pwrite + fdatasync and O_DIRECT|O_DSYNC on a prezeroed file; one second each)
+ *        raw_sync --ways FOLDER      both beside each other (docs/decisions/0023-how-a-batch-is-synced.md) */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FILE_BYTES = 64 * 1024 * 1024, SECTOR = 512 };
+enum { FILE_BYTES = 64 * 1024 * 1024, SECTOR = 512, ROUNDS = 3 };
+#define RUN_SECONDS 1.0
 
 static double now(void)
 {
@@ -41,7 +44,7 @@ static double run(const char *path, const uint8_t *data, size_t size, int flags)
     size_t count = 0;
     off_t at = 0;
     double begin = now(), end = begin;
-    while (end - begin < 1.0) {
+    while (end - begin < RUN_SECONDS) {
         if (at + (off_t)size > FILE_BYTES) at = 0;
         if (pwrite(fd, data, size, at) != (ssize_t)size) {
             if (errno == EINVAL) break;
@@ -56,21 +59,55 @@ static double run(const char *path, const uint8_t *data, size_t size, int flags)
     return end > begin ? (double)count / (end - begin) : 0;
 }
 
+static double best(const char *path, const uint8_t *data, size_t records, size_t size)
+{
+    double plain = run(path, data, size, 0), direct = run(path, data, size, O_DIRECT | O_DSYNC);
+    return (plain > direct ? plain : direct) * (double)records;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Both ways in turns, for a sector and for a batch; batches a second, medians. */
+static void show_ways(const char *folder, const char *path, const uint8_t *data)
+{
+    static const size_t sizes[] = {SECTOR, 64 * SECTOR};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        double plain[ROUNDS], direct[ROUNDS];
+        for (int round = 0; round < ROUNDS; round++) {
+            plain[round] = run(path, data, sizes[i], 0);
+            direct[round] = run(path, data, sizes[i], O_DIRECT | O_DSYNC);
+        }
+        qsort(plain, ROUNDS, sizeof *plain, compare);
+        qsort(direct, ROUNDS, sizeof *direct, compare);
+        printf("%-24s %6zu bytes   fdatasync %8.0f/s   ", folder, sizes[i], plain[ROUNDS / 2]);
+        if (direct[ROUNDS / 2] > 0)
+            printf("O_DIRECT|O_DSYNC %8.0f/s   %.2f\n", direct[ROUNDS / 2], direct[ROUNDS / 2] / plain[ROUNDS / 2]);
+        else printf("O_DIRECT: refused\n");
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 4) return fprintf(stderr, "usage: raw_sync FOLDER RECORDS_PER_BATCH BYTES_PER_RECORD\n"), 2;
-    size_t records = strtoul(argv[2], NULL, 10), bytes = strtoul(argv[3], NULL, 10);
+    bool ways = argc == 3 && strcmp(argv[1], "--ways") == 0;
+    if (argc != 4 && !ways)
+        return fprintf(stderr, "usage: raw_sync FOLDER RECORDS_PER_BATCH BYTES_PER_RECORD | raw_sync --ways FOLDER\n"),
+               2;
+    size_t records = ways ? 64 : strtoul(argv[2], NULL, 10), bytes = ways ? SECTOR : strtoul(argv[3], NULL, 10);
     size_t size = (records * bytes + SECTOR - 1) / SECTOR * SECTOR;
     if (records == 0 || bytes == 0 || size > FILE_BYTES / 2)
         return fprintf(stderr, "raw_sync: sizes out of range\n"), 2;
     char path[4096];
-    snprintf(path, sizeof path, "%s/raw_sync.tmp", argv[1]);
+    snprintf(path, sizeof path, "%s/raw_sync.tmp", argv[ways ? 2 : 1]);
     uint8_t *data = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     if (!data) return perror("aligned_alloc"), 1;
     memset(data, 'd', size);
-    double plain = run(path, data, size, 0), direct = run(path, data, size, O_DIRECT | O_DSYNC);
+    if (ways) show_ways(argv[2], path, data);
+    else printf("%.0f\n", best(path, data, records, size));
     unlink(path);
     free(data);
-    printf("%.0f\n", (plain > direct ? plain : direct) * (double)records);
     return 0;
 }
