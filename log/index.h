@@ -37,12 +37,13 @@ dbk_result dbk_index_table_add_batch(dbk_index_table *table, const dbk_index_bat
 void dbk_index_table_cut(dbk_index_table *table, uint64_t position);
 uint64_t dbk_index_table_memory(const dbk_index_table *table);
 
-/* A sealed segment's run: file name "<segment, 16 hex digits>.idx". */
+/* The run of a sealed segment, or of several that follow one another. */
 typedef struct dbk_index_run dbk_index_run;
 enum { DBK_INDEX_NOTE_BYTES = 3064 };
 typedef struct dbk_index_source { /* what the run was made from; compared at open */
     uint64_t segment, first_position, last_position;
-    uint64_t salt;
+    uint32_t segments;               /* from that one on; 0 stands for 1 */
+    uint64_t salt;                   /* of the segment; of several: made from theirs (dbk_index_salt_of) */
     uint8_t head[DBK_LEAF_SIZE];     /* of the log after last_position */
     uint8_t top[DBK_ORDER_KEY_SIZE]; /* highest order key in the segment */
     bool ordered;                    /* keys grow within the segment */
@@ -61,6 +62,24 @@ dbk_result dbk_index_run_open(const dbk_port *port, dbk_dir *dir, const char *na
                               const dbk_index_source *expect, dbk_index_source *found, dbk_index_run **out,
                               dbk_error *err) DBK_MUST_USE;
 void dbk_index_run_close(dbk_index_run *run);
+/* What stands for the salts of several segments, in their order. */
+uint64_t dbk_index_salt_of(dbk_slice salts);
+
+/* Makes one run of several that follow one another: their keys in one order, their lists joined. Reads and
+ * writes page by page in memory of a fixed size, syncs each MiB by itself, and puts the file in place whole
+ * by rename, with the folder synced. The runs are the caller's alone meanwhile, opened without batches.
+ * DBK_CORRUPT: one of them is damaged, *bad says which. DBK_TOO_BIG: it would be beyond what a run can
+ * hold. DBK_END: stopped. */
+typedef struct dbk_index_merge {
+    dbk_index_run *const *runs;
+    size_t count;
+    const bool *with_batches; /* of each run: its batches are taken along */
+    const dbk_index_source *source;
+    bool (*stop)(void *arg);
+    void *arg;
+} dbk_index_merge;
+dbk_result dbk_index_runs_merge(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_index_merge *merge,
+                                size_t *bad, dbk_error *err) DBK_MUST_USE;
 
 /* The same questions to a table or a run. find: the highest position < before (0: no bound), 0: none. */
 dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before,
@@ -75,6 +94,9 @@ dbk_result dbk_index_run_find_hash(dbk_index_run *run, dbk_hash128 hash, uint64_
                                    dbk_error *err) DBK_MUST_USE;
 const dbk_index_batch *dbk_index_table_batch(const dbk_index_table *table, uint64_t position); /* holding it, or NULL */
 const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t position);
+/* The same, read from the file, for a run that was opened without batches. DBK_NONE: it has none there. */
+dbk_result dbk_index_run_find_batch(dbk_index_run *run, uint64_t position, dbk_index_batch *batch,
+                                    dbk_error *err) DBK_MUST_USE;
 const dbk_index_batch *dbk_index_run_batches(const dbk_index_run *run, size_t *count);
 const dbk_index_author_run *dbk_index_table_authors(const dbk_index_table *table, size_t *count);
 const dbk_index_author_run *dbk_index_run_authors(const dbk_index_run *run, size_t *count);

@@ -3,14 +3,14 @@
  * Hash of a name: XXH3-128 of (kind u8 | store id 16 | name). The store id is in it so that a run
  * of another store answers nothing, and so that names prepared for one store do not collide in all.
  *
- * Run file, version 1. Pages of 4096 bytes: 4088 of payload, then XXH3-64 of the payload, seeded
+ * Run file, version 1 (of one segment) or 2 (of several). Pages of 4096 bytes: 4088 of payload, then XXH3-64 of the payload, seeded
  * with salt + number of the page, so that a page of another run or another place is seen. Payload
  * without content is zero. Integers are little-endian.
  *
  *   page 0          header: magic 8 | version u32 | page bytes u32 | store id 16 | segment u64 |
  *                   first position u64 | last position u64 | salt u64 | head 32 | top 40 |
  *                   ordered u32 | keys u32 | filter blocks u32 | batches u32 | author runs u32;
- *                   at 1024 the note of the run's owner
+ *                   in version 2: segments u32; at 1024 the note of the run's owner
  *   key pages       204 keys each {high u64, low u64, position - first position u32}, sorted by
  *                   these
  *   resident pages  one stream: filter blocks 64 | per key page its first key 20 |
@@ -19,7 +19,7 @@
  *                   incarnation u32}
  *
  * Filter: one block of 512 bits per hash, chosen by high; 7 bits in it, chosen by 9 bits of low
- * each; 16 bits per different hash in all. */
+ * each; 16 bits per different hash in all; a merged run has as many blocks as those it was made of. */
 #ifndef DBK_LOG_INDEX_INTERNAL_H
 #define DBK_LOG_INDEX_INTERNAL_H
 
@@ -34,6 +34,7 @@ enum {
     DBK_INDEX_BATCH_SIZE = 24,
     DBK_INDEX_AUTHOR_SIZE = 44,
     DBK_INDEX_VERSION = 1,
+    DBK_INDEX_VERSION_MERGED = 2,
     DBK_INDEX_NOTE_OFFSET = DBK_INDEX_PAYLOAD_SIZE - DBK_INDEX_NOTE_BYTES,
     DBK_INDEX_CHUNK_RECORDS = 512,
 };
@@ -86,6 +87,21 @@ typedef struct dbk_index_layout {
 
 /* Fills the last three members from the counts. */
 void dbk_index_layout_measure(dbk_index_layout *layout);
+/* The header's payload, into a page of zeros. */
+void dbk_index_header_encode(const dbk_index_layout *layout, uint8_t *page);
+void dbk_index_page_seal(uint8_t *page, uint64_t number, uint64_t salt);
+/* The records of batches and author runs. */
+void dbk_index_batch_encode(const dbk_index_batch *batch, uint8_t out[DBK_INDEX_BATCH_SIZE]);
+void dbk_index_author_encode(const dbk_index_author_run *run, uint8_t out[DBK_INDEX_AUTHOR_SIZE]);
+
+/* For who merges: what stands in an open run. Key pages are numbered from 0. */
+const dbk_index_layout *dbk_index_run_layout(const dbk_index_run *run);
+dbk_result dbk_index_run_read_keys(dbk_index_run *run, uint64_t first_page, uint64_t count, uint8_t *out,
+                                   dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_index_run_read_batch(dbk_index_run *run, uint32_t index, dbk_index_batch *batch,
+                                    dbk_error *err) DBK_MUST_USE;
+/* DBK_CORRUPT, with the name of the run. */
+dbk_result dbk_index_run_fail(const dbk_index_run *run, uint64_t page, const char *wrong, dbk_error *err);
 static inline uint64_t dbk_index_layout_file_bytes(const dbk_index_layout *layout)
 {
     return (1 + layout->key_pages + layout->resident_pages) * DBK_INDEX_PAGE_SIZE;

@@ -1,6 +1,6 @@
 /* Reads a run. Opening reads the header and the lists; pages of filter and fences are read, checked
  * and kept when a question first needs them, so that opening costs the same for any number of keys. A
- * key page is checked each time it is read. One thread at a time may find; the lists never change. */
+ * key page is checked each time it is read; the last one is kept. One thread at a time may find; the lists never change. */
 #include "log/index_internal.h"
 
 #include <inttypes.h>
@@ -18,6 +18,8 @@ struct dbk_index_run {
     dbk_index_layout layout;
     uint8_t **pages; /* resident ones with filter and fences, NULL until needed */
     size_t page_count, page_limit;
+    uint8_t *key_page;        /* the one that was asked last, checked; who walks down a stream asks it again */
+    uint64_t key_page_number; /* 0: none */
     dbk_index_batch *batches;
     dbk_index_author_run *authors;
 };
@@ -40,6 +42,11 @@ static dbk_result fail_page(const dbk_index_run *run, uint64_t number, const cha
 {
     return dbk_fail(err, DBK_CORRUPT, "index '%s' is damaged at offset %" PRIu64 ": %s", run->name,
                     number * DBK_INDEX_PAGE_SIZE, wrong);
+}
+
+dbk_result dbk_index_run_fail(const dbk_index_run *run, uint64_t page, const char *wrong, dbk_error *err)
+{
+    return fail_page(run, page, wrong, err);
 }
 
 static dbk_result check_page(const dbk_index_run *run, const uint8_t *page, uint64_t number, uint64_t salt,
@@ -90,8 +97,11 @@ static bool parse_header(const uint8_t *page, dbk_index_layout *layout)
     layout->batch_count = dbk_reader_u32(&reader);
     layout->author_count = dbk_reader_u32(&reader);
     dbk_index_layout_measure(layout);
-    return dbk_slice_equal(magic, dbk_slice_text(DBK_INDEX_MAGIC)) && version == DBK_INDEX_VERSION &&
-           page_bytes == DBK_INDEX_PAGE_SIZE && ordered <= 1 && (layout->block_count > 0 || layout->key_count == 0);
+    bool merged = version == DBK_INDEX_VERSION_MERGED;
+    source->segments = merged ? dbk_reader_u32(&reader) : 1;
+    return dbk_slice_equal(magic, dbk_slice_text(DBK_INDEX_MAGIC)) && (merged || version == DBK_INDEX_VERSION) &&
+           (!merged || source->segments > 1) && page_bytes == DBK_INDEX_PAGE_SIZE && ordered <= 1 &&
+           (layout->block_count > 0 || layout->key_count == 0);
 }
 
 /* The salt that seeds the checksum stands in the page itself: one that is wrong there fails too. */
@@ -110,8 +120,8 @@ static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16], co
     if (rc < 0) return rc;
     if (!known) return fail_page(run, 0, "the header is not one of this version", err);
     if (memcmp(store_id, run->layout.store_id, sizeof(run->layout.store_id)) != 0 ||
-        source->segment != expect->segment || source->salt != expect->salt ||
-        source->first_position != expect->first_position ||
+        source->segment != expect->segment || source->segments != (expect->segments ? expect->segments : 1) ||
+        source->salt != expect->salt || source->first_position != expect->first_position ||
         (expect->last_position && source->last_position != expect->last_position)) {
         return dbk_fail(err, DBK_CORRUPT, "index '%s' was made from another segment", run->name);
     }
@@ -199,6 +209,15 @@ static run_key take_key(dbk_reader *reader)
     return (run_key){{low, high}, dbk_reader_u32(reader)};
 }
 
+static bool take_batch(dbk_reader *reader, dbk_index_batch *batch)
+{
+    batch->first_position = dbk_reader_u64(reader);
+    batch->offset = dbk_reader_u32(reader);
+    batch->bytes = dbk_reader_u32(reader);
+    batch->received_ms = (int64_t)dbk_reader_u64(reader);
+    return !reader->failed;
+}
+
 /* Batches and authors in order and within the segment: what the searches in them rest on. */
 static bool parse_batches(dbk_index_run *run, dbk_reader *reader)
 {
@@ -207,10 +226,7 @@ static bool parse_batches(dbk_index_run *run, dbk_reader *reader)
 
     for (uint32_t i = 0; i < run->layout.batch_count; i++) {
         dbk_index_batch *batch = &run->batches[i];
-        batch->first_position = dbk_reader_u64(reader);
-        batch->offset = dbk_reader_u32(reader);
-        batch->bytes = dbk_reader_u32(reader);
-        batch->received_ms = (int64_t)dbk_reader_u64(reader);
+        if (!take_batch(reader, batch)) return false;
         if (batch->first_position < from || batch->first_position > source->last_position) return false;
         from = batch->first_position + 1;
     }
@@ -315,6 +331,7 @@ void dbk_index_run_close(dbk_index_run *run)
     if (run->file) run->port->close_file(run->port->ctx, run->file);
     forget_pages(run);
     dbk_free(run->port, run->pages);
+    dbk_free(run->port, run->key_page);
     dbk_free(run->port, run->batches);
     dbk_free(run->port, run->authors);
     dbk_free(run->port, run->name);
@@ -410,6 +427,19 @@ static run_key last_below(const uint8_t *page, size_t count, const run_key *want
     return key_in(page, low);
 }
 
+/* `number` counts the pages of the file: 0 is the header. */
+static dbk_result take_key_page(dbk_index_run *run, uint64_t number, dbk_error *err)
+{
+    if (run->key_page_number == number) return DBK_OK;
+    if (!run->key_page) run->key_page = dbk_alloc(run->port, DBK_INDEX_PAGE_SIZE);
+    if (!run->key_page) return fail_memory(run, err);
+    run->key_page_number = 0;
+    dbk_result rc = read_pages(run, number, 1, run->key_page, err);
+    if (rc == DBK_OK) rc = check_page(run, run->key_page, number, run->layout.source.salt, err);
+    if (rc == DBK_OK) run->key_page_number = number;
+    return rc;
+}
+
 /* The highest position below `before` is the last key below (hash, before): the fences name the one
  * page that can hold it. */
 dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
@@ -426,7 +456,6 @@ dbk_result dbk_index_run_find_hash(dbk_index_run *run, dbk_hash128 hash, uint64_
                                    dbk_error *err)
 {
     const dbk_index_layout *layout = &run->layout;
-    uint8_t page[DBK_INDEX_PAGE_SIZE];
     run_key wanted = {.hash = hash}, found;
     uint64_t pages, keys;
     dbk_result rc;
@@ -439,12 +468,11 @@ dbk_result dbk_index_run_find_hash(dbk_index_run *run, dbk_hash128 hash, uint64_
     wanted.delta = before ? before - layout->source.first_position : UINT64_MAX;
     rc = count_fences_below(run, &wanted, &pages, err);
     if (rc != DBK_OK || pages == 0) return rc;
-    rc = read_pages(run, pages, 1, page, err); /* page 0 is the header */
-    if (rc == DBK_OK) rc = check_page(run, page, pages, layout->source.salt, err);
-    if (rc < 0) return rc;
+    rc = take_key_page(run, pages, err);
+    if (rc != DBK_OK) return rc;
     keys = layout->key_count - (pages - 1) * DBK_INDEX_PAGE_KEYS;
     if (keys > DBK_INDEX_PAGE_KEYS) keys = DBK_INDEX_PAGE_KEYS;
-    found = last_below(page, (size_t)keys, &wanted);
+    found = last_below(run->key_page, (size_t)keys, &wanted);
     if (found.hash.high != wanted.hash.high || found.hash.low != wanted.hash.low) return DBK_OK;
     if (found.delta > layout->source.last_position - layout->source.first_position) {
         return fail_page(run, pages, "a key is beyond the segment", err);
@@ -457,6 +485,50 @@ const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t po
 {
     if (position > run->layout.source.last_position) return NULL;
     return dbk_index_batch_below(run->batches, run->layout.batch_count, position);
+}
+
+dbk_result dbk_index_run_read_batch(dbk_index_run *run, uint32_t index, dbk_index_batch *batch, dbk_error *err)
+{
+    uint8_t bytes[DBK_INDEX_BATCH_SIZE];
+
+    dbk_result rc = take_stream(run, batches_begin(&run->layout) + (uint64_t)index * DBK_INDEX_BATCH_SIZE, bytes,
+                                sizeof(bytes), err);
+    dbk_reader reader = dbk_reader_of(dbk_slice_of(bytes, sizeof(bytes)));
+    if (rc == DBK_OK) (void)take_batch(&reader, batch);
+    return rc;
+}
+
+dbk_result dbk_index_run_find_batch(dbk_index_run *run, uint64_t position, dbk_index_batch *batch, dbk_error *err)
+{
+    uint32_t low = 0, high = run->layout.batch_count; /* [0, low) begin at or below it */
+
+    if (position < run->layout.source.first_position || position > run->layout.source.last_position) return DBK_NONE;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        dbk_result rc = dbk_index_run_read_batch(run, middle, batch, err);
+        if (rc != DBK_OK) return rc;
+        if (batch->first_position <= position) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low ? dbk_index_run_read_batch(run, low - 1, batch, err) : DBK_NONE;
+}
+
+const dbk_index_layout *dbk_index_run_layout(const dbk_index_run *run)
+{
+    return &run->layout;
+}
+
+dbk_result dbk_index_run_read_keys(dbk_index_run *run, uint64_t first_page, uint64_t count, uint8_t *out,
+                                   dbk_error *err)
+{
+    dbk_result rc = read_pages(run, 1 + first_page, count, out, err);
+
+    for (uint64_t i = 0; i < count && rc == DBK_OK; i++)
+        rc = check_page(run, out + i * DBK_INDEX_PAGE_SIZE, 1 + first_page + i, run->layout.source.salt, err);
+    return rc;
 }
 
 const dbk_index_batch *dbk_index_run_batches(const dbk_index_run *run, size_t *count)

@@ -107,21 +107,37 @@ static void put_filter(const sorted_hash *hashes, size_t count, const dbk_index_
     }
 }
 
+void dbk_index_batch_encode(const dbk_index_batch *batch, uint8_t out[DBK_INDEX_BATCH_SIZE])
+{
+    dbk_store_u64(out, batch->first_position);
+    dbk_store_u32(out + 8, batch->offset);
+    dbk_store_u32(out + 12, batch->bytes);
+    dbk_store_u64(out + 16, (uint64_t)batch->received_ms);
+}
+
+void dbk_index_author_encode(const dbk_index_author_run *run, uint8_t out[DBK_INDEX_AUTHOR_SIZE])
+{
+    dbk_store_u64(out, run->first_position);
+    dbk_store_u64(out + 8, run->first_seq);
+    dbk_store_u64(out + 16, run->count);
+    memcpy(out + 24, run->replica, sizeof(run->replica));
+    dbk_store_u32(out + 40, run->incarnation);
+}
+
 static void put_batch(dbk_buffer *out, const dbk_index_batch *batch)
 {
-    dbk_buffer_put_u64(out, batch->first_position);
-    dbk_buffer_put_u32(out, batch->offset);
-    dbk_buffer_put_u32(out, batch->bytes);
-    dbk_buffer_put_u64(out, (uint64_t)batch->received_ms);
+    uint8_t bytes[DBK_INDEX_BATCH_SIZE];
+
+    dbk_index_batch_encode(batch, bytes);
+    dbk_buffer_put(out, bytes, sizeof(bytes));
 }
 
 static void put_author(dbk_buffer *out, const dbk_index_author_run *run)
 {
-    dbk_buffer_put_u64(out, run->first_position);
-    dbk_buffer_put_u64(out, run->first_seq);
-    dbk_buffer_put_u64(out, run->count);
-    dbk_buffer_put(out, run->replica, sizeof(run->replica));
-    dbk_buffer_put_u32(out, run->incarnation);
+    uint8_t bytes[DBK_INDEX_AUTHOR_SIZE];
+
+    dbk_index_author_encode(run, bytes);
+    dbk_buffer_put(out, bytes, sizeof(bytes));
 }
 
 /* The resident stream, put into its pages; the key pages must be complete. */
@@ -156,10 +172,11 @@ static uint8_t *put_bytes(uint8_t *at, const void *data, size_t size)
     return at + size;
 }
 
-static void put_header(const dbk_index_layout *layout, uint8_t *page)
+void dbk_index_header_encode(const dbk_index_layout *layout, uint8_t *page)
 {
     const dbk_index_source *source = &layout->source;
-    const uint32_t sizes[] = {DBK_INDEX_VERSION, DBK_INDEX_PAGE_SIZE};
+    bool merged = source->segments > 1;
+    const uint32_t sizes[] = {merged ? DBK_INDEX_VERSION_MERGED : DBK_INDEX_VERSION, DBK_INDEX_PAGE_SIZE};
     const uint64_t made_from[] = {source->segment, source->first_position, source->last_position, source->salt};
     const uint32_t counts[] = {source->ordered, layout->key_count, layout->block_count, layout->batch_count,
                                layout->author_count};
@@ -172,7 +189,13 @@ static void put_header(const dbk_index_layout *layout, uint8_t *page)
     page = put_bytes(page, made_from, sizeof(made_from));
     page = put_bytes(page, source->head, sizeof(source->head));
     page = put_bytes(page, source->top, sizeof(source->top));
-    (void)put_bytes(page, counts, sizeof(counts));
+    page = put_bytes(page, counts, sizeof(counts));
+    if (merged) dbk_store_u32(page, source->segments);
+}
+
+void dbk_index_page_seal(uint8_t *page, uint64_t number, uint64_t salt)
+{
+    dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE, dbk_index_page_checksum(page, number, salt));
 }
 
 static void seal_pages(const dbk_index_layout *layout, uint8_t *file)
@@ -180,8 +203,7 @@ static void seal_pages(const dbk_index_layout *layout, uint8_t *file)
     uint64_t pages = dbk_index_layout_file_bytes(layout) / DBK_INDEX_PAGE_SIZE;
 
     for (uint64_t number = 0; number < pages; number++) {
-        uint8_t *page = file + number * DBK_INDEX_PAGE_SIZE;
-        dbk_store_u64(page + DBK_INDEX_PAYLOAD_SIZE, dbk_index_page_checksum(page, number, layout->source.salt));
+        dbk_index_page_seal(file + number * DBK_INDEX_PAGE_SIZE, number, layout->source.salt);
     }
 }
 
@@ -211,7 +233,7 @@ static bool put_all(const dbk_index_table *table, const dbk_index_layout *layout
     if (!work) return false;
     gather(table, work);
     hashes = sort(work, count);
-    put_header(layout, file);
+    dbk_index_header_encode(layout, file);
     put_keys(table, hashes, file);
     done = put_resident(table, hashes, layout, file);
     if (done) seal_pages(layout, file);
