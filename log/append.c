@@ -152,6 +152,18 @@ static void publish(dbk_log *log, append_job *job)
     dbk_pack_kick(log);
 }
 
+/* A part of the index was found damaged or gone. */
+static void make_parts_anew(dbk_log *log)
+{
+    dbk_log_lock(log);
+    bool wanting = log->parts_wanting;
+    log->parts_wanting = false;
+    dbk_log_unlock(log);
+    if (!wanting) return;
+    dbk_background_kick(log);
+    dbk_pack_kick(log);
+}
+
 static dbk_result check_usable(const dbk_log *log, dbk_error *err)
 {
     if (log->options.read_only) return dbk_fail(err, DBK_READ_ONLY, "the log was opened for reading only");
@@ -186,6 +198,7 @@ dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, 
     }
     if (first) *first = job.record.first_position;
     publish(log, &job);
+    make_parts_anew(log);
     if (log->buffer_size > 4 * DBK_SCAN_CHUNK_BYTES) {
         log->port->free_aligned(log->port->ctx, log->buffer);
         log->buffer = NULL;
@@ -200,6 +213,7 @@ dbk_result dbk_log_idle(dbk_log *log, dbk_error *err)
 
     if (rc == DBK_READ_ONLY || rc == DBK_POISONED) return rc;
     rc = dbk_watermark_sync(log, err);
+    make_parts_anew(log);
     if (rc == DBK_OK && dbk_checkpoint_due(log)) {
         dbk_log_lock(log);
         log->checkpoint_wanted = true;

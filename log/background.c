@@ -1,7 +1,7 @@
 /* Work that an append need not wait for: the next segment, and the runs of sealed ones. A thread is
  * started when there is some, and ends with it. Failures are not told: the append that needs the
  * segment makes it itself and tells; a missing run is made at the next chance. */
-#include "log/load.h"
+#include "log/parts.h"
 
 static void make_next(dbk_log *log)
 {
@@ -29,6 +29,12 @@ static void make_next(dbk_log *log)
     dbk_log_unlock(log);
 }
 
+static bool lacks_run(const dbk_log *log, const dbk_segment *segment)
+{
+    return segment->seal_offset && segment->last_position >= segment->first_position &&
+           !dbk_parts_of(log, segment->header.number);
+}
+
 static dbk_segment *next_without_run(dbk_log *log, size_t *index)
 {
     dbk_segment *found = NULL;
@@ -36,40 +42,135 @@ static dbk_segment *next_without_run(dbk_log *log, size_t *index)
     dbk_log_lock(log);
     for (; *index < log->segment_count && !found; (*index)++) {
         dbk_segment *segment = log->segments[*index];
-        if (segment->seal_offset && segment->table && !segment->rotten &&
-            segment->last_position >= segment->first_position) {
-            found = segment;
-        }
+        if (lacks_run(log, segment)) found = segment;
     }
+    if (found) found->table_used = true;
     dbk_log_unlock(log);
     return found;
 }
 
-/* The table of a sealed segment no longer changes, so it is read here without the lock. One that only
- * goes on from a checkpoint is made whole first. */
-static void make_run(dbk_log *log, dbk_segment *segment)
+/* The table of a sealed segment no longer changes, so it is read without the lock. One that only goes on
+ * from a checkpoint is made whole first. */
+dbk_result dbk_background_write_run(dbk_log *log, dbk_segment *segment, dbk_error *err)
 {
-    char name[DBK_SEGMENT_NAME_SIZE];
-    dbk_index_source source, found;
-    dbk_index_run *run = NULL;
     dbk_index_table *whole = NULL;
+    char name[DBK_PART_NAME_SIZE];
+    dbk_index_source source;
+    size_t count;
 
-    dbk_segment_name(segment->header.number, "idx", name);
-    dbk_segment_source(segment, &source);
-    if (segment->prefix_last && dbk_load_table(log, segment, &whole, NULL) != DBK_OK) return;
-    dbk_result rc = dbk_index_run_write(log->port, log->dir, name, whole ? whole : segment->table, &source, NULL);
-    dbk_index_table_free(whole);
-    if (rc != DBK_OK) return;
-    if (dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &source, &found, &run, NULL) != DBK_OK) {
-        return;
-    }
     dbk_log_lock(log);
-    dbk_index_table *table = segment->table;
-    segment->run = run;
-    segment->table = NULL;
-    segment->prefix_last = 0; /* its files stay open until close, for who reads them */
+    const dbk_index_table *table = segment->prefix_last || !segment->table_used ? NULL : segment->table;
+    dbk_log_unlock(log);
+    dbk_result rc = table ? DBK_OK : dbk_load_table(log, segment, &whole, err);
+    if (rc != DBK_OK) return rc;
+    if (!table) table = whole;
+    const dbk_index_author_run *authors = dbk_index_table_authors(table, &count);
+    rc = dbk_authors_note(log, authors, count, err);
+    dbk_segment_source(segment, &source);
+    dbk_part_name(segment->header.number, segment->header.number, name);
+    if (rc == DBK_OK) rc = dbk_index_run_write(log->port, log->dir, name, table, &source, err);
+    dbk_index_table_free(whole);
+    return rc;
+}
+
+/* The run is opened once before it stands for the table. */
+static dbk_result check_run(dbk_log *log, const dbk_segment *segment, dbk_error *err)
+{
+    dbk_index_source expect, found;
+    char name[DBK_PART_NAME_SIZE];
+    dbk_index_run *run;
+
+    dbk_segment_source(segment, &expect);
+    expect.without_batches = true;
+    dbk_part_name(segment->header.number, segment->header.number, name);
+    dbk_result rc = dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect, &found, &run, err);
+    dbk_index_run_close(run);
+    return rc;
+}
+
+static dbk_result make_run(dbk_log *log, dbk_segment *segment, dbk_error *err)
+{
+    uint64_t number = segment->header.number;
+    dbk_index_table *table = NULL;
+
+    dbk_result rc = dbk_background_write_run(log, segment, err);
+    if (rc == DBK_OK) rc = check_run(log, segment, err);
+    if (rc == DBK_OK) rc = dbk_parts_put(log, number, number, err);
+    dbk_log_lock(log);
+    segment->table_used = false;
+    if (rc == DBK_OK) {
+        table = segment->table;
+        segment->table = NULL;
+        segment->prefix_last = 0; /* its files stay open until close, for who reads them */
+    }
     dbk_log_unlock(log);
     dbk_index_table_free(table);
+    return rc;
+}
+
+static dbk_result note_part(dbk_log *log, dbk_part *part, dbk_error *err)
+{
+    size_t count;
+
+    log->port->mutex_lock(log->port->ctx, log->run_lock);
+    dbk_result rc = dbk_parts_open(log, part, err);
+    if (rc == DBK_OK) {
+        const dbk_index_author_run *runs = dbk_index_run_authors(part->run, &count);
+        rc = dbk_authors_note(log, runs, count, err);
+    }
+    log->port->mutex_unlock(log->port->ctx, log->run_lock);
+    return rc;
+}
+
+/* One that cannot be used is removed: it would be met again at each open. */
+static dbk_result take_part(dbk_log *log, dbk_part *part, bool *useless, dbk_error *err)
+{
+    char name[DBK_PART_NAME_SIZE];
+
+    dbk_result rc = note_part(log, part, err);
+    *useless = rc == DBK_MISSING || rc == DBK_CORRUPT;
+    if (!*useless) return rc;
+    dbk_part_name(part->first, part->last, name);
+    (void)log->port->unlink(log->port->ctx, log->dir, name);
+    dbk_parts_drop(log, part);
+    return DBK_OK;
+}
+
+/* Where there is no room for the run, the table is kept, or read again when it is asked. */
+static dbk_result add_run(dbk_log *log, dbk_segment *segment, dbk_error *err)
+{
+    size_t count;
+
+    dbk_result rc = dbk_parts_read_segment(log, segment, err);
+    if (rc != DBK_OK) return rc;
+    const dbk_index_author_run *runs = dbk_index_table_authors(segment->table, &count);
+    rc = dbk_authors_note(log, runs, count, err);
+    if (rc != DBK_OK) return rc;
+    segment->table_used = true;
+    (void)!make_run(log, segment, NULL);
+    return DBK_OK;
+}
+
+/* No other thread runs yet. */
+dbk_result dbk_parts_complete(dbk_log *log, dbk_error *err)
+{
+    dbk_result rc = DBK_OK;
+
+    for (uint64_t number = 1; number <= log->segment_count && rc == DBK_OK;) {
+        dbk_segment *segment = log->segments[number - 1];
+        dbk_part *part = dbk_parts_pin(log, number);
+        uint64_t next = part ? part->last + 1 : number + 1;
+        if (part) {
+            bool useless;
+            rc = take_part(log, part, &useless, err);
+            if (useless) next = number;
+            dbk_parts_unpin(log, part);
+        } else if (!segment->table && lacks_run(log, segment)) {
+            rc = add_run(log, segment, err);
+        }
+        number = next;
+    }
+    return rc;
 }
 
 static void work(dbk_log *log)
@@ -82,7 +183,7 @@ static void work(dbk_log *log)
     log->preparing = false;
     log->port->cond_broadcast(log->port->ctx, log->wake);
     dbk_log_unlock(log);
-    while ((segment = next_without_run(log, &index)) != NULL) make_run(log, segment);
+    while ((segment = next_without_run(log, &index)) != NULL) (void)!make_run(log, segment, NULL);
     dbk_log_lock(log);
     bool checkpoint = log->checkpoint_wanted;
     log->checkpoint_wanted = false;

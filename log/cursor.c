@@ -44,10 +44,8 @@ static dbk_result find_begin(dbk_log_cursor *cursor, dbk_segment *segment, uint6
         dbk_image_seek(cursor->image, cursor->position, &cursor->offset, first);
         return DBK_OK;
     }
-    if (!dbk_log_batch_of(cursor->log, segment, cursor->position, &batch)) {
-        return dbk_fail(err, DBK_CORRUPT, "the index has no batch with position %llu",
-                        (unsigned long long)cursor->position);
-    }
+    dbk_result rc = dbk_log_batch_of(cursor->log, segment, cursor->position, &batch, err);
+    if (rc != DBK_OK) return rc;
     cursor->offset = batch.offset;
     *first = batch.first_position;
     return DBK_OK;

@@ -1,7 +1,7 @@
 /* What the files of log/ share (internal). Locks: `lock` guards the fields of dbk_log marked so and
  * every segment's; it is never held while a file is read, written or synced. `run_lock` lets one
- * thread at a time ask the runs. Only the appending thread and, where marked, the background thread
- * change anything. Order: lock, or run_lock, never both. */
+ * thread at a time open and ask the parts of the index. Only the appending thread and, where marked, the
+ * background threads change anything on disk. Order: run_lock, then lock. */
 #ifndef DBK_LOG_INTERNAL_H
 #define DBK_LOG_INTERNAL_H
 
@@ -57,9 +57,9 @@ typedef struct dbk_segment {
     uint8_t head[DBK_LEAF_SIZE];     /* of the log after last_position, once sealed */
     uint8_t top[DBK_ORDER_KEY_SIZE]; /* of this segment alone */
     bool ordered;
-    dbk_index_table *table; /* until the run is there */
-    dbk_index_run *run;
-    dbk_index_run *rotten;         /* a run that was found damaged, kept for who reads it */
+    dbk_index_table *table;        /* of a sealed one: until its run is there, or where none answers */
+    bool table_used;               /* by the background thread, outside of the lock */
+    uint64_t table_asked;          /* when a table that was read again was asked last; 0: it was not */
     dbk_index_run *prefix;         /* of a checkpoint: the entries up to prefix_last; the table has the rest */
     uint64_t prefix_last;          /* 0: none, or no longer in use */
     dbk_index_table *prefix_table; /* answers in place of a prefix that was found damaged */
@@ -68,6 +68,8 @@ typedef struct dbk_segment {
 
 typedef struct dbk_piece dbk_piece; /* piece.h, as the next */
 typedef struct dbk_outline dbk_outline;
+typedef struct dbk_part dbk_part;     /* parts.h */
+typedef struct dbk_author dbk_author; /* authors.c */
 
 struct dbk_log {
     const dbk_port *port;
@@ -80,6 +82,12 @@ struct dbk_log {
     dbk_cond *wake;         /* background work wanted or done */
     dbk_segment **segments; /* lock; [number - 1]; the pointers stay valid until close */
     size_t segment_count, segment_room;
+    dbk_part **parts; /* lock, as the next two; sorted */
+    size_t part_count, part_room;
+    uint64_t part_clock;
+    dbk_author *authors; /* lock, as the next */
+    size_t author_count, author_room;
+    bool parts_wanting;  /* lock; one is damaged: to be made anew at the next chance */
     dbk_log_state state; /* lock; only the appending thread changes it */
     bool poisoned;       /* lock */
     bool was_clean;
@@ -112,6 +120,7 @@ struct dbk_log {
 
     dbk_thread *pack_thread;                   /* pack_work.c; joined before the next and at close */
     bool pack_running, pack_wanted, pack_stop; /* lock */
+    dbk_buffer stale_parts;                    /* its own: files of the index found at open that others stand for */
 
     dbk_piece *pieces[DBK_PIECE_SLOTS]; /* cache_lock, as the next three */
     size_t piece_bytes;
@@ -323,7 +332,9 @@ void dbk_pack_stop(dbk_log *log); /* for good: before the end */
 /* read.c */
 /* Takes the lock itself; NULL: beyond the end. */
 dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position);
-bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_index_batch *batch);
+/* find.c: the batch with a position of the segment. */
+dbk_result dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_index_batch *batch,
+                            dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first, uint64_t last,
                               dbk_error *err) DBK_MUST_USE;
 /* Header of the record that holds a position of the segment. */

@@ -39,9 +39,7 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
                     dbk_error *err) DBK_MUST_USE;
 /* Judges the spot of a walk that was not stopped by its limit; survey may be NULL (refresh). */
 dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan, dbk_error *err) DBK_MUST_USE;
-/* Opens the run of a sealed segment, or reads the segment into a table. */
-dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err) DBK_MUST_USE;
-/* Reads a sealed segment into a new table. */
+/* Reads a sealed segment into a new table; its top and order are known then. */
 dbk_result dbk_load_table(dbk_log *log, dbk_segment *segment, dbk_index_table **out, dbk_error *err) DBK_MUST_USE;
 /* Reads the records of a segment in front of `until` into a new table; *state is then that behind
  * them, totals->top and ->ordered are theirs. */

@@ -1,13 +1,13 @@
 /* Making, opening and closing a log.
  *
  * To open for writing: list the segments and take the lock of the last one (and look again, for its holder may have
- * gone on); load or make the indexes of the others; drop the cache of the last file, so that what a failed sync left
+ * gone on); drop the cache of the last file, so that what a failed sync left
  * in memory is not taken for written; go on from the checkpoint to the end; judge what stands there (recover.c, a
- * table), repair by it, sync, and write the watermark. To read only: the same without lock and repair, up to what is
+ * table), repair by it, sync, write the watermark, and make the files of the index that are missing. To read only: the same without lock and repair, up to what is
  * proven durable; a reader that meets a write half done tries again.
  *
  * A folder becomes a log with WATERMARK, which dbk_log_create makes last. A log closed in good order says so in it. */
-#include "log/load.h"
+#include "log/parts.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -19,6 +19,8 @@ static void release(dbk_log *log)
     const dbk_port *port = log->port;
 
     dbk_cache_release(log);
+    dbk_parts_release(log);
+    dbk_free(port, log->authors);
     for (size_t i = 0; i < log->segment_count; i++) dbk_segment_free(port, log->segments[i]);
     dbk_free(port, log->segments);
     dbk_segment_free(port, log->pending);
@@ -30,6 +32,7 @@ static void release(dbk_log *log)
     if (log->buffer) port->free_aligned(port->ctx, log->buffer);
     dbk_free(port, log->scratch);
     dbk_leaves_free(log->leaves);
+    dbk_buffer_release(&log->stale_parts);
     if (log->wake) port->cond_free(port->ctx, log->wake);
     if (log->lock) port->mutex_free(port->ctx, log->lock);
     if (log->run_lock) port->mutex_free(port->ctx, log->run_lock);
@@ -63,6 +66,7 @@ static dbk_result new_log(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     log->dir = dir;
     set_options(log, options);
     dbk_state_init(&log->state);
+    dbk_buffer_init(&log->stale_parts, port);
     log->scratch = dbk_alloc_zero(port, 1, sizeof(*log->scratch));
     log->lock = port->mutex_new(port->ctx);
     log->run_lock = port->mutex_new(port->ctx);
@@ -152,9 +156,6 @@ static dbk_result load_segments(dbk_log *log, dbk_survey *survey, dbk_error *err
 {
     dbk_result rc = dbk_survey_link(log, survey, err);
 
-    for (size_t i = 0; i + 1 < log->segment_count && rc == DBK_OK; i++) {
-        rc = dbk_load_index(log, log->segments[i], err);
-    }
     return rc == DBK_OK ? dbk_load_active(log, &survey->found[survey->base - 1].record, err) : rc;
 }
 
@@ -170,6 +171,8 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     dbk_segment *active = dbk_log_active(log);
     dbk_result rc = DBK_OK;
 
+    rc = dbk_parts_list(log, &log->stale_parts, err);
+    if (rc != DBK_OK) return rc;
     bool cut = dbk_recovery_table[plan->row].decision == DBK_DECIDE_CUT;
     log->was_clean = !cut && log->mark_valid && log->mark.clean && log->mark.position == log->state.position &&
                      log->mark.segment == active->header.number && log->mark.offset == active->end;
@@ -178,6 +181,7 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     if (rc == DBK_OK) rc = dbk_watermark_open(log, err);
     if (rc == DBK_OK) rc = dbk_watermark_write(log, false, err);
     if (rc == DBK_OK) rc = dbk_watermark_sync(log, err);
+    if (rc == DBK_OK) rc = dbk_parts_complete(log, err);
     if (rc != DBK_OK) return rc;
     if (survey->count > survey->base && survey->found[survey->base].sound && !survey->found[survey->base].used) {
         dbk_found *found = &survey->found[survey->base];
@@ -224,8 +228,8 @@ static dbk_result open_reading(dbk_log *log, dbk_survey *survey, dbk_error *err)
     if (rc != DBK_OK) return rc;
     log->was_clean = log->mark_valid && log->mark.clean && dbk_recovery_table[plan.row].decision == DBK_DECIDE_OPEN &&
                      log->mark.segment == dbk_log_active(log)->header.number && log->mark.offset == plan.offset;
-    if (plan.offset == dbk_log_active(log)->end) return DBK_OK; /* nothing behind the checkpoint */
-    return dbk_walk(log, proven, true, &plan, &proven, err);
+    if (plan.offset != dbk_log_active(log)->end) rc = dbk_walk(log, proven, true, &plan, &proven, err);
+    return rc == DBK_OK ? dbk_parts_list(log, NULL, err) : rc; /* else: nothing behind the checkpoint */
 }
 
 static dbk_result open_once(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
@@ -327,6 +331,7 @@ static dbk_result follow(dbk_log *log, bool *followed, dbk_error *err)
     log->segments[log->segment_count++] = next;
     log->state.previous = record.checksum;
     dbk_log_unlock(log);
+    dbk_parts_let_go(log, before);
     return DBK_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Packing in the background, segment by segment, lowest first. What is on disk after each step:
+/* Packing in the background, segment by segment, lowest first; behind it, parts of the index are merged. What is on disk after each step:
  *   1. "<number>.pack" is being written beside the plain segment     a crash: it is overwritten
  *   2. it is whole, synced, and was read back                        a crash: the same
  *   3. it is renamed over "<number>.seg", the folder is synced       a crash: one form or the other
@@ -6,6 +6,7 @@
  * file open keeps it; whoever opens the name gets the packed one. The thread has a low priority, and
  * nobody waits for it; closing stops it in the middle. */
 #include "log/pack_write.h"
+#include "log/parts.h"
 
 static bool is_stopped(void *arg)
 {
@@ -23,6 +24,7 @@ static dbk_segment *next_plain(dbk_log *log, size_t *index)
     dbk_segment *found = NULL;
 
     dbk_log_lock(log);
+    if (log->options.keep_plain) *index = log->segment_count;
     for (; *index + 1 < log->segment_count && !found && !log->pack_stop; (*index)++) {
         dbk_segment *segment = log->segments[*index];
         bool empty = segment->last_position < segment->first_position;
@@ -90,6 +92,7 @@ static void run(void *arg)
         dbk_segment *segment;
         size_t index = 0;
         while ((segment = next_plain(log, &index)) != NULL) pack_one(log, segment);
+        dbk_merge_work(log);
         dbk_log_lock(log);
         again = log->pack_wanted && !log->pack_stop;
         log->pack_wanted = false;
@@ -110,7 +113,7 @@ void dbk_pack_kick(dbk_log *log)
 {
     const dbk_port *port = log->port;
 
-    if (log->options.keep_plain || log->options.read_only) return;
+    if (log->options.read_only) return;
     dbk_log_lock(log);
     log->pack_wanted = log->pack_running;
     bool running = log->pack_running;

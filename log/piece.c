@@ -182,11 +182,9 @@ static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, db
     if (rc != DBK_OK) return rc;
     if (image->packed) {
         rc = load_block(log, segment, image, position, out, err);
-    } else if (dbk_log_batch_of(log, segment, position, &batch)) {
-        rc = load_plain(log, segment, image, &batch, position, out, err);
     } else {
-        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu", segment->name,
-                      (unsigned long long)position);
+        rc = dbk_log_batch_of(log, segment, position, &batch, err);
+        if (rc == DBK_OK) rc = load_plain(log, segment, image, &batch, position, out, err);
     }
     dbk_segment_unpin(log, image);
     return rc;

@@ -23,17 +23,6 @@ dbk_segment *dbk_log_segment_of(dbk_log *log, uint64_t position)
     return found;
 }
 
-bool dbk_log_batch_of(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_index_batch *batch)
-{
-    dbk_log_lock(log);
-    const dbk_index_batch *found =
-        segment->run ? dbk_index_run_batch(segment->run, position) : dbk_index_table_batch(segment->table, position);
-    if (position <= segment->prefix_last) found = dbk_index_run_batch(segment->prefix, position);
-    if (found) *batch = *found;
-    dbk_log_unlock(log);
-    return found != NULL;
-}
-
 dbk_result dbk_log_bad_record(const dbk_segment *segment, uint64_t offset, uint64_t first, uint64_t last,
                               dbk_error *err)
 {
@@ -72,11 +61,9 @@ dbk_result dbk_log_record_of(dbk_log *log, dbk_segment *segment, uint64_t positi
         dbk_unpacker *unpacker = dbk_log_take_unpacker(log);
         rc = dbk_image_find_record(image, &unpacker, position, record, err);
         dbk_log_give_unpacker(log, unpacker);
-    } else if (dbk_log_batch_of(log, segment, position, &batch)) {
-        rc = read_header(log, segment, image, &batch, record, err);
     } else {
-        rc = dbk_fail(err, DBK_CORRUPT, "the index of segment '%s' has no batch with position %llu", segment->name,
-                      (unsigned long long)position);
+        rc = dbk_log_batch_of(log, segment, position, &batch, err);
+        if (rc == DBK_OK) rc = read_header(log, segment, image, &batch, record, err);
     }
     dbk_segment_unpin(log, image);
     return rc;

@@ -39,8 +39,6 @@ void dbk_segment_free(const dbk_port *port, dbk_segment *segment)
 {
     if (!segment) return;
     dbk_index_table_free(segment->table);
-    if (segment->run) dbk_index_run_close(segment->run);
-    if (segment->rotten) dbk_index_run_close(segment->rotten);
     if (segment->prefix) dbk_index_run_close(segment->prefix);
     dbk_index_table_free(segment->prefix_table);
     dbk_image_close(segment->image);

@@ -258,49 +258,21 @@ dbk_result dbk_load_part(dbk_log *log, dbk_segment *segment, uint64_t until, dbk
     return rc;
 }
 
-static dbk_result read_into_table(dbk_log *log, dbk_segment *segment, dbk_segment *totals, dbk_index_table **out,
-                                  dbk_error *err)
-{
-    dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
-
-    if (!state) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
-    dbk_result rc = dbk_load_part(log, segment, segment->seal_offset, totals, state, out, err);
-    dbk_free(log->port, state);
-    return rc;
-}
-
 dbk_result dbk_load_table(dbk_log *log, dbk_segment *segment, dbk_index_table **out, dbk_error *err)
 {
-    dbk_segment totals = {.ordered = true}; /* those of the segment are known */
+    dbk_log_state *state = dbk_alloc(log->port, sizeof(*state));
+    dbk_segment totals = {.ordered = true};
 
-    return read_into_table(log, segment, &totals, out, err);
-}
-
-dbk_result dbk_load_index(dbk_log *log, dbk_segment *segment, dbk_error *err)
-{
-    char name[DBK_SEGMENT_NAME_SIZE];
-    dbk_index_source expect, found;
-    dbk_error local;
-
-    dbk_segment_source(segment, &expect);
-    expect.without_batches = segment->packed; /* its table of blocks stands for them */
-    expect.page_limit = log->options.read_only ? DBK_READER_PAGES_KEPT : 0;
-    dbk_segment_name(segment->header.number, "idx", name);
-    dbk_result rc =
-        dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect, &found, &segment->run, &local);
+    if (!state) return dbk_fail(err, DBK_NO_MEMORY, "cannot index '%s': out of memory", segment->name);
+    dbk_result rc = dbk_load_part(log, segment, segment->seal_offset, &totals, state, out, err);
     if (rc == DBK_OK) {
-        memcpy(segment->top, found.top, sizeof(segment->top));
-        segment->ordered = found.ordered;
-        return DBK_OK;
+        dbk_log_lock(log);
+        memcpy(segment->top, totals.top, sizeof(segment->top)); /* for its run */
+        segment->ordered = totals.ordered;
+        dbk_log_unlock(log);
     }
-    segment->run = NULL;
-    if (rc != DBK_MISSING && rc != DBK_CORRUPT) {
-        if (err) *err = local;
-        return rc;
-    }
-    memset(segment->top, 0, sizeof(segment->top));
-    segment->ordered = true;
-    return read_into_table(log, segment, segment, &segment->table, err);
+    dbk_free(log->port, state);
+    return rc;
 }
 
 dbk_result dbk_load_range(dbk_log *log, dbk_segment *segment, dbk_start *start, dbk_error *err)

@@ -128,6 +128,7 @@ static void check_lookup(dbk_log *log, uint64_t end)
 /* Index questions over tables and runs alike; a stream is walked down to its beginning. */
 static void test_lookup(void **state)
 {
+    static const char merged[] = "log/0000000000000001-0000000000000004.run";
     uint64_t at = 0, found, steps = 0;
     dbk_entry_id id;
     world w;
@@ -135,7 +136,7 @@ static void test_lookup(void **state)
     (void)state;
     world_new(&w, 4);
     for (size_t i = 0; i < 60; i++) assert_int_equal(append(w.log, 10), DBK_OK);
-    assert_true(dbk_simdisk_exists(w.disk, "log/0000000000000002.idx"));
+    assert_true(dbk_simdisk_exists(w.disk, merged));
     for (int again = 0; again < 2; again++) {
         check_lookup(w.log, 600);
         for (at = 0, steps = 0;
@@ -151,9 +152,9 @@ static void test_lookup(void **state)
         assert_int_equal(dbk_log_find_entry(w.log, &id, &found, NULL), DBK_OK);
         assert_int_equal(found, 0);
         world_close(&w);
-        dbk_simdisk_remove(w.disk, "log/0000000000000002.idx"); /* a cache: it comes back */
+        dbk_simdisk_remove(w.disk, merged); /* a cache: it comes back */
         assert_int_equal(world_open(&w, NULL), DBK_OK);
-        assert_true(dbk_simdisk_exists(w.disk, "log/0000000000000002.idx"));
+        assert_true(dbk_simdisk_exists(w.disk, merged));
     }
     world_free(&w);
 }
@@ -166,7 +167,8 @@ static void test_rotten_index(void **state)
     (void)state;
     world_new(&w, 4);
     for (size_t i = 0; i < 60; i++) assert_int_equal(append(w.log, 10), DBK_OK);
-    for (uint64_t at = 4096; at < 8192; at += 40) dbk_simdisk_flip_bit(w.disk, "log/0000000000000001.idx", at, 1);
+    for (uint64_t at = 4096; at < 8192; at += 40)
+        dbk_simdisk_flip_bit(w.disk, "log/0000000000000001-0000000000000004.run", at, 1);
     check_lookup(w.log, 600);
     world_free(&w);
 }

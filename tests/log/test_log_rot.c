@@ -120,8 +120,8 @@ static void test_every_packed_bit(void **state)
 /* Bits of sealed segments and their indexes: drawn. */
 static void test_sealed(void **state)
 {
-    static const char *files[] = {"log/0000000000000001.seg", "log/0000000000000002.seg", "log/0000000000000001.idx",
-                                  "log/0000000000000002.idx", "log/0000000000000003.seg"};
+    static const char *files[] = {"log/0000000000000001.seg", "log/0000000000000002.seg",
+                                  "log/0000000000000001-0000000000000004.run", "log/0000000000000003.seg"};
     uint64_t random = 88172645463325252ull;
     tally t = {0};
     world w;
@@ -132,7 +132,7 @@ static void test_sealed(void **state)
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        const char *file = files[random % 5];
+        const char *file = files[random % 4];
         uint64_t size = (uint64_t)dbk_simdisk_size(w.disk, file);
         flip_and_look(&w, image, file, (random >> 20) % size, (unsigned)(random >> 8) % 8, 240, &t);
         if (i % 50 == 0) dbk_simdisk_restore(w.disk, image);

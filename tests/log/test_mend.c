@@ -246,7 +246,7 @@ static void test_unproven_end(void **state)
     (void)state;
     uint64_t segments = make(&w);
     assert_int_equal(world_open(&w, NULL), DBK_OK);
-    assert_true(dbk_log_batch_of(w.log, w.log->segments[segments - 1], ENTRIES, &batch));
+    assert_int_equal(dbk_log_batch_of(w.log, w.log->segments[segments - 1], ENTRIES, &batch, NULL), DBK_OK);
     world_close(&w);
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
     dbk_simdisk_flip_bit(w.disk, path_of("log", segments), batch.offset + 60, 1);

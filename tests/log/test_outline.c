@@ -91,7 +91,7 @@ static void test_rot_behind_the_check(void **state)
     (void)state;
     world_large(&w);
     read_each(&w, 0);
-    assert_true(dbk_log_batch_of(w.log, dbk_log_active(w.log), 1 + ENTRIES, &batch));
+    assert_int_equal(dbk_log_batch_of(w.log, dbk_log_active(w.log), 1 + ENTRIES, &batch, NULL), DBK_OK);
     uint64_t middle = batch.offset + batch.bytes / 2;
     assert_int_equal(dbk_simdisk_flip_bit(w.disk, "log/0000000000000001.seg", middle, 2), 0);
     size_t told = 0;

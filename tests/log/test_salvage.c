@@ -86,7 +86,7 @@ static void extent(world *w, uint64_t number, uint64_t *from, uint64_t *to, uint
     dbk_index_batch batch;
     *from = segment->first_position;
     *to = segment->last_position;
-    assert_true(dbk_log_batch_of(w->log, segment, *from + 2 * COUNT, &batch));
+    assert_int_equal(dbk_log_batch_of(w->log, segment, *from + 2 * COUNT, &batch, NULL), DBK_OK);
     *middle = batch.offset;
     world_close(w);
 }

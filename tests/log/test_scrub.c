@@ -71,7 +71,7 @@ static void test_fault(void **state)
     uint64_t offset = 0;
     dbk_index_batch batch;
     dbk_segment *second = w.log->segments[1];
-    assert_true(dbk_log_batch_of(w.log, second, second->first_position + 6, &batch));
+    assert_int_equal(dbk_log_batch_of(w.log, second, second->first_position + 6, &batch, NULL), DBK_OK);
     offset = batch.offset + 200;
     dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", offset, 4);
     uint64_t hash = dbk_simdisk_hash(w.disk, "log/0000000000000002.seg");
