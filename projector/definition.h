@@ -9,6 +9,7 @@
 
 enum {
     DBK_TABLES_MAX = 200,
+    DBK_MODELS_MAX = 32,
     DBK_COLUMNS_MAX = 200,
     DBK_KEY_MAX_BYTES = 1024,
     DBK_STREAM_MAX_BYTES = 2048,
@@ -161,6 +162,15 @@ typedef struct dbk_definition {
     size_t upcast_count;
     dbk_named_schema *schemas; /* sorted by name */
     size_t schema_count;
+    /* Async models. Each is a definition of its own: tables that only projections write, projections, queries; the
+     * upcasts of the whole; a hash over what its rows follow from. That of the whole is the same with and without
+     * them. */
+    struct dbk_definition **models; /* in order of app.json; theirs are none */
+    size_t model_count;
+    const char *model;                 /* of an async model: its name; NULL: this is the whole, and its inline model */
+    const struct dbk_model_rule *rule; /* likewise: what app.json says of it */
+    const char **views;                /* of an async model */
+    size_t view_count;
     void *owner; /* memory: dbk_definition_free */
 } dbk_definition;
 
@@ -188,7 +198,7 @@ void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out); /* one JS
 /* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, upcasts.sql, app.json, schemas/) or one
  * file ending in .sql from `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
  * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What
- * cannot be carried out here (async models, …) is an error that names it. */
+ * cannot be carried out here (files, jobs, …) is an error that names it. */
 dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out, dbk_findings *findings,
                                dbk_error *err) DBK_MUST_USE;
 /* The same from texts in memory; the sources are copied. */
@@ -206,6 +216,10 @@ int dbk_table_column(const dbk_table *table, dbk_slice name);                   
 /* The same for names that come in the order of the columns: *guess is where to look first, then the one behind. */
 int dbk_table_column_near(const dbk_table *table, dbk_slice name, uint16_t *guess);
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name);         /* NULL: none */
+/* The async model of that name; the one that has a table or view, or a query, of that name. NULL: none. */
+const dbk_definition *dbk_definition_model(const dbk_definition *definition, dbk_slice name);
+const dbk_definition *dbk_definition_model_with(const dbk_definition *definition, dbk_slice table);
+const dbk_definition *dbk_definition_model_asked(const dbk_definition *definition, dbk_slice query);
 const dbk_app_command *dbk_definition_command(const dbk_definition *definition, dbk_slice name);       /* NULL: none */
 const dbk_app_command *dbk_definition_undo(const dbk_definition *definition, dbk_slice type);          /* NULL: none */
 const struct dbk_json_schema *dbk_definition_schema(const dbk_definition *definition, dbk_slice name); /* NULL: none */

@@ -199,7 +199,7 @@ static const struct {
     {{"env", read_env}, FIRST},
     {{"tables", dbk_app_read_tables}, BEHIND_SCHEMA},
     {{"retention", dbk_app_read_retention}, LAST},
-    {{"models", dbk_app_read_models}, LAST},
+    {{"models", dbk_app_read_models}, FIRST},
     {{"events", dbk_app_read_events}, LAST},
     {{"settings", dbk_app_read_settings}, LAST},
     {{"search", dbk_app_read_search}, BEHIND_PROJECTIONS},

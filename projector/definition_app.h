@@ -6,16 +6,13 @@
  *
  *   definition_app.c        the file, its top keys        definition_value.c   values by kind
  *   definition_rules.c      tables.<t>                    definition_fields.c  tables.<t>.sync, states
- *   definition_settings.c   settings, search, models      definition_roles.c   permissions, limits, events
- *   definition_retention.c  retention, ttl */
+ *   definition_settings.c   settings                      definition_roles.c   permissions, limits, events
+ *   definition_retention.c  retention, ttl                definition_models.c  models */
 #ifndef DBK_PROJECTOR_DEFINITION_APP_H
 #define DBK_PROJECTOR_DEFINITION_APP_H
 
 #include "projector/definition_internal.h"
 #include "projector/rules.h"
-
-/* Mechanisms whose keys are read and checked but refused while they are not there. */
-enum { DBK_HAS_ASYNC_MODELS = 0 };
 
 typedef struct dbk_app_variable { /* env.<NAME> */
     const char *name, *value;

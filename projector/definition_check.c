@@ -168,6 +168,8 @@ static const char *advice_for(dbk_check *check, const dbk_sql *sql, const char *
         return "a ';' at the end of the statement: a directive stands inside it";
     if (!name) return NULL;
     dbk_slice slice = dbk_slice_text(name);
+    const char *taken = strncmp(message, "no such table", 13) == 0 ? dbk_check_taken(check, name) : NULL;
+    if (taken) return dbk_check_printf(check, "it is of the model '%s': a model's SQL reads its own tables", taken);
     if (strncmp(message, "no such table", 13) == 0) return dbk_check_nearest_table(check, slice);
     if (strncmp(message, "no such column", 14) == 0) {
         if (dbk_sql_find(sql, 0, name) < sql->count) {

@@ -6,6 +6,8 @@
  *   definition_schema.c   DDL into the scratch database
  *   definition_table.c    tables, keys, indexes
  *   definition_link.c     foreign keys
+ *   definition_hash.c     what a definition is known by
+ *   definition_models.c   async models: each a run of its own within that of the whole (definition_models.h)
  *   definition_app.c      app.json, with definition_value.c, _rules.c, _fields.c, _retention.c, _roles.c and
  *                         _settings.c (definition_app.h)
  *   definition_search.c   search of app.json; search.c makes its tables
@@ -165,13 +167,22 @@ typedef struct dbk_check {
     uint64_t unfolded;           /* SELECTs of all statements so far */
     struct dbk_bodies *bodies;   /* definition_unfold.c */
     struct dbk_app_reading *app; /* definition_app.h; while app.json is read */
+    struct dbk_check *whole;     /* of an async model: the run that this one is part of; else NULL */
+    const char *prefix;          /* likewise: its folder with '/'; else NULL */
+    struct dbk_taken *taken;     /* definition_models.h: names of the models that were checked already */
     bool failed;
 } dbk_check;
+
+/* The run whose tables have commands, and so events: projections are checked against it. */
+static inline dbk_check *dbk_check_of_events(dbk_check *check)
+{
+    return check->whole ? check->whole : check;
+}
 
 void *dbk_check_take(dbk_check *check, size_t count, size_t size); /* zeroed; NULL sets failed */
 const char *dbk_check_text(dbk_check *check, dbk_slice text);      /* a copy; NULL sets failed */
 const char *dbk_check_printf(dbk_check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
-const dbk_source *dbk_check_source(dbk_check *check, const char *name); /* NULL: none */
+const dbk_source *dbk_check_source(const dbk_check *check, const char *name); /* NULL: none */
 /* "did you mean 'x'?" or NULL */
 const char *dbk_check_nearest(dbk_check *check, dbk_slice name, const char *const *names, size_t count);
 const char *dbk_check_nearest_table(dbk_check *check, dbk_slice name);
@@ -205,7 +216,12 @@ const char *dbk_signature_nearest(dbk_check *check, const dbk_signature *signatu
 /* The token of a parameter (":name"); 0: not found. */
 uint32_t dbk_sql_parameter(const dbk_sql *sql, const char *name);
 
+/* definition_models.c: another model has a table or view, or a query, of that name: the model's name; else NULL. */
+const char *dbk_check_taken(const dbk_check *check, const char *object);
+const char *dbk_check_query_taken(const dbk_check *check, const char *query);
+
 /* ---- the steps, in their order */
+void dbk_check_scan(dbk_check *check);                 /* the sources' texts into blocks and statements */
 bool dbk_check_open(dbk_check *check, dbk_error *err); /* the scratch database */
 void dbk_check_close(dbk_check *check);
 void dbk_check_app(dbk_check *check);        /* app.json: name and version */

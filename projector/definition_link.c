@@ -98,9 +98,16 @@ static void read_link(dbk_check *check, dbk_object *object, dbk_table *child, sq
     uint32_t token = references_token(object->sql, name);
     dbk_span at = dbk_sql_span(object->sql, token < object->sql->count ? token : object->name_token);
 
-    if (!parent) {
+    const char *taken = parent ? NULL : dbk_check_taken(check, name);
+    if (taken) {
+        dbk_report_error(check->report, at, "the column without REFERENCES",
+                         "foreign key of '%s' to '%s', which is of the model '%s': a foreign key stays in its model",
+                         child->name, name, taken);
+    } else if (!parent) {
         dbk_report_error(check->report, at, dbk_check_nearest_table(check, dbk_slice_text(name)),
                          "foreign key of '%s' to a missing table '%s'", child->name, name);
+    }
+    if (!parent) {
         object->doubted = true;
         return;
     }

@@ -3,27 +3,22 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "projector/definition_internal.h"
+#include "projector/definition_models.h"
 
 static const char *const known_files[] = {"app.json",    "commands.sql", "projections.sql",
                                           "queries.sql", "schema.sql",   "upcasts.sql"};
-enum { KNOWN_FILES = 6, DIGEST_PARTS_PER_SOURCE = 4, NAME_BYTES = 300 };
+enum { KNOWN_FILES = 6, NAME_BYTES = 600 };
 
-const dbk_source *dbk_check_source(dbk_check *check, const char *name)
+const dbk_source *dbk_check_source(const dbk_check *check, const char *name)
 {
-    for (size_t i = 0; i < check->definition->source_count; i++)
-        if (strcmp(check->definition->sources[i].name, name) == 0) return &check->definition->sources[i];
+    const char *prefix = check->prefix ? check->prefix : "";
+    size_t size = strlen(prefix);
+
+    for (size_t i = 0; i < check->definition->source_count; i++) {
+        const char *own = check->definition->sources[i].name;
+        if (strncmp(own, prefix, size) == 0 && strcmp(own + size, name) == 0) return &check->definition->sources[i];
+    }
     return NULL;
-}
-
-static const char *const model_files[] = {"projections.sql", "queries.sql", "schema.sql"};
-enum { MODEL_FILES = 3 };
-
-static bool is_model_file(const char *name)
-{
-    for (size_t i = 0; i < MODEL_FILES; i++)
-        if (strcmp(name, model_files[i]) == 0) return true;
-    return false;
 }
 
 static bool has_suffix(const char *name, const char *suffix)
@@ -50,13 +45,7 @@ static void check_source_name(dbk_check *check, const dbk_source *source)
     if (slash && !has_suffix(name, ".sql"))
         dbk_report_error(report, whole(source), "did you mean 'schemas/'?", "'%.*s/' is no folder of a definition",
                          (int)(slash - name), name);
-    else if (slash && is_model_file(slash + 1))
-        dbk_report_error(report, whole(source), "projections of 'main' until then",
-                         "async models (%.*s/) come with a later version", (int)(slash - name), name);
-    else if (slash)
-        dbk_report_error(report, whole(source),
-                         dbk_check_nearest(check, dbk_slice_text(slash + 1), model_files, MODEL_FILES),
-                         "'%s' is no file of a model", name);
+    else if (slash) dbk_check_model_file(check, source);
     else
         dbk_report_error(report, whole(source),
                          dbk_check_nearest(check, dbk_slice_text(name), known_files, KNOWN_FILES),
@@ -114,64 +103,55 @@ static bool copy_sources(dbk_check *check, const dbk_source *sources, size_t cou
     return !check->failed;
 }
 
-/* Digest over (u32 length, name, u32 length, text) of each source in order of name. */
-static void hash_sources(dbk_check *check)
+static void check_names(dbk_check *check)
 {
-    dbk_definition *definition = check->definition;
-    size_t count = definition->source_count;
-    dbk_slice *parts = dbk_check_take(check, count * DIGEST_PARTS_PER_SOURCE + 1, sizeof(*parts));
-    uint8_t(*sizes)[4] = dbk_check_take(check, count * 2 + 1, sizeof(*sizes));
-
-    if (!parts || !sizes) return;
-    for (size_t i = 0; i < count; i++) {
-        const dbk_source *source = &definition->sources[i];
-        dbk_slice name = dbk_slice_text(source->name), *part = parts + i * DIGEST_PARTS_PER_SOURCE;
-        dbk_store_u32(sizes[2 * i], (uint32_t)name.size);
-        dbk_store_u32(sizes[2 * i + 1], (uint32_t)source->text.size);
-        part[0] = dbk_slice_of(sizes[2 * i], 4);
-        part[1] = name;
-        part[2] = dbk_slice_of(sizes[2 * i + 1], 4);
-        part[3] = source->text;
-    }
-    dbk_digest_parts(DBK_DIGEST_DEFINITION, parts, count * DIGEST_PARTS_PER_SOURCE, definition->hash,
-                     sizeof(definition->hash));
-}
-
-static void scan_sources(dbk_check *check)
-{
-    static const char *const none[] = {NULL}, *const on[] = {"on", NULL}, *const query[] = {"query", NULL},
-                             *const upcast[] = {"upcast", NULL}, *const command[] = {"command", "undo",   "require",
-                                                                                     "let",     "else",   "put",
-                                                                                     "patch",   "delete", "return",
-                                                                                     NULL};
-
     for (size_t i = 0; i < check->definition->source_count && !check->failed; i++) {
         const dbk_source *source = &check->definition->sources[i];
         if (i > 0 && strcmp(source->name, source[-1].name) == 0)
             dbk_report_error(check->report, whole(source), NULL, "the file stands twice");
         check_source_name(check, source);
-        if (!check_source_text(check, source)) continue;
-        if (strcmp(source->name, "schema.sql") == 0) {
-            check->definition->schema_sql = (const char *)source->text.data;
-            dbk_scan(check, source, none, &check->schema);
-        }
-        if (strcmp(source->name, "projections.sql") == 0) dbk_scan(check, source, on, &check->projections);
-        if (strcmp(source->name, "queries.sql") == 0) dbk_scan(check, source, query, &check->queries);
-        if (strcmp(source->name, "commands.sql") == 0) dbk_scan(check, source, command, &check->commands);
-        if (strcmp(source->name, "upcasts.sql") == 0) dbk_scan(check, source, upcast, &check->upcasts);
     }
     if (!dbk_check_source(check, "schema.sql"))
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "a file schema.sql with CREATE TABLE statements",
                          "there is no schema.sql");
 }
 
+/* Files of async models are those of runs of their own. */
+void dbk_check_scan(dbk_check *check)
+{
+    static const char *const none[] = {NULL}, *const on[] = {"on", NULL}, *const query[] = {"query", NULL},
+                             *const upcast[] = {"upcast", NULL}, *const command[] = {"command", "undo",   "require",
+                                                                                     "let",     "else",   "put",
+                                                                                     "patch",   "delete", "return",
+                                                                                     NULL};
+    const struct {
+        const char *name, *const *words;
+        dbk_script *script;
+    } files[] = {{"schema.sql", none, &check->schema},
+                 {"projections.sql", on, &check->projections},
+                 {"queries.sql", query, &check->queries},
+                 {"commands.sql", command, &check->commands},
+                 {"upcasts.sql", upcast, &check->upcasts}};
+    size_t prefix = check->prefix ? strlen(check->prefix) : 0;
+
+    for (size_t i = 0; i < check->definition->source_count && !check->failed; i++) {
+        const dbk_source *source = &check->definition->sources[i];
+        const char *name = source->name + prefix, *slash = strchr(name, '/');
+        if (slash && strncmp(name, "schemas/", 8) != 0) continue;
+        if (!check_source_text(check, source)) continue;
+        if (strcmp(name, "schema.sql") == 0) check->definition->schema_sql = (const char *)source->text.data;
+        for (size_t k = 0; k < sizeof files / sizeof *files; k++)
+            if (strcmp(name, files[k].name) == 0) dbk_scan(check, source, files[k].words, files[k].script);
+    }
+}
+
 static dbk_result run_check(dbk_check *check, dbk_error *err)
 {
     static void (*const steps[])(dbk_check *) = {
-        hash_sources,          scan_sources,         dbk_check_app,        dbk_check_schema,
-        dbk_check_tables,      dbk_check_links,      dbk_check_app_tables, dbk_check_rows,
-        dbk_check_projections, dbk_check_app_search, dbk_check_queries,    dbk_check_classes,
-        dbk_check_commands,    dbk_check_upcasts,    dbk_check_schemas,    dbk_check_app_rest,
+        dbk_check_app,        check_names,       dbk_check_hash_whole, dbk_check_scan,     dbk_check_schema,
+        dbk_check_tables,     dbk_check_links,   dbk_check_app_tables, dbk_check_rows,     dbk_check_projections,
+        dbk_check_app_search, dbk_check_queries, dbk_check_classes,    dbk_check_commands, dbk_check_upcasts,
+        dbk_check_schemas,    dbk_check_models,  dbk_check_app_rest,
     };
 
     if (!dbk_check_open(check, err)) return err ? err->code : DBK_INTERNAL;
@@ -250,35 +230,24 @@ static bool add_source(reading *r, const char *name, dbk_slice text)
     return true;
 }
 
-static int note_schema(void *arg, const char *name)
-{
-    char inner[NAME_BYTES] = "schemas/";
-
-    if (name[0] == '.' || !has_suffix(name, ".json") || strlen(name) >= sizeof(inner) - 8) return 0;
-    strcpy(inner + 8, name);
-    return add_source(arg, inner, (dbk_slice){NULL, 0}) ? 0 : 1;
-}
-
-/* What a folder holds that is no folder of ours. */
+/* Files of a folder that are sources: *.json of schemas/, *.sql of the others, which are models. */
 typedef struct folder {
-    const char *name;
-    char sql[NAME_BYTES]; /* "stats/schema.sql", the first by name; "": none */
-    bool holds_json;
+    reading *r;
+    const char *name, *suffix;
+    bool holds_json, holds_sql;
 } folder;
 
 static int note_inside(void *arg, const char *name)
 {
     folder *f = arg;
-    size_t outer = strlen(f->name), inner = strlen(name);
+    char path[NAME_BYTES];
 
     if (name[0] == '.') return 0;
     f->holds_json |= has_suffix(name, ".json");
-    if (!has_suffix(name, ".sql") || outer + inner + 2 > sizeof(f->sql)) return 0;
-    if (f->sql[0] && strcmp(f->sql + outer + 1, name) <= 0) return 0;
-    memcpy(f->sql, f->name, outer);
-    f->sql[outer] = '/';
-    memcpy(f->sql + outer + 1, name, inner + 1);
-    return 0;
+    f->holds_sql |= has_suffix(name, ".sql");
+    if (!has_suffix(name, f->suffix)) return 0;
+    if (snprintf(path, sizeof path, "%s/%s", f->name, name) >= (int)sizeof path) return 0;
+    return add_source(f->r, path, (dbk_slice){NULL, 0}) ? 0 : 1;
 }
 
 static bool is_nearly_schemas(const char *name)
@@ -288,24 +257,21 @@ static bool is_nearly_schemas(const char *name)
     return dbk_nearest(dbk_slice_text(name), ours, 1) != NULL;
 }
 
-/* schemas/ is read; folders that mean something later, or nearly something, are kept as sources without
- * text, so that the check names them. */
+/* A folder that is nearly schemas/ is kept as a source without text, so that the check names it. */
 static bool note_folder(reading *r, const char *name)
 {
-    folder f = {.name = name};
+    bool schemas = strcmp(name, "schemas") == 0;
+    folder f = {.r = r, .name = name, .suffix = schemas ? ".json" : ".sql"};
     char inner[NAME_BYTES];
     dbk_dir *dir;
-    bool schemas = strcmp(name, "schemas") == 0;
 
     if (dbk_io_open_dir(r->port, r->dir, name, 0, &dir, NULL)) return true;
-    int rc = r->port->list(r->port->ctx, dir, schemas ? note_schema : note_inside, schemas ? (void *)r : (void *)&f);
+    int rc = r->port->list(r->port->ctx, dir, note_inside, &f);
     r->port->close_dir(r->port->ctx, dir);
-    if (schemas) return rc != 1;
-    if (is_nearly_schemas(name) && (f.holds_json || !f.sql[0])) {
-        if (snprintf(inner, sizeof(inner), "%s/", name) >= (int)sizeof(inner)) return true;
-        return add_source(r, inner, (dbk_slice){NULL, 0});
-    }
-    return f.sql[0] ? add_source(r, f.sql, (dbk_slice){NULL, 0}) : true;
+    if (rc == 1) return false;
+    if (schemas || !is_nearly_schemas(name) || (f.holds_sql && !f.holds_json)) return true;
+    if (snprintf(inner, sizeof(inner), "%s/", name) >= (int)sizeof(inner)) return true;
+    return add_source(r, inner, (dbk_slice){NULL, 0});
 }
 
 /* Nobody would hear that "app.jsn" is not read. A program's own file may be near by chance. */
@@ -329,13 +295,15 @@ static int note_name(void *arg, const char *name)
     return ok ? 0 : 1;
 }
 
-static dbk_result read_schema(reading *r, const char *name, dbk_buffer *text, dbk_error *err)
+static dbk_result read_inner(reading *r, const char *path, const char *slash, dbk_buffer *text, dbk_error *err)
 {
+    char folder[600];
     dbk_dir *dir;
-    dbk_result result = dbk_io_open_dir(r->port, r->dir, "schemas", 0, &dir, err);
 
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    dbk_result result = dbk_io_open_dir(r->port, r->dir, folder, 0, &dir, err);
     if (result != DBK_OK) return result;
-    result = dbk_io_read_file(r->port, dir, name, DBK_SOURCE_MAX_BYTES, text, err);
+    result = dbk_io_read_file(r->port, dir, slash + 1, DBK_SOURCE_MAX_BYTES, text, err);
     r->port->close_dir(r->port->ctx, dir);
     return result;
 }
@@ -348,8 +316,8 @@ static dbk_result read_sources(reading *r, const char *path, dbk_error *err)
     dbk_buffer_init(&text, r->port);
     for (size_t i = 0; i < r->count && result == DBK_OK; i++) {
         const char *name = r->sources[i].name, *slash = strchr(name, '/');
-        if (slash && strncmp(name, "schemas/", 8) != 0) continue;
-        result = slash ? read_schema(r, slash + 1, &text, err)
+        if (slash && slash[1] == 0) continue;
+        result = slash ? read_inner(r, name, slash, &text, err)
                        : dbk_io_read_file(r->port, r->dir, name, DBK_SOURCE_MAX_BYTES, &text, err);
         if (result != DBK_OK) {
             (void)dbk_error_wrap(err, result, "cannot read the definition '%s'", path);
@@ -439,5 +407,6 @@ void dbk_definition_free(dbk_definition *definition)
 {
     if (!definition) return;
     for (size_t i = 0; i < definition->schema_count; i++) dbk_json_schema_free(definition->schemas[i].schema);
+    for (size_t i = 0; i < definition->model_count; i++) dbk_definition_free(definition->models[i]);
     dbk_arena_free(definition->owner);
 }

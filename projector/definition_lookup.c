@@ -1,4 +1,6 @@
 /* Questions to a definition that was loaded. */
+#include <strings.h>
+
 #include "projector/definition_internal.h"
 
 const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name)
@@ -39,6 +41,41 @@ const dbk_named_query *dbk_definition_query(const dbk_definition *definition, db
 {
     for (size_t i = 0; i < definition->query_count; i++)
         if (dbk_slice_equal(dbk_slice_text(definition->queries[i].name), name)) return &definition->queries[i];
+    return NULL;
+}
+
+const dbk_definition *dbk_definition_model(const dbk_definition *definition, dbk_slice name)
+{
+    for (size_t i = 0; i < definition->model_count; i++)
+        if (dbk_slice_equal(dbk_slice_text(definition->models[i]->model), name)) return definition->models[i];
+    return NULL;
+}
+
+static bool is_name(const char *name, dbk_slice text)
+{
+    return strlen(name) == text.size && strncasecmp(name, (const char *)text.data, text.size) == 0;
+}
+
+static bool has_table(const dbk_definition *model, dbk_slice name)
+{
+    for (size_t i = 0; i < model->table_count; i++)
+        if (is_name(model->tables[i].name, name)) return true;
+    for (size_t i = 0; i < model->view_count; i++)
+        if (is_name(model->views[i], name)) return true;
+    return false;
+}
+
+const dbk_definition *dbk_definition_model_with(const dbk_definition *definition, dbk_slice table)
+{
+    for (size_t i = 0; i < definition->model_count; i++)
+        if (has_table(definition->models[i], table)) return definition->models[i];
+    return NULL;
+}
+
+const dbk_definition *dbk_definition_model_asked(const dbk_definition *definition, dbk_slice query)
+{
+    for (size_t i = 0; i < definition->model_count; i++)
+        if (dbk_definition_query(definition->models[i], query)) return definition->models[i];
     return NULL;
 }
 

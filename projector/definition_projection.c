@@ -70,6 +70,7 @@ static bool is_acted_on(const dbk_check *check, const dbk_table *table)
 /* "nots.put" with a table 'notes'; rows that go by a cascade; tables that are no collection. */
 static void check_pattern(dbk_check *check, const dbk_block *block, const char *pattern)
 {
+    dbk_check *events = dbk_check_of_events(check);
     const char *dot = strchr(pattern, '.');
     const dbk_table *table;
     dbk_row_op op;
@@ -77,16 +78,16 @@ static void check_pattern(dbk_check *check, const dbk_block *block, const char *
     if (strncmp(pattern, "daybook.", 8) == 0) {
         dbk_report_error(check->report, pattern_span(block, pattern), "events of the app only",
                          "'%s': events of the engine are not projected", pattern);
-    } else if (dbk_definition_row_event(check->definition, dbk_slice_text(pattern), &table, &op)) {
+    } else if (dbk_definition_row_event(events->definition, dbk_slice_text(pattern), &table, &op)) {
         if (!table->collection)
             dbk_report_warning(check->report, pattern_span(block, pattern), NULL,
                                "'%s' never comes: projections write '%s', so it is no collection", pattern,
                                table->name);
-        if (op != DBK_OP_PUT && is_acted_on(check, table))
+        if (op != DBK_OP_PUT && is_acted_on(events, table))
             dbk_report_warning(check->report, pattern_span(block, pattern), "do the same for the parent's event",
                                "rows of '%s' that a foreign key changes have no '%s'", table->name, pattern);
     } else if (dot && (strcmp(dot, ".put") == 0 || strcmp(dot, ".patched") == 0 || strcmp(dot, ".deleted") == 0)) {
-        const char *advice = dbk_check_nearest_table(check, dbk_slice_of(pattern, (size_t)(dot - pattern)));
+        const char *advice = dbk_check_nearest_table(events, dbk_slice_of(pattern, (size_t)(dot - pattern)));
         if (advice)
             dbk_report_warning(check->report, pattern_span(block, pattern), advice, "'%s' is of no table", pattern);
     }
@@ -111,7 +112,7 @@ static void check_member(dbk_check *check, const dbk_sql *sql, const char *param
     dbk_row_op op;
     dbk_slice name = dbk_slice_of(parameter + 1, strcspn(parameter + 1, ":"));
 
-    if (!dbk_definition_row_event(check->definition, dbk_slice_text(pattern), &table, &op)) return;
+    if (!dbk_definition_row_event(dbk_check_of_events(check)->definition, dbk_slice_text(pattern), &table, &op)) return;
     int column = dbk_table_column(table, name);
     dbk_span at = dbk_sql_span(sql, dbk_sql_parameter(sql, parameter));
     if (column < 0)

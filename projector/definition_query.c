@@ -117,6 +117,10 @@ static void keep_query(dbk_check *check, const dbk_block *block, const query_hea
         if (strcasecmp(check->definition->queries[i].name, name) == 0)
             dbk_report_error(check->report, dbk_line_span(block, head->name), "another name", "query '%s' stands twice",
                              name);
+    const char *taken = dbk_check_query_taken(check, name);
+    if (taken)
+        dbk_report_error(check->report, dbk_line_span(block, head->name), "another name",
+                         "query '%s' stands in the model '%s' already: names are unique over all models", name, taken);
     *query = (dbk_named_query){.name = name,
                                .sql = block->first ? block->first->text : "",
                                .arguments = dbk_signature_keep(check, &head->signature),

@@ -107,6 +107,14 @@ static bool check_name(dbk_check *check, dbk_object *object)
 /* IF NOT EXISTS would pass over the second of two tables without a word. */
 static bool check_new(dbk_check *check, const dbk_object *object)
 {
+    const char *taken = object->name ? dbk_check_taken(check, object->name) : NULL;
+
+    if (taken) {
+        dbk_report_error(check->report, dbk_sql_span(object->sql, object->name_token), "another name",
+                         "'%s' stands in the model '%s' already: names are unique over all models", object->name,
+                         taken);
+        return false;
+    }
     for (const dbk_object *o = check->objects; o && object->name; o = o->next) {
         if (strcasecmp(o->name, object->name) != 0) continue;
         dbk_report_error(check->report, dbk_sql_span(object->sql, object->name_token), "another name",

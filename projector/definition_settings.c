@@ -1,13 +1,7 @@
-/* settings and models of app.json, read into lists; what cannot be carried out yet is refused by
- * name behind its checks. */
+/* settings of app.json, read into a list; what cannot be carried out yet is refused by name behind its checks. */
 #include "projector/definition_app.h"
 
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
-
-static void later(dbk_app_reading *a, const dbk_json_node *value, const char *path)
-{
-    dbk_app_wrong_name(a, value, "leave it out", "'%s' comes with a later version", path);
-}
 
 /* ---- settings */
 
@@ -174,64 +168,5 @@ void dbk_app_read_settings(dbk_app_reading *a, const dbk_json_node *value, const
         *rule = (dbk_setting_rule){.name = dbk_check_text(a->check, child->name), .key = -1, .value = -1};
         dbk_app_members(a, child, inner, setting_keys, COUNT_OF(setting_keys), &s);
         finish_setting(a, child, inner, &s);
-    }
-}
-
-/* ---- models */
-
-static void read_mode(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    static const char *const names[] = {"inline", "async"};
-    dbk_model_rule *rule = into;
-    size_t which;
-
-    if (!dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) return;
-    rule->mode = (dbk_model_mode)which;
-    bool main = strcmp(rule->name, "main") == 0;
-    if (main && which == DBK_MODEL_ASYNC)
-        dbk_app_wrong(a, value, "\"inline\"", "'%s': 'main' is what commands decide on", path);
-    if (!main && which == DBK_MODEL_INLINE)
-        dbk_app_wrong(a, value, "\"async\", or its tables in 'main'",
-                      "'%s': a second inline model comes with a later version", path);
-}
-
-static void read_on_error(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    static const char *const names[] = {"park", "pause"};
-    size_t which;
-
-    if (dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) ((dbk_model_rule *)into)->pauses = which == 1;
-}
-
-static const dbk_app_key model_keys[] = {
-    {"mode", read_mode}, {"on_error", read_on_error},
-    {"file", NULL},      {"logged", NULL},
-    {"readers", NULL},   {"cache", NULL},
-    {"budget", NULL},    {"backup", NULL},
-    {"undo", NULL},
-};
-
-void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    const dbk_json_node *child = value->kind == DBK_JSON_OBJECT ? dbk_json_child(value) : NULL;
-
-    (void)into;
-    if (!dbk_app_object(a, value, path)) return;
-    a->app->models = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(dbk_model_rule));
-    for (uint32_t i = 0; a->app->models && i < value->count; i++, child = dbk_json_next(child)) {
-        dbk_model_rule *rule = &a->app->models[a->app->model_count];
-        const char *inner = dbk_app_path(a, path, child->name);
-        bool main = dbk_slice_equal(child->name, dbk_slice_text("main"));
-        if (!dbk_name_valid(child->name)) {
-            dbk_app_wrong_name(a, child, "letters, digits and '_', 63 at most, no digit first", "'%s' is not a name",
-                               inner);
-            continue;
-        }
-        *rule = (dbk_model_rule){.name = dbk_check_text(a->check, child->name),
-                                 .mode = main ? DBK_MODEL_INLINE : DBK_MODEL_ASYNC};
-        if (!rule->name) return;
-        dbk_app_members(a, child, inner, model_keys, COUNT_OF(model_keys), rule);
-        if (!main && !DBK_HAS_ASYNC_MODELS) later(a, child, inner);
-        a->app->model_count++;
     }
 }

@@ -5,8 +5,9 @@
  *   3. apply in canonical order, commit where the applied ones are the positions up to some P (K4)
  *
  * Until step 3 nothing is written, so that "needs a shadow" leaves the model as it was. A failure in
- * step 3 rolls back to the last commit, from which the next call goes on. */
-#include "projector/model_internal.h"
+ * step 3 rolls back to the last commit, from which the next call goes on. Where an async model stops at an entry,
+ * what comes below it in order of position is committed. */
+#include "projector/row_internal.h"
 
 #include <stdlib.h>
 
@@ -136,10 +137,12 @@ static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool 
         const dbk_table *table;
         dbk_row_op op;
         if (dbk_event_is_engine(&event)) continue;
+        if (dbk_row_is_async(model) && dbk_project_count(model, event.type) == 0) continue;
         if (!dbk_definition_row_event(model->definition, event.type, &table, &op) || !table->row_local) return DBK_OK;
     }
     result = has_shared_id(model->log, entry.command_id, &other, err);
-    for (dbk_slice rest = entry.events; result == DBK_OK && !other && dbk_event_next(&rest, &event);) {
+    bool elsewhere = dbk_row_is_async(model); /* none of its rows: later ones do not matter */
+    for (dbk_slice rest = entry.events; result == DBK_OK && !other && !elsewhere && dbk_event_next(&rest, &event);) {
         result = named_later(catch, event.stream, item->key, &other, err);
     }
     *local = !other;
@@ -194,6 +197,13 @@ static dbk_result apply_next(dbk_catch *catch, dbk_error *err)
     return DBK_OK;
 }
 
+/* The entry after those that were applied is the one the model stops at, and none below it is missing. */
+static bool may_end_here(const dbk_catch *catch)
+{
+    return catch->model->stop.position > 0 && dbk_model_in_transaction(catch->model) &&
+           catch->highest == catch->done + catch->applied;
+}
+
 /* One transaction: `entries` of them (0: all), and on to the next point where no position is missing
  * below one that was applied: a state in between would be none of the log. */
 static dbk_result apply_some(dbk_catch *catch, uint32_t entries, dbk_changes *changes, dbk_error *err)
@@ -201,20 +211,33 @@ static dbk_result apply_some(dbk_catch *catch, uint32_t entries, dbk_changes *ch
     dbk_model *model = catch->model;
     uint8_t head[DBK_LEAF_SIZE];
     uint64_t count = catch->end - catch->done, applied = 0;
-    dbk_result result = dbk_model_begin(model, err);
+    dbk_result stopped = DBK_OK, result = dbk_model_begin(model, err);
     if (result != DBK_OK) return result;
     while (result == DBK_OK && catch->applied < count) {
         if (entries && applied >= entries && catch->highest == catch->done + catch->applied) break;
         result = apply_next(catch, err);
-        applied++;
+        if (result == DBK_OK) applied++;
+    }
+    if (result != DBK_OK && applied > 0 && may_end_here(catch)) {
+        stopped = result;
+        result = DBK_OK;
+        err = NULL;
     }
     if (result == DBK_OK) result = dbk_log_head_at(model->log, catch->highest, head, err);
     if (result == DBK_NONE) {
         result = dbk_fail(err, DBK_GAP, "the log has no head at position %llu", (unsigned long long)catch->highest);
     }
     if (result == DBK_OK) result = dbk_model_commit(model, catch->highest, head, catch->top, changes, err);
-    if (result != DBK_OK) dbk_model_rollback(model);
-    return result;
+    if (result != DBK_OK || stopped == DBK_OK) {
+        if (result != DBK_OK) dbk_model_rollback(model);
+        return result;
+    }
+    return stopped;
+}
+
+static bool is_halted(const dbk_model *model)
+{
+    return model->options.halt && atomic_load_explicit(model->options.halt, memory_order_relaxed);
 }
 
 static dbk_result apply_all(dbk_catch *catch, uint32_t entries, dbk_model_changed_fn changed, dbk_progress_fn progress,
@@ -232,6 +255,7 @@ static dbk_result apply_all(dbk_catch *catch, uint32_t entries, dbk_model_change
         if (result != DBK_OK) break;
         if (changed) changed(arg, &changes);
         if (progress) progress(arg, catch->applied, count);
+        if (is_halted(model)) result = dbk_fail(err, DBK_UNAVAILABLE, "the fold was halted");
     }
     model->wanted_last = 0;
     return result;
@@ -242,26 +266,69 @@ void dbk_model_doubt(dbk_model *model)
     model->doubted = true;
 }
 
-dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed,
-                              dbk_progress_fn progress, void *arg, bool *shadow, dbk_error *err)
+/* What is new up to the position `last` (0: the end). */
+typedef struct dbk_call {
+    uint64_t last;
+    uint32_t entries;
+    dbk_model_changed_fn changed;
+    dbk_progress_fn progress;
+    void *arg;
+} dbk_call;
+
+static dbk_result catch_up(dbk_model *model, const dbk_call *call, bool *shadow, dbk_error *err)
 {
     dbk_catch catch = {.model = model, .done = model->state.position, .end = dbk_log_position(model->log)};
     *shadow = false;
-    if (catch.end == catch.done) return DBK_OK;
     if (catch.end < catch.done) {
         return dbk_fail(err, DBK_LOST, "the model is at position %llu, but the log ends at %llu",
                         (unsigned long long)catch.done, (unsigned long long)catch.end);
     }
+    if (call->last && call->last < catch.end) catch.end = call->last > catch.done ? call->last : catch.done;
+    if (catch.end == catch.done) return DBK_OK;
     dbk_buffer_init(&catch.origin, model->port);
     dbk_buffer_init(&catch.other, model->port);
     dbk_result result = order_new(&catch, err);
     if (result == DBK_OK) result = needs_shadow(&catch, shadow, err);
     if (result == DBK_OK && model->doubted && catch.items) *shadow = true;
-    if (result == DBK_OK && !*shadow) result = apply_all(&catch, entries, changed, progress, arg, err);
+    if (result == DBK_OK && !*shadow)
+        result = apply_all(&catch, call->entries, call->changed, call->progress, call->arg, err);
     if (result == DBK_OK) model->doubted = false;
     dbk_log_cursor_close(catch.cursor);
     dbk_buffer_release(&catch.origin);
     dbk_buffer_release(&catch.other);
     dbk_free(model->port, catch.items);
+    return result;
+}
+
+dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed,
+                              dbk_progress_fn progress, void *arg, bool *shadow, dbk_error *err)
+{
+    dbk_call call = {.entries = entries, .changed = changed, .progress = progress, .arg = arg};
+    return catch_up(model, &call, shadow, err);
+}
+
+/* Where the entry it stops at sorts before others that were to come with it, or cost the transaction, the ones
+ * below its position are folded without it. One of them may be the next to stop at. */
+dbk_result dbk_model_keep_up(dbk_model *model, uint64_t last, uint32_t entries, bool *shadow, dbk_error *err)
+{
+    dbk_call call = {.last = last, .entries = entries};
+    *shadow = false;
+    model->stop = (dbk_model_stop){0};
+    dbk_result result = dbk_orders_read(model, shadow, err);
+    if (result != DBK_OK || *shadow) return result;
+    result = catch_up(model, &call, shadow, err);
+    while (result != DBK_OK && model->stop.position > model->state.position + 1 && !*shadow) {
+        dbk_model_stop stop = model->stop;
+        dbk_error other = {0};
+        model->stop = (dbk_model_stop){0};
+        call.last = stop.position - 1;
+        dbk_result again = catch_up(model, &call, shadow, &other);
+        if (again == DBK_OK) {
+            model->stop = stop;
+            break;
+        }
+        result = again;
+        if (err) *err = other;
+    }
     return result;
 }

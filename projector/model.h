@@ -9,6 +9,8 @@
 #ifndef DBK_PROJECTOR_MODEL_H
 #define DBK_PROJECTOR_MODEL_H
 
+#include <stdatomic.h>
+
 #include "log/log.h"
 #include "projector/definition.h"
 
@@ -22,7 +24,9 @@ typedef struct dbk_model_options { /* zero = default */
     uint32_t keys_only_over;   /* a message with more keys carries keys only; 0: by bytes (256 KiB) */
     uint32_t reset_table_over; /* … says reset table; 0: by bytes (1 MiB) */
     uint32_t cache_pages;      /* default 512 pages of 4096 */
-    bool put_keeps_unnamed;    /* a put leaves the columns it does not name on an existing row as they are:
+    const atomic_bool
+        *halt;              /* NULL: none. Once it is true, what folds ends with DBK_UNAVAILABLE, between two commits */
+    bool put_keeps_unnamed; /* a put leaves the columns it does not name on an existing row as they are:
                                    the reference model's reading, for its traces (docs/decisions/0005) */
 } dbk_model_options;
 
@@ -153,6 +157,23 @@ typedef void (*dbk_progress_fn)(void *arg, uint64_t done, uint64_t all);
 dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed,
                               dbk_progress_fn progress, void *arg, bool *shadow, dbk_error *err) DBK_MUST_USE;
 
+/* ---- async models (definition->model names it). They follow the log and decide nothing: row events are events like
+ * others to them, and what the data refuse is no entry of the skip list but the end of the fold, with DBK_REJECTED
+ * and the like. The model is then the fold of the positions below that entry's. Left out is what an entry
+ * `daybook.model.skip` of the log says, wherever it stands: {"model","entry","skip":true|false}, the last one counts. */
+typedef struct dbk_model_stop {
+    uint64_t position; /* 0: nowhere */
+    dbk_entry_id entry;
+    char type[128];   /* of its first event that the model has a projection for */
+    char reason[512]; /* what SQLite said, with the place in projections.sql */
+} dbk_model_stop;
+const dbk_model_stop *dbk_model_stopped(const dbk_model *model); /* of the last catch-up; borrowed */
+#define DBK_MODEL_STREAM "daybook/model/"                        /* and the model's name: of what is said to it */
+/* As dbk_model_catch_up, for an async model: up to the position `last` (0: the end). *shadow also where an entry was
+ * folded that is to be left out, or the other way round. */
+dbk_result dbk_model_keep_up(dbk_model *model, uint64_t last, uint32_t entries, bool *shadow,
+                             dbk_error *err) DBK_MUST_USE;
+
 /* States above the model's position were published and are lost to it: the next catch-up asks for a shadow
  * unless all that is new is in canonical order above it, which leads through the same states. */
 void dbk_model_doubt(dbk_model *model);
@@ -206,6 +227,8 @@ typedef struct dbk_shadow_options {
     bool image;             /* `path` holds an image (model_image.c) of positions 1 … P, all of them wanted, and what
                                else is wanted sorts above them: the fold goes on from there */
     const dbk_trail *trail; /* NULL: none */
+    dbk_model_stop *stop;   /* of an async model; NULL: not asked. Where it is set, the result is DBK_OK and the model
+                               that of the positions below it, or an error, and no lower `last` was tried */
 } dbk_shadow_options;
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
@@ -327,6 +350,8 @@ dbk_result dbk_reader_show_log(dbk_model_reader *reader, dbk_log *log, dbk_error
  * PRAGMA, ATTACH, engine tables; DBK_BUSY: over the time; DBK_TOO_BIG. */
 dbk_result dbk_reader_query(dbk_model_reader *reader, dbk_slice sql, const dbk_json_node *args,
                             const dbk_reader_limits *limits, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* The table that the last query named and the file does not have; "" otherwise. Borrowed until the next one. */
+const char *dbk_reader_missing(const dbk_model_reader *reader);
 /* A named query of the definition; missing or wrong arguments: DBK_BAD_COMMAND, DBK_UNKNOWN_FIELD, DBK_SCHEMA. */
 dbk_result dbk_reader_named(dbk_model_reader *reader, dbk_slice name, const dbk_json_node *args,
                             const dbk_reader_limits *limits, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;

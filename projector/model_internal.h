@@ -20,6 +20,8 @@ typedef struct dbk_row_statements dbk_row_statements;
 typedef struct dbk_fresh dbk_fresh;
 /* Prepared projections (row_project.c). */
 typedef struct dbk_projections dbk_projections;
+/* What an async model is told by the log (row_orders.c). */
+typedef struct dbk_orders dbk_orders;
 /* Prepared commands of the app (row_command.c). */
 typedef struct dbk_commands dbk_commands;
 
@@ -52,6 +54,8 @@ struct dbk_model {
     dbk_log_wanted_fn wanted;
     void *wanted_arg;
     uint64_t wanted_last;
+    dbk_orders *orders; /* row_orders.c; NULL: not an async model */
+    dbk_model_stop stop;
     dbk_slice only;         /* row_alone.c: only events of this stream are carried out; empty: all */
     const dbk_trail *trail; /* of a build that tells what entries change; else NULL */
     dbk_arena *arena;       /* cleared at entry_begin */

@@ -48,6 +48,20 @@ bool dbk_reader_out_of_time(dbk_model_reader *reader)
     return reader->deadline_ns != 0 && progress(reader) != 0;
 }
 
+static void note_missing(dbk_model_reader *reader, const char *message)
+{
+    static const char words[] = "no such table: ";
+    const char *name = strncmp(message, words, sizeof words - 1) == 0 ? message + sizeof words - 1 : "";
+
+    if (strncmp(name, "main.", 5) == 0) name += 5;
+    (void)snprintf(reader->missing, sizeof reader->missing, "%s", name);
+}
+
+const char *dbk_reader_missing(const dbk_model_reader *reader)
+{
+    return reader->missing;
+}
+
 dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
 {
     if ((rc & 0xff) == SQLITE_INTERRUPT && reader->out_of_time) {
@@ -66,6 +80,7 @@ dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
     }
     if ((rc & 0xff) == SQLITE_READONLY) return dbk_fail(err, DBK_DENIED, "a query cannot write");
     if ((rc & 0xff) == SQLITE_ERROR || (rc & 0xff) == SQLITE_MISMATCH) {
+        note_missing(reader, sqlite3_errmsg(reader->db));
         return dbk_fail(err, DBK_BAD_COMMAND, "%s", sqlite3_errmsg(reader->db));
     }
     return dbk_sql_failure(reader->db, rc, "run the query", err);
@@ -313,6 +328,7 @@ static dbk_result run(dbk_model_reader *reader, dbk_slice sql, const dbk_named_q
     sqlite3_stmt *statement = NULL;
 
     start_clock(reader, limits);
+    reader->missing[0] = 0;
     bool explain = limits && limits->explain;
     dbk_result result = begin_reading(reader, &position, err);
     reader->now = position;

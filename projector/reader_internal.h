@@ -4,7 +4,10 @@
 
 #include "projector/model_journal.h"
 
-enum { PARAMETERS_MAX = 100 }; /* of a client's statement */
+enum {
+    PARAMETERS_MAX = 100,
+    DBK_NAME_MAX_BYTES = 63
+}; /* parameters of a client's statement; bytes of a table's name */
 
 struct dbk_model_reader {
     const dbk_port *port;
@@ -18,6 +21,7 @@ struct dbk_model_reader {
     dbk_buffer scratch;
     dbk_log *log; /* of the virtual table `events`; NULL: there is none */
     uint64_t now; /* the model's position in the read transaction in work */
+    char missing[DBK_NAME_MAX_BYTES + 1];
     dbk_upcaster *upcaster;
 };
 

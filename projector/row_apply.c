@@ -170,6 +170,12 @@ static dbk_result fact_row(dbk_model *model, const dbk_event *event, const dbk_t
 
 /* ---- the entry */
 
+/* To an async model events of rows are events like others. */
+static bool is_row_event(const dbk_model *model, const dbk_event *event, const dbk_table **table, dbk_row_op *op)
+{
+    return !dbk_row_is_async(model) && dbk_definition_row_event(model->definition, event->type, table, op);
+}
+
 /* The entry of the same command id that applies: the first in canonical order that projected (F2).
  */
 static dbk_result find_first(dbk_model *model, uint64_t position, const dbk_entry *entry, bool *found, bool *same,
@@ -263,7 +269,7 @@ static dbk_result project_all(dbk_model *model, const dbk_entry *entry, dbk_erro
         if (result != DBK_OK) break;
         if (dbk_event_is_engine(&event)) {
             result = dbk_row_engine_event(model, &event, err);
-        } else if (dbk_definition_row_event(model->definition, event.type, &table, &op)) {
+        } else if (is_row_event(model, &event, &table, &op)) {
             result = fact_row(model, &event, table, op, err);
         } else {
             result = dbk_project_event(model, &event, NULL, err);
@@ -282,9 +288,7 @@ static bool needs_savepoint(dbk_model *model, const dbk_entry *entry)
 
     if (entry->event_count != 1 || !dbk_event_next(&rest, &event)) return entry->event_count != 0;
     if (dbk_event_is_engine(&event)) return false;
-    if (!dbk_definition_row_event(model->definition, event.type, &table, &op)) {
-        return dbk_project_count(model, event.type) > 0;
-    }
+    if (!is_row_event(model, &event, &table, &op)) return dbk_project_count(model, event.type) > 0;
     return !table->self_contained || dbk_project_row(model, table, op);
 }
 
@@ -325,6 +329,38 @@ dbk_result dbk_row_note_suffixed(dbk_model *model, const char *reason, dbk_error
     verdict v = {.state = "suffixed", .reason = reason};
 
     return write_skip(model, model->work->position, &v, err);
+}
+
+static bool concerns(dbk_model *model, const dbk_entry *entry)
+{
+    dbk_event event;
+
+    for (dbk_slice rest = entry->events; dbk_event_next(&rest, &event);)
+        if (!dbk_event_is_engine(&event) && dbk_project_count(model, event.type) > 0) return true;
+    return false;
+}
+
+/* As judge, for an async model: by whom an entry was decided says nothing about what it projects. */
+static dbk_result judge_async(dbk_model *model, uint64_t position, const dbk_entry *entry, verdict *v,
+                              dbk_error *failure)
+{
+    bool found, same;
+
+    if (!concerns(model, entry)) return dbk_row_entry_finish(model, failure);
+    if (dbk_orders_leave_out(model, &entry->id)) {
+        v->state = "skipped";
+        v->reason = DBK_ORDERED;
+        return DBK_OK;
+    }
+    dbk_result result = find_first(model, position, entry, &found, &same, v->against, failure);
+    if (result == DBK_OK && found) {
+        v->state = same ? "duplicate" : "skipped";
+        v->reason = same ? "" : "id_reused";
+        return DBK_OK;
+    }
+    if (result == DBK_OK) result = project_all(model, entry, failure);
+    if (is_by_data(result) || result == DBK_BUSY) dbk_row_stop(model, position, entry, failure->text);
+    return result;
 }
 
 /* Projects the entry, or fills the verdict with a state (NULL: it projected). */
@@ -379,7 +415,9 @@ dbk_result dbk_model_apply(dbk_model *model, uint64_t position, dbk_slice origin
     model->deciding = false;
     model->undo = (entry.flags & DBK_ENTRY_UNDO) != 0;
     result = dbk_row_entry_start(model, needs_savepoint(model, &entry), &failure);
-    if (result == DBK_OK) result = judge(model, position, &entry, &v, &failure);
+    if (result == DBK_OK)
+        result = dbk_row_is_async(model) ? judge_async(model, position, &entry, &v, &failure)
+                                         : judge(model, position, &entry, &v, &failure);
     if (result == DBK_OK && !v.state) return model->trail ? dbk_row_tell_trail(model, position, &entry, err) : DBK_OK;
     dbk_row_entry_undo(model);
     if (result == DBK_OK && sqlite3_get_autocommit(model->db)) {

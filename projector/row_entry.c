@@ -173,7 +173,7 @@ dbk_result dbk_row_entry_finish(dbk_model *model, dbk_error *err)
     dbk_result result = model->has_surplus ? dbk_row_drop_surplus(model, err) : DBK_OK;
 
     if (result == DBK_OK) result = check_deferred(model, err);
-    if (result == DBK_OK) result = dbk_row_records_keep(model, err);
+    if (result == DBK_OK && !dbk_row_is_async(model)) result = dbk_row_records_keep(model, err);
     if (result == DBK_OK && model->savepoint)
         result = run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", err);
     if (result != DBK_OK) return result;

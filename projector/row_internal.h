@@ -9,6 +9,7 @@
  *   row_fresh.c      entries not yet in the log         row_history.c  versions and last writers
  *   row_judge.c      JSON Schema                        row_deep.c     deletes with a deep cascade
  *   row_trail.c      what an entry changed, told        row_alone.c    one row's history by itself
+ *   row_orders.c     async models: what they leave out, where they stop
  *   row_command.c, row_command_values.c   commands of the app (row_command.h)
  *   row_select.c     SELECTs of the embedding process
  *   row_rules.h      tables with rules of app.json: row_ruled.c, row_state.c, row_field.c, row_surplus.c,
@@ -30,7 +31,8 @@ enum {
     DBK_PLACE_SAVEPOINT,
     DBK_PLACE_RELEASE,
     DBK_PLACE_ROLLBACK,
-    DBK_PLACE_RECORD_GONE = 22
+    DBK_PLACE_RECORD_GONE = 22,
+    DBK_PLACE_ORDERED
 };
 
 /* A set of columns of one table, by column number. */
@@ -277,6 +279,20 @@ void dbk_row_stream(dbk_buffer *out, const dbk_table *table, dbk_slice key); /* 
 /* row_deep.c: runs the DELETE of a row, its key bound; a cascade deeper than SQLite's limit from the bottom up. */
 dbk_result dbk_row_delete(dbk_model *model, const dbk_table *table, dbk_slice key, sqlite3_stmt *statement,
                           int *changes, dbk_error *err) DBK_MUST_USE;
+
+/* row_orders.c: of async models. */
+static inline bool dbk_row_is_async(const dbk_model *model)
+{
+    return model->definition->model != NULL;
+}
+dbk_result dbk_orders_new(dbk_model *model, dbk_error *err) DBK_MUST_USE; /* none for the inline model */
+void dbk_orders_free(dbk_model *model);
+/* Reads what the log has of them above what was read before. *contradict: the model, as it is, did otherwise. */
+dbk_result dbk_orders_read(dbk_model *model, bool *contradict, dbk_error *err) DBK_MUST_USE;
+bool dbk_orders_leave_out(const dbk_model *model, const dbk_entry_id *entry);
+#define DBK_ORDERED "ordered" /* the reason in the skip list */
+/* The fold ends at the entry in work. */
+void dbk_row_stop(dbk_model *model, uint64_t position, const dbk_entry *entry, const char *reason);
 
 /* row_trail.c: tells model->trail what the entry, just applied, changed. */
 dbk_result dbk_row_tell_trail(dbk_model *model, uint64_t position, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;

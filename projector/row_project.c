@@ -306,30 +306,42 @@ static int bind_parameter(const offer *o, sqlite3_stmt *statement, int at, const
  * engine. */
 static dbk_result judge(dbk_model *model, dbk_result result, const prepared *item, dbk_error *err)
 {
-    bool by_data = result == DBK_INTERNAL || result == DBK_SCHEMA || result == DBK_TOO_BIG || result == DBK_DENIED;
+    bool by_data = result == DBK_INTERNAL || result == DBK_SCHEMA || result == DBK_TOO_BIG || result == DBK_DENIED ||
+                   (result == DBK_CONSTRAINT && dbk_row_is_async(model)); /* which says where it stands */
 
     if (!by_data || sqlite3_get_autocommit(model->db) || dbk_observer_failure(model->observer) != DBK_OK) return result;
     return err ? dbk_error_wrap(err, DBK_REJECTED, "%s:%u", item->source->file, item->source->line) : DBK_REJECTED;
 }
 
+typedef struct patience {
+    const atomic_bool *halt;
+    uint32_t thousands;
+} patience;
+
+static bool is_halted(const patience *p)
+{
+    return p->halt && atomic_load_explicit(p->halt, memory_order_relaxed);
+}
+
 static int count_steps(void *arg)
 {
-    uint32_t *thousands = arg;
+    patience *p = arg;
 
-    return ++*thousands > THOUSANDS_MAX;
+    return ++p->thousands > THOUSANDS_MAX || is_halted(p);
 }
 
 /* A decision may not go on for ever, and with it the store; what was decided once is carried out whole
  * wherever it is folded, however long that takes there. To stop a write costs the transaction: the turn
- * is decided again without this command. */
+ * is decided again without this command. An async model has not decided it, and stops there. */
 static dbk_result run_bounded(dbk_model *model, const prepared *item, int *changes, dbk_error *err)
 {
-    uint32_t thousands = 0;
+    patience p = {.halt = model->options.halt};
 
-    if (model->deciding) sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, &thousands);
+    if (model->deciding || dbk_row_is_async(model)) sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, &p);
     dbk_result result = dbk_row_run(model, item->statement, "project", changes, err);
     sqlite3_progress_handler(model->db, 0, NULL, NULL);
-    if (result == DBK_OK || thousands <= THOUSANDS_MAX) return result;
+    if (result != DBK_OK && is_halted(&p)) return dbk_fail(err, DBK_UNAVAILABLE, "the fold was halted");
+    if (result == DBK_OK || p.thousands <= THOUSANDS_MAX) return result;
     (void)dbk_fail(err, DBK_BUSY, "%s:%u: the projection takes more than %d million steps", item->source->file,
                    item->source->line, THOUSANDS_MAX / 1000);
     dbk_error_hint(err, "an end to its recursion, or an index on what its WHERE asks for");
@@ -350,7 +362,8 @@ static dbk_result run(const offer *o, prepared *item, dbk_error *err)
     if (result != DBK_OK) return judge(o->model, result, item, err);
     if (changes > 0 || item->source->may_change_nothing) return DBK_OK;
     o->model->work->superseded = true;
-    return dbk_fail(err, DBK_REJECTED, "%.*s changes no row", DBK_SLICE_ARG(o->event->type));
+    result = dbk_fail(err, DBK_REJECTED, "%.*s changes no row", DBK_SLICE_ARG(o->event->type));
+    return dbk_row_is_async(o->model) ? judge(o->model, DBK_CONSTRAINT, item, err) : result;
 }
 
 static void fill_offer(offer *o)

@@ -291,6 +291,7 @@ dbk_result dbk_rows_open(dbk_model *model, dbk_error *err)
     }
     if (good) {
         dbk_result result = dbk_upcaster_new(model->port, model->definition, &model->upcaster, err);
+        if (result == DBK_OK) result = dbk_orders_new(model, err);
         if (result != DBK_OK) dbk_rows_close(model);
         return result;
     }
@@ -310,6 +311,7 @@ void dbk_rows_close(dbk_model *model)
     dbk_commands_free(model);
     dbk_upcaster_free(model->upcaster);
     model->upcaster = NULL;
+    dbk_orders_free(model);
     dbk_fresh_free(model->fresh);
     model->fresh = NULL;
 }

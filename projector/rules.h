@@ -70,8 +70,8 @@ typedef enum dbk_model_mode { DBK_MODEL_INLINE, DBK_MODEL_ASYNC } dbk_model_mode
 typedef struct dbk_model_rule { /* models.<m> */
     const char *name, *file;    /* file NULL: <name>.sqlite */
     dbk_model_mode mode;
-    bool pauses; /* on_error: pause; else park */
-    bool no_undo;
+    bool pauses;                   /* on_error: pause; else park */
+    uint32_t readers, cache_pages; /* 0: default */
 } dbk_model_rule;
 
 typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */

@@ -4,6 +4,7 @@
  * Transactions of a few thousand entries keep what SQLite and the observer hold in memory small. The
  * states between them are none of the log: their position counts entries and their head is zero, which
  * no log compares equal to. A build that stops leaves a file that nobody opens; its maker removes it. */
+#include "projector/row_internal.h"
 #include "projector/shadow_index.h"
 
 enum { SHADOW_ENTRIES = 4096 }; /* of one transaction */
@@ -14,6 +15,7 @@ typedef struct dbk_build {
     dbk_log_fold *fold;
     uint64_t begun; /* position of the image, 0: none */
     uint64_t done, all, last;
+    uint64_t highest; /* position among those done */
     uint8_t top[DBK_ORDER_KEY_SIZE];
     dbk_buffer indexes; /* SQL of those that were set aside */
 } dbk_build;
@@ -43,6 +45,9 @@ static dbk_result open_start(dbk_build *build, const dbk_port *port, const char 
     if (result != DBK_OK) return result;
     uint64_t end = dbk_log_position(log);
     build->last = options->last && options->last < end ? options->last : end;
+    build->highest = build->begun;
+    result = dbk_orders_read(build->model, NULL, err);
+    if (result != DBK_OK) return result;
     build->model->wanted = options->wanted;
     build->model->wanted_arg = options->wanted_arg;
     build->model->wanted_last = build->last;
@@ -66,11 +71,34 @@ static dbk_result fold_some(dbk_build *build, uint64_t until, dbk_error *err)
                             (unsigned long long)build->all);
         }
         if (result == DBK_OK) result = dbk_model_apply(build->model, position, origin, err);
+        if (result == DBK_OK && position > build->highest) build->highest = position;
         if (result == DBK_OK && ++build->done == until) { /* only the last one's key is asked for */
             result = dbk_entry_decode(origin, &entry, err);
             if (result == DBK_OK) dbk_entry_order_key(&entry, build->top);
         }
     }
+    return result;
+}
+
+/* An async model stopped at an entry. Where all below it in order of position are folded, that is where the build
+ * ends; elsewhere nothing comes of it. */
+static dbk_result end_below(dbk_build *build, dbk_log *log, dbk_result stopped, dbk_error *err)
+{
+    const dbk_model_stop *stop = &build->model->stop;
+    dbk_buffer origin;
+    dbk_entry entry;
+    if (!build->options->stop || stop->position == 0) return stopped;
+    *build->options->stop = *stop;
+    if (!dbk_model_in_transaction(build->model) || build->options->wanted || build->highest != stop->position - 1 ||
+        build->begun + build->done != stop->position - 1 || build->highest == 0)
+        return stopped;
+    dbk_buffer_init(&origin, build->model->port);
+    dbk_result result = dbk_log_read(log, build->highest, &origin, NULL, err);
+    if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&origin), &entry, err);
+    if (result == DBK_OK) dbk_entry_order_key(&entry, build->top);
+    dbk_buffer_release(&origin);
+    build->last = build->highest;
+    build->all = build->done;
     return result;
 }
 
@@ -83,6 +111,10 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
     dbk_result result = dbk_model_begin(build->model, err);
     if (result != DBK_OK) return result;
     result = fold_some(build, ends ? build->all : build->done + SHADOW_ENTRIES, err);
+    if (result != DBK_OK) {
+        result = end_below(build, log, result, err);
+        ends = result == DBK_OK;
+    }
     if (result == DBK_OK && ends) {
         result = dbk_log_head_at(log, build->last, head, err);
         if (result == DBK_NONE) {
@@ -99,6 +131,11 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
     return result;
 }
 
+static bool is_halted(const dbk_model_options *options)
+{
+    return options->halt && atomic_load_explicit(options->halt, memory_order_relaxed);
+}
+
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err)
 {
@@ -108,6 +145,8 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
     do {
         if (result == DBK_OK) result = fold_transaction(&build, log, err);
         if (result == DBK_OK && options->progress) options->progress(options->progress_arg, build.done, build.all);
+        if (result == DBK_OK && build.done < build.all && is_halted(&options->model))
+            result = dbk_fail(err, DBK_UNAVAILABLE, "the fold was halted");
     } while (result == DBK_OK && build.done < build.all);
     if (build.fold) dbk_log_fold_close(build.fold);
     dbk_buffer_release(&build.indexes);

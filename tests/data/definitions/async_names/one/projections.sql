@@ -1,0 +1,2 @@
+-- on orders.put
+INSERT INTO shared(id) VALUES ($id);

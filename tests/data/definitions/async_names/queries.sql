@@ -1,0 +1,2 @@
+-- query all_orders()
+SELECT id FROM orders;

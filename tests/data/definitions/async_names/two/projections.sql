@@ -1,0 +1,2 @@
+-- on orders.put
+INSERT INTO two_rows(id) VALUES ($id);

@@ -1,0 +1,2 @@
+-- query shared_ids()
+SELECT id FROM two_rows;

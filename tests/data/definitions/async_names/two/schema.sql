@@ -1,0 +1,2 @@
+CREATE TABLE two_rows(id TEXT PRIMARY KEY NOT NULL);
+CREATE VIEW shared AS SELECT id FROM two_rows;
