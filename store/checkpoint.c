@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sqlite3.h>
 
+#include "store/async.h"
 #include "store/checkpoint.h"
 #include "store/images.h"
 
@@ -70,6 +71,7 @@ static void run(void *arg)
 void dbk_checkpoint_after_commit(dbk_checkpointer *c, dbk_model *model)
 {
     if (c) dbk_images_after_commit(c->engine, model);
+    if (c) dbk_asyncs_step(c->engine);
     if (!c || c->wal_pages < c->next_pages) {
         if (c && c->wal_pages < passive_pages) c->next_pages = passive_pages;
         return;

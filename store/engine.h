@@ -13,6 +13,7 @@
  *   settings.c, mirror.c   settings by path, and as files
  *   retention.c         rows whose time is over
  *   images.c            copies of the model at positions of the past
+ *   async*.c            async models (async.h); model_folder.c   where models are
  *   request.c, request_*.c, row_change.c, slow_queries.c   what is asked and changes nothing */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H
@@ -105,6 +106,8 @@ struct dbk_engine {
     dbk_mutex *pasts_lock;
     struct dbk_pasts *pasts;         /* replay.c: files of moments asked for lately */
     struct dbk_images *images;       /* images.c; NULL until the store is open */
+    struct dbk_asyncs *asyncs;       /* async.c; NULL: none. Changed under readers_lock, by who holds the turn or has
+                                        the store alone */
     struct dbk_mirrors *mirrors;     /* mirror.c; NULL: none */
     char mirrors_rejected[1024];     /* under readers_lock: names of files, as elements of a JSON array */
     struct dbk_retention *retention; /* retention.c; NULL: not yet */
@@ -141,6 +144,8 @@ dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow,
 /* The path of the model that models/current names; DBK_MISSING: it names none. */
 dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
                               dbk_error *err) DBK_MUST_USE;
+/* Position not beyond the log, and the same head there: else it is another log's model (R24). */
+dbk_result dbk_model_belongs(dbk_engine *engine, const dbk_model *model, bool *yes, dbk_error *err) DBK_MUST_USE;
 void dbk_models_discard(dbk_engine *engine, const char *path); /* removes the folder of a shadow given up */
 /* request_query.c: closes the idle readers (they read a model that is no longer current). */
 void dbk_engine_drop_readers(dbk_engine *engine);

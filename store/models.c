@@ -1,148 +1,56 @@
-/* models/<serial>/main.sqlite and the pointer models/current. The pointer is replaced atomically, a live
- * database is never renamed; what it does not name is a leftover and is removed at open. */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
+/* The inline model: models/<serial>/main.sqlite and the pointer models/current (model_folder.h). What the pointer does
+ * not name is removed at open. */
 #include "store/checkpoint.h"
+#include "store/model_folder.h"
 
-enum { SERIAL_DIGITS = 8, SERIAL_MAX = 99999999, SERIAL_TRIES = 100 };
-
-static bool is_serial(const char *name)
+static dbk_model_folder folder_of(const dbk_engine *engine)
 {
-    return strlen(name) == SERIAL_DIGITS && strspn(name, "0123456789") == SERIAL_DIGITS;
-}
-
-static int unlink_one(void *arg, const char *name)
-{
-    const void **pair = arg;
-    const dbk_port *port = pair[0];
-    (void)port->unlink(port->ctx, (dbk_dir *)pair[1], name);
-    return 0;
-}
-
-/* Best effort: a leftover that stays costs space, not truth. */
-static void remove_folder(dbk_engine *engine, const char *serial)
-{
-    const dbk_port *port = engine->port;
-    dbk_dir *dir = NULL;
-    if (dbk_io_open_dir(port, engine->models_dir, serial, 0, &dir, NULL) != DBK_OK) return;
-    const void *pair[2] = {port, dir};
-    (void)port->list(port->ctx, dir, unlink_one, pair);
-    port->close_dir(port->ctx, dir);
-    (void)port->remove_dir(port->ctx, engine->models_dir, serial);
-}
-
-typedef struct dbk_serials {
-    char keep[SERIAL_DIGITS + 1];
-    char leftover[SERIAL_DIGITS + 1];
-    unsigned long highest;
-} dbk_serials;
-
-static int note_serial(void *arg, const char *name)
-{
-    dbk_serials *serials = arg;
-    if (!is_serial(name)) return 0;
-    unsigned long serial = strtoul(name, NULL, 10);
-    if (serial > serials->highest) serials->highest = serial;
-    if (strcmp(name, serials->keep) != 0) memcpy(serials->leftover, name, sizeof serials->leftover);
-    return 0;
-}
-
-static dbk_result list_serials(dbk_engine *engine, dbk_serials *serials, dbk_error *err)
-{
-    serials->highest = 0;
-    serials->leftover[0] = 0;
-    int rc = engine->port->list(engine->port->ctx, engine->models_dir, note_serial, serials);
-    return rc < 0 ? dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot list 'models'") : DBK_OK;
+    return (dbk_model_folder){engine->port, engine->models_dir, engine->path, "models", "main.sqlite"};
 }
 
 dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
                               dbk_error *err)
 {
-    dbk_buffer text;
-    dbk_buffer_init(&text, port);
-    dbk_result result = dbk_io_read_file(port, models, "current", 64, &text, err);
-    char serial[SERIAL_DIGITS + 1] = "";
-    if (result == DBK_OK && text.size >= SERIAL_DIGITS) memcpy(serial, text.data, SERIAL_DIGITS);
-    dbk_buffer_release(&text);
-    if (result != DBK_OK && result != DBK_TOO_BIG) return result;
-    if (!is_serial(serial)) return dbk_fail(err, DBK_MISSING, "'models/current' names no model");
-    dbk_buffer_clear(path);
-    dbk_buffer_printf(path, "%s/models/%s/main.sqlite", store_path, serial);
-    return dbk_buffer_text(path) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
-}
-
-/* The serial in a path made by the functions here. */
-static void serial_of(const char *path, char serial[SERIAL_DIGITS + 1])
-{
-    size_t size = strlen(path), tail = sizeof "/main.sqlite" - 1;
-    serial[0] = 0;
-    if (size < tail + SERIAL_DIGITS) return;
-    memcpy(serial, path + size - tail - SERIAL_DIGITS, SERIAL_DIGITS);
-    serial[SERIAL_DIGITS] = 0;
+    dbk_model_folder folder = {port, models, store_path, "models", "main.sqlite"};
+    return dbk_model_folder_current(&folder, path, err);
 }
 
 dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err)
 {
-    dbk_serials serials = {0};
-    dbk_result result = list_serials(engine, &serials, err);
-    if (result != DBK_OK) return result;
-    char name[24];
-    int rc = -EEXIST;
-    for (int i = 0; rc == -EEXIST && i < SERIAL_TRIES; i++) { /* after the last serial come the first */
-        serials.highest = serials.highest % SERIAL_MAX + 1;
-        snprintf(name, sizeof name, "%0*lu", SERIAL_DIGITS, serials.highest);
-        rc = engine->port->make_dir(engine->port->ctx, engine->models_dir, name, 0700);
-    }
-    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot make folder 'models/%s'", name);
-    dbk_buffer_clear(path);
-    dbk_buffer_printf(path, "%s/models/%s/main.sqlite", engine->path, name);
-    if (!dbk_buffer_text(path)) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
-    return dbk_io_sync_dir(engine->port, engine->models_dir, "models", err);
+    dbk_model_folder folder = folder_of(engine);
+    return dbk_model_folder_next(&folder, path, err);
 }
 
 void dbk_models_discard(dbk_engine *engine, const char *path)
 {
-    char serial[SERIAL_DIGITS + 1];
-    serial_of(path, serial);
-    if (is_serial(serial)) remove_folder(engine, serial);
+    dbk_model_folder folder = folder_of(engine);
+    dbk_model_folder_discard(&folder, path);
 }
 
 dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *err)
 {
-    char serial[SERIAL_DIGITS + 2];
-    serial_of(dbk_model_path(shadow), serial);
-    dbk_slice text = dbk_slice_of(serial, SERIAL_DIGITS);
-    dbk_result result = dbk_io_replace_file(engine->port, engine->models_dir, "current", text, err);
+    dbk_model_folder folder = folder_of(engine);
+    dbk_result result = dbk_model_folder_point(&folder, dbk_model_path(shadow), err);
     if (result != DBK_OK) return result;
     dbk_model *old = engine->model;
     engine->model = shadow;
     if (engine->checkpointer) dbk_checkpoint_watch(engine->checkpointer, shadow);
     dbk_engine_drop_readers(engine);
-    if (old) {
-        char gone[SERIAL_DIGITS + 1];
-        serial_of(dbk_model_path(old), gone);
-        dbk_model_close(old);
-        if (strcmp(gone, serial) != 0) remove_folder(engine, gone);
-    }
+    if (!old) return DBK_OK;
+    char *gone = dbk_copy_text(engine->port, dbk_model_path(old)); /* NULL: the next opening removes it */
+    dbk_model_close(old);
+    if (gone && !dbk_model_folder_is_same(gone, dbk_model_path(shadow))) dbk_model_folder_discard(&folder, gone);
+    dbk_free(engine->port, gone);
     return DBK_OK;
 }
 
 static dbk_result remove_leftovers(dbk_engine *engine, const char *current, dbk_error *err)
 {
-    dbk_serials serials = {0};
-    serial_of(current, serials.keep);
-    for (int i = 0; i < 1000; i++) {
-        dbk_result result = list_serials(engine, &serials, err);
-        if (result != DBK_OK || !serials.leftover[0]) return result;
-        remove_folder(engine, serials.leftover);
-    }
-    return DBK_OK;
+    dbk_model_folder folder = folder_of(engine);
+    return dbk_model_folder_clean(&folder, current, err);
 }
 
-/* Position not beyond the log, and the same head there: else it is another log's model (R24). */
-static dbk_result belongs(dbk_engine *engine, dbk_model *model, bool *yes, dbk_error *err)
+dbk_result dbk_model_belongs(dbk_engine *engine, const dbk_model *model, bool *yes, dbk_error *err)
 {
     dbk_model_state state;
     uint8_t head[DBK_LEAF_SIZE];
@@ -184,19 +92,11 @@ static bool is_same_boot(dbk_engine *engine)
     return same;
 }
 
-/* A model that was closed in order has none. Its name, or what was cut off it, may come back with a power
- * loss; SQLite would play it over a newer file. Asked before SQLite opens the file. */
+/* Its name, or what was cut off it, may come back with a power loss; SQLite would play it over a newer file. */
 static bool has_wal(dbk_engine *engine, const char *path)
 {
-    const dbk_port *port = engine->port;
-    char serial[SERIAL_DIGITS + 1];
-    dbk_dir *dir = NULL;
-    dbk_identity wal;
-    serial_of(path, serial);
-    if (!is_serial(serial) || port->open_dir(port->ctx, engine->models_dir, serial, 0, &dir) != 0) return false;
-    bool has = port->identify(port->ctx, dir, "main.sqlite-wal", &wal) == 0 && wal.size_bytes > 0;
-    port->close_dir(port->ctx, dir);
-    return has;
+    dbk_model_folder folder = folder_of(engine);
+    return dbk_model_folder_has_wal(&folder, path);
 }
 
 /* After an unclean end nothing is built on the file before it was looked through. A power loss may bring
@@ -249,7 +149,7 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK)
         result = dbk_model_open(engine->port, (const char *)path.data, engine->definition, engine->log,
                                 &engine->options.model, &model, err);
-    if (result == DBK_OK) result = belongs(engine, model, &usable, err);
+    if (result == DBK_OK) result = dbk_model_belongs(engine, model, &usable, err);
     if (result == DBK_OK) result = check(engine, model, &usable, err);
     if (result == DBK_OK && usable) {
         result = begin_serving(engine, model, (const char *)path.data, err);

@@ -183,6 +183,10 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_free(port, engine);
 }
 
+const dbk_definition *dbk_engine_definition(const dbk_engine *engine)
+{
+    return engine->definition;
+}
 dbk_log *dbk_engine_log(dbk_engine *engine)
 {
     return engine->log;

@@ -1,4 +1,5 @@
 /* As of (semantics.md §7): the fold of a wanted set of entries into a file of its own. */
+#include "store/async.h"
 #include "store/images.h"
 
 #include <stdio.h>
@@ -83,7 +84,7 @@ static const char *split(const char *path, dbk_buffer *folder)
 }
 
 /* Best effort: the caller tells of the failure that led here. */
-static void remove_database(const dbk_port *port, const char *path)
+void dbk_past_remove_file(const dbk_port *port, const char *path)
 {
     static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
     dbk_buffer folder, name;
@@ -120,7 +121,7 @@ static dbk_result begin(dbk_engine *engine, const dbk_past *past, const dbk_trai
 {
     dbk_past start = *past;
     *begun = 0;
-    if (!may_start_late(past, trail)) return DBK_OK;
+    if (past->model || !may_start_late(past, trail)) return DBK_OK;
     if (trail && trail->bounded) {
         start.bounded = true;
         start.through = false;
@@ -137,6 +138,7 @@ static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *pat
 {
     dbk_past wanted = *past;
     uint64_t begun = 0;
+    dbk_model_stop stop = {0};
     dbk_shadow_options options = {.model = engine->options.model,
                                   .last = past->position,
                                   .progress = progress,
@@ -150,10 +152,15 @@ static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *pat
     if (result != DBK_OK) return result;
     options.image = begun > 0;
     if (folded) *folded = past->position - begun;
+    if (past->model && past->position > 0) {
+        options.stop = &stop;
+        return dbk_async_fold(engine, path, past->model, &options, model, err);
+    }
     if (past->position > 0)
         return dbk_model_build(engine->port, path, engine->definition, engine->log, &options, model, err);
     options.model.bulk = true; /* before the first entry: to the builder 0 would mean all */
-    return dbk_model_create(engine->port, path, engine->definition, engine->log, &options.model, model, err);
+    return dbk_model_create(engine->port, path, past->model ? past->model : engine->definition, engine->log,
+                            &options.model, model, err);
 }
 
 dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain,
@@ -165,9 +172,10 @@ dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *
     if (result == DBK_OK && state) dbk_model_get_state(model, state);
     if (result == DBK_OK) result = dbk_model_finish(model, plain, err);
     dbk_model_close(model);
-    if (result == DBK_OK && !plain && is_fold_of_positions(engine, past) && dbk_images_worth(engine, folded))
+    if (result == DBK_OK && !plain && !past->model && is_fold_of_positions(engine, past) &&
+        dbk_images_worth(engine, folded))
         dbk_images_offer(engine, path);
-    if (result != DBK_OK && result != DBK_EXISTS) remove_database(engine->port, path);
+    if (result != DBK_OK && result != DBK_EXISTS) dbk_past_remove_file(engine->port, path);
     return result;
 }
 
@@ -198,14 +206,22 @@ static dbk_result refuse_own_folder(dbk_engine *engine, const char *path, dbk_er
     return result;
 }
 
-dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain,
-                             dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err)
+dbk_result dbk_engine_replay_model(dbk_engine *engine, const dbk_definition *model, const dbk_moment *at,
+                                   const char *path, bool plain, dbk_progress_fn progress, void *arg,
+                                   dbk_model_state *state, dbk_error *err)
 {
     dbk_past past;
     dbk_result result = refuse_own_folder(engine, path, err);
     if (result == DBK_OK) result = dbk_past_of(engine, at, &past, err);
+    past.model = model;
     if (result == DBK_OK) result = dbk_past_build(engine, &past, path, plain, progress, arg, state, err);
     return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, result, "cannot replay into '%s'", path);
+}
+
+dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain,
+                             dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err)
+{
+    return dbk_engine_replay_model(engine, NULL, at, path, plain, progress, arg, state, err);
 }
 
 /* ---- moments that were asked for lately */
@@ -227,7 +243,7 @@ struct dbk_pasts {
 static void forget(dbk_engine *engine, dbk_past_file *file)
 {
     dbk_reader_close(file->reader);
-    if (file->path && engine->reading) remove_database(engine->port, file->path);
+    if (file->path && engine->reading) dbk_past_remove_file(engine->port, file->path);
     else if (file->path) dbk_models_discard(engine, file->path);
     dbk_free(engine->port, file->path);
     *file = (dbk_past_file){0};
@@ -283,7 +299,7 @@ dbk_result dbk_past_alone(dbk_engine *engine, const dbk_alone *alone, const dbk_
 void dbk_past_discard(dbk_engine *engine, dbk_past_model *past)
 {
     dbk_model_close(past->model);
-    if (past->path && engine->reading) remove_database(engine->port, past->path);
+    if (past->path && engine->reading) dbk_past_remove_file(engine->port, past->path);
     else if (past->path) dbk_models_discard(engine, past->path);
     dbk_free(engine->port, past->path);
     *past = (dbk_past_model){0};
@@ -302,8 +318,8 @@ static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_po
     }
     if (result == DBK_OK) result = dbk_past_build(engine, past, file->path, false, NULL, NULL, &file->state, err);
     if (result == DBK_OK)
-        result = dbk_reader_open(engine->port, file->path, engine->options.model.vfs, engine->definition, &file->reader,
-                                 err);
+        result = dbk_reader_open(engine->port, file->path, engine->options.model.vfs,
+                                 past->model ? past->model : engine->definition, &file->reader, err);
     if (result == DBK_OK) result = dbk_reader_show_log(file->reader, engine->log, err);
     if (result != DBK_OK) forget(engine, file);
     dbk_buffer_release(&path);
@@ -315,7 +331,7 @@ static dbk_past_file *find(dbk_pasts *pasts, const dbk_past *past, uint64_t log_
     for (size_t i = 0; i < PASTS_MAX; i++) {
         dbk_past_file *file = &pasts->files[i];
         bool known = past->order_time_ms == 0 || file->log_position == log_position;
-        if (file->reader && known && file->past.position == past->position &&
+        if (file->reader && known && file->past.model == past->model && file->past.position == past->position &&
             file->past.order_time_ms == past->order_time_ms)
             return file;
     }
@@ -330,8 +346,8 @@ static dbk_past_file *oldest(dbk_pasts *pasts)
     return old;
 }
 
-dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_reader **reader, dbk_model_state *state,
-                           dbk_error *err)
+dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_definition *model, const dbk_moment *at,
+                           dbk_model_reader **reader, dbk_model_state *state, dbk_error *err)
 {
     const dbk_port *port = engine->port;
     dbk_past past;
@@ -342,6 +358,7 @@ dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_r
     uint64_t log_position = dbk_log_position(engine->log);
     dbk_result result = dbk_past_of(engine, at, &past, err);
     if (result != DBK_OK) return result;
+    past.model = model;
     dbk_past_file *file = find(engine->pasts, &past, log_position);
     engine->pasts->uses++;
     if (!file) {

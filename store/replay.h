@@ -10,6 +10,7 @@ typedef struct dbk_past {
     int64_t order_time_ms; /* … of these, those that happened by then; 0: all */
     bool bounded, through; /* … of these, those that sort below `bound`, or up to it */
     uint8_t bound[DBK_ORDER_KEY_SIZE];
+    const dbk_definition *model; /* an async one; NULL: the inline model. Where it stops, it stands as it did there */
 } dbk_past;
 /* `at` NULL: now. DBK_NOT_FOUND: a position beyond the end. */
 dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past, dbk_error *err) DBK_MUST_USE;
@@ -32,11 +33,13 @@ void dbk_past_discard(dbk_engine *engine, dbk_past_model *past); /* with its fil
 dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain,
                           dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
 
+void dbk_past_remove_file(const dbk_port *port, const char *path); /* with what SQLite put beside it; best effort */
+
 /* The files of the last few moments that were asked for. */
 typedef struct dbk_pasts dbk_pasts;
 /* A reader on the moment's file, for the caller alone until dbk_pasts_leave, which comes in any case. */
-dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_moment *at, dbk_model_reader **reader, dbk_model_state *state,
-                           dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_definition *model, const dbk_moment *at,
+                           dbk_model_reader **reader, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
 void dbk_pasts_leave(dbk_engine *engine);
 void dbk_pasts_forget(dbk_engine *engine); /* all files: they are of another definition */
 void dbk_pasts_free(dbk_engine *engine);   /* with their files; accepts an engine that has none */

@@ -41,6 +41,16 @@ dbk_result dbk_request_diff(dbk_engine *engine, const dbk_json_node *request, db
                             dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_upgrade(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
                                dbk_error *err) DBK_MUST_USE;
+/* request_models.c */
+dbk_result dbk_request_models(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                              dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_request_model_do(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                                dbk_error *err) DBK_MUST_USE; /* model.retry, .pause, .resume */
+dbk_result dbk_request_model_skip(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
+                                  dbk_error *err) DBK_MUST_USE;
+/* The model from the beginning, while the one before it answers; waits for the switch. */
+dbk_result dbk_request_model_rebuild(dbk_engine *engine, const dbk_definition *model, dbk_buffer *out,
+                                     dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
                              dbk_error *err) DBK_MUST_USE;
 /* These write: *out is the whole receipt, as the commit loop gave it. */
@@ -90,10 +100,18 @@ void dbk_slow_put(dbk_engine *engine, dbk_buffer *out); /* ,"slow_queries":{"cou
 typedef struct dbk_lent_reader {
     dbk_model_reader *reader;
     uint64_t epoch;
-    dbk_file *held; /* keeps writers off while it lasts */
-    bool past;      /* the reader is that of a moment: now, folded from the log */
+    dbk_file *held;          /* keeps writers off while it lasts */
+    bool past;               /* the reader is that of a moment: now, folded from the log */
+    struct dbk_async *async; /* of an async model's pool */
 } dbk_lent_reader;
 dbk_result dbk_reader_borrow(dbk_engine *engine, dbk_lent_reader *lent, dbk_error *err) DBK_MUST_USE;
 void dbk_reader_give_back(dbk_engine *engine, dbk_lent_reader *lent);
+/* async_reader.c: the same of an async model. DBK_UNAVAILABLE: it has no file yet. `result`: what the reader gave. */
+dbk_result dbk_async_borrow(dbk_engine *engine, const dbk_definition *model, dbk_lent_reader *lent,
+                            dbk_error *err) DBK_MUST_USE;
+void dbk_async_give_back(dbk_lent_reader *lent, dbk_result result);
+/* The async model that a request names by "model"; NULL: the inline one, or none is named. DBK_NOT_FOUND. */
+dbk_result dbk_request_model(dbk_engine *engine, const dbk_json_node *request, const dbk_definition **model,
+                             dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -1,6 +1,7 @@
 /* SQL of clients on readers of their own: a few idle ones are kept. A reader belongs to the model that was
  * current when it was opened; after a switch it is closed instead of kept. */
 #include <errno.h>
+#include <strings.h>
 
 #include "store/replay.h"
 #include "store/request.h"
@@ -73,7 +74,7 @@ static dbk_result borrow_still(dbk_engine *engine, const char *path, dbk_lent_re
     if (lent->held) engine->port->close_file(engine->port->ctx, lent->held);
     lent->held = NULL;
     lent->past = true;
-    result = dbk_pasts_enter(engine, NULL, &lent->reader, NULL, err);
+    result = dbk_pasts_enter(engine, NULL, NULL, &lent->reader, NULL, err);
     if (result != DBK_OK) dbk_pasts_leave(engine);
     return result;
 }
@@ -210,32 +211,83 @@ static dbk_result ask(dbk_model_reader *reader, const dbk_question *question, db
     return dbk_reader_query(reader, question->sql, question->args, &question->limits, out, err);
 }
 
-static dbk_result ask_past(dbk_engine *engine, const dbk_moment *at, const dbk_question *question, dbk_buffer *out,
-                           dbk_error *err)
+/* A table that the file does not have, as text of the definition: it outlives the reader. */
+static void note_missing(dbk_engine *engine, const dbk_model_reader *reader, dbk_slice *missing)
+{
+    const char *name = dbk_reader_missing(reader);
+    const dbk_definition *definition = engine->definition;
+    *missing = (dbk_slice){NULL, 0};
+    const dbk_definition *model = *name ? dbk_definition_model_with(definition, dbk_slice_text(name)) : NULL;
+    if (!model) model = definition;
+    for (size_t i = 0; *name && i < model->table_count; i++)
+        if (strcasecmp(model->tables[i].name, name) == 0) *missing = dbk_slice_text(model->tables[i].name);
+    for (size_t i = 0; *name && i < model->view_count; i++)
+        if (strcasecmp(model->views[i], name) == 0) *missing = dbk_slice_text(model->views[i]);
+}
+
+static void tell_of_others(dbk_engine *engine, const dbk_definition *model, dbk_slice missing, dbk_error *err)
+{
+    const dbk_definition *other = dbk_definition_model_with(engine->definition, missing);
+    (void)dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is of the model '%s', and this query reads '%s'",
+                   DBK_SLICE_ARG(missing), other ? other->model : "main", model ? model->model : "main");
+    dbk_error_hint(err, "a query reads one model: ask each for its part");
+}
+
+static dbk_result ask_past(dbk_engine *engine, const dbk_definition *model, const dbk_moment *at,
+                           const dbk_question *question, dbk_slice *missing, dbk_buffer *out, dbk_error *err)
 {
     dbk_model_reader *reader;
-    dbk_result result = dbk_pasts_enter(engine, at, &reader, NULL, err);
-    if (result == DBK_OK) result = ask(reader, question, out, err);
+    dbk_result result = dbk_pasts_enter(engine, model, at, &reader, NULL, err);
+    if (result == DBK_OK) {
+        result = ask(reader, question, out, err);
+        if (result != DBK_OK) note_missing(engine, reader, missing);
+    }
     dbk_pasts_leave(engine);
     return result;
 }
 
+static dbk_result ask_present(dbk_engine *engine, const dbk_definition *model, const dbk_question *question,
+                              dbk_slice *missing, dbk_buffer *out, dbk_error *err)
+{
+    dbk_lent_reader lent;
+    dbk_result result = model ? dbk_async_borrow(engine, model, &lent, err) : dbk_reader_borrow(engine, &lent, err);
+    if (result != DBK_OK) return result;
+    int64_t begin_ns = engine->port->monotonic_ns(engine->port->ctx);
+    result = ask(lent.reader, question, out, err);
+    if (result != DBK_OK) note_missing(engine, lent.reader, missing);
+    dbk_slow_note(engine, question->sql, question->name, engine->port->monotonic_ns(engine->port->ctx) - begin_ns,
+                  result);
+    if (lent.async) dbk_async_give_back(&lent, result);
+    else dbk_reader_give_back(engine, &lent);
+    return result;
+}
+
+/* A query reads one model: that which is named, which has the query of that name, or else which has the tables. What
+ * the inline model does not have says which. */
 dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     dbk_question question;
-    dbk_lent_reader lent;
     dbk_moment at;
+    dbk_slice missing = {NULL, 0};
+    const dbk_definition *model = NULL;
     bool past;
+    size_t begin = out->size;
     dbk_result result = read_question(request, &question, err);
     if (result == DBK_OK) result = dbk_request_moment(request, &at, &past, err);
+    if (result == DBK_OK) result = dbk_request_model(engine, request, &model, err);
     if (result != DBK_OK) return result;
-    if (past) return ask_past(engine, &at, &question, out, err);
-    result = dbk_reader_borrow(engine, &lent, err);
-    if (result != DBK_OK) return result;
-    int64_t begin_ns = engine->port->monotonic_ns(engine->port->ctx);
-    result = ask(lent.reader, &question, out, err);
-    dbk_slow_note(engine, question.sql, question.name, engine->port->monotonic_ns(engine->port->ctx) - begin_ns,
-                  result);
-    dbk_reader_give_back(engine, &lent);
+    bool named = dbk_json_member(request, "model") != NULL;
+    if (!named && question.name.size > 0) model = dbk_definition_model_asked(engine->definition, question.name);
+    for (bool again = true; again;) {
+        result = past ? ask_past(engine, model, &at, &question, &missing, out, err)
+                      : ask_present(engine, model, &question, &missing, out, err);
+        const dbk_definition *other = missing.size ? dbk_definition_model_with(engine->definition, missing) : NULL;
+        again = result != DBK_OK && !named && !model && other && question.sql.size > 0;
+        if (again) {
+            model = other;
+            out->size = begin;
+        }
+    }
+    if (result != DBK_OK && missing.size > 0) tell_of_others(engine, model, missing, err);
     return result;
 }

@@ -1,6 +1,7 @@
 /* What a store says of itself, and the long works that are asked for by a request. */
 #include <stdio.h>
 
+#include "store/async.h"
 #include "store/disk.h"
 #include "store/replay.h"
 #include "store/request.h"
@@ -86,6 +87,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
     char opened[DBK_TIME_TEXT_SIZE];
     (void)request;
     (void)err;
+    dbk_asyncs_settle(engine);
     port->mutex_lock(port->ctx, engine->turn);
     put_identity(engine, out);
     dbk_request_put_cursor(engine, dbk_log_position(engine->log), out);
@@ -100,6 +102,10 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
         dbk_model_get_state(engine->model, &state);
         dbk_request_put_u64(out, "model_position", state.position);
         put_fingerprint(out, state.fingerprint);
+    }
+    if (engine->definition->model_count > 0) {
+        dbk_buffer_put_text(out, ",\"models\":");
+        dbk_async_put_all(engine, out);
     }
     put_bool(out, "copied", engine->copied);
     dbk_request_put_u64(out, "parked", engine->parked.count);
@@ -137,6 +143,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     const dbk_port *port = engine->port;
     dbk_log_report report = {0};
     (void)request;
+    dbk_asyncs_settle(engine);
     port->mutex_lock(port->ctx, engine->turn);
     dbk_result result = dbk_log_stats(engine->log, &report, err);
     dbk_request_put_u64(out, "position", dbk_log_position(engine->log));
@@ -166,6 +173,10 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);
     put_bool(out, "copied", engine->copied);
     dbk_slow_put(engine, out);
+    if (engine->definition->model_count > 0) {
+        dbk_buffer_put_text(out, ",\"models\":");
+        dbk_async_put_all(engine, out);
+    }
     port->mutex_unlock(port->ctx, engine->turn);
     return result;
 }
@@ -178,12 +189,16 @@ dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *requ
     dbk_moment at;
     dbk_model_state state;
     bool past;
+    const dbk_definition *model = NULL;
     dbk_result result = dbk_request_moment(request, &at, &past, err);
+    if (result == DBK_OK) result = dbk_request_model(engine, request, &model, err);
     if (result != DBK_OK) return result;
     if (past || !engine->model) {
         dbk_model_reader *reader;
-        result = dbk_pasts_enter(engine, &at, &reader, &state, err);
+        result = dbk_pasts_enter(engine, model, &at, &reader, &state, err);
         dbk_pasts_leave(engine);
+    } else if (model) {
+        result = dbk_async_state(engine, model, &state, err);
     } else {
         port->mutex_lock(port->ctx, engine->turn);
         dbk_model_get_state(engine->model, &state);
@@ -192,7 +207,7 @@ dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *requ
     if (result != DBK_OK) return result;
     put_fingerprint(out, state.fingerprint);
     dbk_request_put_u64(out, "position", state.position);
-    dbk_request_put_hex(out, "definition", dbk_slice_of(engine->definition->hash, 16));
+    dbk_request_put_hex(out, "definition", dbk_slice_of((model ? model : engine->definition)->hash, 16));
     return DBK_OK;
 }
 
@@ -203,15 +218,17 @@ dbk_result dbk_request_replay(dbk_engine *engine, const dbk_json_node *request, 
     dbk_slice into;
     bool past;
     dbk_buffer path;
+    const dbk_definition *model = NULL;
     dbk_result result = dbk_request_moment(request, &at, &past, err);
     if (result == DBK_OK) result = dbk_request_text(request, "into", &into, err);
+    if (result == DBK_OK) result = dbk_request_model(engine, request, &model, err);
     if (result != DBK_OK) return result;
     if (into.size == 0 || memchr(into.data, 0, into.size))
         return dbk_fail(err, DBK_BAD_COMMAND, "'into' must be the path of a new file");
     dbk_buffer_init(&path, engine->port);
     dbk_buffer_put_slice(&path, into);
     result = dbk_buffer_text(&path)
-                 ? dbk_engine_replay(engine, &at, (const char *)path.data, true, NULL, NULL, &state, err)
+                 ? dbk_engine_replay_model(engine, model, &at, (const char *)path.data, true, NULL, NULL, &state, err)
                  : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     dbk_buffer_release(&path);
     if (result != DBK_OK) return result;
@@ -226,8 +243,11 @@ dbk_result dbk_request_rebuild(dbk_engine *engine, const dbk_json_node *request,
     const dbk_port *port = engine->port;
     int64_t begin_ns = port->monotonic_ns(port->ctx);
     dbk_model_state state;
-    (void)request;
-    dbk_result result = dbk_engine_rebuild(engine, NULL, NULL, err);
+    const dbk_definition *model = NULL;
+    dbk_result result = dbk_request_model(engine, request, &model, err);
+    if (result != DBK_OK || model)
+        return result == DBK_OK ? dbk_request_model_rebuild(engine, model, out, err) : result;
+    result = dbk_engine_rebuild(engine, NULL, NULL, err);
     if (result != DBK_OK) return result;
     port->mutex_lock(port->ctx, engine->turn);
     dbk_model_get_state(engine->model, &state);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "store/async.h"
 #include "store/checkpoint.h"
 #include "store/definitions.h"
 #include "store/disk.h"
@@ -15,6 +16,8 @@
 #include "store/replay.h"
 #include "store/retention.h"
 #include "store/switch.h"
+
+enum { ASYNC_DRAIN_MS = 1000 }; /* at the end, for models that are nearly there */
 
 static dbk_result open_log(dbk_engine *engine, dbk_error *err)
 {
@@ -123,6 +126,7 @@ static dbk_result open_writing(dbk_engine *engine, dbk_error *err)
     if (result == DBK_OK) result = record_definition(engine, err);
     if (result == DBK_OK) result = check_beside(engine, err);
     if (result == DBK_OK) dbk_disk_look(engine);
+    if (result == DBK_OK) result = dbk_asyncs_start(engine, err);
     return result == DBK_OK ? dbk_retention_start(engine, err) : result;
 }
 
@@ -150,6 +154,7 @@ static void close_parts(dbk_engine *engine, bool whole)
     const dbk_port *port = engine->port;
     if (engine->check) port->thread_join(port->ctx, engine->check);
     engine->check = NULL;
+    dbk_asyncs_stop(engine, whole ? ASYNC_DRAIN_MS : 0);
     dbk_checkpointer_free(engine->checkpointer);
     engine->checkpointer = NULL;
     dbk_images_free(engine);

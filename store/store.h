@@ -154,6 +154,10 @@ dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void
  * DBK_BAD_COMMAND: it would lie in a folder of the store. A failure leaves no file. */
 dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const char *path, bool plain,
                              dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
+/* The same of an async model of the definition; where the model stops before the moment, as it stands there. */
+dbk_result dbk_engine_replay_model(dbk_engine *engine, const dbk_definition *model, const dbk_moment *at,
+                                   const char *path, bool plain, dbk_progress_fn progress, void *arg,
+                                   dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
 /* A copy of the entries up to a position as a store of its own at `path` that writes under a new incarnation and
  * timeline. DBK_NOT_FOUND: no such position; DBK_USAGE: the incarnation is this store's or the first;
  * DBK_EXISTS. Incarnation 0 and timeline NULL: drawn. */
@@ -203,9 +207,10 @@ bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *o
 /* Which folder an open directory is on this machine, "<device>:<inode>", as hello's "folder" says it. */
 dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLDER_TEXT_SIZE],
                            dbk_error *err) DBK_MUST_USE;
-dbk_log *dbk_engine_log(dbk_engine *engine);         /* borrowed */
-dbk_model *dbk_engine_model(dbk_engine *engine);     /* borrowed; only while nobody decides */
-const char *dbk_engine_id(const dbk_engine *engine); /* the store's id, UUID text */
+const dbk_definition *dbk_engine_definition(const dbk_engine *engine); /* borrowed until an upgrade or close */
+dbk_log *dbk_engine_log(dbk_engine *engine);                           /* borrowed */
+dbk_model *dbk_engine_model(dbk_engine *engine);                       /* borrowed; only while nobody decides */
+const char *dbk_engine_id(const dbk_engine *engine);                   /* the store's id, UUID text */
 /* The same, with the incarnation behind it unless it is the first: no copy has it too. */
 const char *dbk_engine_own_name(const dbk_engine *engine);
 /* location.c: DBK_UNSUPPORTED_FS: the folder is no place for a live store, and why. `any_fs`: on whatever file

@@ -1,6 +1,7 @@
 /* A newer definition (semantics.md §4): the whole history is folded with it first; what projected before
  * and would be left out now is shown, and stops the change unless it is accepted. The change itself is an
  * engine entry and a new generation. */
+#include "store/async.h"
 #include "store/disk.h"
 #include "store/images.h"
 #include "store/retention.h"
@@ -122,6 +123,13 @@ static dbk_result fold_with(dbk_engine *engine, const dbk_definition *definition
     return result;
 }
 
+static dbk_result restart_models(dbk_engine *engine, const dbk_definition *definition, dbk_error *err)
+{
+    dbk_asyncs_stop(engine, 0);
+    engine->definition = definition;
+    return dbk_asyncs_start(engine, err);
+}
+
 dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms, bool accept,
                               void (*each)(void *arg, const dbk_entry_id *lost), void *arg, uint64_t *count,
                               dbk_error *err)
@@ -139,6 +147,7 @@ dbk_result dbk_engine_upgrade(dbk_engine *engine, const dbk_definition *definiti
             result = is_same(engine->definition, definition) ? dbk_engine_catch_up(engine, err)
                                                              : fold_with(engine, definition, err);
         if (result == DBK_OK) result = dbk_retention_start(engine, err);
+        if (result == DBK_OK) result = restart_models(engine, definition, err);
     }
     engine->port->mutex_unlock(engine->port->ctx, engine->turn);
     for (size_t i = 0; result == DBK_OK && i < lost.count; i++) each(arg, &lost.items[i]);

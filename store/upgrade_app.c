@@ -5,11 +5,13 @@
  *      of tables, entries that projected before and would not now
  *   3. in a turn: the rest of the log, the sources, the entry, the folder, the switch
  * What fails before the entry leaves all as it was; what a crash cuts short behind it, opening ends. */
+#include "store/async.h"
 #include "store/definitions.h"
 #include "store/disk.h"
 #include "store/images.h"
 #include "store/request.h"
 #include "store/switch.h"
+#include "store/upgrade_models.h"
 
 typedef struct dbk_upgrade {
     dbk_engine *engine;
@@ -20,7 +22,9 @@ typedef struct dbk_upgrade {
     dbk_model *shadow;
     uint64_t lost_count, entries;
     int64_t took_ms;
-    bool adopted, same;
+    dbk_upgrade_models *models; /* the async ones */
+    bool adopted, same;         /* same: the inline model is that of the definition before */
+    bool nothing;               /* all of it is */
 } dbk_upgrade;
 
 static dbk_result load(dbk_upgrade *up, dbk_error *err)
@@ -41,12 +45,13 @@ static dbk_result load(dbk_upgrade *up, dbk_error *err)
     if (result == DBK_OK) result = dbk_definitions_known(engine, &known, err);
     if (result == DBK_OK) {
         up->same = memcmp(up->definition->hash, engine->definition->hash, 16) == 0;
+        up->nothing = up->same && dbk_upgrade_is_same(engine->definition, up->definition);
         if (!up->same && dbk_definitions_find(&known, up->definition->hash) >= 0) {
             result = dbk_fail(err, DBK_REJECTED, "the definition in '%s' is older than the store's", up->app);
             dbk_error_hint(err, "a definition that goes back is a new one: change its version");
         }
     }
-    if (result == DBK_OK && !up->same) result = dbk_definitions_inherit(&known, up->definition, err);
+    if (result == DBK_OK) result = dbk_definitions_inherit(&known, up->definition, err);
     dbk_definitions_release(engine, &known);
     return result;
 }
@@ -150,29 +155,54 @@ static dbk_result refuse_lost(const dbk_upgrade *up, dbk_error *err)
     return DBK_REJECTED;
 }
 
+static void keep(dbk_upgrade *up)
+{
+    dbk_engine *engine = up->engine;
+    if (engine->own_definition)
+        dbk_buffer_put(&engine->retired, &engine->own_definition, sizeof engine->own_definition);
+    engine->own_definition = up->definition;
+    dbk_pasts_forget(engine);
+}
+
+/* Only what is beside the inline model changes: no entry, no generation. From the folder on it is taken. */
+static dbk_result switch_models(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    dbk_result result = engine->own_definition ? dbk_app_switch(engine, err) : DBK_OK;
+    if (result != DBK_OK) {
+        engine->dead = true; /* app/ may be the one or the other: opening mends it */
+        return result;
+    }
+    if (dbk_engine_stops_at(engine, "app")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    dbk_asyncs_stop(engine, 0);
+    engine->definition = up->definition;
+    up->adopted = true;
+    keep(up);
+    return dbk_upgrade_models_take(up->models, err);
+}
+
 /* From the entry on the store has the new definition, whatever fails behind it. */
 static dbk_result switch_over(dbk_upgrade *up, dbk_error *err)
 {
     dbk_engine *engine = up->engine;
     bool again = false;
     if (dbk_engine_stops_at(engine, "staged")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    if (up->same) return switch_models(up, err);
     dbk_result result = dbk_engine_log_definition(engine, up->definition, dbk_engine_now(engine), err);
     if (result != DBK_OK) return result;
     if (dbk_engine_stops_at(engine, "definition")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     if (engine->own_definition) result = dbk_app_switch(engine, err);
     if (result == DBK_OK && dbk_engine_stops_at(engine, "app")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     if (result == DBK_OK) result = dbk_model_catch_up(up->shadow, 0, NULL, NULL, NULL, &again, err);
+    dbk_asyncs_stop(engine, 0);
     if (result == DBK_OK) {
         engine->definition = up->definition;
         result = dbk_engine_adopt(engine, up->shadow, &up->adopted, err);
     }
     if (up->adopted) {
-        if (engine->own_definition)
-            dbk_buffer_put(&engine->retired, &engine->own_definition, sizeof engine->own_definition);
-        engine->own_definition = up->definition;
+        keep(up);
         dbk_images_clear(engine);
-        dbk_pasts_forget(engine);
-        return result;
+        return result == DBK_OK ? dbk_upgrade_models_take(up->models, err) : result;
     }
     engine->dead = true; /* the log and app/ are of the new definition, memory of the old: only opening anew is safe */
     return result;
@@ -183,8 +213,9 @@ static dbk_result take(dbk_upgrade *up, dbk_error *err)
     const dbk_port *port = up->engine->port;
     dbk_engine *engine = up->engine;
     port->mutex_lock(port->ctx, engine->turn);
-    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : complete(up, err);
-    if (result == DBK_OK) result = list_lost(up, err);
+    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : DBK_OK;
+    if (result == DBK_OK && !up->same) result = complete(up, err);
+    if (result == DBK_OK && !up->same) result = list_lost(up, err);
     if (result == DBK_OK && !up->dry_run && up->lost_count > 0 && !up->accept) result = refuse_lost(up, err);
     if (result == DBK_OK && !up->dry_run && engine->own_definition) result = dbk_app_stage(engine, up->definition, err);
     if (result == DBK_OK && !up->dry_run) result = switch_over(up, err);
@@ -196,14 +227,16 @@ static void put_report(const dbk_upgrade *up, dbk_buffer *out)
 {
     dbk_request_put_hex(out, "definition", dbk_slice_of(up->definition->hash, 16));
     dbk_buffer_printf(out, ",\"upgraded\":%s", up->adopted ? "true" : "false");
-    if (up->same) {
+    if (up->nothing) {
         dbk_buffer_put_text(out, ",\"same\":true");
         return;
     }
-    dbk_buffer_printf(out,
-                      ",\"models\":[{\"name\":\"main\",\"entries\":%llu,\"took_ms\":%lld}],\"tables\":[%.*s],\"lost\":["
-                      "%.*s],\"lost_count\":%llu",
-                      (unsigned long long)up->entries, (long long)up->took_ms,
+    dbk_buffer_put_text(out, ",\"models\":[");
+    if (!up->same)
+        dbk_buffer_printf(out, "{\"name\":\"main\",\"entries\":%llu,\"took_ms\":%lld}", (unsigned long long)up->entries,
+                          (long long)up->took_ms);
+    dbk_upgrade_models_put(up->models, up->same, out);
+    dbk_buffer_printf(out, "],\"tables\":[%.*s],\"lost\":[%.*s],\"lost_count\":%llu",
                       DBK_SLICE_ARG(dbk_buffer_slice(&up->tables)), DBK_SLICE_ARG(dbk_buffer_slice(&up->lost)),
                       (unsigned long long)up->lost_count);
 }
@@ -211,9 +244,10 @@ static void put_report(const dbk_upgrade *up, dbk_buffer *out)
 static dbk_result run(dbk_upgrade *up, dbk_error *err)
 {
     dbk_result result = load(up, err);
-    if (result != DBK_OK || up->same) return result;
-    result = fold(up, err);
-    if (result == DBK_OK) result = compare(up, err);
+    if (result != DBK_OK || up->nothing) return result;
+    if (!up->same) result = fold(up, err);
+    if (result == DBK_OK && !up->same) result = compare(up, err);
+    if (result == DBK_OK) result = dbk_upgrade_models_new(up->engine, up->definition, &up->models, err);
     return result == DBK_OK ? take(up, err) : result;
 }
 
@@ -246,6 +280,7 @@ dbk_result dbk_request_upgrade(dbk_engine *engine, const dbk_json_node *request,
         result = path ? run(&up, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     }
     if (result == DBK_OK) put_report(&up, out);
+    dbk_upgrade_models_free(up.models);
     if (!up.adopted) {
         dbk_model_close(up.shadow);
         if (up.path.size > 0) dbk_models_discard(engine, (const char *)up.path.data);

@@ -7,6 +7,7 @@
  * A store that is only read is told nothing, for another process writes: there the thread looks at the log
  * every LOOK_NS while somebody waits. */
 #include "store/waits.h"
+#include "store/async.h"
 #include "store/request.h"
 
 static const int64_t LOOK_NS = 20000000, NS_PER_MS = 1000000;
@@ -194,7 +195,10 @@ void dbk_engine_answer_waits(dbk_engine *engine)
 dbk_result dbk_engine_append(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms, dbk_error *err)
 {
     dbk_result result = dbk_log_append(engine->log, origins, count, now_ms, NULL, err);
-    if (result == DBK_OK) dbk_waits_tell(engine->waits, dbk_log_position(engine->log));
+    if (result == DBK_OK) {
+        dbk_waits_tell(engine->waits, dbk_log_position(engine->log));
+        dbk_asyncs_tell(engine, dbk_log_position(engine->log));
+    }
     return result;
 }
 

@@ -41,7 +41,7 @@ static void fingerprint_at(world *w, size_t i, uint64_t position, int64_t order_
     dbk_model_reader *reader;
     dbk_model_state state;
     dbk_moment at = {.position = position, .order_time_ms = order_time_ms};
-    assert_int_equal(dbk_pasts_enter(w->engines[i], &at, &reader, &state, &w->error), DBK_OK);
+    assert_int_equal(dbk_pasts_enter(w->engines[i], NULL, &at, &reader, &state, &w->error), DBK_OK);
     dbk_pasts_leave(w->engines[i]);
     dbk_fingerprint_text(state.fingerprint, out);
 }

@@ -1,0 +1,153 @@
+/* <serial>/<file>, and the pointer `current`. */
+#include "store/model_folder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SERIAL_DIGITS = 8, SERIAL_MAX = 99999999, SERIAL_TRIES = 100, LEFTOVERS_MAX = 1000 };
+
+static bool is_serial(const char *name)
+{
+    return strlen(name) == SERIAL_DIGITS && strspn(name, "0123456789") == SERIAL_DIGITS;
+}
+
+static int unlink_one(void *arg, const char *name)
+{
+    const void **pair = arg;
+    const dbk_port *port = pair[0];
+    (void)port->unlink(port->ctx, (dbk_dir *)pair[1], name);
+    return 0;
+}
+
+/* Best effort: a leftover that stays costs space, not truth. */
+static void remove_serial(const dbk_model_folder *folder, const char *serial)
+{
+    const dbk_port *port = folder->port;
+    dbk_dir *dir = NULL;
+    if (dbk_io_open_dir(port, folder->dir, serial, 0, &dir, NULL) != DBK_OK) return;
+    const void *pair[2] = {port, dir};
+    (void)port->list(port->ctx, dir, unlink_one, pair);
+    port->close_dir(port->ctx, dir);
+    (void)port->remove_dir(port->ctx, folder->dir, serial);
+}
+
+typedef struct dbk_serials {
+    char keep[SERIAL_DIGITS + 1];
+    char leftover[SERIAL_DIGITS + 1];
+    unsigned long highest;
+} dbk_serials;
+
+static int note_serial(void *arg, const char *name)
+{
+    dbk_serials *serials = arg;
+    if (!is_serial(name)) return 0;
+    unsigned long serial = strtoul(name, NULL, 10);
+    if (serial > serials->highest) serials->highest = serial;
+    if (strcmp(name, serials->keep) != 0) memcpy(serials->leftover, name, sizeof serials->leftover);
+    return 0;
+}
+
+static dbk_result list_serials(const dbk_model_folder *folder, dbk_serials *serials, dbk_error *err)
+{
+    serials->highest = 0;
+    serials->leftover[0] = 0;
+    int rc = folder->port->list(folder->port->ctx, folder->dir, note_serial, serials);
+    return rc < 0 ? dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot list '%s'", folder->below) : DBK_OK;
+}
+
+/* The serial in a path made by the functions here; "" in others. */
+static void serial_of(const char *path, char serial[SERIAL_DIGITS + 1])
+{
+    const char *slash = strrchr(path, '/');
+    serial[0] = 0;
+    if (!slash || slash - path < SERIAL_DIGITS) return;
+    memcpy(serial, slash - SERIAL_DIGITS, SERIAL_DIGITS);
+    serial[SERIAL_DIGITS] = 0;
+}
+
+static dbk_result path_of(const dbk_model_folder *folder, const char *serial, dbk_buffer *path, dbk_error *err)
+{
+    dbk_buffer_clear(path);
+    dbk_buffer_printf(path, "%s/%s/%s/%s", folder->store, folder->below, serial, folder->file);
+    return dbk_buffer_text(path) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+}
+
+dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err)
+{
+    dbk_buffer text;
+    dbk_buffer_init(&text, folder->port);
+    dbk_result result = dbk_io_read_file(folder->port, folder->dir, "current", 64, &text, err);
+    char serial[SERIAL_DIGITS + 1] = "";
+    if (result == DBK_OK && text.size >= SERIAL_DIGITS) memcpy(serial, text.data, SERIAL_DIGITS);
+    dbk_buffer_release(&text);
+    if (result != DBK_OK && result != DBK_TOO_BIG) return result;
+    if (!is_serial(serial)) return dbk_fail(err, DBK_MISSING, "'%s/current' names no model", folder->below);
+    return path_of(folder, serial, path, err);
+}
+
+dbk_result dbk_model_folder_next(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err)
+{
+    dbk_serials serials = {0};
+    dbk_result result = list_serials(folder, &serials, err);
+    if (result != DBK_OK) return result;
+    char name[24];
+    int rc = -EEXIST;
+    for (int i = 0; rc == -EEXIST && i < SERIAL_TRIES; i++) { /* after the last serial come the first */
+        serials.highest = serials.highest % SERIAL_MAX + 1;
+        snprintf(name, sizeof name, "%0*lu", SERIAL_DIGITS, serials.highest);
+        rc = folder->port->make_dir(folder->port->ctx, folder->dir, name, 0700);
+    }
+    if (rc != 0)
+        return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot make folder '%s/%s'", folder->below, name);
+    result = path_of(folder, name, path, err);
+    return result == DBK_OK ? dbk_io_sync_dir(folder->port, folder->dir, folder->below, err) : result;
+}
+
+void dbk_model_folder_discard(const dbk_model_folder *folder, const char *path)
+{
+    char serial[SERIAL_DIGITS + 1];
+    serial_of(path, serial);
+    if (is_serial(serial)) remove_serial(folder, serial);
+}
+
+dbk_result dbk_model_folder_point(const dbk_model_folder *folder, const char *path, dbk_error *err)
+{
+    char serial[SERIAL_DIGITS + 1];
+    serial_of(path, serial);
+    return dbk_io_replace_file(folder->port, folder->dir, "current", dbk_slice_of(serial, SERIAL_DIGITS), err);
+}
+
+bool dbk_model_folder_is_same(const char *path, const char *other)
+{
+    char one[SERIAL_DIGITS + 1], two[SERIAL_DIGITS + 1];
+    serial_of(path, one);
+    serial_of(other, two);
+    return strcmp(one, two) == 0;
+}
+
+dbk_result dbk_model_folder_clean(const dbk_model_folder *folder, const char *path, dbk_error *err)
+{
+    dbk_serials serials = {0};
+    serial_of(path, serials.keep);
+    for (int i = 0; i < LEFTOVERS_MAX; i++) {
+        dbk_result result = list_serials(folder, &serials, err);
+        if (result != DBK_OK || !serials.leftover[0]) return result;
+        remove_serial(folder, serials.leftover);
+    }
+    return DBK_OK;
+}
+
+bool dbk_model_folder_has_wal(const dbk_model_folder *folder, const char *path)
+{
+    const dbk_port *port = folder->port;
+    char serial[SERIAL_DIGITS + 1], name[128];
+    dbk_dir *dir = NULL;
+    dbk_identity wal;
+    serial_of(path, serial);
+    (void)snprintf(name, sizeof name, "%s-wal", folder->file);
+    if (!is_serial(serial) || port->open_dir(port->ctx, folder->dir, serial, 0, &dir) != 0) return false;
+    bool has = port->identify(port->ctx, dir, name, &wal) == 0 && wal.size_bytes > 0;
+    port->close_dir(port->ctx, dir);
+    return has;
+}

@@ -1,0 +1,420 @@
+/* Async models: what follows the log by itself, where it stops, how it heals, and that nothing else waits for it. */
+#include "tests/store/folder_fixture.h"
+#include "tests/store/world_fixture.h"
+
+static const char app_json[] = "{\"daybook\": 1, \"name\": \"shop\", \"models\": {\"stats\": {\"mode\": \"async\"}}}";
+static const char schema[] =
+    "CREATE TABLE orders(id TEXT PRIMARY KEY NOT NULL, customer TEXT NOT NULL, total INTEGER NOT NULL);\n";
+static const char stats_schema[] =
+    "CREATE TABLE totals(customer TEXT PRIMARY KEY NOT NULL, sum INTEGER NOT NULL "
+    "CHECK (sum < 1000));\nCREATE VIEW rich AS SELECT customer FROM totals WHERE sum > 50;\n";
+static const char stats_projections[] =
+    "-- on orders.put\nINSERT INTO totals(customer, sum) VALUES ($customer, $total) "
+    "ON CONFLICT(customer) DO UPDATE SET sum = sum + $total;\n"
+    "-- on order.paid\nUPDATE totals SET sum = sum - $paid WHERE customer = $by;\n";
+static const char stats_queries[] = "-- query richest()\nSELECT customer FROM rich;\n";
+
+enum { SOURCES = 5 };
+static void sources_of(dbk_source out[SOURCES])
+{
+    out[0] = (dbk_source){"app.json", dbk_slice_text(app_json)};
+    out[1] = (dbk_source){"schema.sql", dbk_slice_text(schema)};
+    out[2] = (dbk_source){"stats/schema.sql", dbk_slice_text(stats_schema)};
+    out[3] = (dbk_source){"stats/projections.sql", dbk_slice_text(stats_projections)};
+    out[4] = (dbk_source){"stats/queries.sql", dbk_slice_text(stats_queries)};
+}
+
+static int setup(void **state)
+{
+    dbk_source sources[SOURCES];
+    engine_fixture *f = calloc(1, sizeof *f);
+    sources_of(sources);
+    fixture_start_with(f, definition_of_sources(sources, SOURCES));
+    must_accept(f, "{\"id\":\"0\",\"do\":\"append\",\"stream\":\"shop\",\"type\":\"shop.opened\",\"data\":{}}");
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
+static void put(engine_fixture *f, const char *id, const char *customer, int total)
+{
+    char command[300];
+    snprintf(command, sizeof command,
+             "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"orders\",\"key\":\"%s\",\"data\":{\"customer\":\"%s\","
+             "\"total\":%d}}",
+             id, id, customer, total);
+    must_accept(f, command);
+}
+
+static char *ask_of(dbk_engine *engine, const char *request)
+{
+    const dbk_json_node *root;
+    dbk_buffer answer;
+    dbk_error error = {0};
+    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
+    dbk_buffer_init(&answer, dbk_port_system());
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, NULL), DBK_OK);
+    dbk_result result = dbk_request_answer(engine, root, &answer, &error);
+    if (result != DBK_OK) {
+        dbk_buffer_clear(&answer);
+        dbk_buffer_printf(&answer, "%s: %s", dbk_result_wire_name(result), error.text);
+    }
+    dbk_json_parser_free(parser);
+    assert_non_null(dbk_buffer_text(&answer));
+    return (char *)answer.data;
+}
+
+static void says(engine_fixture *f, const char *request, const char *part)
+{
+    char *answer = ask_of(f->engine, request);
+    if (!strstr(answer, part)) print_error("%s\n%s\nlacks %s\n", request, answer, part);
+    assert_non_null(strstr(answer, part));
+    free(answer);
+}
+
+static const char list[] = "{\"do\":\"models\",\"model\":\"stats\"}";
+static const char totals[] = "{\"do\":\"query\",\"sql\":\"SELECT customer, sum FROM totals ORDER BY customer\"}";
+
+static void reopen(engine_fixture *f)
+{
+    dbk_engine_close(f->engine);
+    f->engine = NULL;
+    fixture_open(f);
+}
+
+/* ---- it follows */
+
+static void test_it_follows_the_log(void **state)
+{
+    engine_fixture *f = *state;
+    put(f, "o1", "ann", 10);
+    put(f, "o2", "ann", 50);
+    put(f, "o3", "bob", 7);
+    says(f, totals, "\"rows\":[[\"ann\",60],[\"bob\",7]],\"position\":4");
+    says(f, list, "\"state\":\"running\",\"position\":4,\"behind\":0");
+    says(f, "{\"do\":\"query\",\"name\":\"richest\"}", "\"rows\":[[\"ann\"]]");
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT * FROM rich\"}", "[\"ann\"]");
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT sum FROM totals\",\"model\":\"main\"}",
+         "'totals' is of the model 'stats', and this query reads 'main'");
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM totals, orders\"}",
+         "'orders' is of the model 'main', and this query reads 'stats'");
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM events\",\"model\":\"stats\"}", "\"rows\":[[4]]");
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT 1\",\"model\":\"stat\"}", "not_found: there is no model 'stat'");
+    says(f, "{\"do\":\"status\"}", "\"models\":[{\"model\":\"stats\"");
+    says(f, "{\"do\":\"stats\"}", "\"models\":[{\"model\":\"stats\"");
+    reopen(f);
+    says(f, totals, "\"rows\":[[\"ann\",60],[\"bob\",7]],\"position\":4");
+    says(f, list, "\"builds\":0");
+}
+
+static void test_as_of_and_replay(void **state)
+{
+    engine_fixture *f = *state;
+    char request[4600], made[4400];
+    put(f, "o1", "ann", 10);
+    put(f, "o2", "ann", 50);
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT sum FROM totals\",\"at\":2}", "\"rows\":[[10]]");
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT sum FROM totals\",\"at\":1}", "\"rows\":[]");
+    says(f, "{\"do\":\"query\",\"name\":\"richest\",\"at\":3}", "\"rows\":[[\"ann\"]]");
+    char *now = ask_of(f->engine, "{\"do\":\"fingerprint\",\"model\":\"stats\"}");
+    char *then = ask_of(f->engine, "{\"do\":\"fingerprint\",\"model\":\"stats\",\"at\":3}");
+    assert_string_equal(now, then);
+    free(now);
+    free(then);
+    snprintf(made, sizeof made, "%s/made.sqlite", f->folder);
+    snprintf(request, sizeof request, "{\"do\":\"replay\",\"model\":\"stats\",\"into\":\"%s\"}", made);
+    says(f, request, "\"position\":3");
+}
+
+/* ---- it stops */
+
+static void test_it_stops_at_what_it_refuses(void **state)
+{
+    engine_fixture *f = *state;
+    put(f, "o1", "ann", 10);
+    put(f, "big", "ann", 5000);
+    put(f, "o3", "bob", 7);
+    says(f, totals, "\"rows\":[[\"ann\",10]],\"position\":2");
+    says(f, list, "\"state\":\"failed\",\"position\":2,\"behind\":2,\"failed\":{\"position\":3,\"entry\":");
+    says(f, list, "\"type\":\"orders.put\",\"error\":\"stats/projections.sql:2: CHECK sum < 1000\"");
+    says(f, "{\"do\":\"get\",\"table\":\"orders\",\"key\":\"o3\"}", "bob"); /* the inline model went on */
+    reopen(f);
+    says(f, list, "\"state\":\"failed\",\"position\":2");
+    says(f, "{\"do\":\"query\",\"sql\":\"SELECT sum FROM totals\",\"at\":4}", "\"rows\":[[10]],\"position\":2");
+    says(f, "{\"do\":\"rebuild\",\"model\":\"stats\"}", "\"state\":\"failed\",\"position\":2");
+    says(f, "{\"do\":\"model.retry\",\"model\":\"stats\"}", "\"failed\":{\"position\":3");
+}
+
+/* A statement that changes nothing, unmarked, is a failure too; the first entry of all may be the one. */
+static void test_it_stops_at_the_first_entry(void **state)
+{
+    engine_fixture *f = *state;
+    must_accept(f, "{\"id\":\"p\",\"do\":\"append\",\"stream\":\"order/1\",\"type\":\"order.paid\",\"data\":{\"by\":"
+                   "\"ann\",\"paid\":5}}");
+    says(f, list, "\"position\":1,\"behind\":1,\"failed\":{\"position\":2,");
+    says(f, list, "stats/projections.sql:4");
+    says(f, list, "order.paid changes no row");
+    says(f, "{\"do\":\"rebuild\",\"model\":\"stats\"}", "\"state\":\"failed\",\"position\":1");
+    says(f, totals, "\"rows\":[],\"position\":1");
+}
+
+static void test_skip_and_unskip(void **state)
+{
+    engine_fixture *f = *state;
+    put(f, "o1", "ann", 10);
+    says(f, "{\"do\":\"model.skip\",\"model\":\"stats\"}", "rejected: the model 'stats' has not failed");
+    put(f, "big", "ann", 5000);
+    put(f, "o3", "bob", 7);
+    says(f, "{\"do\":\"model.skip\",\"model\":\"stats\",\"position\":4}", "has not failed at 4 but at 3");
+    says(f, "{\"do\":\"model.skip\",\"model\":\"stats\",\"position\":3}", "\"state\":\"running\",\"position\":5");
+    says(f, totals, "[[\"ann\",10],[\"bob\",7]]");
+    reopen(f);
+    says(f, list, "\"state\":\"running\",\"position\":5");
+    says(f, "{\"do\":\"rebuild\",\"model\":\"stats\"}", "\"state\":\"running\",\"position\":5"); /* the log has it */
+    says(f, totals, "[[\"ann\",10],[\"bob\",7]]");
+    says(f, "{\"do\":\"model.skip\",\"model\":\"stats\",\"position\":3,\"skip\":false}",
+         "\"state\":\"failed\",\"position\":2");
+    says(f, "{\"do\":\"model.skip\",\"model\":\"main\"}", "bad_command: 'main' is no async model");
+}
+
+static void test_pause_outlives_the_process(void **state)
+{
+    engine_fixture *f = *state;
+    put(f, "o1", "ann", 10);
+    says(f, "{\"do\":\"model.pause\",\"model\":\"stats\"}", "\"state\":\"paused\",\"position\":2");
+    put(f, "o2", "ann", 10);
+    says(f, list, "\"state\":\"paused\",\"position\":2,\"behind\":1");
+    says(f, "{\"do\":\"model.retry\",\"model\":\"stats\"}", "rejected: the model 'stats' is paused");
+    reopen(f);
+    put(f, "o3", "ann", 10);
+    says(f, list, "\"state\":\"paused\",\"position\":2,\"behind\":2");
+    says(f, totals, "[[\"ann\",10]]");
+    says(f, "{\"do\":\"model.resume\",\"model\":\"stats\"}", "\"state\":\"running\",\"position\":4");
+    says(f, totals, "[[\"ann\",30]]");
+}
+
+/* ---- it heals */
+
+static void file_of_model(const engine_fixture *f, char out[200])
+{
+    char *serial = file_text(f->path, "models/async-stats/current");
+    snprintf(out, 200, "models/async-stats/%.8s/stats.sqlite", serial);
+    free(serial);
+}
+
+static void test_a_deleted_file_is_built_anew(void **state)
+{
+    engine_fixture *f = *state;
+    char name[200];
+    put(f, "o1", "ann", 10);
+    file_of_model(f, name);
+    file_remove(f->path, name); /* while it is open */
+    put(f, "o2", "ann", 10);
+    says(f, list, "\"state\":\"running\",\"position\":3,\"behind\":0");
+    says(f, list, "\"builds\":2");
+    says(f, totals, "[[\"ann\",20]]");
+    dbk_engine_close(f->engine);
+    folder_remove(f->path, "models/async-stats");
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",20]]");
+    dbk_engine_close(f->engine);
+    folder_remove(f->path, "models");
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",20]]");
+}
+
+static void test_damage_and_swapped_files(void **state)
+{
+    engine_fixture *f = *state;
+    char name[200];
+    size_t size;
+    put(f, "o1", "ann", 10);
+    dbk_engine_close(f->engine);
+    file_of_model(f, name);
+    char *old = file_bytes(f->path, name, &size);
+    fixture_open(f);
+    put(f, "o2", "ann", 10);
+    dbk_engine_close(f->engine);
+    file_of_model(f, name);
+    file_write(f->path, name, old, size); /* an older one: it goes on from there */
+    free(old);
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",20]]");
+    says(f, list, "\"builds\":0");
+    dbk_engine_close(f->engine);
+    file_write(f->path, name, "no database at all", 18);
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",20]]");
+    says(f, list, "\"builds\":1");
+    dbk_engine_close(f->engine);
+    file_write(f->path, "models/async-stats/current", "99999999", 8);
+    file_write(f->path, "models/async-stats/state", "{\"paused\":tru", 13);
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",20]]");
+    says(f, list, "\"state\":\"running\"");
+}
+
+/* Whoever only reads sees what was left, and folds what is not there. */
+static void test_reading_only(void **state)
+{
+    engine_fixture *f = *state;
+    put(f, "o1", "ann", 10);
+    put(f, "big", "ann", 5000);
+    dbk_engine_close(f->engine);
+    f->options.read_only = true;
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",10]]");
+    says(f, list, "\"state\":\"failed\",\"position\":2,\"behind\":1,\"failed\":{\"position\":3,");
+    says(f, "{\"do\":\"model.retry\",\"model\":\"stats\"}", "read_only");
+    dbk_engine_close(f->engine);
+    folder_remove(f->path, "models/async-stats");
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",10]]");
+}
+
+/* ---- definitions */
+
+static void write_app(const engine_fixture *f, const char *name, const char *stats, char path[4300])
+{
+    char inner[4400];
+    snprintf(path, 4300, "%s/%s", f->folder, name);
+    folder_make(f->folder, name);
+    file_write(path, "schema.sql", schema, strlen(schema));
+    if (!stats) {
+        const char plain[] = "{\"daybook\": 1, \"name\": \"shop\"}";
+        file_write(path, "app.json", plain, strlen(plain));
+        return;
+    }
+    file_write(path, "app.json", app_json, strlen(app_json));
+    snprintf(inner, sizeof inner, "%s/stats", path);
+    folder_make(path, "stats");
+    file_write(inner, "schema.sql", stats_schema, strlen(stats_schema));
+    file_write(inner, "projections.sql", stats, strlen(stats));
+    file_write(inner, "queries.sql", stats_queries, strlen(stats_queries));
+}
+
+static void upgrade(engine_fixture *f, const char *app, const char *more, const char *part)
+{
+    char request[4600];
+    snprintf(request, sizeof request, "{\"do\":\"upgrade\",\"app\":\"%s\"%s}", app, more);
+    says(f, request, part);
+}
+
+/* A model comes, changes and goes; the inline model is the same file of the same generation all the while. */
+static void test_a_model_comes_changes_and_goes(void **state)
+{
+    engine_fixture *f = calloc(1, sizeof *f);
+    char plain[4300], with[4300], other[4300];
+    (void)state;
+    f->folder = temporary_dir();
+    snprintf(f->path, sizeof f->path, "%s/t.daybook", f->folder);
+    f->options = (dbk_engine_options){.no_threads = true};
+    f->now_ms = 1700000000000;
+    write_app(f, "plain", NULL, plain);
+    write_app(f, "with", stats_projections, with);
+    write_app(
+        f, "other",
+        "-- on orders.put\nINSERT INTO totals(customer, sum) VALUES ($customer, 1) ON CONFLICT(customer) DO UPDATE "
+        "SET sum = sum + 1;\n",
+        other);
+    assert_int_equal(dbk_engine_create(f->path, plain, &f->options, NULL, &f->error), DBK_OK);
+    fixture_open(f);
+    put(f, "o1", "ann", 10);
+    put(f, "o2", "ann", 10);
+    char *before = ask_of(f->engine, "{\"do\":\"fingerprint\"}");
+    upgrade(f, with, ",\"dry_run\":true", "\"upgraded\":false");
+    says(f, "{\"do\":\"models\"}", "\"models\":[{\"model\":\"main\"");
+    upgrade(f, with, "", "\"upgraded\":true");
+    says(f, totals, "[[\"ann\",20]]");
+    upgrade(f, with, "", "\"same\":true");
+    upgrade(f, other, "", "\"upgraded\":true");
+    says(f, totals, "[[\"ann\",2]]");
+    reopen(f);
+    says(f, totals, "[[\"ann\",2]]");
+    says(f, list, "\"builds\":0");
+    char *after = ask_of(f->engine, "{\"do\":\"fingerprint\"}");
+    assert_string_equal(before, after);
+    says(f, "{\"do\":\"log\"}", "daybook.definition");
+    upgrade(f, plain, "", "\"upgraded\":true");
+    says(f, totals, "no such table: totals");
+    assert_false(file_exists(f->path, "models/async-stats"));
+    says(f, "{\"do\":\"status\"}", "\"generation\":1,");
+    free(before);
+    free(after);
+    dbk_engine_close(f->engine);
+    remove_temporary_dir(f->folder);
+    free(f);
+}
+
+/* ---- facts of others */
+
+static void test_late_facts_and_skips_of_others(void **state)
+{
+    world w;
+    facts f = {.count = 0};
+    uint64_t logged = 0, parked = 0;
+    dbk_source sources[SOURCES];
+    (void)state;
+    sources_of(sources);
+    world_start(&w, 7);
+    for (size_t i = 0; i < WORLD_STORES; i++) dbk_engine_close(w.engines[i]);
+    dbk_definition *definition = definition_of_sources(sources, SOURCES);
+    for (size_t i = 0; i < WORLD_STORES; i++) {
+        remove_temporary_dir(strdup(w.paths[i]));
+        w.options[i].definition = definition;
+        assert_int_equal(dbk_engine_create(w.paths[i], NULL, &w.options[i], NULL, &w.error), DBK_OK);
+        world_open(&w, i);
+    }
+    world_accept(&w, 0,
+                 "{\"id\":\"a1\",\"do\":\"put\",\"table\":\"orders\",\"key\":\"a1\",\"data\":{\"customer\":"
+                 "\"ann\",\"total\":10}}");
+    w.now_ms[1] += 60000;
+    world_accept(&w, 1,
+                 "{\"id\":\"b1\",\"do\":\"append\",\"stream\":\"order/a1\",\"type\":\"order.paid\",\"data\":{"
+                 "\"by\":\"ann\",\"paid\":4}}");
+    world_contains(&w, 1, list, "order.paid changes no row");
+    facts_take(&f, &w, 0, 1); /* it sorts before, and cures it */
+    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
+    assert_int_equal(logged, 1);
+    world_contains(&w, 1, list, "\"state\":\"running\",\"position\":2");
+    world_contains(&w, 1, totals, "[[\"ann\",6]]");
+    facts_clear(&f);
+    w.now_ms[1] += 1000;
+    world_accept(&w, 1,
+                 "{\"id\":\"b2\",\"do\":\"put\",\"table\":\"orders\",\"key\":\"b2\",\"data\":{\"customer\":"
+                 "\"ann\",\"total\":9999}}");
+    world_contains(&w, 1, "{\"do\":\"model.skip\",\"model\":\"stats\"}", "\"state\":\"running\"");
+    for (uint64_t p = 1; p <= dbk_log_position(dbk_engine_log(w.engines[1])); p++) facts_take(&f, &w, 1, p);
+    w.now_ms[2] = dbk_port_system()->wall_ms(dbk_port_system()->ctx); /* at which the skip was written */
+    assert_int_equal(facts_deliver(&f, &w, 2, &logged, &parked), DBK_OK);
+    assert_int_equal(parked, 0);
+    world_contains(&w, 2, list, "\"state\":\"running\"");
+    world_contains(&w, 2, totals, "[[\"ann\",6]]");
+    facts_clear(&f);
+    world_stop(&w);
+    dbk_definition_free(definition);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_it_follows_the_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_as_of_and_replay, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_it_stops_at_what_it_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_it_stops_at_the_first_entry, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_skip_and_unskip, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pause_outlives_the_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_deleted_file_is_built_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damage_and_swapped_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reading_only, setup, teardown),
+        cmocka_unit_test(test_a_model_comes_changes_and_goes),
+        cmocka_unit_test(test_late_facts_and_skips_of_others),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
