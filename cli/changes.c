@@ -112,3 +112,11 @@ int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk
     dbk_buffer_release(&request);
     return status;
 }
+
+void dbk_cli_put_model(const dbk_cli *cli, dbk_buffer *request)
+{
+    const char *model = dbk_cli_value(cli, "model");
+    if (!model) return;
+    dbk_buffer_put_text(request, ",\"model\":");
+    dbk_json_put_string(request, dbk_slice_text(model));
+}

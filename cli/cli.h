@@ -60,8 +60,8 @@ static inline bool dbk_cli_flag(const dbk_cli *cli, const char *option)
 extern const dbk_cli_command dbk_cmd_init, dbk_cmd_check, dbk_cmd_serve, dbk_cmd_send, dbk_cmd_query, dbk_cmd_log,
     dbk_cmd_watch, dbk_cmd_inbox, dbk_cmd_replay, dbk_cmd_rebuild, dbk_cmd_fingerprint, dbk_cmd_verify, dbk_cmd_salvage,
     dbk_cmd_stats, dbk_cmd_doctor, dbk_cmd_history, dbk_cmd_explain, dbk_cmd_diff, dbk_cmd_undo, dbk_cmd_set,
-    dbk_cmd_get, dbk_cmd_unset, dbk_cmd_reset, dbk_cmd_upgrade, dbk_cmd_types, dbk_cmd_import, dbk_cmd_bench,
-    dbk_cmd_help, dbk_cmd_version;
+    dbk_cmd_get, dbk_cmd_unset, dbk_cmd_reset, dbk_cmd_model, dbk_cmd_upgrade, dbk_cmd_types, dbk_cmd_import,
+    dbk_cmd_bench, dbk_cmd_help, dbk_cmd_version;
 
 /* ---- help.c */
 void dbk_help_all(FILE *out);
@@ -166,6 +166,9 @@ typedef dbk_result (*dbk_cli_build_fn)(const dbk_cli *cli, dbk_buffer *request, 
 typedef void (*dbk_cli_show_fn)(const dbk_json_node *root);
 int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
                     dbk_cli_show_fn show);
+
+/* ,"model":… of the option --model, where it is given */
+void dbk_cli_put_model(const dbk_cli *cli, dbk_buffer *request);
 
 /* ---- moment.c: a position or an RFC 3339 time; `option` is named in what is said of it. DBK_USAGE. */
 /* A time alone, after 1970 began. */

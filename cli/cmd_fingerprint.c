@@ -31,6 +31,7 @@ static int run(dbk_cli *cli)
     dbk_buffer_init(&request, cli->port);
     dbk_buffer_put_text(&request, "{\"do\":\"fingerprint\"");
     dbk_moment_put(&request, &at);
+    dbk_cli_put_model(cli, &request);
     dbk_buffer_put_u8(&request, '}');
     if (dbk_cli_ask(&target, &request, &answer, &err) == DBK_OK) put(answer.root, dbk_cli_flag(cli, "json"));
     else status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
@@ -43,6 +44,7 @@ static int run(dbk_cli *cli)
 static const dbk_cli_option options[] = {
     {"at", 0, "POS|TIME", "of the model at this position, or as this store showed it at this time"},
     {"order-time", 0, "TIME", "of what is known now to have happened by then"},
+    {"model", 0, "MODEL", "of this model; default: main"},
     {"json", 0, NULL, "answers with one JSON object"},
     {0},
 };

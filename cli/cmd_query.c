@@ -33,6 +33,7 @@ static dbk_result put_request(const dbk_cli *cli, size_t used, dbk_buffer *reque
     dbk_buffer_put_text(request, name ? "{\"do\":\"query\",\"name\":" : "{\"do\":\"query\",\"sql\":");
     dbk_json_put_string(request, dbk_slice_text(text));
     dbk_moment_put(request, &at);
+    dbk_cli_put_model(cli, request);
     if (dbk_cli_flag(cli, "explain")) dbk_buffer_put_text(request, ",\"explain\":true");
     if (used < cli->args.word_count) {
         dbk_json_parser *parser = dbk_json_parser_new(cli->port);
@@ -99,6 +100,7 @@ static const dbk_cli_option options[] = {
     {"name", 0, "QUERY", "a query of the app instead of SQL"},
     {"at", 0, "POS|TIME", "the model at this position, or as this store showed it at this time"},
     {"order-time", 0, "TIME", "what is known now to have happened by then"},
+    {"model", 0, "MODEL", "of this model; default: the one that has the tables"},
     {"explain", 0, NULL, "how it would be carried out: which indexes, what is read whole"},
     {"json", 0, NULL, "one JSON object: columns, rows, position"},
     {"csv", 0, NULL, "RFC 4180, with a header"},

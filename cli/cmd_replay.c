@@ -22,6 +22,14 @@ static dbk_result count_events(dbk_log *log, uint64_t upto, uint64_t *events, db
     return result == DBK_END ? DBK_OK : result;
 }
 
+static dbk_result find_model(const dbk_cli *cli, dbk_cli_target *target, const dbk_definition **model, dbk_error *err)
+{
+    const char *name = dbk_cli_value(cli, "model");
+    if (!name || strcmp(name, "main") == 0) return DBK_OK;
+    *model = dbk_definition_model(dbk_engine_definition(target->engine), dbk_slice_text(name));
+    return *model ? DBK_OK : dbk_fail(err, DBK_NOT_FOUND, "there is no model '%s'", name);
+}
+
 static int replay(const dbk_cli *cli, dbk_cli_target *target, const dbk_moment *at, bool past, const char *into)
 {
     dbk_model_state state = {0};
@@ -30,8 +38,11 @@ static int replay(const dbk_cli *cli, dbk_cli_target *target, const dbk_moment *
     uint64_t events = 0;
     char fingerprint[33];
     dbk_bar_begin(&bar, cli->port, "replaying", "entries");
-    dbk_result result =
-        dbk_engine_replay(target->engine, past ? at : NULL, into, true, dbk_bar_update, &bar, &state, &err);
+    const dbk_definition *model = NULL;
+    dbk_result result = find_model(cli, target, &model, &err);
+    if (result == DBK_OK)
+        result = dbk_engine_replay_model(target->engine, model, past ? at : NULL, into, true, dbk_bar_update, &bar,
+                                         &state, &err);
     dbk_bar_end(&bar);
     if (result == DBK_OK) result = count_events(dbk_engine_log(target->engine), state.position, &events, &err);
     if (result == DBK_EXISTS) dbk_error_hint(&err, "name a file that does not exist yet");
@@ -66,6 +77,7 @@ static int run(dbk_cli *cli)
 static const dbk_cli_option options[] = {
     {"to", 0, "POS|TIME", "up to this position, or as this store showed it at this time; default: now"},
     {"order-time", 0, "TIME", "what is known now to have happened by then"},
+    {"model", 0, "MODEL", "this model; default: main"},
     {"into", 0, "FILE.sqlite", "the file to make; it must not exist"},
     {"json", 0, NULL, "answers with one JSON object"},
     {0},

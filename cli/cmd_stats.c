@@ -80,12 +80,24 @@ static int run_rebuild(dbk_cli *cli)
     dbk_cli_target target;
     size_t used, words = cli->args.word_count;
     const char *model = words > 1 ? cli->args.words[1] : "main";
-    if (strcmp(model, "main") != 0) return dbk_cli_usage(cli, "there is no model '%s'; this version has 'main'", model);
+    bool main = strcmp(model, "main") == 0;
+    if (!dbk_utf8_valid(dbk_slice_text(model))) return dbk_cli_usage(cli, "the name of the model is not UTF-8");
     int status = dbk_cli_store_word(cli, words > 0, &target, &used);
     target.timeout_ms = DBK_CLI_LONG_MS;
     if (!status) status = dbk_cli_open(cli, DBK_CLI_WRITE, &target);
     if (status) return status;
-    status = target.engine ? rebuild_here(cli, &target) : ask_and_show(cli, &target, "{\"do\":\"rebuild\"}");
+    if (main && target.engine) {
+        status = rebuild_here(cli, &target);
+    } else {
+        dbk_buffer request;
+        dbk_buffer_init(&request, cli->port);
+        dbk_buffer_put_text(&request, "{\"do\":\"rebuild\",\"model\":");
+        dbk_json_put_string(&request, dbk_slice_text(model));
+        dbk_buffer_put_u8(&request, '}');
+        const char *text = dbk_buffer_text(&request);
+        status = text ? ask_and_show(cli, &target, text) : DBK_EXIT_FAILED;
+        dbk_buffer_release(&request);
+    }
     dbk_cli_close(&target);
     return status;
 }
@@ -105,9 +117,10 @@ const dbk_cli_command dbk_cmd_stats = {
 const dbk_cli_command dbk_cmd_rebuild = {
     "rebuild",
     "[STORE|URL] [MODEL]",
-    "builds the read model anew from the log",
-    "The old model serves until the new one is complete. Subscribers are told to begin anew.",
-    "rebuild notes.daybook\nrebuild notes.daybook main --json",
+    "builds a read model anew from the log",
+    "The old model serves until the new one is complete. Without MODEL it is 'main', whose subscribers are told to\n"
+    "begin anew.",
+    "rebuild notes.daybook\nrebuild notes.daybook stats --json",
     options,
     2,
     run_rebuild,

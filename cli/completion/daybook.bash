@@ -1,7 +1,7 @@
 # bash completion of daybook: commands, options, stores, files.
 _daybook() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]:-} options
-    local commands="init check upgrade serve send query log history explain diff undo set get unset reset watch inbox replay rebuild fingerprint verify salvage stats doctor types import bench help version"
+    local commands="init check upgrade serve send query log history explain diff undo set get unset reset watch inbox model replay rebuild fingerprint verify salvage stats doctor types import bench help version"
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
         return
@@ -18,7 +18,7 @@ _daybook() {
         upgrade) options="--app --dry-run --accept --json --help" ;;
         serve) options="--listen --web --scrub --force-fs --force-location --json --help" ;;
         send) options="--quiet --json --help" ;;
-        query) options="--name --at --order-time --explain --json --csv --help" ;;
+        query) options="--name --at --order-time --model --explain --json --csv --help" ;;
         log) options="--from --to --stream --type --since --reverse --follow --json --into --sign --key-file --at --signed-head --with-entry --public-key --help" ;;
         set) options="--json --help" ;;
         get) options="--json --help" ;;
@@ -30,9 +30,10 @@ _daybook() {
         undo) options="--correlation --json --help" ;;
         watch) options="--table --from --wait --json --help" ;;
         inbox) options="--all --json --help" ;;
-        replay) options="--to --order-time --into --json --help" ;;
+        model) options="--json --help" ;;
+        replay) options="--to --order-time --model --into --json --help" ;;
         rebuild) options="--json --help" ;;
-        fingerprint) options="--at --order-time --json --help" ;;
+        fingerprint) options="--at --order-time --model --json --help" ;;
         verify) options="--depth --repair-from --json --help" ;;
         salvage) options="--into --app --force-fs --json --help" ;;
         stats) options="--json --help" ;;
@@ -47,7 +48,8 @@ _daybook() {
         *)
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             [ "$command" != help ] || mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
-            [ "$command" != inbox ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "apply dismiss" -- "$word") ;;
+            [ "$command" != inbox ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "apply dismiss" -- "$word")
+            [ "$command" != model ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "list retry skip unskip pause resume" -- "$word") ;;
     esac
 }
 complete -o filenames -F _daybook daybook
