@@ -215,7 +215,7 @@ const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slic
 int dbk_table_column(const dbk_table *table, dbk_slice name);                            /* -1: none */
 /* The same for names that come in the order of the columns: *guess is where to look first, then the one behind. */
 int dbk_table_column_near(const dbk_table *table, dbk_slice name, uint16_t *guess);
-const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name);         /* NULL: none */
+const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name); /* NULL: none */
 /* The async model of that name; the one that has a table or view, or a query, of that name. NULL: none. */
 const dbk_definition *dbk_definition_model(const dbk_definition *definition, dbk_slice name);
 const dbk_definition *dbk_definition_model_with(const dbk_definition *definition, dbk_slice table);

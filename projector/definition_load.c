@@ -297,11 +297,11 @@ static int note_name(void *arg, const char *name)
 
 static dbk_result read_inner(reading *r, const char *path, const char *slash, dbk_buffer *text, dbk_error *err)
 {
-    char folder[600];
+    char outer[NAME_BYTES];
     dbk_dir *dir;
 
-    (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-    dbk_result result = dbk_io_open_dir(r->port, r->dir, folder, 0, &dir, err);
+    (void)snprintf(outer, sizeof outer, "%.*s", (int)(slash - path), path);
+    dbk_result result = dbk_io_open_dir(r->port, r->dir, outer, 0, &dir, err);
     if (result != DBK_OK) return result;
     result = dbk_io_read_file(r->port, dir, slash + 1, DBK_SOURCE_MAX_BYTES, text, err);
     r->port->close_dir(r->port->ctx, dir);
