@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt", "tests/CMakeLists.txt", "LICENSE", "docs/format",
           "tests/data/golden", "tests/data/model"]
 # The quick ones first: most bugs need no other.
-TESTS = ["test_recover", "test_guards", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_proof", "test_log", "test_log_crash",
+TESTS = ["test_recover", "test_guards", "test_hostile", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_proof", "test_log", "test_log_crash",
          "test_log_faults", "test_log_rot", "test_log_power", "test_log_model"]
 ARGUMENTS = {"test_log_power": ["--seeds", "1..40", "--each", "500"], "test_log_model": ["--seeds", "1..10", "--each", "5000"]}
 
@@ -91,6 +91,10 @@ MUTANTS = {
         ("log/select.c", "    if (*position < selection->first) *position = 0;", "    if (*position + 1 < selection->first) *position = 0;")],
     "the time looked for is left out": [
         ("log/select.c", ".received_ms < received_ms) {", ".received_ms <= received_ms) {")],
+    "a block may begin behind the segment's entries": [
+        ("log/pack_format.c", "        if (blocks[i].delta < delta || blocks[i].delta > entries) return false;\n", "        (void)entries;\n")],
+    "a segment may hold more positions than it says": [
+        ("log/pack_format.c", "    if (head->root_count != dbk_pack_roots_count(head->first_position, head->last_position)) return false;\n", "")],
     "canary: entries read back": [
         ("tests/log/log_fixture.h", "    assert_int_equal(count, dbk_log_position(log));", "    assert_int_equal(count + 1, dbk_log_position(log));")],
     "canary: what a crash leaves": [
