@@ -2,6 +2,8 @@
  * never the other way round. */
 #include "log/internal.h"
 
+enum { TOGETHER = 16 }; /* entries decoded, then indexed under one lock */
+
 typedef struct append_job {
     dbk_tail tail;
     dbk_index_table *table;
@@ -55,6 +57,28 @@ static bool begin_leaves(dbk_log *log, const dbk_slice *origins, size_t count, u
     return log->leaves && dbk_leaves_begin(log->leaves, origins, count, payload, log->scratch->range.count);
 }
 
+static dbk_result decode_some(const dbk_slice *origins, size_t from, size_t count, dbk_entry *entries, dbk_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        dbk_result rc = dbk_entry_decode(origins[from + i], &entries[i], err);
+        if (rc != DBK_OK) return dbk_error_wrap(err, rc, "entry %zu of the batch", from + i + 1);
+    }
+    return DBK_OK;
+}
+
+/* The lock is taken once for all of them. */
+static dbk_result index_some(dbk_log *log, dbk_index_table *table, const dbk_entry *entries, size_t count,
+                             dbk_error *err)
+{
+    dbk_result rc = DBK_OK;
+
+    dbk_log_lock(log);
+    for (size_t i = 0; i < count && rc == DBK_OK; i++)
+        rc = dbk_index_table_add(table, log->scratch->position + 1 + i, &entries[i], err);
+    dbk_log_unlock(log);
+    return rc;
+}
+
 /* Decodes, checks and indexes the entries; log->scratch is then the state behind them, but for the leaves of
  * those that are `hashed` elsewhere. */
 static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *origins, size_t count, bool hashed,
@@ -62,23 +86,24 @@ static dbk_result take_entries(dbk_log *log, append_job *job, const dbk_slice *o
 {
     uint8_t *at = log->buffer + job->start_bytes + DBK_RECORD_HEADER_SIZE;
 
-    for (size_t i = 0; i < count; i++) {
-        dbk_entry entry;
-        dbk_result rc = dbk_entry_decode(origins[i], &entry, err);
-        if (rc != DBK_OK) return dbk_error_wrap(err, rc, "entry %zu of the batch", i + 1);
-        dbk_log_lock(log);
-        rc = dbk_index_table_add(job->table, log->scratch->position + 1, &entry, err);
-        dbk_log_unlock(log);
+    for (size_t done = 0, some; done < count; done += some) {
+        dbk_entry entries[TOGETHER];
+        some = count - done < TOGETHER ? count - done : TOGETHER;
+        dbk_result rc = decode_some(origins, done, some, entries, err);
+        if (rc == DBK_OK) rc = index_some(log, job->table, entries, some, err);
         if (rc != DBK_OK) return rc;
-        if (hashed) {
-            dbk_state_add_fields(log->scratch, &entry);
-        } else {
-            dbk_state_add(log->scratch, &entry, origins[i]);
+        for (size_t i = 0; i < some; i++) {
+            dbk_slice origin = origins[done + i];
+            if (hashed) {
+                dbk_state_add_fields(log->scratch, &entries[i]);
+            } else {
+                dbk_state_add(log->scratch, &entries[i], origin);
+            }
+            dbk_state_note_key(&entries[i], job->top, &job->ordered);
+            dbk_store_u32(at, (uint32_t)origin.size);
+            memcpy(at + 4, origin.data, origin.size);
+            at += 4 + origin.size;
         }
-        dbk_state_note_key(&entry, job->top, &job->ordered);
-        dbk_store_u32(at, (uint32_t)origins[i].size);
-        memcpy(at + 4, origins[i].data, origins[i].size);
-        at += 4 + origins[i].size;
     }
     return DBK_OK;
 }

@@ -347,7 +347,8 @@ static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
     item->wait = DBK_STAGE_FAILED;
     dbk_result result = dbk_turn_read_item(turn, item, &root, &refusal);
     if (result != DBK_OK) return refuse_item(turn, index, &refusal, result), DBK_OK;
-    item->deferred = !turn->engine->undoing && dbk_message_has_request(root);
+    bool has_request = item->prepared ? item->prepared->has_request : dbk_message_has_request(root);
+    item->deferred = !turn->engine->undoing && has_request;
     if (item->deferred) return DBK_OK;
     const uint8_t *hashes = item->prepared && item->prepared->hashes.size > 0 ? item->prepared->hashes.data : NULL;
     if (root->kind != DBK_JSON_ARRAY) return decide_element(turn, index, 0, root, hashes, err);
@@ -436,6 +437,7 @@ static void begin_turn(dbk_turn *turn, dbk_engine *engine, dbk_turn_item *items,
     turn->items = items;
     turn->item_count = count;
     turn->now_ms = now_ms;
+    dbk_receipt_begin(engine);
     turn->zone_minutes = engine->options.given_ids ? 0 : (int16_t)engine->port->zone_minutes(engine->port->ctx);
     turn->count = turn->entries = turn->culprit_count = 0;
     turn->stopped = false;

@@ -82,6 +82,7 @@ struct dbk_engine {
     dbk_wanted_fn publish_wanted; /* NULL: always */
     void *publish_arg;
     struct dbk_listener *listeners; /* publish.c */
+    dbk_buffer cursor_begin;        /* of the receipts of a turn */
     dbk_buffer message;
     struct dbk_parked {   /* facts that wait before the log */
         dbk_buffer bytes; /* u32 length + origin bytes, one behind the other */

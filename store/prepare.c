@@ -101,7 +101,8 @@ void dbk_prepare(dbk_prepared *prepared, dbk_slice message)
     prepared->error = (dbk_error){0};
     prepared->result = dbk_message_parse(prepared->parser, message, &root, &prepared->error);
     prepared->root = prepared->result == DBK_OK ? root : NULL;
-    if (!prepared->root || dbk_message_has_request(root)) return;
+    prepared->has_request = prepared->root && dbk_message_has_request(root);
+    if (!prepared->root || prepared->has_request) return;
     if (root->kind == DBK_JSON_ARRAY) {
         const dbk_json_node *child = root + 1;
         for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) add_hash(prepared, child);

@@ -10,6 +10,7 @@ typedef struct dbk_prepared {
     struct dbk_prepared *next;
     dbk_json_parser *parser;
     const dbk_json_node *root; /* NULL: refused with `result` and `error` */
+    bool has_request;          /* as dbk_message_has_request says */
     dbk_result result;
     dbk_error error;
     dbk_buffer hashes; /* 32 bytes per command, in order; empty: the turn hashes */

@@ -3,15 +3,24 @@
 #include "store/turn.h"
 #include "store/undo.h"
 
-static void put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out)
+/* What the cursors of a turn's receipts begin with. */
+void dbk_receipt_begin(dbk_engine *engine)
 {
+    dbk_buffer *out = &engine->cursor_begin;
+    dbk_buffer_clear(out);
     dbk_buffer_put_text(out, ",\"cursor\":[");
     dbk_json_put_string(out, dbk_slice_text(engine->identity.timeline));
     dbk_buffer_put_u8(out, ',');
     dbk_json_put_u64(out, engine->identity.generation);
     dbk_buffer_put_u8(out, ',');
+}
+
+static void put_cursor(dbk_engine *engine, uint64_t position, dbk_buffer *out)
+{
+    dbk_buffer_put_slice(out, dbk_buffer_slice(&engine->cursor_begin));
     dbk_json_put_u64(out, position);
     dbk_buffer_put_u8(out, ']');
+    out->failed = out->failed || engine->cursor_begin.failed;
 }
 
 static void put_entry(const dbk_entry_id *id, dbk_buffer *out)
@@ -33,6 +42,8 @@ static void put_head(dbk_slice id, uint64_t position, dbk_buffer *out)
 
 void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t version, dbk_buffer *out)
 {
+    enum { USUAL_BYTES = 256 };
+    (void)dbk_buffer_reserve(out, USUAL_BYTES); /* once, and not in four steps; a failure stays in `out` */
     put_head(draft->command_id, draft->position, out);
     if (version > 0) {
         dbk_buffer_put_text(out, ",\"version\":");

@@ -50,8 +50,11 @@ static const dbk_request_form forms[] = {
 static const dbk_request_form *form_of(const dbk_json_node *request)
 {
     const dbk_json_node *verb = request->kind == DBK_JSON_OBJECT ? dbk_json_member(request, "do") : NULL;
+    if (verb && verb->kind != DBK_JSON_STRING) return NULL;
     for (size_t i = 0; verb && i < sizeof forms / sizeof *forms; i++)
-        if (dbk_json_text_is(verb, forms[i].name)) return &forms[i];
+        if (verb->text.size > 0 && verb->text.data[0] == (uint8_t)forms[i].name[0] &&
+            dbk_json_text_is(verb, forms[i].name))
+            return &forms[i];
     return NULL;
 }
 
