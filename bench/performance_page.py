@@ -230,6 +230,8 @@ def where(kept):
         lines.append(f"- a busy machine: the load average was {m['load']} before it began, so the figures here are worth little")
     if kept.get("quick"):
         lines.append("- a short run (`--quick`): few events, one repetition")
+    if kept.get("cut"):
+        lines.append(f"- not all of the works {', '.join(kept['cut'])}: the time was over, or a program failed")
     return lines + [""]
 
 
