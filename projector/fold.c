@@ -25,6 +25,8 @@ typedef struct dbk_catch {
     uint64_t looked;        /* entries read to decide on F6 */
     dbk_log_cursor *cursor; /* where items is NULL */
     dbk_buffer origin, other;
+    const dbk_trail *trail; /* of the model, which is told nothing twice */
+    uint64_t told;
     uint64_t applied, highest; /* how many of the new ones, and their highest position */
     uint8_t top[DBK_ORDER_KEY_SIZE];
 } dbk_catch;
@@ -189,6 +191,7 @@ static dbk_result apply_next(dbk_catch *catch, dbk_error *err)
     uint8_t key[DBK_ORDER_KEY_SIZE];
     dbk_result result = next_new(catch, &position, &origin, err);
     if (result == DBK_OK) result = order_key_of(origin, key, err);
+    catch->model->trail = catch->applied < catch->told ? NULL : catch->trail;
     if (result == DBK_OK) result = dbk_model_apply(catch->model, position, origin, err);
     if (result != DBK_OK) return result;
     catch->applied++;
@@ -275,10 +278,12 @@ typedef struct dbk_call {
     void *arg;
 } dbk_call;
 
-static dbk_result catch_up(dbk_model *model, const dbk_call *call, bool *shadow, dbk_error *err)
+static dbk_result catch_up_once(dbk_model *model, const dbk_call *call, uint64_t *told, bool *shadow, dbk_error *err)
 {
     dbk_catch catch = {.model = model, .done = model->state.position, .end = dbk_log_position(model->log)};
     *shadow = false;
+    catch.trail = model->trail;
+    catch.told = *told > catch.done ? *told - catch.done : 0;
     if (catch.end < catch.done) {
         return dbk_fail(err, DBK_LOST, "the model is at position %llu, but the log ends at %llu",
                         (unsigned long long)catch.done, (unsigned long long)catch.end);
@@ -293,10 +298,25 @@ static dbk_result catch_up(dbk_model *model, const dbk_call *call, bool *shadow,
     if (result == DBK_OK && !*shadow)
         result = apply_all(&catch, call->entries, call->changed, call->progress, call->arg, err);
     if (result == DBK_OK) model->doubted = false;
+    if (catch.done + catch.applied > *told) *told = catch.done + catch.applied;
+    model->trail = catch.trail;
     dbk_log_cursor_close(catch.cursor);
     dbk_buffer_release(&catch.origin);
     dbk_buffer_release(&catch.other);
     dbk_free(model->port, catch.items);
+    return result;
+}
+
+/* An entry whose projection had to be stopped cost the transaction; it is known now, and skipped. */
+static dbk_result catch_up(dbk_model *model, const dbk_call *call, bool *shadow, dbk_error *err)
+{
+    uint64_t told = 0;
+    size_t known;
+    dbk_result result;
+    do {
+        known = model->endless.size;
+        result = catch_up_once(model, call, &told, shadow, err);
+    } while (result == DBK_BUSY && model->endless.size > known);
     return result;
 }
 

@@ -35,6 +35,7 @@ static dbk_model *new_model(const dbk_port *port, const char *path, const dbk_de
 
     if (!model) return NULL;
     model->port = port;
+    dbk_buffer_init(&model->endless, port);
     model->definition = definition;
     model->log = log;
     if (options) model->options = *options;
@@ -190,6 +191,7 @@ void dbk_model_close(dbk_model *model)
     dbk_arena_free(model->arena);
     dbk_arena_free(model->changes_arena);
     dbk_free(model->port, model->path);
+    dbk_buffer_release(&model->endless);
     dbk_free(model->port, model);
 }
 

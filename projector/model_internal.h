@@ -56,6 +56,9 @@ struct dbk_model {
     uint64_t wanted_last;
     dbk_orders *orders; /* row_orders.c; NULL: not an async model */
     dbk_model_stop stop;
+    dbk_buffer endless;     /* dbk_endless, row_bound.c */
+    bool indexes_aside;     /* a build made without indexes that no plan names */
+    bool wants_indexes;     /* … and a statement came near its bound: it is counted again with them */
     dbk_slice only;         /* row_alone.c: only events of this stream are carried out; empty: all */
     const dbk_trail *trail; /* of a build that tells what entries change; else NULL */
     dbk_arena *arena;       /* cleared at entry_begin */

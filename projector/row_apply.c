@@ -378,6 +378,7 @@ static dbk_result judge(dbk_model *model, uint64_t position, const dbk_entry *en
         return DBK_OK;
     }
     if (newer) result = is_known(model, entry, &known, failure);
+    if (result == DBK_OK && known) result = dbk_step_bound_check(model, &entry->id, failure);
     if (result == DBK_OK && known) result = project_all(model, entry, failure);
     if (result == DBK_OK && !known) {
         v->state = "waiting";

@@ -192,9 +192,11 @@ static int count_steps(void *arg)
 /* The next row: SQLITE_ROW, SQLITE_DONE, or a failure. Only reads are ever interrupted. */
 static int next_row(dbk_model *model, sqlite3_stmt *statement)
 {
+    int length = sqlite3_limit(model->db, SQLITE_LIMIT_LENGTH, DBK_SQL_VALUE_MAX_BYTES);
     sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, model->commands);
     int rc = sqlite3_step(statement);
     sqlite3_progress_handler(model->db, 0, NULL, NULL);
+    (void)sqlite3_limit(model->db, SQLITE_LIMIT_LENGTH, length);
     return rc;
 }
 

@@ -241,6 +241,20 @@ dbk_result dbk_row_emit_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* row_apply.c: the entry in work applies, with a value that had to change (F28). */
 dbk_result dbk_row_note_suffixed(dbk_model *model, const char *reason, dbk_error *err) DBK_MUST_USE;
 
+/* row_bound.c: between begin and end one statement of a projection runs. DBK_BUSY: it was stopped, the transaction is
+ * gone, and begun again it meets an entry that is known. DBK_REJECTED: it took too much, and the entry is skipped. */
+typedef struct dbk_step_bound {
+    uint32_t thousands, thousands_max; /* of SQLite's steps */
+    int length;                        /* SQLite's limit before */
+    const atomic_bool *halt;           /* NULL: none */
+} dbk_step_bound;
+enum { DBK_SQL_VALUE_MAX_BYTES = 32 * 1024 * 1024 }; /* of what SQL of the app makes */
+void dbk_step_bound_begin(dbk_model *model, dbk_step_bound *bound);
+dbk_result dbk_step_bound_end(dbk_model *model, const dbk_step_bound *bound, sqlite3_stmt *statement,
+                              const dbk_statement *source, dbk_result result, dbk_error *err) DBK_MUST_USE;
+/* DBK_REJECTED: a statement of the entry was stopped before. */
+dbk_result dbk_step_bound_check(const dbk_model *model, const dbk_entry_id *id, dbk_error *err) DBK_MUST_USE;
+
 /* row_project.c */
 bool dbk_project_row(dbk_model *model, const dbk_table *table,
                      dbk_row_op op);                        /* whether such events have projections */

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { TYPES_ROOM = 256, TYPES_MAX = 128, STEPS_EACH = 1000, THOUSANDS_MAX = 100000 };
+enum { TYPES_ROOM = 256, TYPES_MAX = 128 };
 
 typedef enum parameter_kind {
     P_MEMBER,
@@ -313,39 +313,13 @@ static dbk_result judge(dbk_model *model, dbk_result result, const prepared *ite
     return err ? dbk_error_wrap(err, DBK_REJECTED, "%s:%u", item->source->file, item->source->line) : DBK_REJECTED;
 }
 
-typedef struct patience {
-    const atomic_bool *halt;
-    uint32_t thousands;
-} patience;
-
-static bool is_halted(const patience *p)
-{
-    return p->halt && atomic_load_explicit(p->halt, memory_order_relaxed);
-}
-
-static int count_steps(void *arg)
-{
-    patience *p = arg;
-
-    return ++p->thousands > THOUSANDS_MAX || is_halted(p);
-}
-
-/* A decision may not go on for ever, and with it the store; what was decided once is carried out whole
- * wherever it is folded, however long that takes there. To stop a write costs the transaction: the turn
- * is decided again without this command. An async model has not decided it, and stops there. */
 static dbk_result run_bounded(dbk_model *model, const prepared *item, int *changes, dbk_error *err)
 {
-    patience p = {.halt = model->options.halt};
+    dbk_step_bound bound;
 
-    if (model->deciding || dbk_row_is_async(model)) sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, &p);
+    dbk_step_bound_begin(model, &bound);
     dbk_result result = dbk_row_run(model, item->statement, "project", changes, err);
-    sqlite3_progress_handler(model->db, 0, NULL, NULL);
-    if (result != DBK_OK && is_halted(&p)) return dbk_fail(err, DBK_UNAVAILABLE, "the fold was halted");
-    if (result == DBK_OK || p.thousands <= THOUSANDS_MAX) return result;
-    (void)dbk_fail(err, DBK_BUSY, "%s:%u: the projection takes more than %d million steps", item->source->file,
-                   item->source->line, THOUSANDS_MAX / 1000);
-    dbk_error_hint(err, "an end to its recursion, or an index on what its WHERE asks for");
-    return DBK_BUSY;
+    return dbk_step_bound_end(model, &bound, item->statement, item->source, result, err);
 }
 
 static dbk_result run(const offer *o, prepared *item, dbk_error *err)

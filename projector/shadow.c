@@ -13,7 +13,8 @@ typedef struct dbk_build {
     const dbk_shadow_options *options;
     dbk_model *model;
     dbk_log_fold *fold;
-    uint64_t begun; /* position of the image, 0: none */
+    uint64_t committed, told; /* entries in the file; entries that the trail heard of */
+    uint64_t begun;           /* position of the image, 0: none */
     uint64_t done, all, last;
     uint64_t highest; /* position among those done */
     uint8_t top[DBK_ORDER_KEY_SIZE];
@@ -28,7 +29,9 @@ static dbk_result open_file(dbk_build *build, const dbk_port *port, const char *
     bulk.bulk = true;
     if (!build->options->image) {
         dbk_result result = dbk_model_create(port, path, definition, log, &bulk, &build->model, err);
-        return result == DBK_OK ? dbk_indexes_set_aside(build->model, &build->indexes, err) : result;
+        if (result == DBK_OK) result = dbk_indexes_set_aside(build->model, &build->indexes, err);
+        if (result == DBK_OK) build->model->indexes_aside = build->indexes.size > 0;
+        return result;
     }
     dbk_result result = dbk_model_open(port, path, definition, log, &bulk, &build->model, err);
     if (result != DBK_OK) return result;
@@ -58,6 +61,12 @@ static dbk_result open_start(dbk_build *build, const dbk_port *port, const char 
     return result;
 }
 
+static dbk_result put_back(dbk_build *build, dbk_error *err)
+{
+    build->model->indexes_aside = false;
+    return dbk_indexes_put_back(build->model, &build->indexes, err);
+}
+
 static dbk_result fold_some(dbk_build *build, uint64_t until, dbk_error *err)
 {
     dbk_result result = DBK_OK;
@@ -70,6 +79,7 @@ static dbk_result fold_some(dbk_build *build, uint64_t until, dbk_error *err)
             return dbk_fail(err, DBK_GAP, "the fold ended after %llu of %llu entries", (unsigned long long)build->done,
                             (unsigned long long)build->all);
         }
+        build->model->trail = build->done < build->told ? NULL : build->options->trail;
         if (result == DBK_OK) result = dbk_model_apply(build->model, position, origin, err);
         if (result == DBK_OK && position > build->highest) build->highest = position;
         if (result == DBK_OK && ++build->done == until) { /* only the last one's key is asked for */
@@ -121,19 +131,52 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
             result = dbk_fail(err, DBK_GAP, "the log has no head at position %llu", (unsigned long long)build->last);
         }
     }
-    if (result == DBK_OK && ends) result = dbk_indexes_put_back(build->model, &build->indexes, err);
+    if (result == DBK_OK && ends) result = put_back(build, err);
     /* Counts stay below `last` until the end, so positions of commits grow. */
     if (result == DBK_OK) {
         result = dbk_model_commit(build->model, ends ? build->last : build->begun + build->done, head, build->top,
                                   &changes, err);
     }
     if (result != DBK_OK) dbk_model_rollback(build->model);
+    else build->committed = build->done;
     return result;
 }
 
 static bool is_halted(const dbk_model_options *options)
 {
     return options->halt && atomic_load_explicit(options->halt, memory_order_relaxed);
+}
+
+/* A statement that had to be stopped took its transaction along: the fold goes back to the last one. */
+static dbk_result go_back(dbk_build *build, dbk_log *log, dbk_error *err)
+{
+    const dbk_shadow_options *options = build->options;
+    uint64_t position;
+    dbk_slice origin;
+    if (build->done > build->told) build->told = build->done;
+    dbk_log_fold_close(build->fold);
+    build->fold = NULL;
+    dbk_result result =
+        dbk_log_fold_open(log, build->begun, build->last, options->wanted, options->wanted_arg, &build->fold, err);
+    for (build->done = 0; result == DBK_OK && build->done < build->committed; build->done++)
+        result = dbk_log_fold_next(build->fold, &position, &origin, err);
+    return result == DBK_END ? dbk_fail(err, DBK_GAP, "the log became shorter while it was folded") : result;
+}
+
+/* BUSY and something new is known of the entry that was stopped: another try leads further. */
+static dbk_result fold_bounded(dbk_build *build, dbk_log *log, dbk_error *err)
+{
+    for (;;) {
+        size_t known = build->model->endless.size;
+        bool wanted = build->model->wants_indexes;
+        dbk_result result = fold_transaction(build, log, err);
+        if (result != DBK_BUSY || (build->model->endless.size == known && build->model->wants_indexes == wanted))
+            return result;
+        result = go_back(build, log, err);
+        /* outside a transaction, which may be stopped as well */
+        if (result == DBK_OK && build->model->wants_indexes) result = put_back(build, err);
+        if (result != DBK_OK) return result;
+    }
 }
 
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
@@ -143,7 +186,7 @@ dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_def
     dbk_buffer_init(&build.indexes, port);
     dbk_result result = open_start(&build, port, path, definition, log, err);
     do {
-        if (result == DBK_OK) result = fold_transaction(&build, log, err);
+        if (result == DBK_OK) result = fold_bounded(&build, log, err);
         if (result == DBK_OK && options->progress) options->progress(options->progress_arg, build.done, build.all);
         if (result == DBK_OK && build.done < build.all && is_halted(&options->model))
             result = dbk_fail(err, DBK_UNAVAILABLE, "the fold was halted");

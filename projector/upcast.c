@@ -41,6 +41,7 @@ dbk_result dbk_upcaster_new(const dbk_port *port, const dbk_definition *definiti
                  : SQLITE_NOMEM;
     dbk_result result = rc == SQLITE_OK ? dbk_sql_guard(upcaster->db, &upcaster->sandbox, err)
                                         : dbk_sql_failure(upcaster->db, rc, "open a database for upcasts", err);
+    if (result == DBK_OK) (void)sqlite3_limit(upcaster->db, SQLITE_LIMIT_LENGTH, DBK_SQL_VALUE_MAX_BYTES);
     if (result == DBK_OK) sqlite3_progress_handler(upcaster->db, STEPS_EACH, count_steps, upcaster);
     if (result == DBK_OK) *out = upcaster;
     else dbk_upcaster_free(upcaster);
