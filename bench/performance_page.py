@@ -249,8 +249,9 @@ def peers_part(kept):
     out += ["The others: " + ", ".join(f"{name} {version}" for name, version in kept["versions"].items()) + ".", ""]
     out += ["All programs ran in turns in one run, each on fresh files, with the same 256-byte events. What a work wrote was read",
             "back by a new process and compared; a run that failed this has no row.", repetitions(rows), ""]
-    out += ["`Daybook` is the embedding interface: JSON commands with ids, receipts, one SQLite transaction a turn, CloudEvents",
-            "back. `Daybook, log alone` is what lies under it: bytes in, bytes out.", "", "Above 1 Daybook is better.", "", *summary(compared)]
+    out += ["`Daybook` is the embedding interface: JSON commands with ids, receipts, one SQLite transaction a turn (no table of an app",
+            "is projected: the others keep events and an index by stream, too), CloudEvents back. `Daybook, log alone` is what lies",
+            "under it: bytes in, bytes out.", "", "Above 1 Daybook is better.", "", *summary(compared)]
     out += ["## Where Daybook is behind", "", *behind(compared), "", "## All of them, work by work", ""]
     out += ["`raw file` is no store: it is what the disk and the page cache give to a program that only writes or reads.", ""]
     for work in ("A", "B", "C", "G", "D", "E", "F", "Fcold"):
