@@ -1,5 +1,8 @@
 /* Proofs over the log's Merkle mountain range: that an entry is under a head, and that one head extends
- * another. Made from the log, checked without it. As JSON they are described in docs/format/proof.md. */
+ * another. Made from the log, checked without it. As JSON they are described in docs/format/proof.md.
+ *
+ * Threads: what is made from a log reads it as any reader does, beside the appending thread; the rest is pure. A
+ * proof is a value and owns nothing. Making one can give DBK_NO_MEMORY, DBK_IO and DBK_CORRUPT, as all reading. */
 #ifndef DBK_LOG_PROOF_H
 #define DBK_LOG_PROOF_H
 
