@@ -1,6 +1,7 @@
 /* Outlines of large records: where each entry stands, and its checksum. A record is checked whole when
  * it is first read; from then on one entry of it is read alone and checked alone, as long as its
- * outline is kept. Who reads entries one beside the other is better served by the whole record. */
+ * outline is kept. Who reads entries one beside the other is better served by the whole record, unless that is too
+ * large to be kept: it would be read anew for each of them. */
 #include "log/piece.h"
 
 enum { LARGE_RECORD_BYTES = 32 * 1024, IN_ORDER_MAX = 4 };
@@ -15,6 +16,7 @@ struct dbk_outline {
     uint64_t asked;    /* the position asked for last */
     uint32_t in_order; /* how many in a row stood beside the one before */
     uint32_t count;
+    bool is_kept; /* the record as a piece is small enough for it */
     uint64_t record_offset;
     int64_t received_ms;
     outline_entry entries[];
@@ -44,7 +46,7 @@ bool dbk_outline_find(dbk_log *log, uint64_t position, dbk_entry_place *place)
     outline->in_order = beside ? outline->in_order + 1 : 0;
     outline->asked = position;
     outline->used = ++log->piece_clock;
-    if (outline->in_order >= IN_ORDER_MAX) return false;
+    if (outline->in_order >= IN_ORDER_MAX && outline->is_kept) return false;
     const outline_entry *entry = &outline->entries[position - outline->first];
     *place =
         (dbk_entry_place){outline->record_offset + entry->offset, entry->size, entry->checksum, outline->received_ms};
@@ -73,6 +75,7 @@ dbk_outline *dbk_outline_new(const dbk_log *log, const dbk_piece *piece, uint64_
     memset(outline, 0, sizeof(*outline));
     outline->first = piece->first;
     outline->count = piece->count;
+    outline->is_kept = piece->bytes <= DBK_PIECE_CACHE_BYTES / 4; /* beside those of other walks */
     outline->record_offset = record_offset;
     outline->received_ms = piece->entries[0].received_ms;
     for (uint32_t i = 0; i < piece->count; i++) {
