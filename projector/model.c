@@ -195,6 +195,12 @@ void dbk_model_close(dbk_model *model)
     dbk_free(model->port, model);
 }
 
+void dbk_model_abandon(dbk_model *model)
+{
+    if (model && model->db) (void)sqlite3_db_config(model->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    dbk_model_close(model);
+}
+
 sqlite3 *dbk_model_handle(dbk_model *model)
 {
     return model->db;

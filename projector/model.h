@@ -41,6 +41,8 @@ dbk_result dbk_model_create(const dbk_port *port, const char *path, const dbk_de
 dbk_result dbk_model_open(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                           const dbk_model_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
 void dbk_model_close(dbk_model *model); /* rolls back what is open; accepts NULL */
+/* The same for one whose file goes: its WAL is not brought into it, which can take seconds. */
+void dbk_model_abandon(dbk_model *model);
 /* After a bulk build: switches to WAL and syncs, so that the file may become the store's model. With
  * `plain` it drops the engine's tables instead: an ordinary SQLite file (replay's result). */
 dbk_result dbk_model_finish(dbk_model *model, bool plain, dbk_error *err) DBK_MUST_USE;

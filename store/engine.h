@@ -70,9 +70,11 @@ struct dbk_engine {
     bool dead;                      /* a hook stopped it, or poisoned */
     bool reading; /* no model, the log is only read: as asked for, or there is no room to write (state.c) */
     dbk_disk disk;
-    bool behind;  /* the model has to catch up before the next command */
-    bool doubted; /* subscribers may have seen states that the model lost (models.c) */
-    bool suspect; /* the model was not closed in order, or its WAL came back: it is looked through first */
+    bool behind;           /* the model has to catch up before the next command */
+    bool keeps_superseded; /* whoever switches removes the model that was, when the turn is over (models.c) */
+    char *superseded;      /* its path; NULL: none */
+    bool doubted;          /* subscribers may have seen states that the model lost (models.c) */
+    bool suspect;          /* the model was not closed in order, or its WAL came back: it is looked through first */
     uint32_t commit_failures;
     uint32_t epoch; /* highest clock seen, with the open turn's */
     uint64_t hlc;

@@ -38,9 +38,16 @@ dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *e
     dbk_engine_drop_readers(engine);
     if (!old) return DBK_OK;
     char *gone = dbk_copy_text(engine->port, dbk_model_path(old)); /* NULL: the next opening removes it */
-    dbk_model_close(old);
-    if (gone && !dbk_model_folder_is_same(gone, dbk_model_path(shadow))) dbk_model_folder_discard(&folder, gone);
-    dbk_free(engine->port, gone);
+    dbk_model_abandon(old);
+    if (gone && dbk_model_folder_is_same(gone, dbk_model_path(shadow))) {
+        dbk_free(engine->port, gone);
+    } else if (gone && engine->keeps_superseded) {
+        dbk_free(engine->port, engine->superseded);
+        engine->superseded = gone;
+    } else if (gone) {
+        dbk_model_folder_discard(&folder, gone);
+        dbk_free(engine->port, gone);
+    }
     return DBK_OK;
 }
 

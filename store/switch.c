@@ -15,6 +15,8 @@
 
 /* A backlog over the first is folded in transactions of the second. */
 enum { ONE_STEP_MAX = 20000, STEP_ENTRIES = 10000 };
+/* A shadow so near the log's end takes the rest within the turn. */
+enum { NEAR_ENTRIES = 16, APPROACHES_MAX = 8 };
 
 bool dbk_engine_stops_at(dbk_engine *engine, const char *point)
 {
@@ -172,7 +174,39 @@ static dbk_result complete(dbk_switch *s, dbk_error *err)
     return build(s, false, err);
 }
 
-/* The long part beside the commands, the switch in a turn of its own. */
+dbk_result dbk_engine_approach(dbk_engine *engine, dbk_model *shadow, dbk_error *err)
+{
+    dbk_result result = DBK_OK;
+    bool again = false;
+    for (int i = 0; result == DBK_OK && !again && i < APPROACHES_MAX; i++) {
+        dbk_model_state state;
+        dbk_model_get_state(shadow, &state);
+        if (dbk_log_position(engine->log) - state.position <= NEAR_ENTRIES) break;
+        result = dbk_model_catch_up(shadow, 0, NULL, NULL, NULL, &again, err);
+    }
+    return result;
+}
+
+void dbk_engine_keep_superseded(dbk_engine *engine)
+{
+    engine->keeps_superseded = true;
+}
+
+char *dbk_engine_take_superseded(dbk_engine *engine)
+{
+    char *path = engine->superseded;
+    engine->keeps_superseded = false;
+    engine->superseded = NULL;
+    return path;
+}
+
+void dbk_engine_remove_superseded(dbk_engine *engine, char *path)
+{
+    if (path) dbk_models_discard(engine, path);
+    dbk_free(engine->port, path);
+}
+
+/* The long part beside the commands, with the sync of the file; the switch in a turn of its own. */
 dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err)
 {
     const dbk_port *port = engine->port;
@@ -181,11 +215,16 @@ dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void
     if (result != DBK_OK) return result;
     switch_init(&s, engine, progress, arg);
     result = build(&s, false, err);
+    if (result == DBK_OK) result = dbk_model_finish(s.shadow, false, err);
+    if (result == DBK_OK) result = dbk_engine_approach(engine, s.shadow, err);
     port->mutex_lock(port->ctx, engine->turn);
     if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
     if (result == DBK_OK) result = complete(&s, err);
+    dbk_engine_keep_superseded(engine);
     if (result == DBK_OK) result = adopt(&s, true, err);
+    char *gone = dbk_engine_take_superseded(engine);
     port->mutex_unlock(port->ctx, engine->turn);
+    dbk_engine_remove_superseded(engine, gone);
     switch_release(&s);
     return result;
 }

@@ -212,14 +212,21 @@ static dbk_result take(dbk_upgrade *up, dbk_error *err)
 {
     const dbk_port *port = up->engine->port;
     dbk_engine *engine = up->engine;
+    bool stages = !up->dry_run && engine->own_definition;
+    dbk_result result = up->same ? DBK_OK : dbk_engine_approach(engine, up->shadow, err);
+    if (result != DBK_OK) return result;
+    if (stages) result = dbk_app_stage(engine, up->definition, err); /* its syncs need no turn */
     port->mutex_lock(port->ctx, engine->turn);
-    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : DBK_OK;
+    if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
     if (result == DBK_OK && !up->same) result = complete(up, err);
     if (result == DBK_OK && !up->same) result = list_lost(up, err);
     if (result == DBK_OK && !up->dry_run && up->lost_count > 0 && !up->accept) result = refuse_lost(up, err);
-    if (result == DBK_OK && !up->dry_run && engine->own_definition) result = dbk_app_stage(engine, up->definition, err);
+    if (result != DBK_OK && stages && !engine->dead) dbk_app_unstage(engine);
+    dbk_engine_keep_superseded(engine);
     if (result == DBK_OK && !up->dry_run) result = switch_over(up, err);
+    char *gone = dbk_engine_take_superseded(engine);
     port->mutex_unlock(port->ctx, engine->turn);
+    dbk_engine_remove_superseded(engine, gone);
     return result;
 }
 
