@@ -1,0 +1,284 @@
+/* A store with a million entries: opening it, moments of its past, the pause of a switch, late facts of another
+ * replica. `long_history --quick` takes a tenth. */
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench/common.h"
+
+enum { BATCH = 1000, MOMENTS = 12, ROUNDS = 5, AUTHOR = 7 };
+
+static const char schema[] =
+    "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;"
+    "CREATE INDEX package_section ON package(section);";
+static const char newer_schema[] =
+    "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT, note TEXT) WITHOUT "
+    "ROWID;CREATE INDEX package_section ON package(section);";
+static const char name[] = "history";
+
+typedef struct history {
+    dbk_engine *engine;
+    dbk_store *store;
+    uint64_t entries;
+} history;
+
+static void path_of(char path[4400], const char *end)
+{
+    snprintf(path, 4400, "%s/%s%s", bench_folder(), name, end);
+}
+
+static void open_history(history *h)
+{
+    char path[4400];
+    dbk_error err = {0};
+    dbk_engine_options options = {0};
+    path_of(path, ".daybook");
+    bench_must(dbk_engine_open(path, &options, &h->engine, &err), &err, "open");
+    bench_must(dbk_engine_wrap(h->engine, &h->store, &err), &err, "wrap");
+}
+
+/* A fifth as many rows as entries, each put several times over. */
+static void fill(dbk_store *store, uint64_t count)
+{
+    static char array[BATCH * 400];
+    for (uint64_t i = 0; i < count; i += BATCH) {
+        size_t size = 0;
+        for (uint64_t k = i; k < i + BATCH; k++)
+            size += (size_t)snprintf(
+                array + size, sizeof array - size,
+                "%c{\"id\":\"r%llu\",\"do\":\"put\",\"table\":\"package\",\"key\":\"p%08x\",\"data\":{\"version\":"
+                "\"1.%llu\",\"section\":\"s%llu\",\"body\":\"%016llx%016llx a package\"}}",
+                k == i ? '[' : ',', (unsigned long long)k, (uint32_t)(k % (count / 5)) * 2654435761u,
+                (unsigned long long)k, (unsigned long long)(k % 60), (unsigned long long)bench_random(),
+                (unsigned long long)bench_random());
+        array[size++] = ']';
+        bench_do(store, array, size);
+    }
+}
+
+/* ---- opening */
+
+static void open_figure(history *h)
+{
+    double took[ROUNDS];
+    char detail[160];
+    for (int i = 0; i < ROUNDS; i++) {
+        dbk_close(h->store);
+        double begin = bench_now();
+        open_history(h);
+        took[i] = bench_now() - begin;
+    }
+    snprintf(detail, sizeof detail, "%llu entries, a current model", (unsigned long long)h->entries);
+    bench_figure("open, ms", 50, bench_median(took, ROUNDS) * 1e3, false, detail);
+}
+
+/* ---- moments */
+
+static uint64_t bytes_below(const char *folder)
+{
+    uint64_t bytes = 0;
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        char path[4800];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (entry->d_name[0] == '.' || stat(path, &st) != 0) continue;
+        bytes += S_ISDIR(st.st_mode) ? bytes_below(path) : (uint64_t)st.st_size;
+    }
+    if (dir) closedir(dir);
+    return bytes;
+}
+
+static double ask(history *h, uint64_t position)
+{
+    dbk_moment at = {.position = position};
+    dbk_text answer = {0};
+    dbk_error err = {0};
+    double begin = bench_now();
+    bench_must(dbk_query(h->store, "SELECT version FROM package WHERE name='p00000000'", NULL, &at, &answer, &err),
+               &err, "query");
+    double took = bench_now() - begin;
+    dbk_text_free(&answer);
+    return took;
+}
+
+static void moment_figures(history *h)
+{
+    double first = 0, next = 0, firsts[MOMENTS];
+    char detail[160], images[4400], models[4400];
+    for (int i = 0; i < MOMENTS; i++) {
+        uint64_t position = 1 + bench_random() % h->entries;
+        firsts[i] = ask(h, position);
+        double again = ask(h, position);
+        first = firsts[i] > first ? firsts[i] : first;
+        next = again > next ? again : next;
+    }
+    snprintf(detail, sizeof detail, "slowest of %d, median %.2f s", MOMENTS, bench_median(firsts, MOMENTS));
+    bench_figure("as of any position, first query, s", 2, first, false, detail);
+    bench_figure("as of the same position, next query, ms", 20, next * 1e3, false, detail);
+    path_of(images, ".daybook/images");
+    path_of(models, ".daybook/models");
+    snprintf(detail, sizeof detail, "%.0f MB of images", (double)bytes_below(images) / 1e6);
+    bench_figure("bytes of the ladder of images / model's bytes", 4,
+                 (double)bytes_below(images) / (double)bytes_below(models), false, detail);
+}
+
+/* ---- pauses: a client that puts all the while, and waits for the decision only */
+
+typedef struct client {
+    dbk_store *store;
+    atomic_bool stop;
+    double slowest, took[100000];
+    size_t count;
+} client;
+
+static void *put_on(void *arg)
+{
+    client *c = arg;
+    char command[300];
+    static uint64_t number;
+    while (!atomic_load(&c->stop)) {
+        number++;
+        int size = snprintf(command, sizeof command,
+                            "{\"id\":\"w%llu\",\"do\":\"put\",\"table\":\"package\",\"key\":\"w%llu\",\"wait\":"
+                            "\"accepted\",\"data\":{\"version\":\"1\"}}",
+                            (unsigned long long)number, (unsigned long long)(number % 50));
+        double begin = bench_now();
+        bench_do(c->store, command, (size_t)size);
+        double took = bench_now() - begin;
+        if (took > c->slowest) c->slowest = took;
+        if (c->count < sizeof c->took / sizeof *c->took) c->took[c->count++] = took;
+        usleep(1000);
+    }
+    return NULL;
+}
+
+/* How much longer the slowest put took than those of the same client mostly do. */
+static double pause_while(history *h, void (*work)(history *h), double *took, char detail[160])
+{
+    static client c;
+    pthread_t thread;
+    memset(&c, 0, sizeof c);
+    c.store = h->store;
+    if (pthread_create(&thread, NULL, put_on, &c) != 0) bench_die("thread", "failed");
+    usleep(200000);
+    double begin = bench_now();
+    work(h);
+    *took = bench_now() - begin;
+    usleep(50000);
+    atomic_store(&c.stop, true);
+    pthread_join(thread, NULL);
+    double usual = bench_percentile(c.took, c.count, 0.99);
+    snprintf(detail, 160, "%.1f s in all, %zu puts beside it, of them 99 %% within %.1f ms", *took, c.count,
+             usual * 1e3);
+    return c.slowest > usual ? c.slowest - usual : 0;
+}
+
+static void upgrade(history *h)
+{
+    char command[4600], app[4400];
+    path_of(app, ".newer");
+    bench_write_app(app, &(bench_app){.schema = newer_schema});
+    int size = snprintf(command, sizeof command, "{\"do\":\"upgrade\",\"app\":\"%s\"}", app);
+    bench_do(h->store, command, (size_t)size);
+}
+
+static void rebuild(history *h)
+{
+    static const char command[] = "{\"do\":\"rebuild\"}";
+    bench_do(h->store, command, sizeof command - 1);
+}
+
+/* ---- late facts: a replica that wrote beside the last tenth of the log is heard of now. A half of them make rows,
+ * a half change rows of others. */
+
+static dbk_slice *facts;
+static size_t fact_count;
+
+static uint64_t hlc_at(dbk_log *log, uint64_t position)
+{
+    dbk_buffer origin;
+    dbk_entry entry;
+    dbk_error err = {0};
+    dbk_buffer_init(&origin, dbk_port_system());
+    bench_must(dbk_log_read(log, position, &origin, NULL, &err), &err, "read");
+    bench_must(dbk_entry_decode(dbk_buffer_slice(&origin), &entry, &err), &err, "decode");
+    dbk_buffer_release(&origin);
+    return entry.hlc;
+}
+
+static dbk_slice make_fact(const history *h, const dbk_entry *stamp, uint64_t i)
+{
+    char stream[64], data[160];
+    dbk_buffer event, origin;
+    dbk_entry entry = *stamp;
+    bool made = i % 2 == 0;
+    uint32_t row = (uint32_t)(made ? i : bench_random() % (h->entries / 5)) * 2654435761u;
+    snprintf(stream, sizeof stream, made ? "package/late%08x" : "package/p%08x", row);
+    int size = made ? snprintf(data, sizeof data,
+                               "{\"body\":\"late\",\"name\":\"late%08x\",\"section\":\"s%llu\",\"version\":\"2\"}", row,
+                               (unsigned long long)i % 60)
+                    : snprintf(data, sizeof data, "{\"version\":\"2.%llu\"}", (unsigned long long)i);
+    dbk_buffer_init(&event, dbk_port_system());
+    dbk_buffer_init(&origin, dbk_port_system());
+    dbk_event_encode(&event, &(dbk_event){.stream = dbk_slice_text(stream),
+                                          .type = dbk_slice_text(made ? "package.put" : "package.patched"),
+                                          .type_version = 1,
+                                          .data = dbk_slice_of(data, (size_t)size)});
+    entry.events = dbk_buffer_slice(&event);
+    dbk_entry_encode(&origin, &entry);
+    dbk_buffer_release(&event);
+    return dbk_buffer_slice(&origin);
+}
+
+static void make_facts(const history *h)
+{
+    dbk_log *log = dbk_engine_log(h->engine);
+    uint8_t store_id[16];
+    dbk_entry entry = {.id = {{AUTHOR}, 1, 0}, .event_count = 1, .flags = DBK_ENTRY_APP};
+    uint64_t end, begin = hlc_at(log, h->entries / 10 * 9);
+    dbk_log_ids(log, store_id, entry.lineage);
+    dbk_log_clock(log, &entry.epoch, &end);
+    fact_count = h->entries / 10;
+    facts = calloc(fact_count, sizeof *facts);
+    for (size_t i = 0; facts && i < fact_count; i++) {
+        entry.id.seq = i + 1;
+        entry.hlc = begin + (end - begin) / fact_count * i;
+        entry.time_ms = (int64_t)(entry.hlc >> 16);
+        facts[i] = make_fact(h, &entry, i);
+    }
+}
+
+static void import(history *h)
+{
+    uint64_t logged = 0, parked = 0;
+    dbk_error err = {0};
+    bench_must(dbk_engine_import(h->engine, facts, fact_count, dbk_engine_now(h->engine), &logged, &parked, &err), &err,
+               "import");
+    if (logged != fact_count) bench_die("import", "not all were logged");
+}
+
+int main(int argc, char **argv)
+{
+    bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    history h = {.entries = quick ? 100000 : 1000000};
+    char detail[160];
+    double took;
+    dbk_close(bench_store(name, schema, NULL));
+    open_history(&h);
+    fill(h.store, h.entries);
+    open_figure(&h);
+    moment_figures(&h);
+    double pause = pause_while(&h, rebuild, &took, detail);
+    bench_figure("rebuild: local writes paused, ms", 20, pause * 1e3, false, detail);
+    make_facts(&h);
+    pause = pause_while(&h, import, &took, detail);
+    bench_figure("late facts, a tenth of the log: s", 5, took, false, detail);
+    bench_figure("late facts: local writes paused, ms", 20, pause * 1e3, false, detail);
+    pause = pause_while(&h, upgrade, &took, detail);
+    bench_figure("upgrade: local writes paused, ms", 20, pause * 1e3, false, detail);
+    dbk_close(h.store);
+    return 0;
+}
