@@ -41,7 +41,12 @@ typedef struct dbk_options {
     bool force_fs;       /* dbk_create, dbk_open: also on a network or FUSE file system */
     bool force_location; /* the same, and in a folder that a cloud's client synchronizes */
     uint32_t timeout_ms; /* dbk_connect: for each answer; 10,000, and none for what folds or reads the whole log */
-    uint64_t reserved[8];
+    /* dbk_open: what is decided and synced together. Messages: 1,000 at most, which is the default; their bytes:
+     * 8 MiB, likewise; how long one waits for others to come with it: 0. A delay saves syncs and costs each
+     * message its time, also one that only reads. */
+    uint32_t batch_count, batch_bytes, batch_delay_us;
+    uint32_t reserved_one;
+    uint64_t reserved[6];
 } dbk_options;
 
 /* Makes a store at `path` (must not exist, or be an empty folder) with the app definition `app`: a folder

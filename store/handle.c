@@ -251,9 +251,12 @@ dbk_result dbk_create(const char *path, const char *app, const dbk_options *opti
 
 dbk_result dbk_open(const char *path, const dbk_options *options, dbk_store **out, dbk_error *err)
 {
-    dbk_engine_options engine_options = {.read_only = options && options->read_only,
-                                         .force_fs = options && options->force_fs,
-                                         .force_location = options && options->force_location};
+    static const dbk_options none = {0};
+    const dbk_options *own = options ? options : &none;
+    dbk_engine_options engine_options = {.read_only = own->read_only,
+                                         .force_fs = own->force_fs,
+                                         .force_location = own->force_location,
+                                         .batch = {own->batch_count, own->batch_bytes, own->batch_delay_us}};
     dbk_engine *engine = NULL;
     dbk_result result = dbk_engine_open(path, &engine_options, &engine, err);
     if (result != DBK_OK) return result;

@@ -44,10 +44,12 @@ struct dbk_queue {
     dbk_prepared_pool prepared;
     size_t unfinished; /* items not yet answered */
     size_t preparing;  /* of them, those that will be in the list soon */
+    dbk_batch_limits limits;
     bool deciding, closing;
-    bool worked;   /* something was appended since the last idle */
-    bool restless; /* the store waits for room, or its model is behind: looked at each second */
-    bool dozing;   /* the worker waits without a time limit: it must be told of work, also of another's */
+    bool gathering; /* the worker waits, as the one who decides, for a batch that is full */
+    bool worked;    /* something was appended since the last idle */
+    bool restless;  /* the store waits for room, or its model is behind: looked at each second */
+    bool dozing;    /* the worker waits without a time limit: it must be told of work, also of another's */
     dbk_thread *worker, *reader;
     dbk_json_parser *read_parser;
 };
@@ -301,17 +303,9 @@ static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
  * meanwhile. */
 static void release_held(dbk_queue *queue, bool visible)
 {
-    static const char behind[] = ",\"projected\":false}";
     for (dbk_item *item; (item = list_take(&queue->held));) {
         unlock(queue);
-        uint8_t *at = visible ? memmem(item->answer.data, item->answer.size, behind, sizeof behind - 1) : NULL;
-        while (at) {
-            uint8_t *rest = at + sizeof behind - 2; /* the brace stays */
-            size_t size = (size_t)(item->answer.data + item->answer.size - rest);
-            memmove(at, rest, size);
-            item->answer.size = (size_t)(at - item->answer.data) + size;
-            at = memmem(at, size, behind, sizeof behind - 1);
-        }
+        if (visible) dbk_receipt_show(&item->answer);
         finish(queue, item);
         lock(queue);
     }
@@ -321,7 +315,7 @@ static dbk_item *take_turn(dbk_queue *queue)
 {
     dbk_item *first = NULL, **last = &first;
     size_t count = 0, bytes = 0;
-    while (queue->commands.first && count < TURN_MAX_ITEMS && bytes < TURN_MAX_BYTES) {
+    while (queue->commands.first && count < queue->limits.count && bytes < queue->limits.bytes) {
         dbk_item *item = list_take(&queue->commands);
         bytes += item->text.size;
         count++;
@@ -330,6 +324,32 @@ static dbk_item *take_turn(dbk_queue *queue)
         last = &item->next;
     }
     return first;
+}
+
+/* The mutex is held, as in the next two. */
+static bool has_batch(const dbk_queue *queue)
+{
+    return queue->commands.count >= queue->limits.count || queue->commands.bytes >= queue->limits.bytes;
+}
+
+/* Lets others come, for the time that was asked for; they queue, as they do while somebody decides. */
+static void gather(dbk_queue *queue)
+{
+    const dbk_port *port = queue->port;
+    int64_t left = (int64_t)queue->limits.delay_us * 1000, until = port->monotonic_ns(port->ctx) + left;
+    queue->deciding = queue->gathering = true;
+    while (!queue->closing && !has_batch(queue) && left > 0) {
+        (void)port->cond_wait(port->ctx, queue->work, queue->mutex, left);
+        left = until - port->monotonic_ns(port->ctx);
+    }
+    queue->gathering = false;
+}
+
+/* Behind what was put into the list: the worker is told where it would not see it by itself. */
+static void tell_worker(dbk_queue *queue)
+{
+    if (queue->worker && (!queue->deciding || (queue->gathering && has_batch(queue))))
+        queue->port->cond_signal(queue->port->ctx, queue->work);
 }
 
 /* The mutex is held, and is held again on return. */
@@ -373,6 +393,7 @@ static void run_worker(void *arg)
     lock(queue);
     for (;;) {
         if (queue->commands.first && !queue->deciding) {
+            if (queue->limits.delay_us) gather(queue);
             decide_queued(queue);
             continue;
         }
@@ -430,7 +451,7 @@ static dbk_result send_item(dbk_queue *queue, const char *json, size_t size, con
             if (queue->worker) prepare(queue, item);
             list_put(&queue->commands, item);
             while (!queue->worker && !queue->deciding && queue->commands.first) decide_queued(queue);
-            if (queue->worker && !queue->deciding) queue->port->cond_signal(queue->port->ctx, queue->work);
+            tell_worker(queue);
         }
         unlock(queue);
     }
@@ -491,11 +512,11 @@ dbk_result dbk_queue_call_until(dbk_queue *queue, const char *json, size_t size,
         queue->unfinished++;
         if (queue->deciding) prepare(queue, &item);
         list_put(&queue->commands, &item);
-        if (!queue->deciding && queue->commands.count == 1) {
+        if (!queue->deciding && queue->commands.count == 1 && !queue->limits.delay_us) {
             decide_queued(queue);
             if (queue->commands.first || queue->dozing) queue->port->cond_signal(queue->port->ctx, queue->work);
-        } else if (!queue->deciding) {
-            queue->port->cond_signal(queue->port->ctx, queue->work);
+        } else {
+            tell_worker(queue);
         }
         wait_for(queue, &item);
     }
@@ -534,6 +555,16 @@ void dbk_queue_free(dbk_queue *queue)
     dbk_free(port, queue);
 }
 
+/* Without a worker nobody could wait. */
+static void set_limits(dbk_queue *queue, const dbk_engine_options *options)
+{
+    dbk_batch_limits *limits = &queue->limits;
+    *limits = options->batch;
+    if (limits->count == 0 || limits->count > TURN_MAX_ITEMS) limits->count = TURN_MAX_ITEMS;
+    if (limits->bytes == 0 || limits->bytes > TURN_MAX_BYTES) limits->bytes = TURN_MAX_BYTES;
+    if (options->no_threads) limits->delay_us = 0;
+}
+
 dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
 {
     const dbk_port *port = engine->port;
@@ -542,6 +573,7 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
     queue->engine = engine;
     queue->port = port;
     queue->restless = is_restless(engine);
+    set_limits(queue, &engine->options);
     list_init(&queue->commands);
     list_init(&queue->reads);
     list_init(&queue->held);

@@ -124,3 +124,16 @@ void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *erro
     }
     dbk_buffer_put_u8(out, '}');
 }
+
+void dbk_receipt_show(dbk_buffer *receipts)
+{
+    static const char behind[] = ",\"projected\":false}";
+    uint8_t *at = receipts->size ? memmem(receipts->data, receipts->size, behind, sizeof behind - 1) : NULL;
+    while (at) {
+        uint8_t *rest = at + sizeof behind - 2; /* the brace stays */
+        size_t size = (size_t)(receipts->data + receipts->size - rest);
+        memmove(at, rest, size);
+        receipts->size = (size_t)(at - receipts->data) + size;
+        at = memmem(at, size, behind, sizeof behind - 1);
+    }
+}

@@ -88,10 +88,18 @@ typedef struct dbk_disk_limits {
 /* What they come to on a disk of that size; limits may be NULL. */
 void dbk_disk_levels(const dbk_disk_limits *limits, uint64_t total_bytes, uint64_t *min_free, uint64_t *alert_free);
 
+/* What is decided and synced together. A message that is over a limit of bytes by itself is a batch of its own. */
+typedef struct dbk_batch_limits { /* zero = default */
+    uint32_t count;               /* messages: 1,000, and no more than that */
+    uint32_t bytes;               /* 8 MiB, and no more */
+    uint32_t delay_us;            /* how long a batch that is not full waits for more messages: not at all */
+} dbk_batch_limits;
+
 typedef struct dbk_engine_options { /* zero = default */
     const dbk_port *port;           /* the system's */
     bool read_only, force_fs, force_location;
     dbk_disk_limits disk;
+    dbk_batch_limits batch;
     uint64_t scrub_bytes_per_second; /* reads the ended segments again at this rate; 0: it does not */
     bool no_threads;                 /* no worker, no checkpoint thread, no background in the log (simulation) */
     uint32_t parked_max;             /* facts that may wait before the log: 100,000, of 64 MiB together */

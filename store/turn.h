@@ -70,7 +70,8 @@ const struct dbk_host_command *dbk_host_command_find(const dbk_engine *engine, d
 dbk_result dbk_host_command_run(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;
 
 /* receipt.c */
-void dbk_receipt_begin(dbk_engine *engine); /* before the first one of a turn */
+void dbk_receipt_begin(dbk_engine *engine);  /* before the first one of a turn */
+void dbk_receipt_show(dbk_buffer *receipts); /* what was durable is visible now: `"projected":false` goes */
 void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t version, dbk_buffer *out);
 void dbk_receipt_again(dbk_engine *engine, const dbk_entry *entry, uint64_t position, dbk_buffer *out);
 /* store/clock.c: the next stamp of the decider: max(wall clock, last + 1) in the highest epoch seen (§5). */

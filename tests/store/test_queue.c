@@ -1,5 +1,8 @@
 /* The queue before the decider, with many threads: who decides, in which order, what is answered how
  * often, and what may be read, subscribed and switched beside it. */
+#include <time.h>
+
+#include "store/engine.h"
 #include "tests/store/store_fixture.h"
 
 static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, n INTEGER);";
@@ -553,6 +556,113 @@ static void subscriptions_come_and_go_beside_deciding(void **state)
     assert_int_equal(whole.last, 3 * EACH);
 }
 
+/* ---- batches */
+
+static void reopen_with(live_store *s, dbk_batch_limits batch)
+{
+    live_close(s);
+    s->options.batch = batch;
+    live_open(s);
+}
+
+typedef struct answers {
+    atomic_int count;
+} answers;
+
+static void count_answer(void *arg, const char *receipt, size_t size)
+{
+    answers *a = arg;
+    if (size > 0 && strstr(receipt, "\"ok\":true")) atomic_fetch_add(&a->count, 1);
+}
+
+static void send_put(live_store *s, int number, answers *a)
+{
+    char id[32], command[200];
+    dbk_error error = {0};
+    snprintf(id, sizeof id, "b%d", number);
+    write_put(command, sizeof command, id, number);
+    assert_int_equal(dbk_send(s->store, command, strlen(command), count_answer, a, &error), DBK_OK);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void wait_for_answers(answers *a, int count)
+{
+    for (int64_t end = now_ms() + 20000; atomic_load(&a->count) < count && now_ms() < end;) sched_yield();
+    assert_int_equal(atomic_load(&a->count), count);
+}
+
+static long long batches_of(live_store *s)
+{
+    dbk_text answer = {0};
+    assert_int_equal(do_text(s->store, "{\"do\":\"stats\"}", &answer), DBK_OK);
+    long long batches = number_of(answer.data, "batches");
+    dbk_text_free(&answer);
+    return batches;
+}
+
+/* An hour of delay, and batches of four: three wait, the fourth takes all along; so do as many bytes. */
+static void a_batch_waits_until_it_is_full(void **state)
+{
+    live_store *s = *state;
+    for (int by_bytes = 0; by_bytes < 2; by_bytes++) {
+        answers a = {.count = 0};
+        reopen_with(
+            s, (dbk_batch_limits){.count = by_bytes ? 0 : 4, .bytes = by_bytes ? 300 : 0, .delay_us = 3600000000u});
+        for (int i = 0; i < 3; i++) send_put(s, 10 * by_bytes + i, &a);
+        assert_int_equal(atomic_load(&a.count), 0);
+        send_put(s, 10 * by_bytes + 3, &a);
+        if (by_bytes) send_put(s, 10 * by_bytes + 4, &a);
+        wait_for_answers(&a, 4 + by_bytes);
+        assert_int_equal(s->engine->counts.batches, 1);
+    }
+}
+
+/* Alone it waits as long as was asked for, also where its caller would decide by itself. */
+static void a_delay_ends(void **state)
+{
+    live_store *s = *state;
+    char command[200];
+    dbk_text receipt = {0};
+    reopen_with(s, (dbk_batch_limits){.delay_us = 30000});
+    int64_t begin = now_ms();
+    write_put(command, sizeof command, "d", 1);
+    assert_int_equal(do_text(s->store, command, &receipt), DBK_OK);
+    assert_true(now_ms() - begin >= 29);
+    assert_non_null(strstr(receipt.data, "\"ok\":true"));
+    dbk_text_free(&receipt);
+}
+
+/* What waits is decided when the store closes. */
+static void closing_waits_for_no_delay(void **state)
+{
+    live_store *s = *state;
+    answers a = {.count = 0};
+    reopen_with(s, (dbk_batch_limits){.delay_us = 3600000000u});
+    for (int i = 0; i < 3; i++) send_put(s, i, &a);
+    live_close(s);
+    assert_int_equal(atomic_load(&a.count), 3);
+    s->options.batch = (dbk_batch_limits){0};
+    live_open(s);
+    assert_int_equal(rows_of(s->store), 3);
+}
+
+/* Without a delay a limit cuts what waits: nine in batches of two are five at least. */
+static void a_batch_holds_no_more_than_its_limit(void **state)
+{
+    live_store *s = *state;
+    answers a = {.count = 0};
+    reopen_with(s, (dbk_batch_limits){.count = 2});
+    for (int i = 0; i < 9; i++) send_put(s, i, &a);
+    wait_for_answers(&a, 9);
+    assert_true(batches_of(s) >= 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +674,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(closing_answers_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_callback_may_send_and_is_refused_once_the_store_closes, setup, teardown),
         cmocka_unit_test_setup_teardown(an_array_is_answered_in_order_and_reads_what_it_wrote, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_waits_until_it_is_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_delay_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(closing_waits_for_no_delay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_holds_no_more_than_its_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_goes_on_beside_deciding, setup, teardown),
         cmocka_unit_test_setup_teardown(a_rebuild_beside_deciding_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(subscriptions_come_and_go_beside_deciding, setup, teardown),
