@@ -58,32 +58,46 @@ static bool is_of(const dbk_event *event, const dbk_trail_row *row)
            memcmp(event->stream.data + prefix + 1, row->key.data, row->key.size) == 0;
 }
 
-/* The columns that events of the entry on this row name; what the engine filled in was not meant. A column
+static bool is_type(const dbk_event *event, const char *end)
+{
+    size_t size = strlen(end);
+    return event->type.size > size && memcmp(event->type.data + event->type.size - size, end, size) == 0;
+}
+
+/* What the engine filled in was not meant, unless it made a row that the same entry had taken away; a column
  * whose rule lets it lose is written only where it changed. */
-static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trail_row *row, dbk_mask *named,
-                                dbk_error *err)
+static void add_named(const dbk_table *table, const dbk_json_node *data, dbk_slice filled, bool all, bool ruled,
+                      dbk_mask *named)
+{
+    dbk_mask event = {0};
+    const dbk_json_node *member = data + 1;
+    dbk_slice name;
+    for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
+        int column = dbk_table_column(table, member->name);
+        if (column >= 0 && (all || !ruled || dbk_field_of(table, column) == DBK_FIELD_LWW))
+            dbk_mask_add(&event, column);
+    }
+    while (!all && dbk_name_next(&filled, &name)) {
+        int column = dbk_table_column(table, name);
+        if (column >= 0) event.words[column >> 6] &= ~(UINT64_C(1) << (column & 63));
+    }
+    for (size_t i = 0; i < sizeof event.words / sizeof *event.words; i++) named->words[i] |= event.words[i];
+}
+
+/* The columns that events of the entry on this row name. */
+static void named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trail_row *row, dbk_mask *named)
 {
     dbk_slice rest = entry->events;
-    bool ruled = entry->flags != DBK_ENTRY_UNDO;
+    bool ruled = entry->flags != DBK_ENTRY_UNDO, taken_away = false;
     *named = (dbk_mask){0};
     for (dbk_event event; dbk_event_next(&rest, &event);) {
-        const dbk_json_node *data, *member;
+        const dbk_json_node *data;
         if (!is_of(&event, row)) continue;
         if (dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
-        member = data + 1;
-        for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
-            int column = dbk_table_column(row->table, member->name);
-            if (column >= 0 && (!ruled || dbk_field_of(row->table, column) == DBK_FIELD_LWW))
-                dbk_mask_add(named, column);
-        }
-        dbk_slice filled = event.filled, name;
-        while (dbk_name_next(&filled, &name)) {
-            int column = dbk_table_column(row->table, name);
-            if (column >= 0) named->words[column >> 6] &= ~(UINT64_C(1) << (column & 63));
-        }
+        bool deletes = is_type(&event, ".deleted");
+        if (!deletes) add_named(row->table, data, event.filled, taken_away && is_type(&event, ".put"), ruled, named);
+        taken_away = deletes;
     }
-    (void)err;
-    return DBK_OK;
 }
 
 static bool same_value(const dbk_json_node *a, const dbk_json_node *b)
@@ -149,8 +163,7 @@ static void add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *e
     dbk_slice rest = entry->events;
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *data, *member;
-        bool patched = event.type.size > 8 && memcmp(event.type.data + event.type.size - 8, ".patched", 8) == 0;
-        if (!patched || !is_of(&event, row) || dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK ||
+        if (!is_type(&event, ".patched") || !is_of(&event, row) || dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK ||
             data->kind != DBK_JSON_OBJECT)
             continue;
         member = data + 1;
@@ -184,8 +197,8 @@ static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, con
         if (!known && (!mine || passing)) continue;
         if (!known) known = add(undo, rows[i].table, rows[i].key);
         if (!known) return dbk_row_no_memory(err);
-        result = named_columns(undo, entry, &rows[i], &named, err);
-        if (result == DBK_OK) result = follow(undo, known, mine, &named, &rows[i], err);
+        named_columns(undo, entry, &rows[i], &named);
+        result = follow(undo, known, mine, &named, &rows[i], err);
         if (result == DBK_OK && mine) add_counters(undo, known, entry, &rows[i]);
     }
     return result;

@@ -100,6 +100,21 @@ static void what_another_put_and_deleted_since_stays_away(void **state)
     assert_folds(w, 0);
 }
 
+/* Whoever takes a row away and makes it anew has written all of it, what was filled in too. */
+static void what_another_made_anew_since_stays(void **state)
+{
+    world *w = *state;
+    world_accept(w, 0,
+                 "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\",\"stars\":7}}");
+    world_accept(w, 0, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{}}");
+    world_accept(w, 0,
+                 "{\"id\":\"3\",\"do\":\"batch\",\"commands\":[{\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\"},"
+                 "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{}}]}");
+    must_undo(w, 0, "{\"id\":\"u\",\"do\":\"undo\",\"position\":2}", "\"ok\":true");
+    world_contains(w, 0, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}", "\"title\":null,\"stars\":0");
+    assert_folds(w, 0);
+}
+
 static void what_others_depend_on_stays(void **state)
 {
     world *w = *state;
@@ -189,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(columns_go_back_and_those_of_others_stay, setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_deleted_parent_comes_back_with_its_children, setup, world_teardown),
         cmocka_unit_test_setup_teardown(what_another_put_and_deleted_since_stays_away, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(what_another_made_anew_since_stays, setup, world_teardown),
         cmocka_unit_test_setup_teardown(what_others_depend_on_stays, setup, world_teardown),
         cmocka_unit_test_setup_teardown(several_by_correlation_are_one_entry, setup, world_teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_undone_is_refused_by_name, setup, world_teardown),
