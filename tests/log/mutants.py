@@ -6,16 +6,11 @@ usage: mutants.py BUILD_FOLDER [--only NAME] [--json FILE]
 Five of them are canaries: they break a checker of the tests, so that what it never looks at would show.
 Prints for each which test found it. Exit 1 when one survives, or when the sources no longer have the text
 that a bug replaces (then the bug has to be planted anew)."""
-import argparse
-import importlib.util
-import json
-import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+import planted
 COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt", "tests/CMakeLists.txt", "LICENSE", "docs/format",
           "tests/data/golden", "tests/data/model"]
 # The quick ones first: most bugs need no other.
@@ -109,84 +104,23 @@ MUTANTS = {
 }
 
 
-def tools():
-    """What the mutants of the whole store have for it."""
-    spec = importlib.util.spec_from_file_location("store_mutants", ROOT / "tests/sim/mutants.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def copy_sources(folder, store):
-    store.COPIED = COPIED
-    store.copy_sources(folder)
-
-
-def plant(folder, edits):
-    for name, old, new, *which in edits:
-        path = folder / name
-        text = path.read_text()
-        found = text.count(old)
-        if found != 1 and not (which and found):
-            sys.exit(f"'{name}' has the text {found} times that a bug replaces:\n{old}")
-        at = text.rindex(old)
-        path.write_text(text[:at] + new + text[at + len(old):])
-
-
-def build(folder):
-    cache = folder / "build"
-    if not (cache / "build.ninja").exists():
-        subprocess.run(["cmake", "-G", "Ninja", "-S", folder, "-B", cache, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_C_FLAGS=-Wno-error -w"],
-                       check=True, stdout=subprocess.DEVNULL)
-    done = subprocess.run(["ninja", "-C", cache, "-j2", *TESTS], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        sys.exit("the mutant does not build:\n" + done.stdout[-3000:])
-    return cache / "tests" / "log"
-
-
 def hunt(programs):
     """Which test found it, and what it said; (None, "") where none did."""
     for name in TESTS:
-        try:
-            done = subprocess.run([programs / name, *ARGUMENTS.get(name, [ROOT])], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-                                  errors="replace")
-        except subprocess.TimeoutExpired:
-            return name, "hangs"
-        if done.returncode:
-            said = [line for line in done.stdout.splitlines() if "FAILED" in line and "test_" in line]
-            return name, said[0].split()[-1] if said else f"ends with {done.returncode}"
+        said = planted.run([programs / "tests" / "log" / name, planted.ROOT])
+        if said:
+            return name, said
     return None, ""
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--only")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    folder, store, reached = arguments.folder.resolve(), tools(), {}
-    copy_sources(folder, store)
-    found, said = hunt(build(folder))
+    given = planted.arguments(__doc__)
+    planted.copy_sources(given.folder, COPIED)
+    found, said = hunt(planted.build(given.folder, TESTS))
     if found:
         sys.exit(f"without any bug {found} is red: {said}")
-    for name, edits in MUTANTS.items():
-        if arguments.only and arguments.only != name:
-            continue
-        begun = time.monotonic()
-        plant(folder, edits)
-        try:
-            reached[name], said = hunt(build(folder))
-        finally:
-            store.take_out(folder, [edit[:3] for edit in edits])
-        print(f"{name:48} {reached[name] or 'SURVIVED':16} {said}  {time.monotonic() - begun:.0f} s", flush=True)
-    alive = [name for name, test in reached.items() if test is None]
-    print(f"{len(reached) - len(alive)} of {len(reached)} planted bugs found")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(reached, indent=1) + "\n")
-    return 1 if alive else 0
+    return planted.hunt_all(given, MUTANTS, lambda name: hunt(planted.build(given.folder, TESTS)))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("LC_ALL", "C.UTF-8")
     sys.exit(main())

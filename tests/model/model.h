@@ -45,7 +45,8 @@ typedef struct m_table {
     m_key key;
     m_column columns[M_COLUMNS];
     int column_count;
-    bool without_rowid, guard, edit_wins, suffix, states, stamps, counted;
+    bool without_rowid, guard, edit_wins, suffix, stamps, counted;
+    int states; /* the column that has them, 0: none */
 } m_table;
 typedef struct m_app { /* t0 … of the app, and what projections write */
     m_table tables[M_TABLES];
@@ -80,8 +81,11 @@ typedef struct m_store {
     /* fingerprints as they were shown, under the definition of this version */
     dbk_hash128 shown[O_ENTRIES + 1];
     bool known[O_ENTRIES + 1];
-    const char *crash; /* the point where the next turn dies, NULL: none */
-    char drop[24];     /* the command under which SQLite loses the transaction */
+    o_core before;                  /* the rows before the operation, for the feed */
+    dbk_buffer feed;                /* keys that were announced since: "table/key\n" */
+    bool announced[O_TABLES], anew; /* a whole table; everything */
+    const char *crash;              /* the point where the next turn dies, NULL: none */
+    char drop[24];                  /* the command under which SQLite loses the transaction */
     bool died;
 } m_store;
 typedef struct m_world {
@@ -121,6 +125,11 @@ void m_command(m_world *w, const m_store *store, dbk_buffer *out);
 void m_decide(m_world *w, m_store *store, const dbk_buffer *commands, size_t count);
 void m_undo(m_world *w, m_store *store);
 void m_redo(m_world *w, m_store *store); /* undo, and undo of that, with nothing between */
+
+/* ---- model_feed.c: whoever hears the feed hears of every row that changes */
+void m_feed_begin(m_store *store);                                                /* an operation begins */
+void m_feed_check(m_world *w, m_store *store);                                    /* it is over */
+void m_feed_take(void *arg, const char *table, const char *message, size_t size); /* arg: the store */
 
 /* ---- model_look.c */
 void m_look(m_world *w, m_store *store);          /* rows, skips, fingerprint of the present */

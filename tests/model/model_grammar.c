@@ -88,6 +88,11 @@ static void draw_table(m_app *app, m_random *random)
     table->stamps = m_chance(random, 4);
     int uniques = 0;
     for (int i = 0; i < table->column_count; i++) uniques += table->columns[i].unique;
+    for (int i = 1; i < table->column_count; i++) {
+        const m_column *column = &table->columns[i];
+        bool plain = column->type == O_IS_TEXT && column->rule == O_LWW && column->parent < 0 && !column->unique;
+        if (plain && m_chance(random, 2)) table->states = i;
+    }
     table->suffix = uniques == 1 && m_chance(random, 2);
     app->table_count++;
 }
@@ -226,6 +231,11 @@ static void write_rules(const m_table *table, dbk_buffer *out)
     const char *comma = "";
     dbk_buffer_printf(out, "\"%s\":{", table->name);
     if (table->stamps) dbk_buffer_put_text(out, "\"stamps\":{\"created\":\"made\",\"updated\":\"changed\"},");
+    if (table->states)
+        dbk_buffer_printf(out,
+                          "\"states\":{\"%s\":{\"start\":[\"a\",\"b\"],\"moves\":{\"a\":[\"b\",\"x~2\"],\"b\":[\"it's\"],"
+                          "\"it's\":[\"a\"]}}},",
+                          table->columns[table->states].name);
     dbk_buffer_put_text(out, "\"sync\":{\"conflict\":{");
     for (int i = 0; i < table->column_count; i++) {
         if (table->columns[i].rule == O_LWW) continue;

@@ -244,6 +244,7 @@ void m_look_shuffled(m_world *w, m_store *store)
     other.options.incarnation = 77;
     memset(other.options.replica, 'z', 16);
     memcpy(other.path, "/shuffled", 10);
+    dbk_buffer_init(&other.feed, dbk_port_system());
     w->what = "facts in another order";
     if (dbk_engine_create(other.path, NULL, &other.options, NULL, &w->error) != DBK_OK)
         m_fail(w, "create: %s", w->error.text);
@@ -258,5 +259,6 @@ void m_look_shuffled(m_world *w, m_store *store)
     compare_rows(w, dbk_model_handle(dbk_engine_model(other.engine)), store->oracle->state);
     if (!same_print(m_fingerprint(&other), m_fingerprint(store))) m_fail(w, "another order gives another fingerprint");
     m_close(w, &other);
+    dbk_buffer_release(&other.feed);
     dbk_buffer_release(&bytes);
 }

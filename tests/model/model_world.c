@@ -116,6 +116,8 @@ void m_open(m_world *w, m_store *store)
 {
     store->options.hook = at_point;
     store->options.hook_arg = store;
+    store->options.publish = m_feed_take;
+    store->options.publish_arg = store;
     store->died = false;
     store->crash = NULL;
     if (dbk_engine_open(store->path, &store->options, &store->engine, &w->error) != DBK_OK)
@@ -129,6 +131,12 @@ void m_close(m_world *w, m_store *store)
     store->engine = NULL;
 }
 
+/* Clocks of seconds: several stores decide at one time, and only their names order what they say. */
+static bool has_rough_clocks(const m_world *w)
+{
+    return w->seed % 4 == 1;
+}
+
 static m_store *new_store(m_world *w, int version)
 {
     int number = w->store_count++;
@@ -137,7 +145,8 @@ static m_store *new_store(m_world *w, int version)
     snprintf(store->path, sizeof store->path, "/store-%d", number);
     snprintf(store->timeline, sizeof store->timeline, "t%d", number);
     store->version = version;
-    store->now_ms = START_MS + number * 700;
+    store->now_ms = START_MS + (has_rough_clocks(w) ? 0 : number * 700);
+    dbk_buffer_init(&store->feed, dbk_port_system());
     set_options(w, store, number);
     return store;
 }
@@ -174,7 +183,10 @@ void m_world_start(m_world *w, uint64_t seed, const char *program)
 
 void m_world_stop(m_world *w)
 {
-    for (int i = 0; i < w->store_count; i++) m_close(w, &w->stores[i]);
+    for (int i = 0; i < w->store_count; i++) {
+        m_close(w, &w->stores[i]);
+        dbk_buffer_release(&w->stores[i].feed);
+    }
     simvfs_unregister(w->vfs);
     if (dbk_simdisk_memory_count(w->disk))
         m_fail(w, "%zu pieces of memory not given back", dbk_simdisk_memory_count(w->disk));
@@ -197,6 +209,7 @@ static void reopen(m_world *w, m_store *store)
 {
     m_close(w, store);
     m_open(w, store);
+    store->anew = true;              /* who heard the feed before has to ask what changed */
     store->oracle->parked_count = 0; /* what is parked is in memory only */
 }
 
@@ -320,7 +333,9 @@ void m_operation(m_world *w)
     w->random.state = m_mix(w->seed, 1000 + (uint64_t)w->number);
     w->commands = 0;
     m_store *store = m_any_store(w);
-    store->now_ms += m_chance(&w->random, 20) ? -5000 : (int64_t)m_below(&w->random, 2000);
+    int64_t step = has_rough_clocks(w) ? 2000 * m_below(&w->random, 2) : m_below(&w->random, 2000);
+    store->now_ms += m_chance(&w->random, 20) ? -6000 : step;
+    m_feed_begin(store);
     uint32_t draw = m_below(&w->random, 200);
     if (draw < 130) decide(w, store);
     else if (draw < 142) m_undo(w, store);
@@ -332,6 +347,7 @@ void m_operation(m_world *w)
     else if (draw < 199) upgrade(w, store);
     else copy_store(w);
     m_look(w, store);
+    m_feed_check(w, store);
 }
 
 void m_finish(m_world *w)

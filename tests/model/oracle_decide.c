@@ -192,6 +192,7 @@ static const char *change_old(o_draft *draft, const o_table *t, o_event *event, 
 {
     o_field *fields = o_take(sizeof *fields * (size_t)t->column_count);
     int count = 0;
+    bool moves = true;
     for (int i = 0; i < t->column_count; i++) {
         const o_column *column = &t->columns[i];
         bool stamp = i == t->created || i == t->updated;
@@ -199,11 +200,11 @@ static const char *change_old(o_draft *draft, const o_table *t, o_event *event, 
         if (!given[i]) values[i] = start_of(draft, column);
         o_value change = o_change(rule_of(draft, column), row->values[i], values[i]);
         if (o_same(o_merge(rule_of(draft, column), row->values[i], change), row->values[i])) continue;
+        moves = moves && (i != t->machine || draft->entry->undo || may_move(t, row, values[i]));
         fields[count++] = (o_field){column->name, change};
     }
+    if (!moves) return "rejected";
     if (!count) return NULL;
-    if (!draft->entry->undo && t->machine >= 0 && given[t->machine] && !may_move(t, row, values[t->machine]))
-        return "rejected";
     if (t->updated >= 0 && !given[t->updated] && !draft->entry->undo)
         fields[count++] = (o_field){t->columns[t->updated].name, o_string(o_stamp_text(draft->entry->time_ms))};
     event->kind = O_PATCHED;

@@ -9,12 +9,13 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+import planted
+
 COPIED = ["base", "log", "projector", "store", "cmake", "tests/support", "tests/sim", "CMakeLists.txt",
           "tests/CMakeLists.txt", "LICENSE"]
 
@@ -101,49 +102,6 @@ QUEUE_MUTANTS = {
 }
 
 
-def copy_sources(folder):
-    for name in COPIED:
-        source, target = ROOT / name, folder / name
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, copy_function=copy_if_changed)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy_if_changed(source, target)
-
-
-def copy_if_changed(source, target):
-    """Leaves what is the same alone, so that it is not compiled again."""
-    data = Path(source).read_bytes()
-    if not Path(target).exists() or Path(target).read_bytes() != data:
-        Path(target).write_bytes(data)
-    return target
-
-
-def build(folder):
-    cache = folder / "build"
-    if not (cache / "build.ninja").exists():
-        subprocess.run(["cmake", "-G", "Ninja", "-S", folder, "-B", cache, "-DCMAKE_BUILD_TYPE=Release",
-                        "-DCMAKE_C_FLAGS=-Wno-error -w"], check=True, stdout=subprocess.DEVNULL)
-    done = subprocess.run(["ninja", "-C", cache, "-j2", "sim_store", "test_queue_schedules"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        sys.exit("the mutant does not build:\n" + done.stdout[-3000:])
-    return cache / "tests" / "sim"
-
-
-def plant(folder, edits):
-    for name, old, new in edits:
-        path = folder / name
-        text = path.read_text()
-        if text.count(old) != 1:
-            sys.exit(f"'{name}' has the text {text.count(old)} times that a bug replaces:\n{old}")
-        path.write_text(text.replace(old, new))
-
-
-def take_out(folder, edits):
-    for name, _, _ in edits:
-        copy_if_changed(ROOT / name, folder / name)
-
-
 def hunt(programs, name, states):
     """(states, or schedules, until it was found, what it said), or (None, last line)."""
     command = [programs / "sim_store", "--seeds", "1..40", "--states", str(states)]
@@ -169,16 +127,16 @@ def main():
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     folder = arguments.folder.resolve()
-    copy_sources(folder)
+    planted.copy_sources(folder, COPIED)
     reached = {}
     for name, edits in {**MUTANTS, **QUEUE_MUTANTS}.items():
         if arguments.only and arguments.only != name:
             continue
-        plant(folder, edits)
+        planted.plant(folder, edits)
         try:
-            states, said = hunt(build(folder), name, arguments.states)
+            states, said = hunt(planted.build(folder, ["sim_store", "test_queue_schedules"], "Release") / "tests/sim", name, arguments.states)
         finally:
-            take_out(folder, edits)
+            planted.take_out(folder, edits)
         reached[name] = states
         print(f"{name:34} {'SURVIVED' if states is None else f'{states:6} ' + ('schedules' if name in QUEUE_MUTANTS else 'states')}  {said[:150]}", flush=True)
     alive = [name for name, states in reached.items() if states is None]
