@@ -88,6 +88,14 @@ static dbk_result of_blob(const dbk_column *column, const char *table, const dbk
 }
 
 /* A type that has no rule of its own takes what SQLite can store as such. */
+/* A number that a double rounds to a whole one (1e-400) is whole: it is written as such, and read as such again. */
+static dbk_cell of_double(double real)
+{
+    if (real >= -0x1p63 && real < 0x1p63 && !((double)(int64_t)real < real) && !((double)(int64_t)real > real))
+        return (dbk_cell){.type = SQLITE_INTEGER, .integer = (int64_t)real};
+    return (dbk_cell){.type = SQLITE_FLOAT, .real = real};
+}
+
 static dbk_result of_any(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_cell *out,
                          dbk_error *err)
 {
@@ -99,7 +107,7 @@ static dbk_result of_any(const dbk_column *column, const char *table, const dbk_
     } else if (dbk_json_is_integer(value, &integer)) {
         *out = (dbk_cell){.type = SQLITE_INTEGER, .integer = integer};
     } else if (value->kind == DBK_JSON_NUMBER) {
-        *out = (dbk_cell){.type = SQLITE_FLOAT, .real = dbk_json_double(value)};
+        *out = of_double(dbk_json_double(value));
     } else {
         return wrong(column, table, value, "a plain value", err);
     }

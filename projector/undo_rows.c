@@ -163,8 +163,8 @@ static void add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *e
     dbk_slice rest = entry->events;
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *data, *member;
-        if (!is_type(&event, ".patched") || !is_of(&event, row) || dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK ||
-            data->kind != DBK_JSON_OBJECT)
+        if (!is_type(&event, ".patched") || !is_of(&event, row) ||
+            dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT)
             continue;
         member = data + 1;
         for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {

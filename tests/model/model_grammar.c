@@ -232,10 +232,11 @@ static void write_rules(const m_table *table, dbk_buffer *out)
     dbk_buffer_printf(out, "\"%s\":{", table->name);
     if (table->stamps) dbk_buffer_put_text(out, "\"stamps\":{\"created\":\"made\",\"updated\":\"changed\"},");
     if (table->states)
-        dbk_buffer_printf(out,
-                          "\"states\":{\"%s\":{\"start\":[\"a\",\"b\"],\"moves\":{\"a\":[\"b\",\"x~2\"],\"b\":[\"it's\"],"
-                          "\"it's\":[\"a\"]}}},",
-                          table->columns[table->states].name);
+        dbk_buffer_printf(
+            out,
+            "\"states\":{\"%s\":{\"start\":[\"a\",\"b\"],\"moves\":{\"a\":[\"b\",\"x~2\"],\"b\":[\"it's\"],"
+            "\"it's\":[\"a\"]}}},",
+            table->columns[table->states].name);
     dbk_buffer_put_text(out, "\"sync\":{\"conflict\":{");
     for (int i = 0; i < table->column_count; i++) {
         if (table->columns[i].rule == O_LWW) continue;

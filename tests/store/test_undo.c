@@ -104,8 +104,9 @@ static void what_another_put_and_deleted_since_stays_away(void **state)
 static void what_another_made_anew_since_stays(void **state)
 {
     world *w = *state;
-    world_accept(w, 0,
-                 "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\",\"stars\":7}}");
+    world_accept(
+        w, 0,
+        "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"A\",\"stars\":7}}");
     world_accept(w, 0, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{}}");
     world_accept(w, 0,
                  "{\"id\":\"3\",\"do\":\"batch\",\"commands\":[{\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\"},"
