@@ -15,6 +15,7 @@ typedef struct oracle {
 } oracle;
 
 static oracle known;
+static uint64_t in_recovery, later; /* losses of power that followed another one */
 
 static dbk_result append_some(seeded *s, world *w, size_t count)
 {
@@ -129,6 +130,7 @@ static void recover(seeded *s, world *w)
         }
         if (rc == DBK_OK && dbk_log_position(w->log) > known.kept) known.kept = dbk_log_position(w->log); /* seen */
         lose_power(s, w);
+        in_recovery++;
         s->step++;
     }
 }
@@ -141,6 +143,7 @@ static void after_loss(seeded *s, world *w)
         bool through = steps(s, w, STEPS_AFTER);
         dbk_simdisk_power_off_at(w->disk, through ? 0 : 1);
         lose_power(s, w);
+        later++;
         recover(s, w);
     }
     world_close(w);
@@ -205,7 +208,8 @@ int main(int argc, char **argv)
         states += s->step;
     }
     s->done = true;
-    printf("%llu crash states from %llu seeds, trace %016llx\n", (unsigned long long)states,
-           (unsigned long long)(s->last - s->first + 1), (unsigned long long)s->trace);
+    printf("%llu crash states from %llu seeds, %llu losses in recovery, %llu after one, trace %016llx\n",
+           (unsigned long long)states, (unsigned long long)(s->last - s->first + 1), (unsigned long long)in_recovery,
+           (unsigned long long)later, (unsigned long long)s->trace);
     return 0;
 }
