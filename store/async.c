@@ -152,9 +152,8 @@ static bool is_nearly_there(const dbk_asyncs *all)
     for (size_t i = 0; i < all->count; i++) {
         const dbk_async *async = &all->items[i];
         bool idle = async->note.paused || async->note.stop.position > 0 || async->trouble.code != DBK_OK;
-        if (!idle && (async->opening || (all->end > async->state.position && !async->building &&
-                                         all->end - async->state.position < NEARLY_THERE)))
-            return true;
+        bool behind = async->opening || async->needs_build || all->end > async->state.position;
+        if (!idle && behind && all->end - async->state.position < NEARLY_THERE) return true;
         if (!async->noted) return true;
     }
     return false;
@@ -218,8 +217,11 @@ dbk_async *dbk_asyncs_find(dbk_asyncs *all, const char *name)
 
 static bool is_settling(const dbk_asyncs *all)
 {
-    for (size_t i = 0; i < all->count; i++)
-        if (all->items[i].opening && all->items[i].trouble.code == DBK_OK) return true;
+    for (size_t i = 0; i < all->count; i++) {
+        const dbk_async *async = &all->items[i];
+        bool builds = async->needs_build && !async->note.paused;
+        if ((async->opening || builds) && async->trouble.code == DBK_OK) return true;
+    }
     return false;
 }
 

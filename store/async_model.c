@@ -224,7 +224,6 @@ static dbk_result open_current(dbk_async *async, dbk_error *err)
     dbk_result result = dbk_model_folder_current(&async->folder, &path, err);
     if (result == DBK_OK) result = dbk_model_folder_clean(&async->folder, (const char *)path.data, err);
     if (result == DBK_OK) result = open_file(async, (const char *)path.data, err);
-    if (result == DBK_OK) set_open(async, false, false);
     if (heals(result)) {
         set_open(async, false, true);
         result = DBK_OK;
@@ -368,7 +367,7 @@ static void write_note(dbk_async *async, dbk_error *err)
 }
 
 typedef struct dbk_task {
-    bool note, look, build, idle;
+    bool note, look, build, paused, idle;
 } dbk_task;
 
 static dbk_task next_task(dbk_async *async)
@@ -379,7 +378,8 @@ static dbk_task next_task(dbk_async *async)
     bool paused = async->note.paused;
     dbk_task task = {.note = !async->noted,
                      .look = async->look_asked || gone,
-                     .build = async->rebuild_asked || (async->needs_build && !paused)};
+                     .build = !async->opening && (async->rebuild_asked || (async->needs_build && !paused)),
+                     .paused = paused};
     if (paused) async->retry_asked = false;
     task.idle = paused && !async->opening && !task.build;
     dbk_asyncs_unlock(async->all);
@@ -396,15 +396,16 @@ void dbk_async_work(dbk_async *async)
     if (task.note) write_note(async, &error);
     if (task.look) result = look(async, DBK_OK);
     if (task.look || (task.idle && task.note)) return;
-    if (async->opening) {
-        result = open_current(async, &error);
-    } else if (task.build) {
+    if (async->opening) result = open_current(async, &error);
+    bool opened = async->opening && result == DBK_OK;
+    if (task.build) {
         result = build(async, &stop, &error);
-    } else if (!task.idle && async->model) {
+    } else if (result == DBK_OK && !task.idle && !task.paused && async->model) {
         result = follow(async, &stop, &shadow, &error);
         task.build = result == DBK_OK && shadow;
         if (task.build) result = build(async, &stop, &error);
     }
+    if (opened) set_open(async, false, !async->model);
     if (result != DBK_OK && task.build) stop = (dbk_model_stop){0};
     if (async->model && heals(result) && stop.position == 0) result = look(async, result);
     note_result(async, result, &stop, &error);

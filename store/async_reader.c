@@ -63,7 +63,7 @@ static void wait_for_file(dbk_async *async)
     dbk_asyncs *all = async->all;
     const dbk_port *port = all->port;
     int64_t until_ns = port->monotonic_ns(port->ctx) + OPENING_NS, left_ns = 1;
-    while (!async->path && left_ns > 0 && !all->closing && (async->opening || async->needs_build) &&
+    while ((!async->path || async->opening) && left_ns > 0 && !all->closing && (async->opening || async->needs_build) &&
            !(async->note.paused && async->needs_build) && !all->engine->options.no_threads) {
         left_ns = until_ns - port->monotonic_ns(port->ctx);
         if (left_ns > 0) (void)port->cond_wait(port->ctx, all->changed, all->mutex, left_ns);

@@ -1,0 +1,184 @@
+"""Async models from the outside: a daemon and a store of one's own, failures, upgrades, kills in the middle."""
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import unittest
+
+from cli_case import Case, Daemon, ndjson
+
+SCHEMA = "CREATE TABLE orders(id TEXT PRIMARY KEY NOT NULL, customer TEXT NOT NULL, total INTEGER NOT NULL);\n"
+STATS = "CREATE TABLE totals(customer TEXT PRIMARY KEY NOT NULL, sum INTEGER NOT NULL CHECK (sum < 1000000));\n"
+SUMS = """-- on orders.put
+INSERT INTO totals(customer, sum) VALUES ($customer, $total) ON CONFLICT(customer) DO UPDATE SET sum = sum + $total;
+"""
+COUNTS = SUMS.replace("$total", "1")
+TOTALS = "SELECT customer, sum FROM totals ORDER BY customer"
+
+
+def order(number, customer="ann", total=10):
+    return {"id": f"o{number}", "do": "put", "table": "orders", "key": f"o{number}", "data": {"customer": customer, "total": total}}
+
+
+class Models(Case):
+    def app(self, name, projections=SUMS, models='{"stats": {"mode": "async"}}'):
+        def write(file, text):
+            os.makedirs(os.path.dirname(self.path(name, file)), exist_ok=True)
+            with open(self.path(name, file), "w", encoding="utf-8") as f:
+                f.write(text)
+        write("schema.sql", SCHEMA)
+        write("app.json", '{"daybook": 1, "name": "shop", "models": ' + models + "}" if models else '{"daybook": 1, "name": "shop"}')
+        if models:
+            write("stats/schema.sql", STATS)
+            write("stats/projections.sql", projections)
+        return name
+
+    def shop(self, *orders, **more):
+        self.daybook("init", "s.daybook", "--app", self.app("app", **more))
+        if orders:
+            self.send(*orders)
+        return "s.daybook"
+
+    def send(self, *orders, store="s.daybook"):
+        self.assertTrue(all(r["ok"] for r in self.receipts(store, ndjson(orders))))
+
+    def model(self, target="s.daybook", name="stats"):
+        models = json.loads(self.daybook("model", "list", target, name, "--json"))["models"]
+        self.assertEqual([m["model"] for m in models], [name])
+        return models[0]
+
+    def wait(self, target, **want):
+        until = time.monotonic() + 60
+        while True:
+            model = self.model(target)
+            if all(model.get(k) == v for k, v in want.items()):
+                return model
+            self.assertLess(time.monotonic(), until, f"{want} never came: {model}")
+            time.sleep(0.02)
+
+    def test_without_a_daemon_it_is_there_when_it_is_asked(self):
+        store = self.shop(order(1), order(2, "bob", 5), order(3))
+        self.assertEqual(self.rows(store, TOTALS), [["ann", 20], ["bob", 5]])
+        self.assertEqual(self.rows(store, "SELECT count(*) FROM orders"), [[3]])
+        self.assertEqual(self.rows(store, TOTALS, "--at", "3"), [["ann", 10], ["bob", 5]])
+        self.assertEqual(self.daybook("model", "list", store).splitlines(),
+                         ["model\tmode\tstate\tposition\tbehind\tfailed", "main\tinline\trunning\t4\t0\t", "stats\tasync\trunning\t4\t0\t"])
+        now = json.loads(self.daybook("fingerprint", store, "--model", "stats", "--json"))
+        rebuilt = json.loads(self.daybook("rebuild", store, "stats", "--json"))["models"][0]
+        self.assertEqual((now["fingerprint"], now["position"]), (rebuilt["fingerprint"], rebuilt["position"]))
+        made = json.loads(self.daybook("replay", store, "--model", "stats", "--into", "made.sqlite", "--json"))
+        self.assertEqual(made["fingerprint"], now["fingerprint"])
+        self.assertEqual(json.loads(self.daybook("stats", store, "--json"))["models"][0]["state"], "running")
+
+    def test_a_daemon_follows_and_shows_where_it_stopped(self):
+        daemon = Daemon(self, self.shop(order(1)))
+        for target in ("s.daybook", daemon.url):
+            self.wait(target, state="running", behind=0)
+        self.send(order(2, total=2000000), order(3, "bob"))
+        failed = self.wait(daemon.url, state="failed", behind=2)
+        self.assertEqual((failed["position"], failed["failed"]["position"], failed["failed"]["type"]), (2, 3, "orders.put"))
+        self.assertIn("stats/projections.sql:2: CHECK sum < 1000000", failed["failed"]["error"])
+        self.assertIn("failed\t2\t2\tat 3, orders.put: stats/projections.sql:2", self.daybook("model", "retry", daemon.url, status=1))
+        self.assertIn("has not failed at 2 but at 3", self.refused(1, "model", "skip", daemon.url, "stats", "2"))
+        self.assertIn("stats\tasync\trunning\t5\t0", self.daybook("model", "skip", daemon.url, "stats", "3"))
+        self.assertEqual(self.rows(daemon.url, TOTALS), [["ann", 10], ["bob", 10]])
+        self.assertEqual([json.loads(l)["type"] for l in self.daybook("log", daemon.url, "--stream", "daybook/model/stats", "--json").splitlines()],
+                         ["daybook.model.skip"])
+        self.daybook("model", "pause", daemon.url)
+        self.send(order(4, "cid"))
+        self.assertEqual(daemon.end(), 0)
+        self.assertEqual(self.model()["state"], "paused")
+        self.assertEqual(self.rows("s.daybook", TOTALS), [["ann", 10], ["bob", 10]])
+        self.daybook("model", "resume", "s.daybook", "stats")
+        self.assertEqual(self.rows("s.daybook", TOTALS), [["ann", 10], ["bob", 10], ["cid", 10]])
+        self.assertEqual(self.daybook("model", "unskip", "s.daybook", "stats", "3", status=1).count("at 3, orders.put"), 1)
+
+    def test_on_error_pause_waits_to_be_told(self):
+        store = self.shop(order(1, total=2000000), models='{"stats": {"on_error": "pause"}}')
+        self.assertEqual(self.model()["state"], "paused")
+        self.assertEqual(self.model()["failed"]["position"], 2)
+        self.assertIn("is paused", self.refused(1, "model", "retry", store, "stats"))
+        self.daybook("model", "skip", store, "stats")
+        self.daybook("model", "resume", store, "stats")
+        self.wait(store, state="running", behind=0)
+
+    def test_words(self):
+        store = self.shop()
+        self.assertIn("say what: list, retry", self.refused(2, "model"))
+        self.assertIn("did you mean 'retry'?", self.refused(2, "model", "rety", store))
+        self.assertIn("'x' is one word too many", self.refused(2, "model", "pause", store, "stats", "x"))
+        self.assertIn("'unskip' needs", self.refused(2, "model", "unskip", store, "stats"))
+        self.assertIn("there is no model 'stat'", self.refused(1, "model", "list", store, "stat"))
+        self.assertIn("did you mean 'stats'?", self.refused(1, "rebuild", store, "stat"))
+        self.assertIn("'main' is no async model", self.refused(1, "model", "pause", store, "main"))
+        self.assertIn("has not failed", self.refused(1, "model", "skip", store))
+        self.assertIn("there is no position 99", self.refused(1, "model", "unskip", store, "stats", "99"))
+        self.daybook("init", "plain.daybook", "--app", self.app("plain", models=""))
+        self.assertIn("the app has no async model", self.refused(2, "model", "pause", "plain.daybook"))
+
+    def test_upgrades_change_one_model_alone(self):
+        self.daybook("init", "s.daybook", "--app", self.app("none", models=""))
+        self.send(*[order(i) for i in range(1, 51)])
+        before = json.loads(self.daybook("fingerprint", "s.daybook", "--json"))
+        daemon = Daemon(self, "s.daybook")
+        shown = json.loads(self.daybook("upgrade", daemon.url, "--app", self.app("sums"), "--dry-run", "--json"))
+        self.assertEqual(([m["name"] for m in shown["models"]], shown["upgraded"]), (["stats"], False))
+        self.daybook("upgrade", daemon.url, "--app", "sums")
+        self.assertEqual(self.rows(daemon.url, TOTALS), [["ann", 500]])
+        self.assertIn("this definition already", self.daybook("upgrade", daemon.url, "--app", "sums") + self.run_program("upgrade", daemon.url, "--app", "sums").stderr)
+        self.daybook("upgrade", daemon.url, "--app", self.app("counts", COUNTS))
+        self.assertEqual(self.rows(daemon.url, TOTALS), [["ann", 50]])
+        self.assertEqual(daemon.end(), 0)
+        self.assertEqual(self.rows("s.daybook", TOTALS), [["ann", 50]])
+        self.assertEqual(json.loads(self.daybook("fingerprint", "s.daybook", "--json")), before)
+        shown = json.loads(self.daybook("upgrade", "s.daybook", "--app", self.app("bad", SUMS.replace("$total)", "$total * 2000000)")), "--json"))
+        self.assertEqual((shown["upgraded"], shown["models"][0]["failed"]["position"]), (True, 2))
+        self.daybook("upgrade", "s.daybook", "--app", "none")
+        self.assertIn("no such table", self.refused(1, "query", "s.daybook", TOTALS))
+        self.assertFalse(any(n.startswith("async-") for n in os.listdir(self.path("s.daybook", "models"))))
+
+    def test_files_that_go_come_back(self):
+        daemon = Daemon(self, self.shop(order(1)))
+        self.wait(daemon.url, state="running", behind=0)
+        shutil.rmtree(self.path("s.daybook", "models", "async-stats", "00000001"))
+        self.send(order(2))
+        self.wait(daemon.url, state="running", behind=0)
+        self.assertEqual(self.rows(daemon.url, TOTALS), [["ann", 20]])
+        self.assertEqual(daemon.end(), 0)
+        folder = self.path("s.daybook", "models", "async-stats")
+        serial = next(n for n in os.listdir(folder) if n.isdigit())
+        with open(os.path.join(folder, serial, "stats.sqlite"), "r+b") as f:
+            f.seek(100)
+            f.write(os.urandom(4000))
+        self.wait("s.daybook", state="running", behind=0)
+        self.assertEqual(self.rows("s.daybook", TOTALS), [["ann", 20]])
+
+    def test_killed_again_and_again_it_ends_up_right(self):
+        store = self.shop()
+        sent = 0
+        for _ in range(8):
+            daemon = Daemon(self, store)
+            def feed(first):
+                self.run_program("send", daemon.url, input=ndjson(order(i, f"c{i % 7}", i % 10) for i in range(first, first + 2000)))
+            feeder = threading.Thread(target=feed, args=(sent,))
+            feeder.start()
+            time.sleep(0.15)
+            self.run_program("rebuild", daemon.url, "stats") if sent % 4000 == 0 else time.sleep(0.1)
+            daemon.end(signal.SIGKILL)
+            feeder.join()
+            sent += 2000
+        last = json.loads(self.daybook("fingerprint", store, "--json"))["position"]
+        now = self.wait(store, state="running", behind=0)
+        self.assertEqual(now["position"], last)
+        fresh = json.loads(self.daybook("replay", store, "--model", "stats", "--into", "fresh.sqlite", "--json"))
+        self.assertEqual(now["fingerprint"], fresh["fingerprint"])
+        want = {}
+        for customer, total in self.rows(store, "SELECT customer, total FROM orders"):
+            want[customer] = want.get(customer, 0) + total
+        self.assertEqual(dict(self.rows(store, TOTALS)), want)
+
+
+if __name__ == "__main__":
+    unittest.main()
