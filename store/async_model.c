@@ -56,15 +56,15 @@ static void wait_a_while(dbk_async *async)
     async->not_before_ns = now_ns(async) + async->delay_ns;
 }
 
-/* After a piece of work: where it led to. */
+/* After a piece of work: where it led to. `stop` NULL: nothing was folded, what is known of it stands. */
 static void note_result(dbk_async *async, dbk_result result, const dbk_model_stop *stop, const dbk_error *error)
 {
     dbk_asyncs *all = async->all;
-    bool stopped = stop->position > 0;
+    bool stopped = stop && stop->position > 0;
     dbk_asyncs_lock(all);
     if (async->model) dbk_model_get_state(async->model, &async->state);
     async->trouble.code = DBK_OK;
-    if (result == DBK_OK || stopped) {
+    if (stop && (result == DBK_OK || stopped)) {
         bool same = stop->position == async->note.stop.position && strcmp(stop->reason, async->note.stop.reason) == 0;
         bool pauses = stopped && async->definition->rule->pauses && !async->note.paused;
         async->note.stop = *stop;
@@ -72,7 +72,7 @@ static void note_result(dbk_async *async, dbk_result result, const dbk_model_sto
         async->noted = async->noted && same && !pauses;
         if (stopped) wait_a_while(async);
         else async->delay_ns = 0;
-    } else if (result != DBK_UNAVAILABLE) {
+    } else if (result != DBK_OK && result != DBK_UNAVAILABLE) {
         async->trouble = *error;
         async->trouble.code = result;
         wait_a_while(async);
@@ -305,6 +305,7 @@ static dbk_result build(dbk_async *async, dbk_model_stop *stop, dbk_error *err)
         if (shadow != async->model) dbk_model_close(shadow);
         if (path.size > 0) dbk_model_folder_discard(&async->folder, (const char *)path.data);
         if (!async->model) set_open(async, false, true);
+        *stop = (dbk_model_stop){0};
     }
     begin_building(async, false);
     dbk_buffer_release(&path);
@@ -389,8 +390,8 @@ static dbk_task next_task(dbk_async *async)
 void dbk_async_work(dbk_async *async)
 {
     dbk_error error = {0};
-    dbk_model_stop stop = async->note.stop;
-    bool shadow = false;
+    dbk_model_stop stop = {0};
+    bool shadow = false, follows = false;
     dbk_result result = DBK_OK;
     dbk_task task = next_task(async);
     if (task.note) write_note(async, &error);
@@ -398,17 +399,15 @@ void dbk_async_work(dbk_async *async)
     if (task.look || (task.idle && task.note)) return;
     if (async->opening) result = open_current(async, &error);
     bool opened = async->opening && result == DBK_OK;
-    if (task.build) {
-        result = build(async, &stop, &error);
-    } else if (result == DBK_OK && !task.idle && !task.paused && async->model) {
+    if (!task.build && result == DBK_OK && !task.idle && !task.paused && async->model) {
+        follows = true;
         result = follow(async, &stop, &shadow, &error);
         task.build = result == DBK_OK && shadow;
-        if (task.build) result = build(async, &stop, &error);
     }
+    if (task.build) result = build(async, &stop, &error);
     if (opened) set_open(async, false, !async->model);
-    if (result != DBK_OK && task.build) stop = (dbk_model_stop){0};
     if (async->model && heals(result) && stop.position == 0) result = look(async, result);
-    note_result(async, result, &stop, &error);
+    note_result(async, result, follows || task.build ? &stop : NULL, &error);
 }
 
 void dbk_async_run(void *arg)
