@@ -2,6 +2,7 @@
  * was submitted, in order, without hole, invention or duplicate. L4: what was seen stays. And the model
  * is the fold of the log. (L3, refusing damage without touching it: sim_damage.c.) */
 #include "projector/model_internal.h"
+#include "store/async.h"
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
@@ -196,6 +197,29 @@ static void check_model(sim_machine *m)
     compare_with_fold(m, model);
 }
 
+/* An async model is the fold of the log up to where it stops, and nowhere else. */
+static void check_async(sim_machine *m, const dbk_definition *definition)
+{
+    dbk_engine bench = {.port = dbk_simdisk_port(m->bench), .log = dbk_engine_log(m->engine)};
+    dbk_model_stop stop = {0};
+    dbk_shadow_options options = {.model = {.vfs = m->bench_vfs_name}, .stop = &stop};
+    dbk_model_state have, want;
+    dbk_model *fold = NULL;
+    if (dbk_async_state(m->engine, definition, &have, &m->error) != DBK_OK)
+        sim_fail(m, "'%s': %s", definition->model, m->error.text);
+    if (dbk_async_fold(&bench, "/fold.sqlite", definition, &options, &fold, &m->error) != DBK_OK)
+        sim_fail(m, "cold fold of '%s': %s", definition->model, m->error.text);
+    dbk_model_get_state(fold, &want);
+    if (have.position != want.position)
+        sim_fail(m, "'%s' is at %llu, not at %llu", definition->model, (unsigned long long)have.position,
+                 (unsigned long long)want.position);
+    if (have.fingerprint.low != want.fingerprint.low || have.fingerprint.high != want.fingerprint.high ||
+        memcmp(have.head, want.head, sizeof have.head) != 0)
+        sim_fail(m, "'%s' at %llu is not the fold of the log", definition->model, (unsigned long long)have.position);
+    dbk_model_close(fold);
+    (void)dbk_simdisk_remove(m->bench, "fold.sqlite");
+}
+
 void sim_check_laws(sim_machine *m)
 {
     sim_oracle *oracle = &m->oracle;
@@ -211,5 +235,6 @@ void sim_check_laws(sim_machine *m)
     check_again(m);
     if (dbk_log_position(dbk_engine_log(m->engine)) != end) sim_fail(m, "L2: sending again made new entries");
     check_model(m);
+    for (size_t i = 0; i < m->definition->model_count; i++) check_async(m, m->definition->models[i]);
     sim_watch_check(m);
 }

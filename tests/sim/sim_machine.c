@@ -24,6 +24,19 @@ static const char projections[] = "-- on job.started\n"
                                   "-- may change nothing\n"
                                   "INSERT OR IGNORE INTO trail(job, pct) VALUES ($id, $pct);\n";
 
+/* Two async models: one takes everything, the other stops where a job is half done. */
+static const char app[] = "{\"daybook\": 1, \"name\": \"sim\", \"models\": {\"tally\": {}, \"strict\": {}}}";
+static const char tally_schema[] =
+    "CREATE TABLE tally (type TEXT PRIMARY KEY NOT NULL, n INTEGER NOT NULL, last TEXT);\n";
+static const char tally_projections[] = "-- on *\n"
+                                        "INSERT INTO tally(type, n, last) VALUES (:type, 1, :event)\n"
+                                        "ON CONFLICT(type) DO UPDATE SET n = n + 1, last = :event;\n";
+static const char strict_schema[] =
+    "CREATE TABLE half (job TEXT PRIMARY KEY NOT NULL, pct INTEGER CHECK (pct % 16 <> 5));\n";
+static const char strict_projections[] = "-- on job.progressed\n"
+                                         "INSERT INTO half(job, pct) VALUES ($id, $pct)\n"
+                                         "ON CONFLICT(job) DO UPDATE SET pct = $pct;\n";
+
 void sim_fail(sim_machine *m, const char *format, ...)
 {
     va_list args;
@@ -40,11 +53,18 @@ void sim_fail(sim_machine *m, const char *format, ...)
 
 dbk_definition *sim_definition(void)
 {
-    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)}, {"projections.sql", dbk_slice_text(projections)}};
+    dbk_source sources[] = {{"app.json", dbk_slice_text(app)},
+                            {"projections.sql", dbk_slice_text(projections)},
+                            {"schema.sql", dbk_slice_text(schema)},
+                            {"strict/projections.sql", dbk_slice_text(strict_projections)},
+                            {"strict/schema.sql", dbk_slice_text(strict_schema)},
+                            {"tally/projections.sql", dbk_slice_text(tally_projections)},
+                            {"tally/schema.sql", dbk_slice_text(tally_schema)}};
     dbk_definition *definition = NULL;
     dbk_findings findings = {0};
     dbk_error error = {0};
-    if (dbk_definition_parse(dbk_port_system(), sources, 2, "sim", &definition, &findings, &error) != DBK_OK) {
+    if (dbk_definition_parse(dbk_port_system(), sources, sizeof sources / sizeof *sources, "sim", &definition,
+                             &findings, &error) != DBK_OK) {
         dbk_buffer text;
         dbk_buffer_init(&text, dbk_port_system());
         dbk_findings_print(&findings, &text);
