@@ -85,7 +85,8 @@ static void add_named(const dbk_table *table, const dbk_json_node *data, dbk_sli
 }
 
 /* The columns that events of the entry on this row name. */
-static void named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trail_row *row, dbk_mask *named)
+static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trail_row *row, dbk_mask *named,
+                                dbk_error *err)
 {
     dbk_slice rest = entry->events;
     bool ruled = entry->flags != DBK_ENTRY_UNDO, taken_away = false;
@@ -93,11 +94,14 @@ static void named_columns(dbk_undo *undo, const dbk_entry *entry, const dbk_trai
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *data;
         if (!is_of(&event, row)) continue;
+        dbk_result result = dbk_upcast_event(undo->upcaster, entry->time_ms, &event, err);
+        if (result != DBK_OK) return result;
         if (dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
         bool deletes = is_type(&event, ".deleted");
         if (!deletes) add_named(row->table, data, event.filled, taken_away && is_type(&event, ".put"), ruled, named);
         taken_away = deletes;
     }
+    return DBK_OK;
 }
 
 static bool same_value(const dbk_json_node *a, const dbk_json_node *b)
@@ -158,14 +162,16 @@ static dbk_result follow(dbk_undo *undo, dbk_undo_row *known, bool mine, const d
     return result;
 }
 
-static void add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *entry, const dbk_trail_row *row)
+static dbk_result add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *entry, const dbk_trail_row *row,
+                               dbk_error *err)
 {
     dbk_slice rest = entry->events;
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *data, *member;
-        if (!is_type(&event, ".patched") || !is_of(&event, row) ||
-            dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT)
-            continue;
+        if (!is_type(&event, ".patched") || !is_of(&event, row)) continue;
+        dbk_result result = dbk_upcast_event(undo->upcaster, entry->time_ms, &event, err);
+        if (result != DBK_OK) return result;
+        if (dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
         member = data + 1;
         for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
             int column = dbk_table_column(row->table, member->name);
@@ -180,6 +186,7 @@ static void add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_entry *e
             known->cells[column].plus += strtod(text, NULL);
         }
     }
+    return DBK_OK;
 }
 
 static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows, size_t count,
@@ -197,9 +204,9 @@ static dbk_result hear(void *arg, uint64_t position, const dbk_entry *entry, con
         if (!known && (!mine || passing)) continue;
         if (!known) known = add(undo, rows[i].table, rows[i].key);
         if (!known) return dbk_row_no_memory(err);
-        named_columns(undo, entry, &rows[i], &named);
-        result = follow(undo, known, mine, &named, &rows[i], err);
-        if (result == DBK_OK && mine) add_counters(undo, known, entry, &rows[i]);
+        result = named_columns(undo, entry, &rows[i], &named, err);
+        if (result == DBK_OK) result = follow(undo, known, mine, &named, &rows[i], err);
+        if (result == DBK_OK && mine) result = add_counters(undo, known, entry, &rows[i], err);
     }
     return result;
 }

@@ -137,7 +137,7 @@ static dbk_result put_data(dbk_engine *engine, const dbk_table *table, dbk_slice
     return result;
 }
 
-/* The command that asks for what the event says. */
+/* The command that asks for what the event, in the form of today, says. */
 static dbk_result put_command(dbk_engine *engine, const dbk_event *event, dbk_buffer *out, dbk_error *err)
 {
     static const char *const verbs[] = {[DBK_OP_PUT] = "put", [DBK_OP_PATCHED] = "patch", [DBK_OP_DELETED] = "delete"};
@@ -174,14 +174,18 @@ static dbk_result put_commands(dbk_engine *engine, const dbk_json_node *request,
     dbk_slice rest = entry->events;
     dbk_result result = DBK_OK;
     bool first = true;
+    dbk_upcaster *upcaster = NULL;
+    result = dbk_upcaster_new(engine->port, engine->definition, &upcaster, err);
     dbk_buffer_put_u8(out, '{');
     put_head(request, out);
     if (entry->event_count != 1) dbk_buffer_put_text(out, "\"do\":\"batch\",\"commands\":[");
     for (dbk_event event; result == DBK_OK && dbk_event_next(&rest, &event); first = false) {
         if (entry->event_count != 1) dbk_buffer_put_text(out, first ? "{" : ",{");
-        result = put_command(engine, &event, out, err);
+        result = dbk_upcast_event(upcaster, entry->time_ms, &event, err);
+        if (result == DBK_OK) result = put_command(engine, &event, out, err);
         if (entry->event_count != 1) dbk_buffer_put_u8(out, '}');
     }
+    dbk_upcaster_free(upcaster);
     dbk_buffer_put_text(out, entry->event_count != 1 ? "]}" : "}");
     if (result == DBK_OK && out->failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
     return result;

@@ -2,6 +2,8 @@
  * log; what an upcast fails on is left out of the rows and shown as it was written. */
 #include "tests/store/engine_fixture.h"
 
+#include "store/engine.h"
+
 #include <sqlite3.h>
 
 static const char schema_1[] = "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, text TEXT, stars INTEGER);\n"
@@ -131,9 +133,71 @@ static void without_an_upcast_an_event_is_what_it_was(void **state)
     fixture_stop(&f);
 }
 
+/* A counter and a column that are called otherwise today: the undo knows what the old entry said of them, and the inbox
+ * asks again for what it means now. */
+static void undo_and_inbox_read_events_in_the_form_of_today(void **state)
+{
+    static const char sql_1[] = "CREATE TABLE n(id TEXT PRIMARY KEY NOT NULL, stars INTEGER NOT NULL DEFAULT 0);\n"
+                                "CREATE TABLE done(id TEXT PRIMARY KEY NOT NULL, minutes INTEGER);\n";
+    static const char sql_2[] =
+        "CREATE TABLE n(id TEXT PRIMARY KEY NOT NULL, likes INTEGER NOT NULL DEFAULT 0);\n"
+        "CREATE TABLE done(id TEXT PRIMARY KEY NOT NULL, seconds INTEGER CHECK(ifnull(seconds, 0) <> 540));\n";
+    static const char on_1[] = "-- on job.done\nINSERT INTO done(id, minutes) VALUES ($id, $minutes);\n";
+    static const char on_2[] = "-- on job.done\nINSERT INTO done(id, seconds) VALUES ($id, $seconds);\n";
+    static const char up[] =
+        "-- upcast n.put 1 -> 2\nSELECT json_object('id', :data->>'id', 'likes', :data->'stars');\n"
+        "-- upcast n.patched 1 -> 2\nSELECT json_object('id', :data->>'id', 'likes', :data->'stars');\n"
+        "-- upcast job.done 1 -> 2\nSELECT json_object('id', :data->>'id', 'seconds', 60 * (:data->>'minutes'));\n";
+#define APP(version, column)                                                                                           \
+    "{\"daybook\":1,\"name\":\"up\",\"version\":" version ",\"tables\":{\"n\":{\"sync\":{\"conflict\":{\"" column      \
+    "\":\"counter\"}}}}}"
+    const dbk_source old[] = {{"app.json", dbk_slice_text(APP("1", "stars"))},
+                              {"projections.sql", dbk_slice_text(on_1)},
+                              {"schema.sql", dbk_slice_text(sql_1)}};
+    const dbk_source now[] = {{"app.json", dbk_slice_text(APP("2", "likes"))},
+                              {"projections.sql", dbk_slice_text(on_2)},
+                              {"schema.sql", dbk_slice_text(sql_2)},
+                              {"upcasts.sql", dbk_slice_text(up)}};
+    engine_fixture f;
+    uint64_t count = 0;
+    int lost = 0;
+    dbk_buffer answer;
+    const dbk_json_node *request;
+    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
+    (void)state;
+    dbk_buffer_init(&answer, dbk_port_system());
+    fixture_start_with(&f, definition_of_sources(old, 3));
+    must_accept(&f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"n\",\"key\":\"a\",\"data\":{\"stars\":5}}");
+    must_accept(&f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"n\",\"key\":\"a\",\"data\":{\"stars\":{\"+\":2}}}");
+    must_accept(&f, "{\"id\":\"3\",\"do\":\"patch\",\"table\":\"n\",\"key\":\"a\",\"data\":{\"stars\":{\"+\":1}}}");
+    must_accept(&f, "{\"id\":\"4\",\"do\":\"append\",\"stream\":\"job/9\",\"type\":\"job.done\","
+                    "\"data\":{\"id\":\"9\",\"minutes\":9}}");
+    dbk_definition *newer = definition_of_sources(now, 4);
+    assert_int_equal(dbk_definition_set_ancestors(newer, (const uint8_t(*)[16])f.definition->hash, 1, NULL, NULL),
+                     DBK_OK);
+    assert_int_equal(dbk_engine_upgrade(f.engine, newer, f.now_ms, true, note_lost, &lost, &count, &f.error), DBK_OK);
+    assert_int_equal(count, 1);
+    static const char undo[] = "{\"id\":\"u\",\"do\":\"undo\",\"position\":2}";
+    assert_int_equal(dbk_engine_undo(f.engine, dbk_slice_text(undo), f.now_ms + 1000, &answer, &f.error), DBK_OK);
+    if (!strstr(dbk_buffer_text(&answer), "\"ok\":true")) fail_msg("%s", dbk_buffer_text(&answer));
+    assert_text(&f, "SELECT likes FROM n", "6");
+    static const char apply[] = "{\"id\":\"x\",\"do\":\"apply\",\"entry\":\"72727272727272727272727272727272.1.4\"}";
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(apply), &request, &f.error), DBK_OK);
+    dbk_buffer_clear(&answer);
+    assert_int_equal(dbk_request_answer(f.engine, request, &answer, &f.error), DBK_OK);
+    assert_non_null(strstr(dbk_buffer_text(&answer), "\"error\":\"constraint\"")); /* 540 seconds, not none */
+    dbk_buffer_release(&answer);
+    dbk_json_parser_free(parser);
+    dbk_engine_close(f.engine);
+    f.engine = NULL;
+    dbk_definition_free(newer);
+    fixture_stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(undo_and_inbox_read_events_in_the_form_of_today),
         cmocka_unit_test(old_events_are_read_in_the_form_of_today),
         cmocka_unit_test(without_an_upcast_an_event_is_what_it_was),
     };
