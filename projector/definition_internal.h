@@ -274,6 +274,7 @@ dbk_affinity dbk_affinity_of_declared(const char *declared);
 /* ---- sandbox.c, sandbox_date.c */
 int dbk_sandbox_authorize(void *sandbox, int action, const char *first, const char *second, const char *database,
                           const char *inside);
+dbk_result dbk_sandbox_formats(sqlite3 *db, dbk_error *err) DBK_MUST_USE; /* sandbox_format.c */
 dbk_result dbk_sandbox_dates(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err) DBK_MUST_USE;
 
 #endif

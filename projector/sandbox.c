@@ -143,5 +143,6 @@ dbk_result dbk_sandbox_install(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (rc != SQLITE_OK) return dbk_fail(err, DBK_INTERNAL, "cannot guard a connection: %s", sqlite3_errmsg(db));
     (void)sqlite3_limit(db, SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX);
-    return dbk_sandbox_dates(db, sandbox, err);
+    dbk_result result = dbk_sandbox_formats(db, err);
+    return result == DBK_OK ? dbk_sandbox_dates(db, sandbox, err) : result;
 }

@@ -117,10 +117,12 @@ static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *er
 {
     uint8_t head[DBK_LEAF_SIZE] = {0};
     dbk_changes changes;
-    bool ends = build->all - build->done <= SHADOW_ENTRIES;
+    uint64_t until = build->done + SHADOW_ENTRIES;
+    if (build->told > build->done) until = build->told + 1; /* what was stopped there is not met a third time */
+    bool ends = build->all <= until;
     dbk_result result = dbk_model_begin(build->model, err);
     if (result != DBK_OK) return result;
-    result = fold_some(build, ends ? build->all : build->done + SHADOW_ENTRIES, err);
+    result = fold_some(build, ends ? build->all : until, err);
     if (result != DBK_OK) {
         result = end_below(build, log, result, err);
         ends = result == DBK_OK;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { THOUSANDS = 20, FACTS = 60 };
+enum { THOUSANDS = 20, FACTS = 30 };
 
 static const char schema[] =
     "CREATE TABLE lines(work TEXT NOT NULL, n INTEGER NOT NULL, text TEXT, PRIMARY KEY(work, n));\n"
@@ -131,7 +131,7 @@ static void the_bound_is_the_same_in_every_fold(void **state)
     char id[20];
     for (long n = 0; n < FACTS; n++) {
         snprintf(id, sizeof id, "w%ld", n);
-        add(b, "work.lines", id, 100 + n * 20);
+        add(b, "work.lines", id, 100 + n * 40);
         catch_up(b);
     }
     unsigned count;
@@ -154,7 +154,6 @@ static void what_has_no_end_is_skipped_with_the_reason(void **state)
     free(text);
 }
 
-/* printf gives NULL instead of what is too long, `||` fails. */
 static void values_without_measure_are_not_made(void **state)
 {
     bench *b = *state;
@@ -164,7 +163,7 @@ static void values_without_measure_are_not_made(void **state)
     catch_up(b);
     unsigned count;
     char *text = judged(b, &count);
-    assert_int_equal(count, 1);
+    assert_int_equal(count, 2);
     assert_non_null(strstr(text, "too big"));
     free(text);
 }
