@@ -3,6 +3,7 @@
 
 #include "log/internal.h"
 #include "log/scrub.h"
+#include "tests/support/interleave.h"
 
 /* Places of records are damaged in the plain form; test_packed has the other one. */
 static void make(world *w)
@@ -197,11 +198,84 @@ static void test_failures(void **state)
     world_free(&w);
 }
 
+static void on_stuck(const char *why)
+{
+    fail_msg("%s", why);
+}
+
+/* Lets so much time pass. */
+static void sleep_ms(const dbk_port *port, int64_t ms)
+{
+    dbk_mutex *mutex = port->mutex_new(port->ctx);
+    dbk_cond *cond = port->cond_new(port->ctx);
+
+    port->mutex_lock(port->ctx, mutex);
+    int64_t until = port->monotonic_ns(port->ctx) + ms * 1000000, left;
+    while ((left = until - port->monotonic_ns(port->ctx)) > 0) (void)port->cond_wait(port->ctx, cond, mutex, left);
+    port->mutex_unlock(port->ctx, mutex);
+    port->cond_free(port->ctx, cond);
+    port->mutex_free(port->ctx, mutex);
+}
+
+/* On a thread of its own, at so many bytes a second, beside a writer: it takes its time, comes round, and ends at
+ * once when it is told to, wherever it is. */
+static void test_own_thread(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        dbk_scrub_options options = {.bytes_per_second = 10000, .every_ms = 1000};
+        dbk_scrub_state found;
+        dbk_scrub *scrub;
+        world w;
+        make(&w);
+        world_close(&w);
+        interleave *threads = interleave_new(w.disk, seed, on_stuck);
+        const dbk_port *port = interleave_port(threads);
+        w.dir = root_of(port);
+        assert_int_equal(dbk_log_open(port, w.dir, &w.options, &w.log, NULL), DBK_OK);
+        assert_int_equal(dbk_scrub_start(w.log, &options, &scrub, NULL), DBK_OK);
+        int64_t begun = port->monotonic_ns(port->ctx);
+        do {
+            sleep_ms(port, 100);
+            assert_int_equal(append(w.log, 1), DBK_OK);
+            dbk_scrub_get(scrub, &found);
+        } while (found.last_full_ms == 0);
+        int64_t took_ms = (port->monotonic_ns(port->ctx) - begun) / 1000000;
+        assert_true(found.faults == 0 && found.full_bytes > 30000);
+        if (took_ms < (int64_t)found.full_bytes / 20)
+            fail_msg("%d bytes in %d ms", (int)found.full_bytes, (int)took_ms);
+        sleep_ms(port, (int64_t)seed * 97);
+        begun = port->monotonic_ns(port->ctx);
+        dbk_scrub_stop(scrub);
+        assert_true(port->monotonic_ns(port->ctx) - begun < 4000000000);
+        dbk_log_close(w.log);
+        w.log = NULL;
+        interleave_free(threads);
+        world_free(&w);
+    }
+}
+
+/* No thread can be had. */
+static void test_no_thread(void **state)
+{
+    dbk_scrub_options options = {.bytes_per_second = 10000};
+    dbk_error err = {0};
+    dbk_scrub *scrub;
+    world w;
+
+    (void)state;
+    make(&w);
+    assert_int_not_equal(dbk_scrub_start(w.log, &options, &scrub, &err), DBK_OK);
+    assert_non_null(strstr(err.text, "thread"));
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sound),   cmocka_unit_test(test_fault),    cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_goes_on), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_sound),     cmocka_unit_test(test_fault),    cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_goes_on),   cmocka_unit_test(test_failures), cmocka_unit_test(test_own_thread),
+        cmocka_unit_test(test_no_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

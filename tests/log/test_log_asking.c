@@ -1,0 +1,207 @@
+/* Whoever asks a sound log, as its writer or beside it, is given the answer or told of the call or the allocation that
+ * failed: each of them in turn, once and from there on. Nothing is changed by asking, and nothing leaks. */
+#include "log_fixture.h"
+
+#include "log/internal.h"
+
+enum { ENTRIES = 132 };
+
+static bool is_told(dbk_result rc)
+{
+    return rc == DBK_OK || rc == DBK_END || rc == DBK_NONE || rc == DBK_IO || rc == DBK_NO_MEMORY;
+}
+
+#define ask(call) assert_true(is_told(call))
+
+/* Every other entry. */
+static bool is_wanted(void *arg, uint64_t position, int64_t received_ms, const uint8_t key[DBK_ORDER_KEY_SIZE])
+{
+    (void)arg;
+    (void)received_ms;
+    (void)key;
+    return position % 2;
+}
+
+static void ask_fold(dbk_log *log, dbk_log_wanted_fn wanted)
+{
+    uint64_t position, last = 0;
+    dbk_log_fold *fold = NULL;
+    dbk_slice origin;
+    dbk_result rc = dbk_log_fold_open(log, 20, 0, wanted, NULL, &fold, NULL);
+
+    while (rc == DBK_OK && (rc = dbk_log_fold_next(fold, &position, &origin, NULL)) == DBK_OK) {
+        assert_true(position > last);
+        last = position;
+    }
+    assert_true(is_told(rc) && rc != DBK_NONE);
+    dbk_log_fold_close(fold);
+}
+
+static void ask_selection(dbk_log *log, const dbk_log_wish *wish)
+{
+    dbk_log_selection *selection;
+    uint64_t position;
+    dbk_slice origin;
+    dbk_result rc = dbk_log_selection_open(log, wish, &selection, NULL);
+
+    while (rc == DBK_OK) rc = dbk_log_selection_next(selection, &position, NULL, &origin, NULL);
+    assert_true(is_told(rc) && rc != DBK_NONE);
+    dbk_log_selection_close(selection);
+}
+
+static void ask_walk(dbk_log *log)
+{
+    dbk_log_cursor *cursor;
+    dbk_slice origin;
+    uint64_t position, count = 0;
+    dbk_result rc = dbk_log_cursor_open(log, 30, 0, &cursor, NULL);
+
+    while (rc == DBK_OK && (rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL)) == DBK_OK) count++;
+    assert_true(is_told(rc) && (rc != DBK_END || count == ENTRIES - 29));
+    dbk_log_cursor_close(cursor);
+}
+
+static void ask_index(dbk_log *log)
+{
+    uint64_t position;
+    dbk_entry_id id;
+    int64_t received_ms;
+    dbk_buffer out;
+
+    dbk_buffer_init(&out, dbk_port_system());
+    for (uint64_t at = 1; at <= ENTRIES; at += 13) {
+        ask(dbk_log_read(log, at, &out, &received_ms, NULL));
+        ask(dbk_log_entry_id_at(log, at, &id, NULL));
+    }
+    dbk_result rc = dbk_log_find_stream(log, dbk_slice_text("note/3"), 50, &position, NULL);
+    assert_true(rc == DBK_OK ? position == 43 : is_told(rc));
+    rc = dbk_log_find_command(log, dbk_slice_text("c7"), 0, &position, NULL);
+    assert_true(rc == DBK_OK ? position == 7 : is_told(rc));
+    ask(dbk_log_find_received(log, FIRST_MS + 40, &position, NULL));
+    memcpy(id.replica, replica_one, 16);
+    id = (dbk_entry_id){.incarnation = 1, .seq = 9};
+    memcpy(id.replica, replica_one, 16);
+    rc = dbk_log_find_entry(log, &id, &position, NULL);
+    assert_true(rc == DBK_OK ? position == 9 : is_told(rc));
+    dbk_buffer_release(&out);
+}
+
+static void ask_proofs(dbk_log *log)
+{
+    static dbk_inclusion inclusion;
+    static dbk_extension extension;
+    uint8_t head[DBK_LEAF_SIZE];
+
+    ask(dbk_log_head_at(log, 61, head, NULL));
+    dbk_result rc = dbk_log_prove(log, 17, 100, &inclusion, NULL);
+    assert_true(rc == DBK_OK ? dbk_inclusion_holds(&inclusion) : is_told(rc));
+    rc = dbk_log_prove_extension(log, 40, 0, &extension, NULL);
+    assert_true(rc == DBK_OK ? dbk_extension_holds(&extension) : is_told(rc));
+}
+
+static dbk_result take_entry(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin, dbk_error *err)
+{
+    (void)arg;
+    (void)position;
+    (void)received_ms;
+    (void)origin;
+    (void)err;
+    return DBK_OK;
+}
+
+static void ask_folder(world *w)
+{
+    dbk_log_watcher watcher = {.entry = take_entry};
+    dbk_log_report report;
+    uint8_t store_id[16], lineage[16];
+
+    dbk_result rc = dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, &watcher, &report, NULL);
+    assert_true(is_told(rc));
+    if (rc == DBK_OK && report.faults == 0) assert_int_equal(report.entries, ENTRIES);
+    rc = dbk_log_identify(w->port, w->dir, store_id, lineage, NULL);
+    assert_true(is_told(rc) || rc == DBK_MISSING);
+}
+
+static void ask_all(world *w, bool writer)
+{
+    const dbk_log_wish wishes[] = {{.stream = dbk_slice_text("note/3")},
+                                   {.stream = dbk_slice_text("note/3"), .reverse = true, .since_ms = FIRST_MS + 20},
+                                   {.type = dbk_slice_text("note.put"), .first = 90},
+                                   {.type = dbk_slice_text("note.none"), .reverse = true}};
+    dbk_log_options options = w->options;
+    dbk_log_report report;
+
+    options.read_only = !writer;
+    dbk_result rc = dbk_log_open(w->port, w->dir, &options, &w->log, NULL);
+    assert_true(rc == DBK_OK || rc == DBK_IO || rc == DBK_NO_MEMORY);
+    if (rc == DBK_OK) {
+        ask_fold(w->log, NULL);
+        ask_fold(w->log, is_wanted);
+        for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) ask_selection(w->log, &wishes[i]);
+        ask_walk(w->log);
+        ask_index(w->log);
+        ask_proofs(w->log);
+        ask(dbk_log_stats(w->log, &report, NULL));
+        if (!writer) ask(dbk_log_refresh(w->log, NULL));
+        dbk_log_close(w->log);
+        w->log = NULL;
+    }
+    if (!writer) ask_folder(w);
+}
+
+static uint64_t runs;
+
+static void each_failure(bool writer, uint32_t kinds, uint64_t times)
+{
+    world w;
+
+    world_new(&w, 81);
+    for (int i = 0; i < ENTRIES / 4; i++) assert_int_equal(append(w.log, 4), DBK_OK);
+    assert_true(w.log->segment_count >= 3);
+    world_close(&w);
+    dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
+    dbk_simdisk_fault fault = {.kinds = kinds, .times = times, .error = 5};
+    for (bool hit = true; hit; fault.skip++) {
+        dbk_simdisk_restore(w.disk, image);
+        w.dir = root_of(w.port);
+        dbk_simdisk_add_fault(w.disk, &fault);
+        ask_all(&w, writer);
+        hit = dbk_simdisk_fault_hits(w.disk) > 0;
+        dbk_simdisk_clear_faults(w.disk);
+        world_close(&w);
+        assert_int_equal(dbk_simdisk_memory_count(w.disk), 0);
+        if (!writer) assert_true(dbk_simdisk_same(w.disk, image, NULL, 0));
+        runs++;
+    }
+    world_free(&w);
+}
+
+static void test_io(void **state)
+{
+    (void)state;
+    for (int writer = 0; writer < 2; writer++) {
+        each_failure(writer, DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY, 1);
+        each_failure(writer, DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY, 0);
+    }
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    for (int writer = 0; writer < 2; writer++) {
+        each_failure(writer, DBK_SIM_MEMORY, 1);
+        each_failure(writer, DBK_SIM_MEMORY, 0);
+    }
+}
+
+int main(void)
+{
+    checkpoint_bytes = 512;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_io),
+        cmocka_unit_test(test_memory),
+    };
+    int red = run_both_forms(tests);
+    printf("%llu runs, in each another call failing: every one of them\n", (unsigned long long)runs);
+    return red;
+}
