@@ -239,7 +239,11 @@ void dbk_check_refused(dbk_check *check, const dbk_sql *sql)
     if (name && strncasecmp(name, "_daybook_", 9) == 0) message = "tables of the engine are not for the app's SQL";
     if (strcmp(message, "incomplete input") == 0) token = sql->count - 1;
     const char *advice = advice_for(check, sql, message, name);
-    if (advice && strstr(advice, "WHERE true"))
+    if (name && strncmp(message, "no such table", 13) == 0 && dbk_check_is_search(check, name)) {
+        advice = "the table that it searches, with LIKE or instr";
+        message = dbk_check_printf(check, "'%s' is a search, which a projection cannot read", name);
+        if (!message) return;
+    } else if (advice && strstr(advice, "WHERE true"))
         message = "SQLite takes ON CONFLICT behind a SELECT without WHERE for a join";
     dbk_report_error(check->report, dbk_sql_span(sql, token), advice, "%s", message);
 }

@@ -224,8 +224,9 @@ const char *dbk_check_query_taken(const dbk_check *check, const char *query);
 void dbk_check_scan(dbk_check *check);                 /* the sources' texts into blocks and statements */
 bool dbk_check_open(dbk_check *check, dbk_error *err); /* the scratch database */
 void dbk_check_close(dbk_check *check);
-void dbk_check_app(dbk_check *check);        /* app.json: name and version */
-void dbk_check_app_tables(dbk_check *check); /* rules of tables */
+void dbk_check_app(dbk_check *check);                               /* app.json: name and version */
+void dbk_check_app_tables(dbk_check *check);                        /* rules of tables */
+bool dbk_check_is_search(const dbk_check *check, const char *name); /* app.json declares such a search */
 void dbk_check_app_search(dbk_check *check); /* search: behind the projections, before what may ask it */
 void dbk_check_app_rest(dbk_check *check);   /* what needs the whole definition */
 void dbk_check_app_close(dbk_check *check);

@@ -136,3 +136,12 @@ void dbk_app_read_search(dbk_app_reading *a, const dbk_json_node *value, const c
         try_it(a, child, inner, &s);
     }
 }
+
+/* Asked while the searches are not made yet: projections come first. */
+bool dbk_check_is_search(const dbk_check *check, const char *name)
+{
+    const dbk_json_node *root = check->app ? check->app->root : NULL;
+    const dbk_json_node *searches = root && root->kind == DBK_JSON_OBJECT ? dbk_json_member(root, "search") : NULL;
+
+    return searches && searches->kind == DBK_JSON_OBJECT && dbk_json_member(searches, name) != NULL;
+}

@@ -9,6 +9,9 @@
 
 static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT UNIQUE);";
 
+static const char app[] = "{\"daybook\":1,\"name\":\"failing\","
+                          "\"search\":{\"find\":{\"table\":\"notes\",\"columns\":[\"title\"]}}}";
+
 typedef struct failing_store {
     engine_fixture f;
     faulty_port port;
@@ -388,6 +391,8 @@ static void check_after(scene *sc)
     assert_int_equal(state.position, dbk_log_position(f->engine->log));
     assert_int_equal(dbk_model_recount(f->engine->model, &counted, &rows, &f->error), DBK_OK);
     assert_true(counted.low == state.fingerprint.low && counted.high == state.fingerprint.high);
+    assert_int_equal(dbk_model_check(f->engine->model, &f->error), DBK_OK);
+    assert_int_equal(dbk_model_check_search(f->engine->model, &f->error), DBK_OK);
     dbk_engine_close(f->engine);
     f->engine = NULL;
 }
@@ -400,7 +405,8 @@ static size_t run_scene(faulty_port *port, size_t number)
     _Atomic size_t *counter = port->fail_at ? &port->calls : &port->allocs;
     f.folder = temporary_dir();
     snprintf(f.path, sizeof f.path, "%s/t%zu.daybook", f.folder, number);
-    f.definition = definition_of(schema, NULL);
+    const dbk_source sources[] = {{"schema.sql", dbk_slice_text(schema)}, {"app.json", dbk_slice_text(app)}};
+    f.definition = definition_of_sources(sources, 2);
     f.options = (dbk_engine_options){
         .definition = f.definition, .no_threads = true, .given_ids = true, .incarnation = 1, .timeline = "t"};
     f.options.log.no_direct = true;
