@@ -4,35 +4,11 @@
  * Messages with requests in them (reads) go to a thread of their own. */
 #include <errno.h>
 
-#include "store/prepare.h"
-#include "store/queue.h"
+#include "store/queue_item.h"
 #include "store/request.h"
-#include "store/waits.h"
 
 enum { QUEUE_MAX = 65536, TURN_MAX_ITEMS = 1000, TURN_MAX_BYTES = 8 * 1024 * 1024 };
 static const int64_t IDLE_NS = 1000000000;
-
-typedef struct dbk_item {
-    struct dbk_item *next;
-    dbk_buffer json; /* owned when queued; borrowed bytes are in `text` */
-    dbk_slice text;
-    dbk_prepared *prepared; /* may be NULL */
-    dbk_buffer answer;
-    dbk_done_fn done; /* with `each` NULL too: a caller waits */
-    dbk_stage_fn each;
-    struct dbk_queue *queue;
-    void *arg;
-    dbk_cond *ready; /* of a waiting caller */
-    bool answered;
-    dbk_waiting waiting; /* for the log to grow */
-    dbk_result result;
-    dbk_error error;
-} dbk_item;
-
-typedef struct dbk_list {
-    dbk_item *first, **last;
-    size_t count, bytes;
-} dbk_list;
 
 struct dbk_queue {
     dbk_engine *engine;
@@ -53,31 +29,6 @@ struct dbk_queue {
     dbk_thread *worker, *reader;
     dbk_json_parser *read_parser;
 };
-
-static void list_init(dbk_list *list)
-{
-    *list = (dbk_list){.last = &list->first};
-}
-
-static void list_put(dbk_list *list, dbk_item *item)
-{
-    item->next = NULL;
-    *list->last = item;
-    list->last = &item->next;
-    list->count++;
-    list->bytes += item->text.size;
-}
-
-static dbk_item *list_take(dbk_list *list)
-{
-    dbk_item *item = list->first;
-    if (!item) return NULL;
-    list->first = item->next;
-    if (!list->first) list->last = &list->first;
-    list->count--;
-    list->bytes -= item->text.size;
-    return item;
-}
 
 static void lock(dbk_queue *queue)
 {
@@ -239,8 +190,10 @@ static bool is_to_be_held(const dbk_queue *queue, const dbk_turn_item *turn, con
     return dbk_receipt_stage(dbk_buffer_slice(&item->answer)) == DBK_STAGE_DURABLE;
 }
 
-/* Hands over what is done; what has requests in it goes on to the reading thread. */
-static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *item, bool restless, size_t *called)
+/* Hands over what is done; what has requests in it goes on to the reading thread. Who waits is put in front of
+ * *waiting, to be woken with the others. */
+static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *item, bool restless, size_t *called,
+                      dbk_item **waiting)
 {
     bool answered = item->result != DBK_OK || !turn->deferred, holds = false;
     if (answered && item->result == DBK_OK && is_to_be_held(queue, turn, item, restless)) {
@@ -254,7 +207,8 @@ static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *ite
         call_back(queue, item);
         ++*called;
     } else if (answered) {
-        finish(queue, item);
+        item->next = *waiting;
+        *waiting = item;
     } else if (!queue->reader) {
         answer_item(queue, item);
         finish(queue, item);
@@ -263,11 +217,26 @@ static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *ite
     }
 }
 
+/* All under one hold of the mutex: each of them takes it when it wakes. An item is gone once it is let go. */
+static void wake(dbk_queue *queue, dbk_item *waiting, size_t called)
+{
+    if (!waiting && called == 0) return;
+    lock(queue);
+    for (dbk_item *next; waiting; waiting = next, called++) {
+        next = waiting->next;
+        waiting->answered = true;
+        queue->port->cond_signal(queue->port->ctx, waiting->ready);
+    }
+    count_finished(queue, called);
+    unlock(queue);
+}
+
 /* Decides up to TURN_MAX_ITEMS items linked by next. */
 static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
 {
     dbk_engine *engine = queue->engine;
     dbk_turn_item items[TURN_MAX_ITEMS];
+    dbk_item *waiting = NULL;
     size_t count = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
     for (dbk_item *i = first; i; i = i->next) {
         items[count++] = (dbk_turn_item){.json = i->text,
@@ -291,12 +260,9 @@ static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
         }
         item->result = result;
         if (result != DBK_OK) item->error = error;
-        hand_over(queue, &items[at], item, *restless, &called);
+        hand_over(queue, &items[at], item, *restless, &called, &waiting);
     }
-    if (called == 0) return;
-    lock(queue);
-    count_finished(queue, called);
-    unlock(queue);
+    wake(queue, waiting, called);
 }
 
 /* The model has caught up, or never will: `,"projected":false` goes, or stays. The mutex is held, and let go
