@@ -106,6 +106,9 @@ static void test_it_follows_the_log(void **state)
          "'orders' is of the model 'main', and this query reads 'stats'");
     says(f, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM events\",\"model\":\"stats\"}", "\"rows\":[[4]]");
     says(f, "{\"do\":\"query\",\"sql\":\"SELECT 1\",\"model\":\"stat\"}", "not_found: there is no model 'stat'");
+    says(f, "{\"do\":\"get\",\"table\":\"totals\",\"key\":\"ann\"}",
+         "unknown_table: 'totals' is of the async model 'stats'");
+    says(f, "{\"do\":\"hello\"}", "\"queries\":[\"richest\"]");
     says(f, "{\"do\":\"status\"}", "\"models\":[{\"model\":\"stats\"");
     says(f, "{\"do\":\"stats\"}", "\"models\":[{\"model\":\"stats\"");
     reopen(f);
