@@ -25,6 +25,8 @@ static void put_good(const dbk_cli *cli, const dbk_definition *d, size_t warning
                           dbk_plural(d->table_count, "table", "tables"), d->projection_count,
                           dbk_plural(d->projection_count, "projection", "projections"), d->query_count,
                           dbk_plural(d->query_count, "query", "queries"));
+        if (d->model_count > 0)
+            dbk_buffer_printf(&line, ", %zu async %s", d->model_count, dbk_plural(d->model_count, "model", "models"));
     }
     dbk_out_line(dbk_buffer_slice(&line));
     dbk_buffer_release(&line);

@@ -256,6 +256,42 @@ static void scrub(const dbk_port *port, dbk_dir *dir, report *r)
     port->close_dir(port->ctx, log);
 }
 
+typedef struct models {
+    const dbk_port *port;
+    dbk_dir *dir;
+    report *r;
+    bool failed;
+} models;
+
+/* What the thread of an async model has last left in its folder. */
+static int note_model(void *arg, const char *name)
+{
+    models *m = arg;
+    dbk_dir *folder = NULL;
+    dbk_buffer text;
+    char member[80];
+    if (strncmp(name, "async-", 6) != 0 || strlen(name) > 72) return 0;
+    if (dbk_io_open_dir(m->port, m->dir, name, 0, &folder, NULL) != DBK_OK) return 0;
+    dbk_buffer_init(&text, m->port);
+    if (dbk_io_read_file(m->port, folder, "state", 16 * 1024, &text, NULL) == DBK_OK && dbk_buffer_text(&text))
+        m->failed |= strstr((const char *)text.data, "\"failed\":") != NULL;
+    dbk_buffer_release(&text);
+    snprintf(member, sizeof member, "model_%s", name + 6);
+    file_text(m->port, folder, "state", member, m->r);
+    m->port->close_dir(m->port->ctx, folder);
+    return 0;
+}
+
+static void async_models(const dbk_port *port, dbk_dir *dir, report *r)
+{
+    models m = {.port = port, .r = r};
+    if (dbk_io_open_dir(port, dir, "models", 0, &m.dir, NULL) != DBK_OK) return;
+    (void)port->list(port->ctx, m.dir, note_model, &m);
+    port->close_dir(port->ctx, m.dir);
+    if (m.failed)
+        advise(r, "an async model stopped at an entry that it refuses: 'daybook model list' says where and why");
+}
+
 static int examine_store(const dbk_cli *cli, const char *path, report *r)
 {
     const dbk_port *port = cli->port;
@@ -274,6 +310,7 @@ static int examine_store(const dbk_cli *cli, const char *path, report *r)
     holder(port, path, dir, r);
     origin(port, dir, r);
     scrub(port, dir, r);
+    async_models(port, dir, r);
     port->close_dir(port->ctx, dir);
     return DBK_EXIT_DONE;
 }

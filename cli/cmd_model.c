@@ -178,11 +178,8 @@ static int run(dbk_cli *cli)
     words w;
     int status = read_words(cli, &w);
     if (status) return status;
-    status = dbk_cli_store_word(cli, false, &target, &used);
-    if (w.store) {
-        status = 0;
-        target = (dbk_cli_target){.path = w.store};
-    }
+    if (w.store) target = (dbk_cli_target){.path = w.store};
+    else status = dbk_cli_store_word(cli, false, &target, &used);
     if (!status) status = dbk_cli_open(cli, w.verb == LIST ? DBK_CLI_READ : DBK_CLI_WRITE, &target);
     if (status) return status;
     status = ask(cli, &target, &w);

@@ -139,11 +139,10 @@ static void put_data(typing *t, const dbk_table *table, bool patch)
     put(t, " };\n");
 }
 
-static void put_tables(typing *t)
+static void put_tables_of(typing *t, const dbk_definition *definition)
 {
-    put(t, "export interface Tables {\n");
-    for (size_t i = 0; i < t->definition->table_count; i++) {
-        const dbk_table *table = &t->definition->tables[i];
+    for (size_t i = 0; i < definition->table_count; i++) {
+        const dbk_table *table = &definition->tables[i];
         put(t, "  ");
         put_name(t, table->name);
         put(t, ": {\n");
@@ -155,6 +154,14 @@ static void put_tables(typing *t)
         }
         put(t, "  };\n");
     }
+}
+
+/* Those of async models are beside the others: their names are unique. */
+static void put_tables(typing *t)
+{
+    put(t, "export interface Tables {\n");
+    put_tables_of(t, t->definition);
+    for (size_t i = 0; i < t->definition->model_count; i++) put_tables_of(t, t->definition->models[i]);
     put(t, "}\n\n");
 }
 
@@ -201,18 +208,32 @@ static dbk_result put_answer(typing *t, const char *member, const char *sql, con
     return result;
 }
 
-static dbk_result put_queries(typing *t, dbk_error *err)
+static dbk_result put_queries_of(typing *t, const dbk_definition *definition, dbk_error *err)
 {
     dbk_result result = DBK_OK;
-    put(t, "export interface Queries {\n");
-    for (size_t i = 0; result == DBK_OK && i < t->definition->query_count; i++) {
-        const dbk_named_query *query = &t->definition->queries[i];
+    for (size_t i = 0; result == DBK_OK && i < definition->query_count; i++) {
+        const dbk_named_query *query = &definition->queries[i];
         put(t, "  ");
         put_name(t, query->name);
         put(t, ": {\n");
         put_arguments(t, query->arguments, query->argument_count);
         result = put_answer(t, "row", query->sql, query->returns, query->return_count, err);
         put(t, "  };\n");
+    }
+    return result;
+}
+
+static dbk_result put_queries(typing *t, const dbk_port *port, dbk_error *err)
+{
+    dbk_answers *own = t->answers;
+    put(t, "export interface Queries {\n");
+    dbk_result result = put_queries_of(t, t->definition, err);
+    for (size_t i = 0; result == DBK_OK && i < t->definition->model_count; i++) {
+        t->answers = NULL;
+        result = dbk_answers_open(port, t->definition->models[i], &t->answers, err);
+        if (result == DBK_OK) result = put_queries_of(t, t->definition->models[i], err);
+        dbk_answers_close(t->answers);
+        t->answers = own;
     }
     put(t, "}\n\n");
     return result;
@@ -237,7 +258,7 @@ static dbk_result put_commands(typing *t, dbk_error *err)
 
 /* ---- all */
 
-static dbk_result put_all(typing *t, dbk_error *err)
+static dbk_result put_all(typing *t, const dbk_port *port, dbk_error *err)
 {
     char hash[33];
     dbk_hex_encode(dbk_slice_of(t->definition->hash, 16), hash);
@@ -248,7 +269,7 @@ static dbk_result put_all(typing *t, dbk_error *err)
                       "export type Value = null | number | string;\n\n",
                       t->definition->name, t->definition->version, hash);
     put_tables(t);
-    dbk_result result = put_queries(t, err);
+    dbk_result result = put_queries(t, port, err);
     if (result == DBK_OK) result = put_commands(t, err);
     put(t, "export interface App {\n  name: ");
     dbk_json_put_string(&t->out, dbk_slice_text(t->definition->name));
@@ -270,7 +291,7 @@ static int run(dbk_cli *cli)
     dbk_findings_free(&findings);
     t.definition = definition;
     if (result == DBK_OK) result = dbk_answers_open(cli->port, definition, &t.answers, &err);
-    if (result == DBK_OK) result = put_all(&t, &err);
+    if (result == DBK_OK) result = put_all(&t, cli->port, &err);
     if (result == DBK_OK) dbk_out(dbk_buffer_slice(&t.out));
     dbk_answers_close(t.answers);
     dbk_definition_free(definition);

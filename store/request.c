@@ -174,6 +174,14 @@ dbk_result dbk_request_table(dbk_engine *engine, const dbk_json_node *request, c
     if (!name || name->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'table' must be text");
     *table = dbk_definition_table(engine->definition, name->text);
     if (*table) return DBK_OK;
+    const dbk_definition *model = dbk_definition_model_with(engine->definition, name->text);
+    if (model) {
+        (void)dbk_fail(err, DBK_UNKNOWN_TABLE, "'%.*s' is of the async model '%s'",
+                       (int)(name->text.size < 128 ? name->text.size : 128), (const char *)name->text.data,
+                       model->model);
+        dbk_error_hint(err, "its tables are asked with 'query'");
+        return DBK_UNKNOWN_TABLE;
+    }
     for (size_t i = 0; i < engine->definition->table_count && count < DBK_TABLES_MAX; i++)
         names[count++] = engine->definition->tables[i].name;
     const char *near = dbk_nearest(name->text, names, count);

@@ -38,6 +38,17 @@ dbk_result dbk_folder_text(const dbk_port *port, dbk_dir *dir, char out[DBK_FOLD
     return DBK_OK;
 }
 
+static void put_queries_of_models(const dbk_definition *definition, dbk_buffer *out)
+{
+    bool first = definition->query_count == 0;
+    for (size_t i = 0; i < definition->model_count; i++) {
+        for (size_t k = 0; k < definition->models[i]->query_count; k++, first = false) {
+            if (!first) dbk_buffer_put_u8(out, ',');
+            dbk_json_put_string(out, dbk_slice_text(definition->models[i]->queries[k].name));
+        }
+    }
+}
+
 /* The folder says which of several copies this is, for copies share every id. */
 dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
@@ -61,6 +72,7 @@ dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, d
         if (i > 0) dbk_buffer_put_u8(out, ',');
         dbk_json_put_string(out, dbk_slice_text(definition->queries[i].name));
     }
+    put_queries_of_models(definition, out);
     dbk_buffer_put_text(out, "],\"commands\":[");
     for (size_t i = 0; i < definition->command_count; i++) {
         if (i > 0) dbk_buffer_put_u8(out, ',');

@@ -115,8 +115,20 @@ class Models(Case):
         self.assertIn("'main' is no async model", self.refused(1, "model", "pause", store, "main"))
         self.assertIn("has not failed", self.refused(1, "model", "skip", store))
         self.assertIn("there is no position 99", self.refused(1, "model", "unskip", store, "stats", "99"))
+        os.mkdir(self.path("elsewhere"))
+        self.assertEqual(self.run_program("model", "list", "../s.daybook", cwd=self.path("elsewhere")).stderr, "")
         self.daybook("init", "plain.daybook", "--app", self.app("plain", models=""))
         self.assertIn("the app has no async model", self.refused(2, "model", "pause", "plain.daybook"))
+
+    def test_what_else_knows_of_them(self):
+        store = self.shop(order(1, total=2000000))
+        self.assertIn("1 async model", self.daybook("check", "app"))
+        self.assertIn("totals: {", self.daybook("types", "app"))
+        self.assertEqual(self.model()["state"], "failed")
+        report = json.loads(self.daybook("doctor", store, "--json"))
+        self.assertIn('"failed"', report["model_stats"])
+        self.assertTrue(any("an async model stopped" in a for a in report["advice"]))
+        self.assertIn("is of the async model 'stats'", self.refused(1, "history", store, "totals", "ann"))
 
     def test_upgrades_change_one_model_alone(self):
         self.daybook("init", "s.daybook", "--app", self.app("none", models=""))
