@@ -14,7 +14,7 @@ import planted
 COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt", "tests/CMakeLists.txt", "LICENSE", "docs/format",
           "tests/data/golden", "tests/data/model"]
 # The quick ones first: most bugs need no other.
-TESTS = ["test_recover", "test_guards", "test_hostile", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_proof", "test_log", "test_log_crash",
+TESTS = ["test_recover", "test_guards", "test_hostile", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_proof", "test_log", "test_index", "test_merge", "test_log_crash",
          "test_log_faults", "test_log_rot", "test_log_power", "test_log_model"]
 ARGUMENTS = {"test_log_power": ["--seeds", "1..40", "--each", "500"], "test_log_model": ["--seeds", "1..10", "--each", "5000"]}
 
@@ -86,6 +86,23 @@ MUTANTS = {
         ("log/select.c", "    if (*position < selection->first) *position = 0;", "    if (*position + 1 < selection->first) *position = 0;")],
     "the time looked for is left out": [
         ("log/select.c", ".received_ms < received_ms) {", ".received_ms <= received_ms) {")],
+    "merged keys keep their old positions": [
+        ("log/index_merge.c", "(uint32_t)(key->position - m->layout.source.first_position)",
+         "(uint32_t)(key->position - m->inputs[0].layout->source.first_position) % 300")],
+    "the end of a merged filter is lost": [
+        ("log/index_merge.c", "    if (!filter->filled) return write_pages(m, filter, err);\n", "    return write_pages(m, filter, err);\n")],
+    "an index of other segments is believed": [
+        ("log/index_run.c", "        source->salt != expect->salt || source->first_position", "        source->first_position"),
+        ("log/index_run.c", "    if (memcmp(store_id, run->layout.store_id, sizeof(run->layout.store_id)) != 0 ||\n"
+         "        source->segment != expect->segment || source->segments != (expect->segments ? expect->segments : 1) ||\n",
+         "    if (memcmp(store_id, run->layout.store_id, sizeof(run->layout.store_id)) != 0 ||\n"),
+        ("log/index_run.c", "        source->first_position != expect->first_position ||\n"
+         "        (expect->last_position && source->last_position != expect->last_position)) {",
+         "        expect->first_position == 0) {")],
+    "a damaged page says that nothing is there": [
+        ("log/find.c", "        if (rc == DBK_CORRUPT) *how = PART_DAMAGED;\n", "        if (rc == DBK_CORRUPT) rc = DBK_OK;\n")],
+    "authors are joined over a gap": [
+        ("log/index_merge.c", " && run->first_seq + run->count == next->first_seq &&", " &&")],
     "canary: entries read back": [
         ("tests/log/log_fixture.h", "    assert_int_equal(count, dbk_log_position(log));", "    assert_int_equal(count + 1, dbk_log_position(log));")],
     "canary: what a crash leaves": [

@@ -2,12 +2,23 @@
  * the bytes that are in it. With "write" as second argument the files are made anew. */
 #include "log_fixture.h"
 
-#include "log/internal.h"
+#include "log/parts.h"
 
 static const char *root = ".";
-static const char *const files[] = {"0000000000000001.seg", "0000000000000001.idx", "0000000000000002.seg",
-                                    "0000000000000003.seg", "WATERMARK"};
-enum { FILE_COUNT = 5, ENTRIES = 42 };
+static const char *const files[] = {
+    "0000000000000001.seg", "0000000000000001.idx", "0000000000000002.seg", "0000000000000003.seg", "WATERMARK", NULL};
+/* Packed, with an index of several segments and a checkpoint of the last one. */
+#define MERGED     "0000000000000001-0000000000000004.run"
+#define CHECKPOINT "CHECKPOINT"
+static const char *const merged_files[] = {"0000000000000001.seg",
+                                           "0000000000000002.seg",
+                                           "0000000000000003.seg",
+                                           "0000000000000004.seg",
+                                           "0000000000000005.seg",
+                                           MERGED,
+                                           CHECKPOINT,
+                                           "WATERMARK",
+                                           NULL};
 
 static size_t load(const char *folder, const char *name, uint8_t **out)
 {
@@ -27,25 +38,36 @@ static size_t load(const char *folder, const char *name, uint8_t **out)
     return (size_t)size;
 }
 
-/* The plain form and the packed one. */
-static const char *const folders[] = {"tests/data/golden/log-v1", "tests/data/golden/log-v1-packed"};
+typedef struct golden {
+    const char *folder;
+    const char *const *files;
+    bool packed;
+    int batches;
+    uint64_t segments;
+} golden;
+enum { PLAIN, PACKED, RUNS, GOLDEN_COUNT, BATCH = 7, RUN_BATCHES = 28 };
+static const golden goldens[GOLDEN_COUNT] = {
+    {"tests/data/golden/log-v1", files, false, 6, 2},
+    {"tests/data/golden/log-v1-packed", files, true, 6, 2},
+    {"tests/data/golden/log-v1-merged", merged_files, true, RUN_BATCHES, 5},
+};
 
-static void write_golden(bool packed)
+static void write_golden(const golden *g)
 {
     char path[1024];
     world w;
 
-    keep_plain = !packed;
-
+    keep_plain = !g->packed;
+    checkpoint_bytes = g->files == merged_files ? 512 : 0;
     world_new(&w, 20261121);
-    for (int i = 0; i < 6; i++) assert_int_equal(append(w.log, 7), DBK_OK);
+    for (int i = 0; i < g->batches; i++) assert_int_equal(append(w.log, BATCH), DBK_OK);
     world_close(&w);
-    for (int i = 0; i < FILE_COUNT; i++) {
+    for (int i = 0; g->files[i]; i++) {
         uint8_t bytes[65536];
-        snprintf(path, sizeof(path), "log/%s", files[i]);
+        snprintf(path, sizeof(path), "log/%s", g->files[i]);
         int64_t size = dbk_simdisk_read(w.disk, path, 0, bytes, sizeof(bytes));
-        assert_true(size > 0);
-        snprintf(path, sizeof(path), "%s/%s/%s", root, folders[packed], files[i]);
+        if (size <= 0) fail_msg("there is no '%s'", path);
+        snprintf(path, sizeof(path), "%s/%s/%s", root, g->folder, g->files[i]);
         FILE *file = fopen(path, "wb");
         assert_non_null(file);
         assert_int_equal(fwrite(bytes, 1, (size_t)size, file), size);
@@ -54,7 +76,7 @@ static void write_golden(bool packed)
     world_free(&w);
 }
 
-static void put_golden(world *w, const char *folder)
+static void put_golden(world *w, const golden *g)
 {
     char path[64];
 
@@ -63,27 +85,27 @@ static void put_golden(world *w, const char *folder)
     w->port = dbk_simdisk_port(w->disk);
     w->options = small_options();
     w->dir = root_of(w->port);
-    for (int i = 0; i < FILE_COUNT; i++) {
+    for (int i = 0; g->files[i]; i++) {
         uint8_t *bytes;
-        size_t size = load(folder, files[i], &bytes);
-        snprintf(path, sizeof(path), "log/%s", files[i]);
+        size_t size = load(g->folder, g->files[i], &bytes);
+        snprintf(path, sizeof(path), "log/%s", g->files[i]);
         assert_int_equal(dbk_simdisk_write(w->disk, path, 0, bytes, size), 0);
         free(bytes);
     }
 }
 
-static void check_golden(const char *folder)
+static void check_golden(const golden *g)
 {
     dbk_log_report report;
     dbk_error err;
     world w;
 
-    put_golden(&w, folder);
+    put_golden(&w, g);
     assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, &err), DBK_OK);
-    assert_true(report.faults == 0 && report.entries == ENTRIES && report.segments == 2);
+    assert_true(report.faults == 0 && report.entries == (uint64_t)g->batches * BATCH && report.segments == g->segments);
     if (world_open(&w, &err) != DBK_OK) fail_msg("%s", err.text);
     assert_true(dbk_log_was_clean(w.log));
-    assert_int_equal(dbk_log_position(w.log), ENTRIES);
+    assert_int_equal(dbk_log_position(w.log), (uint64_t)g->batches * BATCH);
     check_entries(w.log, 0);
     assert_int_equal(append(w.log, 3), DBK_OK);
     check_entries(w.log, 0);
@@ -93,7 +115,50 @@ static void check_golden(const char *folder)
 static void test_opens(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) check_golden(folders[i]);
+    for (int i = 0; i < GOLDEN_COUNT; i++) check_golden(&goldens[i]);
+}
+
+static void check_file(world *w, const char *name)
+{
+    uint8_t *want, got[65536];
+    char path[64];
+
+    size_t size = load(goldens[RUNS].folder, name, &want);
+    snprintf(path, sizeof(path), "log/%s", name);
+    assert_int_equal(dbk_simdisk_read(w->disk, path, 0, got, sizeof(got)), size);
+    assert_memory_equal(got, want, size);
+    free(want);
+}
+
+/* The index of four segments and the checkpoint answer as they are; deleted, they come back byte for byte. */
+static void test_caches(void **state)
+{
+    world w;
+
+    (void)state;
+    put_golden(&w, &goldens[RUNS]);
+    w.options.keep_plain = false;
+    w.options.checkpoint_bytes = 512;
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(world_open(&w, NULL), DBK_OK);
+        assert_int_equal(w.log->part_count, 1);
+        assert_int_equal(w.log->parts[0]->last, 4);
+        assert_int_equal(w.log->segments[4]->prefix_last != 0, again == 0); /* by the checkpoint */
+        for (uint64_t position = 1; position <= RUN_BATCHES * BATCH; position++) {
+            char command[32];
+            uint64_t found;
+            snprintf(command, sizeof(command), "c%llu", (unsigned long long)position);
+            assert_int_equal(dbk_log_find_command(w.log, dbk_slice_text(command), 0, &found, NULL), DBK_OK);
+            assert_int_equal(found, position);
+        }
+        world_close(&w);
+        check_file(&w, MERGED);
+        check_file(&w, CHECKPOINT);
+        if (again) break;
+        assert_int_equal(dbk_simdisk_remove(w.disk, "log/" MERGED), 0);
+        assert_int_equal(dbk_simdisk_remove(w.disk, "log/" CHECKPOINT), 0);
+    }
+    world_free(&w);
 }
 
 /* Each line "oooooooo  xx xx …" under a heading that names a file is a part of that file. */
@@ -108,12 +173,15 @@ static void test_document(void **state)
     for (char *line = strtok_r((char *)text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         unsigned long offset;
         int used = 0;
-        for (int i = 0; i < FILE_COUNT; i++) {
+        for (int i = 0; merged_files[i]; i++) {
             char heading[64];
-            snprintf(heading, sizeof(heading), "`%s`:", files[i]);
-            if (strcmp(line, heading) != 0) continue;
+            const char *name = NULL;
+            snprintf(heading, sizeof(heading), "`%s`:", merged_files[i]);
+            if (strcmp(line, heading) == 0) name = merged_files[i];
+            if (!name) continue;
             free(bytes);
-            size = load("tests/data/golden/log-v1", files[i], &bytes);
+            bool caches = strcmp(name, MERGED) == 0 || strcmp(name, CHECKPOINT) == 0;
+            size = load(goldens[caches ? RUNS : PLAIN].folder, name, &bytes);
         }
         if (sscanf(line, "%8lx  %n", &offset, &used) != 1 || used != 10 || !bytes) continue;
         for (const char *at = line + 10; *at && strspn(at, "0123456789abcdef") == 2; at += at[2] ? 3 : 2) {
@@ -155,13 +223,15 @@ static void test_table(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_opens), cmocka_unit_test(test_document),
-                                       cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_opens), cmocka_unit_test(test_caches),
+                                       cmocka_unit_test(test_document), cmocka_unit_test(test_table)};
 
     keep_plain = true;
     if (argc > 1) root = argv[1];
-    if (argc > 2 && strcmp(argv[2], "write") == 0) write_golden(false);
-    if (argc > 2 && strcmp(argv[2], "write-packed") == 0) write_golden(true);
+    if (argc > 2 && strcmp(argv[2], "write") == 0) write_golden(&goldens[PLAIN]);
+    if (argc > 2 && strcmp(argv[2], "write-packed") == 0) write_golden(&goldens[PACKED]);
+    if (argc > 2 && strcmp(argv[2], "write-merged") == 0) write_golden(&goldens[RUNS]);
+    checkpoint_bytes = 0;
     keep_plain = true;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
