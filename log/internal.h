@@ -28,6 +28,7 @@ enum {
 #define DBK_WATERMARK_NAME  "WATERMARK"
 #define DBK_RECOVERY_NAME   "recovery.ndjson"
 #define DBK_CHECKPOINT_NAME "CHECKPOINT"
+#define DBK_CATALOG_NAME    "CATALOG"
 
 /* What the entries up to a position add up to. */
 typedef struct dbk_log_state {
@@ -116,6 +117,7 @@ struct dbk_log {
     dbk_segment *next;                 /* lock; prepared, has no start record */
     dbk_segment *found_next;           /* one that was there at open: to be made sure of, then next */
     bool checkpoint_wanted;            /* lock */
+    uint64_t cataloged;                /* segments that opening took from the catalog */
     uint64_t saved_segment, saved_end; /* lock; where the last checkpoint was made */
 
     dbk_thread *pack_thread;                   /* pack_work.c; joined before the next and at close */

@@ -174,16 +174,35 @@ static dbk_result survey_file(dbk_log *log, dbk_found *found, uint64_t number, d
                                                          : survey_plain(found, port, file, err);
 }
 
+/* The catalog knows the file: it need not be opened. */
+static dbk_result survey_known(dbk_log *log, dbk_found *found, const dbk_pack_head *head, uint64_t number,
+                               dbk_error *err)
+{
+    dbk_result rc = dbk_load_judge_header(&log->options, found->segment, number, err);
+
+    if (rc != DBK_OK) return rc;
+    found->file_bytes = head->file_bytes;
+    found->sound = true;
+    take_head(found, head);
+    log->cataloged++;
+    return DBK_OK;
+}
+
 /* One file of the survey. A header that cannot be used leaves sound false. Only in the last two can
  * the cache hold what the disk does not: those before were synced before the next one began. */
-static dbk_result survey_one(dbk_log *log, dbk_survey *survey, uint64_t number, dbk_error *err)
+static dbk_result survey_one(dbk_log *log, dbk_survey *survey, const dbk_buffer *catalog, uint64_t number,
+                             dbk_error *err)
 {
     const dbk_port *port = log->port;
     dbk_found *found = &survey->found[number - 1];
     dbk_segment *segment = found->segment = dbk_segment_new(port, number);
+    dbk_pack_head head;
     dbk_file *file;
 
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the log: out of memory");
+    if (dbk_catalog_find(log, catalog, number, segment->name, &segment->header, &head))
+        return survey_known(log, found, &head, number, err);
+    segment->header = (dbk_segment_header){.number = number};
     dbk_result rc = dbk_io_open(port, log->dir, segment->name, DBK_OPEN_READ, &file, err);
     if (rc != DBK_OK) return rc;
     if (number + 2 > survey->count) (void)port->drop_cache(port->ctx, file, 0, DBK_SEGMENT_DATA_OFFSET);
@@ -221,7 +240,7 @@ static dbk_result check_numbers(const dbk_log *log, const dbk_buffer *numbers, d
 dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey, dbk_error *err)
 {
     uint64_t number = 1;
-    dbk_buffer numbers;
+    dbk_buffer numbers, catalog;
 
     memset(survey, 0, sizeof(*survey));
     dbk_buffer_init(&numbers, log->port);
@@ -239,10 +258,13 @@ dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey, 
         known->found[number - 1].segment = NULL;
         survey->base = number;
     }
+    dbk_buffer_init(&catalog, log->port);
+    if (number + 2 <= count) dbk_catalog_read(log, &catalog);
     for (; number <= count && rc == DBK_OK; number++) {
-        rc = survey_one(log, survey, number, err);
+        rc = survey_one(log, survey, &catalog, number, err);
         if (rc == DBK_OK && survey->found[number - 1].started) survey->base = number;
     }
+    dbk_buffer_release(&catalog);
     return rc;
 }
 

@@ -18,6 +18,15 @@ typedef struct dbk_survey {
     uint64_t base; /* the highest started one; 0: none */
 } dbk_survey;
 
+/* catalog.c: reads it; empty where there is none of this log. */
+void dbk_catalog_read(dbk_log *log, dbk_buffer *catalog);
+uint64_t dbk_catalog_count(const dbk_buffer *catalog);
+/* What the catalog has of the segment's file, if that still is the one. */
+bool dbk_catalog_find(dbk_log *log, const dbk_buffer *catalog, uint64_t number, const char *name,
+                      dbk_segment_header *header, dbk_pack_head *head);
+/* At close, once nothing else runs: writes it, if it lacks much. A failure only costs reading the files. */
+void dbk_catalog_save(dbk_log *log);
+
 dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment, uint64_t number,

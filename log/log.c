@@ -279,6 +279,7 @@ void dbk_log_close(dbk_log *log)
     dbk_background_stop(log);
     if (!log->options.read_only && !log->poisoned) {
         if (dbk_checkpoint_due(log)) (void)!dbk_checkpoint_save(log, dbk_log_active(log)->prefix_last != 0, NULL);
+        dbk_catalog_save(log);
         bool clean = dbk_tail_clean(log, NULL) == DBK_OK;
         if (dbk_watermark_write(log, clean, NULL) == DBK_OK) (void)!dbk_watermark_sync(log, NULL);
     }

@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const files[] = {"log/0000000000000001.seg", "log/WATERMARK",
                                     "log/0000000000000002.seg", "log/0000000000000001.idx",
-                                    "log/0000000000000003.seg", "log/CHECKPOINT"};
+                                    "log/0000000000000003.seg", "log/CHECKPOINT",
+                                    "log/CATALOG"};
 enum { FILES = sizeof files / sizeof *files };
 static dbk_simdisk *disk;
 static const dbk_port *port;
@@ -110,6 +111,21 @@ static void mend_pages(const char *path)
     }
 }
 
+/* The rows of the catalog: each has the head of a packed segment, what there is of its file, and a checksum. */
+static void mend_rows(const char *path)
+{
+    uint8_t row[552];
+
+    for (uint64_t number = 1;; number++) {
+        uint64_t offset = 32 + (number - 1) * sizeof(row);
+        if (dbk_simdisk_read(disk, path, offset, row, sizeof(row)) != (int64_t)sizeof(row)) return;
+        dbk_store_u64(row + 120, dbk_checksum(dbk_slice_of(row, 120), dbk_load_u64(row)));
+        dbk_store_u64(row + 504, dbk_checksum(dbk_slice_of(row, 504), UINT64_C(0x5041434b48454144)));
+        dbk_store_u64(row + 544, dbk_checksum(dbk_slice_of(row, 544), number));
+        dbk_simdisk_write(disk, path, offset, row, sizeof(row));
+    }
+}
+
 static void walk(dbk_log *log)
 {
     uint64_t position, count = 0;
@@ -174,6 +190,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; mend && i < FILES; i++) {
         if (i == 3 || i == 5) {
             mend_pages(files[i]);
+            continue;
+        }
+        if (i == 6) {
+            mend_rows(files[i]);
             continue;
         }
         if (i != 1) mend_records(files[i]);
