@@ -13,6 +13,7 @@
 
 enum {
     DBK_SEGMENT_NAME_SIZE = 32,
+    DBK_NAME_DIGITS = 16,
     DBK_SCAN_CHUNK_BYTES = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_FIRST = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_MAX = 32 * 1024 * 1024,
@@ -162,6 +163,8 @@ dbk_result dbk_state_take(dbk_log_state *state, dbk_segment *segment, dbk_index_
 /* segment.c */
 void dbk_segment_name(uint64_t number, const char *suffix, char out[DBK_SEGMENT_NAME_SIZE]);
 bool dbk_segment_name_parse(const char *name, const char *suffix, uint64_t *number);
+/* The 16 digits that a name begins with. */
+bool dbk_segment_digits_parse(const char *name, uint64_t *number);
 dbk_segment *dbk_segment_new(const dbk_port *port, uint64_t number);
 void dbk_segment_free(const dbk_port *port, dbk_segment *segment);
 /* Reads both header copies. *decoded: OK when one is sound; the caller judges number and store. */

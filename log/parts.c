@@ -21,19 +21,13 @@ void dbk_part_name(uint64_t first, uint64_t last, char out[DBK_PART_NAME_SIZE])
 
 bool dbk_part_name_parse(const char *name, uint64_t *first, uint64_t *last)
 {
-    unsigned long long from = 0, to = 0;
-    char again[DBK_PART_NAME_SIZE];
+    const char *behind = name + DBK_NAME_DIGITS;
 
-    if (dbk_segment_name_parse(name, "idx", first)) {
-        *last = *first;
-        return true;
-    }
-    if (strlen(name) != 37 || sscanf(name, "%16llx-%16llx.run", &from, &to) != 2 || from == 0 || to <= from)
-        return false;
-    dbk_part_name(from, to, again);
-    *first = from;
-    *last = to;
-    return strcmp(name, again) == 0;
+    if (!dbk_segment_digits_parse(name, first)) return false;
+    *last = *first;
+    if (strcmp(behind, ".idx") == 0) return true;
+    return *behind == '-' && dbk_segment_digits_parse(behind + 1, last) && *last > *first &&
+           strcmp(behind + 1 + DBK_NAME_DIGITS, ".run") == 0;
 }
 
 /* ---- the list; under the lock */

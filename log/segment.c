@@ -8,20 +8,33 @@
 #include <assert.h>
 #include <stdio.h>
 
+/* By hand: opening a log asks for thousands of names. */
 void dbk_segment_name(uint64_t number, const char *suffix, char out[DBK_SEGMENT_NAME_SIZE])
 {
-    snprintf(out, DBK_SEGMENT_NAME_SIZE, "%016llx.%s", (unsigned long long)number, suffix);
+    size_t size = strnlen(suffix, DBK_SEGMENT_NAME_SIZE - DBK_NAME_DIGITS - 2);
+
+    for (int i = 0; i < DBK_NAME_DIGITS; i++) out[i] = "0123456789abcdef"[number >> (60 - 4 * i) & 15];
+    out[DBK_NAME_DIGITS] = '.';
+    memcpy(out + DBK_NAME_DIGITS + 1, suffix, size);
+    out[DBK_NAME_DIGITS + 1 + size] = '\0';
+}
+
+bool dbk_segment_digits_parse(const char *name, uint64_t *number)
+{
+    *number = 0;
+    for (int i = 0; i < DBK_NAME_DIGITS; i++) {
+        char c = name[i];
+        bool letter = c >= 'a' && c <= 'f';
+        if (!letter && !(c >= '0' && c <= '9')) return false;
+        *number = *number << 4 | (uint64_t)(letter ? c - 'a' + 10 : c - '0');
+    }
+    return *number != 0;
 }
 
 bool dbk_segment_name_parse(const char *name, const char *suffix, uint64_t *number)
 {
-    char again[DBK_SEGMENT_NAME_SIZE];
-    unsigned long long value = 0;
-
-    if (strlen(name) < 17 || sscanf(name, "%16llx.", &value) != 1) return false;
-    dbk_segment_name(value, suffix, again);
-    *number = value;
-    return value != 0 && strcmp(name, again) == 0;
+    return dbk_segment_digits_parse(name, number) && name[DBK_NAME_DIGITS] == '.' &&
+           strcmp(name + DBK_NAME_DIGITS + 1, suffix) == 0;
 }
 
 dbk_segment *dbk_segment_new(const dbk_port *port, uint64_t number)

@@ -9,9 +9,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const files[] = {"log/0000000000000001.seg", "log/WATERMARK",
-                                    "log/0000000000000002.seg", "log/0000000000000001.idx",
-                                    "log/0000000000000003.seg", "log/CHECKPOINT",
+static const char *const files[] = {"log/0000000000000001.seg",
+                                    "log/WATERMARK",
+                                    "log/0000000000000002.seg",
+                                    "log/0000000000000001.idx",
+                                    "log/0000000000000003.seg",
+                                    "log/CHECKPOINT",
                                     "log/CATALOG"};
 enum { FILES = sizeof files / sizeof *files };
 static dbk_simdisk *disk;
