@@ -57,8 +57,8 @@ WHY = {"A": "A command is JSON, checked, known by its id and projected into SQLi
        "G": "Beside the events lie indexes of streams and of command ids; the newest segments are not compressed yet, and the next one is made beforehand.",
        "D": "An event comes as a CloudEvent in JSON, which the reader parses; the log's own cursor gives bytes.",
        "E": "The events of a stream lie where they were written, all over the log, and every packed block that holds one is decompressed whole.",
-       "F": "Opening takes the write lock, looks at the log's end, at the model and at each image of the past, and starts the store's threads, which pack meanwhile what was not.",
-       "Fcold": "Opening reads daybook.json, the log's end with its indexes, the model and the images."}
+       "F": "Opening takes the write lock, looks at the log's end, at the model, and starts the store's threads, which pack meanwhile what was not.",
+       "Fcold": "Opening reads daybook.json, the log's end with its indexes, and the model."}
 
 
 # ---- where and what

@@ -390,15 +390,27 @@ void dbk_images_after_commit(dbk_engine *engine, const dbk_model *model)
 
 /* ---- made and freed */
 
-/* The newest image tells when the next one is due. */
+typedef struct dbk_newest {
+    uint64_t last, position; /* the log's last; the newest name's */
+} dbk_newest;
+
+static int note_newest(void *arg, const char *name)
+{
+    dbk_newest *newest = arg;
+    uint64_t position = is_image(name) ? strtoull(name, NULL, 10) : 0;
+    if (position > newest->position && position <= newest->last) newest->position = position;
+    return 0;
+}
+
+/* The newest image tells when the next one is due, and its name is enough: to look into each would cost every opening of
+ * the store some ms, for what most never ask. */
 static uint64_t first_rung(dbk_engine *engine)
 {
-    uint64_t newest = 0;
-    lock(engine);
-    if (load(engine, NULL) == DBK_OK && engine->images->count > 0)
-        newest = engine->images->items[engine->images->count - 1].position;
-    unlock(engine);
-    return next_rung(engine, newest);
+    struct dbk_images *images = engine->images;
+    dbk_newest newest = {.last = dbk_log_position(engine->log)};
+    if (dbk_io_open_dir(engine->port, engine->dir, "images", 0, &images->dir, NULL) == DBK_OK)
+        (void)engine->port->list(engine->port->ctx, images->dir, note_newest, &newest);
+    return next_rung(engine, newest.position);
 }
 
 dbk_result dbk_images_new(dbk_engine *engine, dbk_error *err)

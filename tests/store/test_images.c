@@ -3,6 +3,7 @@
 #include "tests/store/world_fixture.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "store/images.h"
@@ -175,32 +176,71 @@ static void an_upgrade_drops_the_images(void **state)
     dbk_definition_free(other);
 }
 
-/* With its threads: nobody asks for a moment, yet there is a rung. */
-static void a_rung_is_made_as_the_log_grows(void **state)
+static void write_rows(live_store *s, int count)
 {
-    live_store s;
-    world counted;
-    uint64_t newest = 0;
     char command[200];
-    (void)state;
-    live_start(&s, world_schema);
-    live_close(&s);
-    s.options.image_every = 20;
-    live_open(&s);
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < count; i++) {
         dbk_text receipt;
         dbk_error error;
         int size =
             snprintf(command, sizeof command,
                      "{\"id\":\"%d\",\"do\":\"put\",\"table\":\"free\",\"key\":%d,\"data\":{\"what\":\"x\"}}", i, i);
-        assert_int_equal(dbk_do(s.store, command, (size_t)size, &receipt, &error), DBK_OK);
+        assert_int_equal(dbk_do(s->store, command, (size_t)size, &receipt, &error), DBK_OK);
         dbk_text_free(&receipt);
     }
-    snprintf(counted.paths[0], sizeof counted.paths[0], "%s", s.path);
-    for (int i = 0; i < 10000 && images_on_disk(&counted, 0, &newest) == 0; i++) usleep(1000);
+}
+
+/* Waits for a rung at one of the log's positions; the newest, when the store has closed. */
+static uint64_t wait_for_rung(live_store *s, size_t *count)
+{
+    world counted;
+    uint64_t newest = 0;
+    snprintf(counted.paths[0], sizeof counted.paths[0], "%s", s->path);
+    for (int i = 0; i < 10000 && (images_on_disk(&counted, 0, &newest) == 0 || newest > 1000); i++) usleep(1000);
+    live_close(s);
+    *count = images_on_disk(&counted, 0, &newest);
+    return newest;
+}
+
+/* With its threads: nobody asks for a moment, yet there is a rung. */
+static void a_rung_is_made_as_the_log_grows(void **state)
+{
+    live_store s;
+    size_t count;
+    (void)state;
+    live_start(&s, world_schema);
     live_close(&s);
-    assert_in_range(images_on_disk(&counted, 0, &newest), 1, 2);
-    assert_in_range(newest, 20, 50);
+    s.options.image_every = 20;
+    live_open(&s);
+    write_rows(&s, 50);
+    assert_in_range(wait_for_rung(&s, &count), 20, 50);
+    assert_in_range(count, 1, 2);
+    live_stop(&s);
+}
+
+/* Opening goes by the names: those of no position of this log put no rung off, and go when one is made. */
+static void names_beyond_the_log_put_no_rung_off(void **state)
+{
+    static const char *const names[] = {"00000000000000009999.sqlite", "99999999999999999999.sqlite", "17.sqlite"};
+    live_store s;
+    size_t count;
+    char path[4400];
+    (void)state;
+    live_start(&s, world_schema);
+    live_close(&s);
+    snprintf(path, sizeof path, "%s/images", s.path);
+    assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/images/%s", s.path, names[i]);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fclose(file);
+    }
+    s.options.image_every = 20;
+    live_open(&s);
+    write_rows(&s, 50);
+    assert_in_range(wait_for_rung(&s, &count), 20, 50);
+    assert_in_range(count, 1, 2);
     live_stop(&s);
 }
 
@@ -213,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_ladder_stays_within_its_budget, setup, world_teardown),
         cmocka_unit_test_setup_teardown(an_upgrade_drops_the_images, setup, world_teardown),
         cmocka_unit_test(a_rung_is_made_as_the_log_grows),
+        cmocka_unit_test(names_beyond_the_log_put_no_rung_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
