@@ -54,7 +54,7 @@ dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE],
     header->salt = dbk_load_u64(at + 56);
     header->size = dbk_load_u64(at + 64);
     header->unit = dbk_load_u32(at + 72);
-    if (header->number == 0 || header->size < DBK_SEGMENT_SIZE_MIN) return DBK_DECODED_BAD;
+    if (header->number == 0 || header->salt == 0 || header->size < DBK_SEGMENT_SIZE_MIN) return DBK_DECODED_BAD;
     if (header->size > DBK_SEGMENT_SIZE_MAX || header->size % DBK_UNIT_MAX) return DBK_DECODED_BAD;
     if (header->unit < DBK_UNIT_MIN || header->unit > DBK_UNIT_MAX) return DBK_DECODED_BAD;
     if (header->unit & (header->unit - 1)) return DBK_DECODED_BAD;

@@ -78,6 +78,8 @@ static void use_watermark(bool mend)
     if (mend) mend_magic(input);
     if (dbk_watermark_decode(input, &mark) != DBK_DECODED_OK) return;
     dbk_watermark_encode(&mark, again);
+    memset(input + 72, 0, 48); /* a reader ignores what is there */
+    mend_magic(input);
     check(memcmp(again, input, 128) == 0);
 }
 
