@@ -173,12 +173,82 @@ static void what_is_no_file_is_left_alone(void **state)
     expect_setting(f, "\"value\":{\"size\":6}");
 }
 
+/* An editor that saves twice, and half a file that becomes a whole one: the last word counts, each in one command. */
+static void edits_in_a_row_are_taken_in_turn(void **state)
+{
+    engine_fixture *f = *state;
+    must_accept(f, SET("1", "size", "5"));
+    look(f);
+    write_file(f, "{\"size\":6,\"font\":\"a\"}");
+    write_file(f, "{\"size\":7}");
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":7}");
+    write_file(f, "{\"size\":8");
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":7}");
+    write_file(f, "{\"size\":8}");
+    look(f);
+    write_file(f, "{\"size\":9}");
+    look(f);
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":9}");
+    assert_int_equal(dbk_log_position(dbk_engine_log(f->engine)), 4); /* 5, 7, 8, 9 */
+    write_file(f, "{\"size\":10}");
+    must_accept(f, SET("2", "other", "1"));
+    write_file(f, "{\"size\":11}");
+    look(f);
+    expect_setting(f, "\"size\":11");
+    expect_setting(f, "\"other\":1");
+}
+
+/* A port on which the file may not be read while `closed` is true. */
+typedef struct closed_port {
+    dbk_port port;
+    bool closed;
+} closed_port;
+
+static int open_unless_closed(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode, dbk_file **out)
+{
+    if (((closed_port *)ctx)->closed && strcmp(name, "ui.json") == 0) return -EACCES;
+    return dbk_port_system()->open_file(NULL, dir, name, flags, mode, out);
+}
+
+/* What may not be read says nothing: neither that it is empty nor that it is gone. */
+static void a_file_that_cannot_be_read_changes_nothing(void **state)
+{
+    engine_fixture *f = *state;
+    closed_port closed = {.port = *dbk_port_system()};
+    closed.port.ctx = &closed;
+    closed.port.open_file = open_unless_closed;
+    dbk_engine_close(f->engine);
+    f->options.port = &closed.port;
+    fixture_open(f);
+    must_accept(f, SET("1", "size", "5"));
+    look(f);
+    write_file(f, "{\"size\":6}");
+    closed.closed = true;
+    (void)!dbk_engine_mirror(f->engine, &f->error);
+    expect_setting(f, "\"value\":{\"size\":5}");
+    must_accept(f, SET("2", "other", "1"));
+    (void)!dbk_engine_mirror(f->engine, &f->error);
+    expect_file(f, "ui.json", "{\"size\":6}");
+    closed.closed = false;
+    look(f);
+    expect_setting(f, "\"size\":6");
+    expect_setting(f, "\"other\":1");
+    dbk_engine_close(f->engine);
+    f->options.port = NULL;
+    fixture_open(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(settings_are_shown_and_edits_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(an_edit_and_a_change_at_the_same_time_both_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_edit_is_kept_aside_and_wipes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(edits_in_a_row_are_taken_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_left_alone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
