@@ -212,6 +212,16 @@ static bool put_columns(dbk_import *import, const dbk_import_table *table, const
     return good;
 }
 
+/* What follows the columns of a partial index, from its WHERE on; NULL: not found. The last WHERE is taken: what is
+ * cut in the middle of a text or a subquery is no SQL, and left out by the check. */
+static const char *condition_of(const char *sql)
+{
+    const char *found = NULL;
+    for (const char *at = sql; at && (at = strcasestr(at, "where")) != NULL; at += 5)
+        if (at > sql && strchr(" \t\r\n)", at[-1]) && strchr(" \t\r\n(\"[`'", at[5]) && at[5]) found = at - 1;
+    return found && *found == ')' ? found + 1 : found;
+}
+
 static void take_index(dbk_import *import, dbk_import_table *table, sqlite3_stmt *row)
 {
     const char *index = dbk_import_copy(import, column_text(row, 0)), *origin = column_text(row, 2),
@@ -237,7 +247,11 @@ static void take_index(dbk_import *import, dbk_import_table *table, sqlite3_stmt
     dbk_import_put_name(out, table->name);
     dbk_buffer_put_u8(out, ' ');
     /* An expression or a WHERE is taken in the words of the file; check says whether they still mean something. */
-    if (put_columns(import, table, index, out, true) && !partial) sql = dbk_buffer_text(out);
+    const char *condition = partial ? condition_of(sql) : "";
+    if (put_columns(import, table, index, out, true) && condition) {
+        dbk_buffer_put_text(out, condition);
+        sql = dbk_buffer_text(out);
+    }
     dbk_import_add_piece(import, DBK_IMPORT_INDEX, table, index, dbk_import_copy(import, sql));
 }
 

@@ -136,6 +136,36 @@ class Import(Case):
         self.assertEqual(self.rows("a.daybook", 'SELECT a_b_, "select", x1st FROM my_table'), [[1, "s", "f"]])
         self.assertEqual(self.rows("a.daybook", 'SELECT * FROM "order"'), [["o", 1]])
 
+    def test_a_shop_with_all_that_sqlite_has(self):
+        self.file("""
+            CREATE TABLE "Customer Orders" ("Order ID" INTEGER PRIMARY KEY AUTOINCREMENT, "customer's name" VARCHAR(40) NOT NULL,
+              total DECIMAL(10,2), "group" TEXT, scan BLOB);
+            CREATE TABLE "order-items" (order_id INTEGER NOT NULL REFERENCES "Customer Orders"("Order ID") ON DELETE CASCADE,
+              line INT, sku TEXT COLLATE NOCASE, qty INTEGER CHECK (qty > 0), price REAL, sum REAL AS (qty * price) STORED,
+              PRIMARY KEY(order_id, line)) WITHOUT ROWID;
+            CREATE UNIQUE INDEX one_group ON "Customer Orders"("group") WHERE "group" <> 'where ';
+            CREATE UNIQUE INDEX one_name ON "Customer Orders"("group" DESC)
+              WHERE "group" <> 'of no where';
+            CREATE UNIQUE INDEX paid ON "Customer Orders"(total) WHERE(total > 0);
+            CREATE VIEW big AS SELECT * FROM "order-items" WHERE qty > 100;
+            CREATE TRIGGER t AFTER UPDATE ON "order-items" BEGIN SELECT 1; END;
+            CREATE VIRTUAL TABLE texts USING fts5(sku);
+            INSERT INTO "Customer Orders" VALUES (1, 'O''Neil', 120.5, 'a', x'00ff10'), (2, 'q "q"', 3, NULL, NULL);
+            INSERT INTO "order-items" VALUES (1, 1, 'x', 2, 3.5), (1, 2, 'y', 1, 1); """)
+        answer = self.load()
+        self.assertEqual(self.rows("a.daybook", "SELECT Order_ID, customer_s_name, total, hex(scan) FROM Customer_Orders"),
+                         [[1, "O'Neil", 120.5, "00FF10"], [2, 'q "q"', 3, ""]])
+        self.assertEqual(self.rows("a.daybook", "SELECT order_id, line, sku, qty, price FROM order_items"),
+                         [[1, 1, "x", 2, 3.5], [1, 2, "y", 1, 1]])
+        self.assertEqual(self.rows("a.daybook", "SELECT sql FROM sqlite_schema WHERE name = 'paid'"),
+                         [["CREATE UNIQUE INDEX paid ON Customer_Orders (total) WHERE(total > 0)"]])
+        self.assertEqual(set(self.reasons(answer)),
+                         {("column", "order-items.sum"), ("trigger", "t"), ("virtual table", "texts"), ("view", "big"),
+                          ("index", "one_name")})
+        types = self.daybook("types", "a.daybook/app")
+        self.assertIn("Customer_Orders: {", types)
+        self.assertIn("key: [number, number];", types)
+
     def test_defaults_and_too_much_of_everything(self):
         self.file("CREATE TABLE d (id INTEGER PRIMARY KEY, a TEXT DEFAULT \"it's\", b TEXT DEFAULT word, c DEFAULT (1 + 2), d DEFAULT TRUE, "
                   "e TEXT DEFAULT 'x', f REAL DEFAULT -1.5);"
