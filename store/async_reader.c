@@ -76,6 +76,8 @@ static dbk_result not_there(const dbk_async *async, dbk_error *err)
     if (async->note.paused) (void)dbk_fail(err, DBK_UNAVAILABLE, "the model '%s' is paused before it was built", name);
     else if (async->trouble.code != DBK_OK)
         (void)dbk_fail(err, DBK_UNAVAILABLE, "the model '%s' cannot be built: %s", name, async->trouble.text);
+    else if (async->opening)
+        (void)dbk_fail(err, DBK_UNAVAILABLE, "the model '%s' is being looked through after an unclean end", name);
     else
         (void)dbk_fail(err, DBK_UNAVAILABLE, "the model '%s' is being built: %llu of %llu entries", name,
                        (unsigned long long)async->done, (unsigned long long)async->of);

@@ -298,6 +298,61 @@ static void test_hash(void **state)
     dbk_definition_free(NULL);
 }
 
+static dbk_definition *with_app(const char *app, const char *projections)
+{
+    dbk_source sources[] = {
+        {"app.json", dbk_slice_text(app)},
+        {"s/projections.sql", dbk_slice_text(projections)},
+        {"s/schema.sql", dbk_slice_text("CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL);")},
+        {"schema.sql", dbk_slice_text("CREATE TABLE n(id TEXT PRIMARY KEY NOT NULL);")},
+    };
+    dbk_definition *definition;
+    dbk_findings findings;
+    dbk_error err = {0};
+
+    if (!strstr(app, "\"s\"")) sources[1] = sources[3];
+    size_t count = strstr(app, "\"s\"") ? 4 : 2;
+    assert_int_equal(dbk_definition_parse(dbk_port_system(), sources, count, "x", &definition, &findings, &err),
+                     DBK_OK);
+    dbk_findings_free(&findings);
+    return definition;
+}
+
+/* The whole is the same with and without its async model, wherever that was written into app.json; the model is
+ * another one when its projections are. */
+static void test_async_models_do_not_count_in_the_hash(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"{\"daybook\": 1, \"name\": \"a\"}", "{\"daybook\": 1, \"name\": \"a\", \"models\": {\"s\": {}}}"},
+        {"{\"daybook\": 1, \"name\": \"a\"}",
+         "{\"daybook\": 1, \"models\": {\"s\": {\"readers\": 2}}, \"name\": \"a\"}"},
+        {"{\n \"env\": {\"A\": \"x}\\\"{,\"}, \"daybook\": 1,\n \"name\": \"a\"\n}\n",
+         "{\n \"models\": {\"s\": {}},\n \"env\": {\"A\": \"x}\\\"{,\"}, \"daybook\": 1,\n \"name\": \"a\"\n}\n"},
+        {"{\n \"daybook\": 1,\n \"name\": \"a\"\n}\n",
+         "{\n \"daybook\": 1,\n \"name\": \"a\",\n \"models\": {\n  \"s\": {\"mode\": \"async\"}\n }\n}\n"},
+        {"{\"daybook\":1,\"name\":\"a\",\"models\":{\"main\":{}}}",
+         "{\"daybook\":1,\"name\":\"a\",\"models\":{\"main\":{},\"s\":{}}}"},
+        {"{\"daybook\":1,\"name\":\"a\",\"models\":{\"main\":{}}}",
+         "{\"daybook\":1,\"name\":\"a\",\"models\":{\"s\":{},\"main\":{}}}"},
+    };
+    static const char one[] = "-- on n.put\nINSERT INTO t(id) VALUES ($id);\n",
+                      other[] = "-- on n.put\nDELETE FROM t WHERE id = $id;\n";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        dbk_definition *without = with_app(pairs[i][0], one), *with = with_app(pairs[i][1], one),
+                       *changed = with_app(pairs[i][1], other);
+        assert_int_equal(with->model_count, 1);
+        assert_memory_equal(without->hash, with->hash, 16);
+        assert_memory_equal(with->hash, changed->hash, 16);
+        assert_memory_not_equal(with->models[0]->hash, changed->models[0]->hash, 16);
+        assert_memory_not_equal(with->models[0]->hash, with->hash, 16);
+        dbk_definition_free(without);
+        dbk_definition_free(with);
+        dbk_definition_free(changed);
+    }
+}
+
 /* One file is the schema under any name; findings call it by its own. */
 static void test_single_file(void **state)
 {
@@ -399,10 +454,19 @@ static void test_memory(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),      cmocka_unit_test(test_columns),       cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_projections), cmocka_unit_test(test_queries),       cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_row_events),  cmocka_unit_test(test_hash),          cmocka_unit_test(test_single_file),
-        cmocka_unit_test(test_json),        cmocka_unit_test(test_many_findings), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_projections),
+        cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_row_events),
+        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_async_models_do_not_count_in_the_hash),
+        cmocka_unit_test(test_single_file),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_many_findings),
+        cmocka_unit_test(test_memory),
     };
 
     if (argc != 3) return fprintf(stderr, "usage: %s FOLDER\n", argv[0]), 2;

@@ -355,6 +355,51 @@ static void test_a_model_comes_changes_and_goes(void **state)
     free(f);
 }
 
+static int dies_at(void *arg, dbk_engine *engine, const char *point, dbk_slice command_id)
+{
+    (void)engine;
+    (void)command_id;
+    return strcmp(arg, point) == 0;
+}
+
+/* Whatever step the process dies in, opening has the one definition or the other, and its model whole. */
+static void test_a_crash_in_an_upgrade_of_a_model(void **state)
+{
+    static const struct {
+        char point[16];
+        bool second;
+    } steps[] = {{"staged", false}, {"app", true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        engine_fixture *f = calloc(1, sizeof *f);
+        char with[4300], other[4300];
+        f->folder = temporary_dir();
+        snprintf(f->path, sizeof f->path, "%s/t.daybook", f->folder);
+        f->options = (dbk_engine_options){.no_threads = true};
+        f->now_ms = 1700000000000;
+        write_app(f, "with", stats_projections, with);
+        write_app(f, "other", "-- on orders.put\nINSERT INTO totals(customer, sum) VALUES ($id, 1);\n", other);
+        assert_int_equal(dbk_engine_create(f->path, with, &f->options, NULL, &f->error), DBK_OK);
+        fixture_open(f);
+        put(f, "o1", "ann", 10);
+        dbk_engine_close(f->engine);
+        f->options.hook = dies_at;
+        f->options.hook_arg = (void *)steps[i].point;
+        fixture_open(f);
+        upgrade(f, other, "", "unavailable: stopped");
+        dbk_engine_close(f->engine);
+        f->options.hook = NULL;
+        fixture_open(f);
+        says(f, totals, steps[i].second ? "[[\"o1\",1]]" : "[[\"ann\",10]]");
+        assert_false(file_exists(f->path, "app.new"));
+        upgrade(f, other, "", steps[i].second ? "\"same\":true" : "\"upgraded\":true");
+        says(f, totals, "[[\"o1\",1]]");
+        dbk_engine_close(f->engine);
+        remove_temporary_dir(f->folder);
+        free(f);
+    }
+}
+
 /* ---- facts of others */
 
 static void test_late_facts_and_skips_of_others(void **state)
@@ -417,6 +462,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damage_and_swapped_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading_only, setup, teardown),
         cmocka_unit_test(test_a_model_comes_changes_and_goes),
+        cmocka_unit_test(test_a_crash_in_an_upgrade_of_a_model),
         cmocka_unit_test(test_late_facts_and_skips_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
