@@ -451,6 +451,40 @@ static void test_memory(void **state)
     assert_int_equal(result, DBK_OK);
 }
 
+/* The same of a definition with async models, one of them wrong. */
+static void test_memory_of_models(void **state)
+{
+    dbk_source sources[] = {
+        {"app.json", dbk_slice_text("{\"daybook\":1,\"name\":\"a\",\"models\":{\"s\":{},\"bad\":{},\"main\":{}}}")},
+        {"bad/projections.sql", dbk_slice_text("-- on n.put\nINSERT INTO b(id) VALUES ($it);\n")},
+        {"bad/schema.sql", dbk_slice_text("CREATE TABLE b(id TEXT PRIMARY KEY NOT NULL REFERENCES n(id));")},
+        {"s/projections.sql", dbk_slice_text("-- on n.put\nINSERT INTO t(id) VALUES ($id);\n")},
+        {"s/queries.sql", dbk_slice_text("-- query q()\nSELECT id FROM v;\n")},
+        {"s/schema.sql",
+         dbk_slice_text("CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL);\nCREATE VIEW v AS SELECT id FROM t;")},
+        {"schema.sql", dbk_slice_text("CREATE TABLE n(id TEXT PRIMARY KEY NOT NULL);")},
+    };
+    dbk_result result = DBK_NO_MEMORY;
+
+    (void)state;
+    for (size_t at = 1; result == DBK_NO_MEMORY; at++) {
+        thrifty_port thrifty;
+        dbk_definition *definition;
+        dbk_findings findings;
+        dbk_error err = {0};
+
+        thrifty_init(&thrifty, at);
+        result = dbk_definition_parse(&thrifty.port, sources, sizeof sources / sizeof *sources, "x", &definition,
+                                      &findings, &err);
+        assert_true(result == DBK_NO_MEMORY || result == DBK_SCHEMA);
+        assert_null(definition);
+        assert_true(result == DBK_NO_MEMORY || findings.errors == 2);
+        dbk_findings_free(&findings);
+        assert_int_equal(thrifty.held, 0);
+    }
+    assert_int_equal(result, DBK_SCHEMA);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +501,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_many_findings),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_of_models),
     };
 
     if (argc != 3) return fprintf(stderr, "usage: %s FOLDER\n", argv[0]), 2;
