@@ -279,6 +279,7 @@ dbk_result dbk_request_query(dbk_engine *engine, const dbk_json_node *request, d
     bool named = dbk_json_member(request, "model") != NULL;
     if (!named && question.name.size > 0) model = dbk_definition_model_asked(engine->definition, question.name);
     for (bool again = true; again;) {
+        missing = (dbk_slice){NULL, 0};
         result = past ? ask_past(engine, model, &at, &question, &missing, out, err)
                       : ask_present(engine, model, &question, &missing, out, err);
         const dbk_definition *other = missing.size ? dbk_definition_model_with(engine->definition, missing) : NULL;
