@@ -1,4 +1,6 @@
 /* Async models: what follows the log by itself, where it stops, how it heals, and that nothing else waits for it. */
+#include <errno.h>
+
 #include "tests/store/folder_fixture.h"
 #include "tests/store/world_fixture.h"
 
@@ -263,6 +265,41 @@ static void test_damage_and_swapped_files(void **state)
     says(f, list, "\"state\":\"running\"");
 }
 
+static bool is_full;
+
+static int make_dir_if_there_is_room(void *ctx, dbk_dir *dir, const char *name, uint32_t mode)
+{
+    return is_full ? -ENOSPC : dbk_port_system()->make_dir(ctx, dir, name, mode);
+}
+
+/* A disk without room keeps a model from being built, and nothing else; with room it goes on by itself. */
+static void test_a_full_disk(void **state)
+{
+    engine_fixture *f = *state;
+    dbk_port port = *dbk_port_system();
+    char name[200];
+    port.make_dir = make_dir_if_there_is_room;
+    put(f, "o1", "ann", 10);
+    dbk_engine_close(f->engine);
+    f->options.port = &port;
+    fixture_open(f);
+    file_of_model(f, name);
+    file_remove(f->path, name);
+    is_full = true;
+    put(f, "o2", "ann", 10);
+    says(f, list, "\"state\":\"paused\",");
+    says(f, list, "\"trouble\":{\"error\":\"no_space\"");
+    says(f, totals, "unavailable: the model 'stats' cannot be built");
+    put(f, "o3", "ann", 10);
+    is_full = false;
+    put(f, "o4", "ann", 10);
+    says(f, list, "\"state\":\"running\",\"position\":5,\"behind\":0");
+    says(f, totals, "[[\"ann\",40]]");
+    dbk_engine_close(f->engine);
+    f->options.port = NULL;
+    fixture_open(f);
+}
+
 /* Whoever only reads sees what was left, and folds what is not there. */
 static void test_reading_only(void **state)
 {
@@ -460,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pause_outlives_the_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_deleted_file_is_built_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_and_swapped_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading_only, setup, teardown),
         cmocka_unit_test(test_a_model_comes_changes_and_goes),
         cmocka_unit_test(test_a_crash_in_an_upgrade_of_a_model),
