@@ -1,6 +1,7 @@
 /* The error record is filled where something fails and added to on the way up: text in front of text, "cannot open
  * 'x': cannot lock 'y'". All of it has a fixed size; what does not fit is cut at a whole character. */
 #include "base/error.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -26,6 +27,20 @@ static void drop_cut_character(char *text)
     if (size - (start - 1) < need) text[start - 1] = '\0';
 }
 
+/* Texts from outside are shown in part, cut wherever, and names of files are any bytes: what is no character
+ * is shown as '?', so that the text stays valid UTF-8. */
+static void mark_ill_formed(char *text)
+{
+    if (dbk_utf8_valid(dbk_slice_text(text))) return;
+    while (*text) {
+        unsigned char lead = (unsigned char)*text;
+        size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+        bool whole = dbk_utf8_valid(dbk_slice_of(text, strnlen(text, size)));
+        if (!whole) *text = '?';
+        text += whole ? size : 1;
+    }
+}
+
 /* Formats into out[size]; a text that does not fit is cut at a character's border. */
 static void format_text(char *out, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 static void format_text(char *out, size_t size, const char *format, va_list args)
@@ -37,6 +52,7 @@ static void format_text(char *out, size_t size, const char *format, va_list args
     } else if ((size_t)length >= size) {
         drop_cut_character(out);
     }
+    mark_ill_formed(out);
 }
 
 static void append_text(char *out, size_t size, const char *more)

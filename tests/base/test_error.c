@@ -145,6 +145,20 @@ static void continuation_bytes_alone_are_cut_safely(void **state)
     assert_in_range(strlen(err.text), DBK_ERROR_TEXT_SIZE - 8, DBK_ERROR_TEXT_SIZE - 1);
 }
 
+/* A text that the caller cut inside a character, or a name of any bytes. */
+static void what_is_no_character_is_marked(void **state)
+{
+    (void)state;
+    dbk_error err;
+
+    (void)dbk_fail(&err, DBK_SCHEMA, "not '%.*s'", 2, "a\xe2\x82\xac");
+    assert_string_equal(err.text, "not 'a?'");
+    (void)dbk_fail(&err, DBK_IO, "cannot open '%s'", "\x80\xc3\xa4\xff\xf0\x9f\x98\x80\xc3");
+    assert_string_equal(err.text, "cannot open '?\xc3\xa4?\xf0\x9f\x98\x80?'");
+    dbk_error_hint(&err, "look at '%.1s'", "\xc3\xa4");
+    assert_string_equal(err.hint, "look at '?'");
+}
+
 static void a_text_that_cannot_be_formatted_is_empty(void **state)
 {
     (void)state;
@@ -196,6 +210,7 @@ int main(void)
         cmocka_unit_test(system_errors_carry_the_systems_text),
         cmocka_unit_test(texts_are_cut_between_characters),
         cmocka_unit_test(continuation_bytes_alone_are_cut_safely),
+        cmocka_unit_test(what_is_no_character_is_marked),
         cmocka_unit_test(a_text_that_cannot_be_formatted_is_empty),
         cmocka_unit_test(errnos_have_their_codes),
     };
