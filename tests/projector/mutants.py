@@ -19,16 +19,17 @@ SIM = ["sim/sim_store", "--seeds", "1..40", "--states", "6000"]
 
 # name: ([tests that find it], [(file, text, text instead), …])
 MUTANTS = {
-    "the position is written in another transaction": ([SIM], [
+    "the position is written in another transaction": ([["projector/test_model_faults", "once", "1"], ["sim/test_store_faults", "29"]], [
         ("projector/model_commit.c", "    if (result == DBK_OK) result = put_commit(model, commit, err);\n    if (result == DBK_OK) result = put_lasts(",
          "    if (result == DBK_OK) result = put_lasts("),
         ("projector/model_commit.c", "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n    return result;\n}\n\nstatic void publish(",
          "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n"
          "    if (result == DBK_OK) result = put_commit(model, commit, err);\n    return result;\n}\n\nstatic void publish(")]),
-    "a half-built model is served": ([["store/test_replay"]], [
-        ("store/models.c", "    return dbk_io_sync_dir(engine->port, engine->models_dir, \"models\", err);\n}\n\nvoid dbk_models_discard(",
-         "    return dbk_io_replace_file(engine->port, engine->models_dir, \"current\", dbk_slice_text(name), err);\n}\n\nvoid dbk_models_discard(")]),
-    "random is allowed": ([["projector/test_sandbox"], ["projector/test_definition", planted.ROOT / "tests/data/definitions"]], [
+    "a half-built model is served": ([["store/test_upgrade"], ["store/test_open"]], [
+        ("store/models.c", "    return dbk_model_folder_next(&folder, path, err);",
+         "    dbk_result result = dbk_model_folder_next(&folder, path, err);\n"
+         "    return result == DBK_OK ? dbk_model_folder_point(&folder, (const char *)path->data, err) : result;")]),
+    "random is allowed": ([["projector/test_sandbox"], ["projector/test_definition", planted.ROOT / "tests/bad-definitions", planted.ROOT / "tests/data/definitions"]], [
         ("projector/sandbox.c", "random[] = {\"random\", \"randomblob\", NULL}", "random[] = {NULL}")]),
     "the fingerprint misses a column": ([["projector/test_observer"]], [
         ("projector/observer_hash.c", "    for (uint16_t i = 0; i < table->column_count; i++) {\n        put_value(",
@@ -49,7 +50,7 @@ MUTANTS = {
     "the journal is written outside the transaction": ([SIM], []),
     "an undo keeps no columns": ([["store/test_undo"], MODEL], [
         ("projector/undo_rows.c", "    cell->mine = mine;\n", "    cell->mine = cell->mine || mine;\n")]),
-    "what a cascade deletes is not in the feed": ([["projector/test_feed"]], [
+    "what a cascade deletes is not in the feed": ([["store/test_store_feed"], MODEL], [
         ("projector/observer.c", "    dbk_result result = dbk_observer_record(observer, change);",
          "    dbk_result result = sqlite3_preupdate_depth(call->db) > 0 ? DBK_OK : dbk_observer_record(observer, change);")]),
     "expect is ignored from a batch's second command on": ([MODEL], [
