@@ -213,6 +213,8 @@ void dbk_definition_free(dbk_definition *definition); /* accepts NULL */
 dbk_column_type dbk_type_of_declared(const char *declared);
 const dbk_table *dbk_definition_table(const dbk_definition *definition, dbk_slice name); /* NULL: none */
 int dbk_table_column(const dbk_table *table, dbk_slice name);                            /* -1: none */
+/* The same for names in their own order, as events have them: *place begins at 0. */
+int dbk_table_column_sorted(const dbk_table *table, dbk_slice name, uint32_t *place);
 /* The same for names that come in the order of the columns: *guess is where to look first, then the one behind. */
 int dbk_table_column_near(const dbk_table *table, dbk_slice name, uint16_t *guess);
 const dbk_named_query *dbk_definition_query(const dbk_definition *definition, dbk_slice name); /* NULL: none */

@@ -24,6 +24,15 @@ int dbk_table_column(const dbk_table *table, dbk_slice name)
     return -1;
 }
 
+int dbk_table_column_sorted(const dbk_table *table, dbk_slice name, uint32_t *place)
+{
+    if (*place < table->column_count) {
+        int column = table->by_name[(*place)++];
+        if (dbk_slice_equal(name, dbk_slice_text(table->columns[column].name))) return column;
+    }
+    return dbk_table_column(table, name);
+}
+
 int dbk_table_column_near(const dbk_table *table, dbk_slice name, uint16_t *guess)
 {
     int column;

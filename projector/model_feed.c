@@ -45,7 +45,9 @@ static dbk_result put_row(dbk_model *model, const dbk_table *table, dbk_slice ke
 {
     size_t begin = out->size;
 
-    dbk_buffer_printf(out, "{\"op\":\"%s\",\"key\":", op);
+    dbk_buffer_put_text(out, "{\"op\":\"");
+    dbk_buffer_put_text(out, op);
+    dbk_buffer_put_text(out, "\",\"key\":");
     dbk_key_to_json(table, key, out);
     dbk_buffer_put_text(out, ",\"row\":");
     dbk_result result = dbk_model_row_json(model, table, key, out, err);

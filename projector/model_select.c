@@ -1,5 +1,6 @@
 /* Rows of the app's tables as the engine reads them. */
 #include "projector/model_journal.h"
+#include "projector/row_internal.h"
 
 void dbk_put_name(dbk_buffer *sql, const char *name)
 {
@@ -75,9 +76,7 @@ dbk_result dbk_select_all(dbk_model *model, const dbk_table *table, bool sorted,
 void dbk_row_put_json(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out)
 {
     for (uint16_t i = 0; i < table->column_count; i++) {
-        dbk_buffer_put_u8(out, i ? ',' : '{');
-        dbk_json_put_string(out, dbk_slice_text(table->columns[i].name));
-        dbk_buffer_put_u8(out, ':');
+        dbk_put_member_name(out, i == 0, table->columns[i].name);
         dbk_value_out(table->columns[i].type, sqlite3_column_value(row, i), false, out);
     }
     dbk_buffer_put_u8(out, '}');

@@ -25,8 +25,8 @@ static dbk_result take_values(dbk_model *model, const dbk_table *table, const db
     *named = (dbk_mask){0};
     if (data->kind != DBK_JSON_OBJECT) return dbk_fail(err, DBK_SCHEMA, "the data of a row event is an object");
     child = dbk_json_child(data);
-    for (uint32_t i = 0; i < data->count; i++, child = dbk_json_next(child)) {
-        int column = dbk_table_column(table, child->name);
+    for (uint32_t i = 0, place = 0; i < data->count; i++, child = dbk_json_next(child)) {
+        int column = dbk_table_column_sorted(table, child->name, &place);
         if (column < 0 || dbk_row_is_key(table, column)) continue;
         if (dbk_field_is_change(table, column, child)) return DBK_NONE;
         dbk_result result =
@@ -186,6 +186,8 @@ static dbk_result find_first(dbk_model *model, uint64_t position, const dbk_entr
 
     *found = false;
     if (!model->log || entry->command_id.size == 0 || entry->event_count == 0) return DBK_OK;
+    if (dbk_log_is_ordered(model->log)) at = position; /* what stands behind it is folded behind it */
+    if (at == 1) return DBK_OK;
     for (;;) {
         dbk_entry other;
         int64_t received_ms;

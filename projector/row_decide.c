@@ -301,10 +301,15 @@ dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_e
 
 void dbk_row_put_member(dbk_buffer *out, const char *name)
 {
+    dbk_put_member_name(out, out->size == 0, name);
+}
+
+void dbk_put_member_name(dbk_buffer *out, bool first, const char *name)
+{
     size_t size = strlen(name);
     uint8_t *at = dbk_buffer_extend(out, size + 4);
     if (!at) return;
-    at[0] = at == out->data ? '{' : ',';
+    at[0] = first ? '{' : ',';
     at[1] = '"';
     memcpy(at + 2, name, size); /* an identifier: nothing in it has to be escaped */
     memcpy(at + 2 + size, "\":", 2);

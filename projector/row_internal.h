@@ -218,6 +218,7 @@ dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_e
                                dbk_error *err) DBK_MUST_USE;
 /* The column's document with the patch applied, as a cell; `row` stands on the row. */
 dbk_result dbk_row_merge_column(dbk_decision *change, int column, sqlite3_stmt *row, dbk_error *err) DBK_MUST_USE;
+void dbk_put_member_name(dbk_buffer *out, bool first, const char *name);
 void dbk_row_put_member(dbk_buffer *out, const char *name); /* `{"name":`, or `,"name":` behind others */
 /* Binds the key, and the cells of the mask but not its key columns. */
 dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *mask, bool insert,
