@@ -197,6 +197,9 @@ int main(void)
     bench_figure("one caller: store, patch / raw", 0.5, best / us(&patch), true, detail);
     snprintf(detail, sizeof detail, "small put %.1f us", us(&small));
     bench_figure("one caller: store, small row / raw", 0.5, best / us(&small), true, detail);
+    snprintf(detail, sizeof detail, "patch %.2f, small row %.2f", us(&patch) / us(&log_alone),
+             us(&small) / us(&log_alone));
+    bench_figure("one waiting caller: store, put / log append alone", 2, us(&put) / us(&log_alone), false, detail);
     snprintf(detail, sizeof detail, "SQLite FULL %.1f us", us(&full_put));
     bench_figure("one caller: SQLite WAL FULL / store, put", 1, us(&full_put) / us(&put), true, detail);
     snprintf(detail, sizeof detail, "SQLite FULL %.1f us", us(&full_patch));
