@@ -120,7 +120,7 @@ MUTANTS = {
 def hunt(programs):
     """Which test found it, and what it said; (None, "") where none did."""
     for name in TESTS:
-        said = planted.run([programs / "tests" / "log" / name, planted.ROOT])
+        said = planted.run([programs / "tests" / "log" / name, *ARGUMENTS.get(name, [planted.ROOT])])
         if said:
             return name, said
     return None, ""

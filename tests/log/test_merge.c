@@ -239,6 +239,30 @@ static void test_authors(void **state)
     world_free(&w);
 }
 
+/* One author leaves out a seq behind every other entry, also at borders of segments: no id is made up. */
+static void test_gaps_of_an_author(void **state)
+{
+    dbk_buffer bytes;
+    world w;
+
+    (void)state;
+    world_new(&w, 13);
+    dbk_buffer_init(&bytes, dbk_port_system());
+    for (uint64_t i = 0; i < 900; i++) {
+        make_entry(&bytes, replica_one, 1 + i + i / 2, 100 + i, 300);
+        dbk_slice origin = dbk_buffer_slice(&bytes);
+        assert_int_equal(dbk_log_append(w.log, &origin, 1, FIRST_MS, NULL, NULL), DBK_OK);
+    }
+    assert_true(names_of(&w).widest >= 16);
+    for (uint64_t i = 0; i < 900; i++) {
+        dbk_entry_id id;
+        assert_int_equal(dbk_log_entry_id_at(w.log, i + 1, &id, NULL), DBK_OK);
+        assert_int_equal(id.seq, 1 + i + i / 2);
+    }
+    dbk_buffer_release(&bytes);
+    world_free(&w);
+}
+
 /* ---- beside each other */
 
 /* A reader has opened nothing yet while the writer merges what it knows of: it finds the new files. */
@@ -463,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_batches_of_plain_segments),
         cmocka_unit_test(test_plain_again),
         cmocka_unit_test(test_authors),
+        cmocka_unit_test(test_gaps_of_an_author),
         cmocka_unit_test(test_reader_beside_merges),
         cmocka_unit_test(test_many_files),
         cmocka_unit_test(test_damaged_runs),
