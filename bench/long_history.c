@@ -8,7 +8,7 @@
 
 #include "bench/common.h"
 
-enum { BATCH = 1000, MOMENTS = 12, ROUNDS = 5, AUTHOR = 7 };
+enum { BATCH = 1000, MOMENTS = 8, ROUNDS = 5, AUTHOR = 7 };
 
 static const char schema[] =
     "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;"
@@ -121,7 +121,7 @@ static void moment_figures(history *h)
     path_of(images, ".daybook/images");
     path_of(models, ".daybook/models");
     snprintf(detail, sizeof detail, "%.0f MB of images", (double)bytes_below(images) / 1e6);
-    bench_figure("bytes of the ladder of images / model's bytes", 4,
+    bench_figure("bytes of the ladder of images / model's bytes", 0.4,
                  (double)bytes_below(images) / (double)bytes_below(models), false, detail);
 }
 
