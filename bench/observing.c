@@ -2,7 +2,7 @@
  * with the rows that change: nothing, the fingerprint, the journal too, the change messages too. */
 #include "bench/common.h"
 
-#include "projector/model_internal.h"
+#include "projector/model/internal.h"
 
 enum { BATCH = 64, BATCHES = 10, BODY = 330, PARTS = 4 };
 static const char *const parts[PARTS] = {"nothing", "fingerprint", "journal", "feed"};

@@ -1,13 +1,13 @@
 /* JSON Schema, draft 7: a schema read and checked whole, then values judged by it.
  *
- *   json_schema_check.c   keywords and their forms, what is refused by name
- *   json_schema_refs.c    $id and $ref inside the file, loops
- *   json_schema_uri.c     URI references (RFC 3986 §5)
- *   json_schema_valijson.cpp   libvalijson: the schema as a tree of constraints, and their visitor
- *   json_schema_leaf.c    keywords about one value: types, bounds, lengths, enum, pattern
- *   json_schema_number.c  numbers compared and divided by their text: exact at any size
- *   json_schema_equal.c   equality and uniqueness
- *   json_schema_format.c  formats
+ *   schema/check.c   keywords and their forms, what is refused by name
+ *   schema/refs.c    $id and $ref inside the file, loops
+ *   schema/uri.c     URI references (RFC 3986 §5)
+ *   schema/valijson.cpp   libvalijson: the schema as a tree of constraints, and their visitor
+ *   schema/leaf.c    keywords about one value: types, bounds, lengths, enum, pattern
+ *   schema/number.c  numbers compared and divided by their text: exact at any size
+ *   schema/equal.c   equality and uniqueness
+ *   schema/format.c  formats
  *
  * A schema never changes after it was made: any thread may judge by it. No schema and no value can make it
  * crash or run away: depth, references, patterns and work are bounded, and over a bound the value is refused. */

@@ -228,7 +228,7 @@ typedef struct dbk_shadow_options {
     void *wanted_arg;
     dbk_progress_fn progress;
     void *progress_arg;
-    bool image;             /* `path` holds an image (model_image.c) of positions 1 … P, all of them wanted, and what
+    bool image;             /* `path` holds an image (model/image.c) of positions 1 … P, all of them wanted, and what
                                else is wanted sorts above them: the fold goes on from there */
     const dbk_trail *trail; /* NULL: none */
     dbk_model_stop *stop;   /* of an async model; NULL: not asked. Where it is set, the result is DBK_OK and the model
@@ -317,7 +317,7 @@ dbk_result dbk_model_check_search(dbk_model *model, dbk_error *err) DBK_MUST_USE
 bool dbk_model_holds_judgements(const dbk_model *model); /* skips or row records: no fingerprint covers them */
 void dbk_fingerprint_text(dbk_hash128 fingerprint, char out[33]);
 
-/* row_merge.c: RFC 7396. Appends old merged with patch, minimised; old NULL: none. */
+/* rows/merge.c: RFC 7396. Appends old merged with patch, minimised; old NULL: none. */
 void dbk_json_merge_patch(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *patch);
 
 /* ---- upcasts: events of old versions as the definition of today has them (app-format.md §5.13) */

@@ -3,7 +3,7 @@
  * a place inside the text; the same text twice is scanned the same. */
 #include <stdlib.h>
 
-#include "projector/definition_internal.h"
+#include "projector/definition/internal.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \

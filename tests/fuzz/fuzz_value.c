@@ -2,7 +2,7 @@
  * same; what is refused says why, and leaves nothing. */
 #include <stdlib.h>
 
-#include "projector/row_internal.h"
+#include "projector/rows/internal.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \

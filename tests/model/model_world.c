@@ -1,4 +1,4 @@
-#include "projector/model_internal.h"
+#include "projector/model/internal.h"
 #include "tests/model/model.h"
 
 #include <sqlite3.h>

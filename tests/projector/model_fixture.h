@@ -4,7 +4,7 @@
 
 #include "tests/base/fixture.h"
 
-#include "projector/model_internal.h"
+#include "projector/model/internal.h"
 
 typedef struct model_place {
     const dbk_port *port;

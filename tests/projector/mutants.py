@@ -20,9 +20,9 @@ SIM = ["sim/sim_store", "--seeds", "1..40", "--states", "6000"]
 # name: ([tests that find it], [(file, text, text instead), …])
 MUTANTS = {
     "the position is written in another transaction": ([["projector/test_model_faults", "once", "1"], ["sim/test_store_faults", "29"]], [
-        ("projector/model_commit.c", "    if (result == DBK_OK) result = put_commit(model, commit, err);\n    if (result == DBK_OK) result = put_lasts(",
+        ("projector/model/commit.c", "    if (result == DBK_OK) result = put_commit(model, commit, err);\n    if (result == DBK_OK) result = put_lasts(",
          "    if (result == DBK_OK) result = put_lasts("),
-        ("projector/model_commit.c", "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n    return result;\n}\n\nstatic void publish(",
+        ("projector/model/commit.c", "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n    return result;\n}\n\nstatic void publish(",
          "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n"
          "    if (result == DBK_OK) result = put_commit(model, commit, err);\n    return result;\n}\n\nstatic void publish(")]),
     "a half-built model is served": ([["store/test_upgrade"], ["store/test_open"]], [
@@ -30,46 +30,46 @@ MUTANTS = {
          "    dbk_result result = dbk_model_folder_next(&folder, path, err);\n"
          "    return result == DBK_OK ? dbk_model_folder_point(&folder, (const char *)path->data, err) : result;")]),
     "random is allowed": ([["projector/test_sandbox"], ["projector/test_definition", planted.ROOT / "tests/bad-definitions", planted.ROOT / "tests/data/definitions"]], [
-        ("projector/sandbox.c", "random[] = {\"random\", \"randomblob\", NULL}", "random[] = {NULL}")]),
+        ("projector/model/sandbox.c", "random[] = {\"random\", \"randomblob\", NULL}", "random[] = {NULL}")]),
     "the fingerprint misses a column": ([["projector/test_observer"]], [
-        ("projector/observer_hash.c", "    for (uint16_t i = 0; i < table->column_count; i++) {\n        put_value(",
+        ("projector/observer/hash.c", "    for (uint16_t i = 0; i < table->column_count; i++) {\n        put_value(",
          "    for (uint16_t i = 0; i + 1 < table->column_count; i++) {\n        put_value(")]),
     "upcasts are skipped in a rebuild": ([["store/test_upcasts"]], [
-        ("projector/row_apply.c", "if (model->upcaster) result = dbk_upcast_event", "if (model->upcaster && !model->options.bulk) result = dbk_upcast_event")]),
+        ("projector/rows/apply.c", "if (model->upcaster) result = dbk_upcast_event", "if (model->upcaster && !model->options.bulk) result = dbk_upcast_event")]),
     "a put replaces": ([["projector/test_row_decide"], MODEL], [
-        ("projector/row_statement.c", "\"INSERT INTO \\\"%s\\\"(\"", "\"INSERT OR REPLACE INTO \\\"%s\\\"(\"")]),
+        ("projector/rows/statement.c", "\"INSERT INTO \\\"%s\\\"(\"", "\"INSERT OR REPLACE INTO \\\"%s\\\"(\"")]),
     "defaults are evaluated at replay": ([["projector/test_row_decide"], MODEL], [
-        ("projector/row_put.c", "        dbk_row_put_member(&work->data, column->name);\n        if (dbk_row_put_recorded",
+        ("projector/rows/put.c", "        dbk_row_put_member(&work->data, column->name);\n        if (dbk_row_put_recorded",
          "        if (!work->values[number] && !column->key_part) continue;\n        dbk_row_put_member(&work->data, column->name);\n        if (dbk_row_put_recorded")]),
     "a patch passes the states": ([["projector/test_rules"], MODEL], [
-        ("projector/row_state.c", "        if (!dbk_mask_has(changed, rules->machines[i].column)) continue;", "        if (changed) continue;")]),
+        ("projector/rows/state.c", "        if (!dbk_mask_has(changed, rules->machines[i].column)) continue;", "        if (changed) continue;")]),
     "an image is used above a late entry": ([["store/test_images"], MODEL], [
         ("store/images.c", "        if (!ordered && memcmp(image->top, low, sizeof low) >= 0) continue;\n", "")]),
     "the skip list is not kept": ([["projector/test_fold"], MODEL], [
-        ("projector/row_apply.c", "    return dbk_row_run(model, statement, \"write the skip list\", NULL, err);", "    (void)sqlite3_reset(statement);\n    return DBK_OK;")]),
+        ("projector/rows/apply.c", "    return dbk_row_run(model, statement, \"write the skip list\", NULL, err);", "    (void)sqlite3_reset(statement);\n    return DBK_OK;")]),
     "the journal is written outside the transaction": ([SIM], []),
     "an undo keeps no columns": ([["store/test_undo"], MODEL], [
-        ("projector/undo_rows.c", "    cell->mine = mine;\n", "    cell->mine = cell->mine || mine;\n")]),
+        ("projector/rows/undo_rows.c", "    cell->mine = mine;\n", "    cell->mine = cell->mine || mine;\n")]),
     "what a cascade deletes is not in the feed": ([["store/test_store_feed"], MODEL], [
-        ("projector/observer.c", "    dbk_result result = dbk_observer_record(observer, change);",
+        ("projector/observer/observer.c", "    dbk_result result = dbk_observer_record(observer, change);",
          "    dbk_result result = sqlite3_preupdate_depth(call->db) > 0 ? DBK_OK : dbk_observer_record(observer, change);")]),
     "expect is ignored from a batch's second command on": ([MODEL], [
-        ("projector/row_decide.c", "    if (!expect || dbk_json_text_is(expect, \"any\")) return DBK_OK;\n    none =",
+        ("projector/rows/decide.c", "    if (!expect || dbk_json_text_is(expect, \"any\")) return DBK_OK;\n    none =",
          "    if (!expect || draft->event_count > 0 || dbk_json_text_is(expect, \"any\")) return DBK_OK;\n    none =")]),
     "let is evaluated once for a batch": ([MODEL], [
-        ("projector/row_command.c", "    sqlite3_stmt *statement;\n    dbk_result result = begin_reading(run, step, &statement, err);\n    int rc = result == DBK_OK ? next_row(run->model, statement) : SQLITE_OK;\n\n    if (rc == SQLITE_ROW) {",
+        ("projector/rows/command.c", "    sqlite3_stmt *statement;\n    dbk_result result = begin_reading(run, step, &statement, err);\n    int rc = result == DBK_OK ? next_row(run->model, statement) : SQLITE_OK;\n\n    if (rc == SQLITE_ROW) {",
          "    sqlite3_stmt *statement;\n    static sqlite3_value *first;\n    static uint64_t seq;\n    if (first && seq == run->draft->id.seq) {\n"
          "        run->values[place] = sqlite3_value_dup(first);\n        return DBK_OK;\n    }\n"
          "    dbk_result result = begin_reading(run, step, &statement, err);\n    int rc = result == DBK_OK ? next_row(run->model, statement) : SQLITE_OK;\n"
          "    seq = run->draft->id.seq;\n    if (rc == SQLITE_ROW) first = sqlite3_value_dup(sqlite3_column_value(statement, 0));\n    if (rc == SQLITE_ROW) {")]),
     "a suffix depends on the position": ([MODEL], [
-        ("projector/row_fact.c", "(unsigned long long)n + 1);", "(unsigned long long)n + 1 + work->position % 2);")]),
+        ("projector/rows/fact.c", "(unsigned long long)n + 1);", "(unsigned long long)n + 1 + work->position % 2);")]),
     "the same time is decided by arrival": ([MODEL], [
         ("log/fold.c", "    int order = memcmp(left->key, right->key, sizeof(left->key));", "    int order = memcmp(left->key, right->key, 12);")]),
     "a query may attach a file": ([["projector/test_sandbox"]], [
-        ("projector/sandbox.c", "    case SQLITE_DETACH: return deny(sandbox, first, \"is another file: ATTACH has no place here\");", "    case SQLITE_DETACH: return SQLITE_OK;")]),
+        ("projector/model/sandbox.c", "    case SQLITE_DETACH: return deny(sandbox, first, \"is another file: ATTACH has no place here\");", "    case SQLITE_DETACH: return SQLITE_OK;")]),
     "the search keeps what a cascade deletes": ([["projector/test_search"]], [
-        ("projector/search.c", "    put_trigger(sql, rule, \"gone\", \"DELETE\");\n    put_on(sql, rule);\n", "    put_trigger(sql, rule, \"gone\", \"DELETE\");\n    put_on(sql, rule);\n"
+        ("projector/model/search.c", "    put_trigger(sql, rule, \"gone\", \"DELETE\");\n    put_on(sql, rule);\n", "    put_trigger(sql, rule, \"gone\", \"DELETE\");\n    put_on(sql, rule);\n"
          "    if (rule->table->column_count > rule->table->key_count) dbk_buffer_put_text(sql, \" WHEN 0\");\n")]),
     "a deletion by age has an id of its own": ([["store/test_retention"]], [
         ("store/retention.c", "\"retain/%s/%.*s/%s\", due->rule->name, DBK_SLICE_ARG(key), base);", "\"retain/%s/%.*s/%p%s\", due->rule->name, DBK_SLICE_ARG(key), (void *)due, base);")]),

@@ -4,7 +4,7 @@
 
 #include "tests/projector/fold_fixture.h"
 
-#include "projector/row_internal.h"
+#include "projector/rows/internal.h"
 
 typedef struct row_bench {
     fold_place place;

@@ -1,7 +1,7 @@
 /* Messages, catch-up, skip list: what subscribers and the inbox are told. */
 #include "tests/projector/model_fixture.h"
 
-#include "projector/model_journal.h"
+#include "projector/model/journal.h"
 
 typedef struct feed_place {
     model_place place;

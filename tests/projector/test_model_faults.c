@@ -3,7 +3,7 @@
  * is a whole state. usage: test_model_faults once|ever STRIDE */
 #include "tests/projector/model_fixture.h"
 
-#include "projector/model_journal.h"
+#include "projector/model/journal.h"
 
 static sqlite3_mem_methods usual;
 static size_t calls, fail_at, stride;

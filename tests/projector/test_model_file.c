@@ -1,7 +1,7 @@
 /* The model's file: made, opened, refused; commits, their journal and what a rollback leaves. */
 #include "tests/projector/model_fixture.h"
 
-#include "projector/model_journal.h"
+#include "projector/model/journal.h"
 
 static dbk_model_state state_of(const dbk_model *model)
 {

@@ -2,7 +2,7 @@
  * statements. */
 #include "tests/base/fixture.h"
 
-#include "projector/definition_internal.h"
+#include "projector/definition/internal.h"
 
 typedef struct scanned {
     dbk_check check;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "projector/search.h"
+#include "projector/model/search.h"
 
 static const char schema[] =
     "CREATE TABLE boards(id TEXT PRIMARY KEY NOT NULL);"

@@ -1,5 +1,5 @@
 /* Which indexes a build does without, and that all are there at its end. */
-#include "projector/shadow_index.h"
+#include "projector/model/shadow_index.h"
 #include "tests/projector/fold_fixture.h"
 
 #include <stdlib.h>

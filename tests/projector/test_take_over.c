@@ -1,7 +1,7 @@
 /* The switch to a shadow, and the end of a bulk build. */
 #include "tests/projector/model_fixture.h"
 
-#include "projector/model_journal.h"
+#include "projector/model/journal.h"
 
 static const char random_fill[] = "WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n+1 FROM c WHERE n < 40)"
                                   " INSERT INTO %s SELECT %s FROM c WHERE (n * %d + %d) %% 3 <> 0";

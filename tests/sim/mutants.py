@@ -29,17 +29,17 @@ MUTANTS = {
          "    if (rc == DBK_OK) return dbk_image_of(",
          "    if (rc == DBK_OK) return dbk_image_of(")],
     "deferred foreign key unnoticed": [
-        ("projector/row_entry.c", "    if (now == 0) return DBK_OK;", "    if (now >= 0) return DBK_OK;")],
+        ("projector/rows/entry.c", "    if (now == 0) return DBK_OK;", "    if (now >= 0) return DBK_OK;")],
     "lost transaction unnoticed": [
-        ("projector/model.c", "    return sqlite3_get_autocommit(model->db) == 0;", "    return model->db != NULL;"),
-        ("projector/row_entry.c", "    int now = 0, highest = 0;\n\n    if (sqlite3_get_autocommit(model->db))",
+        ("projector/model/model.c", "    return sqlite3_get_autocommit(model->db) == 0;", "    return model->db != NULL;"),
+        ("projector/rows/entry.c", "    int now = 0, highest = 0;\n\n    if (sqlite3_get_autocommit(model->db))",
          "    int now = 0, highest = 0;\n\n    if (!model->db)")],
     "late facts appended at the end": [
-        ("projector/fold.c", "            *shadow = true;\n            break;", "            break;"),
-        ("projector/fold.c", "            qsort(catch->items, count, sizeof *catch->items, compare_newcomers);\n", "")],
+        ("projector/model/fold.c", "            *shadow = true;\n            break;", "            break;"),
+        ("projector/model/fold.c", "            qsort(catch->items, count, sizeof *catch->items, compare_newcomers);\n", "")],
     "journal outside the transaction": [
-        ("projector/model_commit.c", "    if (commit->keep_keys) dbk_keys_encode(keys, commit->changes, commit->change_count);\n", ""),
-        ("projector/model_commit.c",
+        ("projector/model/commit.c", "    if (commit->keep_keys) dbk_keys_encode(keys, commit->changes, commit->change_count);\n", ""),
+        ("projector/model/commit.c",
          "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n    return result;\n}\n\nstatic void publish(",
          "    if (result == DBK_OK) result = dbk_model_run(model, statement, \"commit\", err);\n"
          "    if (result == DBK_OK && commit->keep_keys) {\n"
@@ -53,7 +53,7 @@ MUTANTS = {
          "        (void)sqlite3_finalize(update);\n"
          "    }\n"
          "    return result;\n}\n\nstatic void publish("),
-        ("projector/model_commit.c", "#include <assert.h>\n", "#include <assert.h>\n#include <stdio.h>\n")],
+        ("projector/model/commit.c", "#include <assert.h>\n", "#include <assert.h>\n#include <stdio.h>\n")],
     "serve before sync at open": [
         ("log/log.c", "    if (rc == DBK_OK) rc = dbk_io_sync(log->port, log->write_file, active->name, err);\n"
          "    if (rc == DBK_OK) rc = dbk_watermark_open", "    if (rc == DBK_OK) rc = dbk_watermark_open")],
@@ -89,7 +89,7 @@ QUEUE_MUTANTS = {
     "durable is told before the sync": [
         ("store/finish.c", "    dbk_result result = append(turn, &error);\n", "    tell_stage(turn, DBK_STAGE_DURABLE);\n    dbk_result result = append(turn, &error);\n")],
     "versions of a failed turn stay": [
-        ("projector/model.c", "    dbk_rows_transaction_begin(model); /* what was decided", "    /* what was decided")],
+        ("projector/model/model.c", "    dbk_rows_transaction_begin(model); /* what was decided", "    /* what was decided")],
     "nobody is woken behind a caller's turn": [
         ("store/queue.c", "            if (queue->commands.first || queue->dozing) queue->port->cond_signal(queue->port->ctx, queue->work);\n", "")],
     "the queue is a stack": [

@@ -1,7 +1,7 @@
 /* The laws. L1: what was acknowledged is there, bit by bit, and is answered again. L2: the log is what
  * was submitted, in order, without hole, invention or duplicate. L4: what was seen stays. And the model
  * is the fold of the log. (L3, refusing damage without touching it: sim_damage.c.) */
-#include "projector/model_internal.h"
+#include "projector/model/internal.h"
 #include "store/async.h"
 #include "tests/sim/sim.h"
 

@@ -1,0 +1,210 @@
+/* Findings: gathered while a definition is checked, sorted at the end, printed as text or JSON. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "projector/definition/internal.h"
+
+enum { SOURCE_LINE_MAX = 240 };
+
+dbk_report *dbk_report_new(const dbk_port *port)
+{
+    dbk_arena *arena = dbk_arena_new(port, 4096);
+    dbk_report *report = arena ? dbk_arena_take(arena, sizeof(*report)) : NULL;
+
+    if (!report) {
+        dbk_arena_free(arena);
+        return NULL;
+    }
+    *report = (dbk_report){.arena = arena};
+    return report;
+}
+
+static const char *copy(dbk_report *report, dbk_slice text)
+{
+    dbk_slice made = dbk_arena_copy(report->arena, text);
+
+    if (!made.data) {
+        report->failed = true;
+        return "";
+    }
+    return (const char *)made.data;
+}
+
+/* Code points, so that carets stand below what they mean. */
+static uint32_t characters(const uint8_t *from, const uint8_t *to)
+{
+    uint32_t count = 0;
+
+    for (; from < to; from++) count += (*from & 0xc0) != 0x80;
+    return count;
+}
+
+/* One at least: a span may begin inside a broken character, or where a line ends. */
+static uint32_t caret(const uint8_t *from, const uint8_t *to)
+{
+    uint32_t count = to > from ? characters(from, to) : 0;
+
+    return count ? count : 1;
+}
+
+/* Line, column, the line itself and the caret's length; the span may go on over several lines. */
+static void locate(dbk_report *report, dbk_span at, dbk_finding *finding)
+{
+    const uint8_t *text = at.source->text.data, *end = text + at.source->text.size;
+    const uint8_t *begin = text + (at.begin < at.source->text.size ? at.begin : at.source->text.size);
+    const uint8_t *line = begin, *line_end = begin;
+    const uint8_t *stop = at.end > at.begin ? text + at.end : begin;
+
+    while (line > text && line[-1] != '\n') line--;
+    while (line_end < end && *line_end != '\n') line_end++;
+    if (line_end > begin && line_end[-1] == '\r') line_end--;
+    if (stop > line_end) stop = line_end;
+    finding->line = 1;
+    for (const uint8_t *p = text; p < line; p++) finding->line += *p == '\n';
+    finding->column = 1 + characters(line, begin);
+    finding->caret_length = caret(begin, stop);
+    if (begin - line > SOURCE_LINE_MAX) return; /* a line too long to be shown */
+    if (line_end - line > SOURCE_LINE_MAX) {
+        line_end = line + SOURCE_LINE_MAX;
+        while (line_end > line && (*line_end & 0xc0) == 0x80) line_end--;
+    }
+    dbk_slice shown = dbk_slice_of(line, (size_t)(line_end - line));
+    if (!dbk_utf8_valid(shown) || (shown.size && memchr(shown.data, 0, shown.size))) return;
+    finding->source_line = copy(report, shown);
+    if (stop > line_end) finding->caret_length = caret(begin, line_end);
+}
+
+/* Room for one more: errors go before warnings, the last place says that there is more. */
+static dbk_finding *room(dbk_report *report, bool warning)
+{
+    if (!report->items) report->items = dbk_arena_take(report->arena, DBK_FINDINGS_MAX * sizeof(dbk_finding));
+    if (!report->items) {
+        report->failed = true;
+        return NULL;
+    }
+    size_t limit = warning ? DBK_FINDINGS_MAX / 2 : DBK_FINDINGS_MAX;
+    return report->count < limit ? &report->items[report->count++] : NULL;
+}
+
+__attribute__((format(printf, 5, 0))) static void add(dbk_report *report, bool warning, dbk_span at, const char *advice,
+                                                      const char *format, va_list args)
+{
+    char text[512];
+    dbk_finding *finding = room(report, warning);
+
+    if (!warning) report->errors++;
+    if (!finding) return;
+    *finding = (dbk_finding){.warning = warning, .file = "", .source_line = "", .text = "", .advice = ""};
+    if (report->count == DBK_FINDINGS_MAX) {
+        finding->text = "there is more: correct what is listed and check again";
+        return;
+    }
+    if (vsnprintf(text, sizeof(text), format, args) < 0) text[0] = '\0';
+    size_t size = strlen(text);
+    while (size && !dbk_utf8_valid(dbk_slice_of(text, size))) size--;
+    finding->text = copy(report, dbk_slice_of(text, size));
+    if (advice) finding->advice = copy(report, dbk_slice_text(advice));
+    if (!at.source) return;
+    const char *name = at.source->name;
+    if (report->schema_name && strcmp(name, "schema.sql") == 0) name = report->schema_name;
+    finding->file = copy(report, dbk_slice_text(name));
+    if (at.begin != SIZE_MAX) locate(report, at, finding);
+}
+
+void dbk_report_error(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    add(report, false, at, advice, format, args);
+    va_end(args);
+}
+
+void dbk_report_warning(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    add(report, true, at, advice, format, args);
+    va_end(args);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const dbk_finding *x = a, *y = b;
+    bool last_x = x->file[0] == '\0', last_y = y->file[0] == '\0';
+
+    if (last_x != last_y) return last_x ? 1 : -1;
+    int order = strcmp(x->file, y->file);
+    if (order) return order;
+    if (x->line != y->line) return x->line < y->line ? -1 : 1;
+    if (x->column != y->column) return x->column < y->column ? -1 : 1;
+    if (x->warning != y->warning) return x->warning ? 1 : -1;
+    return strcmp(x->text, y->text);
+}
+
+void dbk_report_take(dbk_report *report, dbk_findings *out)
+{
+    if (report->count > 1) qsort(report->items, report->count, sizeof(*report->items), compare);
+    *out = (dbk_findings){report->items, report->count, report->errors, report};
+}
+
+void dbk_findings_free(dbk_findings *findings)
+{
+    dbk_report *report = findings->owner;
+
+    *findings = (dbk_findings){NULL, 0, 0, NULL};
+    if (report) dbk_arena_free(report->arena);
+}
+
+/* The caret's line: tabs stay tabs so that it lines up. */
+static void print_caret(const dbk_finding *finding, dbk_buffer *out)
+{
+    const char *p = finding->source_line;
+
+    dbk_buffer_printf(out, "  %s\n  ", finding->source_line);
+    for (uint32_t left = finding->column - 1; left > 0 && *p; p++) {
+        if ((*p & 0xc0) == 0x80) continue;
+        dbk_buffer_put_u8(out, *p == '\t' ? '\t' : ' ');
+        left--;
+    }
+    for (uint32_t i = 0; i < finding->caret_length; i++) dbk_buffer_put_u8(out, '^');
+    dbk_buffer_put_u8(out, '\n');
+}
+
+void dbk_findings_print(const dbk_findings *findings, dbk_buffer *out)
+{
+    for (size_t i = 0; i < findings->count; i++) {
+        const dbk_finding *finding = &findings->items[i];
+
+        if (finding->file[0]) dbk_buffer_printf(out, "%s:", finding->file);
+        if (finding->line) dbk_buffer_printf(out, "%u:%u:", finding->line, finding->column);
+        if (finding->file[0]) dbk_buffer_put_u8(out, ' ');
+        dbk_buffer_printf(out, "%s: %s\n", finding->warning ? "warning" : "error", finding->text);
+        if (finding->line && finding->source_line[0]) print_caret(finding, out);
+        if (finding->advice[0]) dbk_buffer_printf(out, "  write: %s\n", finding->advice);
+    }
+}
+
+static void put_text_member(dbk_buffer *out, const char *name, const char *text)
+{
+    dbk_buffer_printf(out, ",\"%s\":", name);
+    dbk_json_put_string(out, dbk_slice_text(text));
+}
+
+void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out)
+{
+    for (size_t i = 0; i < findings->count; i++) {
+        const dbk_finding *finding = &findings->items[i];
+
+        dbk_buffer_printf(out, "{\"level\":\"%s\"", finding->warning ? "warning" : "error");
+        put_text_member(out, "file", finding->file);
+        dbk_buffer_printf(out, ",\"line\":%u,\"column\":%u,\"length\":%u", finding->line, finding->column,
+                          finding->caret_length);
+        put_text_member(out, "source", finding->source_line);
+        put_text_member(out, "text", finding->text);
+        put_text_member(out, "advice", finding->advice);
+        dbk_buffer_put_text(out, "}\n");
+    }
+}

@@ -1,0 +1,25 @@
+/* Internal to definition_*.c: async models within a definition. */
+#ifndef DBK_PROJECTOR_DEFINITION_MODELS_H
+#define DBK_PROJECTOR_DEFINITION_MODELS_H
+
+#include "projector/definition/app.h"
+
+/* Names that a model has taken. */
+typedef struct dbk_taken {
+    struct dbk_taken *next;
+    const dbk_object *objects;
+    const dbk_definition *definition;
+} dbk_taken;
+
+/* The rule of an async model of that name; NULL: there is none. */
+const dbk_model_rule *dbk_check_model(const dbk_check *check, dbk_slice name);
+/* Whether a file in a folder other than schemas/ has a place there; said. */
+void dbk_check_model_file(dbk_check *check, const dbk_source *source);
+void dbk_check_models(dbk_check *check); /* behind all that the models refer to */
+
+/* definition/hash.c: the digest over name and text of each into definition->hash. */
+void dbk_check_hash(dbk_check *check, const dbk_source *sources, size_t count);
+/* That of the whole, in which async models do not count: neither their files nor what `models` says of them. */
+void dbk_check_hash_whole(dbk_check *check);
+
+#endif

@@ -1,0 +1,72 @@
+/* The dirty rows of a transaction as the commit wants them: per table, sorted. */
+#include "projector/observer/internal.h"
+
+#include <stdlib.h>
+
+dbk_result dbk_observer_add(dbk_observer *observer, const dbk_table *table, dbk_slice key, bool existed, dbk_error *err)
+{
+    dbk_row_change change = {.table = table, .key = key, .existed = existed};
+    dbk_result result = dbk_observer_record(observer, &change);
+
+    /* No entry's row: neither its limit nor its marks may know of it. */
+    dbk_observer_begin_entry(observer);
+    observer->has_added = true;
+    if (result != DBK_OK) return dbk_fail(err, result, "cannot note a row of '%s': out of memory", table->name);
+    return DBK_OK;
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+    const dbk_dirty *a = *(const dbk_dirty *const *)left, *b = *(const dbk_dirty *const *)right;
+    int order = a->table == b->table ? 0 : strcmp(a->table->name, b->table->name);
+    return order ? order : dbk_slice_compare(a->key, b->key);
+}
+
+static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, bool *existed, dbk_change *changes,
+                 size_t *filled)
+{
+    dbk_change *change = NULL;
+
+    *filled = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!change || change->table != rows[i]->table) {
+            change = &changes[(*filled)++];
+            *change = (dbk_change){.table = rows[i]->table, .keys = keys + i, .existed = existed + i};
+        }
+        keys[i] = rows[i]->key;
+        existed[i] = rows[i]->existed;
+        change->key_count++;
+    }
+}
+
+static size_t count_tables(const dbk_dirty *const *rows, uint32_t count)
+{
+    size_t tables = 0;
+    for (uint32_t i = 0; i < count; i++) tables += i == 0 || rows[i]->table != rows[i - 1]->table;
+    return tables;
+}
+
+dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count, dbk_error *err)
+{
+    uint32_t rows = observer->bulk && !observer->has_added ? 0 : dbk_dirty_count(observer);
+    const dbk_dirty **sorted;
+    dbk_slice *keys;
+    bool *existed;
+
+    *changes = NULL;
+    *count = 0;
+    dbk_arena_clear(observer->changes_arena);
+    if (rows == 0) return DBK_OK;
+    sorted = dbk_arena_take(observer->changes_arena, rows * sizeof *sorted);
+    keys = dbk_arena_take(observer->changes_arena, rows * sizeof *keys);
+    existed = dbk_arena_take(observer->changes_arena, rows * sizeof *existed);
+    if (!sorted || !keys || !existed) goto no_memory;
+    for (uint32_t i = 0; i < rows; i++) sorted[i] = dbk_dirty_at(observer, i);
+    qsort(sorted, rows, sizeof *sorted, compare_rows);
+    *changes = dbk_arena_take(observer->changes_arena, count_tables(sorted, rows) * sizeof **changes);
+    if (!*changes) goto no_memory;
+    fill(sorted, rows, keys, existed, *changes, count);
+    return DBK_OK;
+no_memory:
+    return dbk_fail(err, DBK_NO_MEMORY, "cannot list the changed rows: out of memory");
+}

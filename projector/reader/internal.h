@@ -1,0 +1,43 @@
+/* Internal to reader*.c: a connection that only reads. */
+#ifndef DBK_PROJECTOR_READER_INTERNAL_H
+#define DBK_PROJECTOR_READER_INTERNAL_H
+
+#include "projector/model/journal.h"
+
+enum {
+    PARAMETERS_MAX = 100,
+    DBK_NAME_MAX_BYTES = 63
+}; /* parameters of a client's statement; bytes of a table's name */
+
+struct dbk_model_reader {
+    const dbk_port *port;
+    const dbk_definition *definition; /* may be NULL */
+    sqlite3 *db;
+    dbk_sandbox sandbox;
+    int usual_limits[SQLITE_LIMIT_WORKER_THREADS + 1];
+    sqlite3_stmt *begin, *end, *position; /* position NULL: a plain file */
+    int64_t deadline_ns, time_ms;         /* of the query in work, 0: none */
+    bool out_of_time;
+    dbk_buffer scratch;
+    dbk_log *log; /* of the virtual table `events`; NULL: there is none */
+    uint64_t now; /* the model's position in the read transaction in work */
+    char missing[DBK_NAME_MAX_BYTES + 1];
+    dbk_upcaster *upcaster;
+};
+
+/* One statement prepared for a client. The caller finalizes. */
+dbk_result dbk_reader_prepare(dbk_model_reader *reader, dbk_slice sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err);
+bool dbk_reader_out_of_time(dbk_model_reader *reader); /* reader/reader.c: the clock of the query in work */
+/* reader/plan.c: `"columns":["plan"],"rows":[[…],…]` */
+dbk_result dbk_reader_put_plan(dbk_model_reader *reader, dbk_slice sql, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+/* reader/values.c: `args` into the parameters of a client's statement, or of a named query. */
+dbk_result dbk_reader_bind(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_json_node *args,
+                           dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_reader_bind_named(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_named_query *query,
+                                 const dbk_json_node *args, dbk_error *err) DBK_MUST_USE;
+/* `"columns":[…],"rows":[[…],…]`; `returns` may be NULL. */
+dbk_result dbk_reader_put_answer(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_named_query *query,
+                                 const dbk_reader_limits *limits, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+
+#endif
