@@ -101,9 +101,9 @@ static int authorize_data(dbk_sandbox *sandbox, int action, const char *first, c
     case SQLITE_DELETE:
         /* FTS5 writes out what it holds in memory before it answers; others are kept off by DEFENSIVE. */
         if (first && dbk_search_inner(sandbox->app, first)) return SQLITE_OK;
-        /* a table-valued PRAGMA being declared: its first use in this connection */
+        /* DDL, or a table-valued PRAGMA being declared at its first use in this connection: both look the same here */
         if (sandbox->role == DBK_SQL_QUERY && first && is_schema_table(first))
-            return deny(sandbox, "pragma_…", "shows the database file, not the data");
+            return deny(sandbox, first, "may only be read here: no DDL, and no pragma_… function");
         if (sandbox->role == DBK_SQL_QUERY) return deny(sandbox, first, "may only be read here");
         return first ? authorize_table(sandbox, action, first, NULL) : SQLITE_OK;
     case SQLITE_READ: return first ? authorize_table(sandbox, action, first, second) : SQLITE_OK;
