@@ -45,7 +45,7 @@ const char *o_intern(dbk_slice text)
     if (!arena) o_reset();
     uint32_t at = (uint32_t)dbk_checksum(text, 1) % SLOTS;
     for (; slots[at]; at = (at + 1) % SLOTS)
-        if (strlen(slots[at]) == text.size && memcmp(slots[at], text.data, text.size) == 0) return slots[at];
+        if (dbk_slice_equal(dbk_slice_text(slots[at]), text)) return slots[at];
     if (++used > SLOTS / 2) o_die("too many texts");
     return slots[at] = (const char *)dbk_arena_copy(arena, text).data;
 }
