@@ -1,6 +1,15 @@
 /* Rows whose time is over by a rule of app.json: read for the store, which deletes them by commands. */
 #include "projector/rows/rules.h"
 
+/* A look holds the turn: a condition that takes more of SQLite's steps is given up, and looked at again later. */
+enum { STEPS_EACH = 1000, THOUSANDS_MAX = 20000 };
+
+static int count_steps(void *arg)
+{
+    uint32_t *thousands = arg;
+    return ++*thousands > THOUSANDS_MAX;
+}
+
 /* ?1 is the end of the time that a rule keeps, in the stored form. */
 static void put_condition(dbk_buffer *sql, const dbk_retention_rule *rule)
 {
@@ -60,6 +69,7 @@ dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64
 {
     sqlite3_stmt *rows = NULL;
     char end[DBK_TIME_TEXT_SIZE];
+    uint32_t thousands = 0;
     dbk_result result = dbk_model_begin(model, err);
 
     if (result != DBK_OK) return result;
@@ -68,8 +78,15 @@ dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64
     result = prepare(model, rule, limit, &rows, err);
     dbk_time_stored(now_ms - (int64_t)rule->older_ms, true, end);
     if (result == DBK_OK && !rule->where) (void)sqlite3_bind_text(rows, 1, end, -1, SQLITE_STATIC);
+    sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, &thousands);
     if (result == DBK_OK) result = each_row(model, rule->table, rows, each, arg, err);
+    sqlite3_progress_handler(model->db, 0, NULL, NULL);
     (void)sqlite3_finalize(rows);
+    if (result != DBK_OK && thousands > THOUSANDS_MAX) {
+        result = dbk_fail(err, DBK_BUSY, "the retention rule '%s' takes more than %d million steps", rule->name,
+                          THOUSANDS_MAX / 1000);
+        dbk_error_hint(err, "an end to the recursion in its 'where', or an index on what it asks for");
+    }
     dbk_model_rollback(model);
     return result;
 }

@@ -6,7 +6,7 @@
 #include "projector/model/search.h"
 #include "projector/rules.h"
 
-enum { EXPRESSION_DEPTH_MAX = 100 };
+enum { EXPRESSION_DEPTH_MAX = 100, PATTERN_BYTES_MAX = 256 };
 
 static int deny(dbk_sandbox *sandbox, const char *name, const char *why)
 {
@@ -146,6 +146,8 @@ dbk_result dbk_sandbox_install(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (rc != SQLITE_OK) return dbk_fail(err, DBK_INTERNAL, "cannot guard a connection: %s", sqlite3_errmsg(db));
     (void)sqlite3_limit(db, SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX);
+    /* One call of LIKE or GLOB takes as many looks as text and pattern have bytes, multiplied, within one step. */
+    (void)sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES_MAX);
     dbk_result result = dbk_sandbox_formats(db, err);
     return result == DBK_OK ? dbk_sandbox_dates(db, sandbox, err) : result;
 }

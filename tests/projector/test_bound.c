@@ -21,6 +21,8 @@ static const char projections[] =
     "  WHERE id = $id;\n"
     "-- on work.long\n"
     "INSERT INTO sizes(id, size) VALUES ($id, length(printf('%.*c', $n, 'x')));\n"
+    "-- on work.pattern\n"
+    "INSERT INTO sizes(id, size) VALUES ($id, $id LIKE printf('%.*c', $n, 'a'));\n"
     "-- on work.grows\n"
     "INSERT INTO sizes(id, size) WITH RECURSIVE c(i, t) AS (SELECT 1, $id UNION ALL SELECT i + 1, t || t FROM c\n"
     "  WHERE i < 200) SELECT $id, max(length(t)) FROM c;\n";
@@ -168,6 +170,20 @@ static void values_without_measure_are_not_made(void **state)
     free(text);
 }
 
+/* LIKE is one step, however long it looks: its pattern is bounded. */
+static void patterns_are_short(void **state)
+{
+    bench *b = *state;
+    add(b, "work.pattern", "a", 256);
+    add(b, "work.pattern", "b", 257);
+    catch_up(b);
+    unsigned count;
+    char *text = judged(b, &count);
+    assert_int_equal(count, 1);
+    assert_non_null(strstr(text, "pattern too complex"));
+    free(text);
+}
+
 /* A trail hears of each entry once, however often the fold began again. */
 static dbk_result count_told(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,
                              size_t count, dbk_error *err)
@@ -203,6 +219,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_bound_is_the_same_in_every_fold, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_has_no_end_is_skipped_with_the_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(values_without_measure_are_not_made, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(patterns_are_short, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_trail_hears_of_each_entry_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,15 +220,43 @@ static void a_long_key_is_named_by_its_digest(void **state)
     dbk_buffer_release(&origin);
 }
 
+/* The turn is held while a rule looks: a condition without an end is given up, and commands go on. */
+static void a_rule_without_an_end_is_given_up(void **state)
+{
+    static const char endless[] =
+        "{\"daybook\": 1, \"name\": \"retention\", \"retention\": [{\"name\": \"endless\", \"table\": \"jobs\", "
+        "\"where\": "
+        "\"(WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r) > 1\"}]}";
+    dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)}, {"app.json", dbk_slice_text(endless)}};
+    engine_fixture f = {0};
+    uint64_t deleted = 0;
+    (void)state;
+    fixture_start_with(&f, definition_of_sources(sources, 2));
+    put_jobs(&f, 0, 1, "done");
+    assert_int_equal(retain(&f, 10), 0);
+    assert_int_equal(dbk_engine_retain(f.engine, start_ms + 2 * day_ms, (1 + 2 * day_ms) * ms_ns, &deleted, &f.error),
+                     DBK_BUSY);
+    assert_string_equal(f.error.text, "the retention rule 'endless' takes more than 20 million steps");
+    put_jobs(&f, 1, 2, "done");
+    assert_int_equal(count(&f, "SELECT count(*) FROM jobs"), 2);
+    fixture_stop(&f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rows_go_when_their_time_is_over),    TEST(a_row_names_its_own_end),
-        TEST(a_row_put_again_goes_again),         TEST(a_brake_stops_a_rule),
-        TEST(small_tables_may_be_emptied),        TEST(a_clock_that_jumped_is_not_believed),
-        TEST(a_machine_that_slept_rests_a_while), TEST(a_clock_behind_what_is_known_waits),
-        TEST(a_row_that_is_held_stays),           TEST(a_long_key_is_named_by_its_digest),
+        TEST(rows_go_when_their_time_is_over),
+        TEST(a_row_names_its_own_end),
+        TEST(a_row_put_again_goes_again),
+        TEST(a_brake_stops_a_rule),
+        TEST(small_tables_may_be_emptied),
+        TEST(a_clock_that_jumped_is_not_believed),
+        TEST(a_machine_that_slept_rests_a_while),
+        TEST(a_clock_behind_what_is_known_waits),
+        TEST(a_row_that_is_held_stays),
+        TEST(a_long_key_is_named_by_its_digest),
+        cmocka_unit_test(a_rule_without_an_end_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
