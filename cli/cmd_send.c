@@ -211,9 +211,10 @@ static bool is_busy(sender *s, const slot *at, const dbk_json_node *root)
 static void lose_daemon(sender *s)
 {
     dbk_error err = {0};
-    dbk_fail(&err, DBK_UNAVAILABLE, "the daemon has ended: %llu %s answered, what became of the rest is not known",
+    dbk_fail(&err, DBK_UNAVAILABLE,
+             "the daemon answers no more: %llu %s answered, what became of the rest is not known",
              (unsigned long long)s->receipts, s->receipts == 1 ? "command was" : "commands were");
-    dbk_error_hint(&err, "send the same lines again when it runs: what was decided is answered by its id");
+    dbk_error_hint(&err, "send the same lines again when it runs and answers: what was decided is answered by its id");
     give_up(s, &err);
     s->lost = true;
 }

@@ -24,6 +24,9 @@ dbk_result dbk_async_folder(dbk_engine *engine, const dbk_definition *model, boo
     if (rule->file) (void)snprintf(file, 80, "%s", rule->file);
     else (void)snprintf(file, 80, "%s.sqlite", model->model);
     dbk_result result = dbk_io_open_dir(port, engine->models_dir, below + 7, make ? DBK_OPEN_DIRECTORY : 0, dir, err);
+    /* What lies there in place of a folder is in the way of something that can be made anew; a folder stays. */
+    if (result != DBK_OK && make && port->unlink(port->ctx, engine->models_dir, below + 7) == 0)
+        result = dbk_io_open_dir(port, engine->models_dir, below + 7, DBK_OPEN_DIRECTORY, dir, err);
     if (result == DBK_OK && make) result = dbk_io_sync_dir(port, engine->models_dir, "models", err);
     *folder = (dbk_model_folder){port, *dir, engine->path, below, file};
     return result;

@@ -155,7 +155,7 @@ class Serve(Case):
             self.assertLess(time.monotonic() - begin, 8)
             self.assertEqual(sender.stdout.read(), "")
             said = sender.stderr.read()
-        self.assertIn("the daemon has ended: 1 command was answered, what became of the rest is not known", said)
+        self.assertIn("the daemon answers no more: 1 command was answered, what became of the rest is not known", said)
         self.assertIn("send the same lines again", said)
         self.assertEqual(len(said.splitlines()), 2)
 

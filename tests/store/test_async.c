@@ -229,6 +229,11 @@ static void test_a_deleted_file_is_built_anew(void **state)
     fixture_open(f);
     says(f, totals, "[[\"ann\",20]]");
     dbk_engine_close(f->engine);
+    folder_remove(f->path, "models/async-stats");
+    file_write(f->path, "models/async-stats", "in the way", 10);
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",20]]");
+    dbk_engine_close(f->engine);
     folder_remove(f->path, "models");
     fixture_open(f);
     says(f, totals, "[[\"ann\",20]]");
