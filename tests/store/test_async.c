@@ -1,6 +1,7 @@
 /* Async models: what follows the log by itself, where it stops, how it heals, and that nothing else waits for it. */
 #include <errno.h>
 
+#include "tests/store/ask_fixture.h"
 #include "tests/store/folder_fixture.h"
 #include "tests/store/world_fixture.h"
 
@@ -52,24 +53,6 @@ static void put(engine_fixture *f, const char *id, const char *customer, int tot
              "\"total\":%d}}",
              id, id, customer, total);
     must_accept(f, command);
-}
-
-static char *ask_of(dbk_engine *engine, const char *request)
-{
-    const dbk_json_node *root;
-    dbk_buffer answer;
-    dbk_error error = {0};
-    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
-    dbk_buffer_init(&answer, dbk_port_system());
-    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, NULL), DBK_OK);
-    dbk_result result = dbk_request_answer(engine, root, &answer, &error);
-    if (result != DBK_OK) {
-        dbk_buffer_clear(&answer);
-        dbk_buffer_printf(&answer, "%s: %s", dbk_result_wire_name(result), error.text);
-    }
-    dbk_json_parser_free(parser);
-    assert_non_null(dbk_buffer_text(&answer));
-    return (char *)answer.data;
 }
 
 static void says(engine_fixture *f, const char *request, const char *part)

@@ -1,4 +1,5 @@
 /* Async models with their threads: what goes on beside them neither waits for them nor is disturbed. */
+#include "tests/store/ask_fixture.h"
 #include "tests/store/folder_fixture.h"
 
 #include <pthread.h>
@@ -50,25 +51,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The answer, or "error: text"; the caller's to free. */
-static char *ask(dbk_engine *engine, const char *request)
-{
-    const dbk_json_node *root;
-    dbk_buffer answer;
-    dbk_error error = {0};
-    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
-    dbk_buffer_init(&answer, dbk_port_system());
-    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, NULL), DBK_OK);
-    dbk_result result = dbk_request_answer(engine, root, &answer, &error);
-    if (result != DBK_OK) {
-        dbk_buffer_clear(&answer);
-        dbk_buffer_printf(&answer, "%s: %s", dbk_result_wire_name(result), error.text);
-    }
-    dbk_json_parser_free(parser);
-    assert_non_null(dbk_buffer_text(&answer));
-    return (char *)answer.data;
-}
-
 static void put(engine_fixture *f, const char *id, int n)
 {
     char command[200];
@@ -92,7 +74,7 @@ static void becomes(engine_fixture *f, const char *request, const char *part)
     const dbk_port *port = dbk_port_system();
     int64_t until_ns = port->monotonic_ns(port->ctx) + INT64_C(60000000000);
     for (;;) {
-        char *answer = ask(f->engine, request);
+        char *answer = ask_of(f->engine, request);
         bool yes = strstr(answer, part) != NULL;
         if (!yes && port->monotonic_ns(port->ctx) > until_ns) fail_msg("%s\n%s\nlacks %s", request, answer, part);
         free(answer);
@@ -138,7 +120,7 @@ static void *run_asker(void *arg)
 {
     asker *a = arg;
     for (size_t i = 0; !atomic_load(a->ends); i++) {
-        char *answer = ask(a->f->engine, a->requests[i % a->count]);
+        char *answer = ask_of(a->f->engine, a->requests[i % a->count]);
         bool good = strstr(answer, "\"ok\":true") || strstr(answer, "unavailable") || strstr(answer, "rejected") ||
                     strstr(answer, "busy");
         if (!good) fail_msg("%s\n%s", a->requests[i % a->count], answer);
@@ -167,7 +149,7 @@ static void test_all_at_once(void **state)
     for (int i = 0; i < ROUNDS; i++) feed(f, "b", i * OF_ROUND, OF_ROUND);
     atomic_store(&ends, true);
     for (size_t i = 0; i < ASKERS; i++) pthread_join(askers[i].thread, NULL);
-    free(ask(f->engine, "{\"do\":\"model.resume\",\"model\":\"two\"}"));
+    free(ask_of(f->engine, "{\"do\":\"model.resume\",\"model\":\"two\"}"));
     check_fold(f, "one");
     check_fold(f, "two");
 }
@@ -180,7 +162,7 @@ static void test_a_stopped_model_stops_nothing_else(void **state)
     feed(f, "b", 0, 20);
     becomes_current(f, "one");
     becomes(f, "{\"do\":\"models\",\"model\":\"two\"}", "\"state\":\"failed\"");
-    free(ask(f->engine, "{\"do\":\"model.skip\",\"model\":\"two\"}"));
+    free(ask_of(f->engine, "{\"do\":\"model.skip\",\"model\":\"two\"}"));
     becomes_current(f, "two");
     check_fold(f, "two");
 }
@@ -191,11 +173,11 @@ static void test_closing_and_opening(void **state)
     engine_fixture *f = *state;
     for (int i = 0; i < 5; i++) {
         feed(f, "a", i * 100, 100);
-        free(ask(f->engine, "{\"do\":\"model.retry\",\"model\":\"one\"}"));
+        free(ask_of(f->engine, "{\"do\":\"model.retry\",\"model\":\"one\"}"));
         dbk_engine_close(f->engine);
         f->engine = NULL;
         fixture_open(f);
-        char *answer = ask(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM seen\"}");
+        char *answer = ask_of(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM seen\"}");
         assert_non_null(strstr(answer, "\"ok\":true"));
         free(answer);
     }
@@ -218,7 +200,7 @@ static void test_files_go_while_it_works(void **state)
     }
     feed(f, "z", 0, 1);
     check_fold(f, "one");
-    char *answer = ask(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM sums\"}");
+    char *answer = ask_of(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM sums\"}");
     assert_non_null(strstr(answer, "\"rows\":[[10]]"));
     free(answer);
 }
