@@ -5,6 +5,7 @@
  *   schema/uri.c     URI references (RFC 3986 §5)
  *   schema/valijson.cpp   libvalijson: the schema as a tree of constraints, and their visitor
  *   schema/leaf.c    keywords about one value: types, bounds, lengths, enum, pattern
+ *   schema/pattern.c  regular expressions of ECMA 262 in the words of PCRE2
  *   schema/number.c  numbers compared and divided by their text: exact at any size
  *   schema/equal.c   equality and uniqueness
  *   schema/format.c  formats

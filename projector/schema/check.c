@@ -187,7 +187,7 @@ static bool keep_pattern(dbk_schema_check *check, dbk_slice text, void *code)
 
     if (!dbk_schema_grow(schema->port, (void **)&schema->patterns, schema->pattern_count, &schema->pattern_room,
                          sizeof(*schema->patterns))) {
-        pcre2_code_free(code);
+        dbk_schema_pattern_free(code);
         check->failed = true;
         return false;
     }
@@ -195,35 +195,20 @@ static bool keep_pattern(dbk_schema_check *check, dbk_slice text, void *code)
     return true;
 }
 
-/* A regular expression of ECMA 262 as PCRE2 has it: matched anywhere, `$` only at the very end, \d and \w ASCII. */
 static void compile(dbk_schema_check *check, const dbk_json_node *at, dbk_slice pattern)
 {
-    PCRE2_UCHAR text[128] = {0};
-    PCRE2_SIZE offset = 0;
-    int code = 0;
+    dbk_pattern_fault fault;
 
     if (pattern.size > DBK_SCHEMA_PATTERN_MAX) {
         dbk_schema_fault(check, at, "a shorter one", "a pattern of %zu bytes is over %d", pattern.size,
                          DBK_SCHEMA_PATTERN_MAX);
         return;
     }
-    pcre2_compile_context *context = pcre2_compile_context_create(check->schema->pattern_memory);
-    pcre2_code *compiled = NULL;
-    if (context)
-        compiled = pcre2_compile(pattern.size ? pattern.data : (PCRE2_SPTR) "", pattern.size,
-                                 PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_BSUX | PCRE2_MATCH_UNSET_BACKREF |
-                                     PCRE2_NEVER_BACKSLASH_C,
-                                 &code, &offset, context);
-    pcre2_compile_context_free(context);
-    if (compiled) {
-        (void)keep_pattern(check, pattern, compiled);
-    } else if (!context || code == PCRE2_ERROR_NOMEMORY || code == 121) {
-        check->failed = true;
-    } else {
-        (void)pcre2_get_error_message(code, text, sizeof(text));
-        dbk_schema_fault(check, at, NULL, "no regular expression, at its byte %zu: %s", (size_t)offset,
-                         (const char *)text);
-    }
+    void *code = dbk_schema_pattern_new(check->schema, pattern, &fault);
+    if (code) (void)keep_pattern(check, pattern, code);
+    else if (fault.no_memory) check->failed = true;
+    else if (fault.at_end) dbk_schema_fault(check, at, NULL, "no regular expression: %s", fault.text);
+    else dbk_schema_fault(check, at, NULL, "no regular expression, at its byte %zu: %s", fault.offset, fault.text);
 }
 
 static int compare_patterns(const void *a, const void *b)
@@ -448,7 +433,7 @@ void dbk_json_schema_free(dbk_json_schema *schema)
 {
     if (!schema) return;
     dbk_valijson_free(schema);
-    for (size_t i = 0; i < schema->pattern_count; i++) pcre2_code_free(schema->patterns[i].code);
+    for (size_t i = 0; i < schema->pattern_count; i++) dbk_schema_pattern_free(schema->patterns[i].code);
     dbk_free(schema->port, schema->patterns);
     dbk_free(schema->port, schema->refs);
     dbk_free(schema->port, schema->targets);

@@ -1,9 +1,6 @@
 /* Formats that are checked. The others of the draft (idn-…, iri…, uri-template) need tables that are not here
  * and are refused in a schema by name. */
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "projector/schema/internal.h"
-
-#include <pcre2.h>
 
 static bool is_digit(uint8_t c)
 {
@@ -310,20 +307,11 @@ const char *dbk_schema_format_words(dbk_slice name)
 
 static bool is_regex(const dbk_json_schema *schema, dbk_slice text)
 {
-    int code;
-    PCRE2_SIZE offset;
-    pcre2_compile_context *context = pcre2_compile_context_create(schema->pattern_memory);
-    pcre2_code *compiled = NULL;
+    dbk_pattern_fault fault;
+    void *code = text.size <= DBK_SCHEMA_PATTERN_MAX ? dbk_schema_pattern_new(schema, text, &fault) : NULL;
 
-    if (context && text.size <= DBK_SCHEMA_PATTERN_MAX)
-        compiled = pcre2_compile(text.size ? text.data : (PCRE2_SPTR) "", text.size,
-                                 PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context);
-    pcre2_code_free(compiled);
-    pcre2_compile_context_free(context);
-    /* \Z, \A, \a … are Perl's words */
-    for (size_t i = 0; compiled && i + 1 < text.size; i++)
-        if (text.data[i] == '\\' && strchr("AZzGQEaRKeNH", text.data[++i])) return false;
-    return compiled != NULL;
+    dbk_schema_pattern_free(code);
+    return code != NULL;
 }
 
 bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice name, dbk_slice text)

@@ -63,6 +63,17 @@ void dbk_pointer_push(dbk_judgement *j, dbk_slice name);
 void dbk_pointer_push_index(dbk_judgement *j, size_t index);
 void dbk_pointer_pop(dbk_judgement *j, size_t size); /* back to that length */
 
+/* ---- schema/pattern.c */
+typedef struct dbk_pattern_fault {
+    bool no_memory; /* and nothing else is said */
+    bool at_end;    /* the pattern as a whole */
+    size_t offset;  /* in its bytes */
+    char text[128];
+} dbk_pattern_fault;
+/* A pcre2_code for a regular expression of ECMA 262; NULL: *fault says why. */
+void *dbk_schema_pattern_new(const dbk_json_schema *schema, dbk_slice text, dbk_pattern_fault *fault) DBK_MUST_USE;
+void dbk_schema_pattern_free(void *code); /* accepts NULL */
+
 /* ---- schema/number.c: texts of JSON numbers */
 int dbk_number_compare(dbk_slice a, dbk_slice b);
 bool dbk_number_is_integer(dbk_slice text);

@@ -1,11 +1,20 @@
-/* Runs files of the JSON Schema Test Suite (draft 7) through the validator and counts.
- * usage: schema_suite [--formats] FILE…   prints each test that is answered otherwise; exit 1 if there is one */
+/* Runs files of the JSON Schema Test Suite (draft 7) through the validator and counts, by file, that is by keyword.
+ * usage: schema_suite [--formats] [--strict] [--quiet] FILE…
+ *   --formats   `format` judges, as in an app's schemas/
+ *   --strict    and words that are no keyword are refused, as there; a refused schema is neither right nor wrong
+ *   --quiet     the counts alone, not each test that is answered otherwise
+ * exit 1 if a test is answered otherwise, or without --strict a schema refused */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "projector/json_schema.h"
 
-static size_t passed, failed, refused;
+typedef struct tally {
+    size_t right, wrong, refused;
+} tally;
+
+static tally all, here;
+static bool formats, strict, quiet;
 static char why[400];
 
 static void note_fault(void *arg, size_t offset, size_t size, const char *text, const char *advice)
@@ -14,10 +23,10 @@ static void note_fault(void *arg, size_t offset, size_t size, const char *text, 
     if (!why[0]) snprintf(why, sizeof why, "%s", text);
 }
 
-static void run_group(const char *path, const dbk_json_node *group, bool formats)
+static void run_group(const char *path, const dbk_json_node *group)
 {
     const dbk_json_node *tests = dbk_json_member(group, "tests"), *schema_node = dbk_json_member(group, "schema");
-    dbk_json_schema_options options = {.lenient = true, .no_formats = !formats};
+    dbk_json_schema_options options = {.lenient = !strict, .no_formats = !formats};
     dbk_json_schema *schema = NULL;
     dbk_buffer text;
     dbk_error err = {0};
@@ -31,48 +40,59 @@ static void run_group(const char *path, const dbk_json_node *group, bool formats
     for (uint32_t i = 0; i < tests->count; i++, test = dbk_json_next(test)) {
         bool wanted = dbk_json_member(test, "valid")->kind == DBK_JSON_TRUE;
         if (made != DBK_OK) {
-            refused++;
-            if (i == 0) printf("%s: %.*s: schema refused: %s\n", path, DBK_SLICE_ARG(name), why[0] ? why : err.text);
+            here.refused++;
+            if (i == 0 && !quiet)
+                printf("%s: %.*s: schema refused: %s\n", path, DBK_SLICE_ARG(name), why[0] ? why : err.text);
             continue;
         }
         dbk_result result = dbk_json_schema_judge(schema, dbk_json_member(test, "data"), NULL, &err);
         if ((result == DBK_OK) == wanted) {
-            passed++;
+            here.right++;
             continue;
         }
-        failed++;
+        here.wrong++;
         dbk_slice what = dbk_json_member(test, "description")->text;
-        printf("%s: %.*s: %.*s: wanted %s, %s\n", path, DBK_SLICE_ARG(name), DBK_SLICE_ARG(what),
-               wanted ? "valid" : "invalid", result == DBK_OK ? "fits" : err.text);
+        if (!quiet)
+            printf("%s: %.*s: %.*s: wanted %s, %s\n", path, DBK_SLICE_ARG(name), DBK_SLICE_ARG(what),
+                   wanted ? "valid" : "invalid", result == DBK_OK ? "fits" : err.text);
     }
     dbk_json_schema_free(schema);
     dbk_buffer_release(&text);
 }
 
-static void run_file(const char *path, bool formats)
+static void run_file(const char *path)
 {
     static char text[4 << 20];
     const dbk_json_node *root;
     dbk_error err = {0};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     FILE *file = fopen(path, "rb");
     if (!file) exit(2);
     size_t size = fread(text, 1, sizeof text, file);
     fclose(file);
+    here = (tally){0};
     dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
     if (!parser || dbk_json_parse(parser, dbk_slice_of(text, size), &root, &err) != DBK_OK) {
         printf("%s: %s\n", path, err.text);
-        refused++;
+        here.refused++;
     } else {
         const dbk_json_node *group = root + 1;
-        for (uint32_t i = 0; i < root->count; i++, group = dbk_json_next(group)) run_group(path, group, formats);
+        for (uint32_t i = 0; i < root->count; i++, group = dbk_json_next(group)) run_group(path, group);
     }
     dbk_json_parser_free(parser);
+    printf("%-28.*s %5zu right %5zu wrong %5zu refused\n", (int)strcspn(name, "."), name, here.right, here.wrong,
+           here.refused);
+    all.right += here.right, all.wrong += here.wrong, all.refused += here.refused;
 }
 
 int main(int argc, char **argv)
 {
-    int first = argc > 1 && strcmp(argv[1], "--formats") == 0 ? 2 : 1;
-    for (int i = first; i < argc; i++) run_file(argv[i], first == 2);
-    printf("%zu right, %zu wrong, %zu of refused schemas\n", passed, failed, refused);
-    return failed || refused ? 1 : 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--formats") == 0) formats = true;
+        else if (strcmp(argv[i], "--strict") == 0) formats = strict = true;
+        else if (strcmp(argv[i], "--quiet") == 0) quiet = true;
+        else run_file(argv[i]);
+    }
+    printf("%-28s %5zu right %5zu wrong %5zu refused\n", "all", all.right, all.wrong, all.refused);
+    return all.wrong || (all.refused && !strict) ? 1 : 0;
 }

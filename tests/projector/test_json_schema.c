@@ -142,6 +142,71 @@ static void what_is_not_carried_out_is_refused_by_name(void **state)
     check_refused("{\"multipleOf\":0.1234567890123456789}", "'multipleOf' has another form");
 }
 
+typedef struct pattern_case {
+    const char *schema, *value;
+    bool fits;
+} pattern_case;
+
+static void patterns_mean_what_ecma_262_says(void **state)
+{
+    static const pattern_case cases[] = {
+        {"{\"pattern\":\"^\\\\s$\"}", "\"\\u2003\"", true},
+        {"{\"pattern\":\"^[^\\\\S]$\"}", "\"\\ufeff\"", true},
+        {"{\"pattern\":\"^\\\\S$\"}", "\"\\u00a0\"", false},
+        {"{\"pattern\":\"^[\\\\s\\\\d]+$\"}", "\"1\\u20282\"", true},
+        {"{\"pattern\":\"^a.b$\"}", "\"a\\u2028b\"", false},
+        {"{\"pattern\":\"^a.b$\"}", "\"a\\u0085b\"", true},
+        {"{\"pattern\":\"^\\\\v$\"}", "\"\\u000b\"", true},
+        {"{\"pattern\":\"^\\\\v$\"}", "\"\\n\"", false},
+        {"{\"pattern\":\"^a$\"}", "\"a\\n\"", false},
+        {"{\"pattern\":\"^\\\\d$\"}", "\"\\u0669\"", false},
+        {"{\"pattern\":\"^\\\\p{Letter}$\"}", "\"\\u00e9\"", true},
+        {"{\"pattern\":\"^[\\\\P{gc=Lu}]$\"}", "\"A\"", false},
+        {"{\"pattern\":\"^\\\\p{Script=Greek}$\"}", "\"\\u03b1\"", true},
+        {"{\"pattern\":\"^\\\\u{1f432}$\"}", "\"\\ud83d\\udc32\"", true},
+        {"{\"pattern\":\"^[\\\\ud83d\\\\udc32]$\"}", "\"\\ud83d\\udc32\"", true},
+        {"{\"pattern\":\"^[[:alpha:]]$\"}", "\"a]\"", true},
+        {"{\"pattern\":\"^[[:alpha:]]$\"}", "\"b\"", false},
+        {"{\"pattern\":\"^(a)?\\\\1b$\"}", "\"b\"", true},
+        {"{\"pattern\":\"^[^]$\"}", "\"\\n\"", true},
+        {"{\"pattern\":\"[]\"}", "\"a\"", false},
+        {"{\"pattern\":\"^\\\\cJ\\\\0\\\\x41\\\\/{$\"}", "\"\\n\\u0000A/{\"", true},
+        {"{\"pattern\":\"^(?<y>a+?)(?<=a)\\\\k<y>$\"}", "\"aa\"", true},
+        {"{\"format\":\"regex\"}", "\"(?i)a\"", false},
+        {"{\"format\":\"regex\"}", "\"(?<n>a)\\\\k<n>[]\"", true},
+    };
+    dbk_error err = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        judged j;
+        assert_int_equal(make(&j, cases[i].schema), DBK_OK);
+        if ((judge_text(&j, cases[i].value, NULL, &err) == DBK_OK) != cases[i].fits)
+            fail_msg("%s of %s", cases[i].schema, cases[i].value);
+        drop(&j);
+    }
+}
+
+/* What PCRE2 alone has would mean something else, or nothing, to another validator. */
+static void patterns_of_other_languages_are_refused(void **state)
+{
+    static const char *const patterns[] = {
+        "\\\\Aa",  "a\\\\Z",        "\\\\ha",     "(?i)a",  "(?P<n>a)",       "(?#a)b",    "a*+",
+        "a{2}{3}", "(?>a)",         "(*ACCEPT)a", "(?|a)",  "\\\\Qa",         "\\\\ud83d", "\\\\u12",
+        "\\\\u{}", "\\\\u{110000}", "\\\\p{^Lu}", "\\\\pL", "\\\\p{Nothing}", "a\\\\",     "[\\\\B]",
+        "\\\\1",   "\\\\01",        "(a",         "[b-a]",  "\\\\x{41}",      "(?<=a+)b",  "\\\\p{Letter",
+        "*a",      "\\\\g{1}(a)"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+        char schema[100];
+        judged j;
+        snprintf(schema, sizeof(schema), "{\"pattern\":\"%s\"}", patterns[i]);
+        if (make(&j, schema) != DBK_SCHEMA) fail_msg("%s was taken", schema);
+        drop(&j);
+    }
+    check_refused("{\"pattern\":\"ab(?i)c\"}",
+                  "no regular expression, at its byte 2: no such group in regular expressions of ECMA 262");
+}
+
 /* Each would take ages, or the stack, if nothing bounded it. */
 static void hostile_schemas_and_values_end(void **state)
 {
@@ -213,6 +278,8 @@ int main(void)
         cmocka_unit_test(numbers_are_compared_by_their_text),
         cmocka_unit_test(references_are_followed_inside_the_file),
         cmocka_unit_test(what_is_not_carried_out_is_refused_by_name),
+        cmocka_unit_test(patterns_mean_what_ecma_262_says),
+        cmocka_unit_test(patterns_of_other_languages_are_refused),
         cmocka_unit_test(hostile_schemas_and_values_end),
         cmocka_unit_test(memory_may_fail_at_any_point),
     };
