@@ -103,7 +103,7 @@ DBK_API dbk_result dbk_query(dbk_store *store, const char *sql, const char *args
 typedef bool (*dbk_event_fn)(void *arg, const char *event, size_t size);
 DBK_API dbk_result dbk_read_log(dbk_store *store, uint64_t from, uint64_t to, const char *stream, const char *type,
                                 dbk_event_fn each, void *arg, dbk_error *err);
-/* The same with a time, received then or later, and backward: entry by entry from the last. */
+/* The same with a time, received then or later, and backward: event by event from the last. */
 typedef struct dbk_log_range { /* zero = all */
     uint64_t from, to;
     const char *stream, *type;

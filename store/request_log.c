@@ -15,6 +15,7 @@ typedef struct dbk_page {
     uint64_t limit, count;
     size_t begin;
     uint64_t next; /* where the next page begins, 0: nowhere */
+    bool reverse;
 } dbk_page;
 
 /* ---- one event */
@@ -77,12 +78,39 @@ static bool is_wanted(const dbk_page *page, const dbk_event *event)
            (page->type.size == 0 || dbk_slice_equal(page->type, event->type));
 }
 
-static uint64_t count_wanted(const dbk_page *page, const dbk_entry *entry)
+static uint64_t count_wanted(const dbk_page *page, const dbk_entry *entry, uint32_t *all)
 {
     uint64_t count = 0;
     dbk_slice rest = entry->events;
-    for (dbk_event event; dbk_event_next(&rest, &event);) count += is_wanted(page, &event);
+    *all = 0;
+    for (dbk_event event; dbk_event_next(&rest, &event); ++*all) count += is_wanted(page, &event);
     return count;
+}
+
+static void put_forward(dbk_page *page, const dbk_entry *entry, uint64_t position)
+{
+    dbk_slice rest = entry->events;
+    uint32_t index = 0;
+    for (dbk_event event; dbk_event_next(&rest, &event); index++)
+        if (is_wanted(page, &event)) put_event(page, entry, &event, position, index);
+}
+
+/* Events are found from the first on only: where each begins is kept, and read from the last. */
+static dbk_result put_backward(dbk_page *page, const dbk_entry *entry, uint64_t position, uint32_t count,
+                               dbk_error *err)
+{
+    const dbk_port *port = page->engine->port;
+    dbk_slice rest = entry->events, *begins = dbk_alloc_zero(port, count ? count : 1, sizeof *begins);
+    dbk_event event;
+    if (!begins) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer");
+    for (uint32_t i = 0; i < count; i++) {
+        begins[i] = rest;
+        (void)dbk_event_next(&rest, &event);
+    }
+    for (uint32_t i = count; i-- > 0;)
+        if (dbk_event_next(&begins[i], &event) && is_wanted(page, &event)) put_event(page, entry, &event, position, i);
+    dbk_free(port, begins);
+    return DBK_OK;
 }
 
 /* *full: the page ends before this entry. */
@@ -91,17 +119,17 @@ static dbk_result put_entry(dbk_page *page, uint64_t position, dbk_slice origin,
     dbk_entry entry;
     dbk_result result = dbk_entry_decode(origin, &entry, err);
     if (result != DBK_OK) return result;
-    uint64_t wanted = count_wanted(page, &entry);
+    uint32_t all;
+    uint64_t wanted = count_wanted(page, &entry, &all);
     *full = wanted > 0 && page->count > 0 &&
             (page->count + wanted > page->limit || page->out->size - page->begin > PAGE_MAX_BYTES);
     if (*full) {
         page->next = position;
         return DBK_OK;
     }
-    dbk_slice rest = entry.events;
-    uint32_t index = 0;
-    for (dbk_event event; dbk_event_next(&rest, &event); index++)
-        if (is_wanted(page, &event)) put_event(page, &entry, &event, position, index);
+    if (page->reverse) result = put_backward(page, &entry, position, all, err);
+    else put_forward(page, &entry, position);
+    if (result != DBK_OK) return result;
     return page->out->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for the answer") : DBK_OK;
 }
 
@@ -152,6 +180,7 @@ dbk_result dbk_request_log(dbk_engine *engine, const dbk_json_node *request, dbk
     }
     dbk_buffer_put_text(out, ",\"events\":[");
     page.begin = out->size;
+    page.reverse = wish.reverse;
     wish.first = (uint64_t)from;
     wish.last = (uint64_t)to;
     wish.stream = page.stream;
