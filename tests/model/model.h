@@ -2,7 +2,9 @@
  * state compared with the oracle's.
  *
  *   model_grammar.c   an app by seed, and what it is upgraded to     model_world.c    the stores, crashes, facts
- *   model_script.c    commands by seed                               model_look.c     rows, skips, moments compared
+ *   model_extras.c    its settings, search, rules of time, schemas   model_look.c     rows, skips, moments compared
+ *   model_script.c    commands by seed                               model_beside.c   search tables, async models
+ *   model_time.c      rows whose time is over                        model_power.c    power losses
  *   model_test.c      the program, and what makes a failure small
  *
  * A world follows from its seed alone; each operation draws from the seed and its own number, so that leaving one out
@@ -15,7 +17,8 @@
 #include "tests/model/oracle.h"
 #include "tests/support/simvfs.h"
 
-#include <setjmp.h>
+struct sqlite3;
+struct sqlite3_stmt;
 
 /* ---- random numbers */
 typedef struct m_random {
@@ -47,6 +50,10 @@ typedef struct m_table {
     int column_count;
     bool without_rowid, guard, edit_wins, suffix, stamps, counted;
     int states; /* the column that has them, 0: none */
+    /* model_extras.c; columns by number, -1: none */
+    int ttl, keep_last, keep_by, keep_per; /* keep_last 0: all */
+    int old_after_minutes, old_most;       /* rules of time: by the stamp, by column 0; 0: none */
+    unsigned searched;                     /* columns, a set of bits; 0: no search */
 } m_table;
 typedef struct m_app { /* t0 … of the app, and what projections write */
     m_table tables[M_TABLES];
@@ -54,15 +61,33 @@ typedef struct m_app { /* t0 … of the app, and what projections write */
     bool commands;
     int progress; /* which form the projections have */
     int version;
+    /* model_extras.c */
+    bool settings, undo;
+    int setting_most;                /* by the schemas of settings; 0: none */
+    int judged, judged_most, needed; /* the table that has a schema, -1: none */
+    int upcast_from, upcast_to;      /* versions with a step to the next; from 0: none */
+    int async;                       /* which form the async model has; 0: there is none */
 } m_app;
 typedef struct m_texts {
-    dbk_buffer schema, projections, commands, app;
+    dbk_buffer schema, projections, commands, app, undos, upcasts, judge, judge_settings, async_schema,
+        async_projections;
+    char judged[24]; /* the file that `judge` is */
 } m_texts;
 void m_app_make(m_app *app, m_random *random);
 void m_app_change(m_app *app, m_random *random); /* to its next version */
 void m_app_write(const m_app *app, m_texts *texts);
+enum { M_SOURCES = 12 };
+int m_texts_sources(m_texts *texts, dbk_source *out); /* at most M_SOURCES */
 void m_texts_init(m_texts *texts);
 void m_texts_release(m_texts *texts);
+
+/* ---- model_extras.c */
+void m_extras_make(m_app *app, m_random *random);
+void m_extras_of_table(m_table *table, m_random *random);
+void m_extras_change(m_app *app, m_random *random);
+void m_extras_write(const m_app *app, m_texts *texts);
+void m_extras_tell(const m_app *app, m_texts *texts, o_definition *definition); /* the oracle does not read them */
+void m_put_setting(m_random *random, dbk_buffer *out);
 
 /* ---- model_world.c */
 enum { M_STORES = 4, M_TURN = 5, M_SENT = 48 };
@@ -77,7 +102,8 @@ typedef struct m_store {
     dbk_engine *engine;
     o_replica *oracle;
     int version;
-    int64_t now_ms;
+    int64_t now_ms, mono_ms;
+    o_clock clock;
     /* fingerprints as they were shown, under the definition of this version */
     dbk_hash128 shown[O_ENTRIES + 1];
     bool known[O_ENTRIES + 1];
@@ -87,6 +113,8 @@ typedef struct m_store {
     const char *crash;              /* the point where the next turn dies, NULL: none */
     char drop[24];                  /* the command under which SQLite loses the transaction */
     bool died;
+    bool powers;                 /* in the operation at hand the power may go */
+    uint64_t held, acknowledged; /* positions: before the call, accepted by it */
 } m_store;
 typedef struct m_world {
     const char *program;
@@ -104,9 +132,9 @@ typedef struct m_world {
     uint64_t commands;       /* sent so far: their ids */
     dbk_buffer sent[M_SENT]; /* some of them, to be sent again */
     size_t sent_count;
-    uint64_t looks[8];
-    bool shows;       /* prints apps and commands */
-    const char *skip; /* operations left out, as the arguments have them */
+    uint64_t losses, over, stopped; /* of power; rows whose time was over; async models looked at that had stopped */
+    bool shows;                     /* prints apps and commands */
+    const char *skip;               /* operations left out, as the arguments have them */
     dbk_error error;
 } m_world;
 void m_world_start(m_world *w, uint64_t seed, const char *program);
@@ -117,6 +145,7 @@ void m_finish(m_world *w);    /* what is looked at once in the end */
 _Noreturn void m_fail(m_world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 m_store *m_any_store(m_world *w);
 void m_open(m_world *w, m_store *store);
+void m_forget_memory(m_store *store); /* what a store that is opened again does not know any more */
 void m_close(m_world *w, m_store *store);
 
 /* ---- model_script.c */
@@ -137,5 +166,18 @@ void m_look_back(m_world *w, m_store *store);     /* a moment replayed into a fi
 void m_look_again(m_world *w, m_store *store);    /* the same after a rebuild, and recounted */
 void m_look_shuffled(m_world *w, m_store *store); /* all its facts in another order into a new store */
 dbk_hash128 m_fingerprint(m_store *store);
+o_value m_value_at(struct sqlite3_stmt *row, int column);
+const char *m_encoded(const char *key); /* as streams have it: the oracle leaves all but ASCII as it is */
+
+/* ---- model_beside.c */
+void m_look_search(m_world *w, struct sqlite3 *db, const m_app *app, const o_state *state);
+void m_look_async(m_world *w, m_store *store);
+
+/* ---- model_time.c */
+void m_retain(m_world *w, m_store *store);
+
+/* ---- model_power.c: the power may go in any call of the engine that changes the disk */
+void m_power_arm(m_world *w, m_store *store);  /* before a call */
+void m_power_gone(m_world *w, m_store *store); /* after it: settles what became of it, if it went */
 
 #endif

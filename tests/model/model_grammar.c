@@ -17,20 +17,50 @@ uint32_t m_below(m_random *random, uint32_t limit)
     return (uint32_t)((random->state >> 32) % limit);
 }
 
+enum { TEXTS = 10 };
+
+static void list_texts(m_texts *texts, dbk_buffer *out[TEXTS])
+{
+    dbk_buffer *all[TEXTS] = {&texts->schema,       &texts->projections,      &texts->commands, &texts->app,
+                              &texts->undos,        &texts->upcasts,          &texts->judge,    &texts->judge_settings,
+                              &texts->async_schema, &texts->async_projections};
+    memcpy(out, all, sizeof all);
+}
+
 void m_texts_init(m_texts *texts)
 {
-    dbk_buffer_init(&texts->schema, dbk_port_system());
-    dbk_buffer_init(&texts->projections, dbk_port_system());
-    dbk_buffer_init(&texts->commands, dbk_port_system());
-    dbk_buffer_init(&texts->app, dbk_port_system());
+    dbk_buffer *all[TEXTS];
+    list_texts(texts, all);
+    for (int i = 0; i < TEXTS; i++) dbk_buffer_init(all[i], dbk_port_system());
+    texts->judged[0] = 0;
 }
 
 void m_texts_release(m_texts *texts)
 {
-    dbk_buffer_release(&texts->schema);
-    dbk_buffer_release(&texts->projections);
-    dbk_buffer_release(&texts->commands);
-    dbk_buffer_release(&texts->app);
+    dbk_buffer *all[TEXTS];
+    list_texts(texts, all);
+    for (int i = 0; i < TEXTS; i++) dbk_buffer_release(all[i]);
+}
+
+/* The oracle reads the commands alone, and not what stands behind them. */
+int m_texts_sources(m_texts *texts, dbk_source *out)
+{
+    const struct {
+        const char *name;
+        const dbk_buffer *text;
+    } all[] = {{"app.json", &texts->app},
+               {"projections.sql", &texts->projections},
+               {"schema.sql", &texts->schema},
+               {"commands.sql", &texts->undos},
+               {"upcasts.sql", &texts->upcasts},
+               {texts->judged, &texts->judge},
+               {"schemas/ui.json", &texts->judge_settings},
+               {"stats/schema.sql", &texts->async_schema},
+               {"stats/projections.sql", &texts->async_projections}};
+    int count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].text->size) out[count++] = (dbk_source){all[i].name, dbk_buffer_slice(all[i].text)};
+    return count;
 }
 
 /* ---- an app */
@@ -94,6 +124,7 @@ static void draw_table(m_app *app, m_random *random)
         if (plain && m_chance(random, 2)) table->states = i;
     }
     table->suffix = uniques == 1 && m_chance(random, 2);
+    m_extras_of_table(table, random);
     app->table_count++;
 }
 
@@ -101,6 +132,7 @@ void m_app_make(m_app *app, m_random *random)
 {
     *app = (m_app){.version = 1, .commands = m_chance(random, 2), .progress = (int)m_below(random, 3)};
     for (int i = (int)m_below(random, 4); i >= 0; i--) draw_table(app, random);
+    m_extras_make(app, random);
 }
 
 void m_app_change(m_app *app, m_random *random)
@@ -108,7 +140,8 @@ void m_app_change(m_app *app, m_random *random)
     m_table *table = &app->tables[m_below(random, (uint32_t)app->table_count)];
     m_column *column = &table->columns[m_below(random, (uint32_t)table->column_count)];
     app->version++;
-    switch (m_below(random, 5)) {
+    m_extras_change(app, random);
+    switch (m_below(random, 6)) {
     case 0:
         if (app->table_count < M_TABLES) draw_table(app, random);
         break;
@@ -119,6 +152,7 @@ void m_app_change(m_app *app, m_random *random)
         break;
     case 2: column->check = column->parent < 0 && column->rule != O_SET ? (column->check + 1) % 3 : 0; break;
     case 3: table->edit_wins = !table->edit_wins; break;
+    case 4: m_extras_of_table(table, random); break;
     default: app->progress = (app->progress + 1) % 3;
     }
 }
@@ -193,6 +227,7 @@ static void write_projections(const m_app *app, m_texts *texts)
     dbk_buffer_printf(&texts->projections,
                       "-- on job.started\nINSERT INTO p0(job, n, at) VALUES ($id, 0, :time);\n"
                       "-- on job.moved\n%s"
+                      "-- on job.ended\nDELETE FROM p0 WHERE job = $id;\n"
                       "-- on job.swept\n-- may change nothing\nDELETE FROM p0 WHERE n > $n;\n"
                       "INSERT INTO p1(name, n) VALUES ('swept', 1) ON CONFLICT(name) DO UPDATE SET n = n + 1;\n",
                       moved[app->progress]);
@@ -231,6 +266,7 @@ static void write_rules(const m_table *table, dbk_buffer *out)
     const char *comma = "";
     dbk_buffer_printf(out, "\"%s\":{", table->name);
     if (table->stamps) dbk_buffer_put_text(out, "\"stamps\":{\"created\":\"made\",\"updated\":\"changed\"},");
+    if (table->ttl >= 0) dbk_buffer_printf(out, "\"ttl\":\"%s\",", table->columns[table->ttl].name);
     if (table->states)
         dbk_buffer_printf(
             out,
@@ -256,7 +292,9 @@ void m_app_write(const m_app *app, m_texts *texts)
         if (i) dbk_buffer_put_u8(&texts->app, ',');
         write_rules(&app->tables[i], &texts->app);
     }
-    dbk_buffer_put_text(&texts->app, "}}");
+    dbk_buffer_put_u8(&texts->app, '}');
     write_projections(app, texts);
     if (app->commands) write_commands(&texts->commands);
+    m_extras_write(app, texts);
+    dbk_buffer_put_u8(&texts->app, '}');
 }

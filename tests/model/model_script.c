@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { CORRELATED = 12 }; /* operations whose commands belong together */
+
 /* ---- values */
 
 static const char *const key_texts[] = {"k0", "k1", "k2", "a/b", "50%", "\xc3\xbc", "k6"};
@@ -52,8 +54,20 @@ static void put_value(m_random *random, const m_column *column, dbk_buffer *out)
     static const char *const texts[] = {"\"a\"", "\"b\"",  "\"bad\"", "\"it's\"", "\"l\xc3\xa4nger\"",
                                         "\"\"",  "\"x~2\""};
     static const char *const times[] = {"\"2024-02-29 12:00:00\"", "\"1999-12-31 23:59:59\"",
-                                        "\"2030-01-01 00:00:00.5\""};
-    static const char *const jsons[] = {"1", "\"x\"", "[1,2]", "true", "{\"k\":[1,null]}", "37", "[]"};
+                                        "\"2030-01-01 00:00:00.5\"", "\"2023-11-14 22:20:00\"",
+                                        "\"2023-11-15 01:00:00.25\""};
+    static const char *const jsons[] = {"1",
+                                        "\"x\"",
+                                        "[1,2]",
+                                        "true",
+                                        "{\"k\":[1,null]}",
+                                        "37",
+                                        "[]",
+                                        "{\"a\":1}",
+                                        "{\"b\":2}",
+                                        "{\"a\":null}",
+                                        "{\"a\":{\"b\":null,\"c\":3}}",
+                                        "{}"};
     static const char *const wrong[] = {"\"no\"", "17.5", "[]", "false"};
     uint32_t draw = m_below(random, 40);
     if (draw == 0) dbk_buffer_put_text(out, wrong[m_below(random, 4)]);
@@ -67,8 +81,8 @@ static void put_value(m_random *random, const m_column *column, dbk_buffer *out)
             break;
         case O_IS_REAL: dbk_buffer_printf(out, "%d.%d", (int)m_below(random, 10), 25 * (int)m_below(random, 4)); break;
         case O_IS_BOOLEAN: dbk_buffer_put_text(out, m_chance(random, 2) ? "true" : "0"); break;
-        case O_IS_DATETIME: dbk_buffer_put_text(out, times[m_below(random, 3)]); break;
-        default: dbk_buffer_put_text(out, jsons[m_below(random, 7)]);
+        case O_IS_DATETIME: dbk_buffer_put_text(out, times[m_below(random, 5)]); break;
+        default: dbk_buffer_put_text(out, jsons[m_below(random, 12)]);
         }
     }
 }
@@ -149,8 +163,8 @@ static void put_row_command(m_world *w, const m_store *store, dbk_buffer *out)
 static void put_append(m_world *w, const m_store *store, dbk_buffer *out)
 {
     static const char *const types[] = {"job.started", "job.started", "job.moved", "job.moved",
-                                        "job.moved",   "job.swept",   "job.other"};
-    const char *type = types[m_below(&w->random, 7)];
+                                        "job.moved",   "job.swept",   "job.other", "job.ended"};
+    const char *type = types[m_below(&w->random, 8)];
     char stream[16];
     snprintf(stream, sizeof stream, "job/%u", m_below(&w->random, 4));
     dbk_buffer_printf(out, "\"do\":\"append\",\"stream\":\"%s\",\"type\":\"%s\"", stream, type);
@@ -184,8 +198,9 @@ static void put_custom(m_world *w, dbk_buffer *out)
 static void put_one(m_world *w, const m_store *store, dbk_buffer *out)
 {
     bool commands = w->versions[store->version].app.commands;
-    uint32_t draw = m_below(&w->random, 10);
-    if (draw < 2) put_append(w, store, out);
+    uint32_t draw = m_below(&w->random, 11);
+    if (draw == 10 && w->versions[store->version].app.settings) m_put_setting(&w->random, out);
+    else if (draw < 2) put_append(w, store, out);
     else if (draw == 2 && commands) put_custom(w, out);
     else put_row_command(w, store, out);
 }
@@ -219,6 +234,7 @@ void m_command(m_world *w, const m_store *store, dbk_buffer *out)
     uint64_t id =
         m_chance(&w->random, 50) ? m_below(&w->random, 50) : 1000 * (uint64_t)w->number + w->commands++ % 1000;
     dbk_buffer_printf(out, "{\"id\":\"c%llu\",", (unsigned long long)id);
+    if (m_chance(&w->random, 2)) dbk_buffer_printf(out, "\"correlation\":\"r%u\",", w->number / CORRELATED);
     if (m_chance(&w->random, 6)) put_batch(w, store, out);
     else put_one(w, store, out);
     dbk_buffer_put_u8(out, '}');
@@ -262,6 +278,17 @@ static void compare_receipt(m_world *w, const char *command, const char *receipt
     if (!good) m_fail(w, "%s\n  got %s\n  not %s", command, receipt, said(expected));
 }
 
+/* What a receipt promises has to be there when the power comes back. */
+static void note_accepted(m_world *w, m_store *store, const char *receipt)
+{
+    const dbk_json_node *root;
+    int64_t position;
+    if (!receipt || dbk_json_parse(w->answers, dbk_slice_text(receipt), &root, NULL) != DBK_OK) return;
+    const dbk_json_node *ok = dbk_json_member(root, "ok"), *at = dbk_json_member(root, "position");
+    if (!ok || ok->kind != DBK_JSON_TRUE || !at || !dbk_json_is_integer(at, &position)) return;
+    if ((uint64_t)position > store->acknowledged) store->acknowledged = (uint64_t)position;
+}
+
 static const char *id_of(m_world *w, const char *command)
 {
     const dbk_json_node *root;
@@ -299,8 +326,11 @@ void m_decide(m_world *w, m_store *store, const dbk_buffer *commands, size_t cou
         printf("%u: at %s %lld %s -> %s\n", w->number, store->timeline, (long long)store->now_ms,
                (const char *)commands[i].data, said(&expected[i]));
     bool undo = strstr((const char *)commands[0].data, "\"do\":\"undo\"") != NULL;
+    m_power_arm(w, store);
     dbk_result result = undo ? dbk_engine_undo(store->engine, texts[0], store->now_ms, receipts, &w->error)
                              : dbk_engine_decide(store->engine, texts, count, store->now_ms, receipts, &w->error);
+    for (size_t i = 0; i < count; i++) note_accepted(w, store, dbk_buffer_text(&receipts[i]));
+    m_power_gone(w, store);
     if (result != DBK_OK && !store->died) m_fail(w, "decide: %s", w->error.text);
     for (size_t i = 0; i < count; i++) {
         if (!store->died)
@@ -313,6 +343,12 @@ void m_decide(m_world *w, m_store *store, const dbk_buffer *commands, size_t cou
 
 /* ---- undo */
 
+static const o_entry *draw_entry(m_world *w, const m_store *store)
+{
+    uint64_t position = store->oracle->position, back = m_below(&w->random, 12);
+    return store->oracle->log[back < position ? position - 1 - back : position - 1];
+}
+
 static void put_undo(m_world *w, const o_entry *entry, dbk_buffer *out)
 {
     dbk_buffer_clear(out);
@@ -321,10 +357,32 @@ static void put_undo(m_world *w, const o_entry *entry, dbk_buffer *out)
     (void)dbk_buffer_text(out);
 }
 
-static const o_entry *draw_entry(m_world *w, const m_store *store)
+/* One, some, by position, or by what they belong to. */
+static void put_some_undo(m_world *w, const m_store *store, dbk_buffer *out)
 {
-    uint64_t position = store->oracle->position, back = m_below(&w->random, 12);
-    return store->oracle->log[back < position ? position - 1 - back : position - 1];
+    uint32_t draw = m_below(&w->random, 8), many = 1 + m_below(&w->random, 4);
+    if (draw < 3) {
+        put_undo(w, draw_entry(w, store), out);
+        return;
+    }
+    dbk_buffer_clear(out);
+    dbk_buffer_printf(out, "{\"id\":\"u%u.%llu\",\"do\":\"undo\"", w->number, (unsigned long long)w->commands++);
+    if (draw < 5) {
+        uint32_t group = w->number / CORRELATED, back = m_below(&w->random, 4);
+        dbk_buffer_printf(out, ",\"of_correlation\":\"r%u\"", back < group ? group - back : group);
+    } else if (draw < 7) {
+        for (uint32_t i = 0; i < many; i++)
+            dbk_buffer_printf(out, "%s\"%s\"", i ? "," : ",\"entry\":[", draw_entry(w, store)->id);
+        dbk_buffer_put_u8(out, ']');
+    } else {
+        uint64_t position = store->oracle->position;
+        for (uint32_t i = 0; i < many; i++)
+            dbk_buffer_printf(out, "%s%llu", i ? "," : ",\"position\":[",
+                              (unsigned long long)(position + 1 - m_below(&w->random, (uint32_t)position + 1)));
+        dbk_buffer_put_u8(out, ']');
+    }
+    dbk_buffer_put_u8(out, '}');
+    (void)dbk_buffer_text(out);
 }
 
 void m_undo(m_world *w, m_store *store)
@@ -333,8 +391,10 @@ void m_undo(m_world *w, m_store *store)
     if (store->oracle->position == 0) return;
     w->what = "undo";
     dbk_buffer_init(&command, dbk_port_system());
-    put_undo(w, draw_entry(w, store), &command);
+    put_some_undo(w, store, &command);
+    store->powers = m_chance(&w->random, 20);
     m_decide(w, store, &command, 1);
+    store->died = false;
     dbk_buffer_release(&command);
 }
 

@@ -120,15 +120,18 @@ int main(int argc, char **argv)
         return 0;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &begin);
-    uint64_t worlds = 0;
+    uint64_t worlds = 0, losses = 0, over = 0, stopped = 0;
     for (uint64_t left = a.operations; left; worlds++) {
         uint32_t operations = left < WORLD ? (uint32_t)left : WORLD;
         run_world(&world, a.seed + worlds, operations, argv[0]);
         left -= operations;
+        losses += world.losses, over += world.over, stopped += world.stopped;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
     double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
     printf("%llu operations in %llu worlds, %.0f a second\n", (unsigned long long)a.operations,
            (unsigned long long)worlds, (double)a.operations / seconds);
+    printf("among them %llu power losses, %llu rows whose time was over, %llu looks at async models that had stopped\n",
+           (unsigned long long)losses, (unsigned long long)over, (unsigned long long)stopped);
     return 0;
 }

@@ -23,16 +23,14 @@ void m_fail(m_world *w, const char *format, ...)
 
 /* ---- versions of the app */
 
-static dbk_definition *parse(m_world *w, const m_texts *texts, const dbk_definition *previous)
+static dbk_definition *parse(m_world *w, m_texts *texts, const dbk_definition *previous)
 {
     dbk_definition *definition = NULL;
     dbk_findings findings = {0};
-    dbk_source sources[4] = {{"app.json", dbk_buffer_slice(&texts->app)},
-                             {"projections.sql", dbk_buffer_slice(&texts->projections)},
-                             {"schema.sql", dbk_buffer_slice(&texts->schema)},
-                             {"commands.sql", dbk_buffer_slice(&texts->commands)}};
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, texts->commands.size ? 4 : 3, "app",
-                                             &definition, &findings, &w->error);
+    dbk_source sources[M_SOURCES];
+    int source_count = m_texts_sources(texts, sources);
+    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, (size_t)source_count, "app", &definition,
+                                             &findings, &w->error);
     if (result != DBK_OK) {
         dbk_buffer found;
         dbk_buffer_init(&found, dbk_port_system());
@@ -64,14 +62,15 @@ static void add_version(m_world *w)
     }
     m_texts_init(&texts);
     m_app_write(&version->app, &texts);
-    if (w->shows)
-        printf("%s\n%s\n%s\n", dbk_buffer_text(&texts.schema), dbk_buffer_text(&texts.app),
-               dbk_buffer_text(&texts.projections));
+    dbk_source sources[M_SOURCES];
+    for (int i = 0, count = m_texts_sources(&texts, sources); i < count && w->shows; i++)
+        printf("-- %s\n%.*s\n", sources[i].name, DBK_SLICE_ARG(sources[i].text));
     version->definition = parse(w, &texts, before ? before->definition : NULL);
     if (dbk_json_parse(w->parser, dbk_buffer_slice(&texts.app), &root, &w->error) != DBK_OK) m_fail(w, "app.json");
     version->oracle = o_define(dbk_buffer_text(&texts.schema), dbk_buffer_text(&texts.projections),
                                dbk_buffer_text(&texts.commands), root, before ? before->oracle : NULL);
     version->oracle->put_keeps_unnamed = w->seed % 3 == 0;
+    m_extras_tell(&version->app, &texts, version->oracle);
     w->version_count++;
     m_texts_release(&texts);
 }
@@ -146,6 +145,7 @@ static m_store *new_store(m_world *w, int version)
     snprintf(store->timeline, sizeof store->timeline, "t%d", number);
     store->version = version;
     store->now_ms = START_MS + (has_rough_clocks(w) ? 0 : number * 700);
+    store->mono_ms = 1000;
     dbk_buffer_init(&store->feed, dbk_port_system());
     set_options(w, store, number);
     return store;
@@ -205,12 +205,18 @@ m_store *m_any_store(m_world *w)
 
 /* ---- operations */
 
+void m_forget_memory(m_store *store)
+{
+    store->anew = true; /* who heard the feed before has to ask what changed */
+    store->oracle->parked_count = 0;
+    store->clock = (o_clock){0};
+}
+
 static void reopen(m_world *w, m_store *store)
 {
     m_close(w, store);
     m_open(w, store);
-    store->anew = true;              /* who heard the feed before has to ask what changed */
-    store->oracle->parked_count = 0; /* what is parked is in memory only */
+    m_forget_memory(store);
 }
 
 static void decide(m_world *w, m_store *store)
@@ -227,9 +233,11 @@ static void decide(m_world *w, m_store *store)
     uint32_t fault = m_below(&w->random, 40);
     if (fault < 2) store->crash = points[fault];
     if (fault == 2) store->drop[0] = '?';
+    store->powers = !store->crash && !store->drop[0] && m_chance(&w->random, 30);
     m_decide(w, store, commands, count);
     for (size_t i = 0; i < count; i++) dbk_buffer_release(&commands[i]);
     if (store->crash) reopen(w, store);
+    store->died = false;
 }
 
 /* Some of one store's entries to another, out of order and perhaps with holes. */
@@ -261,13 +269,17 @@ static void deliver(m_world *w, m_store *from, m_store *to)
     }
     int expected = o_import(to->oracle, facts, count, to->now_ms);
     if (m_chance(&w->random, 12)) to->crash = m_chance(&w->random, 2) ? "logged" : "committed";
+    to->powers = !to->crash && m_chance(&w->random, 15);
+    m_power_arm(w, to);
     dbk_result result = dbk_engine_import(to->engine, origins, (size_t)count, to->now_ms, &logged, &parked, &w->error);
+    m_power_gone(w, to);
     if (result != DBK_OK && !to->died) m_fail(w, "import: %s", w->error.text);
     if (!to->died && ((int)logged != expected || (int)parked != to->oracle->parked_count))
         m_fail(w, "%llu facts logged and %llu parked, not %d and %d", (unsigned long long)logged,
                (unsigned long long)parked, expected, to->oracle->parked_count);
     for (int i = 0; i < count; i++) dbk_buffer_release(&bytes[i]);
     if (to->crash) reopen(w, to);
+    to->died = false;
 }
 
 typedef struct lost {
@@ -335,11 +347,14 @@ void m_operation(m_world *w)
     m_store *store = m_any_store(w);
     int64_t step = has_rough_clocks(w) ? 2000 * m_below(&w->random, 2) : m_below(&w->random, 2000);
     store->now_ms += m_chance(&w->random, 20) ? -6000 : step;
+    store->mono_ms += step;
+    store->powers = false;
     m_feed_begin(store);
     uint32_t draw = m_below(&w->random, 200);
     if (draw < 130) decide(w, store);
     else if (draw < 142) m_undo(w, store);
     else if (draw < 147) m_redo(w, store);
+    else if (draw < 153) m_retain(w, store);
     else if (draw < 180) deliver(w, m_any_store(w), store);
     else if (draw < 183) reopen(w, store);
     else if (draw < 186) m_look_again(w, store);
@@ -348,11 +363,13 @@ void m_operation(m_world *w)
     else copy_store(w);
     m_look(w, store);
     m_feed_check(w, store);
+    if (m_chance(&w->random, 4)) m_look_async(w, store);
 }
 
 void m_finish(m_world *w)
 {
     m_store *store = m_any_store(w);
     m_look_again(w, store);
+    m_look_async(w, store);
     m_look_shuffled(w, store);
 }

@@ -4,7 +4,8 @@
  *   oracle_sql.c     the little SQL it reads      oracle_decide.c   a command decided
  *   oracle_ddl.c     a definition's texts         oracle_undo.c     an entry undone
  *   oracle_eval.c    expressions, statements      oracle_replica.c  a log, facts, moments
- *   oracle_rows.c    rows, constraints, cascades
+ *   oracle_rows.c    rows, constraints, cascades  oracle_settings.c documents by path, merge patches
+ *   oracle_time.c    rules of time, last n        oracle_async.c    async models
  *
  * It knows only so much SQL as the grammar of the model test writes and the traces of the reference model have, and
  * stops the program on any other. All texts are interned, so that equal texts have equal addresses; all memory goes
@@ -166,8 +167,13 @@ typedef struct o_table {
     o_unique uniques[O_COLUMNS];
     int unique_count;
     bool collection, guard, edit_wins, suffix;
-    int created, updated; /* stamps; -1: none */
-    int machine;          /* the column whose states are listed; -1: none */
+    int created, updated;     /* stamps; -1: none */
+    int keep_last;            /* rows that stay, 0: all */
+    int keep_by, keep_per;    /* columns; per -1: of the table */
+    bool judged;              /* by a schema: */
+    int64_t judged_most;      /* the greatest number in the first column behind the key */
+    const char *judged_needs; /* a column that must have a value; NULL: none */
+    int machine;              /* the column whose states are listed; -1: none */
     o_value starts[8];
     int start_count;
     o_move moves[16];
@@ -210,8 +216,35 @@ typedef struct o_command {
     o_step steps[8];
     int count;
 } o_command;
+typedef struct o_setting {            /* a namespace */
+    const char *name, *table, *value; /* value: the column */
+    const char *row;                  /* key of its row; NULL: a row for each member */
+    const char *scope;                /* of a row for each member: the key's first part */
+    int64_t most;                     /* by its schema: the greatest number of member "size", 0: no schema */
+} o_setting;
+typedef struct o_upcast { /* from a version to the next: a member of the data grows */
+    const char *type, *member;
+    int from;
+    int64_t add;
+} o_upcast;
+typedef struct o_undo_rule { /* -- undo: what is appended, with one member's sign turned */
+    const char *type, *to, *negated;
+} o_undo_rule;
+typedef struct o_time_rule { /* rows that go by themselves */
+    const char *name;
+    int table, by; /* by -1: a condition */
+    o_expr *where;
+    int64_t older_ms, every_ms;
+} o_time_rule;
 typedef struct o_definition {
     const char *name;
+    int version;
+    o_setting settings[3];
+    o_upcast upcasts[8];
+    o_undo_rule undos[4];
+    o_time_rule times[6];
+    int setting_count, upcast_count, undo_count, time_count;
+    const struct o_definition *async; /* its tables and projections, or NULL */
     o_table tables[O_TABLES];
     int table_count;
     o_projection projections[24];
@@ -242,6 +275,7 @@ typedef struct o_event {
     const char *filled[O_COLUMNS];
     int filled_count;
     const struct o_entry *base;
+    int version;       /* of its type */
     const char *names; /* DISMISSED: an entry's id */
 } o_event;
 typedef struct o_entry {
@@ -349,6 +383,8 @@ void o_apply(o_state *state, const o_entry *entry, uint64_t position);
 const char *o_state_of(const o_state *state, const o_entry *entry); /* "applied" … */
 o_value o_change(o_rule rule, o_value before, o_value after);
 o_value o_merge(o_rule rule, o_value before, o_value recorded);
+o_event o_upcast_event(const o_definition *definition, const o_event *event); /* as today's definition has it */
+o_result o_run_projections(o_state *state, const o_event *event);
 
 /* ---- oracle_replica.c */
 typedef struct o_replica {
@@ -387,6 +423,11 @@ typedef struct o_moment {                                   /* zero: now */
 } o_moment;
 o_state *o_as_of(const o_replica *replica, const o_moment *moment, const o_definition *definition);
 void o_state_free(o_state *state);
+typedef struct o_wanted {
+    const o_entry *entry;
+    uint64_t position;
+} o_wanted;
+size_t o_wanted_of(const o_replica *replica, const o_moment *moment, o_wanted *out); /* in canonical order */
 int o_upgrade(o_replica *replica, const o_definition *definition, int64_t now_ms, bool accept, const o_entry **lost,
               int limit);
 
@@ -418,6 +459,28 @@ void o_decide(o_replica *replica, const dbk_json_node *command, int64_t now_ms, 
 /* One put, patch or delete of a draft: NULL, or the error. */
 const char *o_change_row(o_draft *draft, const char *verb, int table, const char *key, const o_field *data, int count,
                          const dbk_json_node *expect);
-const char *o_undo(o_draft *draft, const char *entry_id); /* oracle_undo.c */
+const char *o_append_event(o_draft *draft, const char *stream, const char *type, const o_field *fields, int count);
+const char *o_undo(o_draft *draft, const dbk_json_node *command); /* oracle_undo.c */
+
+/* ---- oracle_settings.c */
+const char *o_run_setting(o_draft *draft, const char *verb, const dbk_json_node *command);
+/* The document with a merge patch applied; old NULL: none. */
+const char *o_json_merge(const char *old, const dbk_json_node *patch);
+
+/* ---- oracle_time.c */
+bool o_drop_surplus(o_state *state); /* the last n of what the entry in work touched; false: a constraint */
+typedef struct o_clock {             /* what the rules of time know of time; zero when a store opens */
+    const o_definition *definition;
+    int64_t wall_ms, mono_ms, rest_until_ms, next_ms[6];
+    bool begun;
+} o_clock;
+/* Which rules run at this look; a set of bits. */
+unsigned o_due_rules(o_clock *clock, const o_replica *replica, int64_t wall_ms, int64_t mono_ms);
+/* Rows whose time is over; their keys. */
+int o_due_rows(const o_replica *replica, const o_time_rule *rule, int64_t now_ms, const char **keys, int limit);
+
+/* ---- oracle_async.c */
+/* The async model's rows over the whole log. */
+o_state *o_async_state(const o_replica *replica);
 
 #endif

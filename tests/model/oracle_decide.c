@@ -123,7 +123,7 @@ static o_event *next_event(o_draft *draft, o_event_kind kind, const char *stream
 {
     if (draft->event_count == O_EVENTS) o_die("an entry of too many events");
     o_event *event = &draft->events[draft->event_count];
-    *event = (o_event){.kind = kind, .stream = stream};
+    *event = (o_event){.kind = kind, .stream = stream, .version = draft->replica->definition->version};
     return event;
 }
 
@@ -167,9 +167,20 @@ static o_value start_of(const o_draft *draft, const o_column *column)
     return column->default_now ? o_string(o_time_text(draft->entry->time_ms)) : column->start;
 }
 
+/* The row as it will be; what a put says of a column stands there even where it is null. */
+static bool is_good(const o_table *t, const o_value *values, const bool *said)
+{
+    if (!t->judged) return true;
+    int needed = t->judged_needs ? o_column_of(t, t->judged_needs) : -1;
+    if (needed >= 0 && values[needed].kind == O_NULL && !(said && said[needed])) return false;
+    o_value number = values[t->key_count];
+    return number.kind != O_INTEGER || number.integer <= t->judged_most;
+}
+
 static const char *put_new(o_draft *draft, const o_table *t, o_event *event, o_value *values, bool *given)
 {
     o_field *fields = o_take(sizeof *fields * (size_t)t->column_count);
+    o_value row[O_COLUMNS] = {{0}};
     if (!o_key_values(t, event->key, values)) return "schema";
     for (int i = 0; i < t->column_count; i++) {
         const o_column *column = &t->columns[i];
@@ -179,6 +190,9 @@ static const char *put_new(o_draft *draft, const o_table *t, o_event *event, o_v
         if (!given[i] && !is_key(t, i)) event->filled[event->filled_count++] = column->name;
         fields[i] = (o_field){column->name, o_change(rule_of(draft, column), (o_value){0}, values[i])};
     }
+    for (int i = 0; i < t->column_count; i++)
+        if (!draft->entry->undo) row[i] = o_merge(O_LWW, (o_value){0}, fields[i].value);
+    if (!draft->entry->undo && !is_good(t, row, given)) return "schema";
     if (!draft->entry->undo && t->machine >= 0 && !may_move(t, NULL, values[t->machine])) return "rejected";
     event->kind = O_PUT;
     event->type = o_format("%s.put", t->name);
@@ -187,22 +201,26 @@ static const char *put_new(o_draft *draft, const o_table *t, o_event *event, o_v
     return emit(draft);
 }
 
-static const char *change_old(o_draft *draft, const o_table *t, o_event *event, const o_row *row, bool whole,
+static const char *change_old(o_draft *draft, const o_table *t, o_event *event, const o_row *row, bool is_put,
                               o_value *values, bool *given)
 {
     o_field *fields = o_take(sizeof *fields * (size_t)t->column_count);
+    o_value will[O_COLUMNS];
     int count = 0;
-    bool moves = true;
+    bool moves = true, whole = is_put && !draft->replica->definition->put_keeps_unnamed && !draft->entry->undo;
+    memcpy(will, row->values, sizeof will);
     for (int i = 0; i < t->column_count; i++) {
         const o_column *column = &t->columns[i];
         bool stamp = i == t->created || i == t->updated;
         if (is_key(t, i) || (!given[i] && (!whole || stamp))) continue;
         if (!given[i]) values[i] = start_of(draft, column);
         o_value change = o_change(rule_of(draft, column), row->values[i], values[i]);
-        if (o_same(o_merge(rule_of(draft, column), row->values[i], change), row->values[i])) continue;
+        will[i] = o_merge(rule_of(draft, column), row->values[i], change);
+        if (o_same(will[i], row->values[i])) continue;
         moves = moves && (i != t->machine || draft->entry->undo || may_move(t, row, values[i]));
         fields[count++] = (o_field){column->name, change};
     }
+    if (!draft->entry->undo && !is_good(t, will, is_put ? given : NULL)) return "schema";
     if (!moves) return "rejected";
     if (!count) return NULL;
     if (t->updated >= 0 && !given[t->updated] && !draft->entry->undo)
@@ -238,8 +256,7 @@ const char *o_change_row(o_draft *draft, const char *verb, int table, const char
     event->key = key;
     if (!row) return put_new(draft, t, event, values, given);
     if (strcmp(verb, "delete") != 0) {
-        bool whole = put && !definition->put_keeps_unnamed && !draft->entry->undo;
-        return change_old(draft, t, event, row, whole, values, given);
+        return change_old(draft, t, event, row, put, values, given);
     }
     event->type = o_format("%s.deleted", t->name);
     event->base = o_last_writer(draft->replica->state, table, key, draft->entry);
@@ -254,6 +271,14 @@ static const char *unknown_data(const o_table *t, const dbk_json_node *data)
     for (uint32_t i = 0; data && i < data->count; i++, member = dbk_json_next(member))
         if (o_column_of(t, o_intern(member->name)) < 0) return "unknown_field";
     return NULL;
+}
+
+/* A patch of a document; of one that is none it makes one. */
+static o_value merged(const o_draft *draft, int table, const char *key, int column, const dbk_json_node *patch)
+{
+    const o_row *row = o_row_find(draft->replica->state, table, key);
+    const char *old = row && row->values[column].kind == O_TEXT ? row->values[column].text : NULL;
+    return o_string(o_json_merge(old, patch));
 }
 
 /* Types are looked at when row and version are as expected, so what was found there comes first. */
@@ -276,6 +301,8 @@ static const char *run_row(o_draft *draft, const char *verb, const dbk_json_node
         int column = o_column_of(t, o_intern(member->name));
         fields[count].name = t->columns[column].name;
         fits = take_value(&t->columns[column], member, &fields[count].value) && fits;
+        if (verb[1] == 'a' && t->columns[column].type == O_IS_JSON && member->kind == DBK_JSON_OBJECT)
+            fields[count].value = merged(draft, table, key, column, member);
         if (!is_key(t, column)) count++;
     }
     if (fits) return o_change_row(draft, verb, table, key, fields, count, expect);
@@ -283,6 +310,15 @@ static const char *run_row(o_draft *draft, const char *verb, const dbk_json_node
     const char *stream = o_format("%s/%s", t->name, key);
     error = check_expect(draft, expect, o_version(draft->replica, stream, table, key), row != NULL);
     return error ? error : !row && strcmp(verb, "put") != 0 ? "not_found" : "schema";
+}
+
+const char *o_append_event(o_draft *draft, const char *stream, const char *type, const o_field *fields, int count)
+{
+    o_event *event = next_event(draft, O_CUSTOM, stream);
+    event->type = type;
+    event->fields = fields;
+    event->field_count = count;
+    return emit(draft);
 }
 
 static const char *run_append(o_draft *draft, const dbk_json_node *command)
@@ -299,14 +335,10 @@ static const char *run_append(o_draft *draft, const dbk_json_node *command)
     uint64_t named = o_named(draft->replica, stream);
     const char *error = check_expect(draft, dbk_json_member(command, "expect"), named, named > 0);
     if (error) return error;
-    o_event *event = next_event(draft, O_CUSTOM, stream);
     o_field *fields = o_take(sizeof *fields * (data ? data->count : 1));
     for (uint32_t i = 0; data && i < data->count; i++, member = dbk_json_next(member))
         fields[i] = (o_field){o_intern(member->name), o_of_json(member)};
-    event->type = type;
-    event->fields = fields;
-    event->field_count = data ? (int)data->count : 0;
-    return emit(draft);
+    return o_append_event(draft, stream, type, fields, data ? (int)data->count : 0);
 }
 
 static const char *run_dismiss(o_draft *draft, const dbk_json_node *command)
@@ -326,8 +358,10 @@ static const char *run(o_draft *draft, const dbk_json_node *command, bool inner)
     if (strcmp(name, "put") == 0 || strcmp(name, "patch") == 0 || strcmp(name, "delete") == 0)
         return run_row(draft, name, command);
     if (strcmp(name, "append") == 0) return run_append(draft, command);
+    if (strcmp(name, "set") == 0 || strcmp(name, "unset") == 0 || strcmp(name, "reset") == 0)
+        return o_run_setting(draft, name, command);
     if (inner && (strcmp(name, "batch") == 0 || strcmp(name, "undo") == 0)) return "bad_command";
-    if (strcmp(name, "undo") == 0) return o_undo(draft, o_intern(dbk_json_member(command, "entry")->text));
+    if (strcmp(name, "undo") == 0) return o_undo(draft, command);
     if (strcmp(name, "dismiss") == 0) return run_dismiss(draft, command);
     if (strcmp(name, "batch") == 0) {
         const dbk_json_node *commands = dbk_json_member(command, "commands"), *one = dbk_json_child(commands);

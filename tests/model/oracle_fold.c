@@ -180,6 +180,31 @@ static o_result collection(o_state *state, int table, const o_event *event, o_co
 
 /* ---- events of the app */
 
+static const o_upcast *upcast_of(const o_definition *definition, const char *type, int from)
+{
+    for (int i = 0; i < definition->upcast_count; i++)
+        if (definition->upcasts[i].type == type && definition->upcasts[i].from == from) return &definition->upcasts[i];
+    return NULL;
+}
+
+/* A step that is missing changes nothing. */
+o_event o_upcast_event(const o_definition *definition, const o_event *event)
+{
+    o_event now = *event;
+    for (int at = event->version; at < definition->version; at++) {
+        const o_upcast *step = upcast_of(definition, event->type, at);
+        if (!step) continue;
+        o_field *fields = o_take(sizeof *fields * (size_t)(event->field_count ? event->field_count : 1));
+        memcpy(fields, now.fields, sizeof *fields * (size_t)event->field_count);
+        for (int i = 0; i < event->field_count; i++)
+            if (fields[i].name == step->member && fields[i].value.kind == O_INTEGER)
+                fields[i].value.integer += step->add;
+        now.fields = fields;
+    }
+    now.version = definition->version;
+    return now;
+}
+
 static o_result run_projection(o_state *state, const o_projection *projection, const o_event *event)
 {
     o_field fields[O_COLUMNS + 2];
@@ -191,6 +216,18 @@ static o_result run_projection(o_state *state, const o_projection *projection, c
         int changed = o_run(state, projection->statements[i].sql, fields, count);
         if (changed < 0) return O_CONSTRAINT;
         if (changed == 0 && !projection->statements[i].may_change_nothing) return O_SUPERSEDED;
+    }
+    return O_DONE;
+}
+
+o_result o_run_projections(o_state *state, const o_event *event)
+{
+    const o_definition *definition = state->definition;
+    for (int i = 0; i < definition->projection_count; i++) {
+        if (definition->projections[i].type != event->type) continue;
+        o_event now = o_upcast_event(definition, event);
+        o_result result = run_projection(state, &definition->projections[i], &now);
+        if (result != O_DONE) return result;
     }
     return O_DONE;
 }
@@ -210,12 +247,7 @@ o_result o_project(o_state *state, const o_event *event, o_context *context)
         o_result result = collection(state, table, event, context);
         if (result != O_DONE) return result;
     }
-    for (int i = 0; i < definition->projection_count; i++) {
-        if (definition->projections[i].type != event->type) continue;
-        o_result result = run_projection(state, &definition->projections[i], event);
-        if (result != O_DONE) return result;
-    }
-    return O_DONE;
+    return o_run_projections(state, event);
 }
 
 /* ---- one entry, whole */
@@ -259,7 +291,7 @@ static void keep_record(o_state *state, const o_touched *touched, const o_entry 
 
 bool o_end_entry(o_state *state, const o_entry *entry, uint64_t position, bool keep_id)
 {
-    if (!o_deferred_hold(state)) return false;
+    if (!o_drop_surplus(state) || !o_deferred_hold(state)) return false;
     for (int i = 0; i < state->touched_count; i++)
         if (state->touched[i].changed) keep_record(state, &state->touched[i], entry, position);
     if (keep_id) {

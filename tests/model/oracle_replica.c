@@ -92,14 +92,9 @@ uint64_t o_version(const o_replica *replica, const char *stream, int table, cons
 
 /* ---- folds */
 
-typedef struct wanted {
-    const o_entry *entry;
-    uint64_t position;
-} wanted;
-
 static int by_order(const void *a, const void *b)
 {
-    return o_entry_order(((const wanted *)a)->entry, ((const wanted *)b)->entry);
+    return o_entry_order(((const o_wanted *)a)->entry, ((const o_wanted *)b)->entry);
 }
 
 static bool is_wanted(const o_replica *replica, const o_moment *moment, uint64_t position)
@@ -111,13 +106,19 @@ static bool is_wanted(const o_replica *replica, const o_moment *moment, uint64_t
     return !moment->below || o_entry_order(entry, moment->entry) < 0;
 }
 
-static void fold(o_state *state, const o_replica *replica, const o_moment *moment)
+size_t o_wanted_of(const o_replica *replica, const o_moment *moment, o_wanted *out)
 {
-    static wanted all[O_ENTRIES];
     size_t count = 0;
     for (uint64_t position = 1; position <= replica->position; position++)
-        if (is_wanted(replica, moment, position)) all[count++] = (wanted){replica->log[position - 1], position};
-    qsort(all, count, sizeof *all, by_order);
+        if (is_wanted(replica, moment, position)) out[count++] = (o_wanted){replica->log[position - 1], position};
+    qsort(out, count, sizeof *out, by_order);
+    return count;
+}
+
+static void fold(o_state *state, const o_replica *replica, const o_moment *moment)
+{
+    static o_wanted all[O_ENTRIES];
+    size_t count = o_wanted_of(replica, moment, all);
     for (size_t i = 0; i < count; i++) o_apply(state, all[i].entry, all[i].position);
 }
 
@@ -165,9 +166,9 @@ void o_catch_up(o_replica *replica)
         o_refold(replica);
         return;
     }
-    static wanted all[O_ENTRIES];
+    static o_wanted all[O_ENTRIES];
     size_t count = 0;
-    for (uint64_t i = replica->applied; i < replica->position; i++) all[count++] = (wanted){replica->log[i], i + 1};
+    for (uint64_t i = replica->applied; i < replica->position; i++) all[count++] = (o_wanted){replica->log[i], i + 1};
     qsort(all, count, sizeof *all, by_order);
     for (size_t i = 0; i < count; i++) o_apply(replica->state, all[i].entry, all[i].position);
     note_top(replica);
