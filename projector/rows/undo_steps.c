@@ -169,6 +169,8 @@ static dbk_result put_gone(dbk_undoing *u, const dbk_undo_row *row, dbk_error *e
 static dbk_result write_command(dbk_undoing *u, const dbk_undo_step *step, dbk_error *err)
 {
     const dbk_undo_row *row = step->row;
+    bool less =
+        step->verb == DBK_UNDO_PATCH && count_cells(row).absent == 0; /* what they made stays as it is, or goes */
     dbk_result result = DBK_OK;
     dbk_buffer_clear(&u->command);
     dbk_buffer_put_text(&u->command, "{\"key\":");
@@ -180,7 +182,7 @@ static dbk_result write_command(dbk_undoing *u, const dbk_undo_step *step, dbk_e
     } else {
         for (uint16_t i = 0; i < row->table->column_count; i++) {
             const dbk_undo_cell *cell = &row->cells[i];
-            if (cell->plus != 0 && step->verb == DBK_UNDO_PATCH) put_less(u, row, i, cell->plus);
+            if (cell->plus != 0 && less) put_less(u, row, i, cell->plus);
             else if (cell->mine && !cell->absent) put_cell(u, row, i, cell->value);
         }
     }

@@ -7,7 +7,8 @@ static const dbk_source sources[] = {
     {"schema.sql",
      {(const uint8_t *)"CREATE TABLE jobs (id TEXT PRIMARY KEY NOT NULL, status TEXT, seen INTEGER);\n"
                        "CREATE TABLE runs (id TEXT PRIMARY KEY NOT NULL, job TEXT REFERENCES jobs(id), "
-                       "pct INTEGER);\n",
+                       "pct INTEGER);\n"
+                       "CREATE TABLE tallies (id TEXT PRIMARY KEY NOT NULL, n INTEGER, note TEXT);\n",
       0}},
     {"projections.sql",
      {(const uint8_t *)"-- on run.begun\n"
@@ -41,7 +42,8 @@ static const dbk_source sources[] = {
       0}},
     {"app.json",
      {(const uint8_t *)"{\"daybook\":1,\"name\":\"t\",\"version\":2,"
-                       "\"tables\":{\"jobs\":{\"derived\":[\"seen\"]}}}",
+                       "\"tables\":{\"jobs\":{\"derived\":[\"seen\"]},\"tallies\":{\"sync\":{\"conflict\":{\"n\":"
+                       "\"counter\"}}}}}",
       0}},
     {"upcasts.sql",
      {(const uint8_t *)"-- upcast run.moved 1 -> 2\n"
@@ -105,6 +107,25 @@ static void events_and_rows_of_one_entry_go_back_together(void **state)
     must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":1}", "\"again\":true");
 }
 
+/* Its row stays because another one wrote to it, so what they added to it stays too, whether or not another column goes
+ * back. */
+static void a_row_that_stays_keeps_what_was_added(void **state)
+{
+    engine_fixture *f = *state;
+    static const char *const data[] = {"{\"n\":{\"+\":2}}", "{\"note\":\"x\"}", "{\"note\":\"y\"}"};
+    must_answer(f,
+                "{\"id\":\"0\",\"do\":\"put\",\"table\":\"tallies\",\"key\":\"t\",\"data\":{\"n\":5,\"note\":\"a\"}}",
+                "\"position\":1");
+    for (int i = 0; i < 3; i++) {
+        char command[160];
+        snprintf(command, sizeof command,
+                 "{\"id\":\"p%d\",\"do\":\"patch\",\"table\":\"tallies\",\"key\":\"t\",\"data\":%s}", i, data[i]);
+        must_answer(f, command, "\"ok\":true");
+    }
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":[1,2,4]}", "\"reason\":\"others wrote to it\"");
+    answers(f, "SELECT n, note FROM tallies", "[7,\"x\"]");
+}
+
 /* Two at once: the later one is taken back first, and what the app requires is asked of the rows as they are. */
 static void the_latest_is_taken_back_first(void **state)
 {
@@ -156,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(events_and_rows_of_one_entry_go_back_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_that_stays_keeps_what_was_added, setup, teardown),
         cmocka_unit_test_setup_teardown(the_latest_is_taken_back_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_no_event_to_say_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undone_event_is_said_again_by_the_redo, setup, teardown),
