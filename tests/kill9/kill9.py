@@ -6,7 +6,9 @@ usage: kill9.py DAYBOOK [--cycles N] [--seed S] [--json FILE]
 
 Each cycle: `daybook serve`, two clients (`daybook send ADDRESS -`) fed with commands whose ids never come
 twice, SIGKILL to the daemon. Then `daybook verify --depth checksums`, a new daemon, and every id
-acknowledged in this cycle plus some of earlier ones sent again. At the end all of them. The receipts are kept outside the store. Exit 1 on the first broken promise."""
+acknowledged in this cycle plus some of earlier ones sent again. At the end all of them. The receipts are kept outside the store.
+An async model counts the puts of each note: once it has followed, it has taken each entry once, and its rows are those of the
+table that was written with the commands. Exit 1 on the first broken promise."""
 import argparse
 import json
 import os
@@ -20,8 +22,15 @@ import threading
 import time
 from pathlib import Path
 
-SCHEMA = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, text TEXT, n INTEGER);\n"
+APP = {
+    "app.json": '{"daybook": 1, "name": "kill", "models": {"tally": {"mode": "async"}}}\n',
+    "schema.sql": "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, text TEXT, n INTEGER);\n",
+    "tally/schema.sql": "CREATE TABLE tally (id TEXT PRIMARY KEY NOT NULL, puts INTEGER NOT NULL, n INTEGER NOT NULL);\n",
+    "tally/projections.sql": "-- on notes.put\nINSERT INTO tally(id, puts, n) VALUES ($id, 1, $n);\n"
+                             "-- on notes.patched\nUPDATE tally SET puts = puts + 1, n = $n WHERE id = substr(:stream, 7);\n",
+}
 CLIENTS = 2
+FOLLOW_S = 60  # an async model that has not followed by then never does
 
 
 class Broken(Exception):
@@ -36,14 +45,18 @@ class Bench:
         self.store = self.folder / "k.daybook"
         self.environment = dict(os.environ, XDG_RUNTIME_DIR=str(self.folder / "run"), NO_COLOR="1")
         (self.folder / "run").mkdir(mode=0o700)
-        (self.folder / "schema.sql").write_text(SCHEMA)
+        for name, text in APP.items():
+            (self.folder / "app" / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / "app" / name).write_text(text)
         self.sent = {}   # id: the command's line
         self.acked = {}  # id: (position, entry)
         self.fresh = []  # ids acknowledged since the last check
         self.senders = []
         self.next_id = 0
+        self.others = None  # entries that are no put: those of init
+        self.followed = 0   # times the async model was compared
         self.lock = threading.Lock()
-        self.command("init", str(self.store), "--app", str(self.folder / "schema.sql"))
+        self.command("init", str(self.store), "--app", str(self.folder / "app"))
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -147,11 +160,33 @@ class Bench:
                 found = (receipt.get("position"), receipt.get("entry"))
                 if not receipt.get("ok") or not receipt.get("again") or found != self.acked[name]:
                     raise Broken(f"'{name}' was acknowledged as {self.acked[name]}, now {line[:300]}")
+            self.check_model(address)
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(timeout=60)
             daemon.stdout.close()
             daemon.stderr.close()
+
+    def rows(self, address, sql):
+        """The first row, and at which position that model was."""
+        answer = json.loads(self.command("query", address, sql, "--json"))
+        return answer["rows"][0], answer["position"]
+
+    def check_model(self, address):
+        """Nobody sends: what the async model has is the whole log, each put once."""
+        (theirs,), head = self.rows(address, "SELECT group_concat(id || n) FROM (SELECT id, n FROM notes ORDER BY id)")
+        until = time.monotonic() + FOLLOW_S
+        position = -1
+        while position < head:
+            if time.monotonic() > until:
+                raise Broken(f"the async model stands at {position}, the log at {head}")
+            (ours, puts), position = self.rows(address, "SELECT group_concat(id || n), ifnull(sum(puts), 0) FROM (SELECT * FROM tally ORDER BY id)")
+        self.others = head - puts if self.others is None else self.others
+        if position > head or head - puts != self.others:
+            raise Broken(f"the async model has {puts} puts at {position}; the log has {head} entries, {self.others} of them others")
+        if ours != theirs:
+            raise Broken(f"at {head} the async model has other rows than the table")
+        self.followed += 1
 
 
 def main():
@@ -180,7 +215,7 @@ def main():
     finally:
         bench.close()
     took = time.monotonic() - begun
-    print(f"{done} kills, {len(bench.acked)} commands acknowledged, none lost, {took:.1f} s")
+    print(f"{done} kills, {len(bench.acked)} commands acknowledged, none lost, the async model right {bench.followed} times, {took:.1f} s")
     if arguments.json:
         arguments.json.write_text(json.dumps({"cycles": done, "acknowledged": len(bench.acked)}) + "\n")
     return 0 if bench.acked else 1
