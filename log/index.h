@@ -35,7 +35,6 @@ dbk_result dbk_index_table_add(dbk_index_table *table, uint64_t position, const 
 dbk_result dbk_index_table_add_batch(dbk_index_table *table, const dbk_index_batch *batch, dbk_error *err) DBK_MUST_USE;
 /* Forgets everything at and above `position` (a batch that was not written). */
 void dbk_index_table_cut(dbk_index_table *table, uint64_t position);
-uint64_t dbk_index_table_memory(const dbk_index_table *table);
 
 /* The run of a sealed segment, or of several that follow one another. */
 typedef struct dbk_index_run dbk_index_run;
@@ -81,14 +80,9 @@ typedef struct dbk_index_merge {
 dbk_result dbk_index_runs_merge(const dbk_port *port, dbk_dir *dir, const char *name, const dbk_index_merge *merge,
                                 size_t *bad, dbk_error *err) DBK_MUST_USE;
 
-/* The same questions to a table or a run. find: the highest position < before (0: no bound), 0: none. */
-dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before,
-                                uint64_t *position) DBK_MUST_USE;
-dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
-                              uint64_t *position, dbk_error *err) DBK_MUST_USE;
-/* The same by the hash of kind and name, for who asks several. */
-/* false: no entry can carry this name (empty, or longer than a text may be). */
+/* What a name is asked by. false: no entry can carry this name (empty, or longer than a text may be). */
 bool dbk_index_hash(const uint8_t store_id[16], dbk_index_kind kind, dbk_slice name, dbk_hash128 *hash);
+/* The same questions to a table or a run. find: the highest position < before (0: no bound), 0: none. */
 void dbk_index_table_find_hash(const dbk_index_table *table, dbk_hash128 hash, uint64_t before, uint64_t *position);
 dbk_result dbk_index_run_find_hash(dbk_index_run *run, dbk_hash128 hash, uint64_t before, uint64_t *position,
                                    dbk_error *err) DBK_MUST_USE;

@@ -442,16 +442,6 @@ static dbk_result take_key_page(dbk_index_run *run, uint64_t number, dbk_error *
 
 /* The highest position below `before` is the last key below (hash, before): the fences name the one
  * page that can hold it. */
-dbk_result dbk_index_run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
-                              uint64_t *position, dbk_error *err)
-{
-    dbk_hash128 hash;
-
-    *position = 0;
-    if (!dbk_index_hash(run->layout.store_id, kind, name, &hash)) return DBK_OK;
-    return dbk_index_run_find_hash(run, hash, before, position, err);
-}
-
 dbk_result dbk_index_run_find_hash(dbk_index_run *run, dbk_hash128 hash, uint64_t before, uint64_t *position,
                                    dbk_error *err)
 {

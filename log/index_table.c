@@ -259,14 +259,6 @@ void dbk_index_table_cut(dbk_index_table *table, uint64_t position)
     if (run->count > position - run->first_position) run->count = position - run->first_position;
 }
 
-uint64_t dbk_index_table_memory(const dbk_index_table *table)
-{
-    return sizeof(*table) + table->chunk_capacity * sizeof(*table->chunks) +
-           table->chunk_count * DBK_INDEX_CHUNK_RECORDS * sizeof(**table->chunks) +
-           (sizeof(*table->slots) << table->slot_bits) + table->batch_capacity * sizeof(*table->batches) +
-           table->author_capacity * sizeof(*table->authors);
-}
-
 /* The first record at or above delta; one more than the last where there is none. */
 static uint32_t first_at(const dbk_index_table *table, uint64_t delta)
 {
@@ -299,16 +291,6 @@ static uint32_t chain_below(const dbk_index_table *table, dbk_hash128 hash, uint
         number = dbk_index_table_record(table, number)->previous;
     }
     return number;
-}
-
-dbk_result dbk_index_table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before,
-                                uint64_t *position)
-{
-    dbk_hash128 hash;
-
-    *position = 0;
-    if (dbk_index_hash(table->store_id, kind, name, &hash)) dbk_index_table_find_hash(table, hash, before, position);
-    return DBK_OK;
 }
 
 void dbk_index_table_find_hash(const dbk_index_table *table, dbk_hash128 hash, uint64_t before, uint64_t *position)

@@ -90,6 +90,14 @@ static dbk_index_run *open_run(int which, bool with_batches)
     return run;
 }
 
+static dbk_result find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before, uint64_t *position)
+{
+    dbk_hash128 hash;
+
+    check(dbk_index_hash(store_id, kind, name, &hash));
+    return dbk_index_run_find_hash(run, hash, before, position, NULL);
+}
+
 static void ask(int which, dbk_index_run *run)
 {
     dbk_index_source source = source_of(which);
@@ -97,9 +105,9 @@ static void ask(int which, dbk_index_run *run)
     for (uint64_t at = source.first_position; at <= source.last_position + 1; at += 41) {
         uint64_t found = 0;
         dbk_index_batch batch;
-        if (dbk_index_run_find(run, DBK_INDEX_COMMAND, name_of(at, true), 0, &found, NULL) == DBK_OK && found)
+        if (find(run, DBK_INDEX_COMMAND, name_of(at, true), 0, &found) == DBK_OK && found)
             check(found >= source.first_position && found <= source.last_position);
-        if (dbk_index_run_find(run, DBK_INDEX_STREAM, name_of(at, false), at, &found, NULL) == DBK_OK && found)
+        if (find(run, DBK_INDEX_STREAM, name_of(at, false), at, &found) == DBK_OK && found)
             check(found >= source.first_position && found <= source.last_position && found < at);
         (void)!dbk_index_run_find_batch(run, at, &batch, NULL);
     }

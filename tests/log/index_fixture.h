@@ -185,6 +185,26 @@ static inline uint64_t model_find(const model *m, dbk_index_kind kind, uint32_t 
     return 0;
 }
 
+/* Asked by name, as who looks for an id or a stream does. */
+static inline dbk_result run_find(dbk_index_run *run, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                                  uint64_t *position, dbk_error *err)
+{
+    dbk_hash128 hash;
+
+    *position = 0;
+    return dbk_index_hash(store_id, kind, name, &hash) ? dbk_index_run_find_hash(run, hash, before, position, err)
+                                                       : DBK_OK;
+}
+
+static inline void table_find(const dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint64_t before,
+                              uint64_t *position)
+{
+    dbk_hash128 hash;
+
+    *position = 0;
+    if (dbk_index_hash(store_id, kind, name, &hash)) dbk_index_table_find_hash(table, hash, before, position);
+}
+
 /* The answers of the table, or of the run where there is one. */
 typedef struct subject {
     const dbk_index_table *table;
@@ -194,8 +214,9 @@ typedef struct subject {
 static inline dbk_result find(const subject *s, dbk_index_kind kind, dbk_slice name, uint64_t before,
                               uint64_t *position)
 {
-    if (s->run) return dbk_index_run_find(s->run, kind, name, before, position, NULL);
-    return dbk_index_table_find(s->table, kind, name, before, position);
+    if (s->run) return run_find(s->run, kind, name, before, position, NULL);
+    table_find(s->table, kind, name, before, position);
+    return DBK_OK;
 }
 
 static inline void check_find(const subject *s, const model *m, dbk_index_kind kind, uint32_t name, uint64_t before)

@@ -35,8 +35,8 @@ static size_t count_corrupt(dbk_index_run *run, const written *w)
             dbk_index_kind kind = i & 1 ? DBK_INDEX_COMMAND : DBK_INDEX_STREAM;
             uint64_t before = i & 2 ? (FIRST + w->m.next) / 2 : 0, position, wanted;
             dbk_error err;
-            dbk_result rc = dbk_index_run_find(run, kind, name_of(name), before, &position, &err);
-            assert_int_equal(dbk_index_table_find(w->table, kind, name_of(name), before, &wanted), DBK_OK);
+            dbk_result rc = run_find(run, kind, name_of(name), before, &position, &err);
+            table_find(w->table, kind, name_of(name), before, &wanted);
             if (rc == DBK_OK) {
                 assert_int_equal(position, wanted);
                 continue;
@@ -265,8 +265,7 @@ static void forged_keys_stay_inside(void **state)
     write_run(f, &m, table);
     forge(f, 1, 16, 1, 4);
     assert_int_equal(open_run(f, &m, &run, NULL), DBK_OK);
-    assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, dbk_slice_text("name"), 0, &position, &err),
-                     DBK_CORRUPT);
+    assert_int_equal(run_find(run, DBK_INDEX_STREAM, dbk_slice_text("name"), 0, &position, &err), DBK_CORRUPT);
     assert_string_equal(err.text,
                         "index '0000000000000003.idx' is damaged at offset 4096: a key is beyond the segment");
     assert_int_equal(position, 0);
@@ -392,7 +391,7 @@ static void failing_reads_are_told(void **state)
     }
     assert_true(n > 8);
     fail_nth(f, DBK_SIM_READ, 0);
-    assert_int_equal(dbk_index_run_find(run, DBK_INDEX_STREAM, name_of(1), 0, &position, &err), DBK_NO_SPACE);
+    assert_int_equal(run_find(run, DBK_INDEX_STREAM, name_of(1), 0, &position, &err), DBK_NO_SPACE);
     assert_true(fault_was_hit(f));
     dbk_index_run_close(run);
     free_written(&w);
