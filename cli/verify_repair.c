@@ -27,6 +27,19 @@ static void on_mended(void *arg, const char *file, const char *kept, uint64_t by
     r->mended++;
 }
 
+static void on_remade(void *arg, const char *file, uint64_t bytes)
+{
+    repair *r = arg;
+    if (r->json) {
+        put_name(r, r->mended + r->refused ? ",{\"file\":" : "{\"file\":", file);
+        dbk_buffer_printf(r->out, ",\"remade\":true,\"mended\":true,\"bytes\":%llu}", (unsigned long long)bytes);
+    } else {
+        dbk_buffer_printf(r->out, "log/%s: mended from its own blocks, %llu bytes; nothing of it was lost\n", file,
+                          (unsigned long long)bytes);
+    }
+    r->mended++;
+}
+
 static void on_refused(void *arg, const char *file, const char *why)
 {
     repair *r = arg;
@@ -66,7 +79,7 @@ dbk_result dbk_verify_repair(const dbk_port *port, dbk_dir *store, const char *f
                              dbk_error *err)
 {
     repair r = {.out = out, .json = json};
-    dbk_mend_watcher watcher = {&r, on_mended, on_refused};
+    dbk_mend_watcher watcher = {&r, on_mended, on_remade, on_refused};
     dbk_log_options options = {0};
     dbk_dir *log = NULL, *source = NULL;
     dbk_lock *lock = NULL;

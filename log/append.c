@@ -177,7 +177,7 @@ static void publish(dbk_log *log, append_job *job)
     dbk_pack_kick(log);
 }
 
-/* A part of the index was found damaged or gone. */
+/* A part of the index was found damaged or gone, or the table of a packed segment. */
 static void make_parts_anew(dbk_log *log)
 {
     dbk_log_lock(log);

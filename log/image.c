@@ -40,7 +40,7 @@ static dbk_result take_table(dbk_image *image, dbk_error *err)
 {
     const dbk_pack_head *head = &image->head;
     uint64_t size = dbk_pack_table_bytes(head);
-    size_t rows = (size_t)head->block_count * DBK_PACK_BLOCK_ROW, got;
+    size_t rows = (size_t)head->block_count * DBK_PACK_BLOCK_ROW, got = 0;
 
     image->table = dbk_alloc(image->port, (size_t)size);
     image->blocks = dbk_alloc_zero(image->port, head->block_count, sizeof(*image->blocks));
@@ -48,11 +48,15 @@ static dbk_result take_table(dbk_image *image, dbk_error *err)
         return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", image->name);
     dbk_result rc =
         dbk_io_read(image->port, image->file, image->name, head->table_offset, image->table, (size_t)size, &got, err);
-    if (rc != DBK_OK) return rc;
+    if (rc != DBK_OK && rc != DBK_IO) return rc;
     dbk_slice table = dbk_slice_of(image->table, (size_t)size);
-    if (got < size || dbk_pack_table_checksum(&image->header, table) != head->table_checksum)
-        return fail_image(image, head->table_offset, "its table of blocks", err);
+    if (rc != DBK_OK || got < size || dbk_pack_table_checksum(&image->header, table) != head->table_checksum) {
+        dbk_free(image->port, image->table);
+        image->table = NULL;
+        return dbk_image_rebuild_table(image, image->read_damaged, err);
+    }
     if (dbk_pack_blocks_decode(head, dbk_slice_of(image->table, rows), image->blocks)) return DBK_OK;
+    if (image->read_damaged) return dbk_image_rebuild_table(image, true, err);
     return fail_image(image, head->table_offset, "its table of blocks contradicts itself", err);
 }
 
@@ -89,9 +93,10 @@ static dbk_result find_form(dbk_image *image, dbk_error *err)
     return rc == DBK_OK && image->packed ? take_table(image, err) : rc;
 }
 
-dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out, dbk_error *err)
+static dbk_result take_file(const dbk_port *port, dbk_file *file, const char *name, bool damaged, dbk_image **out,
+                            dbk_error *err)
 {
-    dbk_result rc = dbk_image_lend(port, file, name, out, err);
+    dbk_result rc = dbk_image_lend(port, file, name, damaged, out, err);
 
     if (rc == DBK_OK) {
         (*out)->lent = false;
@@ -101,7 +106,13 @@ dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, 
     return rc;
 }
 
-dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out, dbk_error *err)
+dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out, dbk_error *err)
+{
+    return take_file(port, file, name, false, out, err);
+}
+
+dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name, bool damaged, dbk_image **out,
+                          dbk_error *err)
 {
     dbk_image *image = dbk_alloc_zero(port, 1, sizeof(*image));
 
@@ -110,6 +121,7 @@ dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name
     image->port = port;
     image->file = file;
     image->lent = true;
+    image->read_damaged = damaged;
     memcpy(image->name, name, strnlen(name, sizeof(image->name) - 1));
     dbk_result rc = find_form(image, err);
     if (rc == DBK_OK) {
@@ -127,6 +139,15 @@ dbk_result dbk_image_open(const dbk_port *port, dbk_dir *dir, const char *name, 
     *out = NULL;
     dbk_result rc = dbk_io_open(port, dir, name, DBK_OPEN_READ, &file, err);
     return rc == DBK_OK ? dbk_image_of(port, file, name, out, err) : rc;
+}
+
+dbk_result dbk_image_open_damaged(const dbk_port *port, dbk_dir *dir, const char *name, dbk_image **out, dbk_error *err)
+{
+    dbk_file *file;
+
+    *out = NULL;
+    dbk_result rc = dbk_io_open(port, dir, name, DBK_OPEN_READ, &file, err);
+    return rc == DBK_OK ? take_file(port, file, name, true, out, err) : rc;
 }
 
 void dbk_image_close(dbk_image *image)
@@ -249,6 +270,7 @@ dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint3
     dbk_result rc = unpack(image, *unpacker, index, out, err);
     if (rc != DBK_OK) return rc;
     dbk_slice plain = dbk_slice_of(out, block->plain_bytes);
+    if (image->table_lost) return DBK_OK; /* it was read whole, record by record, when the file was opened */
     if (dbk_pack_plain_checksum(&image->header, index, plain) == block->plain_checksum) return DBK_OK;
     return fail_image(image, block->offset, "the checksum of a block's content differs", err);
 }
@@ -260,7 +282,7 @@ bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t ty
     const uint8_t *at =
         image->table + (size_t)head->block_count * DBK_PACK_BLOCK_ROW + (size_t)head->root_count * DBK_LEAF_SIZE;
 
-    if (!head->types_known) return true;
+    if (!head->types_known || image->table_lost) return true;
     for (uint32_t i = 0; i < head->type_count; i++, at += row) {
         if (dbk_load_u64(at) == type_hash) return at[8 + index / 8] >> index % 8 & 1;
     }
@@ -300,6 +322,12 @@ dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint
     return fail_image(image, 0, "no record holds a position that it must have", err);
 }
 
+static void add_fault(dbk_pack_faults *faults, const char *text, uint64_t offset)
+{
+    faults->list[faults->count].text = text;
+    faults->list[faults->count++].offset = offset;
+}
+
 static dbk_result check_head(dbk_image *image, uint64_t offset, dbk_pack_faults *faults, dbk_error *err)
 {
     uint8_t bytes[DBK_PACK_HEAD_SIZE], want[DBK_PACK_HEAD_SIZE];
@@ -308,7 +336,7 @@ static dbk_result check_head(dbk_image *image, uint64_t offset, dbk_pack_faults 
     dbk_pack_head_encode(&image->header, &image->head, want);
     dbk_result rc = dbk_io_read(image->port, image->file, image->name, offset, bytes, sizeof(bytes), &got, err);
     if (rc == DBK_OK && (got < sizeof(bytes) || memcmp(bytes, want, sizeof(want)) != 0))
-        *faults = (dbk_pack_faults){"a copy of the head is damaged", offset};
+        add_fault(faults, "a copy of the head is damaged", offset);
     return rc;
 }
 
@@ -319,15 +347,17 @@ dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *
     uint8_t bytes[DBK_PACK_HEAD_SIZE];
     size_t got = 0;
 
-    *faults = (dbk_pack_faults){NULL, 0};
+    memset(faults, 0, sizeof(*faults));
     dbk_result rc = check_head(image, 0, faults, err);
-    if (rc == DBK_OK) rc = check_head(image, tail, faults, err);
+    if (image->table_lost)
+        add_fault(faults, "its table of blocks is damaged; what blocks are sound are read without",
+                  image->head.table_offset);
     if (rc == DBK_OK)
         rc = dbk_io_read(image->port, image->file, image->name, used, bytes, (size_t)(tail - used), &got, err);
-    if (rc == DBK_OK && !dbk_all_zero(bytes, got))
-        *faults = (dbk_pack_faults){"bytes behind the table of blocks", used};
+    if (rc == DBK_OK && !dbk_all_zero(bytes, got)) add_fault(faults, "bytes behind the table of blocks", used);
+    if (rc == DBK_OK) rc = check_head(image, tail, faults, err);
     if (rc == DBK_OK) rc = dbk_io_size(image->port, image->file, image->name, &size, err);
     if (rc == DBK_OK && size != image->head.file_bytes)
-        *faults = (dbk_pack_faults){"the file has not the size that its head names", size};
+        add_fault(faults, "the file has not the size that its head names", size);
     return rc;
 }

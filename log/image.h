@@ -12,9 +12,10 @@ typedef struct dbk_image {
     dbk_segment_header header; /* zero for a plain one whose headers are damaged */
     bool packed;
     dbk_pack_head head; /* of a packed one, as the next three */
-    uint8_t *table;     /* roots and types behind the rows of blocks */
+    uint8_t *table;     /* roots and types behind the rows of blocks; NULL where it is lost */
     dbk_pack_block *blocks;
     bool lent;         /* the file is closed by who gave it */
+    bool table_lost;   /* it is damaged; `blocks` was made again from the blocks themselves */
     bool read_damaged; /* for verification: what is damaged reads as bytes of DBK_IMAGE_DAMAGED */
     /* for segment.c, under the log's lock */
     unsigned pins;
@@ -29,14 +30,21 @@ dbk_unpacker *dbk_unpacker_new(const dbk_port *port); /* NULL: out of memory */
 void dbk_unpacker_free(dbk_unpacker *unpacker);       /* accepts NULL */
 
 /* DBK_CORRUPT where a packed file's parts contradict each other. A file without a sound header is
- * taken for a plain one: its records speak for themselves. */
+ * taken for a plain one: its records speak for themselves. Where only the table of a packed one is damaged it is
+ * made again from the blocks, which reads all of them. */
 dbk_result dbk_image_open(const dbk_port *port, dbk_dir *dir, const char *name, dbk_image **out,
                           dbk_error *err) DBK_MUST_USE;
-/* The same for a file that is open: taken, and closed in any case; or lent. */
+/* For who looks at damage: what cannot be read has bytes of DBK_IMAGE_DAMAGED. */
+dbk_result dbk_image_open_damaged(const dbk_port *port, dbk_dir *dir, const char *name, dbk_image **out,
+                                  dbk_error *err) DBK_MUST_USE;
+/* The same for a file that is open: taken, and closed in any case; or lent, `damaged` as by the second of these. */
 dbk_result dbk_image_of(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out,
                         dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name, dbk_image **out,
+dbk_result dbk_image_lend(const dbk_port *port, dbk_file *file, const char *name, bool damaged, dbk_image **out,
                           dbk_error *err) DBK_MUST_USE;
+/* image_table.c: rows for image->blocks, which has room for as many as the head counts. `damaged`: also where not all
+ * of the file can be accounted for. */
+dbk_result dbk_image_rebuild_table(dbk_image *image, bool damaged, dbk_error *err) DBK_MUST_USE;
 void dbk_image_close(dbk_image *image); /* accepts NULL */
 
 /* As dbk_io_read. Of a packed segment, places outside of the records read as zeros. *unpacker is made
@@ -65,9 +73,13 @@ void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset,
 
 /* What is wrong around the blocks of a packed file: heads that are not alike, bytes that must be
  * zero. */
+enum { DBK_PACK_FAULTS_MAX = 5 }; /* each kind once */
 typedef struct dbk_pack_faults {
-    const char *text; /* NULL: nothing */
-    uint64_t offset;
+    unsigned count;
+    struct {
+        const char *text;
+        uint64_t offset;
+    } list[DBK_PACK_FAULTS_MAX];
 } dbk_pack_faults;
 dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *err) DBK_MUST_USE;
 

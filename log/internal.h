@@ -54,6 +54,7 @@ typedef struct dbk_segment {
     uint64_t before_seal;            /* of the segment before, as the start says */
     bool packed;                     /* the file has the packed form; a reader may not know of it */
     bool unpackable;                 /* packing failed: not tried again before the next open */
+    bool table_lost;                 /* packed, its table of blocks damaged: to be packed again */
     uint64_t packed_bytes;           /* of the file, when packed */
     uint64_t seal_checksum;          /* when packed at open: of the seal */
     uint8_t head[DBK_LEAF_SIZE];     /* of the log after last_position, once sealed */
@@ -89,7 +90,7 @@ struct dbk_log {
     uint64_t part_clock;
     dbk_author *authors; /* lock, as the next */
     size_t author_count, author_room;
-    bool parts_wanting;  /* lock; one is damaged: to be made anew at the next chance */
+    bool parts_wanting;  /* lock; one, or a segment's table, is damaged: to be made anew at the next chance */
     dbk_log_state state; /* lock; only the appending thread changes it */
     bool poisoned;       /* lock */
     bool was_clean;
@@ -331,6 +332,9 @@ dbk_result dbk_checkpoint_save(dbk_log *log, bool from_file, dbk_error *err) DBK
 dbk_result dbk_checkpoint_use(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
 /* pack_work.c */
+/* Packs a packed segment again whose table is lost, and puts it in its place; *bytes of the new file. */
+dbk_result dbk_pack_again(const dbk_port *port, dbk_dir *dir, uint64_t number, uint64_t *bytes,
+                          dbk_error *err) DBK_MUST_USE;
 void dbk_pack_kick(dbk_log *log); /* sealed segments are to be packed */
 void dbk_pack_stop(dbk_log *log); /* for good: before the end */
 

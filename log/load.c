@@ -135,16 +135,26 @@ static void take_head(dbk_found *found, const dbk_pack_head *head)
     found->started = true;
 }
 
+/* Its table is looked at too: where it is damaged, the blocks have to give it again. */
 static dbk_result survey_packed(dbk_found *found, const dbk_port *port, dbk_file *file, dbk_error *err)
 {
     dbk_segment_header header;
     dbk_pack_head head;
     dbk_decoded decoded;
+    dbk_image *image;
 
     dbk_result rc = dbk_pack_head_read(port, file, found->segment->name, &header, &head, &decoded, err);
     if (rc != DBK_OK || decoded != DBK_DECODED_OK) return rc;
     found->sound = found->file_bytes == head.file_bytes;
-    if (found->sound) take_head(found, &head);
+    if (!found->sound) return DBK_OK;
+    take_head(found, &head);
+    rc = dbk_image_lend(port, file, found->segment->name, false, &image, err);
+    if (rc == DBK_CORRUPT)
+        return refuse_at(header.number, head.table_offset, head.first_position, DBK_HEAD_BAD, true,
+                         "its table of blocks is damaged, and its blocks do not give it again", err);
+    if (rc != DBK_OK) return rc;
+    found->segment->table_lost = image->table_lost;
+    dbk_image_close(image);
     return DBK_OK;
 }
 

@@ -164,12 +164,13 @@ typedef struct dbk_log_watcher { /* each may be NULL */
 dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_verify_depth depth,
                           const dbk_log_watcher *watcher, dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
 /* Replaces damaged and missing segments by those of another folder, where this log proves them to be
- * the ones that were there (log/mend.c says by what). Each damaged file stays beside as
+ * the ones that were there (log/mend.c says by what). A packed one whose blocks are sound is packed again instead. Each damaged file stays beside as
  * "<number>.damaged-<ms>". `from` is only read. The caller holds the store's lock and has no log open
  * here. DBK_OK also where nothing could be mended; *mended counts. */
 typedef struct dbk_mend_watcher { /* each may be NULL */
     void *arg;
     void (*mended)(void *arg, const char *file, const char *kept, uint64_t bytes); /* kept NULL: was missing */
+    void (*remade)(void *arg, const char *file, uint64_t bytes); /* from what it has itself: nothing was lost */
     void (*refused)(void *arg, const char *file, const char *why);
 } dbk_mend_watcher;
 dbk_result dbk_log_mend(const dbk_port *port, dbk_dir *dir, dbk_dir *from, const dbk_log_options *options,

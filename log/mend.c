@@ -7,7 +7,9 @@
  *      that record itself, still sound in the damaged file
  * Damaged neighbours are proven together. What is not proven is left as it is and told.
  *
- * On disk, for each: the damaged file is copied to "<number>.damaged-<ms>", synced with its name; the
+ * A packed segment of which only the table of blocks is damaged is packed again, from its blocks; no copy is asked for.
+ *
+ * On disk, for each other: the damaged file is copied to "<number>.damaged-<ms>", synced with its name; the
  * whole one is written to "<number>.mend", synced; that is renamed to the segment's name, synced. */
 #include "log/load.h"
 
@@ -17,7 +19,8 @@
 /* What one file turned out to be. */
 typedef struct gauge {
     bool there, whole, sealed;
-    bool torn; /* nothing but the last record is wrong */
+    bool torn;       /* nothing but the last record is wrong */
+    bool table_lost; /* packed, nothing but its table of blocks is wrong */
     uint64_t first_position, next_position;
     uint64_t previous, last; /* checksums: of the record before the first; of the last */
     uint64_t end;            /* behind the last record */
@@ -144,13 +147,14 @@ static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, ga
 static dbk_result examine_frame(mender *m, dbk_image *image, const dbk_segment *segment, uint64_t size, gauge *g,
                                 dbk_error *err)
 {
-    dbk_pack_faults faults = {NULL, 0};
+    dbk_pack_faults faults = {0};
     unsigned copies = 2;
     dbk_result rc;
 
     if (image->packed) {
         rc = dbk_pack_check(image, &faults, err);
-        if (rc == DBK_OK && faults.text) (void)!not_whole(g, faults.text);
+        g->table_lost = image->table_lost;
+        if (rc == DBK_OK && faults.count && !image->table_lost) (void)!not_whole(g, faults.list[0].text);
         return rc;
     }
     rc = dbk_segment_count_headers(m->port, image->file, segment->name, &segment->header, &copies, err);
@@ -163,7 +167,6 @@ static dbk_result walk_image(mender *m, dbk_image *image, dbk_segment *segment, 
 {
     dbk_scanner scanner;
 
-    image->read_damaged = image->packed;
     dbk_scanner_init(&scanner, image, segment);
     dbk_result rc = walk(m, &scanner, segment, g, err);
     dbk_scanner_release(&scanner);
@@ -209,7 +212,7 @@ static dbk_result look(mender *m, dbk_dir *dir, uint64_t number, gauge *g, dbk_e
     dbk_buffer_init(&g->records, m->port);
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot mend the log: out of memory");
     g->there = m->port->identify(m->port->ctx, dir, segment->name, &identity) == 0;
-    dbk_result rc = dbk_image_open(m->port, dir, segment->name, &image, &local);
+    dbk_result rc = dbk_image_open_damaged(m->port, dir, segment->name, &image, &local);
     if (rc == DBK_OK) {
         rc = examine(m, image, segment, g, &local);
         dbk_image_close(image);
@@ -341,6 +344,7 @@ static dbk_result look_at_all(mender *m, dbk_error *err)
         if (ours->whole) continue;
         gauge *theirs = &m->theirs[number - 1];
         rc = look(m, m->from, number, theirs, err);
+        if (theirs->whole && theirs->table_lost) (void)!not_whole(theirs, "its table of blocks is damaged");
         if (rc == DBK_OK && !theirs->whole)
             tell_refused(m, number, theirs->there ? theirs->why : "there is no such segment");
     }
@@ -441,6 +445,30 @@ static dbk_result mend_one(mender *m, uint64_t number, dbk_error *err)
     return rc == DBK_OK ? DBK_OK : dbk_error_wrap(err, rc, "cannot mend segment '%s'", name);
 }
 
+/* The blocks give the table again: no other file is asked for. */
+static dbk_result mend_table(mender *m, uint64_t number, dbk_error *err)
+{
+    char name[DBK_SEGMENT_NAME_SIZE];
+    uint64_t bytes = 0;
+
+    dbk_segment_name(number, "seg", name);
+    dbk_result rc = dbk_pack_again(m->port, m->dir, number, &bytes, err);
+    if (rc == DBK_CORRUPT) {
+        tell_refused(m, number, "its table of blocks is damaged, and its blocks do not give it again");
+        return DBK_NONE;
+    }
+    if (rc == DBK_OK && m->watcher->remade) m->watcher->remade(m->watcher->arg, name, bytes);
+    return rc == DBK_OK ? DBK_OK : dbk_error_wrap(err, rc, "cannot mend segment '%s'", name);
+}
+
+static dbk_result mend_any(mender *m, uint64_t number, dbk_error *err)
+{
+    const gauge *ours = &m->ours[number - 1];
+
+    if (m->chosen[number - 1]) return mend_one(m, number, err);
+    return ours->whole && ours->table_lost ? mend_table(m, number, err) : DBK_NONE;
+}
+
 static dbk_result prepare(mender *m, dbk_error *err)
 {
     dbk_buffer numbers;
@@ -474,9 +502,9 @@ dbk_result dbk_log_mend(const dbk_port *port, dbk_dir *dir, dbk_dir *from, const
     if (rc == DBK_OK && all) rc = look_at_all(&m, err);
     if (rc == DBK_OK && all) choose(&m);
     for (uint64_t number = 1; rc == DBK_OK && number <= m.count; number++) {
-        if (!m.chosen[number - 1]) continue;
-        rc = mend_one(&m, number, err);
+        rc = mend_any(&m, number, err);
         *mended += rc == DBK_OK;
+        if (rc == DBK_NONE) rc = DBK_OK;
     }
     for (uint64_t i = 0; i < all && m.ours && m.theirs; i++) {
         if (m.ours[i].records.data) dbk_buffer_release(&m.ours[i].records);

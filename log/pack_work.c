@@ -1,4 +1,5 @@
-/* Packing in the background, segment by segment, lowest first; behind it, parts of the index are merged. What is on disk after each step:
+/* Packing in the background, segment by segment, lowest first; behind it, parts of the index are merged. A packed segment that has
+ * lost its table is packed again, from the blocks, by the same steps. What is on disk after each:
  *   1. "<number>.pack" is being written beside the plain segment     a crash: it is overwritten
  *   2. it is whole, synced, and was read back                        a crash: the same
  *   3. it is renamed over "<number>.seg", the folder is synced       a crash: one form or the other
@@ -24,11 +25,11 @@ static dbk_segment *next_plain(dbk_log *log, size_t *index)
     dbk_segment *found = NULL;
 
     dbk_log_lock(log);
-    if (log->options.keep_plain) *index = log->segment_count;
     for (; *index + 1 < log->segment_count && !found && !log->pack_stop; (*index)++) {
         dbk_segment *segment = log->segments[*index];
         bool empty = segment->last_position < segment->first_position;
-        if (!segment->packed && !segment->unpackable && !empty) found = segment;
+        bool due = segment->packed ? segment->table_lost : !log->options.keep_plain;
+        if (due && !segment->unpackable && !empty) found = segment;
     }
     dbk_log_unlock(log);
     return found;
@@ -40,6 +41,7 @@ static void take_packed(dbk_log *log, dbk_segment *segment, const dbk_pack_head 
     dbk_log_lock(log);
     segment->packed = true;
     segment->packed_bytes = head->file_bytes;
+    segment->table_lost = false;
     dbk_image *plain = dbk_segment_detach(segment);
     dbk_log_unlock(log);
     dbk_image_close(plain);
@@ -63,6 +65,19 @@ static dbk_result pack(dbk_log *log, dbk_segment *segment, const char *name, dbk
     return rc;
 }
 
+/* A table that was lost is told of where a torn end is. */
+static void note_table(const dbk_log *log, const dbk_segment *segment)
+{
+    const dbk_port *port = log->port;
+    dbk_buffer line;
+
+    dbk_buffer_init(&line, port);
+    dbk_buffer_printf(&line, "{\"time_ms\":%lld,\"case\":\"table\",\"file\":\"%s\",\"bytes\":%llu}",
+                      (long long)port->wall_ms(port->ctx), segment->name, (unsigned long long)segment->packed_bytes);
+    if (!line.failed) (void)!dbk_log_note(port, log->dir, dbk_buffer_slice(&line), NULL);
+    dbk_buffer_release(&line);
+}
+
 static void pack_one(dbk_log *log, dbk_segment *segment)
 {
     const dbk_port *port = log->port;
@@ -73,6 +88,7 @@ static void pack_one(dbk_log *log, dbk_segment *segment)
     dbk_result rc = pack(log, segment, name, &head, NULL);
     if (rc == DBK_OK && port->rename(port->ctx, log->dir, name, log->dir, segment->name) == 0) {
         (void)port->sync_dir(port->ctx, log->dir);
+        if (segment->packed) note_table(log, segment);
         take_packed(log, segment, &head);
         return;
     }
@@ -81,6 +97,44 @@ static void pack_one(dbk_log *log, dbk_segment *segment)
     dbk_log_lock(log);
     segment->unpackable = true; /* reading and verifying tell of it */
     dbk_log_unlock(log);
+}
+
+/* What pack_one needs of the segment stands in its head. */
+static dbk_result pack_from_head(const dbk_port *port, dbk_dir *dir, dbk_image *image, dbk_segment *segment,
+                                 const char *name, uint64_t *bytes, dbk_error *err)
+{
+    dbk_pack_job job = {.port = port, .dir = dir, .image = image, .name = name};
+    dbk_pack_head head;
+
+    segment->header = image->header;
+    segment->first_position = image->head.first_position;
+    segment->last_position = image->head.last_position;
+    segment->seal_offset = image->head.seal_offset;
+    job.segment = *segment;
+    dbk_result rc = dbk_pack_write(&job, &head, err);
+    if (rc != DBK_OK) return rc;
+    *bytes = head.file_bytes;
+    int renamed = port->rename(port->ctx, dir, name, dir, segment->name);
+    if (renamed != 0) return dbk_fail_os(err, dbk_result_of_errno(renamed), renamed, "cannot rename '%s'", name);
+    return dbk_io_sync_dir(port, dir, "log", err);
+}
+
+dbk_result dbk_pack_again(const dbk_port *port, dbk_dir *dir, uint64_t number, uint64_t *bytes, dbk_error *err)
+{
+    dbk_segment *segment = dbk_segment_new(port, number);
+    char name[DBK_SEGMENT_NAME_SIZE];
+    dbk_image *image;
+
+    if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot pack a segment: out of memory");
+    dbk_segment_name(number, "pack", name);
+    dbk_result rc = dbk_image_open(port, dir, segment->name, &image, err);
+    if (rc == DBK_OK) {
+        rc = pack_from_head(port, dir, image, segment, name, bytes, err);
+        if (rc != DBK_OK) (void)port->unlink(port->ctx, dir, name);
+        dbk_image_close(image);
+    }
+    dbk_segment_free(port, segment);
+    return rc;
 }
 
 static void run(void *arg)

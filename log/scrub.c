@@ -1,6 +1,9 @@
 /* A round goes through the ended segments in order. Each is read past the cache, record by record, and each
  * record checked as recovery would; behind the first damage of a segment nothing of it is read. A read is
- * followed by the pause that keeps the rate. */
+ * followed by the pause that keeps the rate.
+ *
+ * Before that, once: heads and tables of the packed ones, a thousandth of their bytes. Opening does not look at those
+ * that the catalog knows. A table that is damaged is made again by the log, where the blocks give it. */
 #include "log/scrub.h"
 
 #include "log/internal.h"
@@ -9,7 +12,7 @@
 
 static const uint64_t default_rate = 2 * 1024 * 1024;
 static const int64_t default_every_ms = 30LL * 24 * 3600 * 1000;
-enum { SCRUB_FILE_MAX = 4096, SCRUB_CHUNK = 256 * 1024 };
+enum { SCRUB_FILE_MAX = 4096, SCRUB_CHUNK = 256 * 1024, GLANCE_PAUSE_NS = 2 * 1000 * 1000 };
 #define SCRUB_NAME "SCRUB"
 
 struct dbk_scrub {
@@ -23,6 +26,7 @@ struct dbk_scrub {
     dbk_scrub_state state; /* mutex */
     int64_t begun_ns;      /* of the segment under way */
     uint64_t begun_bytes;
+    bool glancing; /* faults that a round has met are not counted again; what is cached is believed */
 };
 
 static void lock(dbk_scrub *s)
@@ -108,6 +112,10 @@ static void keep(dbk_scrub *s)
 static void note_fault(dbk_scrub *s, const dbk_segment *segment, uint64_t offset, uint64_t position, const char *text)
 {
     lock(s);
+    if (s->glancing && s->state.faults) {
+        unlock(s);
+        return;
+    }
     if (s->state.faults++ == 0) {
         char positions[64] = "";
         if (position <= segment->last_position)
@@ -170,40 +178,55 @@ static dbk_result read_records(dbk_scrub *s, dbk_scanner *scanner, const dbk_seg
     return DBK_OK;
 }
 
+/* The log packs it again at its next chance. */
+static void want_table(dbk_scrub *s, dbk_segment *segment)
+{
+    dbk_log_lock(s->log);
+    segment->table_lost = s->log->parts_wanting = true;
+    dbk_log_unlock(s->log);
+}
+
 /* Of a packed segment, what the records do not show. */
-static dbk_result check_parts(dbk_scrub *s, dbk_image *image, const dbk_segment *segment, dbk_error *err)
+static dbk_result check_parts(dbk_scrub *s, dbk_image *image, dbk_segment *segment, dbk_error *err)
 {
     dbk_pack_faults faults = {0};
 
+    if (image->table_lost) want_table(s, segment);
+
     dbk_result rc = dbk_pack_check(image, &faults, err);
-    if (rc == DBK_OK && faults.text) note_fault(s, segment, faults.offset, segment->last_position + 1, faults.text);
+    for (unsigned i = 0; rc == DBK_OK && i < faults.count; i++)
+        note_fault(s, segment, faults.list[i].offset, segment->last_position + 1, faults.list[i].text);
     if (rc == DBK_OK || rc == DBK_NO_MEMORY) return rc;
     note_fault(s, segment, 0, segment->first_position, err ? err->text : "it cannot be read");
     return DBK_OK;
 }
 
-static dbk_result read_segment(dbk_scrub *s, dbk_segment *segment, bool *ended, dbk_error *err)
+/* Not the image that readers share, which knows parts of the file by heart. *image NULL: a fault was noted. */
+static dbk_result open_own(dbk_scrub *s, dbk_segment *segment, dbk_image **image, dbk_error *err)
 {
     dbk_error local = {0};
-    dbk_scanner scanner;
-    dbk_image *image;
     dbk_file *file;
 
-    *ended = true;
-    /* not the one that readers share, which knows parts of the file by heart */
+    *image = NULL;
     dbk_result rc = dbk_io_open(s->port, s->log->dir, segment->name, DBK_OPEN_READ, &file, &local);
     if (rc == DBK_OK) {
-        (void)s->port->drop_cache(s->port->ctx, file, 0, DBK_SEGMENT_SIZE_MAX);
-        rc = dbk_image_of(s->port, file, segment->name, &image, &local);
+        if (!s->glancing) (void)s->port->drop_cache(s->port->ctx, file, 0, DBK_SEGMENT_SIZE_MAX);
+        rc = dbk_image_of(s->port, file, segment->name, image, &local);
     }
-    if (rc == DBK_NO_MEMORY) {
-        if (err) *err = local;
-        return rc;
-    }
-    if (rc != DBK_OK) {
-        note_fault(s, segment, 0, segment->first_position, local.text);
-        return DBK_OK;
-    }
+    if (rc == DBK_NO_MEMORY && err) *err = local;
+    if (rc == DBK_OK || rc == DBK_NO_MEMORY) return rc;
+    note_fault(s, segment, 0, segment->first_position, local.text);
+    return DBK_OK;
+}
+
+static dbk_result read_segment(dbk_scrub *s, dbk_segment *segment, bool *ended, dbk_error *err)
+{
+    dbk_scanner scanner;
+    dbk_image *image;
+
+    *ended = true;
+    dbk_result rc = open_own(s, segment, &image, err);
+    if (rc != DBK_OK || !image) return rc;
     dbk_scanner_init(&scanner, image, segment);
     scanner.chunk = SCRUB_CHUNK;
     rc = read_records(s, &scanner, segment, ended, err);
@@ -223,6 +246,38 @@ static dbk_segment *ended_segment(dbk_log *log, uint64_t number)
     if (number <= log->segment_count && log->segments[number - 1]->seal_offset) segment = log->segments[number - 1];
     dbk_log_unlock(log);
     return segment;
+}
+
+static bool is_packed(const dbk_log *log, const dbk_segment *segment)
+{
+    dbk_log_lock(log);
+    bool packed = segment->packed;
+    dbk_log_unlock(log);
+    return packed;
+}
+
+dbk_result dbk_scrub_glance(dbk_scrub *s, dbk_error *err)
+{
+    uint64_t faults = s->state.faults;
+    dbk_segment *segment;
+    dbk_result rc = DBK_OK;
+    bool stop = false;
+
+    s->glancing = true;
+    for (uint64_t number = 1; rc == DBK_OK && !stop && (segment = ended_segment(s->log, number)) != NULL; number++) {
+        dbk_image *image = NULL;
+        if (!is_packed(s->log, segment)) continue;
+        rc = open_own(s, segment, &image, err);
+        if (image) rc = check_parts(s, image, segment, err);
+        dbk_image_close(image);
+        lock(s);
+        if (s->thread && !s->closing) (void)s->port->cond_wait(s->port->ctx, s->wake, s->mutex, GLANCE_PAUSE_NS);
+        stop = s->closing;
+        unlock(s);
+    }
+    s->glancing = false;
+    if (s->state.faults != faults) keep(s);
+    return rc;
 }
 
 static void end_round(dbk_scrub *s)
@@ -282,6 +337,7 @@ static void run(void *arg)
     static const int64_t look_again_ns = 600LL * 1000000000;
     dbk_scrub *s = arg;
 
+    (void)!dbk_scrub_glance(s, NULL); /* what it could not look at, the round does */
     lock(s);
     while (!s->closing) {
         unlock(s);

@@ -1,5 +1,6 @@
 /* The scrub: reads the ended segments of an open log again, slowly, so that rot is found while a copy still
- * exists (R26). What it finds it tells; it never acts on it.
+ * exists (R26). What it finds it tells; it acts on nothing but the table of a packed segment, which the log makes again
+ * from the blocks.
  *
  * One thread of its own, or none: then the caller makes the steps. Stop it before the log is closed. How far
  * it is stands in the file SCRUB of the log's folder, a cache: without it a round begins anew. */
@@ -37,6 +38,8 @@ void dbk_scrub_stop(dbk_scrub *scrub);                      /* waits for its thr
 void dbk_scrub_get(dbk_scrub *scrub, dbk_scrub_state *out); /* from any thread */
 /* Without a thread: reads one segment if it is time. DBK_END: nothing to do now. */
 dbk_result dbk_scrub_step(dbk_scrub *scrub, dbk_error *err) DBK_MUST_USE;
+/* Heads and tables of all packed segments, at once; the thread begins with it. */
+dbk_result dbk_scrub_glance(dbk_scrub *scrub, dbk_error *err) DBK_MUST_USE;
 /* What the file says, for a log that is not open here. DBK_MISSING; DBK_CORRUPT. */
 dbk_result dbk_scrub_read(const dbk_port *port, dbk_dir *dir, dbk_scrub_state *out, dbk_error *err) DBK_MUST_USE;
 

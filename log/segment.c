@@ -224,6 +224,8 @@ dbk_result dbk_segment_pin(dbk_log *log, dbk_segment *segment, dbk_image **image
             spare = evict(log);
             segment->image = opened;
         }
+        segment->table_lost = segment->table_lost || opened->table_lost;
+        log->parts_wanting = log->parts_wanting || opened->table_lost;
     }
     segment->image->pins++;
     segment->image->used = ++log->pins_given;

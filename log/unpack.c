@@ -69,6 +69,20 @@ bool dbk_unpacker_run(dbk_unpacker *unpacker, dbk_slice data, uint8_t *out, size
     return ZSTD_decompressDCtx(unpacker->context, out, size, data.data, data.size) == size;
 }
 
+size_t dbk_unpacker_frame(dbk_slice data, size_t *plain_bytes)
+{
+    size_t bytes = ZSTD_findFrameCompressedSize(data.data, data.size);
+    unsigned long long content = ZSTD_getFrameContentSize(data.data, data.size);
+
+    *plain_bytes = (size_t)content;
+    return ZSTD_isError(bytes) || content >= ZSTD_CONTENTSIZE_ERROR || !dbk_unpacker_begins(data) ? 0 : bytes;
+}
+
+bool dbk_unpacker_begins(dbk_slice data)
+{
+    return data.size >= 4 && dbk_load_u32(data.data) == ZSTD_MAGICNUMBER;
+}
+
 const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image, uint32_t index)
 {
     bool same = unpacker->image == image && unpacker->salt == image->header.salt && unpacker->index == index &&

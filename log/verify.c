@@ -355,7 +355,8 @@ static dbk_result check_packed(dbk_verifier *v, dbk_image *image, const dbk_segm
 
     dbk_result rc = dbk_pack_check(image, &faults, err);
     if (rc != DBK_OK) return rc;
-    if (faults.text) tell(v, DBK_CORRUPT, segment->name, faults.offset, 0, faults.text);
+    for (unsigned i = 0; i < faults.count; i++)
+        tell(v, DBK_CORRUPT, segment->name, faults.list[i].offset, 0, faults.list[i].text);
     return DBK_OK;
 }
 
@@ -366,9 +367,8 @@ static dbk_result walk_image(dbk_verifier *v, dbk_file *file, dbk_segment *segme
     dbk_image *image;
     dbk_scanner scanner;
 
-    dbk_result rc = dbk_image_lend(v->port, file, segment->name, &image, err);
+    dbk_result rc = dbk_image_lend(v->port, file, segment->name, true, &image, err);
     if (rc != DBK_OK) return rc;
-    image->read_damaged = image->packed;
     dbk_scanner_init(&scanner, image, segment);
     rc = check_records(v, &scanner, segment, err);
     dbk_scanner_release(&scanner);
@@ -431,7 +431,7 @@ static dbk_result look_at_start(dbk_verifier *v, dbk_file *file, dbk_segment *se
     if (rc != DBK_OK || segment->header.number != number) return rc;
     if (found.decoded == DBK_DECODED_NEWER) return DBK_OK;
     if (segment->header.size < DBK_SEGMENT_DATA_OFFSET + DBK_UNIT_MIN) return DBK_OK;
-    rc = dbk_image_lend(v->port, file, segment->name, &image, err);
+    rc = dbk_image_lend(v->port, file, segment->name, true, &image, err);
     if (rc != DBK_OK) return rc;
     if (image->packed) {
         v->last_packed = number;

@@ -51,7 +51,7 @@ static dbk_dir *folder(world *w, const char *name)
 static told mend(world *w)
 {
     told t = {0};
-    dbk_mend_watcher watcher = {&t, on_mended, on_refused};
+    dbk_mend_watcher watcher = {&t, on_mended, NULL, on_refused};
     dbk_dir *dir = folder(w, "log"), *from = folder(w, "copy");
     uint64_t mended, hash = dbk_simdisk_hash(w->disk, "copy");
     dbk_error err = {0};
@@ -317,7 +317,7 @@ static void test_crash(void **state)
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
     for (uint64_t at = 1; at < 30; at++) {
         told t = {0};
-        dbk_mend_watcher watcher = {&t, on_mended, on_refused};
+        dbk_mend_watcher watcher = {&t, on_mended, NULL, on_refused};
         uint64_t mended;
         dbk_simdisk_restore(w.disk, image);
         dbk_dir *dir = folder(&w, "log"), *from = folder(&w, "copy");
