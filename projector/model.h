@@ -230,6 +230,7 @@ typedef struct dbk_shadow_options {
     void *progress_arg;
     bool image;             /* `path` holds an image (model/image.c) of positions 1 … P, all of them wanted, and what
                                else is wanted sorts above them: the fold goes on from there */
+    uint64_t at_once;       /* entries of a transaction; 0: by the file's size */
     const dbk_trail *trail; /* NULL: none */
     dbk_model_stop *stop;   /* of an async model; NULL: not asked. Where it is set, the result is DBK_OK and the model
                                that of the positions below it, or an error, and no lower `last` was tried */

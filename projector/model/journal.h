@@ -20,6 +20,7 @@ enum { /* places in model->statements */
        DBK_SQL_KEYS_AT,
        DBK_SQL_KEYS_ABOVE,
        DBK_SQL_SKIPS,
+       DBK_SQL_PAGES,
        DBK_SQL_PLACES
 };
 _Static_assert((int)DBK_SQL_PLACES <= (int)DBK_STATEMENTS_OF_MODEL, "the other places belong to others");

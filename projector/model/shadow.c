@@ -1,13 +1,14 @@
 /* The shadow: the fold of a wanted set of entries into a file of its own (K8). Rebuild, late entries,
  * as of, upgrade and the source of undo all come through dbk_model_build.
  *
- * Transactions of a few thousand entries keep what SQLite and the observer hold in memory small. The
- * states between them are none of the log: their position counts entries and their head is zero, which
- * no log compares equal to. A build that stops leaves a file that nobody opens; its maker removes it. */
+ * A transaction writes each page that it touched, and keeps it in memory as it was: long ones write less, and are for
+ * files of which all pages may be kept. The states between them are none of the log: their position counts entries
+ * and their head is zero, which no log compares equal to. A build that stops leaves a file that nobody opens; its
+ * maker removes it. */
 #include "projector/model/shadow_index.h"
 #include "projector/rows/internal.h"
 
-enum { SHADOW_ENTRIES = 4096 }; /* of one transaction */
+enum { ENTRIES_LARGE = 4096, ENTRIES_SMALL = 32768, SMALL_PAGES = 8192 }; /* of a transaction, by the file's size */
 
 typedef struct dbk_build {
     const dbk_shadow_options *options;
@@ -112,16 +113,33 @@ static dbk_result end_below(dbk_build *build, dbk_log *log, dbk_result stopped, 
     return result;
 }
 
+static dbk_result entries_at_once(const dbk_build *build, uint64_t *entries, dbk_error *err)
+{
+    dbk_model *model = build->model;
+    sqlite3_stmt *statement;
+    *entries = build->options->at_once;
+    if (*entries) return DBK_OK;
+    dbk_result result = dbk_model_statement(model, DBK_SQL_PAGES, "PRAGMA main.page_count", &statement, err);
+
+    if (result != DBK_OK) return result;
+    int rc = sqlite3_step(statement);
+    *entries = rc == SQLITE_ROW && sqlite3_column_int64(statement, 0) <= SMALL_PAGES ? ENTRIES_SMALL : ENTRIES_LARGE;
+    sqlite3_reset(statement);
+    return rc == SQLITE_ROW ? DBK_OK : dbk_model_sql_failure(model, rc, "count the pages", err);
+}
+
 /* One transaction; the last one gives the state its position and head. */
 static dbk_result fold_transaction(dbk_build *build, dbk_log *log, dbk_error *err)
 {
     uint8_t head[DBK_LEAF_SIZE] = {0};
     dbk_changes changes;
-    uint64_t until = build->done + SHADOW_ENTRIES;
+    uint64_t until;
+    dbk_result result = entries_at_once(build, &until, err);
+    if (result == DBK_OK) result = dbk_model_begin(build->model, err);
+    if (result != DBK_OK) return result;
+    until += build->done;
     if (build->told > build->done) until = build->told + 1; /* what was stopped there is not met a third time */
     bool ends = build->all <= until;
-    dbk_result result = dbk_model_begin(build->model, err);
-    if (result != DBK_OK) return result;
     result = fold_some(build, ends ? build->all : until, err);
     if (result != DBK_OK) {
         result = end_below(build, log, result, err);

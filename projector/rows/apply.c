@@ -176,6 +176,13 @@ static bool is_row_event(const dbk_model *model, const dbk_event *event, const d
     return !dbk_row_is_async(model) && dbk_definition_row_event(model->definition, event->type, table, op);
 }
 
+/* The seqs of an author come in their order and begin with 1: where an entry's is its position, all before it is by
+ * the same author, who was asked for the command id when it decided. */
+static bool is_by_sole_author(const dbk_entry *entry, uint64_t position)
+{
+    return entry->id.seq == position;
+}
+
 /* The entry of the same command id that applies: the first in canonical order that projected (F2).
  */
 static dbk_result find_first(dbk_model *model, uint64_t position, const dbk_entry *entry, bool *found, bool *same,
@@ -187,7 +194,7 @@ static dbk_result find_first(dbk_model *model, uint64_t position, const dbk_entr
     *found = false;
     if (!model->log || entry->command_id.size == 0 || entry->event_count == 0) return DBK_OK;
     if (dbk_log_is_ordered(model->log)) at = position; /* what stands behind it is folded behind it */
-    if (at == 1) return DBK_OK;
+    if (at > 0 && is_by_sole_author(entry, position)) return DBK_OK;
     for (;;) {
         dbk_entry other;
         int64_t received_ms;
