@@ -241,7 +241,7 @@ static void test_command_ids_of_two_authors_in_order(void **state)
                                         -1, &rows, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_step(rows), SQLITE_ROW);
-    assert_string_equal((const char *)sqlite3_column_text(rows, 0), "3skippedid_reused,5skippedid_reused");
+    assert_string_equal((const char *)sqlite3_column_text(rows, 0), "3duplicate,5skippedid_reused");
     sqlite3_finalize(rows);
     dbk_model_close(built);
     place_close(&place);
