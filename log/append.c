@@ -209,6 +209,7 @@ dbk_result dbk_log_append(dbk_log *log, const dbk_slice *origins, size_t count, 
     if (count == 0) return DBK_OK;
     dbk_result rc = check_usable(log, err);
     if (rc == DBK_OK) rc = measure(origins, count, &payload, err);
+    if (rc == DBK_OK && !log->behind_known) rc = dbk_behind_settle(log, err);
     if (rc == DBK_OK) rc = choose_tail(log, &job, payload, err);
     if (rc != DBK_OK) return rc;
     rc = build(log, &job, origins, count, payload, received_ms, err);

@@ -1,4 +1,5 @@
-/* Work that an append need not wait for: the next segment, and the runs of sealed ones. A thread is
+/* Work that an append need not wait for: the next segment, and the runs of sealed ones; and, after opening, the look
+ * behind the end, for which the first append does wait. A thread is
  * started when there is some, and ends with it. Failures are not told: the append that needs the
  * segment makes it itself and tells; a missing run is made at the next chance. */
 #include "log/parts.h"
@@ -9,7 +10,7 @@ static void make_next(dbk_log *log)
 
     dbk_log_lock(log);
     dbk_segment *active = dbk_log_active(log);
-    bool needed = !log->next;
+    bool needed = !log->next && log->behind == DBK_BEHIND_KNOWN && !(log->closing && log->found_next);
     dbk_log_unlock(log);
     if (!needed) return;
     if (log->found_next) {
@@ -178,6 +179,7 @@ static void work(dbk_log *log)
     size_t index = 0;
     dbk_segment *segment;
 
+    dbk_behind_look(log);
     make_next(log);
     dbk_log_lock(log);
     log->preparing = false;
@@ -236,6 +238,9 @@ dbk_segment *dbk_background_take_next(dbk_log *log)
 
 void dbk_background_stop(dbk_log *log)
 {
+    dbk_log_lock(log);
+    log->closing = true;
+    dbk_log_unlock(log);
     if (log->thread) log->port->thread_join(log->port->ctx, log->thread);
     log->thread = NULL;
 }

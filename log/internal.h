@@ -18,6 +18,7 @@ enum {
     DBK_SEGMENT_DEFAULT_FIRST = 1024 * 1024,
     DBK_SEGMENT_DEFAULT_MAX = 32 * 1024 * 1024,
     DBK_CHECKPOINT_DEFAULT_BYTES = 256 * 1024,
+    DBK_NEAR_DEFAULT_BYTES = 128 * 1024,
     DBK_READER_PAGES_KEPT = 16, /* of each run's filter and fences, by who does not append */
     DBK_PIECE_SLOTS = 64,
     DBK_PIECE_CACHE_BYTES = 1536 * 1024,
@@ -26,6 +27,8 @@ enum {
     DBK_OUTLINE_CACHE_BYTES = 4 * 1024 * 1024,
     DBK_OPEN_FILES_MAX = 16, /* sealed segments held open for reading */
 };
+/* What is known of the bytes behind the end that the log was opened with (behind.c). */
+typedef enum dbk_behind { DBK_BEHIND_KNOWN, DBK_BEHIND_LOOKING, DBK_BEHIND_DOUBTED } dbk_behind;
 #define DBK_WATERMARK_NAME  "WATERMARK"
 #define DBK_RECOVERY_NAME   "recovery.ndjson"
 #define DBK_CHECKPOINT_NAME "CHECKPOINT"
@@ -111,10 +114,17 @@ struct dbk_log {
     dbk_watermark mark; /* as last written or read */
     bool mark_valid;    /* something was there at open */
     bool mark_unsynced;
+    bool trusts_end;            /* opening: a clean watermark names the end; nothing behind it is read yet */
+    bool doubts_end;            /* opening: not any more */
+    bool behind_known;          /* the appending thread's: behind.c has nothing more to say */
+    uint64_t behind_next_bytes; /* of the next file, of which only the near bytes were looked at; 0: none */
 
     /* background work */
     dbk_thread *thread;                /* started for each piece of work; joined before the next and at close */
     bool running, wanted;              /* lock */
+    dbk_behind behind;                 /* lock */
+    bool begun;                        /* lock; the watermark of this opening, not a clean one, is synced */
+    bool closing;                      /* lock; what no append needs may be left */
     bool preparing;                    /* lock; the next segment is under way */
     dbk_segment *next;                 /* lock; prepared, has no start record */
     dbk_segment *found_next;           /* one that was there at open: to be made sure of, then next */
@@ -283,6 +293,7 @@ typedef struct dbk_plan {
     dbk_situation situation;
     uint64_t segment, offset, position; /* the spot */
     uint64_t used_end;                  /* what CUT clears ends here */
+    bool quiet;                         /* a clean end, with nothing near behind it */
 } dbk_plan;
 
 /* repair.c */
@@ -319,6 +330,11 @@ void dbk_background_kick(dbk_log *log); /* the next segment and missing runs are
 /* Waits for it if it is under way; NULL: none. */
 dbk_segment *dbk_background_take_next(dbk_log *log);
 void dbk_background_stop(dbk_log *log);
+
+/* behind.c */
+void dbk_behind_look(dbk_log *log); /* the background's first piece of work */
+/* Before the first append: waits for the look, and judges what it found as opening would have. */
+dbk_result dbk_behind_settle(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
 /* checkpoint.c */
 /* Whether so much was appended behind the last checkpoint that a new one is worth its write. */

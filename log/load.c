@@ -198,8 +198,8 @@ static dbk_result survey_known(dbk_log *log, dbk_found *found, const dbk_pack_he
     return DBK_OK;
 }
 
-/* One file of the survey. A header that cannot be used leaves sound false. Only in the last two can
- * the cache hold what the disk does not: those before were synced before the next one began. */
+/* One file of the survey. A header that cannot be used leaves sound false. Only in the last two, and behind no clean
+ * end, can the cache hold what the disk does not: those before were synced before the next one began. */
 static dbk_result survey_one(dbk_log *log, dbk_survey *survey, const dbk_buffer *catalog, uint64_t number,
                              dbk_error *err)
 {
@@ -215,7 +215,8 @@ static dbk_result survey_one(dbk_log *log, dbk_survey *survey, const dbk_buffer 
     segment->header = (dbk_segment_header){.number = number};
     dbk_result rc = dbk_io_open(port, log->dir, segment->name, DBK_OPEN_READ, &file, err);
     if (rc != DBK_OK) return rc;
-    if (number + 2 > survey->count) (void)port->drop_cache(port->ctx, file, 0, DBK_SEGMENT_DATA_OFFSET);
+    if (number + 2 > survey->count && !log->trusts_end)
+        (void)port->drop_cache(port->ctx, file, 0, DBK_SEGMENT_DATA_OFFSET);
     rc = survey_file(log, found, number, file, err);
     port->close_file(port->ctx, file);
     if (rc == DBK_IO) (void)refuse_at(number, 0, 0, DBK_HEAD_UNREADABLE, true, "", NULL);
@@ -255,6 +256,7 @@ dbk_result dbk_survey_take(dbk_log *log, dbk_survey *known, dbk_survey *survey, 
     memset(survey, 0, sizeof(*survey));
     dbk_buffer_init(&numbers, log->port);
     dbk_result rc = dbk_watermark_read(log->port, log->dir, log->options.store_id, &log->mark, &log->mark_valid, err);
+    log->trusts_end = log->mark_valid && log->mark.clean && !log->doubts_end;
     if (rc == DBK_OK) rc = dbk_load_list(log->port, log->dir, &numbers, err);
     if (rc == DBK_OK) rc = check_numbers(log, &numbers, err);
     uint64_t count = numbers.size / 8;

@@ -46,8 +46,13 @@ void dbk_survey_release(const dbk_log *log, dbk_survey *survey);
  * raised to the highest durable_upto met. Stops before a batch beyond `limit` (head RECORD). */
 dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven,
                     dbk_error *err) DBK_MUST_USE;
+/* From `offset` up to `until` (at most the file's end), which is a new look at the file. */
+dbk_result dbk_walk_look(dbk_log *log, const dbk_segment *segment, uint64_t offset, uint64_t until,
+                         dbk_evidence *evidence, dbk_error *err) DBK_MUST_USE;
 /* Judges the spot of a walk that was not stopped by its limit; survey may be NULL (refresh). */
 dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan, dbk_error *err) DBK_MUST_USE;
+/* behind.c: what opening left to be looked at. It is done at once where there is no background. */
+void dbk_behind_begin(dbk_log *log, const dbk_survey *survey);
 /* Reads a sealed segment into a new table; its top and order are known then. */
 dbk_result dbk_load_table(dbk_log *log, dbk_segment *segment, dbk_index_table **out, dbk_error *err) DBK_MUST_USE;
 /* Reads the records of a segment in front of `until` into a new table; *state is then that behind

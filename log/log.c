@@ -5,6 +5,8 @@
  * from the checkpoint to the end; judge what stands there (recover.c, a table), repair by it, sync, write the watermark,
  * and make the files of the index that are missing. To read only: the same without lock, repair and files, up to what
  * is proven durable; a reader that meets a write half done tries again.
+ * Where the watermark names the end as a clean one, nothing is dropped or synced, and what is behind the end is read
+ * after opening, before the first append (behind.c); if anything is not as it says, all is done anew as after a crash.
  *
  * A folder becomes a log with WATERMARK, which dbk_log_create makes last. A log closed in good order says so in it. */
 #include "log/parts.h"
@@ -47,6 +49,8 @@ static void set_options(dbk_log *log, const dbk_log_options *options)
     *own = *options;
     if (own->segment_first_bytes == 0) own->segment_first_bytes = DBK_SEGMENT_DEFAULT_FIRST;
     if (own->segment_max_bytes == 0) own->segment_max_bytes = DBK_SEGMENT_DEFAULT_MAX;
+    if (own->near_bytes == 0) own->near_bytes = DBK_NEAR_DEFAULT_BYTES;
+    own->near_bytes = (uint32_t)dbk_round_up(own->near_bytes, DBK_UNIT_MIN);
     if (own->checkpoint_bytes == 0) own->checkpoint_bytes = DBK_CHECKPOINT_DEFAULT_BYTES;
     if (own->segment_first_bytes < DBK_SEGMENT_SIZE_MIN) own->segment_first_bytes = DBK_SEGMENT_SIZE_MIN;
     if (own->segment_max_bytes > DBK_SEGMENT_SIZE_MAX) own->segment_max_bytes = DBK_SEGMENT_SIZE_MAX;
@@ -166,6 +170,18 @@ static void forget_cached(dbk_log *log)
     (void)log->port->drop_cache(log->port->ctx, log->write_file, 0, dbk_log_active(log)->header.size);
 }
 
+/* The file behind the active segment, if it is one that was prepared as it would be now. */
+static void take_next(dbk_log *log, dbk_survey *survey)
+{
+    dbk_found *found = survey->count > survey->base ? &survey->found[survey->base] : NULL;
+
+    if (!found || !found->sound || found->used) return;
+    uint64_t size = dbk_segment_next_size(&log->options, dbk_log_active(log)->header.size);
+    if (found->segment->header.size != size || found->segment->header.unit != log->unit) return;
+    log->found_next = found->segment;
+    found->segment = NULL;
+}
+
 static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *plan, dbk_error *err)
 {
     dbk_segment *active = dbk_log_active(log);
@@ -177,23 +193,24 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     log->was_clean = !cut && log->mark_valid && log->mark.clean && log->mark.position == log->state.position &&
                      log->mark.segment == active->header.number && log->mark.offset == active->end;
     if (cut) rc = dbk_log_repair(log, plan, err);
-    if (rc == DBK_OK) rc = dbk_io_sync(log->port, log->write_file, active->name, err);
+    if (rc == DBK_OK && !plan->quiet) rc = dbk_io_sync(log->port, log->write_file, active->name, err);
     if (rc == DBK_OK) rc = dbk_watermark_open(log, err);
     if (rc == DBK_OK) rc = dbk_watermark_write(log, false, err);
-    if (rc == DBK_OK) rc = dbk_watermark_sync(log, err);
+    if (rc == DBK_OK && log->behind == DBK_BEHIND_KNOWN) rc = dbk_watermark_sync(log, err);
     if (rc == DBK_OK) rc = dbk_parts_complete(log, err);
     if (rc != DBK_OK) return rc;
-    if (survey->count > survey->base && survey->found[survey->base].sound && !survey->found[survey->base].used) {
-        dbk_found *found = &survey->found[survey->base];
-        uint64_t size = dbk_segment_next_size(&log->options, active->header.size);
-        if (found->segment->header.size == size && found->segment->header.unit == log->unit) {
-            log->found_next = found->segment;
-            found->segment = NULL;
-        }
-    }
+    take_next(log, survey);
     dbk_background_kick(log);
     dbk_pack_kick(log);
     return DBK_OK;
+}
+
+/* No sync failed before a clean end, or the log would have been poisoned and not marked so: there the cache holds what
+ * the disk holds, and is not dropped. */
+static void begin_walk(dbk_log *log)
+{
+    if (log->mark.segment != dbk_log_active(log)->header.number) log->trusts_end = false;
+    if (!log->trusts_end && !log->options.read_only) forget_cached(log);
 }
 
 static dbk_result open_writing(dbk_log *log, dbk_survey *survey, dbk_error *err)
@@ -204,11 +221,15 @@ static dbk_result open_writing(dbk_log *log, dbk_survey *survey, dbk_error *err)
     dbk_result rc = survey_locked(log, survey, err);
     if (rc == DBK_OK) rc = load_segments(log, survey, err);
     if (rc != DBK_OK) return rc;
-    forget_cached(log);
+    begin_walk(log);
     rc = dbk_checkpoint_use(log, err);
     if (rc == DBK_OK) rc = dbk_walk(log, UINT64_MAX, true, &plan, &proven, err);
+    if (rc == DBK_OK && log->trusts_end && !plan.quiet) return DBK_NONE;
     if (rc == DBK_OK) rc = dbk_walk_judge(log, survey, &plan, err);
-    return rc == DBK_OK ? make_ready(log, survey, &plan, err) : rc;
+    if (rc != DBK_OK) return rc;
+    if (plan.quiet) dbk_behind_begin(log, survey);
+    if (log->behind == DBK_BEHIND_DOUBTED) return DBK_NONE; /* without a thread the rest is looked at by now */
+    return make_ready(log, survey, &plan, err);
 }
 
 /* A reader beside a living writer sees what is proven durable: by the watermark, or by a later
@@ -220,10 +241,13 @@ static dbk_result open_reading(dbk_log *log, dbk_survey *survey, dbk_error *err)
 
     dbk_result rc = dbk_survey_take(log, NULL, survey, err);
     if (rc == DBK_OK) rc = load_segments(log, survey, err);
-    if (rc == DBK_OK) rc = dbk_checkpoint_use(log, err);
+    if (rc != DBK_OK) return rc;
+    begin_walk(log);
+    rc = dbk_checkpoint_use(log, err);
     if (rc != DBK_OK) return rc;
     proven = log->mark_valid ? log->mark.position : 0;
     rc = dbk_walk(log, UINT64_MAX, false, &plan, &proven, err);
+    if (rc == DBK_OK && log->trusts_end && !plan.quiet) return DBK_NONE;
     if (rc == DBK_OK) rc = dbk_walk_judge(log, survey, &plan, err);
     if (rc != DBK_OK) return rc;
     log->was_clean = log->mark_valid && log->mark.clean && dbk_recovery_table[plan.row].decision == DBK_DECIDE_OPEN &&
@@ -232,22 +256,26 @@ static dbk_result open_reading(dbk_log *log, dbk_survey *survey, dbk_error *err)
     return rc == DBK_OK ? dbk_parts_list(log, NULL, err) : rc; /* else: nothing behind the checkpoint */
 }
 
-static dbk_result open_once(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
-                            dbk_error *err)
+/* `doubts`: a clean watermark is not believed. DBK_NONE: it was, and the end is not as it says. */
+static dbk_result open_once(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, bool doubts,
+                            dbk_log **out, dbk_error *err)
 {
     dbk_survey survey = {0};
     dbk_log *log;
 
     dbk_result rc = new_log(port, dir, options, &log, err);
     if (rc != DBK_OK) return rc;
+    log->doubts_end = doubts;
     rc = options->read_only ? open_reading(log, &survey, err) : open_writing(log, &survey, err);
     dbk_survey_release(log, &survey);
+    bool trusted = log->trusts_end;
     if (rc == DBK_OK) {
         *out = log;
-    } else {
-        release(log);
+        return DBK_OK;
     }
-    return rc;
+    release(log);
+    bool again = trusted && (rc == DBK_NONE || dbk_result_class(rc) == DBK_CLASS_CRITICAL);
+    return again ? open_once(port, dir, options, true, out, err) : rc;
 }
 
 dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
@@ -258,10 +286,16 @@ dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_option
 
     *out = NULL;
     do { /* a reader may have looked in the middle of a write */
-        rc = open_once(port, dir, options, out, err);
+        rc = open_once(port, dir, options, false, out, err);
     } while (options->read_only && rc != DBK_OK && dbk_result_class(rc) == DBK_CLASS_CRITICAL &&
              ++attempt < LOAD_ATTEMPTS);
     return rc;
+}
+
+dbk_result dbk_log_begin(dbk_log *log, dbk_error *err)
+{
+    if (log->behind_known || log->options.read_only) return DBK_OK;
+    return dbk_behind_settle(log, err);
 }
 
 void dbk_log_leave(dbk_log *log)
@@ -280,7 +314,7 @@ void dbk_log_close(dbk_log *log)
     if (!log->options.read_only && !log->poisoned) {
         if (dbk_checkpoint_due(log)) (void)!dbk_checkpoint_save(log, dbk_log_active(log)->prefix_last != 0, NULL);
         dbk_catalog_save(log);
-        bool clean = dbk_tail_clean(log, NULL) == DBK_OK;
+        bool clean = dbk_tail_clean(log, NULL) == DBK_OK && log->behind != DBK_BEHIND_DOUBTED;
         if (dbk_watermark_write(log, clean, NULL) == DBK_OK) (void)!dbk_watermark_sync(log, NULL);
     }
     release(log);

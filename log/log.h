@@ -27,6 +27,7 @@ typedef struct dbk_log_options { /* zero = default */
     uint32_t segment_first_bytes; /* 1 MiB; doubles segment by segment … */
     uint32_t segment_max_bytes;   /* … up to 32 MiB */
     uint32_t checkpoint_bytes;    /* 256 KiB: so much of new records is worth a new checkpoint */
+    uint32_t near_bytes;          /* 128 KiB: so much behind a clean end is read before opening returns */
 } dbk_log_options;
 
 /* Makes an empty log in `dir` (exists, empty): first segment, watermark, all synced. DBK_EXISTS. */
@@ -37,6 +38,9 @@ dbk_result dbk_log_create(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
  * text names file, offset and positions. DBK_LOCKED: the active segment is locked by another. */
 dbk_result dbk_log_open(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_log **out,
                         dbk_error *err) DBK_MUST_USE;
+/* From here on an end without close is not a clean one, whatever happens to the machine. The first append does it; who
+ * changes what goes by the log's clean end calls it before. */
+dbk_result dbk_log_begin(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 /* Waits for background work, marks the clean end, frees; accepts NULL. */
 void dbk_log_close(dbk_log *log);
 /* The same without the mark: what was found unclean stays so for who opens next. */

@@ -44,6 +44,30 @@ static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_reco
     return DBK_OK;
 }
 
+/* The end that a clean watermark names: nothing was appended since, or an unclean one would stand there. */
+static bool is_clean_end(const dbk_log *log, const dbk_segment *segment, uint64_t offset, const dbk_expect *expect)
+{
+    const dbk_watermark *mark = &log->mark;
+
+    return mark->segment == segment->header.number && mark->offset == offset && mark->checksum == expect->previous &&
+           mark->position + 1 == expect->position;
+}
+
+/* Goes no further than to the clean end; what lies beyond the near bytes is left to behind.c. */
+static dbk_result stop_at_end(dbk_scanner *scanner, size_t near, dbk_plan *plan, dbk_error *err)
+{
+    uint64_t left = scanner->header.size - plan->offset;
+    const uint8_t *at;
+
+    if (near > left) near = (size_t)left;
+    scanner->chunk = near;
+    dbk_result rc = dbk_scanner_view(scanner, plan->offset, near, &at, err);
+    if (rc != DBK_OK) return rc;
+    plan->quiet = dbk_all_zero(at, near);
+    plan->situation.head = DBK_HEAD_ZEROS;
+    return DBK_OK;
+}
+
 static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limit, bool take, dbk_plan *plan,
                                uint64_t *proven, dbk_error *err)
 {
@@ -62,6 +86,8 @@ static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limi
             plan->situation.head = DBK_HEAD_MISSING; /* goes on in the next segment */
             return DBK_OK;
         }
+        if (log->trusts_end && is_clean_end(log, segment, plan->offset, &expect))
+            return stop_at_end(scanner, log->options.near_bytes, plan, err);
         dbk_result rc =
             dbk_scan_record(scanner, plan->offset, &expect, &record, &whole, &bytes, &plan->situation.head, err);
         if (rc != DBK_OK || plan->situation.head != DBK_HEAD_RECORD) return rc;
@@ -95,6 +121,7 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
     dbk_result rc = dbk_segment_pin(log, segment, &image, err);
     if (rc != DBK_OK) return rc;
     dbk_scanner_init(&scanner, image, segment);
+    if (log->trusts_end) scanner.chunk = log->options.near_bytes;
     rc = walk_records(log, &scanner, limit, take, plan, proven, err);
     dbk_scanner_release(&scanner);
     dbk_segment_unpin(log, image);
@@ -109,8 +136,8 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
     return rc;
 }
 
-static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_bytes, uint64_t offset,
-                              dbk_evidence *evidence, dbk_error *err)
+dbk_result dbk_walk_look(dbk_log *log, const dbk_segment *segment, uint64_t offset, uint64_t until,
+                         dbk_evidence *evidence, dbk_error *err)
 {
     dbk_scanner scanner;
     dbk_image *image;
@@ -118,7 +145,7 @@ static dbk_result look_behind(dbk_log *log, dbk_segment *segment, uint64_t file_
     dbk_result rc = dbk_image_open(log->port, log->dir, segment->name, &image, err);
     if (rc != DBK_OK) return rc;
     dbk_scanner_init(&scanner, image, segment);
-    scanner.header.size = file_bytes / DBK_UNIT_MIN * DBK_UNIT_MIN;
+    scanner.header.size = until / DBK_UNIT_MIN * DBK_UNIT_MIN;
     scanner.store_id = log->options.store_id;
     rc = dbk_scan_evidence(&scanner, offset, evidence, err);
     dbk_scanner_release(&scanner);
@@ -135,13 +162,17 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
     uint64_t number = survey->base + 1;
     bool beyond = survey->count > number;
     dbk_segment place = *next->segment;
-    dbk_evidence evidence;
+    uint64_t file_bytes = next->file_bytes;
+    uint64_t from = file_bytes < DBK_SEGMENT_DATA_OFFSET ? file_bytes : DBK_SEGMENT_DATA_OFFSET;
+    uint64_t near = from + log->options.near_bytes < file_bytes ? from + log->options.near_bytes : file_bytes;
+    dbk_evidence evidence = {0};
 
     place.header.number = number;
     if (!next->sound) place.header.salt = 0; /* whichever the records name */
-    dbk_result rc = look_behind(log, &place, next->file_bytes,
-                                next->file_bytes < DBK_SEGMENT_DATA_OFFSET ? next->file_bytes : DBK_SEGMENT_DATA_OFFSET,
-                                &evidence, err);
+    bool quiet = plan->quiet && next->sound && !beyond;
+    dbk_result rc = quiet ? dbk_walk_look(log, &place, from, near, &evidence, err) : DBK_OK;
+    if (rc == DBK_OK && (!quiet || evidence.used_end > from))
+        rc = dbk_walk_look(log, &place, from, file_bytes, &evidence, err);
     if (rc != DBK_OK) return rc;
     next->used = evidence.used_end > DBK_SEGMENT_DATA_OFFSET;
     if (plan->situation.head != DBK_HEAD_MISSING) {
@@ -169,7 +200,7 @@ static dbk_result judge_spot(dbk_log *log, dbk_plan *plan, dbk_error *err)
     bool stranger = plan->situation.head == DBK_HEAD_STRANGER;
 
     uint64_t from = plan->offset + (stranger ? 0 : DBK_UNIT_MIN);
-    dbk_result rc = look_behind(log, segment, segment->header.size, from, &evidence, err);
+    dbk_result rc = dbk_walk_look(log, segment, from, segment->header.size, &evidence, err);
     if (rc != DBK_OK) return rc;
     plan->used_end = evidence.used_end;
     if (evidence.later) {

@@ -145,6 +145,15 @@ static dbk_result begin_serving(dbk_engine *engine, dbk_model *model, const char
     return result;
 }
 
+/* Nothing will be done to it before the next append. */
+static bool is_current(const dbk_engine *engine, const dbk_model *model)
+{
+    dbk_model_state state;
+    if (!model) return false;
+    dbk_model_get_state(model, &state);
+    return !engine->suspect && state.position == dbk_log_position(engine->log);
+}
+
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
 {
     dbk_buffer path;
@@ -158,6 +167,10 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
                                 &engine->options.model, &model, err);
     if (result == DBK_OK) result = dbk_model_belongs(engine, model, &usable, err);
     if (result == DBK_OK) result = check(engine, model, &usable, err);
+    if ((result == DBK_OK || heals(result)) && !is_current(engine, usable ? model : NULL)) {
+        dbk_result begun = dbk_log_begin(engine->log, err);
+        if (begun != DBK_OK) result = begun;
+    }
     if (result == DBK_OK && usable) {
         result = begin_serving(engine, model, (const char *)path.data, err);
     } else if (result == DBK_OK || heals(result)) {

@@ -33,6 +33,7 @@ static inline dbk_log_options small_options(void)
     dbk_log_options options = {.no_background = true,
                                .keep_plain = keep_plain,
                                .checkpoint_bytes = checkpoint_bytes,
+                               .near_bytes = 2048,
                                .segment_first_bytes = 16384,
                                .segment_max_bytes = 32768};
 
