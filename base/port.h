@@ -133,5 +133,8 @@ const dbk_port *dbk_port_system(void);
 /* For a process that lives long: what it frees of large memory goes back to the machine at once, in
  * place of being kept for the next need. */
 void dbk_port_return_memory(void);
+/* After something large was freed in small pieces: such a process gives that back too, others keep it. Takes
+ * milliseconds. */
+void dbk_port_trim_memory(void);
 
 #endif

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/types.h>
@@ -189,11 +190,22 @@ const dbk_port *dbk_port_system(void)
     return &system_port;
 }
 
+static atomic_bool returns_memory;
+
 /* Left alone, glibc learns from the largest block freed so far to take the next ones from its heaps, and
  * keeps up to 64 MiB in the heap of each thread. */
 void dbk_port_return_memory(void)
 {
+    atomic_store_explicit(&returns_memory, true, memory_order_relaxed);
 #ifdef __GLIBC__
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
+void dbk_port_trim_memory(void)
+{
+    if (!atomic_load_explicit(&returns_memory, memory_order_relaxed)) return;
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
 #endif
 }

@@ -86,7 +86,9 @@ static void limits(report *r)
     put_number(r, "columns", DBK_COLUMNS_MAX);
     put_number(r, "definition_file_bytes", DBK_SOURCE_MAX_BYTES);
     put_number(r, "entry_rows", DBK_ENTRY_ROWS_MAX);
+    put_number(r, "entry_written_mib", DBK_ENTRY_WRITTEN_MAX_MIB);
     put_number(r, "query_ms", DBK_QUERY_MAX_MS);
+    put_number(r, "query_memory_mib", DBK_QUERY_MAX_MIB);
     put_number(r, "answer_bytes", DBK_ANSWER_MAX_BYTES);
     put_number(r, "answer_rows", DBK_ANSWER_MAX_ROWS);
     end_object(r);

@@ -14,7 +14,8 @@ enum {
     DBK_KEY_MAX_BYTES = 1024,
     DBK_STREAM_MAX_BYTES = 2048,
     DBK_SOURCE_MAX_BYTES = 1024 * 1024,
-    DBK_ENTRY_ROWS_MAX = 100000 /* rows changed by one entry */
+    DBK_ENTRY_ROWS_MAX = 100000,    /* rows changed by one entry */
+    DBK_ENTRY_WRITTEN_MAX_MIB = 256 /* … and what these changes write, together */
 };
 
 typedef enum dbk_column_type {

@@ -28,6 +28,8 @@ typedef struct dbk_model_options { /* zero = default */
         *halt; /* NULL: none. Once it is true, what folds ends with DBK_UNAVAILABLE, between two commits */
     uint32_t fold_thousands; /* thousands of SQLite's steps that a statement of a projection may take for an entry of
                                    the log; default 400,000. A part of the fold: only tests say otherwise */
+    uint32_t fold_mib;       /* the same of memory, in MiB; default 256. A decision has a quarter */
+    uint32_t written_mib;    /* the same of what an entry's changes write; default DBK_ENTRY_WRITTEN_MAX_MIB */
     bool put_keeps_unnamed;  /* a put leaves the columns it does not name on an existing row as they are:
                                    the reference model's reading, for its traces (docs/decisions/0005) */
 } dbk_model_options;
@@ -336,7 +338,8 @@ typedef struct dbk_model_reader dbk_model_reader; /* (dbk_reader is the bounded 
 typedef struct dbk_reader_limits {                /* zero = none, but for a client's query see semantics.md §11 */
     uint32_t time_ms;
     uint64_t answer_bytes, rows;
-    bool explain; /* not run: the answer's rows are how it would be */
+    uint32_t memory_mib; /* that SQLite takes meanwhile */
+    bool explain;        /* not run: the answer's rows are how it would be */
 } dbk_reader_limits;
 /* `path`: a model's file or a plain one. definition may be NULL. */
 dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *vfs, const dbk_definition *definition,

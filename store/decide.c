@@ -32,10 +32,11 @@ static dbk_result refuse_culprit(const dbk_turn *turn, const dbk_element *elemen
     const struct dbk_culprit *culprit = turn->culprits, *end = culprit + turn->culprit_count;
     while (culprit < end && (culprit->item != element->item || culprit->order != element->order)) culprit++;
     if (culprit == end) return DBK_OK;
-    if (!culprit->busy) return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction during this command");
-    dbk_fail(err, DBK_BUSY, "%s", culprit->why);
+    if (culprit->code == DBK_INTERNAL)
+        return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction during this command");
+    dbk_fail(err, culprit->code, "%s", culprit->why);
     dbk_error_hint(err, "%s", culprit->hint);
-    return DBK_BUSY;
+    return culprit->code;
 }
 
 /* ---- known ids (§3.5) */
@@ -288,7 +289,9 @@ static void note_culprit(dbk_turn *turn, const dbk_element *last, const dbk_erro
 {
     if (turn->culprit_count == sizeof turn->culprits / sizeof turn->culprits[0]) return;
     struct dbk_culprit *culprit = &turn->culprits[turn->culprit_count++];
-    *culprit = (struct dbk_culprit){.item = last->item, .order = last->order, .busy = refusal->code == DBK_BUSY};
+    bool by_limit = refusal->code == DBK_BUSY || refusal->code == DBK_TOO_BIG;
+    *culprit =
+        (struct dbk_culprit){.item = last->item, .order = last->order, .code = by_limit ? refusal->code : DBK_INTERNAL};
     snprintf(culprit->why, sizeof culprit->why, "%.191s", refusal->text);
     snprintf(culprit->hint, sizeof culprit->hint, "%.95s", refusal->hint);
 }

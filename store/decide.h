@@ -26,11 +26,11 @@ typedef struct dbk_turn {
     size_t count, capacity;
     uint32_t ids[DBK_TURN_ID_SLOTS]; /* id hash → element index + 1; all 0 between turns */
     size_t entries;
-    /* the command during which SQLite gave up the transaction: when the turn is redone, it is answered busy
-     * where a limit was the cause, else internal */
+    /* the command during which SQLite gave up the transaction: when the turn is redone, it is answered busy or
+     * too_big where a limit was the cause, else internal */
     struct dbk_culprit {
         uint32_t item, order;
-        bool busy;
+        dbk_result code;
         char why[192], hint[96];
     } culprits[64];
     size_t culprit_count;

@@ -7,8 +7,10 @@
 #include "store/request.h"
 
 enum { READERS_MAX = 4, OPEN_TRIES = 5 };
-static const dbk_reader_limits client_limits = {
-    .time_ms = DBK_QUERY_MAX_MS, .answer_bytes = DBK_ANSWER_MAX_BYTES, .rows = DBK_ANSWER_MAX_ROWS};
+static const dbk_reader_limits client_limits = {.time_ms = DBK_QUERY_MAX_MS,
+                                                .answer_bytes = DBK_ANSWER_MAX_BYTES,
+                                                .rows = DBK_ANSWER_MAX_ROWS,
+                                                .memory_mib = DBK_QUERY_MAX_MIB};
 
 /* ---- the pool */
 

@@ -2,7 +2,8 @@
 #include "store/request.h"
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000 };
-static const dbk_reader_limits list_limits = {.time_ms = 250, .answer_bytes = 8 * 1024 * 1024, .rows = LIST_MAX + 1};
+static const dbk_reader_limits list_limits = {
+    .time_ms = 250, .memory_mib = DBK_QUERY_MAX_MIB, .answer_bytes = 8 * 1024 * 1024, .rows = LIST_MAX + 1};
 
 /* ---- SQL of a row and of a list */
 

@@ -2,7 +2,8 @@
 #include "store/request.h"
 #include "store/settings.h"
 
-static const dbk_reader_limits limits = {.time_ms = 250, .answer_bytes = 16 * 1024 * 1024, .rows = 100000};
+static const dbk_reader_limits limits = {
+    .time_ms = 250, .memory_mib = DBK_QUERY_MAX_MIB, .answer_bytes = 16 * 1024 * 1024, .rows = 100000};
 
 typedef struct dbk_setting_asked {
     dbk_engine *engine;

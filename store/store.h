@@ -20,6 +20,7 @@ enum {
     DBK_BATCH_MAX_COMMANDS = 10000,
     DBK_COMMAND_ID_MAX_BYTES = 128,
     DBK_QUERY_MAX_MS = 250,
+    DBK_QUERY_MAX_MIB = 64, /* of memory that SQLite takes for one */
     DBK_ANSWER_MAX_BYTES = 16 * 1024 * 1024,
     DBK_ANSWER_MAX_ROWS = 100000
 };

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "projector/definition/internal.h"
+#include "projector/model/journal.h"
 
 static int authorize(void *arg, int action, const char *first, const char *second, const char *database,
                      const char *inside)
@@ -30,6 +31,7 @@ static int count_steps(void *arg)
 
 bool dbk_check_open(dbk_check *check, dbk_error *err)
 {
+    dbk_sqlite_configure();
     int rc =
         sqlite3_open_v2(":memory:", &check->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 

@@ -70,6 +70,7 @@ dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64
     sqlite3_stmt *rows = NULL;
     char end[DBK_TIME_TEXT_SIZE];
     uint32_t thousands = 0;
+    dbk_memory_bound memory;
     dbk_result result = dbk_model_begin(model, err);
 
     if (result != DBK_OK) return result;
@@ -79,9 +80,16 @@ dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64
     dbk_time_stored(now_ms - (int64_t)rule->older_ms, true, end);
     if (result == DBK_OK && !rule->where) (void)sqlite3_bind_text(rows, 1, end, -1, SQLITE_STATIC);
     sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, &thousands);
+    dbk_memory_begin(&memory, NULL, (int64_t)DBK_SQL_MEMORY_MIB << 20);
     if (result == DBK_OK) result = each_row(model, rule->table, rows, each, arg, err);
+    bool no_memory = dbk_memory_end(&memory);
     sqlite3_progress_handler(model->db, 0, NULL, NULL);
     (void)sqlite3_finalize(rows);
+    if (result == DBK_NO_MEMORY && no_memory) {
+        result = dbk_fail(err, DBK_TOO_BIG, "the retention rule '%s' takes more than %d MiB of memory", rule->name,
+                          DBK_SQL_MEMORY_MIB);
+        dbk_error_hint(err, "an index on what its 'where' asks for");
+    }
     if (result != DBK_OK && thousands > THOUSANDS_MAX) {
         result = dbk_fail(err, DBK_BUSY, "the retention rule '%s' takes more than %d million steps", rule->name,
                           THOUSANDS_MAX / 1000);

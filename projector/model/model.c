@@ -4,6 +4,7 @@
  * mode with synchronous=NORMAL a commit survives the process, and a power loss takes back whole commits
  * only: the log is synced before the model commits, so whatever is missing is folded again (R24). */
 #include "projector/model/journal.h"
+#include "projector/model/memory.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -11,7 +12,7 @@
 enum { ARENA_BLOCK_BYTES = 64 * 1024 };
 
 /* Once per process, before SQLite wakes. In a program that has used SQLite already it is refused, which
- * costs a little time per allocation and nothing else. */
+ * costs a little time per allocation, and leaves the memory of SQL without a bound. */
 void dbk_sqlite_configure(void)
 {
     static atomic_int state; /* 0 not yet, 1 being done, 2 done */
@@ -25,6 +26,7 @@ void dbk_sqlite_configure(void)
     }
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1);
+    (void)dbk_memory_install();
     atomic_store_explicit(&state, 2, memory_order_release);
 }
 
@@ -60,6 +62,7 @@ static dbk_result connect(dbk_model *model, dbk_error *err)
     model->observer = dbk_observer_new(model->port, model->db, model->definition);
     if (!model->observer) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the model: out of memory");
     dbk_observer_set_bulk(model->observer, model->options.bulk);
+    if (model->options.written_mib) dbk_observer_set_written_max(model->observer, model->options.written_mib);
     dbk_result result = dbk_observer_start(model->observer, err);
     if (result == DBK_OK) result = dbk_sql_guard(model->db, &model->sandbox, err);
     if (result == DBK_OK) result = dbk_model_configure(model, err);

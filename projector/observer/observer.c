@@ -70,9 +70,13 @@ static dbk_result read_side(dbk_observer *observer, const dbk_tracked *tracked, 
     return is_key ? DBK_OK : DBK_INTERNAL;
 }
 
-static dbk_result record(dbk_observer *observer, const dbk_row_change *change, dbk_preupdate *call)
+/* `size`: of the row as it will be. A row that is changed again and again counts each time: the entry keeps a step
+ * of each change. */
+static dbk_result record(dbk_observer *observer, const dbk_row_change *change, size_t size, dbk_preupdate *call)
 {
     uint32_t touched = dbk_touched_count(observer);
+    observer->bytes += sizeof(dbk_step) + (change->exists ? size : 0);
+    if (dbk_observer_is_heavy(observer)) return DBK_TOO_BIG;
     dbk_result result = dbk_observer_record(observer, change);
     if (result == DBK_OK && observer->keep_before && dbk_touched_count(observer) > touched)
         result = dbk_observer_take_before(observer, change->table, change->existed, old_column, call);
@@ -96,7 +100,9 @@ static dbk_result observe_set(dbk_observer *observer, const dbk_tracked *tracked
                                        call, &changed);
     if (call->failed || observer->changed.failed) return DBK_NO_MEMORY;
     if (observer->set_changed) *observer->set_changed = changed;
-    return observer->set_changed && dbk_mask_is_empty(&changed) ? DBK_OK : record(observer, change, call);
+    return observer->set_changed && dbk_mask_is_empty(&changed)
+               ? DBK_OK
+               : record(observer, change, observer->changed.size, call);
 }
 
 static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, int op, dbk_preupdate *call)
@@ -116,17 +122,18 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
         result = read_side(observer, tracked, new_column, call, &new_at, &came.now);
     }
     if (result != DBK_OK) return result;
+    size_t size = observer->row.size;
     gone.key = dbk_slice_of(observer->key.data + old_at, old_end - old_at);
     came.key = dbk_slice_of(observer->key.data + new_at, observer->key.size - new_at);
     if (op == SQLITE_UPDATE && dbk_slice_equal(gone.key, came.key)) {
         gone.exists = true;
         gone.now = came.now;
-        return record(observer, &gone, call);
+        return record(observer, &gone, observer->row.size, call);
     }
-    if (gone.existed) result = record(observer, &gone, call);
+    if (gone.existed) result = record(observer, &gone, 0, call);
     if (result == DBK_OK && gone.existed && tracked->table->rules && tracked->table->rules->edit_wins)
         result = dbk_observer_take_gone(observer, tracked->table, old_column, call);
-    if (result == DBK_OK && came.exists) result = record(observer, &came, call);
+    if (result == DBK_OK && came.exists) result = record(observer, &came, size, call);
     return result;
 }
 
@@ -149,6 +156,7 @@ static void hook(void *arg, sqlite3 *db, int op, const char *database, const cha
     } else if (observer->inserted_table && sqlite3_preupdate_depth(db) == 0) {
         drop_inserted(observer);
     }
+    if (observer->failure == DBK_TOO_BIG && observer->stops) sqlite3_interrupt(db);
 }
 
 /* ---- made and freed */
@@ -163,6 +171,7 @@ dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_defi
     observer->definition = definition;
     observer->keep_inserted = true;
     observer->entry = 1;
+    observer->bytes_max = (uint64_t)DBK_ENTRY_WRITTEN_MAX_MIB << 20;
     dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,  &observer->steps,
                              &observer->key,   &observer->row,     &observer->before,  &observer->before_at,
                              &observer->gone,  &observer->gone_at, &observer->changed, &observer->inserted};
@@ -213,6 +222,7 @@ static dbk_mark mark_here(const dbk_observer *observer)
 void dbk_observer_begin_entry(dbk_observer *observer)
 {
     observer->entry++;
+    observer->bytes = 0;
     dbk_buffer_clear(&observer->touched);
     dbk_buffer_clear(&observer->hashes);
     dbk_buffer_clear(&observer->steps);
@@ -291,6 +301,11 @@ void dbk_observer_sets(dbk_observer *observer, const dbk_table *table, const dbk
     if (mask) observer->set = *mask;
 }
 
+void dbk_observer_set_written_max(dbk_observer *observer, uint32_t mib)
+{
+    observer->bytes_max = (uint64_t)mib << 20;
+}
+
 void dbk_observer_keep_inserted(dbk_observer *observer, bool keep)
 {
     observer->keep_inserted = keep;
@@ -301,6 +316,16 @@ void dbk_observer_keep_inserted(dbk_observer *observer, bool keep)
 dbk_result dbk_observer_failure(const dbk_observer *observer)
 {
     return observer->failure;
+}
+
+void dbk_observer_stops(dbk_observer *observer, bool stops)
+{
+    observer->stops = stops;
+}
+
+bool dbk_observer_is_heavy(const dbk_observer *observer)
+{
+    return observer->bytes > observer->bytes_max;
 }
 
 const dbk_touched *dbk_observer_touched(const dbk_observer *observer, size_t *count)

@@ -31,8 +31,13 @@ bool dbk_observer_step(const dbk_observer *observer, size_t place, size_t *touch
 /* Marks of the caller's own within the entry, for several statements that fail together. */
 size_t dbk_observer_place(const dbk_observer *observer, dbk_hash128 *difference);
 void dbk_observer_back_to(dbk_observer *observer, size_t place, dbk_hash128 difference);
-/* DBK_NO_MEMORY or DBK_TOO_BIG (rows of one entry) that happened inside the hook. */
+/* DBK_NO_MEMORY or DBK_TOO_BIG (rows of one entry, or their bytes) that happened inside the hook. */
 dbk_result dbk_observer_failure(const dbk_observer *observer);
+/* Between true and false DBK_TOO_BIG also stops the statement, which costs the transaction. */
+void dbk_observer_stops(dbk_observer *observer, bool stops);
+void dbk_observer_set_written_max(dbk_observer *observer, uint32_t mib); /* else DBK_ENTRY_WRITTEN_MAX_MIB */
+/* Of a DBK_TOO_BIG: the bytes were too many, not the rows. */
+bool dbk_observer_is_heavy(const dbk_observer *observer);
 const dbk_touched *dbk_observer_touched(const dbk_observer *observer, size_t *count);
 const dbk_touched *dbk_observer_find(const dbk_observer *observer, const dbk_table *table,
                                      dbk_slice key);               /* of this entry */

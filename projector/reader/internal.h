@@ -3,6 +3,7 @@
 #define DBK_PROJECTOR_READER_INTERNAL_H
 
 #include "projector/model/journal.h"
+#include "projector/model/memory.h"
 
 enum {
     PARAMETERS_MAX = 100,
@@ -18,6 +19,7 @@ struct dbk_model_reader {
     sqlite3_stmt *begin, *end, *position; /* position NULL: a plain file */
     int64_t deadline_ns, time_ms;         /* of the query in work, 0: none */
     bool out_of_time;
+    dbk_memory_bound memory; /* of the query in work */
     dbk_buffer scratch;
     dbk_log *log; /* of the virtual table `events`; NULL: there is none */
     uint64_t now; /* the model's position in the read transaction in work */

@@ -71,6 +71,12 @@ dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
             (long long)reader->time_ms);
         return result;
     }
+    if ((rc & 0xff) == SQLITE_NOMEM && reader->memory.exceeded) {
+        dbk_result result =
+            dbk_fail(err, DBK_TOO_BIG, "the query takes more than %d MiB of memory", (int)(reader->memory.max >> 20));
+        dbk_error_hint(err, "ask for fewer or shorter rows at a time, or add an index that has the order asked for");
+        return result;
+    }
     /* a function that is not allowed is an ordinary error to SQLite */
     if ((rc & 0xff) == SQLITE_AUTH || reader->sandbox.denied[0]) {
         dbk_result result = dbk_fail(err, DBK_DENIED, "a query cannot do this: %s",
@@ -328,6 +334,8 @@ static dbk_result run(dbk_model_reader *reader, dbk_slice sql, const dbk_named_q
     sqlite3_stmt *statement = NULL;
 
     start_clock(reader, limits);
+    dbk_memory_begin(&reader->memory, NULL,
+                     limits && limits->memory_mib ? (int64_t)limits->memory_mib << 20 : INT64_MAX);
     reader->missing[0] = 0;
     bool explain = limits && limits->explain;
     dbk_result result = begin_reading(reader, &position, err);
@@ -343,6 +351,7 @@ static dbk_result run(dbk_model_reader *reader, dbk_slice sql, const dbk_named_q
     if (result == DBK_OK && !explain) result = dbk_reader_put_answer(reader, statement, query, limits, out, err);
     sqlite3_finalize(statement);
     end_reading(reader);
+    (void)dbk_memory_end(&reader->memory);
     dbk_buffer_put_text(out, ",\"position\":");
     dbk_json_put_u64(out, position);
     if (result == DBK_OK && out->failed) result = dbk_fail(err, DBK_NO_MEMORY, "cannot answer a query: out of memory");

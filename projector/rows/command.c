@@ -75,6 +75,12 @@ static dbk_result sql_failure(dbk_model *model, int rc, uint32_t line, dbk_error
         dbk_error_hint(err, "an index on what its WHERE asks for");
         return DBK_BUSY;
     }
+    if ((rc & 0xff) == SQLITE_NOMEM && model->commands->no_memory) {
+        (void)dbk_fail(err, DBK_TOO_BIG, "commands.sql:%u: the step takes more than %d MiB of memory", line,
+                       DBK_SQL_MEMORY_MIB);
+        dbk_error_hint(err, "an index that has the order it sorts for, or fewer and shorter rows at a time");
+        return DBK_TOO_BIG;
+    }
     if (by_app) return dbk_fail(err, DBK_REJECTED, "commands.sql:%u: %s", line, sqlite3_errmsg(model->db));
     return dbk_model_sql_failure(model, rc, "run a step", err);
 }
@@ -194,7 +200,10 @@ static int next_row(dbk_model *model, sqlite3_stmt *statement)
 {
     int length = sqlite3_limit(model->db, SQLITE_LIMIT_LENGTH, DBK_SQL_VALUE_MAX_BYTES);
     sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, model->commands);
+    dbk_memory_bound memory;
+    dbk_memory_begin(&memory, NULL, (int64_t)DBK_SQL_MEMORY_MIB << 20);
     int rc = sqlite3_step(statement);
+    model->commands->no_memory = dbk_memory_end(&memory);
     sqlite3_progress_handler(model->db, 0, NULL, NULL);
     (void)sqlite3_limit(model->db, SQLITE_LIMIT_LENGTH, length);
     return rc;

@@ -33,6 +33,7 @@ struct dbk_commands {
     dbk_buffer scratch;
     sqlite3_stmt *echo; /* SELECT ?1: makes values of arguments */
     uint64_t steps;     /* thousands of SQLite's instructions that the command in work took */
+    bool no_memory;     /* its last step met the bound */
 };
 
 /* A run of one command. */

@@ -18,6 +18,7 @@
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 
 #include "projector/model/journal.h"
+#include "projector/model/memory.h"
 
 enum { DBK_MASK_WORDS = (DBK_COLUMNS_MAX + 63) / 64, DBK_ENGINE_STATEMENT_FIRST = 12 };
 
@@ -247,11 +248,13 @@ dbk_result dbk_row_note_suffixed(dbk_model *model, const char *reason, dbk_error
 typedef struct dbk_step_bound {
     uint32_t thousands, thousands_max; /* of SQLite's steps */
     int length;                        /* SQLite's limit before */
-    const atomic_bool *halt;           /* NULL: none */
+    dbk_memory_bound memory;
+    bool refused;            /* at the end: it had too much of something, and the text says where */
+    const atomic_bool *halt; /* NULL: none */
 } dbk_step_bound;
 enum { DBK_SQL_VALUE_MAX_BYTES = 32 * 1024 * 1024 }; /* of what SQL of the app makes */
 void dbk_step_bound_begin(dbk_model *model, dbk_step_bound *bound);
-dbk_result dbk_step_bound_end(dbk_model *model, const dbk_step_bound *bound, sqlite3_stmt *statement,
+dbk_result dbk_step_bound_end(dbk_model *model, dbk_step_bound *bound, sqlite3_stmt *statement,
                               const dbk_statement *source, dbk_result result, dbk_error *err) DBK_MUST_USE;
 /* DBK_REJECTED: a statement of the entry was stopped before. */
 dbk_result dbk_step_bound_check(const dbk_model *model, const dbk_entry_id *id, dbk_error *err) DBK_MUST_USE;

@@ -319,7 +319,8 @@ static dbk_result run_bounded(dbk_model *model, const prepared *item, int *chang
 
     dbk_step_bound_begin(model, &bound);
     dbk_result result = dbk_row_run(model, item->statement, "project", changes, err);
-    return dbk_step_bound_end(model, &bound, item->statement, item->source, result, err);
+    result = dbk_step_bound_end(model, &bound, item->statement, item->source, result, err);
+    return result == DBK_OK || bound.refused ? result : judge(model, result, item, err);
 }
 
 static dbk_result run(const offer *o, prepared *item, dbk_error *err)
@@ -333,7 +334,7 @@ static dbk_result run(const offer *o, prepared *item, dbk_error *err)
         if (rc != SQLITE_OK) return dbk_model_sql_failure(o->model, rc, "bind a projection's parameter", err);
     }
     result = run_bounded(o->model, item, &changes, err);
-    if (result != DBK_OK) return judge(o->model, result, item, err);
+    if (result != DBK_OK) return result;
     if (changes > 0 || item->source->may_change_nothing) return DBK_OK;
     o->model->work->superseded = true;
     result = dbk_fail(err, DBK_REJECTED, "%.*s changes no row", DBK_SLICE_ARG(o->event->type));

@@ -14,6 +14,7 @@ struct dbk_upcaster {
     sqlite3_stmt **statements; /* as the definition's upcasts; NULL: not prepared yet */
     dbk_buffer data[2];        /* in and out of a step, in turn */
     uint32_t steps;
+    bool no_memory; /* the step in work met its bound */
 };
 
 static int count_steps(void *arg)
@@ -61,6 +62,9 @@ void dbk_upcaster_free(dbk_upcaster *upcaster)
 
 static dbk_result failure(dbk_upcaster *upcaster, int rc, const dbk_upcast *upcast, dbk_error *err)
 {
+    if (rc == SQLITE_NOMEM && upcaster->no_memory)
+        return dbk_fail(err, DBK_REJECTED, "upcasts.sql:%u: the upcast takes more than %d MiB of memory", upcast->line,
+                        DBK_SQL_MEMORY_MIB);
     if (rc == SQLITE_NOMEM) return dbk_fail(err, DBK_NO_MEMORY, "no memory for upcasts");
     return dbk_fail(err, DBK_REJECTED, "upcasts.sql:%u: %s", upcast->line, sqlite3_errmsg(upcaster->db));
 }
@@ -92,12 +96,15 @@ static int bind(sqlite3_stmt *statement, const char *name, dbk_slice text)
 static dbk_result run(dbk_upcaster *upcaster, const dbk_upcast *upcast, sqlite3_stmt *statement, dbk_buffer *out,
                       dbk_error *err)
 {
+    dbk_memory_bound memory;
+    dbk_memory_begin(&memory, NULL, (int64_t)DBK_SQL_MEMORY_MIB << 20);
     int rc = sqlite3_step(statement);
 
     dbk_buffer_clear(out);
     if (rc == SQLITE_ROW && sqlite3_column_type(statement, 0) == SQLITE_TEXT)
         dbk_buffer_put(out, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
     if (rc == SQLITE_ROW) rc = sqlite3_step(statement);
+    upcaster->no_memory = dbk_memory_end(&memory);
     if (rc != SQLITE_DONE && rc != SQLITE_ROW) return failure(upcaster, rc, upcast, err);
     if (out->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for upcasts");
     if (rc == SQLITE_DONE && out->size && dbk_json_text_valid(dbk_buffer_slice(out))) return DBK_OK;

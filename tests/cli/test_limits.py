@@ -13,6 +13,9 @@ ENDLESS = ("-- on job.endless\n"
            "INSERT INTO jobs SELECT $id, (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c);\n"
            "-- on job.made\n"
            "INSERT INTO jobs VALUES($id, 1);\n")
+SORTED = ("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 300000)"
+          " SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY printf('%.2000c', 'x') || x) AS n FROM c)")
+SORTS = f"-- on job.sorted\nINSERT INTO jobs SELECT $id, ({SORTED});\n"
 
 
 def append(number, kind):
@@ -83,6 +86,35 @@ class Limits(Case):
             kib = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
         self.assertLess(kib, 50 * 1024)
         self.assertEqual(daemon.end(), 0)
+
+    @unittest.skipIf(is_sanitized(), "a sanitizer keeps what was freed")
+    def test_sql_that_would_take_gigabytes_is_refused_and_nothing_is_kept(self):
+        """600 MB to sort: by a projection, whose turn has other commands; by a query; both are told, and only they."""
+        app = self.path("jobs")
+        os.mkdir(app)
+        with open(os.path.join(app, "schema.sql"), "w") as f:
+            f.write("CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, n INTEGER);\n")
+        with open(os.path.join(app, "projections.sql"), "w") as f:
+            f.write(ENDLESS + SORTS)
+        with open(os.path.join(app, "queries.sql"), "w") as f:
+            f.write(f"-- query sorted()\n{SORTED};\n")
+        self.daybook("init", "j.daybook", "--app", app)
+        daemon = Daemon(self, "j.daybook")
+        turn = [append(1, "job.made"), append(2, "job.sorted"), append(3, "job.made")]
+        done = self.run_program("send", "j.daybook", input=json.dumps(turn) + "\n")
+        receipts = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([r["ok"] for r in receipts], [True, False, True])
+        self.assertEqual(receipts[1]["error"], "too_big")
+        self.assertEqual(receipts[1]["message"], "projections.sql:6: the projection takes more than 64 MiB of memory")
+        self.assertIn("an index that has the order", receipts[1]["hint"])
+        refused = self.run_program("query", "j.daybook", "--name", "sorted")
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, "takes more than 64 MiB of memory|took too long")
+        with open(f"/proc/{daemon.process.pid}/status") as f:
+            status = dict(line.split(":", 1) for line in f)
+        self.assertLess(int(status["VmHWM"].split()[0]), 200 * 1024)
+        self.assertLess(int(status["VmRSS"].split()[0]), 48 * 1024)
+        self.assertEqual(self.daybook("query", "j.daybook", "SELECT id FROM jobs ORDER BY id"), "id\n1\n3\n")
 
 
 class Unread(Case):

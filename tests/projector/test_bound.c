@@ -23,6 +23,15 @@ static const char projections[] =
     "INSERT INTO sizes(id, size) VALUES ($id, length(printf('%.*c', $n, 'x')));\n"
     "-- on work.pattern\n"
     "INSERT INTO sizes(id, size) VALUES ($id, $id LIKE printf('%.*c', $n, 'a'));\n"
+    "-- on work.sorts\n"
+    "INSERT INTO sizes(id, size) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < $n)\n"
+    "  SELECT $id, count(DISTINCT printf('%.500c', 'x') || i) FROM c;\n"
+    "-- on work.again\n"
+    "INSERT INTO sizes(id, size) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < $n)\n"
+    "  SELECT $id, i FROM c WHERE true ON CONFLICT(id) DO UPDATE SET size = excluded.size;\n"
+    "-- on work.writes\n"
+    "INSERT INTO lines(work, n, text) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < $n)\n"
+    "  SELECT $id, i, printf('%.1000000c', 'x') FROM c;\n"
     "-- on work.grows\n"
     "INSERT INTO sizes(id, size) WITH RECURSIVE c(i, t) AS (SELECT 1, $id UNION ALL SELECT i + 1, t || t FROM c\n"
     "  WHERE i < 200) SELECT $id, max(length(t)) FROM c;\n";
@@ -46,11 +55,13 @@ typedef struct bench {
     dbk_arena *arena;
     dbk_model *live; /* caught up after each entry */
     uint64_t seq;
+    const dbk_model_options *options;
 } bench;
 
 static const dbk_model_options options = {.fold_thousands = THOUSANDS};
+static const dbk_model_options small = {.fold_thousands = 100 * 1000, .fold_mib = 8, .written_mib = 16};
 
-static int set_up(void **state)
+static int set_up_with(void **state, const dbk_model_options *chosen)
 {
     bench *b = calloc(1, sizeof *b);
     char path[192];
@@ -59,9 +70,20 @@ static int set_up(void **state)
     place_open(&b->place, b->definition);
     place_path(&b->place, path);
     assert_int_equal(
-        dbk_model_create(b->place.port, path, b->definition, b->place.log, &options, &b->live, &b->place.err), DBK_OK);
+        dbk_model_create(b->place.port, path, b->definition, b->place.log, chosen, &b->live, &b->place.err), DBK_OK);
+    b->options = chosen;
     *state = b;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(state, &options);
+}
+
+static int set_up_small(void **state)
+{
+    return set_up_with(state, &small);
 }
 
 static int tear_down(void **state)
@@ -116,7 +138,7 @@ static char *text_of(bench *b, dbk_model *model)
 /* The skip list with its fingerprint, the same of the model that lived through it and of one that is built. */
 static char *judged(bench *b, unsigned *skipped)
 {
-    dbk_model *built = place_build(&b->place, (dbk_shadow_options){.model = options});
+    dbk_model *built = place_build(&b->place, (dbk_shadow_options){.model = *b->options});
     char *live = text_of(b, b->live), *cold = text_of(b, built);
     assert_string_equal(live, cold);
     dbk_model_close(built);
@@ -184,6 +206,40 @@ static void patterns_are_short(void **state)
     free(text);
 }
 
+/* Sorting keeps what it sorts: above the bound the entry is skipped, live as in a build, and the next one is not. */
+static void memory_is_bounded(void **state)
+{
+    bench *b = *state;
+    add(b, "work.sorts", "a", 3000);
+    add(b, "work.sorts", "b", 30000);
+    add(b, "work.sorts", "c", 3000);
+    catch_up(b);
+    unsigned count;
+    char *text = judged(b, &count);
+    assert_int_equal(count, 1);
+    assert_non_null(strstr(text, "projections.sql:13: the projection takes more than 8 MiB of memory"));
+    free(text);
+}
+
+/* One row, changed without end, and few rows that are large: the entry's changes are kept to take it back. */
+static void what_an_entry_writes_is_bounded(void **state)
+{
+    bench *b = *state;
+    add(b, "work.again", "a", 1000);
+    add(b, "work.again", "b", 1000 * 1000);
+    add(b, "work.writes", "c", 1000 * 10);
+    add(b, "work.lines", "d", 200 * 1000);
+    add(b, "work.writes", "e", 3);
+    catch_up(b);
+    unsigned count;
+    char *text = judged(b, &count);
+    assert_int_equal(count, 3);
+    assert_non_null(strstr(text, "projections.sql:16: the projection writes more than 16 MiB for one entry"));
+    assert_non_null(strstr(text, "projections.sql:19: the projection writes more than 16 MiB for one entry"));
+    assert_non_null(strstr(text, "projections.sql:2: the projection changes more than 100000 rows for one entry"));
+    free(text);
+}
+
 /* A trail hears of each entry once, however often the fold began again. */
 static dbk_result count_told(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,
                              size_t count, dbk_error *err)
@@ -220,6 +276,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_has_no_end_is_skipped_with_the_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(values_without_measure_are_not_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(patterns_are_short, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_is_bounded, set_up_small, tear_down),
+        cmocka_unit_test_setup_teardown(what_an_entry_writes_is_bounded, set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(a_trail_hears_of_each_entry_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,12 +160,30 @@ static void test_limits_of_an_answer(void **state)
     setup(&self);
     check_refused(&self, many, NULL, &(dbk_reader_limits){.rows = 99}, DBK_TOO_BIG);
     check_refused(&self, many, NULL, &(dbk_reader_limits){.answer_bytes = 300}, DBK_TOO_BIG);
-    assert_ok(dbk_reader_query(self.reader, dbk_slice_text(many), NULL, &(dbk_reader_limits){10000, 1000, 100, false},
-                               &self.out, &self.place.err),
-              &self.place.err);
+    assert_ok(
+        dbk_reader_query(self.reader, dbk_slice_text(many), NULL,
+                         &(dbk_reader_limits){.time_ms = 10000, .answer_bytes = 1000, .rows = 100, .memory_mib = 1},
+                         &self.out, &self.place.err),
+        &self.place.err);
     dbk_buffer_clear(&self.out);
     check_refused(&self, endless, NULL, &(dbk_reader_limits){.time_ms = 5}, DBK_BUSY);
     assert_string_equal(self.place.err.text, "the query took too long");
+    teardown(&self);
+}
+
+/* What is sorted has to be kept; the refusal is of the query alone, and the next one has all its memory again. */
+static void test_memory_of_a_query(void **state)
+{
+    static const char sorted[] = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 20000)"
+                                 " SELECT n FROM c ORDER BY printf('%.100c', 'x') || n LIMIT 1 OFFSET 19999";
+    reader_place self;
+    (void)state;
+    setup(&self);
+    check(&self, sorted, NULL, "\"columns\":[\"n\"],\"rows\":[[9999]],\"position\":4");
+    for (int i = 0; i < 2; i++) {
+        check_refused(&self, sorted, NULL, &(dbk_reader_limits){.memory_mib = 1}, DBK_TOO_BIG);
+        assert_string_equal(self.place.err.text, "the query takes more than 1 MiB of memory");
+    }
     teardown(&self);
 }
 
@@ -322,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_arguments_of_a_query),
         cmocka_unit_test(test_what_a_query_may_not_do),
         cmocka_unit_test(test_limits_of_an_answer),
+        cmocka_unit_test(test_memory_of_a_query),
         cmocka_unit_test(test_named_queries),
         cmocka_unit_test(test_position_and_rows_of_one_state),
         cmocka_unit_test(test_commit_between_position_and_rows),
