@@ -26,6 +26,9 @@ void dbk_time_rfc3339(int64_t wall_ms, char out[DBK_TIME_TEXT_SIZE]); /* 2026-11
  * that does not exist, a second 60, or a UTC year outside 0000 to 9999. Fractions beyond
  * milliseconds are cut. */
 bool dbk_time_parse(dbk_slice text, int64_t *wall_ms);
+/* The same for values that are kept: with T only with its zone. Without one it is the time of some place, and who
+ * wrote it may have meant another than UTC. */
+bool dbk_time_parse_value(dbk_slice text, int64_t *wall_ms);
 
 enum { DBK_UUID_TEXT_SIZE = 37 };
 void dbk_uuid_text(const uint8_t uuid[16], char out[DBK_UUID_TEXT_SIZE]);

@@ -198,3 +198,14 @@ bool dbk_time_parse(dbk_slice text, int64_t *wall_ms)
     *wall_ms = ms;
     return true;
 }
+
+bool dbk_time_parse_value(dbk_slice text, int64_t *wall_ms)
+{
+    bool has_t = text.size > 10 && (text.data[10] | 0x20) == 't';
+
+    if (has_t && (text.data[text.size - 1] | 0x20) != 'z') {
+        uint8_t sign = text.size > 16 ? text.data[text.size - 6] : 0;
+        if (sign != '+' && sign != '-') return false;
+    }
+    return dbk_time_parse(text, wall_ms);
+}

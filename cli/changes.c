@@ -82,13 +82,21 @@ void dbk_out_changes(const dbk_json_node *list, bool entries)
 
 /* Opens the target, asks, shows the answer, closes. */
 static int ask_and_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need need, dbk_buffer *request,
-                        dbk_cli_show_fn show)
+                        dbk_cli_build_fn otherwise, dbk_cli_show_fn show)
 {
     dbk_cli_answer answer = {0};
     dbk_error err = {0};
     int status = dbk_cli_open(cli, need, target);
     if (status) return status;
-    if (dbk_cli_ask(target, request, &answer, &err) != DBK_OK) status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    dbk_result result = dbk_cli_ask(target, request, &answer, &err);
+    if (result == DBK_SCHEMA && otherwise) {
+        dbk_cli_answer_release(&answer);
+        answer = (dbk_cli_answer){0};
+        dbk_buffer_clear(request);
+        result = otherwise(cli, request, &err);
+        if (result == DBK_OK) result = dbk_cli_ask(target, request, &answer, &err);
+    }
+    if (result != DBK_OK) status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
     else if (dbk_cli_flag(cli, "json")) dbk_out_line(dbk_slice_of(answer.text.data, answer.text.size));
     else show(answer.root);
     dbk_cli_answer_release(&answer);
@@ -96,8 +104,8 @@ static int ask_and_show(const dbk_cli *cli, dbk_cli_target *target, dbk_cli_need
     return status;
 }
 
-int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
-                    dbk_cli_show_fn show)
+int dbk_cli_request_either(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
+                           dbk_cli_build_fn otherwise, dbk_cli_show_fn show)
 {
     dbk_cli_target target;
     dbk_buffer request;
@@ -108,9 +116,15 @@ int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk
     if (build(cli, &request, &err) != DBK_OK)
         status = err.code == DBK_USAGE ? dbk_cli_usage(cli, "%s", err.text) : dbk_cli_fail(&err, DBK_EXIT_FAILED);
     else status = dbk_cli_store_word(cli, names_store, &target, &used);
-    if (!status) status = ask_and_show(cli, &target, need, &request, show);
+    if (!status) status = ask_and_show(cli, &target, need, &request, otherwise, show);
     dbk_buffer_release(&request);
     return status;
+}
+
+int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
+                    dbk_cli_show_fn show)
+{
+    return dbk_cli_request_either(cli, names_store, need, build, NULL, show);
 }
 
 void dbk_cli_put_model(const dbk_cli *cli, dbk_buffer *request)

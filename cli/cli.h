@@ -167,6 +167,10 @@ typedef void (*dbk_cli_show_fn)(const dbk_json_node *root);
 int dbk_cli_request(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
                     dbk_cli_show_fn show);
 
+/* The same; what is refused as `schema` is built by `otherwise` (may be NULL) and asked once more. */
+int dbk_cli_request_either(const dbk_cli *cli, bool names_store, dbk_cli_need need, dbk_cli_build_fn build,
+                           dbk_cli_build_fn otherwise, dbk_cli_show_fn show);
+
 /* ,"model":… of the option --model, where it is given */
 void dbk_cli_put_model(const dbk_cli *cli, dbk_buffer *request);
 

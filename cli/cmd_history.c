@@ -12,9 +12,13 @@ static void show(const dbk_json_node *root)
 }
 
 /* The key is JSON where it reads as JSON, else text, as the arguments of a query are. */
-static dbk_result put_key(const dbk_cli *cli, const char *word, dbk_buffer *request, dbk_error *err)
+static dbk_result put_key(const dbk_cli *cli, const char *word, bool as_text, dbk_buffer *request, dbk_error *err)
 {
     const dbk_json_node *root;
+    if (as_text) {
+        dbk_json_put_string(request, dbk_slice_text(word));
+        return DBK_OK;
+    }
     dbk_json_parser *parser = dbk_json_parser_new(cli->port);
     if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
     if (dbk_json_parse(parser, dbk_slice_text(word), &root, NULL) == DBK_OK) dbk_json_put_minimal(request, root);
@@ -23,7 +27,7 @@ static dbk_result put_key(const dbk_cli *cli, const char *word, dbk_buffer *requ
     return DBK_OK;
 }
 
-static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
+static dbk_result put_request(const dbk_cli *cli, bool as_text, dbk_buffer *request, dbk_error *err)
 {
     size_t words = cli->args.word_count;
     if (words < 2) return dbk_fail(err, DBK_USAGE, "give a table and a key");
@@ -37,15 +41,26 @@ static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error
     dbk_buffer_put_text(request, "{\"do\":\"history\",\"table\":");
     dbk_json_put_string(request, dbk_slice_text(table));
     dbk_buffer_put_text(request, ",\"key\":");
-    result = put_key(cli, key, request, err);
+    result = put_key(cli, key, as_text, request, err);
     if (limit) dbk_buffer_printf(request, ",\"limit\":%llu", (unsigned long long)number);
     dbk_buffer_put_u8(request, '}');
     return result;
 }
 
+static dbk_result put_as_json(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
+{
+    return put_request(cli, false, request, err);
+}
+
+/* Keys of digits alone are common: a column of texts takes 7 as "7". */
+static dbk_result put_as_text(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
+{
+    return put_request(cli, true, request, err);
+}
+
 static int run(dbk_cli *cli)
 {
-    return dbk_cli_request(cli, cli->args.word_count == 3, DBK_CLI_READ, put_request, show);
+    return dbk_cli_request_either(cli, cli->args.word_count == 3, DBK_CLI_READ, put_as_json, put_as_text, show);
 }
 
 static const dbk_cli_option options[] = {
@@ -58,7 +73,7 @@ const dbk_cli_command dbk_cmd_history = {
     "[STORE|URL] TABLE KEY",
     "shows what happened to one row: when, by whom, from what to what, by which command",
     "What a parent's delete or an event's projection did to the row is shown too. A key is JSON where it reads as\n"
-    "JSON, else text: 7 is a number, '\"7\"' is text, '[\"n1\",\"red\"]' has two parts.",
+    "JSON, else text: 7 is a number, or a text where the column is one; '[\"n1\",\"red\"]' has two parts.",
     "history notes.daybook notes n1\nhistory notes.daybook tags '[\"n1\",\"red\"]' --json",
     options,
     3,

@@ -97,8 +97,9 @@ typedef struct dbk_draft {
     dbk_buffer key;        /* JSON of the key of the last put, for the receipt; empty: none */
     dbk_slice last_stream; /* of the last row or stream named, for the receipt's version; in last_stream_text */
     dbk_buffer last_stream_text;
-    dbk_buffer result; /* JSON array of what the last command's -- return gave; empty: none */
-    dbk_buffer detail; /* after a refusal: JSON members for the receipt, `"expected":17,"actual":21`; empty: none */
+    dbk_buffer result;  /* JSON array of what the last command's -- return gave; empty: none */
+    dbk_buffer warning; /* what the receipt of an accepted command tells all the same; empty: nothing */
+    dbk_buffer detail;  /* after a refusal: JSON members for the receipt, `"expected":17,"actual":21`; empty: none */
 } dbk_draft;
 void dbk_draft_init(dbk_draft *draft, const dbk_port *port);
 void dbk_draft_clear(dbk_draft *draft); /* keeps memory and nothing else */

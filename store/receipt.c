@@ -57,6 +57,10 @@ void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t v
         dbk_buffer_put_text(out, ",\"result\":");
         dbk_buffer_put_slice(out, dbk_buffer_slice(&draft->result));
     }
+    if (draft->warning.size > 0) {
+        dbk_buffer_put_text(out, ",\"warning\":");
+        dbk_json_put_string(out, dbk_buffer_slice(&draft->warning));
+    }
     put_entry(&draft->id, out);
     put_cursor(engine, draft->position, out);
     if (draft->undo && engine->undoing) {

@@ -13,8 +13,6 @@ static void read_unknown(dbk_app_reading *a, const dbk_json_node *value, const c
     (void)into;
     if (!dbk_app_choice(a, value, path, names, COUNT_OF(names), &which)) return;
     a->app->unknown_events = (dbk_unknown_events)which;
-    if (which == DBK_EVENTS_WARN)
-        dbk_app_wrong(a, value, "keep or refuse", "'%s': 'warn' comes with a later version", path);
 }
 
 static void read_known(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)

@@ -59,20 +59,37 @@ static dbk_result note_stream(dbk_draft *draft, dbk_slice stream, dbk_error *err
     return DBK_OK;
 }
 
-/* events.unknown: refuse. Known is what a projection reads, a schema judges, or the app names. */
-static dbk_result check_known(dbk_model *model, dbk_slice type, dbk_error *err)
+/* Known is what a projection reads, a schema judges, or the app names. */
+static bool is_known(dbk_model *model, dbk_slice type)
 {
     const dbk_app *app = model->definition->app;
+
+    if (dbk_project_count(model, type) > 0) return true;
+    if (model->definition->schema_count && dbk_definition_schema(model->definition, type)) return true;
+    for (size_t i = 0; i < app->known_event_count; i++)
+        if (dbk_pattern_matches(app->known_events[i], type)) return true;
+    return false;
+}
+
+/* events.unknown: refused, or told by the receipt (of several types the first). */
+static dbk_result check_known(dbk_model *model, dbk_draft *draft, dbk_slice type, dbk_error *err)
+{
+    const dbk_app *app = model->definition->app;
+    dbk_error own = {0};
     const char *near;
 
-    if (app->unknown_events != DBK_EVENTS_REFUSE || dbk_project_count(model, type) > 0) return DBK_OK;
-    if (model->definition->schema_count && dbk_definition_schema(model->definition, type)) return DBK_OK;
-    for (size_t i = 0; i < app->known_event_count; i++)
-        if (dbk_pattern_matches(app->known_events[i], type)) return DBK_OK;
-    (void)dbk_fail(err, DBK_UNKNOWN_TYPE, "there is no event type '%.*s'", DBK_SLICE_ARG(type));
+    if (app->unknown_events == DBK_EVENTS_KEEP || is_known(model, type)) return DBK_OK;
     near = dbk_nearest(type, app->known_events, app->known_event_count);
-    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
-    return DBK_UNKNOWN_TYPE;
+    (void)dbk_fail(&own, DBK_UNKNOWN_TYPE, "there is no event type '%.*s'", DBK_SLICE_ARG(type));
+    if (near) dbk_error_hint(&own, "did you mean '%s'?", near);
+    if (app->unknown_events == DBK_EVENTS_REFUSE) {
+        if (err) *err = own;
+        return DBK_UNKNOWN_TYPE;
+    }
+    if (draft->warning.size > 0) return DBK_OK;
+    dbk_buffer_put_text(&draft->warning, own.text);
+    if (near) dbk_buffer_printf(&draft->warning, ": %s", own.hint);
+    return draft->warning.failed ? dbk_row_no_memory(err) : DBK_OK;
 }
 
 static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, dbk_slice type,
@@ -83,7 +100,7 @@ static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, d
 
     if (result == DBK_OK) result = check_name("type", type, TYPE_MAX_BYTES, err);
     if (result == DBK_OK) result = check_reserved(model->definition, stream, type, err);
-    if (result == DBK_OK) result = check_known(model, type, err);
+    if (result == DBK_OK) result = check_known(model, draft, type, err);
     if (result == DBK_OK) result = check_expect(model, draft, stream, expect, err);
     if (result == DBK_OK) result = note_stream(draft, stream, err);
     if (result == DBK_OK && dbk_project_count(model, type) > 0) result = dbk_row_savepoint(model, err);

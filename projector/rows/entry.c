@@ -23,6 +23,7 @@ void dbk_draft_init(dbk_draft *draft, const dbk_port *port)
     dbk_buffer_init(&draft->last_stream_text, port);
     dbk_buffer_init(&draft->detail, port);
     dbk_buffer_init(&draft->result, port);
+    dbk_buffer_init(&draft->warning, port);
 }
 
 void dbk_draft_clear(dbk_draft *draft)
@@ -33,12 +34,14 @@ void dbk_draft_clear(dbk_draft *draft)
                          .key = kept.key,
                          .last_stream_text = kept.last_stream_text,
                          .detail = kept.detail,
-                         .result = kept.result};
+                         .result = kept.result,
+                         .warning = kept.warning};
     dbk_buffer_clear(&draft->events);
     dbk_buffer_clear(&draft->key);
     dbk_buffer_clear(&draft->last_stream_text);
     dbk_buffer_clear(&draft->detail);
     dbk_buffer_clear(&draft->result);
+    dbk_buffer_clear(&draft->warning);
 }
 
 void dbk_draft_release(dbk_draft *draft)
@@ -48,6 +51,7 @@ void dbk_draft_release(dbk_draft *draft)
     dbk_buffer_release(&draft->last_stream_text);
     dbk_buffer_release(&draft->detail);
     dbk_buffer_release(&draft->result);
+    dbk_buffer_release(&draft->warning);
 }
 
 /* tables.<t>.messages; a constraint's name says its table, or is the app's own. */

@@ -56,7 +56,7 @@ static dbk_result put_string(const dbk_table *table, const dbk_column *column, d
 
     switch (column->type) {
     case DBK_TYPE_DATETIME:
-        if (!dbk_time_parse(text, &number)) return wrong_type(table, column, "a date and time", err);
+        if (!dbk_time_parse_value(text, &number)) return wrong_type(table, column, "a date and time", err);
         dbk_time_stored(number, true, stored);
         return put_text(table, column, dbk_slice_text(stored), encoded, err);
     case DBK_TYPE_UUID:
@@ -104,7 +104,9 @@ static dbk_result put_number(const dbk_table *table, const dbk_column *column, c
         if (!integer || (number != 0 && number != 1)) return wrong_type(table, column, "true or false", err);
         dbk_json_put_i64(encoded, number);
     } else {
-        return wrong_type(table, column, column->type == DBK_TYPE_UUID ? "a UUID" : "a text", err);
+        (void)wrong_type(table, column, column->type == DBK_TYPE_UUID ? "a UUID" : "a text", err);
+        if (value->text.size < 64) dbk_error_hint(err, "a text has its quotes: \"%.*s\"", DBK_SLICE_ARG(value->text));
+        return DBK_SCHEMA;
     }
     return encoded->failed ? dbk_row_no_memory(err) : DBK_OK;
 }

@@ -8,7 +8,10 @@ static dbk_result wrong(const dbk_column *column, const char *table, const dbk_j
                         dbk_error *err)
 {
     static const char *const found[] = {"null", "false", "true", "a number", "a text", "an array", "an object"};
-    return dbk_fail(err, DBK_SCHEMA, "'%s.%s' takes %s, not %s", table, column->name, expected, found[value->kind]);
+    (void)dbk_fail(err, DBK_SCHEMA, "'%s.%s' takes %s, not %s", table, column->name, expected, found[value->kind]);
+    if (column->type == DBK_TYPE_TEXT && value->kind <= DBK_JSON_NUMBER && value->text.size && value->text.size < 64)
+        dbk_error_hint(err, "a text has its quotes: \"%.*s\"", DBK_SLICE_ARG(value->text));
+    return DBK_SCHEMA;
 }
 
 static dbk_result of_made(dbk_buffer *made, size_t from, dbk_cell *out, dbk_error *err)
@@ -47,7 +50,7 @@ static dbk_result of_datetime(const dbk_column *column, const char *table, const
     int64_t wall_ms;
 
     if (value->kind != DBK_JSON_STRING) return wrong(column, table, value, "a date and time as a text", err);
-    if (!dbk_time_parse(value->text, &wall_ms)) {
+    if (!dbk_time_parse_value(value->text, &wall_ms)) {
         return dbk_fail(err, DBK_SCHEMA,
                         "'%s.%s' takes a date and time with a zone, or YYYY-MM-DD HH:MM:SS in UTC, not '%.*s'", table,
                         column->name, (int)(value->text.size < 64 ? value->text.size : 64),

@@ -28,6 +28,14 @@ class History(Case):
         self.assertIn("did you mean 'notes'?", self.refused(1, "history", store, "nots", "n1"))
         self.assertIn("nothing happened", self.run_program("history", store, "notes", "n9").stderr)
 
+    def test_a_key_of_digits_in_a_column_of_texts(self):
+        store = self.store()
+        self.receipts(store, ndjson([{"id": "a", "do": "put", "table": "notes", "key": "7", "data": {"title": "seven"}}]))
+        for word in ("7", '"7"'):
+            self.assertEqual(json.loads(self.daybook("history", store, "notes", word, "--json"))["changes"][0]["op"], "insert")
+        refused = self.receipts(store, '{"id":"b","do":"put","table":"notes","key":7,"data":{"title":"x"}}\n', status=1)[0]
+        self.assertEqual((refused["error"], refused["hint"]), ("schema", 'a text has its quotes: "7"'))
+
     def test_explain_and_diff(self):
         store = self.filled()
         self.assertIn('    update notes "n1"\n        stars  1 -> 5\n', self.daybook("explain", store, "3"))

@@ -1,0 +1,47 @@
+"""Sentences of app.json that a user meets: what a receipt warns of, how dates are given, what a mirror shows."""
+import json
+import os
+import unittest
+
+from cli_case import Case, ndjson
+
+
+class Keys(Case):
+    def made(self, app, **files):
+        os.makedirs(self.path("app", "schemas"), exist_ok=True)
+        files = {"schema.sql": "CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, at DATETIME);", **files,
+                 "app.json": json.dumps({"daybook": 1, "name": "keys", **app})}
+        for name, text in files.items():
+            with open(self.path("app", name), "w", encoding="utf-8") as f:
+                f.write(text)
+        self.daybook("init", "k.daybook", "--app", "app")
+
+    def answers(self, *commands, status=0):
+        return self.receipts("k.daybook", ndjson({"id": f"c{i}-{os.urandom(4).hex()}", **c} for i, c in enumerate(commands)), status)
+
+    def test_an_unknown_event_is_kept_and_told(self):
+        self.made({"events": {"unknown": "warn", "known": ["job.done", "log.*"]}},
+                  **{"projections.sql": "-- on job.seen\nINSERT INTO p VALUES ($id);\n",
+                     "schema.sql": "CREATE TABLE p(id TEXT PRIMARY KEY NOT NULL);"})
+        append = lambda kind, **data: {"do": "append", "stream": "s", "type": kind, "data": data}
+        known = self.answers(append("job.done"), append("log.a.b"), append("job.seen", id="1"))
+        self.assertEqual([r.get("warning") for r in known], [None] * 3)
+        told = self.answers(append("job.dome"), {"do": "batch", "commands": [append("job.done"), append("zzz"), append("yyy")]})
+        self.assertEqual([r["warning"] for r in told],
+                         ["there is no event type 'job.dome': did you mean 'job.done'?", "there is no event type 'zzz'"])
+        self.assertEqual(len(json.loads(self.daybook("query", "k.daybook", "SELECT 1 FROM events WHERE type = 'yyy'", "--json"))["rows"]), 1)
+
+    def test_a_date_says_its_zone_or_is_utc(self):
+        self.made({})
+        good = {"2026-01-02T03:04:05Z": "2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.5+02:00": "2026-01-02T01:04:05.500Z",
+                "2026-01-02": "2026-01-02T00:00:00.000Z", "2026-01-02 03:04": "2026-01-02T03:04:00.000Z"}
+        for text, kept in good.items():
+            self.assertTrue(self.answers({"do": "put", "table": "t", "key": "1", "data": {"at": text}})[0]["ok"], text)
+            self.assertEqual(self.rows("k.daybook", "SELECT at FROM t"), [[kept]])
+        for text in ("2026-01-02T03:04:05", "2026-01-02T03:04", "2026-02-30", "02.01.2026", "now", "", "2026-1-2", "2026-01-02T03:04:05 Z"):
+            refused = self.answers({"do": "put", "table": "t", "key": "1", "data": {"at": text}}, status=1)[0]
+            self.assertEqual(refused["error"], "schema", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
