@@ -83,7 +83,7 @@ typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */
     const char **secret;
     size_t secret_count;
     bool no_watch, omits_secrets;
-    uint64_t debounce_ms; /* 0: default */
+    uint64_t debounce_ms; /* a side of the mirror is taken over when it was quiet for so long */
 } dbk_setting_rule;
 
 typedef struct dbk_search_rule { /* search.<name> */

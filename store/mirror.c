@@ -5,7 +5,8 @@
  * daybook:mirror, so an edit and a change at the same time both stay. Settings that differ from the base are written
  * to the file, whole, by a rename. A file that cannot be taken (no JSON, no object, refused by the schema) is copied
  * aside as <mirror>.rejected and stays until somebody edits it or a setting changes; it never wipes one. What is no
- * ordinary file (a link, a folder) is left alone. A file that was deleted is written again.
+ * ordinary file (a link, a folder) is left alone. A file that was deleted is written again. The first look is part of
+ * opening and the last of closing: also a process that sets one thing leaves both sides the same.
  *
  * Crash between file and base: the file differs from an old base, and laying it over what is set changes nothing. */
 #include "store/mirror.h"
@@ -17,13 +18,17 @@
 #include "store/request.h"
 #include "store/settings.h"
 
-enum { FILE_MAX_BYTES = 1024 * 1024, EVERY_NS = 500 * 1000 * 1000 };
+enum { FILE_MAX_BYTES = 1024 * 1024, EVERY_NS = 500 * 1000 * 1000, MS_NS = 1000000 };
 
 typedef struct dbk_mirror {
     const dbk_setting_rule *rule;
     dbk_buffer base;   /* document both sides had; empty: none yet */
     uint64_t rejected; /* checksum of a file that was refused; 0: none */
     uint64_t shown;    /* sum of the document that the file was last in step with; 0: not known */
+    struct {
+        uint64_t sum; /* what waits until it is quiet; 0: nothing */
+        int64_t since_ns;
+    } edit, change;
 } dbk_mirror;
 
 struct dbk_mirrors {
@@ -34,7 +39,7 @@ struct dbk_mirrors {
     dbk_mutex *mutex;
     dbk_cond *wanted;
     dbk_thread *thread;
-    bool closing;
+    bool closing, last; /* last: what was set is written without waiting */
 };
 
 typedef struct dbk_mirror_step { /* one look at one mirror */
@@ -43,6 +48,7 @@ typedef struct dbk_mirror_step { /* one look at one mirror */
     dbk_dir *files, *bases;
     dbk_json_parser *one, *other;
     dbk_buffer file, stored, text, request;
+    bool last;
 } dbk_mirror_step;
 
 static dbk_result no_memory(dbk_error *err)
@@ -208,8 +214,22 @@ static dbk_result read_file(dbk_mirror_step *s, bool *there, dbk_error *err)
     return result == DBK_TOO_BIG ? DBK_NONE : result;
 }
 
+/* Whether a side has been as it is for the rule's `debounce`. */
+static bool is_quiet(dbk_mirror_step *s, uint64_t sum, uint64_t *seen, int64_t *since_ns)
+{
+    const dbk_port *port = s->engine->port;
+    if (!s->mirror->rule->debounce_ms) return true;
+    int64_t now_ns = port->monotonic_ns(port->ctx);
+    if (*seen != sum) {
+        *seen = sum;
+        *since_ns = now_ns;
+    }
+    return now_ns - *since_ns >= (int64_t)s->mirror->rule->debounce_ms * MS_NS;
+}
+
 static dbk_result look(dbk_mirror_step *s, dbk_error *err)
 {
+    dbk_mirror *m = s->mirror;
     bool there = false;
     dbk_result result = dbk_setting_stored(s->engine, s->mirror->rule, &s->stored, err);
     if (result == DBK_OK && s->stored.size == 0) dbk_buffer_put_text(&s->stored, "{}");
@@ -221,8 +241,13 @@ static dbk_result look(dbk_mirror_step *s, dbk_error *err)
     uint64_t file = sum_of(s, dbk_buffer_slice(&s->file));
     bool edited = file == 0 || file != sum_of(s, dbk_buffer_slice(&s->mirror->base));
     bool known = s->mirror->rejected && s->mirror->rejected == dbk_checksum(dbk_buffer_slice(&s->file), 1);
-    if (!known && !s->mirror->rule->no_watch && edited) return import(s, err);
-    return changed ? write_file(s, err) : DBK_OK;
+    if (!known && !m->rule->no_watch && edited) {
+        uint64_t sum = dbk_checksum(dbk_buffer_slice(&s->file), 1);
+        return is_quiet(s, sum, &m->edit.sum, &m->edit.since_ns) ? import(s, err) : DBK_OK;
+    }
+    if (!changed) return DBK_OK;
+    bool quiet = is_quiet(s, sum_of(s, dbk_buffer_slice(&s->stored)), &m->change.sum, &m->change.since_ns);
+    return quiet || s->last ? write_file(s, err) : DBK_OK;
 }
 
 static dbk_result open_dirs(dbk_mirror_step *s, dbk_error *err)
@@ -236,8 +261,11 @@ static dbk_result open_dirs(dbk_mirror_step *s, dbk_error *err)
 static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, dbk_error *err)
 {
     const dbk_port *port = m->engine->port;
-    dbk_mirror_step s = {
-        .engine = m->engine, .mirror = mirror, .one = dbk_json_parser_new(port), .other = dbk_json_parser_new(port)};
+    dbk_mirror_step s = {.engine = m->engine,
+                         .mirror = mirror,
+                         .last = m->last,
+                         .one = dbk_json_parser_new(port),
+                         .other = dbk_json_parser_new(port)};
     dbk_buffer *buffers[] = {&s.file, &s.stored, &s.text, &s.request};
     for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], port);
     dbk_result result = s.one && s.other ? open_dirs(&s, err) : no_memory(err);
@@ -338,10 +366,11 @@ static void run(void *arg)
     const dbk_port *port = m->engine->port;
     port->mutex_lock(port->ctx, m->mutex);
     while (!m->closing) {
+        (void)port->cond_wait(port->ctx, m->wanted, m->mutex, EVERY_NS);
+        if (m->closing) break;
         port->mutex_unlock(port->ctx, m->mutex);
         (void)!dbk_engine_mirror(m->engine, NULL);
         port->mutex_lock(port->ctx, m->mutex);
-        if (!m->closing) (void)port->cond_wait(port->ctx, m->wanted, m->mutex, EVERY_NS);
     }
     port->mutex_unlock(port->ctx, m->mutex);
 }
@@ -358,6 +387,7 @@ dbk_result dbk_mirrors_start(dbk_engine *engine, dbk_error *err)
     m->engine = engine;
     m->mutex = port->mutex_new(port->ctx);
     m->wanted = port->cond_new(port->ctx);
+    (void)!dbk_engine_mirror(engine, NULL); /* a failure is met again by the thread */
     int rc = m->mutex && m->wanted ? port->thread_start(port->ctx, "dbk-mirror", run, m, &m->thread) : -ENOMEM;
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the thread of the mirrors");
 }
@@ -373,6 +403,8 @@ void dbk_mirrors_stop(dbk_engine *engine)
         port->cond_signal(port->ctx, m->wanted);
         port->mutex_unlock(port->ctx, m->mutex);
         port->thread_join(port->ctx, m->thread);
+        m->last = true;
+        (void)!dbk_engine_mirror(engine, NULL);
     }
     if (m->wanted) port->cond_free(port->ctx, m->wanted);
     if (m->mutex) port->mutex_free(port->ctx, m->mutex);

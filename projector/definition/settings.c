@@ -83,10 +83,15 @@ static void read_watch(dbk_app_reading *a, const dbk_json_node *value, const cha
     if (dbk_app_flag(a, value, path, &watch)) ((setting_reading *)into)->rule->no_watch = !watch;
 }
 
+static void read_debounce(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)dbk_app_span(a, value, path, &((setting_reading *)into)->rule->debounce_ms);
+}
+
 static const dbk_app_key setting_keys[] = {
     {"table", read_table}, {"key", note_key},           {"row", read_row},       {"value", note_value},
     {"where", read_where}, {"defaults", read_defaults}, {"schema", read_schema}, {"query", NULL},
-    {"import", NULL},      {"mirror", read_mirror},     {"watch", read_watch},   {"debounce", NULL},
+    {"import", NULL},      {"mirror", read_mirror},     {"watch", read_watch},   {"debounce", read_debounce},
     {"secret", NULL},      {"mirror_secrets", NULL},
 };
 

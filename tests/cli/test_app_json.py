@@ -42,6 +42,23 @@ class Keys(Case):
             refused = self.answers({"do": "put", "table": "t", "key": "1", "data": {"at": text}}, status=1)[0]
             self.assertEqual(refused["error"], "schema", text)
 
+    def test_a_mirror_is_the_same_after_each_process(self):
+        self.made({"settings": {"ui": {"table": "s", "mirror": "ui.json"}}},
+                  **{"schema.sql": "CREATE TABLE s(ns TEXT PRIMARY KEY NOT NULL, value JSON);"})
+        mirror = self.path("k.daybook", "files", "ui.json")
+        for size in range(5):
+            self.daybook("set", "k.daybook", "ui", "size", str(size))
+            with open(mirror, encoding="utf-8") as f:
+                self.assertEqual(json.load(f), {"size": size})
+        with open(mirror, "w", encoding="utf-8") as f:
+            f.write('{"size":9}')
+        self.assertEqual(self.daybook("get", "k.daybook", "ui", "size"), "9\n")
+        with open(mirror, "w", encoding="utf-8") as f:
+            f.write('{"size":10}')
+        self.daybook("set", "k.daybook", "ui", "font", "mono")
+        with open(mirror, encoding="utf-8") as f:
+            self.assertEqual(json.load(f), {"size": 10, "font": "mono"})
+
 
 if __name__ == "__main__":
     unittest.main()

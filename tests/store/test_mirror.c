@@ -241,6 +241,63 @@ static void a_file_that_cannot_be_read_changes_nothing(void **state)
     fixture_open(f);
 }
 
+/* A port whose clock stands until it is moved. */
+typedef struct clock_port {
+    dbk_port port;
+    int64_t now_ns;
+} clock_port;
+
+static int64_t standing(void *ctx)
+{
+    return ((clock_port *)ctx)->now_ns;
+}
+
+/* "debounce": "2 s": neither side is taken over before it was quiet for so long, and what changes meanwhile starts anew. */
+static void a_side_is_taken_over_when_it_is_quiet(void **state)
+{
+    enum { SECOND_NS = 1000000000 };
+    static const char quiet[] =
+        "{\"daybook\":1,\"name\":\"set\",\"settings\":{\"ui\":{\"table\":\"settings\",\"mirror\":"
+        "\"ui.json\",\"debounce\":\"2 s\"}}}";
+    dbk_source sources[] = {{"app.json", dbk_slice_text(quiet)}, {"schema.sql", dbk_slice_text(schema)}};
+    clock_port clock = {.port = *dbk_port_system(), .now_ns = SECOND_NS};
+    engine_fixture *f = calloc(1, sizeof *f);
+    (void)state;
+    clock.port.ctx = &clock;
+    clock.port.monotonic_ns = standing;
+    fixture_start_with(f, definition_of_sources(sources, 2));
+    dbk_engine_close(f->engine);
+    f->options.port = &clock.port;
+    fixture_open(f);
+    must_accept(f, SET("1", "size", "5"));
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"size\": 5\n}\n"); /* there was none */
+    must_accept(f, SET("2", "size", "6"));
+    look(f);
+    clock.now_ns += SECOND_NS;
+    must_accept(f, SET("3", "size", "7"));
+    look(f);
+    clock.now_ns += SECOND_NS;
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"size\": 5\n}\n");
+    clock.now_ns += SECOND_NS;
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"size\": 7\n}\n");
+    write_file(f, "{\"size\":8");
+    look(f);
+    clock.now_ns += SECOND_NS;
+    write_file(f, "{\"size\":8}");
+    look(f);
+    clock.now_ns += SECOND_NS;
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":7}");
+    clock.now_ns += SECOND_NS;
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":8}");
+    fixture_stop(f);
+    free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_edit_and_a_change_at_the_same_time_both_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_edit_is_kept_aside_and_wipes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_changes_nothing, setup, teardown),
+        cmocka_unit_test(a_side_is_taken_over_when_it_is_quiet),
         cmocka_unit_test_setup_teardown(edits_in_a_row_are_taken_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_left_alone, setup, teardown),
     };
