@@ -75,6 +75,39 @@ static int rebuild_here(dbk_cli *cli, dbk_cli_target *target)
     return put_rebuilt(cli, target, cli->port->monotonic_ns(cli->port->ctx) - begin_ns);
 }
 
+/* Under the store's lock, with no log open: the opening that follows makes anew what is missing. */
+static dbk_result drop_caches(const dbk_port *port, const char *path, uint64_t *dropped, dbk_error *err)
+{
+    dbk_dir *store = NULL, *log = NULL;
+    dbk_lock *lock = NULL;
+    dbk_result result = dbk_io_open_dir(port, NULL, path, 0, &store, err);
+    if (result == DBK_OK) result = dbk_io_open_dir(port, store, "log", 0, &log, err);
+    if (result == DBK_OK) result = dbk_lock_take(port, store, "LOCK", &lock, err);
+    if (result == DBK_OK) result = dbk_log_drop_caches(port, log, dropped, err);
+    dbk_lock_release(lock);
+    if (log) port->close_dir(port->ctx, log);
+    if (store) port->close_dir(port->ctx, store);
+    return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, result, "cannot make the index of '%s' anew", path);
+}
+
+static int rebuild_index(dbk_cli *cli, dbk_cli_target *target)
+{
+    const char *path = target->path ? target->path : target->found;
+    uint64_t dropped = 0;
+    dbk_error err = {0};
+    if (dbk_cli_is_url(path) || cli->args.word_count > 1)
+        return dbk_cli_usage(cli, "--index makes a log's own files anew: name its folder alone");
+    if (drop_caches(cli->port, path, &dropped, &err) != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
+    int status = dbk_cli_open(cli, DBK_CLI_WRITE, target);
+    if (status) return status;
+    dbk_cli_close(target);
+    if (dbk_cli_flag(cli, "json")) printf("{\"ok\":true,\"removed\":%llu}\n", (unsigned long long)dropped);
+    else
+        printf("index     made anew; %llu %s removed\n", (unsigned long long)dropped,
+               dbk_plural(dropped, "file", "files"));
+    return DBK_EXIT_DONE;
+}
+
 static int run_rebuild(dbk_cli *cli)
 {
     dbk_cli_target target;
@@ -84,6 +117,7 @@ static int run_rebuild(dbk_cli *cli)
     if (!dbk_utf8_valid(dbk_slice_text(model))) return dbk_cli_usage(cli, "the name of the model is not UTF-8");
     int status = dbk_cli_store_word(cli, words > 0, &target, &used);
     target.timeout_ms = DBK_CLI_LONG_MS;
+    if (!status && dbk_cli_flag(cli, "index")) return rebuild_index(cli, &target);
     if (!status) status = dbk_cli_open(cli, DBK_CLI_WRITE, &target);
     if (status) return status;
     if (main && target.engine) {
@@ -114,14 +148,20 @@ const dbk_cli_command dbk_cmd_stats = {
     1,
     run_stats,
 };
+static const dbk_cli_option rebuild_options[] = {
+    {"index", 0, NULL, "not a model: the log's index, checkpoint and catalog; nobody may have the store open"},
+    {"json", 0, NULL, "answers with one JSON object"},
+    {0},
+};
 const dbk_cli_command dbk_cmd_rebuild = {
     "rebuild",
-    "[STORE|URL] [MODEL]",
-    "builds a read model anew from the log",
+    "[STORE|URL] [MODEL] [--index]",
+    "builds a read model, or the log's index, anew from the log",
     "The old model serves until the new one is complete. Without MODEL it is 'main', whose subscribers are told to\n"
-    "begin anew.",
-    "rebuild notes.daybook\nrebuild notes.daybook stats --json",
-    options,
+    "begin anew. With --index it is what the log keeps beside its segments to find entries by: where 'verify' names\n"
+    "such a file.",
+    "rebuild notes.daybook\nrebuild notes.daybook stats --json\nrebuild notes.daybook --index",
+    rebuild_options,
     2,
     run_rebuild,
 };

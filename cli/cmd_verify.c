@@ -209,7 +209,9 @@ const dbk_cli_command dbk_cmd_verify = {
     "L4 what was seen stays), then the figures: 'bytes' are the records of the log,\n"
     "'file_bytes' all its files. Exit status 1 on any fault.\n"
     "With --repair-from nobody may have the store open. A segment is replaced only where this log proves the copy to\n"
-    "be the one that was there; the damaged file stays beside it, and what is not proven is left as it is.",
+    "be the one that was there; the damaged file stays beside it, and what is not proven is left as it is.\n"
+    "Indexes, checkpoint and catalog of the log are looked at too; at the depth 'proof' they are held against the\n"
+    "entries. None of them is a loss: 'daybook rebuild --index' has them made anew.",
     "verify notes.daybook\nverify notes.daybook --depth checksums --json\nverify notes.daybook --repair-from "
     "backup/notes.daybook",
     options,

@@ -11,12 +11,12 @@ enum { HEADER_BYTES = 32, HEAD_AT = 0, FILE_AT = DBK_PACK_HEAD_SIZE, SUM_AT = FI
 enum { VERSION = 1, WRITE_PART = 16, CATALOG_MAX = 256 * 1024 * 1024 };
 #define MAGIC "dbkfiles"
 
-static void put_header(const dbk_log *log, uint8_t out[HEADER_BYTES])
+static void put_header(const uint8_t store_id[16], uint8_t out[HEADER_BYTES])
 {
     memcpy(out, MAGIC, 8);
     dbk_store_u32(out + 8, VERSION);
     dbk_store_u32(out + 12, ROW_BYTES);
-    memcpy(out + 16, log->options.store_id, 16);
+    memcpy(out + 16, store_id, 16);
 }
 
 static uint64_t checksum_of(const uint8_t *row, uint64_t number)
@@ -37,7 +37,7 @@ void dbk_catalog_read(dbk_log *log, dbk_buffer *catalog)
     uint8_t header[HEADER_BYTES];
 
     dbk_result rc = dbk_io_read_file(log->port, log->dir, DBK_CATALOG_NAME, CATALOG_MAX, catalog, NULL);
-    put_header(log, header);
+    put_header(log->options.store_id, header);
     if (rc != DBK_OK || catalog->size < HEADER_BYTES || memcmp(catalog->data, header, HEADER_BYTES) != 0)
         dbk_buffer_clear(catalog); /* the files say the same */
 }
@@ -48,7 +48,8 @@ uint64_t dbk_catalog_count(const dbk_buffer *catalog)
 }
 
 /* The row, where the file of that number still is the one that it was made from; else NULL. */
-static const uint8_t *find_row(dbk_log *log, const dbk_buffer *catalog, uint64_t number, const char *name)
+static const uint8_t *find_row(const dbk_port *port, dbk_dir *dir, const dbk_buffer *catalog, uint64_t number,
+                               const char *name)
 {
     dbk_identity identity;
     uint8_t file[32];
@@ -56,7 +57,7 @@ static const uint8_t *find_row(dbk_log *log, const dbk_buffer *catalog, uint64_t
     if (number > dbk_catalog_count(catalog)) return NULL;
     const uint8_t *row = catalog->data + HEADER_BYTES + (number - 1) * ROW_BYTES;
     if (dbk_load_u64(row + SUM_AT) != checksum_of(row, number)) return NULL;
-    if (log->port->identify(log->port->ctx, log->dir, name, &identity) != 0) return NULL;
+    if (port->identify(port->ctx, dir, name, &identity) != 0) return NULL;
     put_file(&identity, file);
     return identity.kind == DBK_IS_FILE && memcmp(file, row + FILE_AT, sizeof(file)) == 0 ? row : NULL;
 }
@@ -64,23 +65,22 @@ static const uint8_t *find_row(dbk_log *log, const dbk_buffer *catalog, uint64_t
 bool dbk_catalog_find(dbk_log *log, const dbk_buffer *catalog, uint64_t number, const char *name,
                       dbk_segment_header *header, dbk_pack_head *head)
 {
-    const uint8_t *row = find_row(log, catalog, number, name);
+    const uint8_t *row = find_row(log->port, log->dir, catalog, number, name);
 
     return row && dbk_pack_head_decode(row + HEAD_AT, header, head) == DBK_DECODED_OK &&
            dbk_load_u64(row + FILE_AT + 8) == head->file_bytes;
 }
 
 /* From the file itself. It is asked before and after: a head that was read while another took its place has no row. */
-static bool make_row(dbk_log *log, uint64_t number, const char *name, uint8_t row[ROW_BYTES])
+static bool make_row(const dbk_port *port, dbk_dir *dir, uint64_t number, const char *name, uint8_t row[ROW_BYTES])
 {
-    const dbk_port *port = log->port;
     dbk_segment_header header;
     dbk_identity identity;
     dbk_pack_head head;
     dbk_file *file;
     size_t got;
 
-    if (dbk_io_open(port, log->dir, name, DBK_OPEN_READ, &file, NULL) != DBK_OK) return false;
+    if (dbk_io_open(port, dir, name, DBK_OPEN_READ, &file, NULL) != DBK_OK) return false;
     bool right = port->identify_file(port->ctx, file, &identity) == 0 &&
                  dbk_io_read(port, file, name, 0, row + HEAD_AT, DBK_PACK_HEAD_SIZE, &got, NULL) == DBK_OK &&
                  got == DBK_PACK_HEAD_SIZE && dbk_pack_head_decode(row + HEAD_AT, &header, &head) == DBK_DECODED_OK &&
@@ -97,9 +97,9 @@ static void put_rows(dbk_log *log, const dbk_buffer *before, uint64_t count, dbk
 {
     for (uint64_t number = 1; number <= count; number++) {
         const dbk_segment *segment = log->segments[number - 1];
-        const uint8_t *known = find_row(log, before, number, segment->name);
+        const uint8_t *known = find_row(log->port, log->dir, before, number, segment->name);
         uint8_t row[ROW_BYTES] = {0};
-        if (!segment->packed || (!known && !make_row(log, number, segment->name, row))) return;
+        if (!segment->packed || (!known && !make_row(log->port, log->dir, number, segment->name, row))) return;
         dbk_buffer_put(out, known ? known : row, ROW_BYTES);
     }
 }
@@ -115,11 +115,48 @@ void dbk_catalog_save(dbk_log *log)
     dbk_buffer_init(&before, log->port);
     dbk_buffer_init(&content, log->port);
     dbk_catalog_read(log, &before);
-    put_header(log, header);
+    put_header(log->options.store_id, header);
     dbk_buffer_put(&content, header, sizeof(header));
     put_rows(log, &before, count, &content);
     if (!content.failed)
         (void)!dbk_io_replace_file(log->port, log->dir, DBK_CATALOG_NAME, dbk_buffer_slice(&content), NULL);
     dbk_buffer_release(&before);
     dbk_buffer_release(&content);
+}
+
+/* A row that stands for the file there is, and says another head than it: whoever opens would believe it. */
+static const char *wrong_row(const dbk_port *port, dbk_dir *dir, const dbk_buffer *catalog, uint64_t number)
+{
+    const uint8_t *row = catalog->data + HEADER_BYTES + (number - 1) * ROW_BYTES;
+    char name[DBK_SEGMENT_NAME_SIZE];
+    uint8_t fresh[ROW_BYTES];
+
+    if (dbk_load_u64(row + SUM_AT) != checksum_of(row, number)) return "a row is damaged";
+    dbk_segment_name(number, "seg", name);
+    if (!find_row(port, dir, catalog, number, name) || !make_row(port, dir, number, name, fresh)) return NULL;
+    bool same = memcmp(row + FILE_AT, fresh + FILE_AT, SUM_AT - FILE_AT) != 0 || memcmp(row, fresh, FILE_AT) == 0;
+    return same ? NULL : "a row says another head than the segment's file";
+}
+
+dbk_result dbk_catalog_check(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16],
+                             void (*tell)(void *arg, uint64_t offset, const char *wrong), void *arg, dbk_error *err)
+{
+    uint8_t header[HEADER_BYTES];
+    dbk_error local = {0};
+    dbk_buffer catalog;
+
+    dbk_buffer_init(&catalog, port);
+    put_header(store_id, header);
+    dbk_result rc = dbk_io_read_file(port, dir, DBK_CATALOG_NAME, CATALOG_MAX, &catalog, &local);
+    if (rc == DBK_NO_MEMORY && err) *err = local;
+    if (rc != DBK_OK && rc != DBK_NO_MEMORY && rc != DBK_MISSING) tell(arg, 0, local.text);
+    bool known = rc == DBK_OK && catalog.size >= HEADER_BYTES && memcmp(catalog.data, header, HEADER_BYTES) == 0;
+    if (rc == DBK_OK && !known) tell(arg, 0, "it is no catalog of this version and store");
+    for (uint64_t number = 1; known && number <= dbk_catalog_count(&catalog); number++) {
+        const char *wrong = wrong_row(port, dir, &catalog, number);
+        if (wrong) tell(arg, HEADER_BYTES + (number - 1) * ROW_BYTES, wrong);
+    }
+    if (known && (catalog.size - HEADER_BYTES) % ROW_BYTES) tell(arg, catalog.size, "it ends within a row");
+    dbk_buffer_release(&catalog);
+    return rc == DBK_NO_MEMORY ? rc : DBK_OK;
 }

@@ -100,6 +100,17 @@ dbk_result dbk_index_run_read_keys(dbk_index_run *run, uint64_t first_page, uint
                                    dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_index_run_read_batch(dbk_index_run *run, uint32_t index, dbk_index_batch *batch,
                                     dbk_error *err) DBK_MUST_USE;
+/* Bytes of the resident stream. */
+dbk_result dbk_index_run_take_stream(dbk_index_run *run, uint64_t offset, uint8_t *out, size_t size,
+                                     dbk_error *err) DBK_MUST_USE;
+/* What the header of a run says it is of, whatever that is. DBK_MISSING, DBK_CORRUPT. */
+dbk_result dbk_index_run_peek(const dbk_port *port, dbk_dir *dir, const char *name, const uint8_t store_id[16],
+                              dbk_index_source *found, dbk_error *err) DBK_MUST_USE;
+/* Reads all of an open run; `key` (may be NULL) is given each key. DBK_CORRUPT: a page is damaged, keys are out of
+ * order, or filter or fences do not lead to one; *offset is where in the file it was reading. */
+typedef void (*dbk_index_key_fn)(void *arg, dbk_hash128 hash, uint64_t position);
+dbk_result dbk_index_run_check(dbk_index_run *run, dbk_index_key_fn key, void *arg, uint64_t *offset,
+                               dbk_error *err) DBK_MUST_USE;
 /* DBK_CORRUPT, with the name of the run. */
 dbk_result dbk_index_run_fail(const dbk_index_run *run, uint64_t page, const char *wrong, dbk_error *err);
 static inline uint64_t dbk_index_layout_file_bytes(const dbk_index_layout *layout)

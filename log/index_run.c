@@ -133,6 +133,25 @@ static dbk_result read_header(dbk_index_run *run, const uint8_t store_id[16], co
                     dbk_index_layout_file_bytes(&run->layout));
 }
 
+dbk_result dbk_index_run_peek(const dbk_port *port, dbk_dir *dir, const char *name, const uint8_t store_id[16],
+                              dbk_index_source *found, dbk_error *err)
+{
+    dbk_index_run run = {.port = port, .name = (char *)name};
+    uint8_t page[DBK_INDEX_PAGE_SIZE];
+
+    memset(found, 0, sizeof(*found));
+    dbk_result rc = dbk_io_open(port, dir, name, DBK_OPEN_READ, &run.file, err);
+    if (rc != DBK_OK) return rc;
+    rc = read_pages(&run, 0, 1, page, err);
+    bool known = rc == DBK_OK && parse_header(page, &run.layout);
+    if (rc == DBK_OK) rc = check_page(&run, page, 0, run.layout.source.salt, err);
+    if (rc == DBK_OK && (!known || memcmp(store_id, run.layout.store_id, sizeof(run.layout.store_id)) != 0))
+        rc = fail_page(&run, 0, "the header is not one of this version and store", err);
+    if (rc == DBK_OK) *found = run.layout.source;
+    port->close_file(port->ctx, run.file);
+    return rc;
+}
+
 /* Where the parts of the resident stream begin. */
 static uint64_t fences_begin(const dbk_index_layout *layout)
 {
@@ -186,7 +205,7 @@ static dbk_result take_page(dbk_index_run *run, uint64_t index, const uint8_t **
 }
 
 /* Bytes of the resident stream. */
-static dbk_result take_stream(dbk_index_run *run, uint64_t offset, uint8_t *out, size_t size, dbk_error *err)
+dbk_result dbk_index_run_take_stream(dbk_index_run *run, uint64_t offset, uint8_t *out, size_t size, dbk_error *err)
 {
     while (size > 0) {
         size_t skip = (size_t)(offset % DBK_INDEX_PAYLOAD_SIZE);
@@ -344,7 +363,8 @@ static dbk_result look_in_filter(dbk_index_run *run, dbk_hash128 hash, bool *may
 
     *may = run->layout.key_count > 0;
     if (!*may) return DBK_OK;
-    dbk_result rc = take_stream(run, dbk_index_filter_block(run->layout.block_count, hash), block, sizeof(block), err);
+    dbk_result rc = dbk_index_run_take_stream(run, dbk_index_filter_block(run->layout.block_count, hash), block,
+                                              sizeof(block), err);
     for (uint32_t probe = 0; probe < DBK_INDEX_PROBES && rc == DBK_OK; probe++) {
         uint32_t bit = dbk_index_filter_bit(hash, probe);
         if (!(block[bit / 8] >> bit % 8 & 1)) *may = false;
@@ -371,8 +391,8 @@ static dbk_result begins_below(dbk_index_run *run, uint64_t index, const run_key
 {
     uint8_t bytes[DBK_INDEX_KEY_SIZE];
 
-    dbk_result rc =
-        take_stream(run, fences_begin(&run->layout) + index * DBK_INDEX_KEY_SIZE, bytes, sizeof(bytes), err);
+    dbk_result rc = dbk_index_run_take_stream(run, fences_begin(&run->layout) + index * DBK_INDEX_KEY_SIZE, bytes,
+                                              sizeof(bytes), err);
     if (rc != DBK_OK) return rc;
     run_key fence = key_in(bytes, 0);
     *below = is_below(&fence, wanted);
@@ -481,8 +501,8 @@ dbk_result dbk_index_run_read_batch(dbk_index_run *run, uint32_t index, dbk_inde
 {
     uint8_t bytes[DBK_INDEX_BATCH_SIZE];
 
-    dbk_result rc = take_stream(run, batches_begin(&run->layout) + (uint64_t)index * DBK_INDEX_BATCH_SIZE, bytes,
-                                sizeof(bytes), err);
+    dbk_result rc = dbk_index_run_take_stream(run, batches_begin(&run->layout) + (uint64_t)index * DBK_INDEX_BATCH_SIZE,
+                                              bytes, sizeof(bytes), err);
     dbk_reader reader = dbk_reader_of(dbk_slice_of(bytes, sizeof(bytes)));
     if (rc == DBK_OK) (void)take_batch(&reader, batch);
     return rc;

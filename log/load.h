@@ -26,6 +26,10 @@ bool dbk_catalog_find(dbk_log *log, const dbk_buffer *catalog, uint64_t number, 
                       dbk_segment_header *header, dbk_pack_head *head);
 /* At close, once nothing else runs: writes it, if it lacks much. A failure only costs reading the files. */
 void dbk_catalog_save(dbk_log *log);
+/* Tells what is wrong with the file, a cache; a row for a file that is no longer the one there is not. DBK_NO_MEMORY. */
+dbk_result dbk_catalog_check(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16],
+                             void (*tell)(void *arg, uint64_t offset, const char *wrong), void *arg,
+                             dbk_error *err) DBK_MUST_USE;
 
 dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail, dbk_error *err) DBK_MUST_USE;

@@ -132,7 +132,8 @@ dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t bef
 dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position,
                                dbk_error *err) DBK_MUST_USE;
 
-/* Verification reads every byte of every file and changes nothing. */
+/* Verification reads every byte of every file and changes nothing. Caches (index, checkpoint, catalog) are looked at too; at
+ * the depth PROOF they are held against the entries. A fault of one has law 4 and no positions. */
 typedef enum dbk_verify_depth { DBK_VERIFY_CHECKSUMS, DBK_VERIFY_PROOF } dbk_verify_depth;
 typedef struct dbk_log_fault {
     dbk_result code;  /* DBK_CORRUPT, DBK_LOST, DBK_GAP, DBK_DUPLICATE, DBK_FOREIGN, DBK_IO … */
@@ -179,6 +180,9 @@ typedef struct dbk_mend_watcher { /* each may be NULL */
 } dbk_mend_watcher;
 dbk_result dbk_log_mend(const dbk_port *port, dbk_dir *dir, dbk_dir *from, const dbk_log_options *options,
                         const dbk_mend_watcher *watcher, uint64_t *mended, dbk_error *err) DBK_MUST_USE;
+/* Removes what is made anew from the segments: index, checkpoint, catalog. The caller holds the store's lock and has
+ * no log open here. */
+dbk_result dbk_log_drop_caches(const dbk_port *port, dbk_dir *dir, uint64_t *dropped, dbk_error *err) DBK_MUST_USE;
 /* The ids that most of the segments' sound headers name, else the watermark's store id with a lineage
  * of zeros: for a log whose daybook.json is gone. DBK_MISSING: nothing there names any. */
 dbk_result dbk_log_identify(const dbk_port *port, dbk_dir *dir, uint8_t store_id[16], uint8_t lineage[16],

@@ -1,6 +1,6 @@
 /* Verification: every byte of every segment, without an open log, changing nothing. It goes on
- * behind damage with the next record that is sound in its place, so that it lists all faults. Run
- * files are caches and are checked where they are used. */
+ * behind damage with the next record that is sound in its place, so that it lists all faults. Behind the
+ * segments come the caches (verify_index.c). */
 #include "log/verify.h"
 
 /* So many segments that only the watermark knows of are named one by one. */
@@ -16,7 +16,7 @@ static unsigned law_of(const dbk_log_fault *fault)
 }
 
 /* last_position: up to where nothing can be read from the expected position on; below it: all can. */
-static void tell_fault(dbk_verifier *v, dbk_log_fault fault)
+void dbk_verify_tell(dbk_verifier *v, dbk_log_fault fault)
 {
     bool unreadable = fault.last_position >= v->expect.position;
 
@@ -29,7 +29,8 @@ static void tell_fault(dbk_verifier *v, dbk_log_fault fault)
 
 static void tell(dbk_verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last, const char *text)
 {
-    tell_fault(v, (dbk_log_fault){.code = code, .file = file, .offset = offset, .last_position = last, .text = text});
+    dbk_verify_tell(v,
+                    (dbk_log_fault){.code = code, .file = file, .offset = offset, .last_position = last, .text = text});
 }
 
 void dbk_verify_progress(dbk_verifier *v, uint64_t bytes)
@@ -68,11 +69,11 @@ static dbk_result give(dbk_verifier *v, const dbk_segment *segment, const dbk_re
             rc = v->watcher->entry(v->watcher->arg, position, record->received_ms, origin, err);
             v->ended = rc != DBK_OK;
         } else {
-            tell_fault(v, (dbk_log_fault){.code = local.code,
-                                          .file = segment->name,
-                                          .offset = record->offset,
-                                          .last_position = position,
-                                          .text = local.text});
+            dbk_verify_tell(v, (dbk_log_fault){.code = local.code,
+                                               .file = segment->name,
+                                               .offset = record->offset,
+                                               .last_position = position,
+                                               .text = local.text});
         }
         v->expect.position = ++position;
     }
@@ -126,11 +127,11 @@ static void check_start(dbk_verifier *v, const dbk_segment *segment, const dbk_r
     }
     if (v->begun) *v->begun = (dbk_verify_begun){true, record->first_position, record->previous, start.range};
     if (!dbk_verify_goes_on(v, &start.range)) {
-        tell_fault(v, (dbk_log_fault){.code = DBK_CORRUPT,
-                                      .file = segment->name,
-                                      .offset = record->offset,
-                                      .law = 2,
-                                      .text = "the start has another head than the entries before it"});
+        dbk_verify_tell(v, (dbk_log_fault){.code = DBK_CORRUPT,
+                                           .file = segment->name,
+                                           .offset = record->offset,
+                                           .law = 2,
+                                           .text = "the start has another head than the entries before it"});
         v->doubted = true;
     }
     dbk_state_begin(v->state, record, &start);
@@ -181,7 +182,7 @@ static void tell_head(dbk_verifier *v, dbk_log_fault fault, dbk_head head)
         break;
     default: fault.text = "the record is damaged"; break;
     }
-    tell_fault(v, fault);
+    dbk_verify_tell(v, fault);
 }
 
 /* A record that is sound in its place and still not the next one, directly behind a sound one: two
@@ -240,6 +241,22 @@ static dbk_result check_rest(dbk_verifier *v, dbk_scanner *scanner, uint64_t off
     return DBK_OK;
 }
 
+/* Where the segment begins and ends, for the caches. */
+static void note_place(dbk_verifier *v, const dbk_scanner *scanner, const dbk_record *record)
+{
+    dbk_seen *seen = &v->seen[scanner->header.number - 1];
+
+    if (record->type == DBK_RECORD_START) {
+        seen->salt = record->salt;
+        seen->first_position = record->first_position;
+        seen->packed = scanner->image->packed;
+    } else if (record->type == DBK_RECORD_SEAL) {
+        seen->sealed = seen->first_position != 0;
+        seen->last_position = record->first_position - 1;
+        memcpy(seen->head, record->head, DBK_LEAF_SIZE);
+    }
+}
+
 static dbk_result check_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segment *segment, dbk_error *err)
 {
     uint64_t offset = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
@@ -256,9 +273,11 @@ static dbk_result check_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segme
         if (rc != DBK_OK) return rc;
         if (record.type == DBK_RECORD_START) check_start(v, segment, &record, whole);
         if (record.type == DBK_RECORD_ENTRIES) {
+            dbk_verify_note_batch(v, segment, &record, whole, bytes);
             rc = check_batch(v, segment, &record, whole, bytes, err);
             if (rc != DBK_OK) return rc;
         }
+        note_place(v, scanner, &record);
         memcpy(v->report->head, record.head, DBK_LEAF_SIZE);
         v->expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
         v->report->bytes += bytes;
@@ -399,10 +418,12 @@ static dbk_result check_segment(dbk_verifier *v, dbk_file *file, dbk_segment *se
 dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err)
 {
     dbk_segment *segment = dbk_segment_new(v->port, number);
+    uint64_t faults = v->report->faults;
     dbk_file *file = NULL;
     dbk_error local = {0};
 
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
+    memset(&v->seen[number - 1], 0, sizeof(*v->seen));
     dbk_result rc = dbk_io_open(v->port, v->dir, segment->name, DBK_OPEN_READ, &file, &local);
     if (rc == DBK_OK) rc = check_segment(v, file, segment, number, &local);
     v->ended = v->ended || rc == DBK_NO_MEMORY;
@@ -413,6 +434,7 @@ dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err)
         tell(v, rc, segment->name, 0, last_of(v, number), local.text);
     }
     if (rc != DBK_OK) skip_segment(v, number);
+    v->seen[number - 1].known = rc == DBK_OK && v->report->faults == faults;
     dbk_segment_free(v->port, segment);
     if (v->ended && err) *err = local;
     return v->ended ? rc : DBK_OK;
@@ -482,8 +504,9 @@ static dbk_result count_segments(dbk_verifier *v, dbk_error *err)
     if (v->count > 16 * 1024 * 1024) return dbk_fail(err, DBK_CORRUPT, "there are segment numbers beyond all bounds");
     v->firsts = dbk_alloc_zero(v->port, v->count, sizeof(*v->firsts));
     v->nexts = dbk_alloc_zero(v->port, v->count, sizeof(*v->nexts));
+    v->seen = dbk_alloc_zero(v->port, v->count, sizeof(*v->seen));
     v->state = dbk_alloc(v->port, sizeof(*v->state));
-    if (v->firsts && v->nexts && v->state) return DBK_OK;
+    if (v->firsts && v->nexts && v->seen && v->state) return DBK_OK;
     return dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
 }
 
@@ -506,8 +529,10 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
                       .report = report,
                       .expect = {1, 0, false},
                       .linked = true};
+    dbk_verify_point point;
 
     memset(report, 0, sizeof(*report));
+    dbk_verify_find_point(&v, &point);
     dbk_result rc = count_segments(&v, err);
     if (rc == DBK_OK) {
         dbk_state_init(v.state);
@@ -517,9 +542,11 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     }
     if (rc == DBK_OK) rc = dbk_verify_files(&v, err);
     if (rc == DBK_OK && v.last_packed && v.last_packed == v.count) tell_no_next(&v);
+    if (rc == DBK_OK) rc = dbk_verify_caches(&v, err);
     report->file_bytes = dbk_log_file_bytes(port, dir);
     dbk_free(port, v.firsts);
     dbk_free(port, v.nexts);
+    dbk_free(port, v.seen);
     dbk_free(port, v.state);
     return rc;
 }

@@ -3,6 +3,7 @@
 #ifndef DBK_LOG_VERIFY_H
 #define DBK_LOG_VERIFY_H
 
+#include "log/index_internal.h"
 #include "log/load.h"
 
 /* What a segment's own start record says of all before it. */
@@ -11,6 +12,28 @@ typedef struct dbk_verify_begun {
     uint64_t position, previous;
     dbk_range range;
 } dbk_verify_begun;
+
+/* How many things of a kind there were, and their hashes added up: the same in any order. */
+typedef struct dbk_seen_sum {
+    uint64_t count;
+    dbk_hash128 sum;
+} dbk_seen_sum;
+
+/* What the records of a segment say that the caches beside them say again. */
+typedef struct dbk_seen {
+    bool sealed, packed;
+    bool known;  /* all of it was read, and no fault met */
+    bool failed; /* not everything could be added up */
+    uint64_t salt, first_position, last_position;
+    uint8_t head[DBK_LEAF_SIZE];
+    dbk_seen_sum keys, authors, batches; /* at the depth PROOF */
+} dbk_seen;
+
+/* The same of the entries up to the checkpoint. */
+typedef struct dbk_verify_point {
+    uint64_t segment, last_position; /* as CHECKPOINT names them */
+    dbk_seen seen;
+} dbk_verify_point;
 
 typedef struct dbk_verifier {
     const dbk_port *port;
@@ -33,6 +56,8 @@ typedef struct dbk_verifier {
     bool doubted; /* a record of another history was met: what follows is not known to be this one's */
     uint64_t all_bytes, done_bytes;
     dbk_verify_begun *begun; /* NULL: nobody asks */
+    dbk_seen *seen;          /* [number - 1]; of one segment one thread at a time, as the next */
+    dbk_verify_point *point;
 } dbk_verifier;
 
 /* One segment: a file that cannot be read is a fault, and DBK_OK. */
@@ -40,6 +65,15 @@ dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err) DBK
 /* Whether a start with this range goes on from what was read so far, as far as that can be told. */
 bool dbk_verify_goes_on(const dbk_verifier *v, const dbk_range *range);
 void dbk_verify_progress(dbk_verifier *v, uint64_t bytes);
+
+void dbk_verify_tell(dbk_verifier *v, dbk_log_fault fault);
+
+/* verify_index.c */
+void dbk_verify_find_point(dbk_verifier *v, dbk_verify_point *point); /* before any record is read */
+void dbk_verify_note_batch(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+                           uint64_t bytes);
+/* Behind all segments. Damage is told; DBK_NO_MEMORY, or the folder cannot be listed. */
+dbk_result dbk_verify_caches(dbk_verifier *v, dbk_error *err) DBK_MUST_USE;
 
 /* verify_ahead.c: all segments, in order. */
 dbk_result dbk_verify_files(dbk_verifier *v, dbk_error *err) DBK_MUST_USE;

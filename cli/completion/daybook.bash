@@ -32,7 +32,7 @@ _daybook() {
         inbox) options="--all --json --help" ;;
         model) options="--json --help" ;;
         replay) options="--to --order-time --model --into --json --help" ;;
-        rebuild) options="--json --help" ;;
+        rebuild) options="--index --json --help" ;;
         fingerprint) options="--at --order-time --model --json --help" ;;
         verify) options="--depth --repair-from --json --help" ;;
         salvage) options="--into --app --force-fs --json --help" ;;

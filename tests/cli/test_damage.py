@@ -217,6 +217,22 @@ class Damage(Case):
         self.assertEqual(done.returncode, 0)
         self.daybook("verify", "a.daybook")
 
+    def test_an_index_is_named_and_made_anew(self):
+        """Two segments, the index of the first flipped: verify names the file and what to do, and --index does it."""
+        store = self.path("a.daybook")
+        self.daybook("send", store, input=ndjson(put(i, title=f"{i} " * 700) for i in range(1000, 1500)))
+        index = self.path("a.daybook", "log", "0000000000000001.idx")
+        self.assertTrue(os.path.exists(index))
+        self.daybook("verify", store)
+        self.flip(index, 5000)
+        done = self.run_program("verify", store, "--depth", "checksums")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, r"log/0000000000000001\.idx: corrupt at offset 4096: .*'daybook rebuild --index'.*\(L4\)")
+        self.assertRegex(self.daybook("rebuild", store, "--index"), r"index +made anew; \d+ files removed")
+        self.daybook("verify", store)
+        self.assertEqual(json.loads(self.daybook("rebuild", store, "--index", "--json"))["ok"], True)
+        self.refused(2, "rebuild", store, "main", "--index")
+
 
 if __name__ == "__main__":
     unittest.main()

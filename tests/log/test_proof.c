@@ -308,7 +308,8 @@ static void test_faults(void **state)
             dbk_result two = dbk_log_prove_extension(w.log, 33, 0, &extension, NULL);
             hit = dbk_simdisk_fault_hits(w.disk) > 0;
             dbk_simdisk_clear_faults(w.disk);
-            assert_int_equal(hit, one != DBK_OK || two != DBK_OK);
+            bool told = one != DBK_OK || two != DBK_OK; /* a table that cannot be read is made again */
+            assert_true(kinds[k] == DBK_SIM_MEMORY ? hit == told : hit || !told);
             assert_int_equal(dbk_log_prove(w.log, 20, 0, &inclusion, NULL), DBK_OK);
         }
     }

@@ -1,0 +1,297 @@
+/* The caches beside the segments, index files, checkpoint and catalog: whatever is wrong with one is told by verification
+ * with its file, and one that lies under right checksums is found at the deep one. */
+#include "log_fixture.h"
+
+#include "log/index_internal.h"
+#include "log/load.h"
+
+typedef struct findings {
+    unsigned count;
+    char file[64], text[400];
+    uint64_t offset;
+} findings;
+
+static void on_fault(void *arg, const dbk_log_fault *fault)
+{
+    findings *f = arg;
+
+    assert_int_equal(fault->code, DBK_CORRUPT);
+    assert_int_equal(fault->law, 4);
+    assert_true(fault->first_position == 0 && fault->last_position == 0);
+    if (!strstr(fault->text, "daybook rebuild --index")) fail_msg("%s", fault->text);
+    if (f->count++ == 0) {
+        snprintf(f->file, sizeof(f->file), "%s", fault->file);
+        snprintf(f->text, sizeof(f->text), "%s", fault->text);
+        f->offset = fault->offset;
+    }
+}
+
+static findings verify(world *w, dbk_verify_depth depth)
+{
+    findings f = {0};
+    dbk_log_watcher watcher = {.arg = &f, .fault = on_fault};
+    dbk_log_report report;
+
+    w->dir = root_of(w->port);
+    assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, depth, &watcher, &report, NULL), DBK_OK);
+    assert_int_equal(report.faults, f.count);
+    w->port->close_dir(w->port->ctx, w->dir);
+    w->dir = NULL;
+    return f;
+}
+
+/* A closed log with single runs, a merged one, a checkpoint and a catalog. */
+static dbk_simdisk_image *make(world *w)
+{
+    keep_plain = false;
+    checkpoint_bytes = 512;
+    world_new(w, 61);
+    for (int i = 0; i < 40; i++) assert_int_equal(append(w->log, 7), DBK_OK);
+    for (int i = 0; i < 60 && dbk_log_active(w->log)->end < 12000; i++) assert_int_equal(append(w->log, 2), DBK_OK);
+    world_close(w);
+    for (int pass = 0; pass < 2; pass++) {
+        findings f = verify(w, pass ? DBK_VERIFY_PROOF : DBK_VERIFY_CHECKSUMS);
+        if (f.count) fail_msg("a sound log: %s: %s", f.file, f.text);
+    }
+    return dbk_simdisk_snapshot(w->disk);
+}
+
+static const char merged[] = "log/0000000000000001-0000000000000004.run", caught[] = "log/0000000000000005.idx",
+                  point[] = "log/CHECKPOINT", catalog[] = "log/CATALOG";
+
+static void expect(world *w, const char *path, bool shallow, const char *text)
+{
+    findings deep = verify(w, DBK_VERIFY_PROOF), flat = verify(w, DBK_VERIFY_CHECKSUMS);
+
+    if (deep.count == 0) fail_msg("%s: nothing was told of: %s", path, text);
+    assert_string_equal(deep.file, path + 4);
+    if (!strstr(deep.text, text)) fail_msg("%s: '%s' is not in: %s", path, text, deep.text);
+    assert_int_equal(flat.count > 0, shallow);
+}
+
+/* A flipped bit anywhere in any of them. */
+static void test_rot(void **state)
+{
+    static const char *const paths[] = {merged, caught, point, catalog};
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = make(&w);
+    for (size_t i = 0; i < 4; i++) {
+        int64_t size = dbk_simdisk_size(w.disk, paths[i]);
+        if (size <= 0) fail_msg("there is no '%s'", paths[i]);
+        for (int64_t at = 3; at < size; at += i == 3 ? 61 : 509) {
+            dbk_simdisk_restore(w.disk, image);
+            assert_int_equal(dbk_simdisk_flip_bit(w.disk, paths[i], (uint64_t)at, 2), 0);
+            findings f = verify(&w, DBK_VERIFY_CHECKSUMS);
+            if (f.count != 1) fail_msg("%s at %lld: %u faults", paths[i], (long long)at, f.count);
+            assert_string_equal(f.file, paths[i] + 4);
+            if (i < 3 && f.offset) assert_int_equal(f.offset, at / DBK_INDEX_PAGE_SIZE * DBK_INDEX_PAGE_SIZE);
+        }
+        dbk_simdisk_restore(w.disk, image);
+        assert_int_equal(dbk_simdisk_truncate(w.disk, paths[i], (uint64_t)size - 5), 0);
+        assert_int_equal(verify(&w, DBK_VERIFY_CHECKSUMS).count, 1);
+    }
+    world_free(&w);
+}
+
+/* Changes bytes of a page, and puts its checksum right. */
+static void lie(world *w, const char *path, uint64_t offset, const void *bytes, size_t size)
+{
+    uint64_t number = offset / DBK_INDEX_PAGE_SIZE;
+    uint8_t first[DBK_INDEX_PAGE_SIZE], page[DBK_INDEX_PAGE_SIZE];
+
+    assert_int_equal(dbk_simdisk_read(w->disk, path, 0, first, sizeof(first)), sizeof(first));
+    assert_int_equal(dbk_simdisk_read(w->disk, path, number * sizeof(page), page, sizeof(page)), sizeof(page));
+    memcpy(page + offset % sizeof(page), bytes, size);
+    dbk_index_page_seal(page, number, dbk_load_u64(first + 56));
+    assert_int_equal(dbk_simdisk_write(w->disk, path, number * sizeof(page), page, sizeof(page)), 0);
+}
+
+static uint64_t number_at(world *w, const char *path, uint64_t offset, size_t size)
+{
+    uint8_t bytes[8] = {0};
+
+    assert_int_equal(dbk_simdisk_read(w->disk, path, offset, bytes, size), size);
+    return dbk_load_u64(bytes);
+}
+
+/* Where the parts of the resident stream of a small run are in its file, all in one page of it. */
+static uint64_t resident(world *w, const char *path, uint64_t keys_of)
+{
+    uint64_t keys = number_at(w, path, 140, 4), blocks = number_at(w, path, 144, 4);
+    uint64_t pages = (keys + DBK_INDEX_PAGE_KEYS - 1) / DBK_INDEX_PAGE_KEYS;
+
+    return (1 + pages) * DBK_INDEX_PAGE_SIZE + (keys_of > 0 ? blocks * DBK_INDEX_BLOCK_SIZE : 0) +
+           (keys_of > 1 ? pages * DBK_INDEX_KEY_SIZE : 0);
+}
+
+/* Right checksums, and wrong content: a key that is another one's, a name that is missing, a position moved, a filter that
+ * denies, fences, batches, authors, the head. */
+static void test_lies(void **state)
+{
+    static const char *const paths[] = {caught, merged, point};
+    static const uint8_t zeros[64];
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = make(&w);
+    for (size_t i = 0; i < 3; i++) {
+        const char *path = paths[i];
+        uint8_t key[DBK_INDEX_KEY_SIZE], delta[4];
+        uint64_t third = DBK_INDEX_PAGE_SIZE + 3 * DBK_INDEX_KEY_SIZE;
+        dbk_simdisk_restore(w.disk, image);
+        dbk_store_u32(delta, (uint32_t)number_at(&w, path, third + 16, 4) + 1);
+        lie(&w, path, third + 16, delta, 4); /* the stream is said to be in the entry behind */
+        expect(&w, path, false, "other command ids or streams than the entries");
+
+        dbk_simdisk_restore(w.disk, image); /* the key before, once more, in its place: one id is gone */
+        assert_int_equal(dbk_simdisk_read(w.disk, path, third - sizeof(key), key, sizeof(key)), sizeof(key));
+        lie(&w, path, third, key, sizeof(key));
+        expect(&w, path, true, "out of order");
+
+        dbk_simdisk_restore(w.disk, image);
+        memset(key, 0xff, sizeof(key));
+        lie(&w, path, third + 16, key, 4);
+        expect(&w, path, true, "out of order, or beyond");
+
+        dbk_simdisk_restore(w.disk, image);
+        lie(&w, path, resident(&w, path, 0), zeros, sizeof(zeros));
+        expect(&w, path, true, "the filter denies");
+
+        dbk_simdisk_restore(w.disk, image);
+        lie(&w, path, resident(&w, path, 1), zeros, 20);
+        expect(&w, path, true, "another first key");
+
+        dbk_simdisk_restore(w.disk, image); /* the last number of the list of authors: an incarnation */
+        uint64_t batches = number_at(&w, path, 148, 4), author = resident(&w, path, 2) + batches * 24;
+        uint8_t incarnation[4] = {9};
+        lie(&w, path, author + 40, incarnation, 4);
+        expect(&w, path, false, "other authors than the entries");
+
+        if (batches > 0) {
+            dbk_simdisk_restore(w.disk, image);
+            lie(&w, path, resident(&w, path, 2) + 8, zeros, 4); /* the offset of the first batch */
+            expect(&w, path, false, "other batches than the entries");
+        }
+    }
+    dbk_simdisk_restore(w.disk, image);
+    lie(&w, merged, 64, zeros, 32);
+    expect(&w, merged, true, "another head");
+    world_free(&w);
+}
+
+/* A row of the catalog that stands for the file there is, and says another head. */
+static void test_catalog(void **state)
+{
+    uint8_t row[552];
+    dbk_segment_header header;
+    dbk_pack_head head;
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = make(&w);
+    assert_int_equal(dbk_simdisk_read(w.disk, catalog, 32, row, sizeof(row)), sizeof(row));
+    assert_int_equal(dbk_pack_head_decode(row, &header, &head), DBK_DECODED_OK);
+    head.records++;
+    dbk_pack_head_encode(&header, &head, row);
+    dbk_store_u64(row + 544, dbk_checksum(dbk_slice_of(row, 544), 1));
+    assert_int_equal(dbk_simdisk_write(w.disk, catalog, 32, row, sizeof(row)), 0);
+    expect(&w, catalog, true, "another head than the segment's file");
+    dbk_simdisk_restore(w.disk, image); /* of a file that is another one by now: not believed, no fault */
+    dbk_store_u64(row + 512, 987654);
+    dbk_store_u64(row + 544, dbk_checksum(dbk_slice_of(row, 544), 1));
+    assert_int_equal(dbk_simdisk_write(w.disk, catalog, 32, row, sizeof(row)), 0);
+    assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
+    world_free(&w);
+}
+
+/* What is not believed is no fault: a checkpoint of records that are not there, an index of a segment that is not ended. */
+static void test_not_believed(void **state)
+{
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = make(&w);
+    uint8_t more[8], head[32];
+    dbk_store_u64(more, number_at(&w, point, 48, 8) + 500);
+    lie(&w, point, 48, more, 8); /* its last position */
+    assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
+    dbk_simdisk_restore(w.disk, image);
+    memset(head, 3, sizeof(head));
+    lie(&w, point, 64, head, 32);
+    assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
+    assert_int_equal(dbk_simdisk_write(w.disk, "log/00000000000000ff.idx", 0, head, 32), 0);
+    assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
+    world_free(&w);
+}
+
+/* Without its caches the log opens, makes them anew, and they are right. */
+static void test_dropped(void **state)
+{
+    uint64_t dropped;
+    world w;
+
+    (void)state;
+    (void)make(&w);
+    w.dir = root_of(w.port);
+    assert_int_equal(dbk_log_drop_caches(w.port, w.dir, &dropped, NULL), DBK_OK);
+    assert_true(dropped >= 4);
+    assert_false(dbk_simdisk_exists(w.disk, merged) || dbk_simdisk_exists(w.disk, point));
+    assert_int_equal(dbk_log_drop_caches(w.port, w.dir, &dropped, NULL), DBK_OK);
+    assert_int_equal(dropped, 0);
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    check_entries(w.log, 0);
+    world_close(&w);
+    assert_true(dbk_simdisk_exists(w.disk, catalog) && dbk_simdisk_exists(w.disk, caught));
+    assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
+    world_free(&w);
+}
+
+/* Each call and each allocation fails once, and from there on: told, or an answer, and nothing leaks. */
+static void test_failures(void **state)
+{
+    static const uint32_t kinds[] = {DBK_SIM_MEMORY, DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY};
+    dbk_log_report report;
+    world w;
+
+    (void)state;
+    (void)make(&w);
+    for (size_t i = 0; i < 4; i++) {
+        dbk_simdisk_fault fault = {.kinds = kinds[i / 2], .times = i % 2, .error = 5};
+        for (bool hit = true; hit; fault.skip++) {
+            w.dir = root_of(w.port);
+            dbk_simdisk_add_fault(w.disk, &fault);
+            dbk_result rc = dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL);
+            assert_true(rc == DBK_OK || rc == DBK_NO_MEMORY || rc == DBK_IO);
+            hit = dbk_simdisk_fault_hits(w.disk) > 0;
+            if (rc == DBK_OK && !hit) assert_int_equal(report.faults, 0);
+            dbk_simdisk_clear_faults(w.disk);
+            w.port->close_dir(w.port->ctx, w.dir);
+            w.dir = NULL;
+            assert_int_equal(dbk_simdisk_memory_count(w.disk), 0);
+        }
+    }
+    dbk_simdisk_fault fault = {
+        .kinds = DBK_SIM_LIST | DBK_SIM_REMOVE | DBK_SIM_SYNC_DIR | DBK_SIM_MEMORY, .times = 1, .error = 5};
+    w.dir = root_of(w.port);
+    for (bool hit = true; hit; fault.skip++) {
+        uint64_t dropped;
+        dbk_simdisk_add_fault(w.disk, &fault);
+        dbk_result rc = dbk_log_drop_caches(w.port, w.dir, &dropped, NULL);
+        hit = dbk_simdisk_fault_hits(w.disk) > 0;
+        assert_int_equal(rc != DBK_OK, hit);
+        dbk_simdisk_clear_faults(w.disk);
+    }
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rot),          cmocka_unit_test(test_lies),    cmocka_unit_test(test_catalog),
+        cmocka_unit_test(test_not_believed), cmocka_unit_test(test_dropped), cmocka_unit_test(test_failures),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
