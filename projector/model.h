@@ -260,12 +260,12 @@ typedef dbk_result (*dbk_differs_fn)(void *arg, const dbk_table *table, dbk_slic
 dbk_result dbk_model_compare(dbk_model *before, dbk_model *after, dbk_differs_fn each, void *arg,
                              dbk_error *err) DBK_MUST_USE;
 
-/* Rows whose time is over by a rule (rules.h) at `now_ms`, at most `limit`, with the entry that wrote each
- * last ("": none). Outside a transaction. */
+/* Rows whose time is over by a rule (rules.h) at `now_ms`, at most `limit` behind the first `skip`, with the entry that
+ * wrote each last ("": none). Outside a transaction. */
 struct dbk_retention_rule;
 typedef dbk_result (*dbk_due_fn)(void *arg, dbk_slice key, const char *base, dbk_error *err);
-dbk_result dbk_model_due(dbk_model *model, const struct dbk_retention_rule *rule, int64_t now_ms, uint64_t limit,
-                         dbk_due_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_due(dbk_model *model, const struct dbk_retention_rule *rule, int64_t now_ms, uint64_t skip,
+                         uint64_t limit, dbk_due_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_model_count_rows(dbk_model *model, const dbk_table *table, uint64_t *rows, dbk_error *err) DBK_MUST_USE;
 
 /* Two model files of different definitions: `{"table","rows_before","rows_after","only_before","only_after",

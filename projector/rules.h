@@ -96,13 +96,15 @@ typedef struct dbk_search_rule { /* search.<name> */
     const char *upkeep_sql; /* what keeps it: the table of docids, the triggers */
 } dbk_search_rule;
 
-typedef struct dbk_retention_rule { /* retention[] and tables.<t>.ttl: rules of time, carried out as deletes */
+typedef struct
+    dbk_retention_rule { /* retention[] and tables.<t>.ttl: rules of time, carried out as deletes, or by a command of the app */
     const char *name;
     const dbk_table *table;
     const char *where; /* SQL condition, NULL: none */
     int by;            /* with older_ms or ttl: a DATETIME column; -1: none */
     uint64_t older_ms; /* keep: {"for": …}; 0 with `by`: the column names the end itself */
     uint64_t every_ms, limit;
+    const dbk_app_command *command; /* `do`: it takes the row's key as arguments; NULL: a delete */
 } dbk_retention_rule;
 
 typedef struct dbk_role_scopes { /* permissions.<role> */

@@ -4,6 +4,7 @@
  *   1. the id of a delete says rule, row and the entry that wrote the row last: of several devices that
  *      come to it, one applies
  *   2. at most a tenth of a table's rows goes in a day (100 always may): a wrong rule is found in time
+ *      (of rows that projections write it is a command of the app, with the same id and brake)
  *   3. a clock that jumped is not believed: rules rest until it has been steady again */
 #include "store/retention.h"
 
@@ -12,7 +13,7 @@
 
 #include "store/turn.h"
 
-enum { FLOOR_ROWS = 100, TENTH = 10, LOOK_BACK_ENTRIES = 100000, PIECE = 1000 };
+enum { FLOOR_ROWS = 100, TENTH = 10, LOOK_BACK_ENTRIES = 100000, PIECE = 1000, HELD_MAX = 2000 };
 static const int64_t minute_ms = 60000, day_ms = 86400000, ms_ns = 1000000;
 static const char actor[] = "daybook:retention";
 
@@ -92,15 +93,32 @@ static dbk_brake *brake_of(struct dbk_retention *r, const dbk_table *table)
 
 /* ---- the brake */
 
-static bool is_own_delete(const dbk_entry *entry, const dbk_table *table)
+/* The command of a rule is known by its id alone. */
+static bool is_of_rule(const dbk_app *app, const dbk_entry *entry, const dbk_table *table)
+{
+    enum { RETAIN_SIZE = sizeof "retain/" - 1 };
+
+    for (size_t i = 0; i < app->retention_count; i++) {
+        const dbk_retention_rule *rule = &app->retention[i];
+        size_t size = strlen(rule->name);
+        dbk_slice id = entry->command_id;
+        if (rule->command && rule->table == table && id.size > RETAIN_SIZE + size &&
+            memcmp(id.data + RETAIN_SIZE, rule->name, size) == 0 && id.data[RETAIN_SIZE + size] == '/')
+            return true;
+    }
+    return false;
+}
+
+static bool is_own(const dbk_app *app, const dbk_entry *entry, const dbk_table *table)
 {
     dbk_slice rest = entry->events;
     dbk_event event;
     size_t size = strlen(table->name);
 
-    return dbk_slice_equal(entry->actor, dbk_slice_text(actor)) && dbk_event_next(&rest, &event) &&
-           event.stream.size > size && memcmp(event.stream.data, table->name, size) == 0 &&
-           event.stream.data[size] == '/';
+    if (!dbk_slice_equal(entry->actor, dbk_slice_text(actor)) || !dbk_event_next(&rest, &event)) return false;
+    return is_of_rule(app, entry, table) ||
+           (event.stream.size > size && memcmp(event.stream.data, table->name, size) == 0 &&
+            event.stream.data[size] == '/');
 }
 
 /* What went in the last day, by the log: a store that is opened again goes on counting. */
@@ -117,7 +135,7 @@ static dbk_result count_gone(dbk_engine *engine, const dbk_table *table, int64_t
         if (result == DBK_NONE) return DBK_OK;
         if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&engine->message), &entry, err);
         if (result == DBK_OK && received_ms < now_ms - day_ms) break;
-        if (result == DBK_OK) *gone += is_own_delete(&entry, table);
+        if (result == DBK_OK) *gone += is_own(engine->definition->app, &entry, table);
     }
     return result;
 }
@@ -143,7 +161,8 @@ static dbk_result take_brake(struct dbk_retention *r, dbk_brake *brake, int64_t 
 
 typedef struct dbk_due {
     const dbk_retention_rule *rule;
-    dbk_buffer commands, id;
+    dbk_json_parser *parser;
+    dbk_buffer commands, id, key;
     size_t count;
 } dbk_due;
 
@@ -164,18 +183,48 @@ static void put_id(dbk_due *due, dbk_slice key, const char *base)
     dbk_buffer_printf(&due->id, "retain/#%s/%s", hex, base);
 }
 
-static dbk_result add_delete(void *arg, dbk_slice key, const char *base, dbk_error *err)
+/* "args": the columns of the key by their names. */
+static dbk_result put_args(dbk_due *due, dbk_slice key, dbk_error *err)
+{
+    const dbk_table *table = due->rule->table;
+    const dbk_json_node *root, *part;
+    dbk_buffer *out = &due->commands;
+
+    dbk_buffer_clear(&due->key);
+    dbk_key_to_json(table, key, &due->key);
+    if (due->key.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends");
+    dbk_result result = dbk_json_parse(due->parser, dbk_buffer_slice(&due->key), &root, err);
+    if (result != DBK_OK) return result;
+    part = table->key_count > 1 ? dbk_json_child(root) : root;
+    for (uint16_t i = 0; i < table->key_count; i++, part = dbk_json_next(part)) {
+        dbk_buffer_put_text(out, i ? "," : ",\"args\":{");
+        dbk_json_put_string(out, dbk_slice_text(table->columns[table->key_columns[i]].name));
+        dbk_buffer_put_u8(out, ':');
+        dbk_json_put_minimal(out, part);
+    }
+    dbk_buffer_put_u8(out, '}');
+    return DBK_OK;
+}
+
+static dbk_result add_command(void *arg, dbk_slice key, const char *base, dbk_error *err)
 {
     dbk_due *due = arg;
+    const dbk_retention_rule *rule = due->rule;
     dbk_buffer *out = &due->commands;
+    dbk_result result = DBK_OK;
 
     put_id(due, key, base);
     dbk_buffer_put_text(out, due->count++ ? ",{\"id\":" : "[{\"id\":");
     dbk_json_put_string(out, dbk_buffer_slice(&due->id));
-    dbk_buffer_printf(out, ",\"do\":\"delete\",\"table\":\"%s\",\"actor\":\"%s\",\"key\":", due->rule->table->name,
-                      actor);
-    dbk_key_to_json(due->rule->table, key, out);
+    dbk_buffer_printf(out, ",\"actor\":\"%s\",\"do\":\"%s\"", actor, rule->command ? rule->command->name : "delete");
+    if (rule->command) {
+        result = put_args(due, key, err);
+    } else {
+        dbk_buffer_printf(out, ",\"table\":\"%s\",\"key\":", rule->table->name);
+        dbk_key_to_json(rule->table, key, out);
+    }
     dbk_buffer_put_u8(out, '}');
+    if (result != DBK_OK) return result;
     return out->failed || due->id.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends")
                                          : DBK_OK;
 }
@@ -194,9 +243,9 @@ static uint64_t count_deleted(dbk_engine *engine, dbk_slice receipts)
     return count;
 }
 
-/* Up to `most` rows in one turn. */
-static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, uint64_t most, uint64_t *deleted,
-                             dbk_error *err)
+/* Up to `most` rows in one turn, behind the first `held`. */
+static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, uint64_t held, uint64_t most,
+                             uint64_t *deleted, dbk_error *err)
 {
     dbk_buffer answer;
     dbk_turn_item item = {.answer = &answer};
@@ -205,7 +254,7 @@ static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, u
     dbk_buffer_clear(&due->commands);
     due->count = 0;
     *deleted = 0;
-    result = dbk_model_due(engine->model, due->rule, now_ms, most, add_delete, due, err);
+    result = dbk_model_due(engine->model, due->rule, now_ms, held, most, add_command, due, err);
     if (result != DBK_OK || due->count == 0) return result;
     dbk_buffer_put_u8(&due->commands, ']');
     if (due->commands.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends");
@@ -222,21 +271,25 @@ static dbk_result run_rule(struct dbk_retention *r, const dbk_retention_rule *ru
 {
     const dbk_port *port = r->engine->port;
     dbk_brake *brake = brake_of(r, rule->table);
-    dbk_due due = {.rule = rule};
-    uint64_t left = rule->limit, some = 1;
+    dbk_due due = {.rule = rule, .parser = r->engine->parser};
+    uint64_t left = rule->limit, held = 0;
     dbk_result result = take_brake(r, brake, now_ms, mono_ns, err);
 
     dbk_buffer_init(&due.commands, port);
     dbk_buffer_init(&due.id, port);
-    while (result == DBK_OK && some > 0 && left > 0 && brake->gone < brake->allowed) {
-        uint64_t most = brake->allowed - brake->gone < left ? brake->allowed - brake->gone : left;
-        result = delete_due(r->engine, &due, now_ms, most < PIECE ? most : PIECE, &some, err);
+    dbk_buffer_init(&due.key, port);
+    while (result == DBK_OK && left > 0 && brake->gone < brake->allowed && held < HELD_MAX) {
+        uint64_t most = brake->allowed - brake->gone < left ? brake->allowed - brake->gone : left, some = 0;
+        result = delete_due(r->engine, &due, now_ms, held, most < PIECE ? most : PIECE, &some, err);
+        if (due.count == 0) break;
+        held += due.count - some; /* refused: they stay where they are, before those that were not looked at */
         brake->gone += some;
         *deleted += some;
         left -= some < left ? some : left;
     }
     dbk_buffer_release(&due.commands);
     dbk_buffer_release(&due.id);
+    dbk_buffer_release(&due.key);
     return result;
 }
 

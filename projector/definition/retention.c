@@ -10,7 +10,7 @@ enum { RULE_NAME_MAX = 23, HOUR_MS = 3600000, MINUTE_MS = 60000, DEFAULT_LIMIT =
 
 typedef struct rule_reading {
     dbk_retention_rule rule;
-    const dbk_json_node *keep, *where;
+    const dbk_json_node *keep, *where, *command;
     bool broken;
 } rule_reading;
 
@@ -244,6 +244,55 @@ static void read_limit(dbk_app_reading *a, const dbk_json_node *value, const cha
     (void)dbk_app_count(a, value, path, 1, MOST_LIMIT, &r->rule.limit);
 }
 
+static void note_do(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    rule_reading *r = into;
+
+    (void)a, (void)path;
+    r->command = value;
+}
+
+static bool is_key_column(const dbk_table *table, const char *name)
+{
+    for (uint16_t i = 0; i < table->key_count; i++)
+        if (strcmp(table->columns[table->key_columns[i]].name, name) == 0) return true;
+    return false;
+}
+
+static bool has_argument(const dbk_app_command *command, const char *name)
+{
+    for (uint16_t i = 0; i < command->argument_count; i++)
+        if (strcmp(command->arguments[i].name, name) == 0) return true;
+    return false;
+}
+
+/* A command of the app that is given the row's key, and needs nothing else. */
+static void read_do(dbk_app_reading *a, const char *path, rule_reading *r)
+{
+    const dbk_table *table = r->rule.table;
+    const char *name = NULL;
+
+    if (!r->command || !dbk_app_text(a, r->command, path, &name)) return;
+    const dbk_app_command *command = dbk_definition_command(a->check->definition, dbk_slice_text(name));
+    if (!command) {
+        dbk_app_wrong(a, r->command, "a command of commands.sql", "'%s': there is no command '%s'", path, name);
+        return;
+    }
+    for (uint16_t i = 0; i < table->key_count; i++) {
+        const char *column = table->columns[table->key_columns[i]].name;
+        if (!has_argument(command, column))
+            dbk_app_wrong(a, r->command, "the columns of the key as arguments", "'%s': '%s' has no argument '%s'", path,
+                          name, column);
+    }
+    for (uint16_t i = 0; i < command->argument_count; i++) {
+        const dbk_argument *argument = &command->arguments[i];
+        if (!argument->optional && !argument->default_sql && !is_key_column(table, argument->name))
+            dbk_app_wrong(a, r->command, "a default for it", "'%s': '%s' needs '%s', which is not of the key of '%s'",
+                          path, name, argument->name, table->name);
+    }
+    r->rule.command = command;
+}
+
 /* What a rule comes to when its parts are known. */
 static void finish_rule(dbk_app_reading *a, const dbk_json_node *value, const char *path, rule_reading *r)
 {
@@ -261,8 +310,11 @@ static void finish_rule(dbk_app_reading *a, const dbk_json_node *value, const ch
     else if (r->keep) read_keep(a, r, dbk_app_path(a, path, dbk_slice_text("keep")));
     check_where(a, r, path);
     bool timed = r->rule.where || r->rule.by >= 0;
-    if (timed && !r->rule.table->collection)
-        dbk_app_wrong(a, value, "an event that a projection reads",
+    read_do(a, dbk_app_path(a, path, dbk_slice_text("do")), r);
+    if (r->command && !timed && (r->where || r->keep))
+        dbk_app_wrong(a, r->command, "leave it out", "'%s.do': how many rows stay is no rule of time", path);
+    if (timed && !r->rule.table->collection && !r->command)
+        dbk_app_wrong(a, value, "\"do\": a command whose event a projection reads",
                       "'%s': projections write '%s', so its rows are not deleted by a rule of time", path,
                       r->rule.table->name);
     if (timed && r->rule.name && a->check->report->errors == before) (void)add_rule(a, &r->rule);
@@ -270,7 +322,7 @@ static void finish_rule(dbk_app_reading *a, const dbk_json_node *value, const ch
 
 static const dbk_app_key rule_keys[] = {
     {"name", read_name},   {"table", read_table}, {"where", read_where}, {"keep", note_keep}, {"every", read_every},
-    {"limit", read_limit}, {"files", NULL},       {"events", NULL},      {"do", NULL},        {"archive", NULL},
+    {"limit", read_limit}, {"files", NULL},       {"events", NULL},      {"do", note_do},     {"archive", NULL},
 };
 
 void dbk_app_read_retention(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)

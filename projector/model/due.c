@@ -19,8 +19,8 @@ static void put_condition(dbk_buffer *sql, const dbk_retention_rule *rule)
                           rule->table->columns[rule->by].name);
 }
 
-static dbk_result prepare(dbk_model *model, const dbk_retention_rule *rule, uint64_t limit, sqlite3_stmt **out,
-                          dbk_error *err)
+static dbk_result prepare(dbk_model *model, const dbk_retention_rule *rule, uint64_t skip, uint64_t limit,
+                          sqlite3_stmt **out, dbk_error *err)
 {
     const dbk_table *table = rule->table;
     dbk_sql_role role = model->sandbox.role;
@@ -32,7 +32,7 @@ static dbk_result prepare(dbk_model *model, const dbk_retention_rule *rule, uint
         dbk_buffer_printf(&sql, "%s\"%s\"", i ? "," : "", table->columns[table->key_columns[i]].name);
     dbk_buffer_printf(&sql, " FROM \"%s\"", table->name);
     put_condition(&sql, rule);
-    dbk_buffer_printf(&sql, " LIMIT %llu", (unsigned long long)limit);
+    dbk_buffer_printf(&sql, " LIMIT %llu OFFSET %llu", (unsigned long long)limit, (unsigned long long)skip);
     const char *text = dbk_buffer_text(&sql);
     model->sandbox.role = DBK_SQL_QUERY; /* the condition is the app's */
     int rc = text ? sqlite3_prepare_v2(model->db, text, -1, out, NULL) : SQLITE_NOMEM;
@@ -64,8 +64,8 @@ static dbk_result each_row(dbk_model *model, const dbk_table *table, sqlite3_stm
 }
 
 /* In a transaction that is given up: what the last one touched is forgotten, and nothing is written. */
-dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64_t now_ms, uint64_t limit,
-                         dbk_due_fn each, void *arg, dbk_error *err)
+dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64_t now_ms, uint64_t skip,
+                         uint64_t limit, dbk_due_fn each, void *arg, dbk_error *err)
 {
     sqlite3_stmt *rows = NULL;
     char end[DBK_TIME_TEXT_SIZE];
@@ -76,7 +76,7 @@ dbk_result dbk_model_due(dbk_model *model, const dbk_retention_rule *rule, int64
     if (result != DBK_OK) return result;
     model->deciding = true;
     model->sandbox.time_ms = now_ms;
-    result = prepare(model, rule, limit, &rows, err);
+    result = prepare(model, rule, skip, limit, &rows, err);
     dbk_time_stored(now_ms - (int64_t)rule->older_ms, true, end);
     if (result == DBK_OK && !rule->where) (void)sqlite3_bind_text(rows, 1, end, -1, SQLITE_STATIC);
     sqlite3_progress_handler(model->db, STEPS_EACH, count_steps, &thousands);

@@ -242,6 +242,59 @@ static void a_rule_without_an_end_is_given_up(void **state)
     fixture_stop(&f);
 }
 
+static const char seen_schema[] =
+    "CREATE TABLE seen(user TEXT NOT NULL, n INTEGER NOT NULL, at DATETIME NOT NULL, PRIMARY KEY(user, n));\n"
+    "CREATE INDEX seen_at ON seen(at);\n";
+static const char seen_projections[] = "-- on page.seen\nINSERT INTO seen(user, n, at) VALUES ($user, $n, :time);\n"
+                                       "-- on page.forgotten\nDELETE FROM seen WHERE user = $user AND n = $n;\n";
+static const char seen_commands[] =
+    "-- command page.forget(n INTEGER, user TEXT)\n"
+    "-- require 'it is kept'\nSELECT 1 WHERE :user <> 'kept';\n"
+    "SELECT 'page.forgotten' AS type, 'page/' || :user AS stream, json_object('user', :user, 'n', :n) AS data;\n";
+static const char seen_app[] =
+    "{\"daybook\": 1, \"name\": \"seen\", \"retention\": [{\"name\": \"seen\", \"table\": \"seen\", \"where\": "
+    "\"at <= datetime('now', '-1 day')\", \"every\": \"1 minute\", \"do\": \"page.forget\"}]}";
+
+/* Rows that projections write go by a command of the app: given the key, under the rule's id, and by the same brake. */
+static void a_command_ends_rows_of_projections(void **state)
+{
+    dbk_source sources[4] = {{"schema.sql", dbk_slice_text(seen_schema)},
+                             {"projections.sql", dbk_slice_text(seen_projections)},
+                             {"commands.sql", dbk_slice_text(seen_commands)},
+                             {"app.json", dbk_slice_text(seen_app)}};
+    engine_fixture f = {0};
+    dbk_buffer origin;
+    dbk_entry entry;
+    char command[200];
+    (void)state;
+    fixture_start_with(&f, definition_of_sources(sources, 4));
+    for (int i = 0; i < 120; i++) {
+        snprintf(command, sizeof command,
+                 "{\"id\":\"s%d\",\"do\":\"append\",\"stream\":\"page/a\",\"type\":\"page.seen\",\"data\":{\"user\":"
+                 "\"%s\",\"n\":%d}}",
+                 i, i == 3 ? "kept" : "a/b", i);
+        f.now_ms = start_ms + 1000;
+        must_answer(&f, command, "\"ok\":true");
+    }
+    assert_int_equal(retain(&f, 10), 0);
+    assert_int_equal(retain(&f, 2 * minute_ms), 0);
+    assert_int_equal(retain(&f, day_ms + 2 * minute_ms), 100);
+    assert_int_equal(count(&f, "SELECT count(*) FROM seen"), 20);
+    dbk_buffer_init(&origin, dbk_port_system());
+    dbk_slice id = last_command_id(&f, &origin, &entry);
+    assert_true(id.size > 18 && memcmp(id.data, "retain/seen/a%2Fb/", 18) == 0);
+    assert_true(dbk_slice_equal(entry.actor, dbk_slice_text("daybook:retention")));
+    dbk_buffer_release(&origin);
+    assert_int_equal(retain(&f, day_ms + 10 * minute_ms), 0);
+    dbk_engine_close(f.engine); /* the brake goes on counting */
+    fixture_open(&f);
+    assert_int_equal(retain(&f, day_ms + 11 * minute_ms), 0);
+    assert_int_equal(retain(&f, day_ms + 20 * minute_ms), 0);
+    assert_int_equal(retain(&f, 2 * day_ms + 40 * minute_ms), 19);
+    assert_int_equal(count(&f, "SELECT count(*) FROM seen WHERE user = 'kept'"), 1);
+    fixture_stop(&f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -257,6 +310,7 @@ int main(void)
         TEST(a_row_that_is_held_stays),
         TEST(a_long_key_is_named_by_its_digest),
         cmocka_unit_test(a_rule_without_an_end_is_given_up),
+        cmocka_unit_test(a_command_ends_rows_of_projections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

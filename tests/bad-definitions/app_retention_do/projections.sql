@@ -1,0 +1,2 @@
+-- on job.progressed
+UPDATE progress SET pct = $pct WHERE job = $job;
