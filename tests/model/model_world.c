@@ -48,6 +48,12 @@ static dbk_definition *parse(m_world *w, m_texts *texts, const dbk_definition *p
     return definition;
 }
 
+/* As the reference model's put. */
+static bool keeps_unnamed(const m_world *w)
+{
+    return w->seed % 3 == 0;
+}
+
 static void add_version(m_world *w)
 {
     const dbk_json_node *root;
@@ -60,6 +66,7 @@ static void add_version(m_world *w)
     } else {
         m_app_make(&version->app, &random);
     }
+    if (keeps_unnamed(w)) version->app.judged = -1; /* no store of an app does that, and a schema sees what it does */
     m_texts_init(&texts);
     m_app_write(&version->app, &texts);
     dbk_source sources[M_SOURCES];
@@ -69,7 +76,7 @@ static void add_version(m_world *w)
     if (dbk_json_parse(w->parser, dbk_buffer_slice(&texts.app), &root, &w->error) != DBK_OK) m_fail(w, "app.json");
     version->oracle = o_define(dbk_buffer_text(&texts.schema), dbk_buffer_text(&texts.projections),
                                dbk_buffer_text(&texts.commands), root, before ? before->oracle : NULL);
-    version->oracle->put_keeps_unnamed = w->seed % 3 == 0;
+    version->oracle->put_keeps_unnamed = keeps_unnamed(w);
     m_extras_tell(&version->app, &texts, version->oracle);
     w->version_count++;
     m_texts_release(&texts);
@@ -107,7 +114,7 @@ static void set_options(m_world *w, m_store *store, int number)
     options->model.vfs = "model";
     options->model.journal_rows = journal[m_below(&random, 3)];
     options->model.reverse_unordered = m_chance(&random, 2);
-    options->model.put_keeps_unnamed = w->seed % 3 == 0;
+    options->model.put_keeps_unnamed = keeps_unnamed(w);
     options->log = (dbk_log_options){.no_background = true, .no_direct = true, .segment_first_bytes = 65536};
 }
 
