@@ -93,7 +93,10 @@ static dbk_result put_ruled_row(dbk_decision *change, sqlite3_stmt *row, const d
         const dbk_column *column = &change->table->columns[i];
         bool cell = !row || dbk_mask_has(cells, i), sent = is_put && work->values[i];
         if (column->key_part) continue;
-        if (!cell) {
+        if (!cell && sent && sqlite3_column_type(row, i) == SQLITE_NULL) {
+            dbk_row_put_member(out, column->name); /* said again */
+            dbk_buffer_put_text(out, "null");
+        } else if (!cell) {
             put_column(column, row, i, out);
         } else if (sent || work->cells[i].type != SQLITE_NULL) {
             dbk_row_put_member(out, column->name);

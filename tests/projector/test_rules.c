@@ -469,6 +469,8 @@ static void a_schema_judges_what_the_rules_make(void **state)
     accept(&bench, PATCH("t", "\"a\"", "{\"name\":null}"), NULL); /* of a patch it is left out */
     accept(&bench, PUT("t", "\"a\"", "{\"n\":1}"), NULL);
     assert_rows(bench.model, "SELECT n, name FROM t", "1|NULL");
+    /* also where the row has it already */
+    assert_int_equal(decide(&bench, PUT("t", "\"a\"", "{\"name\":null}")), DBK_SCHEMA);
 }
 
 int main(void)
