@@ -92,9 +92,10 @@ static dbk_result answer_known(dbk_engine *engine, const dbk_entry *entry, uint6
     return DBK_OK;
 }
 
-/* *known: the id was used before, and the answer is in `out` or the result says id_reused. */
-static dbk_result look_up_id(dbk_turn *turn, dbk_slice id, uint64_t id_hash, const uint8_t *hash, bool *known,
-                             dbk_buffer *out, dbk_error *err)
+/* *known: the id was used before, and the answer is in `out` or the result says id_reused. What the element names is
+ * promised no earlier than the entry of this turn that it is. */
+static dbk_result look_up_id(dbk_turn *turn, dbk_element *element, dbk_slice id, uint64_t id_hash, const uint8_t *hash,
+                             bool *known, dbk_buffer *out, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
     dbk_entry entry;
@@ -110,6 +111,7 @@ static dbk_result look_up_id(dbk_turn *turn, dbk_slice id, uint64_t id_hash, con
     const dbk_element *fresh = fresh_with_id(turn, id, id_hash, &entry);
     if (fresh) {
         uint64_t own = entry.id.seq;
+        element->again = (uint32_t)(fresh - turn->elements) + 1;
         uint64_t at = dbk_log_position(engine->log) + 1 + (own - (engine->next_seq - turn->entries));
         return answer_known(engine, &entry, at, hash, out, err);
     }
@@ -267,7 +269,8 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     }
     if (result != DBK_OK) return result;
     uint64_t id_hash = dbk_checksum(*id, 0);
-    result = look_up_id(turn, *id, id_hash, hash, &known, out, err);
+    result = look_up_id(turn, element, *id, id_hash, hash, &known, out, err);
+    if (result != DBK_OK) element->again = 0;
     if (result != DBK_OK || known) return result;
     if (engine->disk.full) return dbk_disk_refuse(engine, err);
 

@@ -12,6 +12,7 @@ typedef struct dbk_element {
     uint32_t order; /* within the item */
     size_t receipt, receipt_size;
     size_t origin, origin_size; /* size 0: no new entry */
+    uint32_t again;             /* from 1: the element of this turn whose entry its receipt names; 0: none */
     uint64_t id_hash;
     uint32_t next; /* chain of the id table, from 1; 0: end */
 } dbk_element;

@@ -31,22 +31,28 @@ typedef struct dbk_rewriting {
     const char *suffix;
 } dbk_rewriting;
 
-/* The receipts of one item, whose elements begin at *at, with those of new entries as `how` says. False: it
- * has no new entry. */
+/* The one whose entry the receipt names: sent twice in a turn, it is the first one's. */
+static const dbk_element *named_by(const dbk_turn *turn, const dbk_element *element)
+{
+    return element->again ? &turn->elements[element->again - 1] : element;
+}
+
+/* The receipts of one item, whose elements begin at *at, with those that name new entries as `how` says. False: it
+ * has none. */
 static bool put_receipts(dbk_turn *turn, const dbk_buffer *old, size_t *at, const dbk_rewriting *how, dbk_buffer *out)
 {
     uint32_t item = turn->elements[*at].item;
     bool any = false;
     size_t done = 0;
     for (; *at < turn->count && turn->elements[*at].item == item; ++*at) {
-        const dbk_element *e = &turn->elements[*at];
+        const dbk_element *e = &turn->elements[*at], *named = named_by(turn, e);
         dbk_buffer_put(out, old->data + done, e->receipt - done);
         done = e->receipt + e->receipt_size;
-        any = any || e->origin_size > 0;
-        if (e->origin_size == 0) {
+        any = any || named->origin_size > 0;
+        if (named->origin_size == 0) {
             dbk_buffer_put(out, old->data + e->receipt, e->receipt_size);
         } else if (how->error) {
-            dbk_receipt_refused(turn->engine, id_of(turn, e), how->error, (dbk_slice){NULL, 0}, how->unknown, out);
+            dbk_receipt_refused(turn->engine, id_of(turn, named), how->error, (dbk_slice){NULL, 0}, how->unknown, out);
         } else {
             dbk_buffer_put(out, old->data + e->receipt, e->receipt_size - 1);
             dbk_buffer_put_text(out, how->suffix);

@@ -104,6 +104,29 @@ static void reopen(failing_store *s)
 
 /* ---- the log cannot be written */
 
+/* Sent twice in one turn, a command is known by an entry that is not durable yet. */
+static void a_failed_write_refuses_what_was_sent_twice(void **state)
+{
+    failing_store *s = *state;
+    const char *turn[] = {"[{\"id\":\"a\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\"},"
+                          "{\"id\":\"a\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\"}]",
+                          "{\"id\":\"a\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\"}"};
+    char *receipts[2];
+    s->port.writes_only = true;
+    s->port.fail_at = 1;
+    decide_turn(&s->f, turn, 2, receipts);
+    for (int i = 0; i < 2; i++) {
+        expect_part(receipts[i], "\"id\":\"a\",\"ok\":false,\"error\":\"unavailable\"");
+        assert_null(strstr(receipts[i], "\"ok\":true"));
+        free(receipts[i]);
+    }
+    faulty_calm(&s->port);
+    decide_turn(&s->f, turn, 2, receipts);
+    expect_part(receipts[0], "[{\"id\":\"a\",\"ok\":true,\"position\":1,");
+    expect_part(receipts[1], "\"again\":true}");
+    for (int i = 0; i < 2; i++) free(receipts[i]);
+}
+
 static void a_full_disk_refuses_and_leaves_no_trace(void **state)
 {
     failing_store *s = *state;
@@ -527,6 +550,7 @@ int main(void)
     /* Thousands of stores are made and synced: where the machine has a file system in memory, there. */
     if (access("/dev/shm", W_OK) == 0) (void)setenv("TMPDIR", "/dev/shm", 0);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_failed_write_refuses_what_was_sent_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_leaves_no_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_write_is_answered_and_over, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_write_leaves_no_version, setup, teardown),
