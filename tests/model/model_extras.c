@@ -207,7 +207,7 @@ static void tell_settings(const m_app *app, o_definition *definition)
 
 static void tell_rule(o_definition *definition, o_time_rule rule)
 {
-    if (definition->time_count == 6) o_die("too many rules of time");
+    if (definition->time_count == O_RULES) o_die("too many rules of time");
     definition->times[definition->time_count++] = rule;
 }
 

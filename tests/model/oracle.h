@@ -19,6 +19,7 @@ enum {
     O_TABLES = 20,
     O_COLUMNS = 16,
     O_KEYS = 3,
+    O_RULES = 18,    /* of time */
     O_ROWS = 128,    /* of one table */
     O_RECORDS = 900, /* rows that ever were */
     O_ENTRIES = 1400,
@@ -242,7 +243,7 @@ typedef struct o_definition {
     o_setting settings[3];
     o_upcast upcasts[8];
     o_undo_rule undos[4];
-    o_time_rule times[6];
+    o_time_rule times[O_RULES];
     int setting_count, upcast_count, undo_count, time_count;
     const struct o_definition *async; /* its tables and projections, or NULL */
     o_table tables[O_TABLES];
@@ -471,7 +472,7 @@ const char *o_json_merge(const char *old, const dbk_json_node *patch);
 bool o_drop_surplus(o_state *state); /* the last n of what the entry in work touched; false: a constraint */
 typedef struct o_clock {             /* what the rules of time know of time; zero when a store opens */
     const o_definition *definition;
-    int64_t wall_ms, mono_ms, rest_until_ms, next_ms[6];
+    int64_t wall_ms, mono_ms, rest_until_ms, next_ms[O_RULES];
     bool begun;
 } o_clock;
 /* Which rules run at this look; a set of bits. */

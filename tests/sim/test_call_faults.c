@@ -1,0 +1,571 @@
+/* Every public call under failing I/O and failing allocations: what store.h and daybook.h offer beyond the turn itself
+ * (test_store_faults has that, and the laws of what was acknowledged).
+ *   test_call_faults [STRIDE]   every STRIDE-th call fails (1: all)
+ * Each call is made on the same store while its n-th call of the port fails, once or from there on. It never crashes
+ * and gives all back; an answer that it gives is the one it gives without faults; what a receipt says of a command is
+ * true when the same command is sent again; and afterwards the store opens and its rows are what the log folds to.
+ * SQLite's own allocations are not the port's and do not fail here. */
+#include "base/simdisk.h"
+#include "store/engine.h"
+#include "store/request.h"
+#include "tests/support/simvfs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char app[] =
+    "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\"}},"
+    "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}}}"
+    ","
+    "\"search\":{\"find\":{\"table\":\"notes\",\"columns\":[\"title\"]}},"
+    "\"retention\":[{\"name\":\"old\",\"table\":\"notes\",\"where\":\"stars > 90\",\"every\":\"1m\"}]}";
+static const char schema[] =
+    "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT UNIQUE, stars INTEGER DEFAULT 0, body JSON);\n"
+    "CREATE TABLE tags (note TEXT NOT NULL REFERENCES notes(id) ON DELETE CASCADE, name TEXT NOT NULL,\n"
+    "  PRIMARY KEY (note, name)) WITHOUT ROWID;\n"
+    "CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value JSON);\n"
+    "CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, pct INTEGER NOT NULL);\n";
+static const char projections[] = "-- on job.started\nINSERT INTO progress(job, pct) VALUES ($id, $pct);\n"
+                                  "-- on job.ended\nDELETE FROM progress WHERE job = $id;\n";
+static const char commands[] = "-- command note.star(id TEXT)\n-- let now\nSELECT stars FROM notes WHERE id = :id;\n"
+                               "-- else 'there is none'\n-- patch notes\n"
+                               "SELECT id, :now + 1 AS stars FROM notes WHERE id = :id;\n"
+                               "-- return\nSELECT stars FROM notes WHERE id = :id;\n"
+                               "-- undo job.started\n"
+                               "SELECT 'job.ended' AS type, :stream AS stream, :data AS data;\n";
+static const char queries[] = "-- query found(word TEXT)\n"
+                              "SELECT n.id, n.title FROM find AS s JOIN notes AS n ON n.id = s.id\n"
+                              "WHERE find MATCH :word ORDER BY n.id;\n";
+static const char upcasts[] = "-- upcast job.started 1 -> 2\nSELECT json_set(:data, '$.pct', 1);\n";
+static const char ui[] = "{\"properties\":{\"size\":{\"maximum\":20}}}";
+static const char stats_schema[] = "CREATE TABLE counts (type TEXT PRIMARY KEY NOT NULL, n INTEGER CHECK (n < 3));\n";
+static const char stats_projections[] = "-- on job.*\nINSERT INTO counts(type, n) VALUES (:type, 1)\n"
+                                        "ON CONFLICT(type) DO UPDATE SET n = n + 1;\n";
+static const int64_t START_MS = 1700000000000, MINUTE_MS = 60000, MS_NS = 1000000;
+
+typedef struct bench {
+    dbk_simdisk *disk;
+    simvfs *vfs;
+    dbk_engine_options options;
+    dbk_engine *engine;
+    dbk_json_parser *parser;
+    dbk_simdisk_image *image;
+    size_t memory, handles; /* while the store is closed */
+    dbk_buffer answer;      /* of the call at hand */
+    dbk_buffer plain;       /* of the same call without faults */
+    dbk_result result;
+    dbk_buffer facts[4];
+    int64_t now_ms;
+    char context[120];
+    dbk_error error;
+} bench;
+
+typedef struct call {
+    const char *name;
+    const char *json; /* a request or a command; NULL: */
+    void (*run)(bench *b);
+    bool varies; /* its answer has times, sizes or counts of this process */
+} call;
+
+_Noreturn static void fail(const bench *b, const char *what)
+{
+    printf("%s: %s\n  %s\n  %.*s\n  %.*s\n", b->context, what, b->error.text,
+           DBK_SLICE_ARG(dbk_buffer_slice(&b->answer)), DBK_SLICE_ARG(dbk_buffer_slice(&b->plain)));
+    fflush(stdout);
+    _Exit(1);
+}
+
+/* ---- the store */
+
+static void put_file(bench *b, const char *path, const char *text)
+{
+    if (dbk_simdisk_write(b->disk, path, 0, text, strlen(text)) != 0) abort();
+}
+
+static void make_folder(bench *b, dbk_dir *parent, const char *name)
+{
+    if (b->options.port->make_dir(b->options.port->ctx, parent, name, 0700) != 0) abort();
+}
+
+static void write_app(bench *b, const char *folder, const char *schema_text)
+{
+    const struct {
+        const char *name, *text;
+    } files[] = {
+        {"app.json", app},          {"schema.sql", schema_text},        {"projections.sql", projections},
+        {"commands.sql", commands}, {"queries.sql", queries},           {"upcasts.sql", upcasts},
+        {"schemas/ui.json", ui},    {"stats/schema.sql", stats_schema}, {"stats/projections.sql", stats_projections}};
+    char path[80];
+    dbk_dir *root = NULL, *dir = NULL;
+    if (dbk_io_open_dir(b->options.port, NULL, "/", 0, &root, NULL) != DBK_OK) abort();
+    make_folder(b, root, folder);
+    if (dbk_io_open_dir(b->options.port, root, folder, 0, &dir, NULL) != DBK_OK) abort();
+    make_folder(b, dir, "schemas");
+    make_folder(b, dir, "stats");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, files[i].name);
+        put_file(b, path, files[i].text);
+    }
+    b->options.port->close_dir(b->options.port->ctx, dir);
+    b->options.port->close_dir(b->options.port->ctx, root);
+}
+
+static bool open_store(bench *b, const char *path)
+{
+    b->engine = NULL;
+    return dbk_engine_open(path, &b->options, &b->engine, &b->error) == DBK_OK;
+}
+
+static void close_store(bench *b)
+{
+    dbk_engine_close(b->engine);
+    b->engine = NULL;
+}
+
+/* ---- calls */
+
+/* As the queue has it: a command is decided, what asks is answered. */
+static void send(bench *b, const char *json)
+{
+    const dbk_json_node *root;
+    dbk_buffer_clear(&b->answer);
+    if (dbk_json_parse(b->parser, dbk_slice_text(json), &root, NULL) != DBK_OK) abort();
+    bool asks = dbk_request_is(root) || dbk_json_text_is(dbk_json_member(root, "do"), "undo") ||
+                dbk_json_text_is(dbk_json_member(root, "do"), "apply");
+    dbk_slice text = dbk_slice_text(json);
+    b->now_ms += 1000;
+    b->error = (dbk_error){0};
+    if (asks) b->result = dbk_request_answer_all(b->engine, text, &b->answer, &b->error);
+    else b->result = dbk_engine_decide(b->engine, &text, 1, b->now_ms, &b->answer, &b->error);
+}
+
+static bool says(const bench *b, const char *part)
+{
+    return b->answer.size && memmem(b->answer.data, b->answer.size, part, strlen(part));
+}
+
+static void must(bench *b, const char *json)
+{
+    send(b, json);
+    if (b->result != DBK_OK || !says(b, "\"ok\":true")) fail(b, json);
+}
+
+static void run_feed(bench *b)
+{
+    b->result = dbk_engine_head_message(b->engine, &b->answer, &b->error);
+}
+
+static void take_change(void *arg, const char *message, size_t size)
+{
+    bench *b = arg;
+    dbk_buffer_put(&b->answer, message, size);
+}
+
+static void run_subscribe(bench *b)
+{
+    void *subscription = NULL;
+    b->result = dbk_engine_subscribe(b->engine, NULL, "[\"t\",1,2]", take_change, b, &subscription, &b->error);
+    if (b->result != DBK_OK) return;
+    dbk_slice text = dbk_slice_text("{\"id\":\"s\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"s\",\"data\":{}}");
+    dbk_buffer receipt;
+    dbk_buffer_init(&receipt, dbk_port_system());
+    b->result = dbk_engine_decide(b->engine, &text, 1, b->now_ms, &receipt, &b->error);
+    dbk_buffer_release(&receipt);
+    dbk_engine_unsubscribe(b->engine, subscription);
+}
+
+static void run_retain(bench *b)
+{
+    uint64_t deleted = 0, first;
+    b->result = dbk_engine_retain(b->engine, b->now_ms, 1000 * MS_NS, &first, &b->error);
+    if (b->result == DBK_OK)
+        b->result = dbk_engine_retain(b->engine, b->now_ms + 2 * MINUTE_MS, (1000 + 2 * MINUTE_MS) * MS_NS, &deleted,
+                                      &b->error);
+    dbk_buffer_printf(&b->answer, "%llu", (unsigned long long)deleted);
+}
+
+static void run_mirror(bench *b)
+{
+    b->result = dbk_engine_mirror(b->engine, &b->error);
+}
+
+static void run_mirror_edit(bench *b)
+{
+    put_file(b, "store/files/ui.json", "{\"size\": 19, \"theme\": \"dark\"}   \n");
+    b->result = dbk_engine_mirror(b->engine, &b->error);
+}
+
+static void run_import(bench *b)
+{
+    dbk_slice origins[2] = {dbk_buffer_slice(&b->facts[2]), dbk_buffer_slice(&b->facts[3])};
+    uint64_t logged = 0, parked = 0;
+    b->result = dbk_engine_import(b->engine, origins, 2, b->now_ms, &logged, &parked, &b->error);
+    dbk_buffer_printf(&b->answer, "%llu %llu", (unsigned long long)logged, (unsigned long long)parked);
+}
+
+static void run_copy(bench *b)
+{
+    b->result = dbk_engine_copy(b->engine, 6, "/copy", 7, "u", &b->options, &b->error);
+}
+
+static void run_replay(bench *b)
+{
+    dbk_moment at = {.position = 5};
+    dbk_model_state state = {0};
+    b->result = dbk_engine_replay(b->engine, &at, "/then.sqlite", true, NULL, NULL, &state, &b->error);
+    if (b->result == DBK_OK) dbk_buffer_put(&b->answer, &state.fingerprint, sizeof state.fingerprint);
+}
+
+static void run_salvage(bench *b)
+{
+    dbk_salvage_report report = {0};
+    dbk_salvage_watcher watcher = {0};
+    close_store(b);
+    b->result = dbk_engine_salvage("/store", "/saved", NULL, &b->options, &watcher, &report, &b->error);
+    dbk_buffer_printf(&b->answer, "%llu", (unsigned long long)report.kept);
+}
+
+static void run_create(bench *b)
+{
+    b->result = dbk_engine_create("/other", "/app", &b->options, NULL, &b->error);
+}
+
+static dbk_result host(void *arg, dbk_call *inner, const char *args, size_t size, dbk_error *err)
+{
+    static const char patch[] = "{\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"stars\":50}}";
+    dbk_text rows = {0};
+    (void)arg, (void)args, (void)size;
+    dbk_result result = dbk_call_query(inner, "SELECT stars FROM notes WHERE id = :id", "{\"id\":\"n1\"}", &rows, err);
+    if (result == DBK_OK) result = dbk_call_emit(inner, patch, sizeof patch - 1, err);
+    if (result == DBK_OK) result = dbk_call_return(inner, rows.data, rows.size, err);
+    dbk_text_free(&rows);
+    return result;
+}
+
+static void run_host(bench *b)
+{
+    b->result = dbk_engine_register(b->engine, "note.host", host, NULL, &b->error);
+    if (b->result == DBK_OK) send(b, "{\"id\":\"h\",\"do\":\"note.host\",\"args\":{}}");
+}
+
+/* daybook.h over the engine, which then is the store's. */
+static void run_handle(bench *b)
+{
+    dbk_store *store = NULL;
+    dbk_text receipt = {0};
+    static const char json[] =
+        "{\"id\":\"w\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"stars\":7}}";
+    b->result = dbk_engine_wrap(b->engine, &store, &b->error);
+    if (b->result != DBK_OK) return;
+    b->engine = NULL;
+    b->result = dbk_do(store, json, sizeof json - 1, &receipt, &b->error);
+    dbk_buffer_put(&b->answer, receipt.data, receipt.size);
+    dbk_text_free(&receipt);
+    dbk_close(store);
+}
+
+static void on_stage(void *arg, dbk_stage stage, const char *receipt, size_t size, bool last)
+{
+    bench *b = arg;
+    (void)stage;
+    if (last) dbk_buffer_put(&b->answer, receipt, size);
+}
+
+static void run_staged(bench *b)
+{
+    dbk_store *store = NULL;
+    static const char json[] = "[{\"id\":\"w\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\"},{\"do\":\"put\"}]";
+    b->result = dbk_engine_wrap(b->engine, &store, &b->error);
+    if (b->result != DBK_OK) return;
+    b->engine = NULL;
+    b->result = dbk_send_staged(store, json, sizeof json - 1, on_stage, b, &b->error);
+    dbk_close(store);
+}
+
+static const call calls[] = {
+    {.name = "get", .json = "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}"},
+    {.name = "get a setting", .json = "{\"do\":\"get\",\"namespace\":\"ui\",\"path\":\"size\"}"},
+    {.name = "list", .json = "{\"do\":\"list\",\"table\":\"tags\",\"limit\":1}"},
+    {.name = "query", .json = "{\"do\":\"query\",\"sql\":\"SELECT * FROM notes ORDER BY id\"}"},
+    {.name = "query by name", .json = "{\"do\":\"query\",\"name\":\"found\",\"args\":{\"word\":\"hello\"}}"},
+    {.name = "query at", .json = "{\"do\":\"query\",\"sql\":\"SELECT title FROM notes ORDER BY id\",\"at\":3}"},
+    {.name = "query at a time",
+     .json = "{\"do\":\"query\",\"sql\":\"SELECT id FROM tags\",\"order_time\":1700000003000}"},
+    {.name = "query the log",
+     .json = "{\"do\":\"query\",\"sql\":\"SELECT position, type FROM events WHERE position < 5\"}"},
+    {.name = "query a plan", .json = "{\"do\":\"query\",\"sql\":\"SELECT id FROM notes\",\"explain\":true}"},
+    {.name = "query an async model", .json = "{\"do\":\"query\",\"sql\":\"SELECT * FROM counts\"}"},
+    {.name = "query it at", .json = "{\"do\":\"query\",\"sql\":\"SELECT * FROM counts\",\"at\":7}"},
+    {.name = "changes", .json = "{\"do\":\"changes\",\"table\":\"notes\",\"from\":[\"t\",1,2]}"},
+    {.name = "log", .json = "{\"do\":\"log\",\"from\":2,\"limit\":3}"},
+    {.name = "log backward", .json = "{\"do\":\"log\",\"reverse\":true,\"stream\":\"notes/n1\"}"},
+    {.name = "inbox", .json = "{\"do\":\"inbox\"}"},
+    {.name = "status", .json = "{\"do\":\"status\"}", .varies = true},
+    {.name = "stats", .json = "{\"do\":\"stats\"}", .varies = true},
+    {.name = "hello", .json = "{\"do\":\"hello\"}", .varies = true},
+    {.name = "models", .json = "{\"do\":\"models\"}", .varies = true},
+    {.name = "fingerprint", .json = "{\"do\":\"fingerprint\"}"},
+    {.name = "fingerprint at", .json = "{\"do\":\"fingerprint\",\"at\":6}"},
+    {.name = "fingerprint of an async model", .json = "{\"do\":\"fingerprint\",\"model\":\"stats\"}"},
+    {.name = "history", .json = "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n1\"}"},
+    {.name = "history of a cascade", .json = "{\"do\":\"history\",\"table\":\"tags\",\"key\":[\"n2\",\"x\"]}"},
+    {.name = "explain", .json = "{\"do\":\"explain\",\"position\":5}"},
+    {.name = "diff", .json = "{\"do\":\"diff\",\"from\":2,\"to\":6}"},
+    {.name = "verify", .json = "{\"do\":\"verify\",\"depth\":\"proof\"}", .varies = true},
+    {.name = "replay", .run = run_replay},
+    {.name = "replay of an async model",
+     .json = "{\"do\":\"replay\",\"model\":\"stats\",\"into\":\"/s.sqlite\"}",
+     .varies = true},
+    {.name = "rebuild of an async model", .json = "{\"do\":\"rebuild\",\"model\":\"stats\"}", .varies = true},
+    {.name = "model.retry", .json = "{\"do\":\"model.retry\",\"model\":\"stats\"}", .varies = true},
+    {.name = "model.pause", .json = "{\"do\":\"model.pause\",\"model\":\"stats\"}", .varies = true},
+    {.name = "model.skip", .json = "{\"do\":\"model.skip\",\"model\":\"stats\"}", .varies = true},
+    {.name = "upgrade, tried", .json = "{\"do\":\"upgrade\",\"app\":\"/next\",\"dry_run\":true}", .varies = true},
+    {.name = "upgrade", .json = "{\"do\":\"upgrade\",\"app\":\"/next\"}", .varies = true},
+    {.name = "set", .json = "{\"id\":\"w\",\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"size\",\"value\":15}"},
+    {.name = "unset", .json = "{\"id\":\"w\",\"do\":\"unset\",\"namespace\":\"ui\",\"path\":\"theme\"}"},
+    {.name = "reset", .json = "{\"id\":\"w\",\"do\":\"reset\",\"namespace\":\"ui\"}"},
+    {.name = "command", .json = "{\"id\":\"w\",\"do\":\"note.star\",\"args\":{\"id\":\"n1\"}}"},
+    {.name = "append",
+     .json = "{\"id\":\"w\",\"do\":\"append\",\"stream\":\"job/9\",\"type\":\"job.started\",\"data\":"
+             "{\"id\":\"9\",\"pct\":4}}"},
+    {.name = "delete", .json = "{\"id\":\"w\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\"}"},
+    {.name = "undo", .json = "{\"id\":\"w\",\"do\":\"undo\",\"of_correlation\":\"k\"}"},
+    {.name = "undo of an event", .json = "{\"id\":\"w\",\"do\":\"undo\",\"position\":8}"},
+    {.name = "apply", .json = "{\"id\":\"w\",\"do\":\"apply\",\"entry\":\"62626262626262626262626262626262.1.1\"}"},
+    {.name = "dismiss", .json = "{\"id\":\"w\",\"do\":\"dismiss\",\"entry\":\"62626262626262626262626262626262.1.2\"}"},
+    {.name = "head", .run = run_feed, .varies = true},
+    {.name = "subscribe", .run = run_subscribe, .varies = true},
+    {.name = "retain", .run = run_retain},
+    {.name = "mirror", .run = run_mirror},
+    {.name = "mirror, edited", .run = run_mirror_edit},
+    {.name = "import", .run = run_import},
+    {.name = "copy", .run = run_copy},
+    {.name = "salvage", .run = run_salvage},
+    {.name = "create", .run = run_create},
+    {.name = "host command", .run = run_host},
+    {.name = "dbk_do", .run = run_handle},
+    {.name = "dbk_send_staged", .run = run_staged, .varies = true},
+};
+
+/* ---- faults */
+
+typedef struct weather {
+    const char *name;
+    uint32_t kinds;
+    uint64_t times; /* 0: from there on */
+    dbk_simdisk_action action;
+    int error;
+} weather;
+
+static const weather weathers[] = {
+    {"EIO once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EIO},
+    {"EIO", DBK_SIM_IO, 0, DBK_SIM_FAIL, EIO},
+    {"ENOSPC", DBK_SIM_CHANGES, 0, DBK_SIM_FAIL, ENOSPC},
+    {"EINTR once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EINTR},
+    {"short once", DBK_SIM_READ | DBK_SIM_WRITE, 1, DBK_SIM_SHORT, 0},
+    {"no memory once", DBK_SIM_MEMORY, 1, DBK_SIM_FAIL, ENOMEM},
+    {"no memory", DBK_SIM_MEMORY, 0, DBK_SIM_FAIL, ENOMEM},
+};
+
+static void perform(bench *b, const call *c)
+{
+    dbk_buffer_clear(&b->answer);
+    b->error = (dbk_error){0};
+    b->now_ms = START_MS + 60000;
+    if (c->run) c->run(b);
+    else send(b, c->json);
+}
+
+/* Two answers to one question: but for what stands in a receipt beside the answer. */
+static bool is_same_answer(const bench *b)
+{
+    return dbk_slice_equal(dbk_buffer_slice(&b->answer), dbk_buffer_slice(&b->plain));
+}
+
+static bool is_refusal(const bench *b, const call *c)
+{
+    return b->result != DBK_OK || (c->json && says(b, "\"ok\":false"));
+}
+
+static void check_rows(bench *b)
+{
+    dbk_model_state cold = {0}, live;
+    dbk_hash128 counted;
+    uint64_t rows;
+    dbk_model *model = dbk_engine_model(b->engine);
+    if (dbk_engine_replay(b->engine, NULL, "/cold.sqlite", true, NULL, NULL, &cold, &b->error) != DBK_OK)
+        fail(b, "the log cannot be folded afterwards");
+    if (dbk_model_recount(model, &counted, &rows, &b->error) != DBK_OK) fail(b, "the rows cannot be counted");
+    dbk_model_get_state(model, &live);
+    bool same = memcmp(&cold.fingerprint, &live.fingerprint, sizeof live.fingerprint) == 0 &&
+                memcmp(&counted, &live.fingerprint, sizeof counted) == 0;
+    if (!same) fail(b, "the rows are not what the log folds to");
+    (void)dbk_simdisk_remove(b->disk, "cold.sqlite");
+}
+
+/* What the first receipt said is so. */
+static void check_receipt(bench *b, const call *c, bool accepted, bool none)
+{
+    if (!c->json || !strstr(c->json, "\"id\":\"w\"")) return;
+    send(b, c->json);
+    if (b->result != DBK_OK) fail(b, "it cannot be sent again");
+    if (accepted && !says(b, "\"again\":true")) fail(b, "it was accepted, and is not there");
+    if (none && says(b, "\"again\":true")) fail(b, "it was refused, and is there");
+}
+
+static void check_given_back(bench *b)
+{
+    if (dbk_simdisk_memory_count(b->disk) != b->memory) fail(b, "memory is not given back");
+    if (dbk_simdisk_handle_count(b->disk) != b->handles) fail(b, "handles are not closed");
+}
+
+/* false: the fault hit nothing, the calls are all through. */
+static bool run_once(bench *b, const call *c, const weather *w, uint64_t skip)
+{
+    dbk_simdisk_fault fault = {
+        .kinds = w->kinds, .skip = skip, .times = w->times, .action = w->action, .error = w->error, .bytes = 100};
+    snprintf(b->context, sizeof b->context, "%s, %s at call %llu", c->name, w->name, (unsigned long long)skip);
+    dbk_simdisk_restore(b->disk, b->image);
+    if (!open_store(b, "/store")) fail(b, "it does not open");
+    dbk_simdisk_add_fault(b->disk, &fault);
+    perform(b, c);
+    bool hit = dbk_simdisk_fault_hits(b->disk) > 0;
+    bool accepted = !is_refusal(b, c) && b->answer.size, none = says(b, "\"outcome\":\"none\"");
+    if (accepted && !c->varies && !is_same_answer(b)) fail(b, "another answer than without faults");
+    if (!hit && is_refusal(b, c)) fail(b, "refused without a fault");
+    dbk_simdisk_clear_faults(b->disk);
+    close_store(b);
+    check_given_back(b);
+    if (!open_store(b, "/store")) fail(b, "it does not open afterwards");
+    check_rows(b);
+    check_receipt(b, c, accepted, none);
+    close_store(b);
+    check_given_back(b);
+    return hit;
+}
+
+static uint64_t run_call(bench *b, const call *c, uint64_t stride)
+{
+    uint64_t runs = 0;
+    dbk_simdisk_restore(b->disk, b->image);
+    snprintf(b->context, sizeof b->context, "%s", c->name);
+    if (!open_store(b, "/store")) fail(b, "it does not open");
+    perform(b, c);
+    if (is_refusal(b, c)) fail(b, "refused without any fault");
+    close_store(b);
+    dbk_buffer_clear(&b->plain);
+    dbk_buffer_put_slice(&b->plain, dbk_buffer_slice(&b->answer));
+    for (size_t i = 0; i < sizeof weathers / sizeof *weathers; i++)
+        for (uint64_t skip = i % stride; run_once(b, c, &weathers[i], skip); skip += stride) runs++;
+    printf("%-32s %6llu runs\n", c->name, (unsigned long long)runs);
+    fflush(stdout);
+    return runs;
+}
+
+/* ---- before all that */
+
+static void take_facts(bench *b)
+{
+    static const char *const notes[] = {"{\"title\":\"Hello\"}", "{\"title\":\"World\"}", "{\"title\":\"far\"}",
+                                        "{\"title\":\"away\"}"};
+    char command[160];
+    memset(b->options.replica, 'b', 16);
+    if (dbk_engine_create("/author", "/app", &b->options, NULL, &b->error) != DBK_OK || !open_store(b, "/author"))
+        fail(b, "no author");
+    for (int i = 0; i < 4; i++) {
+        snprintf(command, sizeof command,
+                 "{\"id\":\"b%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"b%d\",\"data\":%s}", i, i, notes[i]);
+        must(b, command);
+        dbk_buffer_init(&b->facts[i], dbk_port_system());
+        if (dbk_log_read(dbk_engine_log(b->engine), (uint64_t)i + 1, &b->facts[i], NULL, &b->error) != DBK_OK)
+            fail(b, "no fact");
+    }
+    close_store(b);
+}
+
+static void fill_store(bench *b)
+{
+    static const char *const all[] = {
+        "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"Hello\",\"body\":{\"a\":"
+        "[1,2]}}}",
+        "{\"id\":\"2\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n2\",\"data\":{\"title\":\"World\",\"stars\":95}}",
+        "{\"id\":\"3\",\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n2\",\"x\"],\"correlation\":\"k\"}",
+        "{\"id\":\"4\",\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n1\",\"y\"]}",
+        "{\"id\":\"5\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"stars\":4},\"correlation\":"
+        "\"k\"}",
+        "{\"id\":\"6\",\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"theme\",\"value\":\"light\"}",
+        "{\"id\":\"7\",\"do\":\"append\",\"stream\":\"job/"
+        "1\",\"type\":\"job.started\",\"data\":{\"id\":\"1\",\"pct\":3}}",
+        "{\"id\":\"8\",\"do\":\"append\",\"stream\":\"job/"
+        "2\",\"type\":\"job.started\",\"data\":{\"id\":\"2\",\"pct\":3}}",
+        "{\"id\":\"9\",\"do\":\"append\",\"stream\":\"job/"
+        "3\",\"type\":\"job.started\",\"data\":{\"id\":\"3\",\"pct\":3}}"};
+    dbk_slice origins[2] = {dbk_buffer_slice(&b->facts[0]), dbk_buffer_slice(&b->facts[1])};
+    uint64_t logged, parked;
+    memset(b->options.replica, 'a', 16);
+    if (dbk_engine_create("/store", "/app", &b->options, NULL, &b->error) != DBK_OK || !open_store(b, "/store"))
+        fail(b, "no store");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) must(b, all[i]);
+    b->now_ms += 60000;
+    if (dbk_engine_import(b->engine, origins, 2, b->now_ms, &logged, &parked, &b->error) != DBK_OK || logged != 2)
+        fail(b, "no import");
+    /* the titles of the facts become free, so that what was skipped can be said again */
+    must(b, "{\"id\":\"10\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n2\",\"data\":{\"title\":\"hello world\"}}");
+    must(b, "{\"do\":\"models\"}");
+    if (dbk_engine_mirror(b->engine, &b->error) != DBK_OK) fail(b, "no mirror");
+    close_store(b);
+    dbk_simdisk_sync_all(b->disk);
+}
+
+static void start(bench *b)
+{
+    char more[sizeof schema + 80];
+    memset(b, 0, sizeof *b);
+    b->disk = dbk_simdisk_new(5);
+    b->vfs = simvfs_register("calls", dbk_simdisk_port(b->disk), NULL);
+    b->parser = dbk_json_parser_new(dbk_port_system());
+    if (!b->vfs || !b->parser) abort();
+    dbk_buffer_init(&b->answer, dbk_port_system());
+    dbk_buffer_init(&b->plain, dbk_port_system());
+    b->now_ms = START_MS;
+    b->options = (dbk_engine_options){.port = dbk_simdisk_port(b->disk),
+                                      .no_threads = true,
+                                      .given_ids = true,
+                                      .ignore_place = true,
+                                      .incarnation = 1,
+                                      .timeline = "t",
+                                      .image_every = 3};
+    memset(b->options.lineage, 'l', 16);
+    b->options.disk.off = true;
+    b->options.model.vfs = "calls";
+    b->options.log = (dbk_log_options){.no_background = true, .no_direct = true, .segment_first_bytes = 65536};
+    write_app(b, "app", schema);
+    snprintf(more, sizeof more, "%sCREATE TABLE more (id TEXT PRIMARY KEY NOT NULL);\n", schema);
+    write_app(b, "next", more);
+    take_facts(b);
+    fill_store(b);
+    b->memory = dbk_simdisk_memory_count(b->disk);
+    b->handles = dbk_simdisk_handle_count(b->disk);
+    b->image = dbk_simdisk_snapshot(b->disk);
+}
+
+int main(int argc, char **argv)
+{
+    static bench b;
+    uint64_t stride = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, runs = 0;
+    const char *only = argc > 2 ? argv[2] : NULL;
+    if (stride == 0) stride = 1;
+    start(&b);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (!only || strcmp(only, calls[i].name) == 0) runs += run_call(&b, &calls[i], stride);
+    for (int i = 0; i < 4; i++) dbk_buffer_release(&b.facts[i]);
+    dbk_buffer_release(&b.answer);
+    dbk_buffer_release(&b.plain);
+    dbk_json_parser_free(b.parser);
+    simvfs_unregister(b.vfs);
+    dbk_simdisk_free(b.disk);
+    printf("%llu faults in %zu calls\n", (unsigned long long)runs, sizeof calls / sizeof *calls);
+    return 0;
+}
