@@ -23,9 +23,10 @@ static dbk_result hash_in(dbk_engine *engine, dbk_json_parser *parser, uint64_t 
     dbk_slice rest = entry.events;
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *root, *text;
-        if (!dbk_slice_equal(event.type, dbk_slice_text("daybook.definition")) ||
-            dbk_json_parse(parser, event.data, &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT)
-            continue;
+        if (!dbk_slice_equal(event.type, dbk_slice_text("daybook.definition"))) continue;
+        result = dbk_json_parse(parser, event.data, &root, err);
+        if (result == DBK_NO_MEMORY) return result;
+        if (result != DBK_OK || root->kind != DBK_JSON_OBJECT) continue;
         text = dbk_json_member(root, "hash");
         if (text && text->kind == DBK_JSON_STRING && dbk_hex_decode(text->text, hash, 16)) *found = true;
     }

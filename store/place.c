@@ -69,9 +69,9 @@ dbk_result dbk_place_is_copy(const dbk_port *port, dbk_dir *store, bool *copy, d
     if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for '%s'", name);
     dbk_buffer_init(&text, port);
     dbk_result result = dbk_io_read_file(port, store, name, PLACE_MAX_BYTES, &text, err);
-    bool readable = result == DBK_OK && dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL) == DBK_OK &&
-                    root->kind == DBK_JSON_OBJECT && dbk_json_member(root, "place");
-    if (result == DBK_TOO_BIG || result == DBK_MISSING) result = DBK_OK;
+    if (result == DBK_OK) result = dbk_json_parse(parser, dbk_buffer_slice(&text), &root, err);
+    bool readable = result == DBK_OK && root->kind == DBK_JSON_OBJECT && dbk_json_member(root, "place");
+    if (result == DBK_TOO_BIG || result == DBK_MISSING || result == DBK_BAD_JSON) result = DBK_OK;
     if (readable) result = dbk_io_open_dir(port, store, "log", 0, &log, err);
     if (log) {
         int rc = port->identify_dir(port->ctx, log, &log_is);

@@ -31,7 +31,9 @@ static void put_data(dbk_page *page, const dbk_event *event)
     const dbk_json_node *root;
     dbk_buffer *out = page->out;
     if (event->data.size == 0) return;
-    if (dbk_json_parse(page->parser, event->data, &root, NULL) == DBK_OK) {
+    dbk_result result = dbk_json_parse(page->parser, event->data, &root, NULL);
+    if (result == DBK_NO_MEMORY) out->failed = true;
+    if (result == DBK_OK) {
         dbk_buffer_put_text(out, ",\"data\":");
         dbk_json_put_minimal(out, root);
         return;

@@ -155,6 +155,17 @@ static dbk_result refuse_lost(const dbk_upgrade *up, dbk_error *err)
     return DBK_REJECTED;
 }
 
+/* Whichever of the two definitions goes: others may still look at it, so it has to find room when nothing can fail any
+ * more. */
+static dbk_result make_room(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_buffer *retired = &up->engine->retired;
+    retired->failed = false;
+    return dbk_buffer_reserve(retired, sizeof up->definition)
+               ? DBK_OK
+               : dbk_fail(err, DBK_NO_MEMORY, "no memory for an upgrade");
+}
+
 static void keep(dbk_upgrade *up)
 {
     dbk_engine *engine = up->engine;
@@ -221,6 +232,7 @@ static dbk_result take(dbk_upgrade *up, dbk_error *err)
     if (result == DBK_OK && !up->same) result = complete(up, err);
     if (result == DBK_OK && !up->same) result = list_lost(up, err);
     if (result == DBK_OK && !up->dry_run && up->lost_count > 0 && !up->accept) result = refuse_lost(up, err);
+    if (result == DBK_OK) result = make_room(up, err);
     if (result != DBK_OK && stages && !engine->dead) dbk_app_unstage(engine);
     dbk_engine_keep_superseded(engine);
     if (result == DBK_OK && !up->dry_run) result = switch_over(up, err);

@@ -96,7 +96,9 @@ static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const db
         if (!is_of(&event, row)) continue;
         dbk_result result = dbk_upcast_event(undo->upcaster, entry->time_ms, &event, err);
         if (result != DBK_OK) return result;
-        if (dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
+        result = dbk_json_parse(undo->data, event.data, &data, err);
+        if (result == DBK_NO_MEMORY) return result;
+        if (result != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
         bool deletes = is_type(&event, ".deleted");
         if (!deletes) add_named(row->table, data, event.filled, taken_away && is_type(&event, ".put"), ruled, named);
         taken_away = deletes;
@@ -171,7 +173,9 @@ static dbk_result add_counters(dbk_undo *undo, dbk_undo_row *known, const dbk_en
         if (!is_type(&event, ".patched") || !is_of(&event, row)) continue;
         dbk_result result = dbk_upcast_event(undo->upcaster, entry->time_ms, &event, err);
         if (result != DBK_OK) return result;
-        if (dbk_json_parse(undo->data, event.data, &data, NULL) != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
+        result = dbk_json_parse(undo->data, event.data, &data, err);
+        if (result == DBK_NO_MEMORY) return result;
+        if (result != DBK_OK || data->kind != DBK_JSON_OBJECT) continue;
         member = data + 1;
         for (uint32_t i = 0; i < data->count; i++, member = dbk_json_next(member)) {
             int column = dbk_table_column(row->table, member->name);

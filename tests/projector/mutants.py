@@ -78,6 +78,39 @@ MUTANTS = {
          "    w->old = root->count ? dbk_json_member(root + 1, \"value\") : NULL;\n"
          "    if (!w->old && w->place.rule->defaults && dbk_json_parse(w->old_parser, dbk_slice_text(w->place.rule->defaults), &w->old, NULL) != DBK_OK)\n"
          "        w->old = NULL;\n")]),
+    "settings are written past their schema": ([["store/test_settings"], MODEL], [
+        ("store/settings.c", "    if (!schema) return DBK_OK;\n    dbk_buffer_init(&document,", "    if (schema || !schema) return DBK_OK;\n    dbk_buffer_init(&document,")]),
+    "a setting keeps the members that it replaces": ([["store/test_settings"], MODEL], [
+        ("store/settings.c", "replaces && w->old ? dbk_setting_at(w->old, &w->place) : NULL, value);", "NULL, value);")]),
+    "the search keeps what an undo takes back": ([MODEL], [
+        ("projector/rows/undo_steps.c", "    draft->undo = model->undo = true;\n",
+         "    draft->undo = model->undo = true;\n    (void)sqlite3_db_config(model->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);\n"),
+        ("projector/rows/undo_steps.c", "    dbk_observer_keep_before(model->observer, false, false);\n",
+         "    dbk_observer_keep_before(model->observer, false, false);\n    (void)sqlite3_db_config(model->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, NULL);\n")]),
+    "rules of time go by the wall clock": ([["store/test_retention"], MODEL], [
+        ("store/retention.c", "dbk_model_due(engine->model, due->rule, now_ms,", "dbk_model_due(engine->model, due->rule, engine->port->wall_ms(engine->port->ctx),")]),
+    "rules of time do not rest after a jump": ([["store/test_retention"], MODEL], [
+        ("store/retention.c", "    return mono_ns >= r->rest_until_ns && wall_ms", "    return wall_ms")]),
+    "an undo by correlation misses an entry": ([["store/test_undo"], MODEL], [
+        ("store/undo.c", "            result = add_position(work, position, err);\n    }\n    dbk_log_cursor_close(cursor);",
+         "            if (work->positions.size < 16) result = add_position(work, position, err);\n    }\n    dbk_log_cursor_close(cursor);")]),
+    "an undo of several goes back to before the last of them": ([["store/test_undo"], MODEL], [
+        ("projector/rows/undo_rows.c", "    if (mine && !cell->mine) result = keep_value(", "    if (mine) result = keep_value(")]),
+    "the first of several events is undone first": ([["store/test_undo_events"]], [
+        ("projector/rows/undo_events.c", "    int order = memcmp(other->order, one->order, sizeof one->order);", "    int order = memcmp(one->order, other->order, sizeof one->order);")]),
+    "a schema does not judge a patch": ([["store/test_app_commands"], MODEL], [
+        ("projector/rows/patch.c", "    if (result == DBK_OK) result = dbk_row_judge(&change, row, err);\n", "")]),
+    "a patch of a document replaces it": ([["projector/test_row_decide"], MODEL], [
+        ("projector/rows/patch.c", "        if (column->type == DBK_TYPE_JSON && work->values[i]->kind == DBK_JSON_OBJECT) {\n            result = dbk_row_merge_column(change, i, row, err);\n        }\n", "")]),
+    "the first n rows stay, not the last": ([["projector/test_rules"], MODEL], [
+        ("projector/rows/statement.c", "\" ORDER BY \\\"%s\\\" DESC\"", "\" ORDER BY \\\"%s\\\"\"")]),
+    "an async model passes what it refuses": ([["store/test_async"], MODEL], [
+        ("projector/rows/apply.c", "    if (is_by_data(result) || result == DBK_BUSY) dbk_row_stop(model, position, entry, failure->text);\n    return result;",
+         "    if (!is_by_data(result)) return result;\n    v->state = \"skipped\";\n    v->reason = \"\";\n    return DBK_OK;")]),
+    "an async model has no upcasts": ([["store/test_async"], MODEL], [
+        ("projector/rows/apply.c", "        if (model->upcaster) result = dbk_upcast_event", "        if (model->upcaster && !dbk_row_is_async(model)) result = dbk_upcast_event")]),
+    "a command sent twice is promised before its entry": ([["store/test_failures"]], [
+        ("store/decide.c", "        element->again = (uint32_t)(fresh - turn->elements) + 1;\n", "")]),
 }
 
 
