@@ -58,6 +58,7 @@ struct dbk_rules {
     bool edit_wins;        /* else delete_wins (F5) */
     bool suffix;           /* unique: suffix (F28) */
     uint64_t keep_last;    /* rows that stay; 0: all. Part of the fold */
+    bool keep_chains;      /* a row that goes so may change others of the table */
     int keep_by, keep_per; /* columns; keep_per -1: of the whole table */
     bool records;          /* a row record is kept of every change: guard or edit_wins */
     bool decides;          /* put and patch have more to do than to write: stamps, states, fields … */

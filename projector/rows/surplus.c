@@ -84,17 +84,30 @@ static dbk_result drop(dbk_model *model, const dbk_table *table, dbk_slice key, 
     return dbk_row_run(model, statement, "drop a row that is too many", NULL, err);
 }
 
-dbk_result dbk_row_drop_surplus(dbk_model *model, dbk_error *err)
+/* *again: what went may have changed rows that are counted too. */
+static dbk_result drop_once(dbk_model *model, bool *again, dbk_error *err)
 {
     surplus *touched;
     size_t count, surplus_count;
     dbk_slice *keys;
     dbk_result result = list_touched(model, &touched, &count, err);
 
+    *again = false;
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         result = list_surplus(model, &touched[i], &keys, &surplus_count, err);
+        *again = *again || (surplus_count > 0 && touched[i].table->rules->keep_chains);
         for (size_t k = 0; result == DBK_OK && k < surplus_count; k++)
             result = drop(model, touched[i].table, keys[k], err);
     }
+    return result;
+}
+
+/* It ends: each time again has rows less. */
+dbk_result dbk_row_drop_surplus(dbk_model *model, dbk_error *err)
+{
+    bool again = true;
+    dbk_result result = DBK_OK;
+
+    while (result == DBK_OK && again) result = drop_once(model, &again, err);
     return result;
 }

@@ -6,9 +6,9 @@
 
 /* ---- drawn */
 
-static bool is_plain_text(const m_column *column)
+static bool is_one_text(const m_column *column)
 {
-    return column->type == O_IS_TEXT && column->rule != O_SET && column->parent < 0;
+    return column->type == O_IS_TEXT && column->rule != O_SET;
 }
 
 void m_extras_of_table(m_table *table, m_random *random)
@@ -22,7 +22,7 @@ void m_extras_of_table(m_table *table, m_random *random)
     for (int i = 0; i < table->column_count; i++) {
         const m_column *column = &table->columns[i];
         if (column->type == O_IS_DATETIME) table->ttl = i;
-        if (is_plain_text(column) && m_chance(random, 2)) table->keep_per = i;
+        if (is_one_text(column) && m_chance(random, 2)) table->keep_per = i;
         if (column->type == O_IS_TEXT && m_chance(random, 3)) table->searched |= 1u << i;
     }
 }
@@ -193,6 +193,8 @@ void m_extras_write(const m_app *app, m_texts *texts)
 static void tell_settings(const m_app *app, o_definition *definition)
 {
     if (!app->settings) return;
+    definition->tables[o_table_of(definition, o_text("s0"))].unordered = true;
+    definition->tables[o_table_of(definition, o_text("s1"))].unordered = true;
     definition->settings[definition->setting_count++] = (o_setting){.name = o_text("ui"),
                                                                     .table = o_text("s0"),
                                                                     .value = o_text("value"),

@@ -195,11 +195,26 @@ static void put_custom(m_world *w, dbk_buffer *out)
     }
 }
 
+/* The rows of settings are rows like others. */
+static void put_setting_row(m_world *w, dbk_buffer *out)
+{
+    static const char *const keys[] = {"one", "two", "[\"plug\",\"size\"]", "[\"plug\",\"font\"]",
+                                       "[\"other\",\"font\"]"};
+    static const char *const values[] = {"{\"size\":7}", "{\"editor\":{\"size\":null}}", "3", "null"};
+    static const char *const verbs[] = {"put", "patch", "delete"};
+    uint32_t key = m_below(&w->random, 5), verb = m_below(&w->random, 3);
+    dbk_buffer_printf(out, "\"do\":\"%s\",\"table\":\"s%d\",\"key\":", verbs[verb], key > 1);
+    if (key > 1) dbk_buffer_put_text(out, keys[key]);
+    else dbk_buffer_printf(out, "\"%s\"", keys[key]);
+    if (verb < 2) dbk_buffer_printf(out, ",\"data\":{\"value\":%s}", values[m_below(&w->random, 4)]);
+}
+
 static void put_one(m_world *w, const m_store *store, dbk_buffer *out)
 {
     bool commands = w->versions[store->version].app.commands;
     uint32_t draw = m_below(&w->random, 11);
-    if (draw == 10 && w->versions[store->version].app.settings) m_put_setting(&w->random, out);
+    if (draw == 10 && w->versions[store->version].app.settings && m_chance(&w->random, 5)) put_setting_row(w, out);
+    else if (draw == 10 && w->versions[store->version].app.settings) m_put_setting(&w->random, out);
     else if (draw < 2) put_append(w, store, out);
     else if (draw == 2 && commands) put_custom(w, out);
     else put_row_command(w, store, out);

@@ -171,6 +171,7 @@ typedef struct o_table {
     int created, updated;     /* stamps; -1: none */
     int keep_last;            /* rows that stay, 0: all */
     int keep_by, keep_per;    /* columns; per -1: of the table */
+    bool unordered;           /* its documents are settings: nobody promises an order of members */
     bool judged;              /* by a schema: */
     int64_t judged_most;      /* the greatest number in the first column behind the key */
     const char *judged_needs; /* a column that must have a value; NULL: none */
@@ -467,6 +468,7 @@ const char *o_undo(o_draft *draft, const dbk_json_node *command); /* oracle_undo
 const char *o_run_setting(o_draft *draft, const char *verb, const dbk_json_node *command);
 /* The document with a merge patch applied; old NULL: none. */
 const char *o_json_merge(const char *old, const dbk_json_node *patch);
+const char *o_json_sorted(const char *document); /* its members in one order */
 
 /* ---- oracle_time.c */
 bool o_drop_surplus(o_state *state); /* the last n of what the entry in work touched; false: a constraint */

@@ -278,7 +278,8 @@ static o_value merged(const o_draft *draft, int table, const char *key, int colu
 {
     const o_row *row = o_row_find(draft->replica->state, table, key);
     const char *old = row && row->values[column].kind == O_TEXT ? row->values[column].text : NULL;
-    return o_string(o_json_merge(old, patch));
+    const char *text = o_json_merge(old, patch);
+    return o_string(draft->replica->definition->tables[table].unordered ? o_json_sorted(text) : text);
 }
 
 /* Types are looked at when row and version are as expected, so what was found there comes first. */

@@ -69,6 +69,14 @@ const char *o_json_merge(const char *old, const dbk_json_node *patch)
     return text_of(&out);
 }
 
+const char *o_json_sorted(const char *document)
+{
+    dbk_buffer out;
+    dbk_buffer_init(&out, dbk_port_system());
+    dbk_json_put_canonical(&out, parse(document));
+    return text_of(&out);
+}
+
 /* ---- a place in a document */
 
 typedef struct place {
@@ -151,12 +159,10 @@ static void put_with(dbk_buffer *out, const dbk_json_node *document, const place
 
 static const char *document_with(const char *old, const place *at, const dbk_json_node *value)
 {
-    dbk_buffer out, canonical;
+    dbk_buffer out;
     dbk_buffer_init(&out, dbk_port_system());
-    dbk_buffer_init(&canonical, dbk_port_system());
     put_with(&out, parse(old), at, 0, value);
-    dbk_json_put_canonical(&canonical, parse(text_of(&out)));
-    return text_of(&canonical);
+    return o_json_sorted(text_of(&out));
 }
 
 /* ---- the three verbs */

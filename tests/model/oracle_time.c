@@ -37,7 +37,7 @@ static bool drop_beyond(o_state *state, int table, const o_row *row)
 
 bool o_drop_surplus(o_state *state)
 {
-    for (int i = 0, count = state->touched_count; i < count; i++) {
+    for (int i = 0; i < state->touched_count; i++) { /* what goes may touch more */
         int table = state->touched[i].table;
         const o_row *row = o_row_find(state, table, state->touched[i].key);
         if (row && state->definition->tables[table].keep_last && !drop_beyond(state, table, row)) return false;

@@ -440,6 +440,24 @@ static void only_known_events_are_appended(void **state)
     assert_string_equal(bench.err.hint, "did you mean 'job.seen'?");
 }
 
+/* The row that goes lets go of its child, which then is one too many itself. */
+static void what_goes_may_bring_another_one_too_many(void **state)
+{
+    const dbk_source sources[] = {
+        {"app.json", dbk_slice_text("{\"daybook\":1,\"name\":\"a\",\"retention\":[{\"name\":\"tail\",\"table\":\"t\","
+                                    "\"keep\":{\"last\":1,\"by\":\"at\",\"per\":\"up\"}}]}")},
+        {"schema.sql", dbk_slice_text("CREATE TABLE t(id TEXT NOT NULL PRIMARY KEY, at INTEGER, up TEXT REFERENCES "
+                                      "t(id) ON DELETE SET NULL);")}};
+
+    bench_close(&bench);
+    bench_open_definition(&bench, definition_of_all(sources, 2));
+    (void)state;
+    accept(&bench, PUT("t", "\"a\"", "{\"at\":1}"), NULL);
+    accept(&bench, PUT("t", "\"b\"", "{\"at\":5,\"up\":\"a\"}"), NULL);
+    accept(&bench, PUT("t", "\"c\"", "{\"at\":9}"), NULL);
+    assert_rows(bench.model, "SELECT id, up FROM t", "c|NULL");
+}
+
 /* ---- schemas */
 
 /* A JSON Schema of the table judges the row as the rules make it: stamped, counted, cleaned. */
@@ -495,6 +513,7 @@ int main(void)
         TEST(only_the_last_rows_stay),
         TEST(a_late_row_pushes_out_the_same),
         TEST(rows_too_many_go_all_or_the_command_is_refused),
+        TEST(what_goes_may_bring_another_one_too_many),
         TEST(only_known_events_are_appended),
         TEST(a_schema_judges_what_the_rules_make),
     };
