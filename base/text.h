@@ -16,6 +16,7 @@ bool dbk_base64_decode(dbk_buffer *out, dbk_slice text);        /* strict; false
  * the form of keys in stream names (semantics.md §2; the model's urllib quote(safe='')). */
 void dbk_percent_encode(dbk_buffer *out, dbk_slice part);
 bool dbk_percent_decode(dbk_buffer *out, dbk_slice part); /* false: a % without two digits, or NUL */
+bool dbk_percent_is_canonical(dbk_slice part);            /* what dbk_percent_encode would have written */
 
 /* "YYYY-MM-DD HH:MM:SS" and, with millis, ".fff" without trailing zeros: UTC, proleptic Gregorian;
  * years 0000 to 9999, clamped. The stored form of a DATETIME (app-format.md §5.7). */

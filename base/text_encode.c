@@ -161,6 +161,20 @@ void dbk_percent_encode(dbk_buffer *out, dbk_slice part)
     }
 }
 
+bool dbk_percent_is_canonical(dbk_slice part)
+{
+    for (size_t i = 0; i < part.size; i++) {
+        if (stays_itself(part.data[i])) continue;
+        int byte = part.data[i] == '%' && part.size - i > 2 ? hex_byte(part.data + i + 1) : -1;
+        if (byte <= 0 || stays_itself((uint8_t)byte)) return false;
+        if (part.data[i + 1] != (uint8_t)upper_digits[byte >> 4] ||
+            part.data[i + 2] != (uint8_t)upper_digits[byte & 15])
+            return false;
+        i += 2;
+    }
+    return true;
+}
+
 bool dbk_percent_decode(dbk_buffer *out, dbk_slice part)
 {
     size_t before = out->size, plain = 0;

@@ -70,6 +70,9 @@ dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEA
 void dbk_log_clock(const dbk_log *log, uint32_t *epoch, uint64_t *hlc); /* the highest pair seen */
 void dbk_log_top(const dbk_log *log, uint8_t key[DBK_ORDER_KEY_SIZE]);  /* highest order key; zeros when empty */
 bool dbk_log_is_ordered(const dbk_log *log); /* every entry's order key is above all before it */
+/* A position up to which every entry sorts below the key; not always the highest one that there is. Costs a few reads. */
+dbk_result dbk_log_all_below(dbk_log *log, const uint8_t key[DBK_ORDER_KEY_SIZE], uint64_t *position,
+                             dbk_error *err) DBK_MUST_USE;
 /* Of the next entry of this author; 1 if new. Of a log opened for reading, as far as its index can be read. */
 uint64_t dbk_log_next_seq(dbk_log *log, const uint8_t replica[16], uint32_t incarnation);
 

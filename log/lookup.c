@@ -59,6 +59,58 @@ bool dbk_log_is_ordered(const dbk_log *log)
     return ordered;
 }
 
+/* Of a segment alone, under the lock: its highest key is not known before it was read. */
+static bool is_top_known(const dbk_segment *segment)
+{
+    static const uint8_t unknown[DBK_ORDER_KEY_SIZE];
+    return memcmp(segment->top, unknown, sizeof(unknown)) != 0;
+}
+
+static dbk_result sorts_below(dbk_log *log, uint64_t position, const uint8_t *key, bool *below, dbk_error *err)
+{
+    uint8_t other[DBK_ORDER_KEY_SIZE];
+    dbk_buffer origin;
+    dbk_entry entry;
+
+    dbk_buffer_init(&origin, log->port);
+    dbk_result rc = dbk_log_read(log, position, &origin, NULL, err);
+    if (rc == DBK_OK) rc = dbk_entry_decode(dbk_buffer_slice(&origin), &entry, err);
+    if (rc == DBK_OK) {
+        dbk_entry_order_key(&entry, other);
+        *below = memcmp(other, key, sizeof(other)) < 0;
+    }
+    dbk_buffer_release(&origin);
+    return rc == DBK_NONE ? dbk_fail(err, DBK_GAP, "position %llu is not there", (unsigned long long)position) : rc;
+}
+
+dbk_result dbk_log_all_below(dbk_log *log, const uint8_t key[DBK_ORDER_KEY_SIZE], uint64_t *position, dbk_error *err)
+{
+    uint64_t low = 0, high = 0; /* all up to `low` do, the ones behind up to `high` are in order */
+    dbk_result rc = DBK_OK;
+
+    dbk_log_lock(log);
+    for (size_t i = 0; i < log->segment_count; i++) {
+        const dbk_segment *segment = log->segments[i];
+        if (segment->last_position < segment->first_position) continue;
+        if (!is_top_known(segment)) break;
+        if (memcmp(segment->top, key, DBK_ORDER_KEY_SIZE) >= 0) {
+            high = segment->ordered ? segment->last_position : 0;
+            break;
+        }
+        low = segment->last_position;
+    }
+    dbk_log_unlock(log);
+    while (rc == DBK_OK && low < high) {
+        uint64_t middle = high - (high - low) / 2;
+        bool below = false;
+        rc = sorts_below(log, middle, key, &below, err);
+        if (below) low = middle;
+        else high = middle - 1;
+    }
+    *position = rc == DBK_OK ? low : 0;
+    return rc;
+}
+
 /* From the start of the segment, leaf by leaf: for positions inside a batch. */
 static dbk_result head_by_leaves(dbk_log *log, dbk_segment *segment, uint64_t position, uint8_t *head, dbk_error *err)
 {

@@ -164,6 +164,9 @@ typedef void (*dbk_progress_fn)(void *arg, uint64_t done, uint64_t all);
 dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed,
                               dbk_progress_fn progress, void *arg, bool *shadow, dbk_error *err) DBK_MUST_USE;
 
+/* How many entries were applied once more since the model was opened, because late ones touched their rows. */
+uint64_t dbk_model_amended(const dbk_model *model);
+
 /* ---- async models (definition->model names it). They follow the log and decide nothing: row events are events like
  * others to them, and what the data refuse is no entry of the skip list but the end of the fold, with DBK_REJECTED
  * and the like. The model is then the fold of the positions below that entry's. Left out is what an entry

@@ -1,17 +1,18 @@
 /* Catching up: the model goes from its position to the end of the log, in canonical order.
  *
  *   1. list what is new with its order keys (not needed where the whole log is ordered)
- *   2. whatever sorts below the model's top must be row-local (F6), else a shadow is asked for
+ *   2. whatever sorts below the model's top must be row-local (F6), else a shadow is asked for; where later entries
+ *      name its rows, these are made again (amend.c)
  *   3. apply in canonical order, commit where the applied ones are the positions up to some P (K4)
  *
  * Until step 3 nothing is written, so that "needs a shadow" leaves the model as it was. A failure in
  * step 3 rolls back to the last commit, from which the next call goes on. Where an async model stops at an entry,
  * what comes below it in order of position is committed. */
-#include "projector/rows/internal.h"
+#include "projector/model/amend.h"
 
 #include <stdlib.h>
 
-enum { LOOKS_FREE = 4096 };
+enum { LOOKS_FREE = 4096, AMEND_SHARE = 16 };
 
 typedef struct dbk_newcomer {
     uint8_t key[DBK_ORDER_KEY_SIZE];
@@ -20,9 +21,12 @@ typedef struct dbk_newcomer {
 
 typedef struct dbk_catch {
     dbk_model *model;
-    uint64_t done, end;     /* the model's position before, the log's now */
-    dbk_newcomer *items;    /* in canonical order; NULL where order of position is canonical */
-    uint64_t looked;        /* entries read to decide on F6 */
+    uint64_t done, end;  /* the model's position before, the log's now */
+    dbk_newcomer *items; /* in canonical order; NULL where order of position is canonical */
+    uint64_t looked;     /* entries read to decide on F6 */
+    uint64_t below;      /* the entries up to there sort below all that is new */
+    dbk_amend amend;     /* rows that are made again, and how many of their entries were applied */
+    size_t amended;
     dbk_log_cursor *cursor; /* where items is NULL */
     dbk_buffer origin, other;
     const dbk_trail *trail; /* of the model, which is told nothing twice */
@@ -89,8 +93,7 @@ static dbk_result order_new(dbk_catch *catch, dbk_error *err)
 }
 
 /* Does an entry that the model has, and that sorts above `key`, name the stream? Positions say nothing
- * about order here, so every one of them is looked at. Deciding by reading much more than a shadow would
- * read is no gain: the answer is "yes" then, which is always safe. */
+ * about order here, so every one of them is looked at. */
 static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t *key, bool *later, dbk_error *err)
 {
     uint64_t position = catch->done + 1;
@@ -98,21 +101,23 @@ static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t 
         dbk_log *log = catch->model->log;
         dbk_result result = dbk_log_find_stream(log, stream, position, &position, err);
         if (result != DBK_OK) return result;
-        if (position == 0) return DBK_OK;
+        if (position <= catch->below) return DBK_OK;
         uint8_t other[DBK_ORDER_KEY_SIZE];
         result = dbk_log_read(log, position, &catch->other, NULL, err);
         if (result == DBK_NONE)
             result = dbk_fail(err, DBK_GAP, "entry at position %llu is missing", (unsigned long long)position);
         if (result == DBK_OK) result = order_key_of(dbk_buffer_slice(&catch->other), other, err);
         if (result != DBK_OK) return result;
-        *later = memcmp(other, key, DBK_ORDER_KEY_SIZE) > 0 || ++catch->looked > catch->done + LOOKS_FREE;
+        *later = memcmp(other, key, DBK_ORDER_KEY_SIZE) > 0;
+        catch->looked++;
     }
     return DBK_OK;
 }
 
-static dbk_result has_shared_id(dbk_log *log, dbk_slice command_id, bool *shared, dbk_error *err)
+dbk_result dbk_model_shares_id(dbk_log *log, dbk_slice command_id, bool *shared, dbk_error *err)
 {
     uint64_t position = 0;
+    *shared = false;
     if (command_id.size == 0) return DBK_OK;
     dbk_result result = dbk_log_find_command(log, command_id, 0, &position, err);
     if (result == DBK_OK && position > 1) result = dbk_log_find_command(log, command_id, position, &position, err);
@@ -121,8 +126,18 @@ static dbk_result has_shared_id(dbk_log *log, dbk_slice command_id, bool *shared
     return result;
 }
 
-/* F6: only rows of row-local tables (or engine events), no stream that a later entry names, whether that
- * one applied or not, and a command id of its own. */
+/* Of a table with projections on its events other rows depend; a stream that does not say its row is read by nobody. */
+bool dbk_event_is_local(dbk_model *model, const dbk_event *event)
+{
+    const dbk_table *table;
+    dbk_row_op op;
+    dbk_slice key;
+    return !dbk_event_is_engine(event) && dbk_definition_row_event(model->definition, event->type, &table, &op) &&
+           table->row_local && dbk_project_count(model, event->type) == 0 && dbk_row_key_of(table, event->stream, &key);
+}
+
+/* F6: only rows of row-local tables (or engine events), and a command id of its own. Streams that a later entry
+ * names, whether that one applied or not, are rows to be made again. */
 static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool *local, dbk_error *err)
 {
     dbk_model *model = catch->model;
@@ -136,35 +151,52 @@ static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool 
     if (result != DBK_OK) return result;
     dbk_event event;
     for (dbk_slice rest = entry.events; dbk_event_next(&rest, &event);) {
-        const dbk_table *table;
-        dbk_row_op op;
         if (dbk_event_is_engine(&event)) continue;
         if (dbk_row_is_async(model) && dbk_project_count(model, event.type) == 0) continue;
-        if (!dbk_definition_row_event(model->definition, event.type, &table, &op) || !table->row_local) return DBK_OK;
+        if (!dbk_event_is_local(model, &event)) return DBK_OK;
     }
-    result = has_shared_id(model->log, entry.command_id, &other, err);
-    bool elsewhere = dbk_row_is_async(model); /* none of its rows: later ones do not matter */
-    for (dbk_slice rest = entry.events; result == DBK_OK && !other && !elsewhere && dbk_event_next(&rest, &event);) {
-        result = named_later(catch, event.stream, item->key, &other, err);
-    }
+    result = dbk_model_shares_id(model->log, entry.command_id, &other, err);
     *local = !other;
+    bool elsewhere = dbk_row_is_async(model); /* none of its rows: later ones do not matter */
+    for (dbk_slice rest = entry.events; result == DBK_OK && *local && !elsewhere && dbk_event_next(&rest, &event);) {
+        bool later = false;
+        result = named_later(catch, event.stream, item->key, &later, err);
+        if (later && dbk_event_is_engine(&event)) *local = false;
+        else if (result == DBK_OK && later) result = dbk_amend_add(&catch->amend, event.stream, err);
+    }
     return result;
 }
 
+static bool is_late(const dbk_catch *catch, const dbk_newcomer *item)
+{
+    return memcmp(item->key, catch->model->state.top, DBK_ORDER_KEY_SIZE) < 0;
+}
+
+/* Deciding by reading much more than a shadow would read is no gain: the answer is "yes" then, which is always safe. */
 static dbk_result needs_shadow(dbk_catch *catch, bool *shadow, dbk_error *err)
 {
     uint64_t count = catch->items ? catch->end - catch->done : 0;
-    for (uint64_t i = 0; i < count; i++) {
-        if (memcmp(catch->items[i].key, catch->model->state.top, DBK_ORDER_KEY_SIZE) >= 0) break;
-        bool local;
-        dbk_result result = is_row_local(catch, &catch->items[i], &local, err);
-        if (result != DBK_OK) return result;
-        if (!local) {
-            *shadow = true;
-            break;
-        }
+    bool local = true;
+    dbk_result result = DBK_OK;
+    if (count > 0 && is_late(catch, catch->items))
+        result = dbk_log_all_below(catch->model->log, catch->items->key, &catch->below, err);
+    for (uint64_t i = 0; result == DBK_OK && local && i < count && is_late(catch, &catch->items[i]); i++) {
+        result = is_row_local(catch, &catch->items[i], &local, err);
+        local = local && catch->looked <= catch->done + LOOKS_FREE;
     }
-    return DBK_OK;
+    if (catch->amend.seen && catch->trail) local = false; /* it would be told of what it knows */
+    if (result == DBK_OK && local) result = dbk_amend_complete(&catch->amend, &local, err);
+    *shadow = !local;
+    return result;
+}
+
+/* The next of those that are applied again, where it sorts below what is new. */
+static const dbk_again *next_again(const dbk_catch *catch)
+{
+    if (catch->amended == dbk_amend_count(&catch->amend)) return NULL;
+    const dbk_again *again = dbk_amend_at(&catch->amend, catch->amended);
+    bool last = catch->applied == catch->end - catch->done;
+    return last || memcmp(again->key, catch->items[catch->applied].key, DBK_ORDER_KEY_SIZE) < 0 ? again : NULL;
 }
 
 static dbk_result next_new(dbk_catch *catch, uint64_t *position, dbk_slice *origin, dbk_error *err)
@@ -184,8 +216,19 @@ static dbk_result next_new(dbk_catch *catch, uint64_t *position, dbk_slice *orig
     return result;
 }
 
+static dbk_result apply_again(dbk_catch *catch, const dbk_again *again, dbk_error *err)
+{
+    dbk_result result = dbk_log_read(catch->model->log, again->position, &catch->origin, NULL, err);
+    if (result == DBK_OK)
+        result = dbk_model_apply(catch->model, again->position, dbk_buffer_slice(&catch->origin), err);
+    if (result == DBK_OK) catch->amended++;
+    return result;
+}
+
 static dbk_result apply_next(dbk_catch *catch, dbk_error *err)
 {
+    const dbk_again *again = next_again(catch);
+    if (again) return apply_again(catch, again, err);
     uint64_t position;
     dbk_slice origin;
     uint8_t key[DBK_ORDER_KEY_SIZE];
@@ -207,8 +250,14 @@ static bool may_end_here(const dbk_catch *catch)
            catch->highest == catch->done + catch->applied;
 }
 
-/* One transaction: `entries` of them (0: all), and on to the next point where no position is missing
- * below one that was applied: a state in between would be none of the log. */
+/* No position is missing below one that was applied, and no row waits for its entries. */
+static bool may_commit_here(const dbk_catch *catch)
+{
+    return catch->highest == catch->done + catch->applied && catch->amended == dbk_amend_count(&catch->amend);
+}
+
+/* One transaction: `entries` of them (0: all), and on to the next point at which it may end: a state in between would
+ * be none of the log. */
 static dbk_result apply_some(dbk_catch *catch, uint32_t entries, dbk_changes *changes, dbk_error *err)
 {
     dbk_model *model = catch->model;
@@ -216,8 +265,9 @@ static dbk_result apply_some(dbk_catch *catch, uint32_t entries, dbk_changes *ch
     uint64_t count = catch->end - catch->done, applied = 0;
     dbk_result stopped = DBK_OK, result = dbk_model_begin(model, err);
     if (result != DBK_OK) return result;
-    while (result == DBK_OK && catch->applied < count) {
-        if (entries && applied >= entries && catch->highest == catch->done + catch->applied) break;
+    if (catch->applied == 0) result = dbk_amend_clear(&catch->amend, err);
+    while (result == DBK_OK && (catch->applied < count || next_again(catch))) {
+        if (entries && applied >= entries && may_commit_here(catch)) break;
         result = apply_next(catch, err);
         if (result == DBK_OK) applied++;
     }
@@ -230,6 +280,7 @@ static dbk_result apply_some(dbk_catch *catch, uint32_t entries, dbk_changes *ch
     if (result == DBK_NONE) {
         result = dbk_fail(err, DBK_GAP, "the log has no head at position %llu", (unsigned long long)catch->highest);
     }
+    if (result == DBK_OK) result = dbk_amend_keep_net(&catch->amend, err);
     if (result == DBK_OK) result = dbk_model_commit(model, catch->highest, head, catch->top, changes, err);
     if (result != DBK_OK || stopped == DBK_OK) {
         if (result != DBK_OK) dbk_model_rollback(model);
@@ -264,6 +315,11 @@ static dbk_result apply_all(dbk_catch *catch, uint32_t entries, dbk_model_change
     return result;
 }
 
+uint64_t dbk_model_amended(const dbk_model *model)
+{
+    return model->amended;
+}
+
 void dbk_model_doubt(dbk_model *model)
 {
     model->doubted = true;
@@ -292,17 +348,20 @@ static dbk_result catch_up_once(dbk_model *model, const dbk_call *call, uint64_t
     if (catch.end == catch.done) return DBK_OK;
     dbk_buffer_init(&catch.origin, model->port);
     dbk_buffer_init(&catch.other, model->port);
+    dbk_amend_init(&catch.amend, model, LOOKS_FREE + catch.done / AMEND_SHARE);
     dbk_result result = order_new(&catch, err);
     if (result == DBK_OK) result = needs_shadow(&catch, shadow, err);
     if (result == DBK_OK && model->doubted && catch.items) *shadow = true;
     if (result == DBK_OK && !*shadow)
         result = apply_all(&catch, call->entries, call->changed, call->progress, call->arg, err);
     if (result == DBK_OK) model->doubted = false;
+    model->amended += catch.amended;
     if (catch.done + catch.applied > *told) *told = catch.done + catch.applied;
     model->trail = catch.trail;
     dbk_log_cursor_close(catch.cursor);
     dbk_buffer_release(&catch.origin);
     dbk_buffer_release(&catch.other);
+    dbk_amend_release(&catch.amend);
     dbk_free(model->port, catch.items);
     return result;
 }

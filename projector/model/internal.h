@@ -6,7 +6,7 @@
  *   observer*.c            the preupdate hook, what it gathers, fingerprint (observer/observer.h)
  *   row_*.c                keys, values, decisions, facts (rows/internal.h)
  *   undo_*.c, rows/upcast.c     undo (rows/undo.h), old versions of events
- *   model/fold.c, model/shadow.c, model/shadow_index.c, model/take_over.c   catch up, build, take over
+ *   model/fold.c, model/amend.c, model/shadow.c, model/shadow_index.c, model/take_over.c   catch up, build, take over
  *   reader*.c              clients' SQL, on connections of its own (reader/internal.h)
  *   model/sql_failure.c          what SQLite's codes mean */
 #ifndef DBK_PROJECTOR_MODEL_INTERNAL_H
@@ -65,7 +65,8 @@ struct dbk_model {
     dbk_changes changes;    /* of the last commit */
     dbk_arena *changes_arena;
     struct dbk_journal *journal;  /* tables' last positions, what the journal holds (model/journal.h) */
-    sqlite3_stmt *statements[24]; /* fixed engine statements, see dbk_model_statement */
+    sqlite3_stmt *statements[26]; /* fixed engine statements, see dbk_model_statement */
+    uint64_t amended;             /* entries applied again, since it was opened (model/amend.c) */
 };
 
 /* Places in model->statements below this are those of model*.c. */
@@ -86,7 +87,7 @@ enum { DBK_STATEMENTS_OF_MODEL = 12 };
  *        its id) and rows named by an applied entry that left them alone (at = its id, last = who wrote it
  *        before); version = the highest such position. Of tables with `guard` or `edit_wins` every row that was
  *        ever written; gone = the row as it was deleted under edit_wins */
-/* A fixed statement of the engine by its place 0 … 23 in model->statements, prepared on first use.
+/* A fixed statement of the engine by its place 0 … 25 in model->statements, prepared on first use.
  * 12 to 19 belong to row_*.c. */
 dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out,
                                dbk_error *err) DBK_MUST_USE;

@@ -46,9 +46,23 @@ static size_t count_tables(const dbk_dirty *const *rows, uint32_t count)
     return tables;
 }
 
+dbk_result dbk_observer_keep_net(dbk_observer *observer, dbk_row_now_fn now, void *arg, dbk_error *err)
+{
+    dbk_result result = DBK_OK;
+
+    for (uint32_t i = 0; result == DBK_OK && i < dbk_dirty_count(observer); i++) {
+        dbk_dirty *row = dbk_dirty_at(observer, i);
+        dbk_hash128 prefix = observer->tracked[row->table - observer->definition->tables].prefix, hash = {0};
+        bool exists = false;
+        result = now(arg, row->table, row->key, prefix, &exists, &hash, err);
+        row->same = exists == row->existed && (!exists || memcmp(&hash, &row->before, sizeof hash) == 0);
+    }
+    return result;
+}
+
 dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count, dbk_error *err)
 {
-    uint32_t rows = observer->bulk && !observer->has_added ? 0 : dbk_dirty_count(observer);
+    uint32_t all = observer->bulk && !observer->has_added ? 0 : dbk_dirty_count(observer), rows = 0;
     const dbk_dirty **sorted;
     dbk_slice *keys;
     bool *existed;
@@ -56,12 +70,14 @@ dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, si
     *changes = NULL;
     *count = 0;
     dbk_arena_clear(observer->changes_arena);
+    for (uint32_t i = 0; i < all; i++) rows += !dbk_dirty_at(observer, i)->same;
     if (rows == 0) return DBK_OK;
     sorted = dbk_arena_take(observer->changes_arena, rows * sizeof *sorted);
     keys = dbk_arena_take(observer->changes_arena, rows * sizeof *keys);
     existed = dbk_arena_take(observer->changes_arena, rows * sizeof *existed);
     if (!sorted || !keys || !existed) goto no_memory;
-    for (uint32_t i = 0; i < rows; i++) sorted[i] = dbk_dirty_at(observer, i);
+    for (uint32_t i = 0, at = 0; i < all; i++)
+        if (!dbk_dirty_at(observer, i)->same) sorted[at++] = dbk_dirty_at(observer, i);
     qsort(sorted, rows, sizeof *sorted, compare_rows);
     *changes = dbk_arena_take(observer->changes_arena, count_tables(sorted, rows) * sizeof **changes);
     if (!*changes) goto no_memory;

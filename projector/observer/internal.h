@@ -12,7 +12,9 @@ typedef struct dbk_dirty {
     uint64_t hash; /* of table and key, for the slots */
     uint64_t entry;
     uint32_t touched;
-    bool existed; /* before the transaction */
+    bool existed;       /* before the transaction */
+    bool same;          /* it came out as it was: no change */
+    dbk_hash128 before; /* where it existed */
 } dbk_dirty;
 
 /* What one change did to the lists; walking these back undoes it. */

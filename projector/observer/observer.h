@@ -78,6 +78,11 @@ dbk_slice dbk_observer_before(const dbk_observer *observer, size_t index);
 /* The dirty rows of the transaction as changes without `previous`, sorted by table name and key. */
 dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count,
                                 dbk_error *err) DBK_MUST_USE;
+/* Rows that are again as they were before the transaction are no change: `now` says what a row is, its hash taken with
+ * that prefix. Asked behind the last statement, before dbk_observer_changes. */
+typedef dbk_result (*dbk_row_now_fn)(void *arg, const dbk_table *table, dbk_slice key, dbk_hash128 prefix, bool *exists,
+                                     dbk_hash128 *hash, dbk_error *err);
+dbk_result dbk_observer_keep_net(dbk_observer *observer, dbk_row_now_fn now, void *arg, dbk_error *err) DBK_MUST_USE;
 /* Hash of one row as the fingerprint takes it: `get` gives column i. The table's prefix is computed once: 16 bytes
  * over its name and columns. */
 typedef sqlite3_value *(*dbk_column_fn)(void *arg, int column);

@@ -62,7 +62,7 @@ static bool reserve(dbk_observer *observer)
 /* Room is reserved. UINT32_MAX: no memory for the key. */
 static uint32_t add_dirty(dbk_observer *observer, const dbk_row_change *change, uint32_t slot, uint64_t hash)
 {
-    dbk_dirty dirty = {.table = change->table, .hash = hash, .existed = change->existed};
+    dbk_dirty dirty = {.table = change->table, .hash = hash, .existed = change->existed, .before = change->before};
     dirty.key = dbk_arena_copy(observer->arena, change->key);
     if (!dirty.key.data) return UINT32_MAX;
     dbk_buffer_put(&observer->dirty, &dirty, sizeof dirty);

@@ -141,14 +141,14 @@ static dbk_result fact_delete(dbk_model *model, const dbk_table *table, dbk_slic
 static dbk_result fact_row(dbk_model *model, const dbk_event *event, const dbk_table *table, dbk_row_op op,
                            dbk_error *err)
 {
-    const uint8_t *slash = event->stream.size ? memchr(event->stream.data, '/', event->stream.size) : NULL;
     const dbk_json_node *data = NULL;
+    dbk_slice key;
     dbk_mask named;
     dbk_result result;
 
     if (!table->collection) return dbk_fail(err, DBK_REJECTED, "'%s' is written by projections", table->name);
-    if (!slash) return dbk_fail(err, DBK_SCHEMA, "the stream '%.*s' names no row", DBK_SLICE_ARG(event->stream));
-    dbk_slice key = dbk_slice_of(slash + 1, (size_t)(event->stream.data + event->stream.size - slash) - 1);
+    if (!dbk_row_key_of(table, event->stream, &key))
+        return dbk_fail(err, DBK_SCHEMA, "the stream '%.*s' names no row", DBK_SLICE_ARG(event->stream));
     dbk_buffer_clear(&model->work->made);
     result = dbk_json_parse(model->work->parser, event->data, &data, err);
     if (result != DBK_OK) return result;

@@ -33,7 +33,9 @@ enum {
     DBK_PLACE_RELEASE,
     DBK_PLACE_ROLLBACK,
     DBK_PLACE_RECORD_GONE = 22,
-    DBK_PLACE_ORDERED
+    DBK_PLACE_ORDERED,
+    DBK_PLACE_RECORD_DROP,
+    DBK_PLACE_SKIP_DROP
 };
 
 /* A set of columns of one table, by column number. */
@@ -115,6 +117,9 @@ bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice p
 /* Appends one part; the error names table and column. */
 dbk_result dbk_key_part_put(const dbk_table *table, const dbk_column *column, const dbk_json_node *value,
                             dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
+
+/* The key that a stream "table/key" names; false: it is another table's, or none. */
+bool dbk_row_key_of(const dbk_table *table, dbk_slice stream, dbk_slice *key);
 
 /* rows/value.c. The texts made are appended to `made`. */
 dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_buffer *made,

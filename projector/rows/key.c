@@ -166,8 +166,10 @@ static dbk_slice cut(dbk_slice *rest)
 
 bool dbk_key_next(dbk_slice *rest, dbk_buffer *part)
 {
+    dbk_slice encoded = cut(rest);
+
     dbk_buffer_clear(part);
-    return dbk_percent_decode(part, cut(rest)) && !part->failed;
+    return dbk_percent_is_canonical(encoded) && dbk_percent_decode(part, encoded) && !part->failed;
 }
 
 static size_t count_parts(dbk_slice encoded)
@@ -175,6 +177,18 @@ static size_t count_parts(dbk_slice encoded)
     size_t count = 1;
     for (size_t i = 0; i < encoded.size; i++) count += encoded.data[i] == '/';
     return count;
+}
+
+static bool is_number_text(dbk_buffer *memory, double real, dbk_slice part)
+{
+    dbk_buffer text;
+
+    dbk_buffer_init(&text, memory->port);
+    dbk_json_put_double(&text, real + 0.0);
+    bool same = dbk_slice_equal(dbk_buffer_slice(&text), part);
+    memory->failed = memory->failed || text.failed;
+    dbk_buffer_release(&text);
+    return same;
 }
 
 bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice part, sqlite3_stmt *statement,
@@ -189,7 +203,8 @@ bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice p
         memcpy(copy, part.data, part.size);
         copy[part.size] = '\0';
         double real = strtod(copy, &end);
-        return !*end && isfinite(real) && sqlite3_bind_double(statement, parameter, real) == SQLITE_OK;
+        return !*end && isfinite(real) && is_number_text(memory, real, part) &&
+               sqlite3_bind_double(statement, parameter, real) == SQLITE_OK;
     }
     if (column->type == DBK_TYPE_INTEGER || column->type == DBK_TYPE_BOOLEAN) {
         return is_decimal(part, &number) && sqlite3_bind_int64(statement, parameter, number) == SQLITE_OK;
@@ -209,6 +224,15 @@ bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice p
     }
     return sqlite3_bind_text64(statement, parameter, part.data ? (const char *)part.data : "", part.size,
                                SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK;
+}
+
+bool dbk_row_key_of(const dbk_table *table, dbk_slice stream, dbk_slice *key)
+{
+    size_t size = strlen(table->name);
+
+    if (stream.size <= size || stream.data[size] != '/' || memcmp(stream.data, table->name, size) != 0) return false;
+    *key = dbk_slice_of(stream.data + size + 1, stream.size - size - 1);
+    return true;
 }
 
 bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *statement, int first, dbk_buffer *scratch)

@@ -136,12 +136,16 @@ static void a_constraint_skips(void **state)
     FACT(.author = 0, .seq = 7, .ms = 7, .stream = "notes/c", .type = "notes.put", .data = "{\"id\":\"c\"}");
     FACT(.author = 0, .seq = 8, .ms = 8, .stream = "notes", .type = "notes.deleted", .data = "{}");
     FACT(.author = 0, .seq = 9, .ms = 9, .stream = "notes/a/b", .type = "notes.put", .data = "{\"title\":\"x\"}");
+    /* one row, one name */
+    FACT(.author = 1, .seq = 1, .ms = 10, .stream = "links/a", .type = "notes.patched", .data = "{\"stars\":1}");
+    FACT(.author = 1, .seq = 2, .ms = 11, .stream = "notes/%61", .type = "notes.patched", .data = "{\"stars\":1}");
     fold(&bench);
     assert_rows(bench.model, skips,
                 "41.1.2|skipped|UNIQUE notes.title|\n41.1.3|skipped|CHECK stars < 9|\n"
                 "41.1.4|skipped|FOREIGN KEY: a deferred foreign key does not hold|\n"
                 "41.1.6|skipped|'jobs' is written by projections|\n41.1.7|skipped|NOT NULL notes.title|\n"
-                "41.1.8|skipped|the stream 'notes' names no row|\n41.1.9|skipped|'a/b' is not a key of 'notes'|");
+                "41.1.8|skipped|the stream 'notes' names no row|\n41.1.9|skipped|'a/b' is not a key of 'notes'|\n"
+                "42.1.1|skipped|the stream 'links/a' names no row|\n42.1.2|skipped|'%61' is not a key of 'notes'|");
     assert_rows(bench.model, "SELECT id, title, stars FROM notes", "a|t|4");
     assert_replay(&bench);
 }

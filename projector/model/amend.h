@@ -1,0 +1,46 @@
+/* Internal to projector/: rows that are made again (model/amend.c). */
+#ifndef DBK_PROJECTOR_AMEND_H
+#define DBK_PROJECTOR_AMEND_H
+
+#include "projector/rows/internal.h"
+
+typedef struct dbk_again { /* an entry that the model has and that is applied once more */
+    uint8_t key[DBK_ORDER_KEY_SIZE];
+    uint64_t position;
+} dbk_again;
+
+typedef struct dbk_amend {
+    dbk_model *model;
+    uint64_t done;      /* the model's position */
+    dbk_fresh *seen;    /* NULL: no row is made again */
+    dbk_buffer streams; /* u32 length + name, one behind the other: the rows */
+    dbk_buffer entries; /* dbk_again …; in canonical order, each once, when complete */
+    dbk_buffer origin;
+    uint64_t read, most; /* entries that were read for it, and how many may be */
+} dbk_amend;
+
+void dbk_amend_init(dbk_amend *amend, dbk_model *model, uint64_t most);
+void dbk_amend_release(dbk_amend *amend);
+/* The row of that stream is made again. */
+dbk_result dbk_amend_add(dbk_amend *amend, dbk_slice stream, dbk_error *err) DBK_MUST_USE;
+/* Finds what is to be applied again. *possible false: other rows depend on it, or it is too much. */
+dbk_result dbk_amend_complete(dbk_amend *amend, bool *possible, dbk_error *err) DBK_MUST_USE;
+/* In the open transaction: the rows, what is recorded of them and of the entries goes. */
+dbk_result dbk_amend_clear(dbk_amend *amend, dbk_error *err) DBK_MUST_USE;
+/* Before its COMMIT: what came out as it was is no change (semantics.md §6: a merge is told as the net difference). */
+dbk_result dbk_amend_keep_net(dbk_amend *amend, dbk_error *err) DBK_MUST_USE;
+static inline size_t dbk_amend_count(const dbk_amend *amend)
+{
+    return amend->entries.size / sizeof(dbk_again);
+}
+static inline const dbk_again *dbk_amend_at(const dbk_amend *amend, size_t i)
+{
+    return (const dbk_again *)(const void *)amend->entries.data + i;
+}
+
+/* fold.c: the event changes one row of a row-local table (F6) and nothing else. */
+bool dbk_event_is_local(dbk_model *model, const dbk_event *event);
+/* Some other entry of the log has the command id. */
+dbk_result dbk_model_shares_id(dbk_log *log, dbk_slice command_id, bool *shared, dbk_error *err) DBK_MUST_USE;
+
+#endif
