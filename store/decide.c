@@ -494,9 +494,9 @@ dbk_result dbk_engine_decide(dbk_engine *engine, const dbk_slice *commands, size
     dbk_turn_item *items = dbk_alloc_zero(engine->port, count + 1, sizeof *items);
     if (!items) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a turn");
     for (size_t i = 0; i < count; i++) items[i] = (dbk_turn_item){.json = commands[i], .answer = &receipts[i]};
-    engine->port->mutex_lock(engine->port->ctx, engine->turn);
+    dbk_engine_take_turn(engine);
     dbk_result result = dbk_turn_decide(engine, items, count, now_ms, err);
-    engine->port->mutex_unlock(engine->port->ctx, engine->turn);
+    dbk_engine_end_turn(engine);
     dbk_free(engine->port, items);
     return result;
 }

@@ -8,7 +8,7 @@
  *   queue.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c, engine_entry.c,
  *   publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
- *   facts.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
+ *   facts.c, way.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
  *   undo.c              entries put back
  *   settings.c, mirror.c   settings by path, and as files
  *   retention.c         rows whose time is over
@@ -55,8 +55,12 @@ struct dbk_engine {
     dbk_definition *own_definition; /* loaded from app/, else NULL */
     dbk_buffer retired;             /* dbk_definition *: of before an upgrade; a reading thread may still look at one */
     dbk_log *log;
-    dbk_model *model; /* used by the holder of `turn` only */
-    dbk_mutex *turn;  /* who holds it decides, imports, switches (semantics.md §3.7) */
+    dbk_model *model;                  /* used by the holder of `turn` only */
+    dbk_mutex *turn;                   /* who holds it decides, imports, switches (semantics.md §3.7) */
+    dbk_mutex *import_lock, *way_lock; /* one import at a time, before turn; way.c */
+    dbk_cond *way;
+    atomic_bool importing;
+    atomic_uint wanting; /* who waits for the turn to decide */
     dbk_queue *queue;
     dbk_waits *waits; /* NULL: not open yet */
     dbk_checkpointer *checkpointer;
@@ -156,6 +160,10 @@ void dbk_engine_drop_readers(dbk_engine *engine);
 dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progress, void *arg,
                                        dbk_error *err) DBK_MUST_USE;
+/* way.c: the turn, to decide. Who takes it again and again lets those go first that wait for it so. */
+void dbk_engine_take_turn(dbk_engine *engine);
+void dbk_engine_end_turn(dbk_engine *engine);
+void dbk_engine_let_others(dbk_engine *engine);
 /* decide.c: frees what the turns kept between them. */
 void dbk_turn_release(dbk_engine *engine);
 /* host_command.c */

@@ -1,12 +1,17 @@
-/* Facts of other replicas (semantics.md §4): what is next of its author is logged in canonical order as
- * one round, the rest waits in memory before the log, the model catches up once.
+/* Facts of other replicas (semantics.md §4): what is next of its author is logged in canonical order, the rest waits in
+ * memory before the log.
  *   1. all that waits and all that came, one of each id
  *   2. what the log has goes, or is a fork: then nothing of the round is logged
  *   3. by order key: foreign and invalid ones go, the next of each author are taken, the others wait
- *   4. append, then the new list of those that wait, then the model */
+ *   4. slice by slice, each in a turn of its own: append, then the model, so that it stands at the end of the log
+ *      whenever somebody decides; behind the last one the new list of those that wait
+ *
+ * 1 to 3 run beside the turns, by one import at a time: nobody else logs facts of others. Where the model needs a
+ * shadow, all that is left comes with it into one turn: a shadow for each slice would take longer than it saves. */
 #include <stdlib.h>
 
 #include "store/disk.h"
+#include "store/request.h"
 #include "store/switch.h"
 #include "store/turn.h"
 #include "store/waits.h"
@@ -14,6 +19,10 @@
 static const uint64_t DAY_MS = 86400000, YEAR_2200_MS = 7258118400000;
 enum {
     BATCH_MAX_BYTES = 32 * 1024 * 1024 /* of one append */,
+    SLICE_FACTS = 128,
+    SLICE_BYTES = 256 * 1024,
+    AMENDED_MIN = 65536,
+    AMENDED_SHARE = 2, /* of the log: more is not applied again for a round before a shadow is tried */
     PARKED_MAX = 100000,
     PARKED_MAX_BYTES = 64 * 1024 * 1024
 };
@@ -38,6 +47,12 @@ typedef struct dbk_round {
     dbk_slice *origins; /* of those that are taken */
     size_t count, taken;
     int64_t now_ms;
+    bool has_own;       /* some taken one bears the store's own name */
+    dbk_buffer waiting; /* u32 length + origin bytes of those that wait from now on */
+    size_t waiting_count;
+    uint64_t dropped; /* for want of room among them */
+    size_t logged;    /* of those taken */
+    uint64_t amended; /* the model's count before the first slice */
 } dbk_round;
 
 static bool needs_key(const dbk_entry *entry)
@@ -147,6 +162,12 @@ static dbk_result drop_known(dbk_round *round, dbk_error *err)
     return result;
 }
 
+static bool is_own(const dbk_engine *engine, const dbk_fact *fact)
+{
+    return fact->id.incarnation == engine->identity.incarnation &&
+           memcmp(fact->id.replica, engine->identity.replica, 16) == 0;
+}
+
 /* No ring of subject keys exists in this version, so what needs one of them waits. */
 static void choose(dbk_round *round)
 {
@@ -159,6 +180,7 @@ static void choose(dbk_round *round)
             fact->fate = FACT_GONE;
         } else if (fact->id.seq == round->next_seq[fact->author] && fact->time_ms <= ahead && !fact->needs_key) {
             fact->fate = FACT_TAKEN;
+            round->has_own |= is_own(round->engine, fact);
             round->next_seq[fact->author]++;
             round->origins[round->taken++] = fact->origin;
         }
@@ -166,81 +188,103 @@ static void choose(dbk_round *round)
 }
 
 /* In canonical order: what waits longest for those before it goes first when there are too many. */
-static dbk_result collect_waiting(const dbk_round *round, dbk_buffer *bytes, size_t *count, dbk_error *err)
+static dbk_result collect_waiting(dbk_round *round, dbk_error *err)
 {
     dbk_engine *engine = round->engine;
+    dbk_buffer *bytes = &round->waiting;
     size_t most = engine->options.parked_max ? engine->options.parked_max : PARKED_MAX;
     for (size_t i = 0; i < round->count; i++) {
         const dbk_fact *fact = &round->facts[i];
         if (fact->fate != FACT_WAITS) continue;
-        if (*count >= most || bytes->size + 4 + fact->origin.size > PARKED_MAX_BYTES) {
-            engine->parked.dropped++;
+        if (round->waiting_count >= most || bytes->size + 4 + fact->origin.size > PARKED_MAX_BYTES) {
+            round->dropped++;
             continue;
         }
         dbk_buffer_put_u32(bytes, (uint32_t)fact->origin.size);
         dbk_buffer_put_slice(bytes, fact->origin);
-        ++*count;
+        round->waiting_count++;
     }
     return bytes->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for the facts that wait") : DBK_OK;
 }
 
-/* One write where it fits. Each batch is whole by itself: what follows it comes again. */
-static dbk_result append(dbk_round *round, dbk_error *err)
+static dbk_result plan(dbk_round *round, const dbk_slice *origins, size_t count, dbk_error *err)
+{
+    dbk_result result = gather(round, origins, count, err);
+    if (result == DBK_OK) result = drop_known(round, err);
+    if (result != DBK_OK) return result;
+    choose(round);
+    return collect_waiting(round, err);
+}
+
+static void forget(dbk_round *round)
+{
+    const dbk_port *port = round->engine->port;
+    dbk_free(port, round->facts);
+    dbk_free(port, round->next_seq);
+    dbk_free(port, round->origins);
+    dbk_buffer_release(&round->waiting);
+    *round = (dbk_round){.engine = round->engine, .now_ms = round->now_ms};
+    dbk_buffer_init(&round->waiting, port);
+}
+
+/* ---- the turns; each is held in what follows */
+
+/* How many of the next ones stay within these numbers: one at least. */
+static size_t slice_end(const dbk_round *round, size_t most, size_t most_bytes)
+{
+    size_t bytes = 0, end = round->logged;
+    while (end < round->taken && end - round->logged < most &&
+           (end == round->logged || bytes + round->origins[end].size <= most_bytes))
+        bytes += round->origins[end++].size;
+    return end;
+}
+
+/* One write. Each batch is whole by itself: what follows it comes again. */
+static dbk_result append(dbk_round *round, size_t end, dbk_error *err)
 {
     dbk_engine *engine = round->engine;
-    dbk_result result = DBK_OK;
-    for (size_t first = 0, end; result == DBK_OK && first < round->taken; first = end) {
-        size_t bytes = 0;
-        for (end = first; end < round->taken && (end == first || bytes + round->origins[end].size <= BATCH_MAX_BYTES);
-             end++)
-            bytes += round->origins[end].size;
-        result = dbk_engine_append(engine, round->origins + first, end - first, round->now_ms, err);
-        if (result != DBK_OK) break;
-        engine->counts.entries += end - first;
-        engine->counts.bytes += bytes;
-        engine->counts.batches++;
-        engine->behind = true;
-    }
+    size_t first = round->logged;
+    if (end == first) return DBK_OK;
+    dbk_result result = dbk_engine_append(engine, round->origins + first, end - first, round->now_ms, err);
+    if (result != DBK_OK) return result;
+    for (size_t i = first; i < end; i++) engine->counts.bytes += round->origins[i].size;
+    engine->counts.entries += end - first;
+    engine->counts.batches++;
+    engine->behind = true;
+    round->logged = end;
     dbk_log_clock(engine->log, &engine->epoch, &engine->hlc);
     engine->next_seq = dbk_log_next_seq(engine->log, engine->identity.replica, engine->identity.incarnation);
+    return DBK_OK;
+}
+
+static dbk_result append_rest(dbk_round *round, dbk_error *err)
+{
+    dbk_result result = DBK_OK;
+    while (result == DBK_OK && round->logged < round->taken)
+        result = append(round, slice_end(round, SIZE_MAX, BATCH_MAX_BYTES), err);
     return result;
 }
 
-/* The facts are durable now: whether the model can follow at once does not change that. */
-static dbk_result project(dbk_engine *engine, dbk_error *err)
+/* The facts are durable now: whether the model can follow at once does not change that. `asks` NULL: by a shadow too;
+ * else *asks says that it takes one, or failed. */
+static dbk_result project(dbk_engine *engine, bool *asks, dbk_error *err)
 {
+    bool shadow = false;
     if (dbk_engine_stops_at(engine, "logged")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
-    dbk_result result = dbk_engine_catch_up(engine, err);
+    dbk_result result = asks ? dbk_engine_try_catch_up(engine, &shadow, err) : dbk_engine_catch_up(engine, err);
     if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
-    if (result == DBK_OK) return DBK_OK;
+    if (asks) *asks = shadow || result != DBK_OK;
+    if (result == DBK_OK || asks) return DBK_OK;
     engine->behind = true;
     if (result != DBK_NO_SPACE) engine->commit_failures++; /* it is tried again when there is room */
     return DBK_OK;
 }
 
-static dbk_result run_round(dbk_round *round, const dbk_slice *origins, size_t count, uint64_t *parked, dbk_error *err)
+static bool amends_too_much(const dbk_round *round)
 {
-    dbk_engine *engine = round->engine;
-    dbk_buffer waiting;
-    size_t waiting_count = 0;
-    dbk_buffer_init(&waiting, engine->port);
-    dbk_result result = gather(round, origins, count, err);
-    if (result == DBK_OK) result = drop_known(round, err);
-    if (result == DBK_OK) {
-        choose(round);
-        result = collect_waiting(round, &waiting, &waiting_count, err);
-    }
-    if (result == DBK_OK) result = append(round, err);
-    if (result != DBK_OK) {
-        dbk_buffer_release(&waiting);
-        return result;
-    }
-    dbk_buffer_release(&engine->parked.bytes);
-    engine->parked.bytes = waiting;
-    engine->parked.count = waiting_count;
-    if (parked) *parked = waiting_count;
-    engine->counts.imports++;
-    return project(engine, err);
+    const dbk_engine *engine = round->engine;
+    uint64_t most = dbk_log_position(engine->log) / AMENDED_SHARE, done = dbk_model_amended(engine->model);
+    return done > round->amended && done - round->amended > (most > AMENDED_MIN ? most : AMENDED_MIN);
 }
 
 static dbk_result may_import(dbk_engine *engine, dbk_error *err)
@@ -254,20 +298,82 @@ static dbk_result may_import(dbk_engine *engine, dbk_error *err)
     return engine->disk.full ? dbk_disk_refuse(engine, err) : DBK_OK;
 }
 
+static dbk_result take_slice(dbk_round *round, dbk_error *err)
+{
+    dbk_engine *engine = round->engine;
+    size_t most = engine->options.import_slice ? engine->options.import_slice : SLICE_FACTS;
+    bool whole = round->has_own || amends_too_much(round) || engine->behind;
+    size_t end = slice_end(round, whole ? SIZE_MAX : most, whole ? BATCH_MAX_BYTES : SLICE_BYTES);
+    dbk_result result = append(round, end, err);
+    if (result == DBK_OK && !whole && end < round->taken) {
+        result = project(engine, &whole, err);
+        if (result != DBK_OK || !whole) return result;
+    }
+    if (result == DBK_OK) result = append_rest(round, err);
+    return result == DBK_OK ? project(engine, NULL, err) : result;
+}
+
+static void keep_waiting(dbk_round *round)
+{
+    dbk_engine *engine = round->engine;
+    dbk_buffer_release(&engine->parked.bytes);
+    engine->parked.bytes = round->waiting;
+    engine->parked.count = round->waiting_count;
+    engine->parked.dropped += round->dropped;
+    dbk_buffer_init(&round->waiting, engine->port);
+    engine->counts.imports++;
+}
+
+/* Between the check and the append of a fact under the store's own name a decision may take its place: all in one. */
+static dbk_result run_turn(dbk_round *round, const dbk_slice *origins, size_t count, dbk_error *err)
+{
+    dbk_result result = may_import(round->engine, err);
+    if (result == DBK_OK && round->has_own) {
+        forget(round);
+        result = plan(round, origins, count, err);
+    }
+    if (result == DBK_OK) result = take_slice(round, err);
+    if (result == DBK_OK && round->logged == round->taken) keep_waiting(round);
+    return result;
+}
+
+static dbk_result run_round(dbk_round *round, const dbk_slice *origins, size_t count, dbk_error *err)
+{
+    dbk_engine *engine = round->engine;
+    const dbk_port *port = engine->port;
+    dbk_request_enter(engine);
+    dbk_result result = plan(round, origins, count, err);
+    dbk_request_leave(engine);
+    if (result != DBK_OK) return result;
+    do {
+        if (round->logged > 0) dbk_engine_let_others(engine);
+        port->mutex_lock(port->ctx, engine->turn);
+        if (round->logged == 0 && engine->model) round->amended = dbk_model_amended(engine->model);
+        result = run_turn(round, origins, count, err);
+        port->mutex_unlock(port->ctx, engine->turn);
+    } while (result == DBK_OK && round->logged < round->taken);
+    return result;
+}
+
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
                              uint64_t *logged, uint64_t *parked, dbk_error *err)
 {
     const dbk_port *port = engine->port;
     dbk_round round = {.engine = engine, .now_ms = now_ms};
+    dbk_buffer_init(&round.waiting, port);
     if (logged) *logged = 0;
+    port->mutex_lock(port->ctx, engine->import_lock);
     port->mutex_lock(port->ctx, engine->turn);
-    if (parked) *parked = engine->parked.count;
     dbk_result result = may_import(engine, err);
-    if (result == DBK_OK) result = run_round(&round, origins, count, parked, err);
     port->mutex_unlock(port->ctx, engine->turn);
+    if (result == DBK_OK) {
+        atomic_store(&engine->importing, true);
+        result = run_round(&round, origins, count, err);
+        atomic_store(&engine->importing, false);
+    }
+    if (parked) *parked = engine->parked.count;
     if (result == DBK_OK && logged) *logged = round.taken;
-    dbk_free(port, round.facts);
-    dbk_free(port, round.next_seq);
-    dbk_free(port, round.origins);
+    forget(&round);
+    port->mutex_unlock(port->ctx, engine->import_lock);
     return result;
 }

@@ -247,10 +247,10 @@ static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
                                          .all_stages = i->each != NULL};
     }
     dbk_error error = {0};
-    queue->port->mutex_lock(queue->port->ctx, engine->turn);
+    dbk_engine_take_turn(engine);
     dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
     *restless = is_restless(engine);
-    queue->port->mutex_unlock(queue->port->ctx, engine->turn);
+    dbk_engine_end_turn(engine);
     put_prepared(queue, items, count);
     for (size_t at = 0; at < count; at++) {
         dbk_item *item = items[at].owner;

@@ -103,6 +103,7 @@ typedef struct dbk_engine_options { /* zero = default */
     dbk_batch_limits batch;
     uint64_t scrub_bytes_per_second; /* reads the ended segments again at this rate; 0: it does not */
     bool no_threads;                 /* no worker, no checkpoint thread, no background in the log (simulation) */
+    uint32_t import_slice;           /* facts that an import takes in within one turn: 128 */
     uint32_t parked_max;             /* facts that may wait before the log: 100,000, of 64 MiB together */
     bool ignore_place;               /* a copied folder keeps its identity (tests) */
     bool given_ids;                  /* create: take lineage, replica, incarnation, timeline from here */
@@ -149,8 +150,9 @@ dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, d
 dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns, uint64_t *deleted,
                              dbk_error *err) DBK_MUST_USE;
 /* Facts of other replicas (origin bytes): logs what is next of its author, parks the rest, folds once
- * (semantics.md §4). What is logged is durable when it returns, what is parked is not; facts of another lineage are
- * passed over. DBK_DUPLICATE: a fork, nothing of the round is logged; DBK_CORRUPT: bytes that are no entry. */
+ * (semantics.md §4). Many are taken in slice by slice, and between these others decide. What is logged is durable when it
+ * returns, what is parked is not; after a failure some may be logged, and all can be sent again. Facts of another lineage
+ * are passed over. DBK_DUPLICATE: a fork, nothing of the round is logged; DBK_CORRUPT: bytes that are no entry. */
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
                              uint64_t *logged, uint64_t *parked, dbk_error *err) DBK_MUST_USE;
 /* One look at every mirror of the settings: takes edits of the files in, writes what was set. A store with threads

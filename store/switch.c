@@ -142,7 +142,7 @@ dbk_result dbk_engine_reset_generation(dbk_engine *engine, dbk_progress_fn progr
 
 /* A shadow's one step forward says what differs from the model it replaces. That model may be older than
  * what subscribers saw (models.c), so that they begin anew. */
-dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err)
+static dbk_result catch_up(dbk_engine *engine, bool *asks, dbk_error *err)
 {
     bool doubted = engine->doubted;
     dbk_model_state state;
@@ -152,6 +152,8 @@ dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err)
     uint32_t step = end > state.position && end - state.position > ONE_STEP_MAX ? STEP_ENTRIES : 0;
     if (doubted) dbk_model_doubt(engine->model);
     dbk_result result = dbk_model_catch_up(engine->model, step, on_changed, on_progress, engine, &shadow, err);
+    if (asks) *asks = shadow;
+    if (result == DBK_OK && shadow && asks) return DBK_OK;
     if (result == DBK_OK && shadow)
         result = switch_to_shadow(engine, doubted, engine->options.progress, engine->options.progress_arg, err);
     if (engine->dead) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
@@ -160,6 +162,16 @@ dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err)
     engine->commit_failures = 0;
     dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
     return DBK_OK;
+}
+
+dbk_result dbk_engine_catch_up(dbk_engine *engine, dbk_error *err)
+{
+    return catch_up(engine, NULL, err);
+}
+
+dbk_result dbk_engine_try_catch_up(dbk_engine *engine, bool *shadow, dbk_error *err)
+{
+    return catch_up(engine, shadow, err);
 }
 
 /* ---- rebuild */

@@ -6,6 +6,8 @@
 
 /* Calls the hook; true: the process "dies" here and the engine is dead. */
 bool dbk_engine_stops_at(dbk_engine *engine, const char *point);
+/* As dbk_engine_catch_up, but a shadow is not built: *shadow says that it takes one, and nothing was done. */
+dbk_result dbk_engine_try_catch_up(dbk_engine *engine, bool *shadow, dbk_error *err) DBK_MUST_USE;
 /* Brings a shadow near the log's end while commands go on, so that what is left for the turn is short. */
 dbk_result dbk_engine_approach(dbk_engine *engine, dbk_model *shadow, dbk_error *err) DBK_MUST_USE;
 /* Around an adoption, the turn is held: the folder of the model that was is not removed, which takes as long as the

@@ -111,6 +111,7 @@ typedef struct m_store {
     dbk_buffer feed;                /* keys that were announced since: "table/key\n" */
     bool announced[O_TABLES], anew; /* a whole table; everything */
     const char *crash;              /* the point where the next turn dies, NULL: none */
+    int crash_after;                /* so many times it passes there before */
     char drop[24];                  /* the command under which SQLite loses the transaction */
     bool died;
     bool powers;                 /* in the operation at hand the power may go */

@@ -92,7 +92,8 @@ static int at_point(void *arg, dbk_engine *engine, const char *point, dbk_slice 
             (void)sqlite3_exec(dbk_model_handle(dbk_engine_model(engine)), "ROLLBACK", NULL, NULL, NULL);
         return 0;
     }
-    store->died = store->died || (store->crash && strcmp(point, store->crash) == 0);
+    if (store->died || !store->crash || strcmp(point, store->crash) != 0) return store->died;
+    store->died = store->crash_after-- == 0;
     return store->died;
 }
 
@@ -111,6 +112,7 @@ static void set_options(m_world *w, m_store *store, int number)
     memset(options->replica, 'a' + number, 16);
     memset(options->lineage, 'l', 16);
     options->disk.off = true;
+    options->import_slice = m_chance(&random, 2) ? 1 + m_below(&random, 8) : 0;
     options->model.vfs = "model";
     options->model.journal_rows = journal[m_below(&random, 3)];
     options->model.reverse_unordered = m_chance(&random, 2);
@@ -126,6 +128,7 @@ void m_open(m_world *w, m_store *store)
     store->options.publish_arg = store;
     store->died = false;
     store->crash = NULL;
+    store->crash_after = 0;
     if (dbk_engine_open(store->path, &store->options, &store->engine, &w->error) != DBK_OK)
         m_fail(w, "opening: %s", w->error.text);
 }
@@ -247,6 +250,33 @@ static void decide(m_world *w, m_store *store)
     store->died = false;
 }
 
+/* What waited in memory is gone after a death between two slices, so that nobody would send it again. */
+static void plan_death(m_world *w, m_store *store)
+{
+    if (!m_chance(&w->random, 12) || (store->options.import_slice && store->oracle->parked_count)) return;
+    store->crash = m_chance(&w->random, 2) ? "logged" : "committed";
+    store->crash_after = store->options.import_slice ? (int)m_below(&w->random, 5) : 0;
+}
+
+/* A death leaves the slices before it; who sends the facts again brings the others. */
+static void take_in(m_world *w, m_store *to, const o_entry *const *facts, const dbk_slice *origins, int count)
+{
+    uint64_t logged, parked;
+    plan_death(w, to);
+    int expected = o_import(to->oracle, facts, count, to->now_ms);
+    dbk_result result = dbk_engine_import(to->engine, origins, (size_t)count, to->now_ms, &logged, &parked, &w->error);
+    if (result != DBK_OK && !to->died) m_fail(w, "import: %s", w->error.text);
+    if (!to->died && ((int)logged != expected || (int)parked != to->oracle->parked_count))
+        m_fail(w, "%llu facts logged and %llu parked, not %d and %d", (unsigned long long)logged,
+               (unsigned long long)parked, expected, to->oracle->parked_count);
+    bool died = to->died;
+    if (to->crash) reopen(w, to);
+    if (!died) return;
+    (void)o_import(to->oracle, facts, count, to->now_ms);
+    result = dbk_engine_import(to->engine, origins, (size_t)count, to->now_ms, &logged, &parked, &w->error);
+    if (result != DBK_OK || (int)parked != to->oracle->parked_count) m_fail(w, "import again: %s", w->error.text);
+}
+
 /* Some of one store's entries to another, out of order and perhaps with holes. */
 static void deliver(m_world *w, m_store *from, m_store *to)
 {
@@ -254,7 +284,7 @@ static void deliver(m_world *w, m_store *from, m_store *to)
     dbk_buffer bytes[64];
     dbk_slice origins[64];
     int count = 0;
-    uint64_t logged, parked, first = m_below(&w->random, (uint32_t)from->oracle->position + 1);
+    uint64_t first = m_below(&w->random, (uint32_t)from->oracle->position + 1);
     if (from == to) return;
     w->what = "facts";
     if (w->shows) printf("%u: facts from %s to %s\n", w->number, from->timeline, to->timeline);
@@ -274,18 +304,8 @@ static void deliver(m_world *w, m_store *from, m_store *to)
         facts[other] = facts[count - 1], facts[count - 1] = fact;
         origins[other] = origins[count - 1], origins[count - 1] = origin;
     }
-    int expected = o_import(to->oracle, facts, count, to->now_ms);
-    if (m_chance(&w->random, 12)) to->crash = m_chance(&w->random, 2) ? "logged" : "committed";
-    to->powers = !to->crash && m_chance(&w->random, 15);
-    m_power_arm(w, to);
-    dbk_result result = dbk_engine_import(to->engine, origins, (size_t)count, to->now_ms, &logged, &parked, &w->error);
-    m_power_gone(w, to);
-    if (result != DBK_OK && !to->died) m_fail(w, "import: %s", w->error.text);
-    if (!to->died && ((int)logged != expected || (int)parked != to->oracle->parked_count))
-        m_fail(w, "%llu facts logged and %llu parked, not %d and %d", (unsigned long long)logged,
-               (unsigned long long)parked, expected, to->oracle->parked_count);
+    take_in(w, to, facts, origins, count);
     for (int i = 0; i < count; i++) dbk_buffer_release(&bytes[i]);
-    if (to->crash) reopen(w, to);
     to->died = false;
 }
 

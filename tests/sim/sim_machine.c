@@ -96,6 +96,7 @@ static void set_options(sim_machine *m)
     memset(m->options.replica, 'm', 16);
     memset(m->options.lineage, 'l', 16);
     m->options.disk.reserve_bytes = 16384;
+    m->options.import_slice = sim_chance(random, 2) ? 1 + sim_below(random, 3) : 0;
     m->options.model.vfs = m->vfs_name;
     m->options.model.journal_rows = journal[sim_below(random, 4)];
     m->options.model.keys_only_over = sim_chance(random, 4) ? 2 : 0;
