@@ -3,7 +3,7 @@
  * turn itself. */
 #include "store/engine.h"
 
-static const int64_t WAY_NS = 20000000; /* nobody is that late by right: it goes on without */
+static const int64_t WAY_NS = 1000000000; /* whoever takes longer to wake is not waited for */
 
 void dbk_engine_take_turn(dbk_engine *engine)
 {
