@@ -149,8 +149,8 @@ static dbk_result complete(dbk_upgrade *up, dbk_error *err)
 
 static dbk_result refuse_lost(const dbk_upgrade *up, dbk_error *err)
 {
-    (void)dbk_fail(err, DBK_REJECTED, "%llu entries that projected before would be skipped",
-                   (unsigned long long)up->lost_count);
+    (void)dbk_fail(err, DBK_REJECTED, "%llu entr%s that projected before would be skipped",
+                   (unsigned long long)up->lost_count, up->lost_count == 1 ? "y" : "ies");
     dbk_error_hint(err, "look at them with --dry-run; take it all the same with --accept");
     return DBK_REJECTED;
 }

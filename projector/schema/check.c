@@ -125,6 +125,8 @@ static const keyword keywords[] = {
     {"maxProperties", DBK_KEYWORD_LEAF, false, is_count, "a count from 0 on"},
     {"pattern", DBK_KEYWORD_LEAF, false, is_text, "text: a regular expression"},
     {"format", DBK_KEYWORD_LEAF, false, is_text, "text"},
+    {"contentEncoding", DBK_KEYWORD_LEAF, false, is_text, "text"},
+    {"contentMediaType", DBK_KEYWORD_LEAF, false, is_text, "text"},
     {"uniqueItems", DBK_KEYWORD_LEAF, false, is_bool, "true or false"},
     {"required", DBK_KEYWORD_LEAF, false, is_text_list, "an array of names"},
     {"definitions", DBK_KEYWORD_MAP, false, is_object, "an object of schemas"},
@@ -241,7 +243,6 @@ static void unknown(dbk_schema_check *check, const dbk_json_node *value)
                                         "unevaluatedItems",
                                         "minContains",
                                         "maxContains"};
-    static const char *const notes[] = {"contentEncoding", "contentMediaType"};
     int size = (int)(value->name.size < 100 ? value->name.size : 100);
     const char *name = (const char *)value->name.data;
 
@@ -249,11 +250,6 @@ static void unknown(dbk_schema_check *check, const dbk_json_node *value)
         if (dbk_slice_equal(value->name, dbk_slice_text(newer[i]))) {
             dbk_schema_fault(check, value, "the words of draft 7", "'%.*s' belongs to a later draft of JSON Schema",
                              size, name);
-            return;
-        }
-    for (size_t i = 0; i < 2; i++)
-        if (dbk_slice_equal(value->name, dbk_slice_text(notes[i]))) {
-            dbk_schema_fault(check, value, "leave it out, or write 'pattern'", "'%s' is not checked here", notes[i]);
             return;
         }
     dbk_schema_fault(check, value, nearest(check, value->name), "'%.*s' is no keyword of JSON Schema draft 7", size,
@@ -275,6 +271,12 @@ static void check_value(dbk_schema_check *check, const dbk_json_node *value)
                          "date, time, date-time, email, hostname, ipv4, ipv6, uri, uri-reference, uuid, "
                          "json-pointer, relative-json-pointer or regex",
                          "format '%.*s' is not checked here", (int)(value->text.size < 100 ? value->text.size : 100),
+                         (const char *)value->text.data);
+    bool content = dbk_slice_equal(value->name, dbk_slice_text("contentEncoding")) ||
+                   dbk_slice_equal(value->name, dbk_slice_text("contentMediaType"));
+    if (!lenient && content && !dbk_schema_content_known(value))
+        dbk_schema_fault(check, value, value->name.size == 15 ? "base64" : "application/json",
+                         "'%.*s' is not checked here", (int)(value->text.size < 100 ? value->text.size : 100),
                          (const char *)value->text.data);
     if (!lenient && dbk_slice_equal(value->name, dbk_slice_text("$schema")) &&
         !dbk_json_text_is(value, "http://json-schema.org/draft-07/schema#") &&

@@ -94,6 +94,10 @@ bool dbk_schema_format_known(dbk_slice format);
 bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice format, dbk_slice text); /* unknown: fits */
 const char *dbk_schema_format_words(dbk_slice format); /* "a date like 2026-11-21" */
 
+/* ---- schema/content.c */
+bool dbk_schema_content_known(const dbk_json_node *keyword); /* a contentEncoding or contentMediaType that is judged */
+bool dbk_schema_content(dbk_judgement *j, const dbk_json_node *schema, const dbk_json_node *value);
+
 /* ---- schema/uri.c */
 void dbk_uri_resolve(dbk_buffer *out, dbk_slice base, dbk_slice reference); /* cleared first */
 /* The parts before and behind '#'; no fragment: empty. */

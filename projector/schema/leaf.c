@@ -344,5 +344,5 @@ bool dbk_schema_leaves(dbk_judgement *j, const dbk_json_node *schema, const dbk_
         }
         if (!fits && j->quiet) return false;
     }
-    return fits;
+    return (j->schema->options.no_formats || dbk_schema_content(j, schema, value)) && fits;
 }

@@ -73,7 +73,7 @@ class History(Case):
         self.receipts("u.daybook", ndjson([{"id": "t", "do": "put", "table": "tags", "key": "x"}]))
         self.assertIn("older than the store's", self.refused(1, "upgrade", "u.daybook", "--app", "v1"))
         narrow = self.app("v3", first.replace("stars INTEGER", "stars INTEGER CHECK (stars < 5)") + "CREATE TABLE tags (id TEXT PRIMARY KEY NOT NULL);\n")
-        self.assertIn("1 entries that projected before would be skipped", self.refused(1, "upgrade", "u.daybook", "--app", narrow))
+        self.assertIn("1 entry that projected before would be skipped", self.refused(1, "upgrade", "u.daybook", "--app", narrow))
         self.assertIn("no longer projects: position 3, skipped: CHECK", self.daybook("upgrade", "u.daybook", "--app", narrow, "--dry-run"))
         self.assertEqual(self.rows("u.daybook", "SELECT count(*) FROM notes"), [[2]])
         daemon = Daemon(self, "u.daybook")

@@ -142,6 +142,21 @@ static void what_is_not_carried_out_is_refused_by_name(void **state)
     check_refused("{\"multipleOf\":0.1234567890123456789}", "'multipleOf' has another form");
 }
 
+static void texts_that_carry_bytes_or_json_are_judged(void **state)
+{
+    static const char both[] = "{\"items\":{\"contentEncoding\":\"base64\",\"contentMediaType\":\"application/json\"}}";
+    (void)state;
+    check(both, "[\"eyJhIjoxfQ==\",7,{}]", NULL);
+    check(
+        both, "[\"{}\",\"eyJhIjp9\"]",
+        "[{\"pointer\":\"/0\",\"message\":\"is not base64\"},{\"pointer\":\"/1\",\"message\":\"holds no JSON: byte 5: "
+        "expected a value, found '}'\"}]");
+    check("{\"contentMediaType\":\"application/json\"}", "\"{\\\"a\\\":1}\"", NULL);
+    check("{\"not\":{\"contentEncoding\":\"base64\"}}", "\"%\"", NULL);
+    check_refused("{\"contentEncoding\":\"quoted-printable\"}", "'quoted-printable' is not checked here");
+    check_refused("{\"contentMediaType\":\"image/png\"}", "'image/png' is not checked here");
+}
+
 typedef struct pattern_case {
     const char *schema, *value;
     bool fits;
@@ -250,9 +265,10 @@ static void hostile_schemas_and_values_end(void **state)
 
 static void memory_may_fail_at_any_point(void **state)
 {
-    static const char schema[] = "{\"$id\":\"x\",\"properties\":{\"a\":{\"$ref\":\"#/definitions/"
-                                 "d\"}},\"definitions\":{\"d\":{\"pattern\":\"^a+$\","
-                                 "\"uniqueItems\":true,\"enum\":[[1,2],\"a\"]}}}";
+    static const char schema[] = "{\"$id\":\"x\",\"properties\":{\"a\":{\"$ref\":\"#/definitions/d\"},\"b\":{"
+                                 "\"contentEncoding\":\"base64\",\"contentMediaType\":\"application/json\"}},"
+                                 "\"definitions\":{\"d\":{\"pattern\":\"^a+$\",\"uniqueItems\":true,"
+                                 "\"enum\":[[1,2],\"a\"]}}}";
     (void)state;
     dbk_result result = DBK_NO_MEMORY;
     for (size_t at = 1; result == DBK_NO_MEMORY; at++) {
@@ -263,7 +279,7 @@ static void memory_may_fail_at_any_point(void **state)
         thrifty_init(&thrifty, at);
         dbk_buffer_init(&out, &thrifty.port);
         result = dbk_json_schema_new(&thrifty.port, dbk_slice_text(schema), NULL, keep_fault, &j, &j.schema, &err);
-        if (result == DBK_OK) result = judge_text(&j, "{\"a\":[1,2,3]}", &out, &err);
+        if (result == DBK_OK) result = judge_text(&j, "{\"b\":\"e30=\",\"a\":[1,2,3]}", &out, &err);
         dbk_buffer_release(&out);
         drop(&j);
         assert_int_equal(thrifty.held, 0);
@@ -278,6 +294,7 @@ int main(void)
         cmocka_unit_test(numbers_are_compared_by_their_text),
         cmocka_unit_test(references_are_followed_inside_the_file),
         cmocka_unit_test(what_is_not_carried_out_is_refused_by_name),
+        cmocka_unit_test(texts_that_carry_bytes_or_json_are_judged),
         cmocka_unit_test(patterns_mean_what_ecma_262_says),
         cmocka_unit_test(patterns_of_other_languages_are_refused),
         cmocka_unit_test(hostile_schemas_and_values_end),

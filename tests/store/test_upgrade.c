@@ -139,7 +139,7 @@ static void what_would_be_skipped_needs_consent(void **state)
     uint64_t before = dbk_log_position(dbk_engine_log(f->engine));
     write_app(f, "v3",
               "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER CHECK (stars < 5));\n", app);
-    request_upgrade(f, app, "", "rejected: 1 entries that projected before would be skipped");
+    request_upgrade(f, app, "", "rejected: 1 entry that projected before would be skipped");
     request_upgrade(
         f, app, ",\"dry_run\":true",
         "\"tables\":[{\"table\":\"notes\",\"rows_before\":1,\"rows_after\":0,\"only_before\":1,\"only_after\":0,"
