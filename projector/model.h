@@ -30,6 +30,7 @@ typedef struct dbk_model_options { /* zero = default */
                                    the log; default 400,000. A part of the fold: only tests say otherwise */
     uint32_t fold_mib;       /* the same of memory, in MiB; default 256. A decision has a quarter */
     uint32_t written_mib;    /* the same of what an entry's changes write; default DBK_ENTRY_WRITTEN_MAX_MIB */
+    bool passing;            /* the file is for this process alone: dbk_model_finish does not make it durable */
     bool put_keeps_unnamed;  /* a put leaves the columns it does not name on an existing row as they are:
                                    the reference model's reading, for its traces (docs/decisions/0005) */
 } dbk_model_options;
@@ -243,11 +244,12 @@ typedef struct dbk_shadow_options {
 } dbk_shadow_options;
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
-/* Copies a model's file, which may be in use, without its journal, to `to` (DBK_EXISTS): an image, from which a
- * fold goes on. `durable`: synced; the name in its folder is the caller's matter. */
-dbk_result dbk_image_copy(const dbk_port *port, const char *vfs, const char *from, const char *to, bool durable,
-                          dbk_error *err) DBK_MUST_USE;
-/* Position, head, top and definition of an image. */
+/* Copies a model, whose file may be in use, without its journal and as small as it gets, to `to` (DBK_EXISTS): an image,
+ * which only a build can go on from. Not synced. `by_way_of` (DBK_EXISTS) is gone when it returns. DBK_FOREIGN: the
+ * model is of another definition. */
+dbk_result dbk_image_make(const dbk_port *port, const dbk_model_options *options, const dbk_definition *definition,
+                          const char *from, const char *by_way_of, const char *to, dbk_error *err) DBK_MUST_USE;
+/* Position, head, top, fingerprint and definition of an image or a model. */
 dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *path, dbk_model_state *state,
                           dbk_error *err) DBK_MUST_USE;
 /* Gives the shadow the journal, tables' last positions and floor of the model it replaces and adds one

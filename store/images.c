@@ -1,17 +1,20 @@
-/* images/<position>.sqlite: copies of the model at positions of the past, so that a moment is folded from the
+/* images/<position>.image: copies of the model at positions of the past, so that a moment is folded from the
  * nearest one below it and not from the beginning. A cache: the folder can go at any time.
  *
  * Each image holds exactly the entries at positions 1 … P. It serves a wanted set when all it holds is wanted
  * and all else that is wanted sorts above its highest order key (F24); head and definition tell whether it is
  * of this log and of today. An image is written as new-N, synced, and renamed, so that a name that stands is a
- * whole file. Within the byte budget the rungs lie the denser, the nearer to the newest. */
+ * whole file; damage that comes later is found by its checksums when it is to serve. Within the byte budget the rungs
+ * lie so that the widest gap between them is small (docs/decisions/0032). */
 #include "store/images.h"
+
+#include "store/image_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { IMAGES_MAX = 48, EVERY_DEFAULT = 65536, GROWTH = 8, WORTH = 16, NAME_SIZE = 40 };
-static const uint64_t budget_least = UINT64_C(64) * 1024 * 1024;
+static const uint64_t budget_least = 1024 * 1024;
 
 typedef struct dbk_image {
     uint64_t position, bytes;
@@ -19,7 +22,7 @@ typedef struct dbk_image {
 } dbk_image;
 
 struct dbk_images {
-    dbk_mutex *mutex;            /* all below; held while files are copied, so that none goes meanwhile */
+    dbk_mutex *mutex;            /* all below; held while one is unpacked, so that it does not go meanwhile */
     dbk_dir *dir;                /* NULL: there is no folder yet */
     dbk_image items[IMAGES_MAX]; /* by position */
     size_t count;
@@ -28,8 +31,10 @@ struct dbk_images {
     dbk_mutex *wish_mutex; /* what follows */
     dbk_cond *wish;
     dbk_thread *thread;
-    char *path;    /* of the model to copy; NULL: nothing to do */
-    uint64_t next; /* the position at which a rung is due */
+    char *path;            /* of the model to copy; NULL: nothing to do */
+    dbk_model_state state; /* where it stood */
+    bool still;            /* it is a past's, and still there */
+    uint64_t next;         /* the position at which a rung is due */
     bool busy, closing;
 };
 
@@ -47,16 +52,11 @@ static uint64_t every(const dbk_engine *engine)
     return engine->options.image_every ? engine->options.image_every : EVERY_DEFAULT;
 }
 
-bool dbk_images_worth(const dbk_engine *engine, uint64_t entries)
-{
-    return entries * WORTH >= every(engine);
-}
-
 /* ---- files */
 
 static void name_of(uint64_t position, char name[NAME_SIZE])
 {
-    snprintf(name, NAME_SIZE, "%020llu.sqlite", (unsigned long long)position);
+    snprintf(name, NAME_SIZE, "%020llu.image", (unsigned long long)position);
 }
 
 static dbk_result path_of(dbk_engine *engine, const char *name, dbk_buffer *path, dbk_error *err)
@@ -90,25 +90,22 @@ static void insert(struct dbk_images *images, const dbk_image *image)
 /* An image of this log as it is, folded with today's definition. */
 static dbk_result look_at(dbk_engine *engine, const char *name, dbk_image *image, dbk_error *err)
 {
-    dbk_buffer path;
-    dbk_model_state state = {0};
+    struct dbk_images *images = engine->images;
+    dbk_image_header header = {0};
     dbk_identity identity = {0};
     uint8_t head[DBK_LEAF_SIZE];
-    dbk_buffer_init(&path, engine->port);
-    dbk_result result = path_of(engine, name, &path, err);
-    if (result == DBK_OK)
-        result = dbk_image_look(engine->port, engine->options.model.vfs, (const char *)path.data, &state, err);
-    if (result == DBK_OK && state.position > dbk_log_position(engine->log))
+    dbk_result result = dbk_image_header_read(engine->port, images->dir, name, &header, err);
+    if (result == DBK_OK && header.position > dbk_log_position(engine->log))
         result = dbk_fail(err, DBK_FOREIGN, "it is beyond the log");
-    if (result == DBK_OK) result = dbk_log_head_at(engine->log, state.position, head, err);
-    if (result == DBK_OK &&
-        (memcmp(head, state.head, sizeof head) != 0 || memcmp(state.definition, engine->definition->hash, 16) != 0))
+    if (result == DBK_OK) result = dbk_log_head_at(engine->log, header.position, head, err);
+    if (result == DBK_OK && (memcmp(head, header.head, sizeof head) != 0 ||
+                             memcmp(header.store_id, engine->identity.store_id, sizeof header.store_id) != 0 ||
+                             memcmp(header.definition, engine->definition->hash, sizeof header.definition) != 0))
         result = dbk_fail(err, DBK_FOREIGN, "it is of another log or definition");
-    if (result == DBK_OK && engine->port->identify(engine->port->ctx, engine->images->dir, name, &identity) != 0)
+    if (result == DBK_OK && engine->port->identify(engine->port->ctx, images->dir, name, &identity) != 0)
         result = dbk_fail(err, DBK_MISSING, "it is gone");
-    *image = (dbk_image){.position = state.position, .bytes = identity.size_bytes};
-    memcpy(image->top, state.top, sizeof image->top);
-    dbk_buffer_release(&path);
+    *image = (dbk_image){.position = header.position, .bytes = identity.size_bytes};
+    memcpy(image->top, header.top, sizeof image->top);
     return result;
 }
 
@@ -127,7 +124,7 @@ static int note_name(void *arg, const char *name)
 
 static bool is_image(const char *name)
 {
-    return strlen(name) == 27 && strspn(name, "0123456789") == 20 && strcmp(name + 20, ".sqlite") == 0;
+    return strlen(name) == 26 && strspn(name, "0123456789") == 20 && strcmp(name + 20, ".image") == 0;
 }
 
 /* What cannot be used is removed: leftovers of a crash, images of another definition. The lock is held. */
@@ -197,19 +194,6 @@ static dbk_result lower(dbk_engine *engine, const dbk_past *past, uint64_t first
     return result == DBK_END ? DBK_OK : result;
 }
 
-static dbk_result copy_image(dbk_engine *engine, const dbk_image *image, const char *path, dbk_error *err)
-{
-    char name[NAME_SIZE];
-    dbk_buffer from;
-    dbk_buffer_init(&from, engine->port);
-    name_of(image->position, name);
-    dbk_result result = path_of(engine, name, &from, err);
-    if (result == DBK_OK)
-        result = dbk_image_copy(engine->port, engine->options.model.vfs, (const char *)from.data, path, false, err);
-    dbk_buffer_release(&from);
-    return result;
-}
-
 /* From the newest down: the range whose keys are looked at grows with every image that does not serve. */
 static dbk_result start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position, dbk_error *err)
 {
@@ -225,7 +209,9 @@ static dbk_result start(dbk_engine *engine, const dbk_past *past, const char *pa
         if (result != DBK_OK) return result;
         looked = image->position + 1;
         if (!ordered && memcmp(image->top, low, sizeof low) >= 0) continue;
-        result = copy_image(engine, image, path, err);
+        char name[NAME_SIZE];
+        name_of(image->position, name);
+        result = dbk_image_unpack(engine->port, images->dir, name, path, err);
         if (result == DBK_OK) *position = image->position;
         if (result != DBK_CORRUPT && result != DBK_MISSING) return result;
         remove_image(engine, i - 1); /* somebody took it away, or it is damaged */
@@ -254,82 +240,173 @@ static uint64_t bytes_of(const struct dbk_images *images)
     return bytes;
 }
 
-/* The rung that is missed least: the smallest gap between its neighbours, measured by the distance from the
- * newest. The newest stays. */
-static size_t least_missed(const struct dbk_images *images)
+/* Of the file of the present model; 0: it is not known. */
+static uint64_t model_bytes(dbk_engine *engine)
 {
-    uint64_t newest = images->items[images->count - 1].position;
+    const dbk_port *port = engine->port;
+    dbk_identity identity = {0};
+    dbk_dir *dir = NULL;
+    dbk_buffer path;
+    dbk_buffer_init(&path, port);
+    dbk_result result = dbk_models_current(port, engine->models_dir, engine->path, &path, NULL);
+    const char *text = result == DBK_OK ? dbk_buffer_text(&path) : NULL;
+    char *slash = text ? strrchr((char *)path.data, '/') : NULL;
+    if (slash) {
+        *slash = '\0';
+        result = dbk_io_open_dir(port, NULL, text, 0, &dir, NULL);
+        if (result == DBK_OK) (void)port->identify(port->ctx, dir, slash + 1, &identity);
+        if (dir) port->close_dir(port->ctx, dir);
+    }
+    dbk_buffer_release(&path);
+    return identity.size_bytes;
+}
+
+/* What all may take: four images of a tenth of the model. */
+static uint64_t budget_of(dbk_engine *engine)
+{
+    if (engine->options.image_bytes) return engine->options.image_bytes;
+    uint64_t budget = model_bytes(engine) / 10 * 4;
+    return budget > budget_least ? budget : budget_least;
+}
+
+/* The rung that leaves the smallest gap when it goes. The gap above the newest one will have grown by the time the
+ * next one is made. */
+static size_t least_missed(const dbk_image *items, size_t count, uint64_t end)
+{
     size_t least = 0;
-    double lowest = 0;
-    for (size_t i = 0; i + 1 < images->count; i++) {
-        uint64_t below = i > 0 ? images->items[i - 1].position : 0;
-        double score =
-            (double)(images->items[i + 1].position - below) / (double)(newest - images->items[i].position + 1);
-        if (i > 0 && score >= lowest) continue;
+    uint64_t smallest = UINT64_MAX;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t below = i > 0 ? items[i - 1].position : 0;
+        uint64_t above = i + 1 < count ? items[i + 1].position : end + end / GROWTH;
+        if (above - below >= smallest) continue;
         least = i;
-        lowest = score;
+        smallest = above - below;
     }
     return least;
+}
+
+static bool is_too_much(const struct dbk_images *images, uint64_t budget)
+{
+    return images->count >= IMAGES_MAX - 1 || bytes_of(images) > budget;
 }
 
 static void thin_out(dbk_engine *engine)
 {
     struct dbk_images *images = engine->images;
-    uint64_t budget = engine->options.image_bytes;
-    if (budget == 0) {
-        budget = images->count ? images->items[images->count - 1].bytes * 2 : 0;
-        if (budget < budget_least) budget = budget_least;
-    }
-    while (images->count > 1 && (images->count >= IMAGES_MAX - 1 || bytes_of(images) > budget))
-        remove_image(engine, least_missed(images));
+    uint64_t budget = budget_of(engine);
+    while (images->count > 1 && is_too_much(images, budget))
+        remove_image(engine, least_missed(images->items, images->count, dbk_log_position(engine->log)));
 }
 
-static bool is_known(const struct dbk_images *images, uint64_t position)
+/* Whether a rung at the position would outlive the thinning out that follows it, if it is as large as its neighbour. */
+static bool would_stay(dbk_engine *engine, uint64_t position)
 {
-    for (size_t i = 0; i < images->count; i++)
-        if (images->items[i].position == position) return true;
-    return false;
+    struct dbk_images after = *engine->images;
+    size_t at = 0;
+    if (after.count == 0) return true;
+    while (at < after.count && after.items[at].position < position) at++;
+    if (at < after.count && after.items[at].position == position) return false;
+    dbk_image image = after.items[at > 0 ? at - 1 : 0];
+    image.position = position;
+    insert(&after, &image);
+    return !is_too_much(&after, budget_of(engine)) ||
+           least_missed(after.items, after.count, dbk_log_position(engine->log)) != at;
 }
 
-static dbk_result take_in(dbk_engine *engine, const char *model_path, dbk_buffer *path, dbk_error *err)
+/* ---- a rung is made */
+
+/* Its files on the way: the model, the copy of it that an image holds, the image. A crash may leave them. */
+typedef struct dbk_making {
+    char names[3][NAME_SIZE];
+    dbk_buffer model, copy;
+} dbk_making;
+
+static dbk_result name_making(dbk_engine *engine, dbk_making *making, dbk_error *err)
+{
+    static const char *const ends[] = {"model", "copy", "image"};
+    uint64_t serial = ++engine->images->serial;
+    for (size_t i = 0; i < 3; i++)
+        snprintf(making->names[i], NAME_SIZE, "new-%llu.%s", (unsigned long long)serial, ends[i]);
+    dbk_buffer_init(&making->model, engine->port);
+    dbk_buffer_init(&making->copy, engine->port);
+    dbk_result result = path_of(engine, making->names[0], &making->model, err);
+    return result == DBK_OK ? path_of(engine, making->names[1], &making->copy, err) : result;
+}
+
+/* Without the lock: the model may be large. The file of a past may have gone meanwhile, and its path to another past,
+ * which holds something else (`expected`). */
+static dbk_result make(dbk_engine *engine, const char *model_path, const dbk_model_state *expected,
+                       const dbk_making *making, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    const char *copy = (const char *)making->copy.data;
+    dbk_model_state state = {0};
+    dbk_image_header header = {0};
+    dbk_result result = dbk_image_make(port, &engine->options.model, engine->definition, model_path,
+                                       (const char *)making->model.data, copy, err);
+    if (result == DBK_OK) result = dbk_image_look(port, engine->options.model.vfs, copy, &state, err);
+    if (result == DBK_OK && expected &&
+        (state.position != expected->position || state.fingerprint.low != expected->fingerprint.low ||
+         state.fingerprint.high != expected->fingerprint.high))
+        result = dbk_fail(err, DBK_MISSING, "the past is gone");
+    if (result != DBK_OK) return result;
+    header.position = state.position;
+    memcpy(header.store_id, engine->identity.store_id, sizeof header.store_id);
+    memcpy(header.head, state.head, sizeof header.head);
+    memcpy(header.top, state.top, sizeof header.top);
+    memcpy(header.definition, state.definition, sizeof header.definition);
+    return dbk_image_pack(port, engine->images->dir, making->names[1], &header, making->names[2], err);
+}
+
+/* The lock is held. */
+static dbk_result take_in(dbk_engine *engine, const char *fresh, dbk_error *err)
 {
     const dbk_port *port = engine->port;
     struct dbk_images *images = engine->images;
-    char fresh[NAME_SIZE], name[NAME_SIZE];
+    char name[NAME_SIZE];
     dbk_image image;
-    snprintf(fresh, sizeof fresh, "new-%llu", (unsigned long long)++images->serial);
-    dbk_result result = path_of(engine, fresh, path, err);
-    if (result == DBK_OK)
-        result = dbk_image_copy(port, engine->options.model.vfs, model_path, (const char *)path->data, true, err);
+    dbk_result result = look_at(engine, fresh, &image, err);
+    if (result == DBK_OK && !would_stay(engine, image.position)) result = dbk_fail(err, DBK_EXISTS, "it is not missed");
     if (result != DBK_OK) return result;
-    result = look_at(engine, fresh, &image, err);
-    if (result == DBK_OK && is_known(images, image.position)) result = dbk_fail(err, DBK_EXISTS, "it is there");
-    if (result == DBK_OK) {
-        name_of(image.position, name);
-        int rc = port->rename(port->ctx, images->dir, fresh, images->dir, name);
-        if (rc != 0) result = dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot rename an image");
-    }
-    if (result == DBK_OK) result = dbk_io_sync_dir(port, images->dir, "images", err);
+    name_of(image.position, name);
+    int rc = port->rename(port->ctx, images->dir, fresh, images->dir, name);
+    if (rc != 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot rename an image");
+    result = dbk_io_sync_dir(port, images->dir, "images", err);
     if (result == DBK_OK) insert(images, &image);
-    else (void)port->unlink(port->ctx, images->dir, fresh);
+    else (void)port->unlink(port->ctx, images->dir, name);
     return result;
 }
 
-void dbk_images_offer(dbk_engine *engine, const char *model_path)
+/* The lock is held. */
+static dbk_result begin_making(dbk_engine *engine, uint64_t position, dbk_making *making)
 {
     struct dbk_images *images = engine->images;
-    dbk_buffer path;
-    if (!images || engine->reading) return;
-    dbk_buffer_init(&path, engine->port);
-    lock(engine);
     dbk_result result = load(engine, NULL);
     if (result == DBK_OK && !images->dir)
         result = dbk_io_open_dir(engine->port, engine->dir, "images", DBK_OPEN_DIRECTORY, &images->dir, NULL);
     images->loaded = images->loaded || (result == DBK_OK && images->dir);
-    if (result == DBK_OK) result = take_in(engine, model_path, &path, NULL);
-    if (result == DBK_OK) thin_out(engine);
+    if (result == DBK_OK && !would_stay(engine, position)) result = DBK_EXISTS;
+    return result == DBK_OK ? name_making(engine, making, NULL) : result;
+}
+
+void dbk_images_offer(dbk_engine *engine, const char *model_path, const dbk_model_state *state, bool still)
+{
+    const dbk_port *port = engine->port;
+    dbk_making making = {0};
+    if (!engine->images || engine->reading) return;
+    lock(engine);
+    dbk_result result = begin_making(engine, state->position, &making);
     unlock(engine);
-    dbk_buffer_release(&path);
+    if (result == DBK_OK) {
+        result = make(engine, model_path, still ? state : NULL, &making, NULL);
+        lock(engine);
+        if (result == DBK_OK) result = take_in(engine, making.names[2], NULL);
+        if (result == DBK_OK) thin_out(engine);
+        for (size_t i = 0; i < 3; i++) (void)port->unlink(port->ctx, engine->images->dir, making.names[i]);
+        unlock(engine);
+    }
+    dbk_buffer_release(&making.model);
+    dbk_buffer_release(&making.copy);
 }
 
 void dbk_images_clear(dbk_engine *engine)
@@ -361,10 +438,12 @@ static void run(void *arg)
             continue;
         }
         char *path = images->path;
+        dbk_model_state state = images->state;
+        bool still = images->still;
         images->path = NULL;
         images->busy = true;
         port->mutex_unlock(port->ctx, images->wish_mutex);
-        dbk_images_offer(engine, path);
+        dbk_images_offer(engine, path, &state, still);
         dbk_free(port, path);
         port->mutex_lock(port->ctx, images->wish_mutex);
         images->busy = false;
@@ -372,20 +451,36 @@ static void run(void *arg)
     port->mutex_unlock(port->ctx, images->wish_mutex);
 }
 
-void dbk_images_after_commit(dbk_engine *engine, const dbk_model *model)
+/* To the thread, unless it has something to do already. */
+static void wish(dbk_engine *engine, const char *model_path, const dbk_model_state *state, bool still)
 {
     struct dbk_images *images = engine->images;
     const dbk_port *port = engine->port;
+    port->mutex_lock(port->ctx, images->wish_mutex);
+    if (!images->busy && !images->path) {
+        images->path = dbk_copy_text(port, model_path);
+        images->state = *state;
+        images->still = still;
+        port->cond_signal(port->ctx, images->wish);
+    }
+    port->mutex_unlock(port->ctx, images->wish_mutex);
+}
+
+void dbk_images_after_commit(dbk_engine *engine, const dbk_model *model)
+{
+    struct dbk_images *images = engine->images;
     dbk_model_state state;
     dbk_model_get_state(model, &state);
     if (!images || !images->thread || engine->disk.low || state.position < images->next) return;
     images->next = next_rung(engine, state.position);
-    port->mutex_lock(port->ctx, images->wish_mutex);
-    if (!images->busy && !images->path) {
-        images->path = dbk_copy_text(port, dbk_model_path(model));
-        port->cond_signal(port->ctx, images->wish);
-    }
-    port->mutex_unlock(port->ctx, images->wish_mutex);
+    wish(engine, dbk_model_path(model), &state, false);
+}
+
+void dbk_images_after_fold(dbk_engine *engine, const char *model_path, const dbk_model_state *state, uint64_t entries)
+{
+    if (!engine->images || engine->reading || engine->disk.low || entries * WORTH < every(engine)) return;
+    if (engine->images->thread) wish(engine, model_path, state, true);
+    else dbk_images_offer(engine, model_path, state, true);
 }
 
 /* ---- made and freed */

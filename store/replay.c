@@ -151,6 +151,7 @@ static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *pat
     dbk_result result = begin(engine, past, trail, path, &begun, err);
     if (result != DBK_OK) return result;
     options.image = begun > 0;
+    options.model.passing = past->passing;
     if (folded) *folded = past->position - begun;
     if (past->model && past->position > 0) {
         options.stop = &stop;
@@ -167,14 +168,15 @@ dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *
                           dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err)
 {
     dbk_model *model = NULL;
+    dbk_model_state folded_state = {0};
     uint64_t folded = 0;
     dbk_result result = fold(engine, past, path, NULL, progress, arg, &folded, &model, err);
-    if (result == DBK_OK && state) dbk_model_get_state(model, state);
+    if (result == DBK_OK) dbk_model_get_state(model, &folded_state);
+    if (state) *state = folded_state;
     if (result == DBK_OK) result = dbk_model_finish(model, plain, err);
     dbk_model_close(model);
-    if (result == DBK_OK && !plain && !past->model && is_fold_of_positions(engine, past) &&
-        dbk_images_worth(engine, folded))
-        dbk_images_offer(engine, path);
+    if (result == DBK_OK && !plain && !past->model && is_fold_of_positions(engine, past))
+        dbk_images_after_fold(engine, path, &folded_state, folded);
     if (result != DBK_OK && result != DBK_EXISTS) dbk_past_remove_file(engine->port, path);
     return result;
 }
@@ -359,6 +361,7 @@ dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_definition *model, cons
     dbk_result result = dbk_past_of(engine, at, &past, err);
     if (result != DBK_OK) return result;
     past.model = model;
+    past.passing = true;
     dbk_past_file *file = find(engine->pasts, &past, log_position);
     engine->pasts->uses++;
     if (!file) {

@@ -8,6 +8,7 @@
 typedef struct dbk_past {
     uint64_t position;     /* the entries up to it … */
     int64_t order_time_ms; /* … of these, those that happened by then; 0: all */
+    bool passing;          /* its file goes with the process, and need not be durable */
     bool bounded, through; /* … of these, those that sort below `bound`, or up to it */
     uint8_t bound[DBK_ORDER_KEY_SIZE];
     const dbk_definition *model; /* an async one; NULL: the inline model. Where it stops, it stands as it did there */

@@ -113,7 +113,7 @@ typedef struct dbk_engine_options { /* zero = default */
     const dbk_definition *definition; /* instead of app/ (borrowed, must outlive) */
     dbk_model_options model;          /* limits of journal and feed, vfs */
     dbk_log_options log;              /* segment sizes, no_direct … */
-    uint64_t image_bytes;             /* budget of images/; default: twice the newest one, 64 MiB at least */
+    uint64_t image_bytes;             /* budget of images/; default: 0.4 of the model's, 1 MiB at least */
     uint64_t image_every;             /* a rung for so many entries; default 65,536, and an eighth of the log */
     dbk_hook_fn hook;
     void *hook_arg;

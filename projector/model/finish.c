@@ -38,6 +38,7 @@ static dbk_result leave_bulk(dbk_model *model, dbk_error *err)
 dbk_result dbk_model_finish(dbk_model *model, bool plain, dbk_error *err)
 {
     model->sandbox.role = DBK_SQL_ENGINE;
+    if (model->options.passing && !plain) return leave_bulk(model, err);
     dbk_result result = dbk_model_exec(model, "PRAGMA synchronous=FULL", "finish the model", err);
     if (result == DBK_OK) {
         if (plain) result = dbk_search_leave(model, err);

@@ -25,6 +25,8 @@ enum { /* places in model->statements */
 };
 _Static_assert((int)DBK_SQL_PLACES <= (int)DBK_STATEMENTS_OF_MODEL, "the other places belong to others");
 
+#define DBK_COUNT_PAGES "PRAGMA main.page_count"
+
 /* As committed; a commit works on a copy and puts it here when COMMIT has succeeded. */
 typedef struct dbk_journal {
     uint64_t rows;         /* (position, table, key) at positions above the floor */

@@ -75,7 +75,7 @@ dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
              "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
              "PRAGMA reverse_unordered_selects=%d; PRAGMA synchronous=%s;"
              "PRAGMA locking_mode=%s; PRAGMA journal_mode=%s;",
-             PAGE_BYTES, cache, model->options.reverse_unordered, bulk ? "OFF" : "NORMAL",
+             PAGE_BYTES, cache, model->options.reverse_unordered, bulk || model->options.passing ? "OFF" : "NORMAL",
              bulk ? "EXCLUSIVE" : "NORMAL", bulk ? "MEMORY" : "WAL");
     return dbk_model_exec(model, sql, "set up the model", err);
 }

@@ -35,7 +35,9 @@ static dbk_result open_file(dbk_build *build, const dbk_port *port, const char *
         return result;
     }
     dbk_result result = dbk_model_open(port, path, definition, log, &bulk, &build->model, err);
+    if (result == DBK_OK) result = dbk_indexes_take_note(build->model, &build->indexes, err);
     if (result != DBK_OK) return result;
+    build->model->indexes_aside = build->indexes.size > 0;
     build->begun = build->model->state.position;
     memcpy(build->top, build->model->state.top, sizeof build->top);
     return DBK_OK;
@@ -119,7 +121,7 @@ static dbk_result entries_at_once(const dbk_build *build, uint64_t *entries, dbk
     sqlite3_stmt *statement;
     *entries = build->options->at_once;
     if (*entries) return DBK_OK;
-    dbk_result result = dbk_model_statement(model, DBK_SQL_PAGES, "PRAGMA main.page_count", &statement, err);
+    dbk_result result = dbk_model_statement(model, DBK_SQL_PAGES, DBK_COUNT_PAGES, &statement, err);
 
     if (result != DBK_OK) return result;
     int rc = sqlite3_step(statement);

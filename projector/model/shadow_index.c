@@ -92,3 +92,32 @@ dbk_result dbk_indexes_put_back(dbk_model *model, dbk_buffer *create, dbk_error 
     if (result == DBK_OK) dbk_buffer_clear(create);
     return result;
 }
+
+static dbk_result run_note(dbk_model *model, const char *sql, const dbk_buffer *in, dbk_buffer *out, dbk_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(model->db, sql, -1, &statement, NULL);
+    if (rc == SQLITE_OK && in) rc = sqlite3_bind_blob64(statement, 1, in->data, in->size, SQLITE_STATIC);
+    if (rc == SQLITE_OK) rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW && out) {
+        dbk_buffer_put(out, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
+        dbk_buffer_put_u8(out, 0); /* a note that was cut ends all the same */
+        if (!out->failed) out->size--;
+    }
+    sqlite3_finalize(statement);
+    if (out && out->failed) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for the list of indexes");
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? DBK_OK : dbk_model_sql_failure(model, rc, "note the indexes", err);
+}
+
+dbk_result dbk_indexes_note(dbk_model *model, const dbk_buffer *create, dbk_error *err)
+{
+    return create->size ? run_note(model, "INSERT INTO main._daybook_meta VALUES('indexes', ?1)", create, NULL, err)
+                        : DBK_OK;
+}
+
+dbk_result dbk_indexes_take_note(dbk_model *model, dbk_buffer *create, dbk_error *err)
+{
+    dbk_result result = run_note(model, "SELECT value FROM main._daybook_meta WHERE name='indexes'", NULL, create, err);
+    if (result != DBK_OK || create->size == 0) return result;
+    return run_note(model, "DELETE FROM main._daybook_meta WHERE name='indexes'", NULL, NULL, err);
+}

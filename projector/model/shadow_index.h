@@ -14,5 +14,9 @@
 dbk_result dbk_indexes_set_aside(dbk_model *model, dbk_buffer *create, dbk_error *err) DBK_MUST_USE;
 /* Makes them again, within the transaction that commits the build. */
 dbk_result dbk_indexes_put_back(dbk_model *model, dbk_buffer *create, dbk_error *err) DBK_MUST_USE;
+/* For a file that goes without them for a while: notes the SQL in it, and takes it out again (none: appends nothing).
+ * Outside a transaction. */
+dbk_result dbk_indexes_note(dbk_model *model, const dbk_buffer *create, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_indexes_take_note(dbk_model *model, dbk_buffer *create, dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -4,8 +4,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "store/image_file.h"
 #include "store/images.h"
 #include "store/replay.h"
 
@@ -17,7 +19,7 @@ static size_t images_on_disk(const world *w, size_t i, uint64_t *newest)
     DIR *dir = opendir(path);
     *newest = 0;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        if (!strstr(entry->d_name, ".sqlite")) continue;
+        if (!strstr(entry->d_name, ".image") || entry->d_name[0] == 'n') continue; /* new-N.image: on the way */
         uint64_t position = strtoull(entry->d_name, NULL, 10);
         if (position > *newest) *newest = position;
         count++;
@@ -100,9 +102,12 @@ static void the_folder_can_be_deleted_at_any_time(void **state)
     for (int i = 0; i < 40; i++) world_random_command(w, 0);
     uint64_t end = dbk_log_position(dbk_engine_log(w->engines[0]));
     assert_same(w, 0, end - 9, 0);
-    snprintf(command, sizeof command, "%s/images/%020llu.sqlite", w->paths[0], (unsigned long long)end - 9);
-    assert_int_equal(truncate(command, 5000), 0);
+    snprintf(command, sizeof command, "%s/images/%020llu.image", w->paths[0], (unsigned long long)end - 9);
+    FILE *image = fopen(command, "r+");
+    assert_true(fseek(image, DBK_IMAGE_HEADER_SIZE + 100, SEEK_SET) == 0 && fputc('!', image) == '!');
+    fclose(image);
     assert_same(w, 0, end - 8, 0);
+    assert_int_equal(access(command, F_OK), -1); /* found out when it was to serve */
     (void)remove(command);
     assert_same(w, 0, end - 7, 0);
     dbk_engine_close(w->engines[0]);
@@ -140,18 +145,98 @@ static void an_image_above_a_late_entry_does_not_serve(void **state)
     free(f);
 }
 
+static char *schema_of(dbk_model *model)
+{
+    static const char sql[] = "SELECT group_concat(name || ': ' || coalesce(sql, ''), x'0a') || (SELECT count(*) FROM "
+                              "_daybook_meta WHERE name='indexes') FROM (SELECT * FROM sqlite_schema ORDER BY name)";
+    sqlite3_stmt *row = NULL;
+    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), sql, -1, &row, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+    char *text = strdup((const char *)sqlite3_column_text(row, 0));
+    sqlite3_finalize(row);
+    dbk_model_close(model);
+    return text;
+}
+
+/* Without the indexes that a fold can do without; who folds from it makes them again. */
+static void an_image_leaves_indexes_to_the_fold(void **state)
+{
+    world *w = *state;
+    dbk_engine *engine = w->engines[0];
+    char path[4300];
+    uint64_t position = 0;
+    dbk_model *model = NULL;
+    dbk_shadow_options from_image = {.image = true}, from_nothing = {0};
+    for (int i = 0; i < 40; i++) world_random_command(w, 0);
+    dbk_past past = {.position = dbk_log_position(dbk_engine_log(engine))};
+    assert_same(w, 0, past.position, 0);
+    snprintf(path, sizeof path, "%s/schema.sqlite", w->folder);
+    assert_int_equal(dbk_images_start(engine, &past, path, &position, &w->error), DBK_OK);
+    assert_int_equal(position, past.position);
+    assert_int_equal(dbk_model_open(dbk_port_system(), path, w->definition, dbk_engine_log(engine), NULL, &model, NULL),
+                     DBK_OK);
+    char *left = schema_of(model);
+    assert_int_equal(
+        dbk_model_build(dbk_port_system(), path, w->definition, dbk_engine_log(engine), &from_image, &model, &w->error),
+        DBK_OK);
+    char *made = schema_of(model);
+    remove(path);
+    assert_int_equal(dbk_model_build(dbk_port_system(), path, w->definition, dbk_engine_log(engine), &from_nothing,
+                                     &model, &w->error),
+                     DBK_OK);
+    char *whole = schema_of(model);
+    assert_string_equal(made, whole);
+    assert_string_not_equal(left, whole);
+    remove(path);
+    free(left);
+    free(made);
+    free(whole);
+}
+
+static uint64_t bytes_of_images(const world *w, size_t i, uint64_t *widest)
+{
+    uint64_t positions[64];
+    size_t found = 0;
+    char path[4300], file[4700];
+    uint64_t bytes = 0, below = 0;
+    snprintf(path, sizeof path, "%s/images", w->paths[i]);
+    struct dirent **names = NULL;
+    int count = scandir(path, &names, NULL, alphasort);
+    for (int k = 0; k < count; k++) {
+        struct stat st;
+        snprintf(file, sizeof file, "%s/%s", path, names[k]->d_name);
+        if (strstr(names[k]->d_name, ".image") && stat(file, &st) == 0 && found < 64) {
+            positions[found++] = strtoull(names[k]->d_name, NULL, 10);
+            bytes += (uint64_t)st.st_size;
+        }
+        free(names[k]);
+    }
+    free(names);
+    *widest = 0;
+    for (size_t k = 0; k < found; k++) {
+        if (positions[k] - below > *widest) *widest = positions[k] - below;
+        below = positions[k];
+    }
+    return bytes;
+}
+
+/* Rungs go where they are missed least: what stays is spread over the log, and takes no more than it may. */
 static void the_ladder_stays_within_its_budget(void **state)
 {
     world *w = *state;
-    uint64_t newest;
-    w->engines[0]->options.image_bytes = 600 * 1024;
-    for (int i = 0; i < 200; i++) {
+    uint64_t newest, widest, one;
+    for (int i = 0; i < 60; i++) world_random_command(w, 0);
+    assert_same(w, 0, dbk_log_position(dbk_engine_log(w->engines[0])), 0);
+    one = bytes_of_images(w, 0, &widest);
+    w->engines[0]->options.image_bytes = 6 * one;
+    for (int i = 0; i < 400; i++) {
         world_random_command(w, 0);
         if (i % 10 == 9) assert_same(w, 0, dbk_log_position(dbk_engine_log(w->engines[0])), 0);
     }
     size_t count = images_on_disk(w, 0, &newest);
-    assert_in_range(count, 2, 12);
-    assert_true(newest + 10 >= dbk_log_position(dbk_engine_log(w->engines[0])));
+    assert_in_range(count, 3, 6);
+    assert_true(bytes_of_images(w, 0, &widest) <= 6 * one);
+    assert_true(widest * 5 <= dbk_log_position(dbk_engine_log(w->engines[0])) * 2);
 }
 
 /* Another definition: none of its images is of today. */
@@ -221,7 +306,7 @@ static void a_rung_is_made_as_the_log_grows(void **state)
 /* Opening goes by the names: those of no position of this log put no rung off, and go when one is made. */
 static void names_beyond_the_log_put_no_rung_off(void **state)
 {
-    static const char *const names[] = {"00000000000000009999.sqlite", "99999999999999999999.sqlite", "17.sqlite"};
+    static const char *const names[] = {"00000000000000009999.image", "99999999999999999999.image", "17.image"};
     live_store s;
     size_t count;
     char path[4400];
@@ -250,6 +335,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_moment_asked_for_becomes_a_rung_and_serves_the_next, setup, world_teardown),
         cmocka_unit_test_setup_teardown(the_folder_can_be_deleted_at_any_time, setup, world_teardown),
         cmocka_unit_test_setup_teardown(an_image_above_a_late_entry_does_not_serve, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(an_image_leaves_indexes_to_the_fold, setup, world_teardown),
         cmocka_unit_test_setup_teardown(the_ladder_stays_within_its_budget, setup, world_teardown),
         cmocka_unit_test_setup_teardown(an_upgrade_drops_the_images, setup, world_teardown),
         cmocka_unit_test(a_rung_is_made_as_the_log_grows),

@@ -25,6 +25,7 @@ static const char world_schema[] =
     "CREATE TABLE tags (note TEXT NOT NULL REFERENCES notes(id) ON DELETE CASCADE, name TEXT NOT NULL,\n"
     "                   PRIMARY KEY (note, name)) WITHOUT ROWID;\n"
     "CREATE TABLE free (id INTEGER PRIMARY KEY NOT NULL, what TEXT);\n"
+    "CREATE INDEX free_what ON free(what);\n"
     "CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, pct INTEGER NOT NULL CHECK (pct <= 100));\n";
 static const char world_projections[] = "-- on job.started\n"
                                         "INSERT INTO progress(job, pct) VALUES ($id, 0);\n"
