@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "bench/common.h"
+#include "log/cells_read.h"
 #include "log/internal.h"
-#include "log/unpack.h"
 
 enum { BATCH = 1000, STREAMS = 20000, PAYLOAD = 256, PROCESSES = 15, ROUNDS = 5 };
 
@@ -126,7 +126,7 @@ static double walk_memory(uint64_t segments, bool checksum)
     return (double)bytes / (bench_now() - begin) / 1e6;
 }
 
-/* The blocks of one packed segment, from memory: what zstd itself takes. MB of the plain form a second. */
+/* The cells of one packed segment, from memory: what zstd itself takes. MB of the plain form a second. */
 static double zstd_alone(dbk_dir *dir, uint64_t number)
 {
     char name[32];
@@ -135,21 +135,26 @@ static double zstd_alone(dbk_dir *dir, uint64_t number)
     dbk_segment_name(number, "seg", name);
     bench_must(dbk_image_open(port, dir, name, &image, &err), &err, "image");
     if (!image->packed) bench_die("image", "not packed");
-    uint8_t *file = malloc(image->head.file_bytes), *out = malloc(DBK_PACK_PLAIN_MAX);
+    uint8_t *out = malloc(DBK_PACK_PLAIN_MAX);
     dbk_unpacker *unpacker = dbk_unpacker_new(port);
-    size_t got;
-    if (!file || !out || !unpacker) bench_die("memory", "none");
-    bench_must(dbk_io_read(port, image->file, name, 0, file, image->head.file_bytes, &got, &err), &err, "read");
-    double begin = bench_now();
+    if (!out || !unpacker) bench_die("memory", "none");
+    double took = 0;
     for (uint32_t i = 0; i < image->head.block_count; i++) {
-        const dbk_pack_block *block = &image->blocks[i];
-        if (!dbk_unpacker_run(unpacker, dbk_slice_of(file + block->offset, block->bytes), out, block->plain_bytes))
-            bench_die("zstd", "no block");
+        dbk_open_block *block;
+        bench_must(dbk_image_open_block(image, unpacker, i, &block, &err), &err, "block");
+        double begin = bench_now();
+        for (uint32_t k = 0; k < block->front.cell_count; k++) {
+            const dbk_pack_cell *cell = dbk_block_cell(block, k);
+            size_t apart = block->front.hashes_apart ? (size_t)cell->count * DBK_COMMAND_HASH_SIZE : 0;
+            dbk_slice frame = dbk_slice_of(block->data.data + cell->offset, cell->stored - apart);
+            if (!dbk_unpacker_run_cell(unpacker, frame, image->dictionary, out, cell->content))
+                bench_die("zstd", "no cell");
+        }
+        took += bench_now() - begin;
     }
-    double rate = (double)(image->head.end - DBK_SEGMENT_DATA_OFFSET) / (bench_now() - begin) / 1e6;
+    double rate = (double)(image->head.end - DBK_SEGMENT_DATA_OFFSET) / took / 1e6;
     dbk_unpacker_free(unpacker);
     dbk_image_close(image);
-    free(file);
     free(out);
     return rate;
 }

@@ -1,5 +1,6 @@
 /* A walk over records in large reads. What it walks over is durable and never changes, so it needs
  * the lock only where it enters a segment. */
+#include "log/cells_read.h"
 #include "log/internal.h"
 
 struct dbk_log_cursor {
@@ -11,8 +12,10 @@ struct dbk_log_cursor {
     uint64_t offset; /* of the next record */
     dbk_expect expect;
     dbk_record record;
-    dbk_slice rest;    /* of the present batch */
-    uint64_t in_batch; /* position of the next origin in rest */
+    dbk_slice rest;      /* of the present batch */
+    uint64_t in_batch;   /* position of the next origin in rest */
+    dbk_cell_walk cells; /* in place of the scanner, where the image has cells */
+    bool celled;
 };
 
 dbk_result dbk_log_cursor_open(dbk_log *log, uint64_t first, uint64_t last, dbk_log_cursor **out, dbk_error *err)
@@ -33,6 +36,7 @@ static void leave(dbk_log_cursor *cursor)
     if (cursor->segment) dbk_segment_unpin(cursor->log, cursor->image);
     cursor->segment = NULL;
     cursor->scanner.filled = 0;
+    cursor->celled = false;
 }
 
 /* Where the walk through the segment begins: the record with the position, or one before it. */
@@ -64,6 +68,9 @@ static dbk_result enter(dbk_log_cursor *cursor, dbk_error *err)
     dbk_result rc = dbk_segment_pin(log, segment, &cursor->image, err);
     if (rc != DBK_OK) return rc;
     cursor->segment = segment;
+    cursor->celled = dbk_image_is_celled(cursor->image);
+    if (cursor->celled)
+        return dbk_cell_walk_begin(&cursor->cells, cursor->image, &cursor->scanner.unpacker, cursor->position, err);
     rc = find_begin(cursor, segment, &first, err);
     if (rc != DBK_OK) return rc;
     dbk_scanner_move(&cursor->scanner, cursor->image, segment);
@@ -73,7 +80,7 @@ static dbk_result enter(dbk_log_cursor *cursor, dbk_error *err)
     return DBK_OK;
 }
 
-/* The next batch, in the same segment or the one after. */
+/* The next batch, in the same segment or the one after; or nothing, where that one has cells. */
 static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
 {
     const uint8_t *whole;
@@ -83,7 +90,7 @@ static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
     for (;;) {
         if (!cursor->segment) {
             dbk_result rc = enter(cursor, err);
-            if (rc != DBK_OK) return rc;
+            if (rc != DBK_OK || cursor->celled) return rc;
         }
         dbk_result rc = dbk_scan_record(&cursor->scanner, cursor->offset, &cursor->expect, &cursor->record, &whole,
                                         &bytes, &head, err);
@@ -102,10 +109,34 @@ static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
     }
 }
 
+/* DBK_NONE: the segment has no more, and is left. */
+static dbk_result next_in_cells(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms, dbk_slice *origin,
+                                dbk_error *err)
+{
+    int64_t received;
+
+    dbk_result rc = dbk_cell_walk_next(&cursor->cells, &received, origin, err);
+    if (rc == DBK_END) {
+        if (cursor->position != cursor->image->head.last_position + 1)
+            return dbk_image_fail(cursor->image, 0, "its blocks have not all positions", err);
+        leave(cursor);
+        return DBK_NONE;
+    }
+    if (rc != DBK_OK) return rc;
+    if (position) *position = cursor->position;
+    if (received_ms) *received_ms = received;
+    cursor->position++;
+    return DBK_OK;
+}
+
 dbk_result dbk_log_cursor_next(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms, dbk_slice *origin,
                                dbk_error *err)
 {
     while (cursor->position <= cursor->last) {
+        if (cursor->celled) {
+            dbk_result rc = next_in_cells(cursor, position, received_ms, origin, err);
+            if (rc != DBK_NONE) return rc;
+        }
         if (dbk_record_next_origin(&cursor->rest, origin)) {
             if (cursor->in_batch++ < cursor->position) continue;
             if (position) *position = cursor->position;
@@ -125,5 +156,6 @@ void dbk_log_cursor_close(dbk_log_cursor *cursor)
     if (!cursor) return;
     leave(cursor);
     dbk_scanner_release(&cursor->scanner);
+    dbk_cell_walk_release(&cursor->cells);
     dbk_free(cursor->log->port, cursor);
 }

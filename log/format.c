@@ -47,7 +47,8 @@ dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE],
     memset(header, 0, sizeof(*header));
     if (decoded != DBK_DECODED_OK) return decoded;
     header->features = dbk_load_u32(at + 12);
-    if (header->features & ~(uint32_t)DBK_FEATURE_PACKED) return DBK_DECODED_NEWER;
+    if (header->features & ~(uint32_t)(DBK_FEATURE_PACKED | DBK_FEATURE_CELLS)) return DBK_DECODED_NEWER;
+    if (header->features == DBK_FEATURE_CELLS) return DBK_DECODED_BAD;
     memcpy(header->store_id, at + 16, 16);
     memcpy(header->lineage, at + 32, 16);
     header->number = dbk_load_u64(at + 48);
@@ -79,14 +80,8 @@ static uint64_t payload_checksum(const uint8_t *at, uint64_t bytes, uint64_t see
     return dbk_checksum(dbk_slice_of(at + DBK_RECORD_HEADER_SIZE, bytes - DBK_RECORD_FRAME_SIZE), seed ^ payload_twist);
 }
 
-void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *at, uint64_t bytes)
+static void put_header(dbk_record *record, uint64_t seed, uint8_t *at)
 {
-    uint64_t seed = record_seed(record, store_id);
-    uint64_t used = DBK_RECORD_HEADER_SIZE + (uint64_t)record->payload_bytes;
-
-    assert(bytes >= used + DBK_RECORD_TRAILER_SIZE);
-    memset(at + used, 0, bytes - used);
-    record->payload_checksum = payload_checksum(at, bytes, seed);
     dbk_store_u32(at, record_magic);
     dbk_store_u32(at + 4, record->type);
     dbk_store_u64(at + 8, record->first_position);
@@ -103,8 +98,29 @@ void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *
     dbk_store_u64(at + 112, 0);
     record->checksum = dbk_checksum(dbk_slice_of(at, 120), seed);
     dbk_store_u64(at + 120, record->checksum);
-    dbk_store_u64(at + bytes - 16, commit_magic);
-    dbk_store_u64(at + bytes - 8, record->checksum);
+}
+
+void dbk_record_put_header(dbk_record *record, const uint8_t store_id[16], uint8_t at[DBK_RECORD_HEADER_SIZE])
+{
+    put_header(record, record_seed(record, store_id), at);
+}
+
+void dbk_record_put_trailer(uint64_t checksum, uint8_t at[DBK_RECORD_TRAILER_SIZE])
+{
+    dbk_store_u64(at, commit_magic);
+    dbk_store_u64(at + 8, checksum);
+}
+
+void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *at, uint64_t bytes)
+{
+    uint64_t seed = record_seed(record, store_id);
+    uint64_t used = DBK_RECORD_HEADER_SIZE + (uint64_t)record->payload_bytes;
+
+    assert(bytes >= used + DBK_RECORD_TRAILER_SIZE);
+    memset(at + used, 0, bytes - used);
+    record->payload_checksum = payload_checksum(at, bytes, seed);
+    put_header(record, seed, at);
+    dbk_record_put_trailer(record->checksum, at + bytes - DBK_RECORD_TRAILER_SIZE);
 }
 
 bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t store_id[16], dbk_record *record)

@@ -39,7 +39,10 @@ typedef struct dbk_segment_header {
     uint32_t unit; /* records begin at multiples of it */
     uint32_t features;
 } dbk_segment_header;
-enum { DBK_FEATURE_PACKED = 1 }; /* the rest of the file is as pack.h has it */
+enum {
+    DBK_FEATURE_PACKED = 1, /* the rest of the file is as pack.h has it */
+    DBK_FEATURE_CELLS = 2,  /* of a packed one: its blocks are as cells.h has them */
+};
 
 void dbk_segment_header_encode(const dbk_segment_header *header, uint8_t out[DBK_SEGMENT_HEADER_SIZE]);
 dbk_decoded dbk_segment_header_decode(const uint8_t at[DBK_SEGMENT_HEADER_SIZE], dbk_segment_header *header);
@@ -73,6 +76,10 @@ static inline uint64_t dbk_record_bytes(uint64_t payload_bytes, uint32_t unit)
 /* Completes the record of `bytes` bytes at `at`, whose payload stands already behind the header:
  * pads, computes the checksums (also into *record), writes header and trailer. */
 void dbk_record_finish(dbk_record *record, const uint8_t store_id[16], uint8_t *at, uint64_t bytes);
+/* Both parts alone, for a record that lies in pieces: the header, with the payload's checksum that *record has, and the
+ * 16 bytes that end it. The header's checksum goes into *record. */
+void dbk_record_put_header(dbk_record *record, const uint8_t store_id[16], uint8_t at[DBK_RECORD_HEADER_SIZE]);
+void dbk_record_put_trailer(uint64_t checksum, uint8_t at[DBK_RECORD_TRAILER_SIZE]);
 /* The header alone: false unless magic, checksum and ranges are right for the place it names. */
 bool dbk_record_decode(const uint8_t at[DBK_RECORD_HEADER_SIZE], const uint8_t store_id[16], dbk_record *record);
 /* Payload, padding and trailer of a record with a decoded header; `bytes` is its whole length. */

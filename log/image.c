@@ -2,12 +2,13 @@
  *
  * A plain file is read as it lies. In a packed one the bytes of records are unpacked block by block, the block used
  * last being kept by the unpacker; headers in front and room behind the records read as zeros. A block is checked
- * over its compressed form before it is unpacked, over its content by dbk_image_read_block and verification. Which
+ * over its compressed form before it is unpacked, over its content by dbk_image_read_block and verification. Of the
+ * celled form, cells_read.c makes the plain bytes of a block again; who wants entries alone asks it directly. Which
  * form a file has is seen by a packed head, at its begin or at its end: one damaged copy does not take the segment
  * along. */
 #include "log/image.h"
 
-#include "log/unpack.h"
+#include "log/cells_read.h"
 
 dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *name, dbk_segment_header *header,
                               dbk_pack_head *head, dbk_decoded *decoded, dbk_error *err)
@@ -28,7 +29,7 @@ dbk_result dbk_pack_head_read(const dbk_port *port, dbk_file *file, const char *
     return rc;
 }
 
-static dbk_result fail_image(const dbk_image *image, uint64_t offset, const char *wrong, dbk_error *err)
+dbk_result dbk_image_fail(const dbk_image *image, uint64_t offset, const char *wrong, dbk_error *err)
 {
     dbk_fail(err, DBK_CORRUPT, "segment '%s' is damaged at offset %llu of the file: %s", image->name,
              (unsigned long long)offset, wrong);
@@ -57,7 +58,7 @@ static dbk_result take_table(dbk_image *image, dbk_error *err)
     }
     if (dbk_pack_blocks_decode(head, dbk_slice_of(image->table, rows), image->blocks)) return DBK_OK;
     if (image->read_damaged) return dbk_image_rebuild_table(image, true, err);
-    return fail_image(image, head->table_offset, "its table of blocks contradicts itself", err);
+    return dbk_image_fail(image, head->table_offset, "its table of blocks contradicts itself", err);
 }
 
 /* One place of a header. *found: it is sound, of a plain file or of a packed one. */
@@ -90,6 +91,7 @@ static dbk_result find_form(dbk_image *image, dbk_error *err)
     if (rc == DBK_OK && !found && size >= 2 * DBK_PACK_HEAD_SIZE)
         rc = look_at(image, size - DBK_PACK_HEAD_SIZE, &found, err);
     if (!found) image->packed = false;
+    if (rc == DBK_OK && image->packed) rc = dbk_image_take_dictionary(image, err);
     return rc == DBK_OK && image->packed ? take_table(image, err) : rc;
 }
 
@@ -156,6 +158,7 @@ void dbk_image_close(dbk_image *image)
     if (!image->lent) image->port->close_file(image->port->ctx, image->file);
     dbk_free(image->port, image->table);
     dbk_free(image->port, image->blocks);
+    dbk_dictionary_free(image->dictionary);
     dbk_free(image->port, image);
 }
 
@@ -163,18 +166,19 @@ void dbk_image_close(dbk_image *image)
 static dbk_result unpack(dbk_image *image, dbk_unpacker *unpacker, uint32_t index, uint8_t *out, dbk_error *err)
 {
     const dbk_pack_block *block = &image->blocks[index];
-    uint8_t *packed = dbk_unpacker_room(unpacker, block->bytes);
     size_t got = 0;
 
+    if (image->head.celled) return dbk_image_rebuild_block(image, unpacker, index, out, err);
+    uint8_t *packed = dbk_unpacker_room(unpacker, block->bytes);
     if (!packed) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
     dbk_result rc = dbk_io_read(image->port, image->file, image->name, block->offset, packed, block->bytes, &got, err);
     if (rc != DBK_OK) return rc;
     dbk_slice data = dbk_slice_of(packed, got);
     if (got < block->bytes || dbk_pack_block_checksum(&image->header, index, data) != block->checksum) {
-        return fail_image(image, block->offset, "the checksum of a block differs", err);
+        return dbk_image_fail(image, block->offset, "the checksum of a block differs", err);
     }
     if (dbk_unpacker_run(unpacker, data, out, block->plain_bytes)) return DBK_OK;
-    return fail_image(image, block->offset, "a block does not decompress", err);
+    return dbk_image_fail(image, block->offset, "a block does not decompress", err);
 }
 
 /* For verification damage has to have a length: it reads as bytes that are no record. */
@@ -268,11 +272,11 @@ dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint3
     if (!*unpacker) *unpacker = dbk_unpacker_new(image->port);
     if (!*unpacker) return dbk_fail(err, DBK_NO_MEMORY, "cannot read '%s': out of memory", image->name);
     dbk_result rc = unpack(image, *unpacker, index, out, err);
-    if (rc != DBK_OK) return rc;
+    if (rc != DBK_OK || image->head.celled) return rc; /* then it was checked */
     dbk_slice plain = dbk_slice_of(out, block->plain_bytes);
     if (image->table_lost) return DBK_OK; /* it was read whole, record by record, when the file was opened */
     if (dbk_pack_plain_checksum(&image->header, index, plain) == block->plain_checksum) return DBK_OK;
-    return fail_image(image, block->offset, "the checksum of a block's content differs", err);
+    return dbk_image_fail(image, block->offset, "the checksum of a block's content differs", err);
 }
 
 bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t type_hash)
@@ -319,7 +323,7 @@ dbk_result dbk_image_find_record(dbk_image *image, dbk_unpacker **unpacker, uint
         first += record->count;
         offset += dbk_record_bytes(record->payload_bytes, header->unit);
     }
-    return fail_image(image, 0, "no record holds a position that it must have", err);
+    return dbk_image_fail(image, 0, "no record holds a position that it must have", err);
 }
 
 static void add_fault(dbk_pack_faults *faults, const char *text, uint64_t offset)
@@ -340,6 +344,17 @@ static dbk_result check_head(dbk_image *image, uint64_t offset, dbk_pack_faults 
     return rc;
 }
 
+static dbk_result check_dictionary(dbk_image *image, uint64_t offset, dbk_pack_faults *faults, dbk_error *err)
+{
+    dbk_dictionary *dictionary = NULL;
+
+    if (image->head.dictionary_bytes == 0) return DBK_OK;
+    dbk_result rc = dbk_image_read_dictionary(image, offset, &dictionary, err);
+    dbk_dictionary_free(dictionary);
+    if (rc == DBK_CORRUPT) add_fault(faults, "a copy of the dictionary is damaged", offset);
+    return rc == DBK_CORRUPT ? DBK_OK : rc;
+}
+
 dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *err)
 {
     uint64_t tail = image->head.file_bytes - DBK_PACK_HEAD_SIZE;
@@ -349,6 +364,8 @@ dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *
 
     memset(faults, 0, sizeof(*faults));
     dbk_result rc = check_head(image, 0, faults, err);
+    if (rc == DBK_OK) rc = check_dictionary(image, DBK_PACK_HEAD_SIZE, faults, err);
+    if (rc == DBK_OK) rc = check_dictionary(image, dbk_pack_blocks_end(&image->head), faults, err);
     if (image->table_lost)
         add_fault(faults, "its table of blocks is damaged; what blocks are sound are read without",
                   image->head.table_offset);

@@ -5,18 +5,20 @@
 
 #include "log/pack.h"
 
+typedef struct dbk_dictionary dbk_dictionary; /* unpack.h */
 typedef struct dbk_image {
     const dbk_port *port;
     dbk_file *file;
     char name[32];
     dbk_segment_header header; /* zero for a plain one whose headers are damaged */
     bool packed;
-    dbk_pack_head head; /* of a packed one, as the next three */
+    dbk_pack_head head; /* of a packed one, as the next four */
     uint8_t *table;     /* roots and types behind the rows of blocks; NULL where it is lost */
     dbk_pack_block *blocks;
-    bool lent;         /* the file is closed by who gave it */
-    bool table_lost;   /* it is damaged; `blocks` was made again from the blocks themselves */
-    bool read_damaged; /* for verification: what is damaged reads as bytes of DBK_IMAGE_DAMAGED */
+    dbk_dictionary *dictionary; /* of a celled one; NULL: it has none */
+    bool lent;                  /* the file is closed by who gave it */
+    bool table_lost;            /* it is damaged; `blocks` was made again from the blocks themselves */
+    bool read_damaged;          /* for verification: what is damaged reads as bytes of DBK_IMAGE_DAMAGED */
     /* for segment.c, under the log's lock */
     unsigned pins;
     uint64_t used;
@@ -73,7 +75,7 @@ void dbk_image_seek(const dbk_image *image, uint64_t position, uint64_t *offset,
 
 /* What is wrong around the blocks of a packed file: heads that are not alike, bytes that must be
  * zero. */
-enum { DBK_PACK_FAULTS_MAX = 5 }; /* each kind once */
+enum { DBK_PACK_FAULTS_MAX = 7 }; /* each kind once */
 typedef struct dbk_pack_faults {
     unsigned count;
     struct {
@@ -82,5 +84,8 @@ typedef struct dbk_pack_faults {
     } list[DBK_PACK_FAULTS_MAX];
 } dbk_pack_faults;
 dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *err) DBK_MUST_USE;
+
+/* DBK_CORRUPT, with what is wrong there. */
+dbk_result dbk_image_fail(const dbk_image *image, uint64_t offset, const char *wrong, dbk_error *err);
 
 #endif

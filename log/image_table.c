@@ -5,8 +5,8 @@
  * each record sound and behind the one before, the last one the seal that the head names. So nothing is believed that
  * the table was not needed for. Who looks at damage gets rows in any case: bytes that are no block become one that is
  * damaged, and behind it goes on with the next that begins with a record in its place. */
+#include "log/cells_read.h"
 #include "log/internal.h"
-#include "log/unpack.h"
 
 enum { FIRST_LOOK = 64 * 1024 };
 
@@ -14,7 +14,8 @@ typedef struct rebuilder {
     dbk_image *image;
     dbk_unpacker *unpacker;
     dbk_buffer packed, plain;
-    uint32_t count; /* rows so far */
+    dbk_pack_block row; /* of the block in `packed`, where it has cells */
+    uint32_t count;     /* rows so far */
     uint64_t offset, plain_offset;
 } rebuilder;
 
@@ -33,11 +34,25 @@ static dbk_result fail_memory(const rebuilder *r, dbk_error *err)
     return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", r->image->name);
 }
 
+static bool begins(const rebuilder *r, dbk_slice data)
+{
+    return r->image->head.celled ? dbk_front_begins(data) : dbk_unpacker_begins(data);
+}
+
+/* Of a block with cells the front is here; it names its length. */
+static size_t measure(rebuilder *r, dbk_slice data, uint64_t left, size_t *plain_bytes)
+{
+    if (!r->image->head.celled) return dbk_unpacker_frame(data, plain_bytes);
+    if (!dbk_front_row(&r->image->header, data, &r->row) || r->row.bytes > left) return 0;
+    *plain_bytes = r->row.plain_bytes;
+    return r->row.bytes;
+}
+
 /* The block at `offset` of the file, in r->packed: *bytes of it, *plain_bytes of content; 0: there is none. */
 static dbk_result find_block(rebuilder *r, uint64_t offset, size_t *bytes, size_t *plain_bytes, dbk_error *err)
 {
     const dbk_image *image = r->image;
-    uint64_t left = image->head.table_offset - offset;
+    uint64_t left = dbk_pack_blocks_end(&image->head) - offset;
 
     *bytes = 0;
     for (size_t look = FIRST_LOOK;; look *= 4) {
@@ -47,21 +62,26 @@ static dbk_result find_block(rebuilder *r, uint64_t offset, size_t *bytes, size_
         if (!room) return fail_memory(r, err);
         dbk_result rc = dbk_io_read(image->port, image->file, image->name, offset, room, size, &got, err);
         if (rc != DBK_OK) return rc;
-        *bytes = dbk_unpacker_frame(dbk_slice_of(room, got), plain_bytes);
-        if (*bytes || got < size || size == left || !dbk_unpacker_begins(dbk_slice_of(room, got))) return DBK_OK;
+        *bytes = measure(r, dbk_slice_of(room, got), left, plain_bytes);
+        if (*bytes || image->head.celled || got < size || size == left || !begins(r, dbk_slice_of(room, got)))
+            return DBK_OK;
     }
 }
 
 /* A block of r->packed. */
 static void put_block(rebuilder *r, size_t bytes, size_t plain_bytes)
 {
-    dbk_slice data = dbk_slice_of(r->packed.data, bytes);
+    size_t covered = r->image->head.celled ? dbk_front_bytes(dbk_buffer_slice(&r->packed)) : bytes;
+    dbk_slice data = dbk_slice_of(r->packed.data, covered);
 
     r->image->blocks[r->count] =
         (dbk_pack_block){.offset = r->offset,
                          .plain_offset = r->plain_offset,
                          .bytes = (uint32_t)bytes,
                          .plain_bytes = (uint32_t)plain_bytes,
+                         .delta = r->row.delta,
+                         .continued = r->row.continued,
+                         .received_ms = r->row.received_ms,
                          .checksum = dbk_pack_block_checksum(&r->image->header, r->count, data)};
     r->count++;
     r->offset += bytes;
@@ -87,6 +107,10 @@ static dbk_result place_of(rebuilder *r, size_t bytes, size_t plain_bytes, uint6
 
     *at = 0;
     if (plain_bytes < DBK_RECORD_HEADER_SIZE || plain_bytes > r->image->head.end) return DBK_OK;
+    if (r->image->head.celled) {
+        if (r->row.plain_offset <= r->image->head.end - plain_bytes) *at = r->row.plain_offset;
+        return DBK_OK;
+    }
     dbk_buffer_clear(&r->plain);
     uint8_t *room = dbk_buffer_extend(&r->plain, plain_bytes);
     if (!room) return fail_memory(r, err);
@@ -102,7 +126,7 @@ static dbk_result place_of(rebuilder *r, size_t bytes, size_t plain_bytes, uint6
 static dbk_result find_begin(rebuilder *r, uint64_t *offset, dbk_error *err)
 {
     const dbk_image *image = r->image;
-    uint64_t end = image->head.table_offset;
+    uint64_t end = dbk_pack_blocks_end(&image->head);
 
     while (*offset < end) {
         size_t size = end - *offset < FIRST_LOOK ? (size_t)(end - *offset) : FIRST_LOOK, got = 0;
@@ -111,7 +135,7 @@ static dbk_result find_begin(rebuilder *r, uint64_t *offset, dbk_error *err)
         if (!room) return fail_memory(r, err);
         (void)!dbk_io_read(image->port, image->file, image->name, *offset, room, size, &got, NULL);
         for (size_t i = 0; i + 4 <= got; i++) {
-            if (!dbk_unpacker_begins(dbk_slice_of(room + i, got - i))) continue;
+            if (!begins(r, dbk_slice_of(room + i, got - i))) continue;
             *offset += i;
             return DBK_OK;
         }
@@ -132,7 +156,7 @@ static dbk_result skip_damage(rebuilder *r, dbk_error *err)
         uint64_t at = 0;
         dbk_result rc = find_begin(r, &offset, err);
         if (rc != DBK_OK) return rc;
-        if (offset == head->table_offset) break;
+        if (offset == dbk_pack_blocks_end(head)) break;
         rc = find_block(r, offset, &bytes, &plain_bytes, err);
         if (rc == DBK_OK && bytes) rc = place_of(r, bytes, plain_bytes, &at, err);
         if (rc == DBK_NO_MEMORY) return rc;
@@ -140,7 +164,7 @@ static dbk_result skip_damage(rebuilder *r, dbk_error *err)
         put_damage(r, offset, at);
         return DBK_OK;
     }
-    put_damage(r, head->table_offset, head->end);
+    put_damage(r, dbk_pack_blocks_end(head), head->end);
     return DBK_OK;
 }
 
@@ -148,31 +172,32 @@ static dbk_result skip_damage(rebuilder *r, dbk_error *err)
 static dbk_result walk_blocks(rebuilder *r, bool damaged, dbk_error *err)
 {
     const dbk_pack_head *head = &r->image->head;
+    const uint64_t end = dbk_pack_blocks_end(head);
 
-    while (r->offset < head->table_offset && r->plain_offset < head->end) {
+    while (r->offset < end && r->plain_offset < head->end) {
         size_t bytes = 0, plain_bytes = 0;
         bool last = r->count + 1 >= head->block_count;
         dbk_result rc = find_block(r, r->offset, &bytes, &plain_bytes, err);
         if (rc != DBK_OK && (rc == DBK_NO_MEMORY || !damaged)) return rc;
         bool sound = rc == DBK_OK && bytes && plain_bytes && plain_bytes <= head->end - r->plain_offset &&
-                     plain_bytes <= DBK_PACK_PLAIN_MAX;
-        bool whole = r->offset + bytes == head->table_offset && r->plain_offset + plain_bytes == head->end;
+                     plain_bytes <= DBK_PACK_PLAIN_MAX && (!head->celled || r->row.plain_offset == r->plain_offset);
+        bool whole = r->offset + bytes == end && r->plain_offset + plain_bytes == head->end;
         if (sound && (whole || !last)) {
             put_block(r, bytes, plain_bytes);
             continue;
         }
         if (!damaged) return fail_rebuild(r, r->offset, err);
         if (last) {
-            put_damage(r, head->table_offset, head->end);
+            put_damage(r, end, head->end);
         } else if ((rc = skip_damage(r, err)) != DBK_OK) {
             return rc;
         }
     }
-    bool all = r->count == head->block_count && r->offset == head->table_offset && r->plain_offset == head->end;
+    bool all = r->count == head->block_count && r->offset == end && r->plain_offset == head->end;
     if (!all && !damaged) return fail_rebuild(r, r->offset, err);
-    if (r->plain_offset < head->end) put_damage(r, head->table_offset, head->end);
+    if (r->plain_offset < head->end) put_damage(r, end, head->end);
     for (; r->count < head->block_count; r->count++)
-        r->image->blocks[r->count] = (dbk_pack_block){.offset = head->table_offset, .plain_offset = head->end};
+        r->image->blocks[r->count] = (dbk_pack_block){.offset = end, .plain_offset = head->end};
     return DBK_OK;
 }
 
@@ -242,7 +267,8 @@ static dbk_result check_content(rebuilder *r, dbk_error *err)
 
 dbk_result dbk_image_rebuild_table(dbk_image *image, bool damaged, dbk_error *err)
 {
-    rebuilder r = {.image = image, .offset = DBK_PACK_HEAD_SIZE, .plain_offset = DBK_SEGMENT_DATA_OFFSET};
+    rebuilder r = {
+        .image = image, .offset = dbk_pack_blocks_begin(&image->head), .plain_offset = DBK_SEGMENT_DATA_OFFSET};
 
     image->table_lost = true;
     dbk_buffer_init(&r.packed, image->port);

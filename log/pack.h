@@ -12,8 +12,10 @@
 #include "log/format.h"
 
 enum {
-    DBK_PACK_HEAD_SIZE = 512, /* at the begin of the file and again at its end */
-    DBK_PACK_BLOCK_BYTES = 32 * 1024,
+    DBK_PACK_HEAD_SIZE = 512,         /* at the begin of the file and again at its end */
+    DBK_PACK_BLOCK_BYTES = 32 * 1024, /* of payload in a block */
+    DBK_PACK_BLOCK_PLAIN = 64 * 1024, /* of whole records in it */
+    DBK_PACK_DICTIONARY_MAX = 64 * 1024,
     DBK_PACK_PLAIN_MAX = DBK_PAYLOAD_MAX + 2 * DBK_UNIT_MAX, /* of one block, before compression */
     DBK_PACK_BLOCK_ROW = 40,
     DBK_PACK_TYPES_MAX = 255,
@@ -38,12 +40,24 @@ typedef struct dbk_pack_head {
     bool types_known; /* false: there were too many to list */
     uint64_t table_offset, table_checksum;
     uint64_t file_bytes;
+    bool celled; /* its blocks are as cells.h has them; without, they are frames of zstd without a dictionary */
+    uint32_t dictionary_bytes; /* of a celled one, as the next; behind the head, and before the table */
+    uint64_t dictionary_checksum;
 } dbk_pack_head;
 
 void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head *head, uint8_t out[DBK_PACK_HEAD_SIZE]);
 /* OK only for a packed segment whose counts and places are possible. */
 dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segment_header *header, dbk_pack_head *head);
 uint64_t dbk_pack_table_bytes(const dbk_pack_head *head);
+/* Blocks lie between the two copies of the dictionary. */
+static inline uint64_t dbk_pack_blocks_begin(const dbk_pack_head *head)
+{
+    return DBK_PACK_HEAD_SIZE + (uint64_t)head->dictionary_bytes;
+}
+static inline uint64_t dbk_pack_blocks_end(const dbk_pack_head *head)
+{
+    return head->table_offset - head->dictionary_bytes;
+}
 
 typedef struct dbk_pack_block {
     uint64_t offset;       /* in the file */
@@ -58,7 +72,10 @@ typedef struct dbk_pack_block {
 void dbk_pack_block_encode(const dbk_pack_block *block, uint8_t out[DBK_PACK_BLOCK_ROW]);
 /* Decodes `head->block_count` rows and checks that they fill the file and the plain form. */
 bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_block *blocks);
+/* Of the dictionary alone, wherever it stands: equal ones have equal sums. */
+uint64_t dbk_pack_dictionary_checksum(dbk_slice dictionary);
 /* Seeds differ by block, so that one in another's place is not sound. */
+/* Over the bytes in the file; of a celled block over its front. */
 uint64_t dbk_pack_block_checksum(const dbk_segment_header *header, uint32_t index, dbk_slice data);
 uint64_t dbk_pack_plain_checksum(const dbk_segment_header *header, uint32_t index, dbk_slice data);
 uint64_t dbk_pack_table_checksum(const dbk_segment_header *header, dbk_slice table);

@@ -6,6 +6,7 @@
 static const uint64_t head_twist = 0x5041434b48454144ull;
 static const uint64_t table_twist = 0x5041434b5441424cull;
 static const uint64_t plain_twist = 0x5041434b504c4149ull;
+static const uint64_t dictionary_twist = 0x5041434b44494354ull;
 
 enum { BODY = DBK_SEGMENT_HEADER_SIZE, CHECKSUM = DBK_PACK_HEAD_SIZE - 8 };
 
@@ -31,7 +32,7 @@ void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head 
     uint8_t *at = out + BODY;
 
     memset(out, 0, DBK_PACK_HEAD_SIZE);
-    packed.features = DBK_FEATURE_PACKED;
+    packed.features = DBK_FEATURE_PACKED | (head->celled ? DBK_FEATURE_CELLS : 0);
     dbk_segment_header_encode(&packed, out);
     const uint64_t numbers[] = {head->end,
                                 head->seal_offset,
@@ -54,6 +55,8 @@ void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head 
     dbk_store_u32(at + 184, head->block_count);
     dbk_store_u32(at + 188, head->root_count);
     dbk_store_u32(at + 192, head->type_count);
+    dbk_store_u32(at + 196, head->dictionary_bytes);
+    dbk_store_u64(at + 200, head->dictionary_checksum);
     dbk_store_u64(out + CHECKSUM, head_checksum(out));
 }
 
@@ -75,6 +78,8 @@ static void take_fields(const uint8_t *at, dbk_pack_head *head)
     head->block_count = dbk_load_u32(at + 184);
     head->root_count = dbk_load_u32(at + 188);
     head->type_count = dbk_load_u32(at + 192);
+    head->dictionary_bytes = dbk_load_u32(at + 196);
+    head->dictionary_checksum = dbk_load_u64(at + 200);
 }
 
 /* What all later arithmetic rests on. */
@@ -87,7 +92,11 @@ static bool is_possible(const dbk_segment_header *header, const dbk_pack_head *h
     if (head->block_count == 0 || head->block_count > DBK_PACK_BLOCKS_MAX) return false;
     if (head->root_count != dbk_pack_roots_count(head->first_position, head->last_position)) return false;
     if (head->type_count > DBK_PACK_TYPES_MAX) return false;
-    if (head->table_offset < DBK_PACK_HEAD_SIZE || head->table_offset > 2 * header->size) return false;
+    if (head->dictionary_bytes > (head->celled ? DBK_PACK_DICTIONARY_MAX : 0)) return false;
+    if (!head->dictionary_bytes && head->dictionary_checksum) return false;
+    if (head->table_offset < DBK_PACK_HEAD_SIZE + 2 * (uint64_t)head->dictionary_bytes ||
+        head->table_offset > 2 * header->size)
+        return false;
     return head->file_bytes == file_bytes_of(head);
 }
 
@@ -100,8 +109,9 @@ dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segme
     if (!(header->features & DBK_FEATURE_PACKED)) return DBK_DECODED_BAD;
     if (head_checksum(at) != dbk_load_u64(at + CHECKSUM)) return DBK_DECODED_BAD;
     take_fields(at + BODY, head);
+    head->celled = header->features & DBK_FEATURE_CELLS;
     if (dbk_load_u32(at + BODY + 176) > 1 || dbk_load_u32(at + BODY + 180) > 1) return DBK_DECODED_BAD;
-    if (!dbk_all_zero(at + BODY + 196, CHECKSUM - BODY - 196)) return DBK_DECODED_BAD;
+    if (!dbk_all_zero(at + BODY + 208, CHECKSUM - BODY - 208)) return DBK_DECODED_BAD;
     return is_possible(header, head) ? DBK_DECODED_OK : DBK_DECODED_BAD;
 }
 
@@ -118,7 +128,7 @@ void dbk_pack_block_encode(const dbk_pack_block *block, uint8_t out[DBK_PACK_BLO
 
 bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_block *blocks)
 {
-    uint64_t offset = DBK_PACK_HEAD_SIZE, plain = DBK_SEGMENT_DATA_OFFSET;
+    uint64_t offset = dbk_pack_blocks_begin(head), plain = DBK_SEGMENT_DATA_OFFSET;
     uint64_t entries = head->last_position - head->first_position + 1;
     uint32_t delta = 0;
 
@@ -136,7 +146,7 @@ bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_
                                      .plain_checksum = dbk_load_u64(at + 32)};
         if (blocks[i].bytes == 0 || blocks[i].plain_bytes == 0) return false;
         if (blocks[i].plain_bytes > DBK_PACK_PLAIN_MAX || dbk_load_u32(at + 12) > 1) return false;
-        if (blocks[i].bytes > head->table_offset - offset) return false;
+        if (blocks[i].bytes > dbk_pack_blocks_end(head) - offset) return false;
         if (blocks[i].plain_bytes > head->end - plain) return false;
         if (blocks[i].delta < delta || blocks[i].delta > entries) return false;
         if (i == 0 && (blocks[i].delta != 0 || blocks[i].continued)) return false;
@@ -144,7 +154,12 @@ bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_
         offset += blocks[i].bytes;
         plain += blocks[i].plain_bytes;
     }
-    return offset == head->table_offset && plain == head->end;
+    return offset == dbk_pack_blocks_end(head) && plain == head->end;
+}
+
+uint64_t dbk_pack_dictionary_checksum(dbk_slice dictionary)
+{
+    return dbk_checksum(dictionary, dictionary_twist);
 }
 
 uint64_t dbk_pack_block_checksum(const dbk_segment_header *header, uint32_t index, dbk_slice data)

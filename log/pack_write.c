@@ -12,8 +12,12 @@ enum { TYPE_BYTES = 32 }; /* a bit for each type a segment may list, of one bloc
 typedef struct pack_writer {
     const dbk_pack_job *job;
     dbk_pack_sink sink;
-    dbk_buffer records; /* whole ones, of the block under way */
+    dbk_buffer dictionary;
+    dbk_buffer records;   /* whole ones, of the block under way */
+    uint64_t payload;     /* of them */
+    uint64_t plain_bytes; /* of the blocks before */
     dbk_pack_block block;
+    dbk_range before;     /* the entries in front of it */
     dbk_log_state *state; /* range and position of what was read so far */
     dbk_pack_roots *roots;
     dbk_segment totals; /* top and ordered */
@@ -31,9 +35,18 @@ static void begin_block(pack_writer *w, uint64_t position, int64_t received_ms, 
     if (bits) memset(bits, 0, TYPE_BYTES);
     w->block = (dbk_pack_block){
         .delta = (uint32_t)(position - w->job->segment.first_position),
+        .plain_offset = DBK_SEGMENT_DATA_OFFSET + w->plain_bytes,
         .received_ms = received_ms,
         .continued = continued,
     };
+    w->before = w->state->range;
+    w->payload = 0;
+}
+
+static dbk_result put_block(pack_writer *w, dbk_slice plain, dbk_error *err)
+{
+    w->plain_bytes += plain.size;
+    return dbk_pack_sink_put(&w->sink, plain, &w->block, &w->before, err);
 }
 
 static dbk_result flush(pack_writer *w, dbk_error *err)
@@ -41,7 +54,7 @@ static dbk_result flush(pack_writer *w, dbk_error *err)
     if (w->records.failed || w->type_bits.failed)
         return dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", w->job->segment.name);
     if (w->records.size == 0) return DBK_OK;
-    dbk_result rc = dbk_pack_sink_put(&w->sink, dbk_buffer_slice(&w->records), &w->block, err);
+    dbk_result rc = put_block(w, dbk_buffer_slice(&w->records), err);
     dbk_buffer_clear(&w->records);
     return rc;
 }
@@ -105,9 +118,12 @@ static dbk_result put_whole(pack_writer *w, const dbk_record *record, const uint
     dbk_result rc = DBK_OK;
     uint32_t count = 0;
 
-    if (w->records.size + bytes > DBK_PACK_BLOCK_BYTES) rc = flush(w, err);
+    if (w->records.size + bytes > DBK_PACK_BLOCK_PLAIN || w->payload + record->payload_bytes > DBK_PACK_BLOCK_BYTES)
+        rc = flush(w, err);
     if (rc == DBK_OK && w->records.size == 0) begin_block(w, record->first_position, record->received_ms, false);
+    w->payload += record->payload_bytes;
     dbk_buffer_put(&w->records, whole, (size_t)bytes);
+    if (rc == DBK_OK && record->type == DBK_RECORD_START) rc = flush(w, err); /* it is asked for alone */
     if (record->type != DBK_RECORD_ENTRIES) return rc;
     while (rc == DBK_OK && dbk_record_next_origin(&rest, &origin)) {
         count++;
@@ -129,7 +145,7 @@ static dbk_result put_large(pack_writer *w, const dbk_record *record, const uint
     while (rc == DBK_OK && dbk_record_next_origin(&rest, &origin)) {
         const uint8_t *at = origin.data - 4;
         if (in_block && (size_t)(rest.data - from) > DBK_PACK_BLOCK_BYTES) {
-            rc = dbk_pack_sink_put(&w->sink, dbk_slice_of(from, (size_t)(at - from)), &w->block, err);
+            rc = put_block(w, dbk_slice_of(from, (size_t)(at - from)), err);
             if (rc != DBK_OK) return rc;
             begin_block(w, record->first_position + count, record->received_ms, true);
             from = at;
@@ -141,7 +157,7 @@ static dbk_result put_large(pack_writer *w, const dbk_record *record, const uint
     }
     if (rc == DBK_OK) rc = check_batch(w, record, count, rest.size, err);
     if (rc != DBK_OK) return rc;
-    return dbk_pack_sink_put(&w->sink, dbk_slice_of(from, (size_t)(whole + bytes - from)), &w->block, err);
+    return put_block(w, dbk_slice_of(from, (size_t)(whole + bytes - from)), err);
 }
 
 static dbk_result take_start(pack_writer *w, const dbk_record *record, const uint8_t *whole, dbk_error *err)
@@ -275,7 +291,10 @@ static dbk_result write_file(pack_writer *w, dbk_error *err)
     const dbk_pack_job *job = w->job;
     dbk_scanner scanner;
 
-    dbk_result rc = dbk_pack_sink_open(&w->sink, job->port, job->dir, job->name, &job->segment.header, err);
+    dbk_result rc = dbk_pack_train(job, &w->dictionary, err);
+    if (rc != DBK_OK) return rc;
+    rc = dbk_pack_sink_open(&w->sink, job->port, job->dir, job->name, &job->segment.header,
+                            dbk_buffer_slice(&w->dictionary), err);
     if (rc != DBK_OK) return rc;
     dbk_scanner_init(&scanner, job->image, &job->segment);
     rc = read_records(w, &scanner, err);
@@ -292,6 +311,7 @@ dbk_result dbk_pack_write(const dbk_pack_job *job, dbk_pack_head *head, dbk_erro
     w->job = job;
     w->totals.ordered = true;
     w->types_known = true;
+    dbk_buffer_init(&w->dictionary, job->port);
     dbk_buffer_init(&w->records, job->port);
     dbk_buffer_init(&w->type_bits, job->port);
     w->state = dbk_alloc(job->port, sizeof(*w->state));
@@ -301,6 +321,7 @@ dbk_result dbk_pack_write(const dbk_pack_job *job, dbk_pack_head *head, dbk_erro
                         : dbk_fail(err, DBK_NO_MEMORY, "cannot pack '%s': out of memory", job->segment.name);
     if (rc == DBK_OK) *head = w->head;
     dbk_pack_sink_release(&w->sink);
+    dbk_buffer_release(&w->dictionary);
     dbk_buffer_release(&w->records);
     dbk_buffer_release(&w->type_bits);
     dbk_free(job->port, w->state);

@@ -6,6 +6,8 @@
  * cache. */
 #include "log/piece.h"
 
+#include "log/cells_read.h"
+
 static dbk_piece *new_piece(dbk_log *log, uint64_t first, uint32_t count, size_t data_bytes)
 {
     size_t head = sizeof(dbk_piece) + (size_t)count * sizeof(dbk_piece_entry);
@@ -96,6 +98,41 @@ static bool take_records(dbk_log *log, dbk_segment *segment, const dbk_pack_bloc
     return taken == piece->count;
 }
 
+static bool take_times(const dbk_image *image, const dbk_open_block *block, uint32_t first, dbk_piece *piece)
+{
+    dbk_times times;
+    bool right;
+
+    dbk_times_begin(&times, image, block);
+    right = dbk_times_skip(&times, first);
+    for (uint32_t i = 0; right && i < piece->count; i++) right = dbk_times_next(&times, &piece->entries[i].received_ms);
+    return right;
+}
+
+/* Of a block of cells, the one with the position. */
+static dbk_result load_cell(dbk_log *log, dbk_segment *segment, dbk_image *image, uint32_t index, uint64_t position,
+                            dbk_unpacker *unpacker, dbk_piece **out, dbk_error *err)
+{
+    const dbk_pack_block *row = &image->blocks[index];
+    uint32_t entry = (uint32_t)(position - image->head.first_position) - row->delta;
+    dbk_open_block *block;
+
+    dbk_result rc = dbk_image_open_block(image, unpacker, index, &block, err);
+    if (rc != DBK_OK) return rc;
+    if (entry >= block->front.entry_count)
+        return dbk_log_bad_record(segment, row->plain_offset, position, position, err);
+    uint32_t number = dbk_block_cell_of(block, entry);
+    const dbk_pack_cell *cell = dbk_block_cell(block, number);
+    size_t size = dbk_cell_payload(&block->front, cell);
+    dbk_piece *piece = *out = new_piece(log, position - (entry - cell->first), cell->count, size);
+    if (!piece) return fail_memory(err);
+    rc = dbk_image_read_cell(image, unpacker, block, number, piece->data, err);
+    if (rc != DBK_OK) return rc;
+    bool right =
+        take_entries(piece, 0, 0, size, cell->count, 0) == cell->count && take_times(image, block, cell->first, piece);
+    return right ? DBK_OK : dbk_log_bad_record(segment, row->plain_offset, position, position, err);
+}
+
 static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *image, uint64_t position, dbk_piece **out,
                              dbk_error *err)
 {
@@ -105,6 +142,14 @@ static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *imag
     if (position < head->first_position || position > head->last_position)
         return dbk_log_bad_record(segment, 0, position, position, err);
     uint32_t index = dbk_pack_block_of(image->blocks, head->block_count, (uint32_t)(position - head->first_position));
+    if (head->celled) {
+        unpacker = dbk_log_take_unpacker(log);
+        if (!unpacker) unpacker = dbk_unpacker_new(log->port);
+        if (!unpacker) return fail_memory(err);
+        dbk_result rc = load_cell(log, segment, image, index, position, unpacker, out, err);
+        dbk_log_give_unpacker(log, unpacker);
+        return rc;
+    }
     const dbk_pack_block *block = &image->blocks[index];
     uint32_t end =
         index + 1 < head->block_count ? block[1].delta : (uint32_t)(head->last_position - head->first_position + 1);

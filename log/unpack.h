@@ -3,6 +3,7 @@
 #ifndef DBK_LOG_UNPACK_H
 #define DBK_LOG_UNPACK_H
 
+#include "log/cells.h"
 #include "log/image.h"
 
 /* Room for compressed bytes, until the next call; NULL: out of memory. */
@@ -18,10 +19,30 @@ const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *
 uint8_t *dbk_unpacker_keep(dbk_unpacker *unpacker, size_t size); /* forgets the one before */
 void dbk_unpacker_note(dbk_unpacker *unpacker, const dbk_image *image, uint32_t index);
 
+/* A dictionary made ready for decompression. */
+dbk_dictionary *dbk_dictionary_new(const dbk_port *port, dbk_slice bytes, bool *sound); /* NULL; sound: out of memory */
+void dbk_dictionary_free(dbk_dictionary *dictionary);                                   /* accepts NULL */
+/* As run, of a cell: a frame without its magic number, made with the dictionary, if there is one. */
+bool dbk_unpacker_run_cell(dbk_unpacker *unpacker, dbk_slice data, const dbk_dictionary *dictionary, uint8_t *out,
+                           size_t size);
+
+/* The block of the celled form that was read last. */
+typedef struct dbk_open_block {
+    const dbk_image *image;
+    uint64_t salt; /* of its segment; 0: none */
+    uint32_t index;
+    dbk_front front;
+    dbk_buffer data, cells; /* the block as in the file; its dbk_pack_cell */
+} dbk_open_block;
+dbk_open_block *dbk_unpacker_block(dbk_unpacker *unpacker);
+uint8_t *dbk_unpacker_scratch(dbk_unpacker *unpacker, size_t size); /* until the next call; NULL: out of memory */
+
+enum { DBK_PACK_LEVEL = 6 };
 typedef struct dbk_packer dbk_packer;
-dbk_packer *dbk_packer_new(const dbk_port *port); /* NULL: out of memory */
-void dbk_packer_free(dbk_packer *packer);         /* accepts NULL */
-/* One frame, which names its length; it lives until the next call. False: out of memory. */
+/* For cells; the dictionary may be empty, and has to live as long. NULL: out of memory, or it is none. */
+dbk_packer *dbk_packer_new(const dbk_port *port, dbk_slice dictionary);
+void dbk_packer_free(dbk_packer *packer); /* accepts NULL */
+/* One frame without its magic number, which names its length; it lives until the next call. False: out of memory. */
 bool dbk_packer_run(dbk_packer *packer, dbk_slice data, dbk_slice *packed);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/simdisk.h"
+#include "log/cells_read.h"
 #include "log/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -75,7 +76,7 @@ static void make_log(void)
     append_batch(log, 50, 40); /* begins the next segment */
     dbk_log_close(log);
     check(dbk_image_open(port, dir, "0000000000000001.seg", &image, NULL) == DBK_OK);
-    check(image->packed && image->head.block_count > 2);
+    check(image->packed && image->head.block_count > 2 && image->head.dictionary_bytes);
     check(dbk_image_read(image, &unpacker, 0, plain, sizeof(plain), &plain_size, NULL) == DBK_OK);
     dbk_image_close(image);
     dbk_unpacker_free(unpacker);
@@ -84,7 +85,46 @@ static void make_log(void)
     before = dbk_simdisk_snapshot(disk);
 }
 
-/* Block by block, then the table, then both heads: each covers what was made right before it. */
+static uint64_t number_at(const uint8_t *block, size_t size, size_t *at)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < 10 && *at < size; i++) {
+        value |= (uint64_t)(block[*at] & 0x7f) << 7 * i;
+        if (!(block[(*at)++] & 0x80)) break;
+    }
+    return value;
+}
+
+/* The checksums of cells as they are stored; those of their content only decompressing would tell. Returns the length
+ * of the front. */
+static size_t mend_front(const dbk_segment_header *header, uint8_t *block, size_t size)
+{
+    size_t front = dbk_front_bytes(dbk_slice_of(block, size)), at = DBK_FRONT_HEAD_SIZE + 1, offset = front;
+    dbk_pack_block row = {0};
+
+    if (front == 0) return size;
+    row.bytes = dbk_load_u32(block + 8);
+    row.plain_offset = dbk_load_u32(block + 12);
+    row.plain_bytes = dbk_load_u32(block + 16);
+    row.delta = dbk_load_u32(block + 20);
+    row.received_ms = (int64_t)dbk_load_u64(block + 24);
+    uint64_t count = number_at(block, front, &at);
+    for (uint32_t i = 0; i < count && at < front; i++) {
+        uint64_t stored = number_at(block, front, &at);
+        (void)number_at(block, front, &at);
+        (void)number_at(block, front, &at);
+        if (at + 8 > front || stored > size - offset) break;
+        dbk_slice data = dbk_slice_of(block + offset, (size_t)stored);
+        dbk_store_u32(block + at, dbk_cell_checksum(header, &row, i, false, data));
+        at += 8;
+        offset += (size_t)stored;
+    }
+    dbk_front_finish(header, &row, block, front);
+    return front;
+}
+
+/* Cell by cell and block by block, then the table, then both heads: each covers what was made right before it. */
 static void mend(uint8_t *file, size_t size)
 {
     dbk_segment_header header;
@@ -94,19 +134,41 @@ static void mend(uint8_t *file, size_t size)
     dbk_store_u64(file + 120, dbk_checksum(dbk_slice_of(file, 120), dbk_load_u64(file)));
     dbk_store_u64(file + 504, dbk_checksum(dbk_slice_of(file, 504), 0x5041434b48454144ull));
     if (dbk_pack_head_decode(file, &header, &head) != DBK_DECODED_OK) return;
-    uint64_t table = dbk_pack_table_bytes(&head), at = DBK_PACK_HEAD_SIZE;
+    uint64_t table = dbk_pack_table_bytes(&head), at = DBK_PACK_HEAD_SIZE + head.dictionary_bytes;
+    if (at > size) return;
     if (head.table_offset > size || table > size - head.table_offset) return;
     for (uint32_t i = 0; i < head.block_count; i++) {
         uint8_t *row = file + head.table_offset + (size_t)i * DBK_PACK_BLOCK_ROW;
         uint32_t bytes = dbk_load_u32(row);
         if (bytes > size - at) return;
-        dbk_store_u64(row + 24, dbk_pack_block_checksum(&header, i, dbk_slice_of(file + at, bytes)));
+        dbk_slice covered = dbk_slice_of(file + at, head.celled ? mend_front(&header, file + at, bytes) : bytes);
+        dbk_store_u64(row + 24, dbk_pack_block_checksum(&header, i, covered));
         at += bytes;
     }
+    if (head.dictionary_bytes && DBK_PACK_HEAD_SIZE + head.dictionary_bytes <= size)
+        dbk_store_u64(file + 328,
+                      dbk_pack_dictionary_checksum(dbk_slice_of(file + DBK_PACK_HEAD_SIZE, head.dictionary_bytes)));
     dbk_store_u64(file + 128 + 88,
                   dbk_pack_table_checksum(&header, dbk_slice_of(file + head.table_offset, (size_t)table)));
     dbk_store_u64(file + 504, dbk_checksum(dbk_slice_of(file, 504), 0x5041434b48454144ull));
     if (size >= 1024) memcpy(file + size - 512, file, 512);
+}
+
+static void walk_cells(dbk_image *image)
+{
+    uint64_t first = image->head.first_position, last = image->head.last_position;
+    dbk_unpacker *unpacker = NULL;
+    dbk_cell_walk walk = {0};
+    int64_t received_ms;
+    dbk_slice origin;
+
+    for (unsigned part = 0; part < 3; part++) {
+        if (dbk_cell_walk_begin(&walk, image, &unpacker, first + (last - first) / 3 * part, NULL) != DBK_OK) continue;
+        for (int i = 0; i < 1000; i++)
+            if (dbk_cell_walk_next(&walk, &received_ms, &origin, NULL) != DBK_OK) break;
+    }
+    dbk_cell_walk_release(&walk);
+    dbk_unpacker_free(unpacker);
 }
 
 static void read_all(dbk_image *image, bool believed)
@@ -133,6 +195,7 @@ static void read_all(dbk_image *image, bool believed)
         (void)!dbk_image_find_record(image, &unpacker, first + (last - first) / 2, &record, NULL);
         (void)!dbk_image_find_record(image, &unpacker, last, &record, NULL);
     }
+    if (dbk_image_is_celled(image)) walk_cells(image);
     dbk_unpacker_free(unpacker);
 }
 

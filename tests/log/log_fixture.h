@@ -25,6 +25,8 @@ typedef struct world {
 
 /* Whether sealed segments stay plain. */
 static bool keep_plain;
+/* Whether entries have the hash of a command, which looks as if drawn. */
+static bool with_hashes;
 /* So small that also these logs have checkpoints; 0: they have none. */
 static uint32_t checkpoint_bytes;
 
@@ -58,6 +60,8 @@ static inline void make_entry(dbk_buffer *out, const uint8_t replica[16], uint64
     snprintf(command, sizeof(command), "c%llu", (unsigned long long)seq);
     memcpy(entry.id.replica, replica, 16);
     memset(entry.lineage, 9, 16);
+    for (size_t i = 0; with_hashes && i < sizeof(entry.command_hash); i += 8)
+        dbk_store_u64(entry.command_hash + i, (seq + i) * 0x9e3779b97f4a7c15ull);
     entry.command_id = dbk_slice_text(command);
     event.stream = dbk_slice_text(stream);
     event.data = dbk_slice_of(data, data_bytes);

@@ -324,7 +324,8 @@ static void test_packed(void **state)
                                  {136, 8, "seal"},          {144, 8, "seal before"},  {152, 8, "first position"},
                                  {160, 8, "last position"}, {168, 8, "records"},      {208, 8, "table"},
                                  {224, 8, "file"},          {312, 4, "blocks"},       {316, 4, "roots"},
-                                 {320, 4, "types"},         {308, 4, "types listed"}, {304, 4, "ordered"}};
+                                 {320, 4, "types"},         {308, 4, "types listed"}, {304, 4, "ordered"},
+                                 {324, 4, "dictionary"},    {328, 8, "its checksum"}};
     static const field row[] = {
         {0, 4, "bytes"}, {4, 4, "plain bytes"}, {8, 4, "position"}, {12, 4, "continued"}, {16, 8, "received"}};
     uint8_t bytes[DBK_PACK_HEAD_SIZE];

@@ -1,5 +1,6 @@
-/* The checked-in log of format version 1 opens, reads back and verifies; docs/format/log.md shows
- * the bytes that are in it. With "write" as second argument the files are made anew. */
+/* The checked-in logs of format version 1 open, read back and verify; docs/format/log.md shows the bytes that are in
+ * them. With "write" or "write-cells" as second argument those files are made anew; the others were written by a writer
+ * of their time, whose form is only read since. */
 #include "log_fixture.h"
 
 #include "log/parts.h"
@@ -45,11 +46,14 @@ typedef struct golden {
     int batches;
     uint64_t segments;
 } golden;
-enum { PLAIN, PACKED, RUNS, GOLDEN_COUNT, BATCH = 7, RUN_BATCHES = 28 };
+enum { PLAIN, PACKED, RUNS, CELLS, MIXED, GOLDEN_COUNT, BATCH = 7, RUN_BATCHES = 28 };
 static const golden goldens[GOLDEN_COUNT] = {
     {"tests/data/golden/log-v1", files, false, 6, 2},
     {"tests/data/golden/log-v1-packed", files, true, 6, 2},
     {"tests/data/golden/log-v1-merged", merged_files, true, RUN_BATCHES, 5},
+    {"tests/data/golden/log-v1-cells", merged_files, true, RUN_BATCHES, 5},
+    /* of the two before: each other segment is of the other form */
+    {"tests/data/golden/log-v1-cells", merged_files, true, RUN_BATCHES, 5},
 };
 
 static void write_golden(const golden *g)
@@ -87,7 +91,8 @@ static void put_golden(world *w, const golden *g)
     w->dir = root_of(w->port);
     for (int i = 0; g->files[i]; i++) {
         uint8_t *bytes;
-        size_t size = load(g->folder, g->files[i], &bytes);
+        bool other = g == &goldens[MIXED] && i % 2;
+        size_t size = load(other ? goldens[RUNS].folder : g->folder, g->files[i], &bytes);
         snprintf(path, sizeof(path), "log/%s", g->files[i]);
         assert_int_equal(dbk_simdisk_write(w->disk, path, 0, bytes, size), 0);
         free(bytes);
@@ -128,6 +133,27 @@ static void check_file(world *w, const char *name)
     assert_int_equal(dbk_simdisk_read(w->disk, path, 0, got, sizeof(got)), size);
     assert_memory_equal(got, want, size);
     free(want);
+}
+
+static uint32_t features_of(const char *folder, const char *name)
+{
+    uint8_t *bytes;
+
+    load(folder, name, &bytes);
+    uint32_t features = dbk_load_u32(bytes + 12);
+    free(bytes);
+    return features;
+}
+
+/* Each folder has the form it stands for. */
+static void test_forms(void **state)
+{
+    (void)state;
+    assert_int_equal(features_of(goldens[PLAIN].folder, files[0]), 0);
+    assert_int_equal(features_of(goldens[PACKED].folder, files[0]), DBK_FEATURE_PACKED);
+    assert_int_equal(features_of(goldens[RUNS].folder, files[0]), DBK_FEATURE_PACKED);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(features_of(goldens[CELLS].folder, merged_files[i]), DBK_FEATURE_PACKED | DBK_FEATURE_CELLS);
 }
 
 /* The index of four segments and the checkpoint answer as they are; deleted, they come back byte for byte. */
@@ -223,14 +249,14 @@ static void test_table(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_opens), cmocka_unit_test(test_caches),
-                                       cmocka_unit_test(test_document), cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_opens), cmocka_unit_test(test_forms),
+                                       cmocka_unit_test(test_caches), cmocka_unit_test(test_document),
+                                       cmocka_unit_test(test_table)};
 
     keep_plain = true;
     if (argc > 1) root = argv[1];
     if (argc > 2 && strcmp(argv[2], "write") == 0) write_golden(&goldens[PLAIN]);
-    if (argc > 2 && strcmp(argv[2], "write-packed") == 0) write_golden(&goldens[PACKED]);
-    if (argc > 2 && strcmp(argv[2], "write-merged") == 0) write_golden(&goldens[RUNS]);
+    if (argc > 2 && strcmp(argv[2], "write-cells") == 0) write_golden(&goldens[CELLS]);
     checkpoint_bytes = 0;
     keep_plain = true;
     return cmocka_run_group_tests(tests, NULL, NULL);
