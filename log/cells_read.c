@@ -30,9 +30,8 @@ dbk_result dbk_image_read_dictionary(dbk_image *image, uint64_t offset, dbk_dict
         dbk_pack_dictionary_checksum(dictionary) == head->dictionary_checksum)
         *out = dbk_dictionary_new(image->port, dictionary, &sound);
     dbk_free(image->port, bytes);
-    if (*out) return DBK_OK;
-    if (rc == DBK_OK && sound) return fail_memory(image, err);
-    return dbk_image_fail(image, offset, "its dictionary", err);
+    if (*out || rc != DBK_OK) return rc;
+    return sound ? fail_memory(image, err) : dbk_image_fail(image, offset, "its dictionary", err);
 }
 
 dbk_result dbk_image_take_dictionary(dbk_image *image, dbk_error *err)
@@ -41,8 +40,9 @@ dbk_result dbk_image_take_dictionary(dbk_image *image, dbk_error *err)
 
     if (head->dictionary_bytes == 0) return DBK_OK;
     dbk_result rc = dbk_image_read_dictionary(image, DBK_PACK_HEAD_SIZE, &image->dictionary, err);
-    if (rc == DBK_CORRUPT) rc = dbk_image_read_dictionary(image, dbk_pack_blocks_end(head), &image->dictionary, err);
-    return rc == DBK_CORRUPT && image->read_damaged ? DBK_OK : rc;
+    if (rc == DBK_CORRUPT || rc == DBK_IO)
+        rc = dbk_image_read_dictionary(image, dbk_pack_blocks_end(head), &image->dictionary, err);
+    return (rc == DBK_CORRUPT || rc == DBK_IO) && image->read_damaged ? DBK_OK : rc;
 }
 
 /* As the next row says. */

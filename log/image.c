@@ -351,8 +351,9 @@ static dbk_result check_dictionary(dbk_image *image, uint64_t offset, dbk_pack_f
     if (image->head.dictionary_bytes == 0) return DBK_OK;
     dbk_result rc = dbk_image_read_dictionary(image, offset, &dictionary, err);
     dbk_dictionary_free(dictionary);
-    if (rc == DBK_CORRUPT) add_fault(faults, "a copy of the dictionary is damaged", offset);
-    return rc == DBK_CORRUPT ? DBK_OK : rc;
+    if (rc != DBK_CORRUPT && rc != DBK_IO) return rc;
+    add_fault(faults, "a copy of the dictionary is damaged", offset);
+    return DBK_OK;
 }
 
 dbk_result dbk_pack_check(dbk_image *image, dbk_pack_faults *faults, dbk_error *err)
