@@ -59,12 +59,12 @@ static dbk_result gather(const dbk_pack_job *job, samples *s, dbk_error *err)
 
 static void train(const samples *s, size_t size, dbk_buffer *out)
 {
-    const ZDICT_fastCover_params_t parameters = {.k = size / 4 < 512 ? (unsigned)size / 4
-                                                                     : 512, /* bytes of a piece taken over */
-                                                 .d = 8,
-                                                 .f = 16,
-                                                 .accel = 4,
-                                                 .zParams = {.compressionLevel = DBK_PACK_LEVEL}};
+    const ZDICT_fastCover_params_t parameters = {
+        .k = size / 4 < 512 ? (unsigned)size / 4 : 512, /* bytes of a piece taken over */
+        .d = 8,
+        .f = size < 4096 ? 12 : 16, /* memory of the training, as a power of two */
+        .accel = 4,
+        .zParams = {.compressionLevel = DBK_PACK_LEVEL}};
     uint8_t *room = dbk_buffer_extend(out, size);
     unsigned count = (unsigned)(s->sizes.size / sizeof(size_t));
 
