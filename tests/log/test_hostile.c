@@ -74,6 +74,26 @@ static dbk_result read_all(dbk_log *log, uint64_t *count)
     return rc;
 }
 
+/* The lying log as the copy that another one, damaged in each segment, is mended from: what is taken is right. */
+static void lend(world *w, const char *what)
+{
+    static const dbk_mend_watcher watcher;
+    dbk_error err = {0};
+    uint64_t mended, count;
+    dbk_dir *mine;
+    dbk_log *log;
+
+    assert_int_equal(w->port->open_dir(w->port->ctx, NULL, "mine", 0, &mine), 0);
+    dbk_result rc = dbk_log_mend(w->port, mine, w->dir, &w->options, &watcher, &mended, &err);
+    assert_true(rc == DBK_OK || err.text[0]);
+    if (dbk_log_open(w->port, mine, &w->options, &log, NULL) == DBK_OK) {
+        rc = read_all(log, &count);
+        if (rc == DBK_SCHEMA || (rc == DBK_END && count != BATCHES * BATCH)) fail_msg("%s: mended with a lie", what);
+        dbk_log_close(log);
+    }
+    w->port->close_dir(w->port->ctx, mine);
+}
+
 /* Refused, and nothing changed; or told by who reads; or all is there. Other bytes under right checksums are for the
  * proof to find. */
 static void look(world *w, const char *what)
@@ -100,8 +120,9 @@ static void look(world *w, const char *what)
         dbk_log_close(w->log);
     }
     w->log = NULL;
-    world_close(w);
     if (largest > LARGEST_BYTES) fail_msg("%s: %zu bytes asked for at once", what, largest);
+    lend(w, what);
+    world_close(w);
 }
 
 /* ---- lies */
@@ -217,12 +238,33 @@ static void mend_page(world *w, const char *path, uint64_t at, uint8_t *bytes, s
 
 /* ---- the log that is lied about */
 
+/* A log like this one, with a flipped bit in each segment. */
+static void put_mine(world *w)
+{
+    char own[64], path[64];
+    dbk_dir *mine;
+
+    assert_int_equal(w->port->open_dir(w->port->ctx, NULL, "mine", DBK_OPEN_DIRECTORY, &mine), 0);
+    w->port->close_dir(w->port->ctx, mine);
+    assert_int_equal(dbk_simdisk_copy(w->disk, "log/WATERMARK", "mine/WATERMARK"), 0);
+    for (uint64_t number = 1;; number++) {
+        uint8_t features = 0;
+        snprintf(own, sizeof(own), "log/%016llx.seg", (unsigned long long)number);
+        snprintf(path, sizeof(path), "mine/%016llx.seg", (unsigned long long)number);
+        if (!dbk_simdisk_exists(w->disk, own)) return;
+        assert_int_equal(dbk_simdisk_copy(w->disk, own, path), 0);
+        (void)dbk_simdisk_read(w->disk, path, 12, &features, 1);
+        assert_int_equal(dbk_simdisk_flip_bit(w->disk, path, features ? 700 : 9000, 3), 0);
+    }
+}
+
 static dbk_simdisk_image *make_log(world *w)
 {
     world_new(w, 71);
     for (int i = 0; i < BATCHES; i++) assert_int_equal(append(w->log, BATCH), DBK_OK);
     assert_true(w->log->segment_count >= 4);
     world_close(w);
+    put_mine(w);
     return dbk_simdisk_snapshot(w->disk);
 }
 
