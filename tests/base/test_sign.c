@@ -164,11 +164,105 @@ static void test_no_keys(void **state)
     dbk_buffer_release(&text);
 }
 
+/* A file with one line in base64 decoded, a byte of it changed, and encoded again. */
+static dbk_buffer with_byte(const char *file, size_t at, uint8_t value, size_t *size)
+{
+    const char *begin = strchr(file, '\n') + 1, *end = strchr(begin, '\n');
+    dbk_buffer bytes, out;
+
+    dbk_buffer_init(&bytes, dbk_port_system());
+    dbk_buffer_init(&out, dbk_port_system());
+    assert_true(dbk_base64_decode(&bytes, dbk_slice_of(begin, (size_t)(end - begin))));
+    *size = bytes.size;
+    if (at < bytes.size) bytes.data[at] ^= value;
+    dbk_buffer_put(&out, file, (size_t)(begin - file));
+    dbk_base64_encode(&out, dbk_buffer_slice(&bytes));
+    dbk_buffer_put_text(&out, end);
+    dbk_buffer_release(&bytes);
+    return out;
+}
+
+/* Each byte of a key's content changed, under base64 that is right: refused, or the same key. */
+static void test_every_byte(void **state)
+{
+    pair p = new_pair(), sound, got;
+    dbk_buffer own;
+    size_t size = 1;
+
+    (void)state;
+    dbk_buffer_init(&own, dbk_port_system());
+    dbk_secret_key_put(&own, &p.secret);
+    for (int theirs = 0; theirs < 2; theirs++) {
+        const char *file = theirs ? their_secret : dbk_buffer_text(&own);
+        assert_int_equal(dbk_secret_key_parse(dbk_slice_text(file), &sound.secret, NULL), DBK_OK);
+        for (size_t at = 0; at < size; at++) {
+            dbk_buffer text = with_byte(file, at, 0x10, &size);
+            dbk_result rc = dbk_secret_key_parse(dbk_buffer_slice(&text), &got.secret, NULL);
+            if (at < 6) assert_true(rc == (at == 2 || at == 3 ? DBK_DENIED : DBK_CORRUPT));
+            if (rc == DBK_OK) assert_memory_equal(got.secret.secret, sound.secret.secret, sizeof(got.secret.secret));
+            dbk_buffer_release(&text);
+        }
+    }
+    for (size_t at = 0; at < 2; at++) {
+        dbk_buffer text = with_byte(their_public, at, 1, &size);
+        assert_int_equal(dbk_public_key_parse(dbk_buffer_slice(&text), &got.key, NULL), DBK_CORRUPT);
+        dbk_buffer_release(&text);
+        text = with_byte(their_signature, at, 1, &size);
+        assert_int_equal(dbk_public_key_parse(dbk_slice_text(their_public), &got.key, NULL), DBK_OK);
+        assert_int_not_equal(
+            dbk_signature_check(&got.key, dbk_slice_text("daybook\n"), dbk_buffer_slice(&text), NULL, NULL), DBK_OK);
+        dbk_buffer_release(&text);
+    }
+    dbk_buffer_release(&own);
+}
+
+/* Files that are too large, without their first words, with lines ended as on Windows, and empty ones. */
+static void test_other_files(void **state)
+{
+    static char large[8192];
+    pair p = new_pair(), got;
+    dbk_buffer text, out = sign(&p, "content");
+    dbk_slice comment;
+
+    (void)state;
+    assert_int_equal(dbk_secret_key_parse(dbk_slice_text(""), &got.secret, NULL), DBK_CORRUPT);
+    assert_int_equal(dbk_secret_key_parse(dbk_slice_text("un\nx\n"), &got.secret, NULL), DBK_CORRUPT);
+    memset(large, 'a', sizeof(large) - 1);
+    memcpy(large, their_public, sizeof(their_public) - 1);
+    assert_int_equal(dbk_public_key_parse(dbk_slice_text(large), &got.key, NULL), DBK_CORRUPT);
+    dbk_buffer_init(&text, dbk_port_system());
+    for (size_t i = 0; i < out.size; i++) {
+        if (out.data[i] == '\n') dbk_buffer_put_u8(&text, '\r');
+        dbk_buffer_put_u8(&text, out.data[i]);
+    }
+    assert_int_equal(dbk_signature_check(&p.key, dbk_slice_text("content"), dbk_buffer_slice(&text), &comment, NULL),
+                     DBK_OK);
+    assert_true(dbk_slice_equal(comment, dbk_slice_text("a head")));
+    dbk_buffer_clear(&out);
+    dbk_sign(&p.secret, dbk_slice_text("content"), "", &out);
+    assert_int_equal(dbk_signature_check(&p.key, dbk_slice_text("content"), dbk_buffer_slice(&out), &comment, NULL),
+                     DBK_OK);
+    assert_int_equal(comment.size, 0);
+    memset(large, 'c', 1100);
+    large[1100] = '\0';
+    dbk_buffer_clear(&text); /* a comment that is longer than any that is signed */
+    const char *third = strstr(dbk_buffer_text(&out), "trusted comment: ");
+    third = strstr(strchr(dbk_buffer_text(&out), '\n'), "trusted comment: ");
+    dbk_buffer_put(&text, out.data, (size_t)(third - (const char *)out.data) + strlen("trusted comment: "));
+    dbk_buffer_put_text(&text, large);
+    dbk_buffer_put_text(&text, strchr(third, '\n'));
+    assert_int_equal(dbk_signature_check(&p.key, dbk_slice_text("content"), dbk_buffer_slice(&text), NULL, NULL),
+                     DBK_CORRUPT);
+    dbk_buffer_release(&text);
+    dbk_buffer_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_denied),  cmocka_unit_test(test_every_bit),
-        cmocka_unit_test(test_theirs),     cmocka_unit_test(test_no_keys),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_denied),  cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_theirs),      cmocka_unit_test(test_no_keys), cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_other_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -250,6 +250,28 @@ static void test_locks(void **state)
     assert_int_equal(dbk_simdisk_handle_count(f->disk), 1);
 }
 
+/* A shared lock is given unless another open file has the file's own. */
+static void test_shared_locks(void **state)
+{
+    fixture *f = *state;
+    void *ctx = f->port->ctx;
+    dbk_file *a = open_as(f, "a", MAKE), *b = open_as(f, "a", MAKE);
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_LOCK, .times = 1};
+    assert_int_equal(f->port->share_lock(ctx, a), 0);
+    assert_int_equal(f->port->share_lock(ctx, b), 0);
+    assert_int_equal(f->port->lock_file(ctx, a), 0);
+    assert_int_equal(f->port->share_lock(ctx, b), -EAGAIN);
+    assert_int_equal(f->port->share_lock(ctx, a), 0);
+    dbk_simdisk_add_fault(f->disk, &fault);
+    assert_int_equal(f->port->share_lock(ctx, a), -EIO);
+    dbk_simdisk_clear_faults(f->disk);
+    dbk_simdisk_kill(f->disk);
+    assert_int_equal(f->port->share_lock(ctx, a), -EBADF);
+    close_it(f, a);
+    close_it(f, b);
+    reopen_root(f);
+}
+
 /* After a kill every call on an old handle fails and closing it is still right. */
 static void test_dead_handles(void **state)
 {
@@ -571,6 +593,7 @@ int main(void)
         TEST(test_unlinked_file_lives),
         TEST(test_full_disk),
         TEST(test_locks),
+        TEST(test_shared_locks),
         TEST(test_dead_handles),
         TEST(test_faults_by_count_and_path),
         TEST(test_every_call_fails),

@@ -373,6 +373,32 @@ static void test_lock_of_a_moved_file(void **state)
     world_free(&w);
 }
 
+/* Sizes of segments that no segment can have become ones that it can; to close nothing is allowed. */
+static void test_sizes_asked_for(void **state)
+{
+    static const uint32_t sizes[][2] = {{1, 1}, {UINT32_MAX, UINT32_MAX}, {65536, 16384}};
+
+    (void)state;
+    dbk_log_close(NULL);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        world w = {0};
+        w.disk = dbk_simdisk_new(5);
+        w.port = dbk_simdisk_port(w.disk);
+        w.options = small_options();
+        w.options.segment_first_bytes = sizes[i][0];
+        w.options.segment_max_bytes = sizes[i][1];
+        w.dir = root_of(w.port);
+        assert_int_equal(dbk_log_create(w.port, w.dir, &w.options, NULL), DBK_OK);
+        assert_int_equal(world_open(&w, NULL), DBK_OK);
+        for (int k = 0; k < 6; k++) assert_int_equal(append(w.log, 9), DBK_OK);
+        uint64_t size = w.log->segments[0]->header.size;
+        assert_true(size >= DBK_SEGMENT_SIZE_MIN && size <= DBK_SEGMENT_SIZE_MAX);
+        world_reopen(&w);
+        check_entries(w.log, 0);
+        world_free(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_half_prepared_segment),
         cmocka_unit_test(test_clock),
         cmocka_unit_test(test_look_again_under_the_lock),
+        cmocka_unit_test(test_sizes_asked_for),
         cmocka_unit_test(test_lock_of_a_moved_file),
     };
     keep_plain = true;

@@ -333,7 +333,8 @@ static size_t record_size(world *w, const char *path, uint64_t at)
 static void test_records(void **state)
 {
     static const field header[] = {{4, 4, "type"},           {8, 8, "position"}, {16, 4, "count"},   {20, 4, "payload"},
-                                   {24, 8, "durable up to"}, {88, 8, "segment"}, {104, 8, "offset"}, {112, 8, "zero"}};
+                                   {24, 8, "durable up to"}, {88, 8, "segment"}, {104, 8, "offset"}, {112, 8, "zero"},
+                                   {32, 8, "record before"}, {96, 8, "salt"},    {48, 8, "head"}};
     static const field start[] = {
         {128, 8, "offset of the seal"}, {148, 4, "ordered"}, {192, 8, "entries"}, {200, 4, "peaks"}};
     static const field seal[] = {{128, 8, "first position"}, {136, 8, "entries"}, {144, 8, "records"}};

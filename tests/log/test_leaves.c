@@ -133,6 +133,51 @@ static void it_begins_only_where_it_is_worth_it(void **state)
     free(b.bytes);
 }
 
+static unsigned calls, failing;
+static dbk_mutex *mutex_or_fail(void *ctx)
+{
+    return ++calls == failing ? NULL : dbk_port_system()->mutex_new(ctx);
+}
+static dbk_cond *cond_or_fail(void *ctx)
+{
+    return ++calls == failing ? NULL : dbk_port_system()->cond_new(ctx);
+}
+static void *alloc_or_fail(void *ctx, size_t size)
+{
+    return ++calls == failing ? NULL : dbk_port_system()->alloc(ctx, size);
+}
+static void *resize_or_fail(void *ctx, void *memory, size_t size)
+{
+    return ++calls == failing ? NULL : dbk_port_system()->resize(ctx, memory, size);
+}
+
+/* Each allocation fails: there are no helpers, or they do not begin; nothing leaks. More processors than are used. */
+static void without_memory_it_does_not_begin(void **state)
+{
+    batch b;
+
+    (void)state;
+    batch_new(&b);
+    fill(&b, ENTRIES, 400);
+    for (failing = 1; failing <= 6; failing++) {
+        (void)machine_of(64);
+        here.mutex_new = mutex_or_fail;
+        here.cond_new = cond_or_fail;
+        here.alloc = alloc_or_fail;
+        here.resize = resize_or_fail;
+        calls = 0;
+        dbk_leaves *leaves = dbk_leaves_new(&here);
+        if (failing <= 4) assert_null(leaves);
+        if (!leaves) continue;
+        bool begun = dbk_leaves_begin(leaves, b.origins, b.count, b.size, 5);
+        assert_int_equal(begun, calls < failing);
+        if (begun) dbk_leaves_drop(leaves);
+        assert_true(started < 64);
+        dbk_leaves_free(leaves);
+    }
+    free(b.bytes);
+}
+
 /* Batches of a log, large and small, and one that is refused in its middle: its head is that of its entries. */
 static void a_log_of_large_batches_is_proven(void **state)
 {
@@ -174,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_range_is_that_of_one_thread),
         cmocka_unit_test(it_begins_only_where_it_is_worth_it),
+        cmocka_unit_test(without_memory_it_does_not_begin),
         cmocka_unit_test(a_log_of_large_batches_is_proven),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,7 +154,24 @@ static void test_goes_on(void **state)
         dbk_scrub_stop(scrub);
         dbk_simdisk_flip_bit(w.disk, "log/SCRUB", at, 3);
     }
+    static const char *const wrong[] = {
+        "[]",
+        "{}",
+        "{\"last_full_ms\":-1}",
+        "{\"last_full_ms\":\"1\"}",
+        "{\"last_full_ms\":1.5}",
+        "{\"last_full_ms\":1,\"full_bytes\":1,\"next_segment\":1,\"round_bytes\":1,\"faults\":0,"
+        "\"bytes_per_second\":1}",
+        "{\"last_full_ms\":1,\"full_bytes\":1,\"next_segment\":1,\"round_bytes\":1,\"faults\":0,"
+        "\"bytes_per_second\":1,\"fault\":7}"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        assert_int_equal(dbk_simdisk_truncate(w.disk, "log/SCRUB", 0), 0);
+        assert_int_equal(dbk_simdisk_write(w.disk, "log/SCRUB", 0, wrong[i], strlen(wrong[i])), 0);
+        assert_int_equal(dbk_scrub_read(w.port, w.dir, &kept, NULL), DBK_CORRUPT);
+        assert_int_equal(kept.faults, 0);
+    }
     dbk_simdisk_remove(w.disk, "log/SCRUB");
+    assert_int_equal(dbk_scrub_start(w.log, NULL, &scrub, NULL), DBK_IO); /* the default options ask for a thread */
     assert_int_equal(dbk_scrub_read(w.port, w.dir, &kept, NULL), DBK_MISSING);
     scrub = start(&w, 1000);
     dbk_scrub_get(scrub, &kept);
