@@ -6,7 +6,8 @@ usage: kill9.py DAYBOOK [--cycles N] [--seed S] [--json FILE]
 
 Each cycle: `daybook serve`, two clients (`daybook send ADDRESS -`) fed with commands whose ids never come
 twice, SIGKILL to the daemon. Then `daybook verify --depth checksums`, a new daemon, and every id
-acknowledged in this cycle plus some of earlier ones sent again. At the end all of them. The receipts are kept outside the store.
+acknowledged in this cycle plus some of earlier ones sent again. The receipts are kept outside the store. After PER_STORE
+cycles all of them are sent again, and the next store begins: reading one through takes longer the longer it lives.
 An async model counts the puts of each note: once it has followed, it has taken each entry once, and its rows are those of the
 table that was written with the commands. Exit 1 on the first broken promise."""
 import argparse
@@ -30,6 +31,7 @@ APP = {
                              "-- on notes.patched\nUPDATE tally SET puts = puts + 1, n = $n WHERE id = substr(:stream, 7);\n",
 }
 CLIENTS = 2
+PER_STORE = 100
 FOLLOW_S = 60  # an async model that has not followed by then never does
 
 
@@ -167,6 +169,19 @@ class Bench:
             daemon.stdout.close()
             daemon.stderr.close()
 
+    def live(self, cycles):
+        """The life of a store: so many kills."""
+        for _ in range(cycles):
+            self.cycle()
+            earlier = list(self.acked)
+            names = list(dict.fromkeys(self.fresh + self.random.sample(earlier, min(len(earlier), 100))))
+            self.fresh = []
+            self.check(names)
+        names = list(self.acked)
+        for first in range(0, len(names), 5000):
+            self.check(names[first:first + 5000])
+        return cycles
+
     def rows(self, address, sql):
         """The first row, and at which position that model was."""
         answer = json.loads(self.command("query", address, sql, "--json"))
@@ -196,29 +211,23 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    bench = Bench(arguments.program.resolve(), arguments.seed)
-    begun, done = time.monotonic(), 0
-    try:
-        for _ in range(arguments.cycles):
-            bench.cycle()
-            earlier = list(bench.acked)
-            names = list(dict.fromkeys(bench.fresh + bench.random.sample(earlier, min(len(earlier), 100))))
-            bench.fresh = []
-            bench.check(names)
-            done += 1
-        names = list(bench.acked)
-        for first in range(0, len(names), 5000):
-            bench.check(names[first:first + 5000])
-    except Broken as broken:
-        print(f"cycle {done + 1}, seed {arguments.seed}: {broken}")
-        return 1
-    finally:
-        bench.close()
+    begun, done, acked, followed, seed = time.monotonic(), 0, 0, 0, arguments.seed
+    while done < arguments.cycles:
+        bench = Bench(arguments.program.resolve(), seed)
+        try:
+            done += bench.live(min(PER_STORE, arguments.cycles - done))
+        except Broken as broken:
+            print(f"after {done} kills, seed {seed} (--seed {seed} --cycles {PER_STORE} again): {broken}")
+            return 1
+        finally:
+            bench.close()
+        acked, followed, seed = acked + len(bench.acked), followed + bench.followed, seed + 1
+        print(f"{done} kills, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     took = time.monotonic() - begun
-    print(f"{done} kills, {len(bench.acked)} commands acknowledged, none lost, the async model right {bench.followed} times, {took:.1f} s")
+    print(f"{done} kills, {acked} commands acknowledged, none lost, the async model right {followed} times, {took:.1f} s")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"cycles": done, "acknowledged": len(bench.acked)}) + "\n")
-    return 0 if bench.acked else 1
+        arguments.json.write_text(json.dumps({"cycles": done, "acknowledged": acked}) + "\n")
+    return 0 if acked else 1
 
 
 if __name__ == "__main__":
