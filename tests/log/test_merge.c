@@ -360,6 +360,44 @@ static void test_damaged_runs(void **state)
     world_free(&w);
 }
 
+/* A run with a rotten page, or with keys out of order, when it is merged: it is made anew, and merged then. */
+static void test_damaged_while_merged(void **state)
+{
+    static const uint64_t places[] = {4096 + 20 * 3 + 18, 4096 + 20 * 2 + 1, 4096 + 4090, 4096};
+    world w;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(places) / sizeof(*places); i++) {
+        uint64_t at = places[i / 2];
+        size_t batches = 0;
+        keep_plain = false;
+        world_new(&w, 41);
+        while (w.log->segment_count < 4) {
+            assert_int_equal(append(w.log, COUNT), DBK_OK);
+            batches++;
+        }
+        static const char third[] = "log/0000000000000003.idx";
+        assert_true(dbk_simdisk_exists(w.disk, third));
+        if (i % 2) { /* a checksum that is right over keys out of order */
+            uint8_t first[DBK_INDEX_PAGE_SIZE], page[DBK_INDEX_PAGE_SIZE];
+            assert_int_equal(dbk_simdisk_read(w.disk, third, 0, first, sizeof(first)), sizeof(first));
+            assert_int_equal(dbk_simdisk_read(w.disk, third, 4096, page, sizeof(page)), sizeof(page));
+            memcpy(page + 20, page + 60, 20);
+            dbk_index_page_seal(page, 1, dbk_load_u64(first + 56));
+            assert_int_equal(dbk_simdisk_write(w.disk, third, 4096, page, sizeof(page)), 0);
+        } else {
+            assert_int_equal(dbk_simdisk_flip_bit(w.disk, third, at, 2), 0);
+        }
+        for (size_t k = 0; k < 60; k++, batches++) assert_int_equal(append(w.log, COUNT), DBK_OK);
+        assert_int_equal(dbk_log_idle(w.log, NULL), DBK_OK);
+        check_index(w.log, batches * COUNT);
+        world_reopen(&w);
+        check_index(w.log, batches * COUNT);
+        assert_true(dbk_simdisk_exists(w.disk, wide));
+        world_free(&w);
+    }
+}
+
 /* The run of other segments under this name, runs that overlap, a run beyond the end of the log, names that
  * are almost one: nothing of it is believed, and what was taken for a part is removed. */
 static void test_names_that_lie(void **state)
@@ -491,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_reader_beside_merges),
         cmocka_unit_test(test_many_files),
         cmocka_unit_test(test_damaged_runs),
+        cmocka_unit_test(test_damaged_while_merged),
         cmocka_unit_test(test_names_that_lie),
         cmocka_unit_test(test_crash_at_each_step),
         cmocka_unit_test(test_faults),
