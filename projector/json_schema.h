@@ -2,6 +2,7 @@
  *
  *   schema/check.c   keywords and their forms, what is refused by name
  *   schema/refs.c    $id and $ref inside the file, loops
+ *   schema/documents.c  the other schemas that a $ref leads to
  *   schema/uri.c     URI references (RFC 3986 §5)
  *   schema/valijson.cpp   libvalijson: the schema as a tree of constraints, and their visitor
  *   schema/leaf.c    keywords about one value: types, bounds, lengths, enum, pattern
@@ -20,9 +21,17 @@
 
 typedef struct dbk_json_schema dbk_json_schema;
 
+typedef struct dbk_json_schema_document { /* one that a $ref may lead to; borrowed for the call */
+    const char *uri;                      /* as a $ref resolves to it: "common.json" */
+    dbk_slice text;
+} dbk_json_schema_document;
+
 typedef struct dbk_json_schema_options { /* zero: as for an app's schemas/ */
     bool lenient;                        /* unknown keywords are left alone, as the draft has it */
     bool no_formats;                     /* `format` is a note and judges nothing */
+    const char *uri;                     /* the schema's own, NULL: none */
+    const dbk_json_schema_document *documents;
+    size_t document_count;
 } dbk_json_schema_options;
 
 /* Something wrong in the schema: bytes of its text, what, and what to write (NULL: nothing to say). */

@@ -56,9 +56,27 @@ static void check_name(dbk_check *check, const dbk_source *source, const char *n
     }
 }
 
-static void read_schema(dbk_check *check, const dbk_source *source)
+/* The files of schemas/ by their names without the folder: what a $ref in one of them leads to. */
+static bool list_documents(dbk_check *check, dbk_json_schema_options *options)
+{
+    const dbk_definition *definition = check->definition;
+    dbk_json_schema_document *documents = dbk_check_take(check, definition->source_count + 1, sizeof(*documents));
+
+    if (!documents) return false;
+    options->documents = documents;
+    for (size_t i = 0; i < definition->source_count; i++) {
+        const dbk_source *source = &definition->sources[i];
+        if (is_schema(source->name) && dbk_utf8_valid(source->text) && source->text.size <= DBK_SOURCE_MAX_BYTES)
+            documents[options->document_count++] =
+                (dbk_json_schema_document){source->name + sizeof(prefix) - 1, source->text};
+    }
+    return true;
+}
+
+static void read_schema(dbk_check *check, const dbk_source *source, const dbk_json_schema_options *documents)
 {
     dbk_definition *definition = check->definition;
+    dbk_json_schema_options options = *documents;
     faults f = {check, source};
     dbk_json_schema *schema = NULL;
     const char *name = name_of(check, source->name);
@@ -71,7 +89,8 @@ static void read_schema(dbk_check *check, const dbk_source *source)
     }
     if (!dbk_utf8_valid(source->text) || source->text.size > DBK_SOURCE_MAX_BYTES) return; /* said */
     check_name(check, source, name);
-    dbk_result result = dbk_json_schema_new(check->port, source->text, NULL, note, &f, &schema, NULL);
+    options.uri = source->name + sizeof(prefix) - 1;
+    dbk_result result = dbk_json_schema_new(check->port, source->text, &options, note, &f, &schema, NULL);
     if (result == DBK_NO_MEMORY) check->failed = true;
     else if (result == DBK_INTERNAL)
         dbk_report_error(check->report, (dbk_span){source, SIZE_MAX, 0}, "a simpler schema",
@@ -89,7 +108,9 @@ void dbk_check_schemas(dbk_check *check)
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "fewer", "more than %d schemas", SCHEMAS_MAX);
         return;
     }
+    dbk_json_schema_options documents = {0};
+    if (count == 0 || !list_documents(check, &documents)) return;
     definition->schemas = dbk_check_take(check, count + 1, sizeof(dbk_named_schema));
     for (size_t i = 0; i < definition->source_count && !check->failed; i++)
-        if (is_schema(definition->sources[i].name)) read_schema(check, &definition->sources[i]);
+        if (is_schema(definition->sources[i].name)) read_schema(check, &definition->sources[i], &documents);
 }

@@ -177,8 +177,13 @@ void dbk_schema_fault(dbk_schema_check *check, const dbk_json_node *at, const ch
     while (end > 0 && !dbk_utf8_valid(dbk_slice_of(text, end))) end--;
     text[end] = '\0';
     size_t width = at->kind == DBK_JSON_STRING ? at->text.size + 2 : at->kind == DBK_JSON_NUMBER ? at->text.size : 1;
+    const dbk_json_schema *schema = check->schema;
+    bool alone = schema->all == schema->root;
     check->faults++;
-    check->fault(check->fault_arg, at->offset, width, text, advice);
+    if (alone || at < schema->root + schema->root->span)
+        check->fault(check->fault_arg, at->offset - (alone ? 0 : 1), width, text, advice);
+    else if (check->faults == 1) /* its places are told where it is checked itself */
+        check->fault(check->fault_arg, 0, 1, "what a '$ref' leads to is wrong", text);
 }
 
 /* ---- patterns */
@@ -431,11 +436,17 @@ static dbk_json_schema *new_schema(const dbk_port *port, const dbk_json_schema_o
     return NULL;
 }
 
+static void free_patterns(dbk_json_schema *schema)
+{
+    for (size_t i = 0; i < schema->pattern_count; i++) dbk_schema_pattern_free(schema->patterns[i].code);
+    schema->pattern_count = 0;
+}
+
 void dbk_json_schema_free(dbk_json_schema *schema)
 {
     if (!schema) return;
     dbk_valijson_free(schema);
-    for (size_t i = 0; i < schema->pattern_count; i++) dbk_schema_pattern_free(schema->patterns[i].code);
+    free_patterns(schema);
     dbk_free(schema->port, schema->patterns);
     dbk_free(schema->port, schema->refs);
     dbk_free(schema->port, schema->targets);
@@ -444,13 +455,36 @@ void dbk_json_schema_free(dbk_json_schema *schema)
     dbk_free(schema->port, schema);
 }
 
-static dbk_result check_all(dbk_schema_check *check, dbk_error *err)
+/* Once over all that was read; `again`: a reference leads to a document that is there and was not. */
+static void check_once(dbk_schema_check *check)
 {
     dbk_json_schema *schema = check->schema;
     dbk_slice nowhere = {(const uint8_t *)"", 0};
+    const dbk_json_node *node;
+    const char *uri;
 
-    visit(check, schema->root, nowhere);
+    check->again = false;
+    check->place_count = check->id_count = 0;
+    schema->ref_count = schema->target_count = 0;
+    free_patterns(schema);
+    visit(check, schema->root, schema->options.uri ? dbk_slice_text(schema->options.uri) : nowhere);
+    for (size_t i = 0; !check->failed && (node = dbk_schema_document(check, i, &uri)) != NULL; i++) {
+        if (!add_id(check, dbk_slice_text(uri), node)) return;
+        visit(check, node, dbk_slice_text(uri));
+    }
     if (!check->failed && check->faults == 0) dbk_schema_link(check);
+}
+
+static dbk_result check_all(dbk_schema_check *check, dbk_slice text, dbk_error *err)
+{
+    dbk_json_schema *schema = check->schema;
+
+    check_once(check);
+    while (check->again && !check->failed && check->faults == 0) {
+        dbk_result result = dbk_schema_read_all(check, text, err);
+        if (result != DBK_OK) return result;
+        check_once(check);
+    }
     if (schema->pattern_count)
         qsort(schema->patterns, schema->pattern_count, sizeof(*schema->patterns), compare_patterns);
     if (check->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a schema");
@@ -480,11 +514,15 @@ dbk_result dbk_json_schema_new(const dbk_port *port, dbk_slice text, const dbk_j
     if (!check.schema || !check.arena) result = dbk_fail(&own, DBK_NO_MEMORY, "no memory for a schema");
     if (result == DBK_OK) result = dbk_json_parse(check.schema->parser, text, &check.schema->root, &own);
     if (result == DBK_BAD_JSON || result == DBK_TOO_BIG) fault_json(&check, text, &own);
-    if (result == DBK_OK) result = check_all(&check, &own);
-    if (check.schema) {
-        dbk_free(port, check.places);
-        dbk_free(port, check.ids);
+    if (result == DBK_OK) {
+        check.schema->all = check.schema->root;
+        result = check_all(&check, text, &own);
+        check.schema->options.documents = NULL; /* they were the caller's */
+        check.schema->options.uri = NULL;
     }
+    dbk_free(port, check.places);
+    dbk_free(port, check.ids);
+    dbk_free(port, check.wanted);
     dbk_arena_free(check.arena);
     if (result == DBK_OK) *out = check.schema;
     else dbk_json_schema_free(check.schema);

@@ -26,8 +26,9 @@ typedef struct dbk_schema_ref { /* sorted by the address of the schema object th
 struct dbk_json_schema {
     const dbk_port *port;
     dbk_json_schema_options options;
-    dbk_json_parser *parser; /* holds the text and its nodes */
-    const dbk_json_node *root;
+    dbk_json_parser *parser;   /* holds the text and its nodes */
+    const dbk_json_node *all;  /* what was read: `root`, or an array of it and of what references lead to */
+    const dbk_json_node *root; /* the schema itself */
     dbk_schema_pattern *patterns;
     size_t pattern_count, pattern_room;
     void *pattern_memory; /* pcre2_general_context */
@@ -122,6 +123,9 @@ typedef struct dbk_schema_check {
     size_t place_count, place_room;
     dbk_schema_id *ids;
     size_t id_count, id_room;
+    size_t *wanted; /* of the documents, in the order they were asked for */
+    size_t wanted_count, wanted_room, read_count;
+    bool again;    /* one more was asked for */
     bool too_many; /* subschemas; said */
     bool failed;   /* out of memory */
 } dbk_schema_check;
@@ -141,6 +145,13 @@ typedef enum dbk_keyword_kind {
 dbk_keyword_kind dbk_schema_keyword(dbk_slice name,
                                     bool *about_same); /* about_same: its subschemas judge the same value */
 void dbk_schema_link(dbk_schema_check *check);         /* resolves every $ref, refuses loops and depths */
+/* ---- schema/documents.c */
+bool dbk_schema_want(dbk_schema_check *check,
+                     dbk_slice uri); /* false: there is no such document, or it is read already */
+/* Reads the schema's text with all documents that are wanted. */
+dbk_result dbk_schema_read_all(dbk_schema_check *check, dbk_slice text, dbk_error *err) DBK_MUST_USE;
+/* The `at`-th of those that were read; NULL: no more. */
+const dbk_json_node *dbk_schema_document(const dbk_schema_check *check, size_t at, const char **uri);
 /* `room` grows so that items[count] exists; false: out of memory. */
 bool dbk_schema_grow(const dbk_port *port, void **items, size_t count, size_t *room, size_t size);
 

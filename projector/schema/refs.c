@@ -1,4 +1,4 @@
-/* Where each $ref leads: to a schema of the same file, by JSON pointer, by $id or by an $id that is a name. Then
+/* Where each $ref leads: to a schema of the same file, or of one that was read with it, by JSON pointer, by $id or by an $id that is a name. Then
  * the loops: a schema that asks itself about the same value has no answer, and is refused before it is asked. */
 #include "projector/schema/internal.h"
 
@@ -99,7 +99,9 @@ static const dbk_json_node *document_of(const dbk_schema_check *check, dbk_slice
     const dbk_json_node *found = find_id(check, document);
     dbk_slice root = check->place_count ? check->places[0].base : document;
 
+    const char *own = check->schema->options.uri;
     if (!found && dbk_slice_equal(document, root)) found = check->schema->root;
+    if (!found && own && dbk_slice_equal(document, dbk_slice_text(own))) found = check->schema->root;
     for (size_t i = 0; !found && i < check->id_count; i++) { /* "x#" as an $id is "x" */
         dbk_slice uri = check->ids[i].uri;
         if (uri.size == document.size + 1 && uri.data[document.size] == '#' &&
@@ -109,13 +111,14 @@ static const dbk_json_node *document_of(const dbk_schema_check *check, dbk_slice
     return found;
 }
 
-static const dbk_json_node *resolve(dbk_schema_check *check, dbk_slice base, dbk_slice reference, bool *elsewhere)
+static const dbk_json_node *resolve(dbk_schema_check *check, dbk_slice base, dbk_slice reference, bool *elsewhere,
+                                    bool *wanted)
 {
     dbk_buffer uri, pointer;
     dbk_slice document, fragment;
     const dbk_json_node *found = NULL;
 
-    *elsewhere = false;
+    *elsewhere = *wanted = false;
     dbk_buffer_init(&uri, check->schema->port);
     dbk_buffer_init(&pointer, check->schema->port);
     dbk_uri_resolve(&uri, base, reference);
@@ -124,6 +127,7 @@ static const dbk_json_node *resolve(dbk_schema_check *check, dbk_slice base, dbk
         dbk_uri_split(dbk_buffer_slice(&uri), &document, &fragment);
         const dbk_json_node *root = document_of(check, document);
         *elsewhere = root == NULL;
+        *wanted = !root && dbk_schema_want(check, document);
         if (root && fragment.size == 0) found = root;
         else if (root && fragment.data[0] != '/') found = find_id(check, dbk_buffer_slice(&uri));
         else if (root && dbk_percent_decode(&pointer, fragment) && !pointer.failed)
@@ -139,13 +143,13 @@ static void link_place(dbk_schema_check *check, const dbk_schema_place *place)
 {
     const dbk_json_node *ref = dbk_json_member(place->node, "$ref"),
                         *names = dbk_json_member(place->node, "propertyNames");
-    bool elsewhere;
+    bool elsewhere, wanted;
 
     if (!ref && names) (void)add_target(check, names);
     if (!ref || ref->kind != DBK_JSON_STRING) return;
-    const dbk_json_node *target = resolve(check, place->base, ref->text, &elsewhere);
+    const dbk_json_node *target = resolve(check, place->base, ref->text, &elsewhere, &wanted);
     int size = (int)(ref->text.size < 150 ? ref->text.size : 150);
-    if (check->failed) return;
+    if (check->failed || wanted) return;
     if (elsewhere)
         dbk_schema_fault(check, ref, "\"#/definitions/name\"", "'$ref' names another document: '%.*s'", size,
                          (const char *)ref->text.data);
@@ -209,7 +213,7 @@ static void refuse(walk *w, const dbk_json_node *node, const char *advice, const
 /* How many schemas about one value are inside each other from here on. */
 static unsigned walk_same(walk *w, const dbk_json_node *node, unsigned depth)
 {
-    size_t at = (size_t)(node - w->check->schema->root);
+    size_t at = (size_t)(node - w->check->schema->all);
     unsigned height = 0;
     uint32_t target;
 
@@ -253,8 +257,8 @@ static void check_loops(dbk_schema_check *check)
 {
     dbk_json_schema *schema = check->schema;
     walk w = {.check = check,
-              .colors = dbk_alloc_zero(schema->port, schema->root->span, 1),
-              .heights = dbk_alloc_zero(schema->port, schema->root->span, 1),
+              .colors = dbk_alloc_zero(schema->port, schema->all->span, 1),
+              .heights = dbk_alloc_zero(schema->port, schema->all->span, 1),
               .seen = dbk_alloc_zero(schema->port, schema->target_count + 1, sizeof(bool))};
 
     if (!w.colors || !w.heights || !w.seen) check->failed = true;
@@ -272,5 +276,5 @@ void dbk_schema_link(dbk_schema_check *check)
         if (check->places[i].node->kind == DBK_JSON_OBJECT) link_place(check, &check->places[i]);
     if (check->schema->ref_count)
         qsort(check->schema->refs, check->schema->ref_count, sizeof(*check->schema->refs), compare_refs);
-    if (!check->failed && check->faults == 0) check_loops(check);
+    if (!check->failed && !check->again && check->faults == 0) check_loops(check);
 }

@@ -42,6 +42,17 @@ class Keys(Case):
             refused = self.answers({"do": "put", "table": "t", "key": "1", "data": {"at": text}}, status=1)[0]
             self.assertEqual(refused["error"], "schema", text)
 
+    def test_files_of_schemas_share_what_they_say(self):
+        self.made({}, **{"schema.sql": "CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, j JSON);",
+                         "schemas/t.json": '{"properties":{"j":{"$ref":"common.json#/definitions/tag"}}}',
+                         "schemas/t.made.json": '{"required":["tag"],"properties":{"tag":{"$ref":"common.json#/definitions/tag"}}}',
+                         "schemas/common.json": '{"definitions":{"tag":{"type":"string","maxLength":3}}}'})
+        refused = self.answers({"do": "put", "table": "t", "key": "1", "data": {"j": "long"}},
+                               {"do": "append", "stream": "s", "type": "t.made", "data": {"tag": 7}}, status=1)
+        self.assertEqual([r["errors"] for r in refused], [[{"pointer": "/j", "message": "has 4 characters, more than 3"}],
+                                                          [{"pointer": "/tag", "message": "is an integer, not string"}]])
+        self.assertTrue(self.answers({"do": "put", "table": "t", "key": "1", "data": {"j": "tag"}})[0]["ok"])
+
     def test_a_mirror_is_the_same_after_each_process(self):
         self.made({"settings": {"ui": {"table": "s", "mirror": "ui.json"}}},
                   **{"schema.sql": "CREATE TABLE s(ns TEXT PRIMARY KEY NOT NULL, value JSON);"})

@@ -53,7 +53,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dbk_json_schema *schema = NULL;
     const dbk_json_node *value;
     dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
-    dbk_result result = dbk_json_schema_new(dbk_port_system(), dbk_slice_of(data, at), NULL, note, &s, &schema, NULL);
+    const dbk_json_schema_document beside = {
+        "b.json",
+        dbk_slice_text(
+            "{\"definitions\":{\"a\":{\"$ref\":\"a.json\"},\"s\":{\"$ref\":\"#\"}},\"items\":{\"type\":\"null\"}}")};
+    const dbk_json_schema_options options = {.uri = "a.json", .documents = &beside, .document_count = 1};
+    dbk_result result =
+        dbk_json_schema_new(dbk_port_system(), dbk_slice_of(data, at), &options, note, &s, &schema, NULL);
     REQUIRE(parser && (result == DBK_OK) == (schema != NULL) && (s.faults > 0) == (result != DBK_OK));
     if (schema && at < size &&
         dbk_json_parse(parser, dbk_slice_of(data + at + 5, size - at - 5), &value, NULL) == DBK_OK)

@@ -8,20 +8,24 @@ typedef struct judged {
     dbk_json_schema *schema;
     dbk_json_parser *parser;
     char fault[400];
+    size_t offset; /* of the fault */
 } judged;
 
 static void keep_fault(void *arg, size_t offset, size_t size, const char *text, const char *advice)
 {
     judged *j = arg;
-    (void)offset, (void)size, (void)advice;
+    (void)size, (void)advice;
+    if (!j->fault[0]) j->offset = offset;
     if (!j->fault[0]) snprintf(j->fault, sizeof j->fault, "%s", text);
 }
+
+static const dbk_json_schema_options *with;
 
 static dbk_result make(judged *j, const char *schema)
 {
     *j = (judged){.parser = dbk_json_parser_new(dbk_port_system())};
     assert_non_null(j->parser);
-    return dbk_json_schema_new(dbk_port_system(), dbk_slice_text(schema), NULL, keep_fault, j, &j->schema, NULL);
+    return dbk_json_schema_new(dbk_port_system(), dbk_slice_text(schema), with, keep_fault, j, &j->schema, NULL);
 }
 
 static void drop(judged *j)
@@ -126,6 +130,49 @@ static void references_are_followed_inside_the_file(void **state)
         "{\"$id\":\"http://x.example/root.json\",\"items\":{\"$ref\":\"b.json#named\"},"
         "\"definitions\":{\"b\":{\"$id\":\"b.json\",\"definitions\":{\"c\":{\"$id\":\"#named\",\"type\":\"null\"}}}}}",
         "[null,1]", "[{\"pointer\":\"/1\",\"message\":\"is an integer, not null\"}]");
+}
+
+/* notes.json beside common.json, which leads on; what they say stays theirs: "#" is each one's own root. */
+static void references_lead_to_documents_that_are_given(void **state)
+{
+    const dbk_json_schema_document documents[] = {
+        {"common.json",
+         dbk_slice_text(
+             "{\"definitions\":{\"name\":{\"$ref\":\"sub/text.json\"},\"self\":{\"$ref\":\"#\"},\"back\":{\"$ref\":"
+             "\"notes.json#/definitions/n\"}},\"type\":\"array\"}")},
+        {"sub/text.json", dbk_slice_text("{\"type\":\"string\",\"pattern\":\"^a+$\"}")},
+        {"wrong.json", dbk_slice_text("{\"properties\":{\"a\":{\"requierd\":[]}}}")},
+        {"two.json", dbk_slice_text("{},{}")},
+        {"loop.json", dbk_slice_text("{\"allOf\":[{\"$ref\":\"notes.json\"}]}")},
+        {"notes.json", dbk_slice_text("{}")}};
+    const dbk_json_schema_options options = {.uri = "notes.json", .documents = documents, .document_count = 6};
+    judged j;
+    (void)state;
+    with = &options;
+    check(
+        "{\"properties\":{\"a\":{\"$ref\":\"common.json#/definitions/name\"},\"b\":{\"$ref\":\"common.json#/"
+        "definitions/"
+        "self\"},\"c\":{\"$ref\":\"common.json#/definitions/back\"},\"d\":{\"$ref\":\"notes.json#/definitions/n\"}},"
+        "\"definitions\":{\"n\":{\"type\":\"null\"}}}",
+        "{\"a\":\"ab\",\"b\":{},\"c\":1,\"d\":2}",
+        "[{\"pointer\":\"/a\",\"message\":\"does not match '^a+$'\"},{\"pointer\":\"/b\",\"message\":\"is an object, "
+        "not "
+        "array\"},{\"pointer\":\"/c\",\"message\":\"is an integer, not null\"},{\"pointer\":\"/d\",\"message\":\"is an "
+        "integer, not null\"}]");
+    check("{\"items\":{\"$ref\":\"http://json-schema.org/draft-07/schema#\"}}", "[{\"minLength\":-1},true,3]",
+          "[{\"pointer\":\"/0/minLength\",\"message\":\"is -1, under the minimum "
+          "0\"},{\"pointer\":\"/2\",\"message\":\"is "
+          "an integer, not object or boolean\"}]");
+    check_refused("{\"$ref\":\"wrong.json\"}", "what a '$ref' leads to is wrong");
+    check_refused("{\"$ref\":\"two.json\"}", "what a '$ref' leads to cannot be read with this");
+    check_refused("{\"$ref\":\"loop.json\"}", "the schema asks itself about the same value, without end");
+    check_refused("{\"$ref\":\"common.json#/definitions/no\"}",
+                  "'$ref' leads to no schema: 'common.json#/definitions/no'");
+    check_refused("{\"$ref\":\"none.json\"}", "'$ref' names another document: 'none.json'");
+    assert_int_equal(make(&j, "{\"items\":{\"$ref\":\"sub/text.json\"},  \"not\":{\"$ref\":\"#/no\"}}"), DBK_SCHEMA);
+    assert_int_equal(j.offset, 50);
+    drop(&j);
+    with = NULL;
 }
 
 static void what_is_not_carried_out_is_refused_by_name(void **state)
@@ -293,6 +340,7 @@ int main(void)
         cmocka_unit_test(all_findings_are_told_with_their_pointers),
         cmocka_unit_test(numbers_are_compared_by_their_text),
         cmocka_unit_test(references_are_followed_inside_the_file),
+        cmocka_unit_test(references_lead_to_documents_that_are_given),
         cmocka_unit_test(what_is_not_carried_out_is_refused_by_name),
         cmocka_unit_test(texts_that_carry_bytes_or_json_are_judged),
         cmocka_unit_test(patterns_mean_what_ecma_262_says),
