@@ -171,8 +171,8 @@ static dbk_result begin_check(dbk_check *check, const dbk_port *port, const char
     *findings = (dbk_findings){NULL, 0, 0, NULL};
     *check = (dbk_check){.port = port, .arena = dbk_arena_new(port, 16 * 1024), .report = dbk_report_new(port)};
     check->definition = check->arena ? dbk_check_take(check, 1, sizeof(dbk_definition)) : NULL;
+    if (check->definition) *check->definition = (dbk_definition){.owner = check->arena, .version = 1};
     if (!check->definition || !check->report) return dbk_fail(err, DBK_NO_MEMORY, "out of memory for a definition");
-    *check->definition = (dbk_definition){.owner = check->arena, .version = 1};
     check->definition->name = dbk_check_text(check, dbk_slice_text(name ? name : "app"));
     check->report->schema_name = schema_name;
     return DBK_OK;
