@@ -196,12 +196,13 @@ static o_value stored(const o_table *t, const o_setting *setting, const char *do
     return o_fit(&t->columns[o_column_of(t, setting->value)], o_string(document));
 }
 
+/* A row that somebody gave no value is there all the same. */
 static const char *document_of(o_value value)
 {
     switch (value.kind) {
     case O_INTEGER: return o_format("%lld", (long long)value.integer);
     case O_TEXT: return value.text;
-    default: return NULL;
+    default: return o_text("null");
     }
 }
 
