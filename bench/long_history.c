@@ -2,8 +2,10 @@
  * replica. `long_history --quick` takes a tenth. */
 #include <dirent.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/common.h"
@@ -91,9 +93,24 @@ static uint64_t bytes_below(const char *folder)
     return bytes;
 }
 
-static double ask(history *h, uint64_t position)
+/* Of the file that answers, without its WAL. */
+static uint64_t bytes_of_model(void)
 {
-    dbk_moment at = {.position = position};
+    char path[4400], file[4800], serial[64] = "";
+    struct stat st = {0};
+    path_of(path, ".daybook/models");
+    snprintf(file, sizeof file, "%s/current", path);
+    FILE *pointer = fopen(file, "r");
+    if (!pointer || !fgets(serial, sizeof serial, pointer)) bench_die(file, "cannot be read");
+    fclose(pointer);
+    serial[strcspn(serial, "\n")] = '\0';
+    snprintf(file, sizeof file, "%s/%s/main.sqlite", path, serial);
+    if (stat(file, &st) != 0) bench_die(file, "is not there");
+    return (uint64_t)st.st_size;
+}
+
+static double ask_at(history *h, dbk_moment at)
+{
     dbk_text answer = {0};
     dbk_error err = {0};
     double begin = bench_now();
@@ -104,25 +121,97 @@ static double ask(history *h, uint64_t position)
     return took;
 }
 
+/* Of all threads of the process: what the machine's load does not change. */
+static double processor_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double ask(history *h, uint64_t position)
+{
+    return ask_at(h, (dbk_moment){.position = position});
+}
+
 static void moment_figures(history *h)
 {
-    double first = 0, next = 0, firsts[MOMENTS];
-    char detail[160], images[4400], models[4400];
+    double first = 0, next = 0, processor = 0, firsts[MOMENTS];
+    char detail[160], images[4400];
     for (int i = 0; i < MOMENTS; i++) {
         uint64_t position = 1 + bench_random() % h->entries;
+        double begin = processor_now();
         firsts[i] = ask(h, position);
-        double again = ask(h, position);
+        double used = processor_now() - begin, again = ask(h, position);
+        processor = used > processor ? used : processor;
         first = firsts[i] > first ? firsts[i] : first;
         next = again > next ? again : next;
     }
-    snprintf(detail, sizeof detail, "slowest of %d, median %.2f s", MOMENTS, bench_median(firsts, MOMENTS));
+    snprintf(detail, sizeof detail, "slowest of %d, median %.2f s; at most %.2f s of processor", MOMENTS,
+             bench_median(firsts, MOMENTS), processor);
     bench_figure("as of any position, first query, s", 2, first, false, detail);
     bench_figure("as of the same position, next query, ms", 20, next * 1e3, false, detail);
     path_of(images, ".daybook/images");
-    path_of(models, ".daybook/models");
-    snprintf(detail, sizeof detail, "%.0f MB of images", (double)bytes_below(images) / 1e6);
-    bench_figure("bytes of the ladder of images / model's bytes", 0.4,
-                 (double)bytes_below(images) / (double)bytes_below(models), false, detail);
+    double ladder = (double)bytes_below(images), model = (double)bytes_of_model();
+    snprintf(detail, sizeof detail, "%.1f MB of images, %.1f MB of model", ladder / 1e6, model / 1e6);
+    bench_figure("bytes of the ladder of images / model's bytes", 0.4, ladder / model, false, detail);
+}
+
+/* ---- what else looks at the past, each twice at places of its own: the slower one counts */
+
+static double request(history *h, const char *format, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    double begin = bench_now();
+    bench_do(h->store, text, (size_t)size);
+    return bench_now() - begin;
+}
+
+static double replay(history *h, uint64_t position)
+{
+    char path[4400];
+    dbk_moment at = {.position = position};
+    dbk_model_state state;
+    dbk_error err = {0};
+    path_of(path, ".replayed");
+    double begin = bench_now();
+    bench_must(dbk_engine_replay(h->engine, &at, path, true, NULL, NULL, &state, &err), &err, "replay");
+    double took = bench_now() - begin;
+    (void)remove(path);
+    return took;
+}
+
+static void past_figure(const char *what, double goal, double first, double second)
+{
+    char detail[160];
+    snprintf(detail, sizeof detail, "of two; the other %.3f", first > second ? second : first);
+    bench_figure(what, goal, first > second ? first : second, false, detail);
+}
+
+static void past_figures(history *h, int64_t begin_ms, int64_t end_ms)
+{
+    unsigned long long n = h->entries, part = n / 100;
+    double took[2][6];
+    for (unsigned i = 0; i < 2; i++) {
+        int64_t time_ms = begin_ms + (end_ms - begin_ms) * (i ? 82 : 23) / 100;
+        unsigned long long at = (i ? 91 : 37) * part;
+        took[i][0] = ask_at(h, (dbk_moment){.time_ms = time_ms});
+        took[i][1] = ask_at(h, (dbk_moment){.order_time_ms = time_ms});
+        took[i][2] = request(h, "{\"do\":\"diff\",\"from\":%llu,\"to\":%llu}", at, at + part);
+        took[i][3] = request(h, "{\"do\":\"explain\",\"position\":%llu}", at + part / 2);
+        took[i][4] = replay(h, at + part / 3);
+        took[i][5] = request(h, "{\"do\":\"history\",\"table\":\"package\",\"key\":\"p%08x\"}", i * 2654435761u);
+    }
+    past_figure("as of a time, first query, s", 2, took[0][0], took[1][0]);
+    past_figure("as of an order time, first query, s", 2, took[0][1], took[1][1]);
+    past_figure("diff of two moments, s", 4, took[0][2], took[1][2]);
+    past_figure("explain of an entry, s", 2, took[0][3], took[1][3]);
+    past_figure("replay to a position, into a file, s", 2, took[0][4], took[1][4]);
+    past_figure("history of a row, ms", 20, took[0][5] * 1e3, took[1][5] * 1e3);
 }
 
 /* ---- pauses: a client that puts all the while, and waits for the decision only */
@@ -268,9 +357,12 @@ int main(int argc, char **argv)
     double took;
     dbk_close(bench_store(name, schema, NULL));
     open_history(&h);
+    int64_t begin_ms = dbk_engine_now(h.engine);
     fill(h.store, h.entries);
+    int64_t end_ms = dbk_engine_now(h.engine);
     open_figure(&h);
     moment_figures(&h);
+    past_figures(&h, begin_ms, end_ms);
     double pause = pause_while(&h, rebuild, &took, detail);
     bench_figure("rebuild: local writes paused, ms", 20, pause * 1e3, false, detail);
     make_facts(&h);
