@@ -270,14 +270,14 @@ static uint64_t budget_of(dbk_engine *engine)
 }
 
 /* The rung that leaves the smallest gap when it goes. The gap above the newest one will have grown by the time the
- * next one is made. */
+ * next one is made; where only one can stay, it is the newer one from twice the older one's position on. */
 static size_t least_missed(const dbk_image *items, size_t count, uint64_t end)
 {
     size_t least = 0;
-    uint64_t smallest = UINT64_MAX;
+    uint64_t smallest = UINT64_MAX, grown = end + (count > 2 ? end / GROWTH : end / 2);
     for (size_t i = 0; i < count; i++) {
         uint64_t below = i > 0 ? items[i - 1].position : 0;
-        uint64_t above = i + 1 < count ? items[i + 1].position : end + end / GROWTH;
+        uint64_t above = i + 1 < count ? items[i + 1].position : grown;
         if (above - below >= smallest) continue;
         least = i;
         smallest = above - below;
