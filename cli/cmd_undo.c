@@ -8,10 +8,12 @@ static void show(const dbk_json_node *root)
     bool terminal = dbk_terminal_is(stdout);
     if (position) printf("undone by position %.*s\n", DBK_SLICE_ARG(position->text));
     for (uint32_t i = 0; kept && i < kept->count; i++, item = dbk_json_next(item)) {
-        static const char *const names[] = {"table", "key", "columns", "reason"};
+        static const char *const of_rows[] = {"table", "key", "columns", "reason", NULL};
+        static const char *const of_events[] = {"stream", "type", "reason", NULL};
+        const char *const *names = dbk_json_member(item, "stream") ? of_events : of_rows;
         fputs("kept", stdout);
-        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
-            const dbk_json_node *node = dbk_json_member(item, names[k]);
+        for (; *names; names++) {
+            const dbk_json_node *node = dbk_json_member(item, *names);
             fputs("  ", stdout);
             if (node) dbk_out_shown(node->text, terminal);
         }

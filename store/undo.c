@@ -12,6 +12,7 @@
 #include "store/replay.h"
 #include "store/request.h"
 #include "store/turn.h"
+#include "store/undone.h"
 
 enum { TARGETS_MAX = 1000 };
 
@@ -22,6 +23,7 @@ typedef struct dbk_undo_work {
     dbk_buffer positions; /* u64 of each target */
     dbk_buffer origin;
     dbk_buffer ids; /* dbk_entry_id of each */
+    dbk_undone undone;
     dbk_undoing undoing;
 } dbk_undo_work;
 
@@ -111,6 +113,16 @@ static dbk_result find_targets(dbk_undo_work *work, const dbk_json_node *command
     return result;
 }
 
+static dbk_result refuse_engine(const dbk_event *event, dbk_error *err)
+{
+    bool definition = dbk_slice_equal(event->type, dbk_slice_text("daybook.definition"));
+    (void)dbk_fail(err, DBK_REJECTED, "'%.*s' is an entry of the engine, which no undo takes back",
+                   DBK_SLICE_ARG(event->type));
+    dbk_error_hint(err, definition ? "another definition takes its place by 'daybook upgrade STORE --app APP'"
+                                   : "an undo names entries of commands: 'daybook log STORE' lists them");
+    return DBK_REJECTED;
+}
+
 /* Only what changed rows of collections has a before to go back to; of others the app says the opposite. */
 static dbk_result check_events(const dbk_engine *engine, const dbk_entry *entry, dbk_error *err)
 {
@@ -120,6 +132,7 @@ static dbk_result check_events(const dbk_engine *engine, const dbk_entry *entry,
         dbk_row_op op;
         if (dbk_definition_row_event(engine->definition, event.type, &table, &op) && table->collection) continue;
         if (dbk_definition_undo(engine->definition, event.type)) continue;
+        if (dbk_event_is_engine(&event)) return refuse_engine(&event, err);
         (void)dbk_fail(err, DBK_REJECTED, "undo of '%.*s' is not declared", DBK_SLICE_ARG(event.type));
         dbk_error_hint(err, "'-- undo %.*s' in commands.sql says the opposite", DBK_SLICE_ARG(event.type));
         return DBK_REJECTED;
@@ -189,6 +202,8 @@ static dbk_result complete(dbk_undo_work *work, dbk_error *err)
     dbk_result result = dbk_model_catch_up(work->past.model, 0, NULL, NULL, NULL, &again, err);
     dbk_model_follow(work->past.model, NULL);
     if (result == DBK_OK && again) result = fold(work, err);
+    if (result == DBK_OK) result = dbk_undone_read(&work->undone, err);
+    if (result == DBK_OK) result = dbk_undone_tell(&work->undone, work->past.model, err);
     return result == DBK_OK ? check_applied(work, err) : result;
 }
 
@@ -244,6 +259,8 @@ static dbk_result prepare(dbk_undo_work *work, const dbk_json_node *command, dbk
     if (result != DBK_OK || is_known(work->engine, command)) return result;
     result = find_targets(work, command, err);
     if (result == DBK_OK) result = take_targets(work, err);
+    if (result == DBK_OK) result = dbk_undone_begin(&work->undone, work->undo, err);
+    if (result == DBK_OK) result = dbk_undone_read(&work->undone, err);
     return result == DBK_OK ? fold(work, err) : result;
 }
 
@@ -258,6 +275,7 @@ dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, d
     dbk_buffer_init(&work.origin, engine->port);
     dbk_buffer_init(&work.ids, engine->port);
     dbk_buffer_init(&work.undoing.kept, engine->port);
+    dbk_undone_init(&work.undone, engine);
     dbk_result result = dbk_json_parse(parser, json, &command, err);
     if (result == DBK_OK) result = dbk_engine_may_write(engine, err);
     if (result == DBK_OK) {
@@ -271,6 +289,7 @@ dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, d
     dbk_buffer_release(&work.origin);
     dbk_buffer_release(&work.ids);
     dbk_buffer_release(&work.undoing.kept);
+    dbk_undone_release(&work.undone);
     dbk_json_parser_free(parser);
     return result;
 }

@@ -258,6 +258,7 @@ sqlite3_stmt *dbk_check_prepare(dbk_check *check, const dbk_sql *sql, dbk_sql_ro
         check->syntax = true;
         return NULL;
     }
+    check->sandbox.app = check->definition->app; /* where its searches were made */
     check->sandbox.role = role;
     check->sandbox.denied[0] = '\0';
     int rc = sqlite3_prepare_v2(check->db, sql->text, -1, &statement, NULL);

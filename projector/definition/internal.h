@@ -170,6 +170,7 @@ typedef struct dbk_check {
     struct dbk_check *whole;     /* of an async model: the run that this one is part of; else NULL */
     const char *prefix;          /* likewise: its folder with '/'; else NULL */
     struct dbk_taken *taken;     /* definition/models.h: names of the models that were checked already */
+    struct dbk_heard *heard;     /* likewise, of the whole: row events that projections name and `main` does not have */
     bool failed;
 } dbk_check;
 
@@ -275,6 +276,7 @@ dbk_affinity dbk_affinity_of_declared(const char *declared);
 /* ---- model/sandbox.c, model/sandbox_date.c */
 int dbk_sandbox_authorize(void *sandbox, int action, const char *first, const char *second, const char *database,
                           const char *inside);
+dbk_result dbk_sandbox_texts(sqlite3 *db, dbk_error *err) DBK_MUST_USE;   /* model/sandbox_text.c */
 dbk_result dbk_sandbox_formats(sqlite3 *db, dbk_error *err) DBK_MUST_USE; /* model/sandbox_format.c */
 dbk_result dbk_sandbox_dates(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err) DBK_MUST_USE;
 

@@ -6,7 +6,7 @@
 
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
 
-enum { READERS_MAX = 64, CACHE_PAGE_BYTES = 4096 };
+enum { READERS_MAX = 64, CACHE_PAGE_BYTES = 4096, CACHE_MAX_BYTES = 1 << 30 };
 
 /* ---- models.<m> */
 
@@ -50,6 +50,22 @@ static bool is_file_name(dbk_slice name)
     return true;
 }
 
+/* What the engine and SQLite put beside a model's file. */
+static bool is_taken_name(const char *name)
+{
+    static const char *const whole[] = {"current", "state"};
+    static const char *const ends[] = {"-wal", "-shm", "-journal"};
+    size_t size = strlen(name);
+
+    for (size_t i = 0; i < COUNT_OF(whole); i++)
+        if (strcasecmp(name, whole[i]) == 0) return true;
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        size_t end = strlen(ends[i]);
+        if (size >= end && strcasecmp(name + size - end, ends[i]) == 0) return true;
+    }
+    return false;
+}
+
 static void read_file(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
 {
     dbk_model_rule *rule = into;
@@ -57,7 +73,10 @@ static void read_file(dbk_app_reading *a, const dbk_json_node *value, const char
 
     if (is_main(rule)) return later(a, value, path);
     if (!dbk_app_text(a, value, path, &text)) return;
-    if (is_file_name(dbk_slice_text(text))) rule->file = text;
+    if (is_file_name(dbk_slice_text(text)) && is_taken_name(text))
+        dbk_app_wrong(a, value, "\"stats.sqlite\"", "'%s': '%s' is what the engine or SQLite puts beside such a file",
+                      path, text);
+    else if (is_file_name(dbk_slice_text(text))) rule->file = text;
     else
         dbk_app_wrong(a, value, "\"stats.sqlite\"",
                       "'%s' is a file name of letters, digits, '_', '-' and '.', 63 at most", path);
@@ -79,7 +98,7 @@ static void read_cache(dbk_app_reading *a, const dbk_json_node *value, const cha
 
     if (is_main(rule)) return later(a, value, path);
     if (!dbk_app_size(a, value, path, &bytes)) return;
-    if (bytes > UINT64_C(1) << 30) bytes = UINT64_C(1) << 30;
+    if (bytes > CACHE_MAX_BYTES) return dbk_app_wrong(a, value, "\"64 MiB\"", "'%s' is more than 1 GiB", path);
     rule->cache_pages = (uint32_t)((bytes + CACHE_PAGE_BYTES - 1) / CACHE_PAGE_BYTES);
 }
 
@@ -331,12 +350,29 @@ static void check_one(dbk_check *of, const dbk_model_rule *rule)
     of->failed = of->failed || check.failed;
 }
 
+/* Rows of async models have no events: only projections write them. */
+static void check_heard(dbk_check *check, const dbk_heard *heard)
+{
+    dbk_slice table = dbk_slice_of(heard->pattern, strcspn(heard->pattern, "."));
+
+    for (size_t i = 0; i < check->definition->model_count; i++) {
+        const dbk_definition *model = check->definition->models[i];
+        if (!dbk_definition_table(model, table)) continue;
+        dbk_report_error(check->report, heard->span, "the events that its projections read",
+                         "'%s' never comes: '%.*s' is of the model '%s', which only projections write", heard->pattern,
+                         DBK_SLICE_ARG(table), model->model);
+        return;
+    }
+    if (heard->advice)
+        dbk_report_warning(check->report, heard->span, heard->advice, "'%s' is of no table", heard->pattern);
+}
+
 void dbk_check_models(dbk_check *check)
 {
     const dbk_app *app = check->definition->app;
 
-    if (app->model_count == 0) return;
-    check->definition->models = dbk_check_take(check, app->model_count, sizeof(*check->definition->models));
+    check->definition->models = dbk_check_take(check, app->model_count + 1, sizeof(*check->definition->models));
     for (size_t i = 0; check->definition->models && i < app->model_count && !check->failed; i++)
         if (app->models[i].mode == DBK_MODEL_ASYNC) check_one(check, &app->models[i]);
+    for (const dbk_heard *heard = check->heard; heard && !check->failed; heard = heard->next) check_heard(check, heard);
 }

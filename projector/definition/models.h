@@ -11,6 +11,13 @@ typedef struct dbk_taken {
     const dbk_definition *definition;
 } dbk_taken;
 
+/* "-- on x.put" where `main` has no table 'x': an async model may have it. */
+typedef struct dbk_heard {
+    struct dbk_heard *next;
+    const char *pattern, *advice; /* what it may have meant; NULL: nothing is near */
+    dbk_span span;
+} dbk_heard;
+
 /* The rule of an async model of that name; NULL: there is none. */
 const dbk_model_rule *dbk_check_model(const dbk_check *check, dbk_slice name);
 /* Whether a file in a folder other than schemas/ has a place there; said. */

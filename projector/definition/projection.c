@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "projector/definition/internal.h"
+#include "projector/definition/models.h"
 #include "projector/rules.h"
 
 enum { PATTERNS_MAX = 100, PATTERN_BYTES_MAX = 512 };
@@ -67,6 +67,15 @@ static bool is_acted_on(const dbk_check *check, const dbk_table *table)
     return false;
 }
 
+static void note_heard(dbk_check *events, const dbk_block *block, const char *pattern, const char *advice)
+{
+    dbk_heard *heard = dbk_check_take(events, 1, sizeof *heard);
+    if (!heard) return;
+    *heard =
+        (dbk_heard){.next = events->heard, .pattern = pattern, .advice = advice, .span = pattern_span(block, pattern)};
+    events->heard = heard;
+}
+
 /* "nots.put" with a table 'notes'; rows that go by a cascade; tables that are no collection. */
 static void check_pattern(dbk_check *check, const dbk_block *block, const char *pattern)
 {
@@ -87,9 +96,8 @@ static void check_pattern(dbk_check *check, const dbk_block *block, const char *
             dbk_report_warning(check->report, pattern_span(block, pattern), "do the same for the parent's event",
                                "rows of '%s' that a foreign key changes have no '%s'", table->name, pattern);
     } else if (dot && (strcmp(dot, ".put") == 0 || strcmp(dot, ".patched") == 0 || strcmp(dot, ".deleted") == 0)) {
-        const char *advice = dbk_check_nearest_table(events, dbk_slice_of(pattern, (size_t)(dot - pattern)));
-        if (advice)
-            dbk_report_warning(check->report, pattern_span(block, pattern), advice, "'%s' is of no table", pattern);
+        note_heard(events, block, pattern,
+                   dbk_check_nearest_table(events, dbk_slice_of(pattern, (size_t)(dot - pattern))));
     }
 }
 
@@ -105,6 +113,41 @@ static bool is_path(const char *path)
     return line.at == line.end;
 }
 
+/* A schema that leaves no room for members it does not name, and has them all in one place. */
+static bool is_closed(const dbk_json_node *schema)
+{
+    static const char *const others[] = {"$ref", "patternProperties"};
+    const dbk_json_node *more = dbk_json_member(schema, "additionalProperties");
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (dbk_json_member(schema, others[i])) return false;
+    return more && more->kind == DBK_JSON_FALSE;
+}
+
+/* schemas/<type>.json says what an event's data may have. */
+static void check_member_by_schema(dbk_check *check, const dbk_sql *sql, const char *parameter, const char *pattern)
+{
+    dbk_check *events = dbk_check_of_events(check);
+    const char *file = dbk_check_printf(events, "schemas/%s.json", pattern);
+    const dbk_source *source = file ? dbk_check_source(events, file) : NULL;
+    dbk_json_parser *parser = source ? dbk_json_parser_new(check->port) : NULL;
+    dbk_slice name = dbk_slice_of(parameter + 1, strcspn(parameter + 1, ":"));
+    const dbk_json_node *schema;
+
+    if (parser && dbk_json_parse(parser, source->text, &schema, NULL) == DBK_OK && schema->kind == DBK_JSON_OBJECT &&
+        is_closed(schema)) {
+        const dbk_json_node *known = dbk_json_member(schema, "properties"), *member = known ? known + 1 : NULL;
+        bool found = known && known->kind != DBK_JSON_OBJECT;
+        for (uint32_t i = 0; known && !found && i < known->count; i++, member = dbk_json_next(member))
+            found = dbk_slice_equal(member->name, name);
+        if (!found)
+            dbk_report_error(check->report, dbk_sql_span(sql, dbk_sql_parameter(sql, parameter)),
+                             "a member that it has", "'%s' has no member '%.*s': %s says so", pattern,
+                             DBK_SLICE_ARG(name), file);
+    }
+    dbk_json_parser_free(parser);
+}
+
 /* The data of a collection's event has the columns of its table; a .deleted the key's alone. */
 static void check_member(dbk_check *check, const dbk_sql *sql, const char *parameter, const char *pattern)
 {
@@ -112,7 +155,8 @@ static void check_member(dbk_check *check, const dbk_sql *sql, const char *param
     dbk_row_op op;
     dbk_slice name = dbk_slice_of(parameter + 1, strcspn(parameter + 1, ":"));
 
-    if (!dbk_definition_row_event(dbk_check_of_events(check)->definition, dbk_slice_text(pattern), &table, &op)) return;
+    if (!dbk_definition_row_event(dbk_check_of_events(check)->definition, dbk_slice_text(pattern), &table, &op))
+        return check_member_by_schema(check, sql, parameter, pattern);
     int column = dbk_table_column(table, name);
     dbk_span at = dbk_sql_span(sql, dbk_sql_parameter(sql, parameter));
     if (column < 0)

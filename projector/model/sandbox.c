@@ -58,6 +58,8 @@ static int authorize_table(dbk_sandbox *sandbox, int action, const char *table, 
     static const char *const inner[] = {"dbstat", "sqlite_dbpage", "sqlite_stmt", "bytecode", "tables_used", NULL};
 
     if (sandbox->role == DBK_SQL_PROJECTION && dbk_search_keeps(sandbox->app, table)) return SQLITE_OK;
+    if (sandbox->role == DBK_SQL_QUERY && !sandbox->answering && dbk_search_inner(sandbox->app, table))
+        return deny(sandbox, table, "is what a search keeps for itself: ask the search");
     if (is_engine_table(table)) return deny(sandbox, table, "is a table of the engine");
     if (is_one_of(table, inner) || strncasecmp(table, "pragma_", 7) == 0)
         return deny(sandbox, table, "shows the database file, not the data");
@@ -149,5 +151,6 @@ dbk_result dbk_sandbox_install(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err
     /* One call of LIKE or GLOB takes as many looks as text and pattern have bytes, multiplied, within one step. */
     (void)sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES_MAX);
     dbk_result result = dbk_sandbox_formats(db, err);
+    if (result == DBK_OK) result = dbk_sandbox_texts(db, err);
     return result == DBK_OK ? dbk_sandbox_dates(db, sandbox, err) : result;
 }

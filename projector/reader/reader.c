@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { BUSY_MS = 250, PROGRESS_STEPS = 1000, NS_PER_MS = 1000000, CACHE_PAGES = 512, TAIL_SHOWN = 40, NAMES_MAX = 64 };
+enum { BUSY_MS = 250, PROGRESS_STEPS = 100, NS_PER_MS = 1000000, CACHE_PAGES = 512, TAIL_SHOWN = 40, NAMES_MAX = 64 };
 
 /* A value may be as long as a command (1 MiB), and a row a little longer. */
 static const struct {
@@ -130,6 +130,7 @@ static dbk_result configure(dbk_model_reader *reader, dbk_error *err)
              "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=%d;", CACHE_PAGES);
     int rc = sqlite3_exec(reader->db, sql, NULL, NULL, NULL);
     if (rc != SQLITE_OK) return dbk_sql_failure(reader->db, rc, "open the model for reading", err);
+    sqlite3_limit(reader->db, SQLITE_LIMIT_LENGTH, DBK_SQL_VALUE_MAX_BYTES); /* as where the rows were made */
     for (int i = 0; i <= SQLITE_LIMIT_WORKER_THREADS; i++) reader->usual_limits[i] = sqlite3_limit(reader->db, i, -1);
     if (reader->definition) result = dbk_search_wake(reader->db, reader->port, reader->definition->app, err);
     if (result == DBK_OK) result = find_position(reader, err);
@@ -348,7 +349,9 @@ static dbk_result run(dbk_model_reader *reader, dbk_slice sql, const dbk_named_q
         result = query ? dbk_reader_bind_named(reader, statement, query, args, err)
                        : dbk_reader_bind(reader, statement, args, err);
     }
+    reader->sandbox.answering = true;
     if (result == DBK_OK && !explain) result = dbk_reader_put_answer(reader, statement, query, limits, out, err);
+    reader->sandbox.answering = false;
     sqlite3_finalize(statement);
     end_reading(reader);
     (void)dbk_memory_end(&reader->memory);

@@ -118,6 +118,10 @@ static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, d
                        .type = type,
                        .type_version = model->definition->version,
                        .data = dbk_buffer_slice(text)};
+    if (model->work->taken_back) {
+        event.has_base = true;
+        event.base = *model->work->taken_back;
+    }
     return dbk_row_emit(model, draft, &event, data, err);
 }
 

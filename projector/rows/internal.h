@@ -95,9 +95,10 @@ typedef struct dbk_row_work {
     size_t named_count, named_room;
     dbk_buffer named_keys;
     dbk_buffer key, stream, data, filled, scratch, part, made, origin, place, gone;
-    dbk_json_parser *parser;    /* data of events */
-    dbk_json_parser *judged;    /* rows and data on their way through a schema; NULL: not needed yet */
-    dbk_json_parser *old_value; /* JSON columns of a row, for merge patches */
+    dbk_json_parser *parser;        /* data of events */
+    dbk_json_parser *judged;        /* rows and data on their way through a schema; NULL: not needed yet */
+    dbk_json_parser *old_value;     /* JSON columns of a row, for merge patches */
+    const dbk_entry_id *taken_back; /* what is appended takes back events of this entry; NULL: none */
     const dbk_json_node *values[DBK_COLUMNS_MAX]; /* by column number, NULL: not named */
     dbk_cell cells[DBK_COLUMNS_MAX];
     dbk_mask recorded; /* columns whose change says itself: its JSON in `made`. Only for tables with rules */

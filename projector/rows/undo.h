@@ -27,6 +27,9 @@ typedef struct dbk_undo_row {
 typedef struct dbk_undo_event {
     uint8_t order[DBK_ORDER_KEY_SIZE]; /* of its entry */
     uint32_t index;                    /* in its entry */
+    dbk_entry_id entry, base;          /* base: the entry that it took back itself; all zero: none */
+    dbk_slice stream, type;            /* in the arena `said` */
+    const char *kept;                  /* why it stays as it is; NULL: it is taken back */
     const dbk_app_command *command;    /* what undoes it */
     size_t at, size;                   /* in dbk_undo.arguments */
 } dbk_undo_event;
@@ -36,7 +39,7 @@ enum { DBK_UNDO_SLOTS = 1024 };
 struct dbk_undo {
     const dbk_port *port;
     const dbk_definition *definition;
-    dbk_arena *arena;
+    dbk_arena *arena, *said;
     dbk_json_parser *before, *after, *data;
     dbk_buffer targets; /* dbk_entry_id */
     dbk_buffer rows;    /* dbk_undo_row */
@@ -52,6 +55,6 @@ const dbk_undo_row *dbk_undo_find(const dbk_undo *undo, const dbk_table *table, 
 /* rows/undo_events.c */
 dbk_result dbk_undo_add_events(dbk_undo *undo, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_undo_run_events(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_json_parser *parser,
-                               dbk_error *err) DBK_MUST_USE;
+                               dbk_buffer *kept, dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -30,6 +30,11 @@ dbk_result dbk_undo_add_events(dbk_undo *undo, const dbk_entry *entry, dbk_error
         one.at = undo->arguments.size;
         if (result == DBK_OK) result = put_arguments(undo, &event, err);
         one.size = undo->arguments.size - one.at;
+        one.entry = entry->id;
+        if (entry->flags == DBK_ENTRY_UNDO) one.base = event.base;
+        one.stream = dbk_arena_copy(undo->said, event.stream);
+        one.type = dbk_arena_copy(undo->said, event.type);
+        if (result == DBK_OK && (!one.stream.data || !one.type.data)) result = dbk_row_no_memory(err);
         if (result == DBK_OK) dbk_buffer_put(&undo->events, &one, sizeof one);
         if (result == DBK_OK && undo->events.failed) result = dbk_row_no_memory(err);
         if (result != DBK_OK) return result;
@@ -44,8 +49,34 @@ static int latest_first(const void *a, const void *b)
     return order ? order : one->index < other->index ? 1 : -1;
 }
 
+size_t dbk_undo_events(const dbk_undo *undo)
+{
+    return undo->events.size / sizeof(dbk_undo_event);
+}
+
+void dbk_undo_event_of(const dbk_undo *undo, size_t at, dbk_entry_id *entry, dbk_entry_id *base)
+{
+    const dbk_undo_event *event = (const dbk_undo_event *)(const void *)undo->events.data + at;
+    *entry = event->entry;
+    *base = event->base;
+}
+
+void dbk_undo_keep_event(dbk_undo *undo, size_t at, const char *reason)
+{
+    ((dbk_undo_event *)(void *)undo->events.data)[at].kept = reason;
+}
+
+static void put_kept(const dbk_undo_event *event, dbk_buffer *kept)
+{
+    dbk_buffer_put_text(kept, kept->size ? ",{\"stream\":" : "{\"stream\":");
+    dbk_json_put_string(kept, event->stream);
+    dbk_buffer_put_text(kept, ",\"type\":");
+    dbk_json_put_string(kept, event->type);
+    dbk_buffer_printf(kept, ",\"reason\":\"%s\"}", event->kept);
+}
+
 dbk_result dbk_undo_run_events(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_json_parser *parser,
-                               dbk_error *err)
+                               dbk_buffer *kept, dbk_error *err)
 {
     size_t count = undo->events.size / sizeof(dbk_undo_event);
     dbk_undo_event *sorted = dbk_alloc_zero(model->port, count + 1, sizeof *sorted);
@@ -54,10 +85,15 @@ dbk_result dbk_undo_run_events(dbk_model *model, dbk_draft *draft, const dbk_und
     if (sorted && count) qsort(sorted, count, sizeof *sorted, latest_first);
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         const dbk_json_node *arguments;
+        if (sorted[i].kept) put_kept(&sorted[i], kept);
+        if (sorted[i].kept) continue;
+        model->work->taken_back = &sorted[i].entry;
         result =
             dbk_json_parse(parser, dbk_slice_of(undo->arguments.data + sorted[i].at, sorted[i].size), &arguments, err);
         if (result == DBK_OK) result = dbk_model_command(model, draft, sorted[i].command, arguments, err);
+        model->work->taken_back = NULL;
     }
+    if (result == DBK_OK && kept->failed) result = dbk_row_no_memory(err);
     dbk_free(model->port, sorted);
     return result;
 }

@@ -222,6 +222,7 @@ dbk_result dbk_undo_new(const dbk_port *port, const dbk_definition *definition, 
     undo->port = port;
     undo->definition = definition;
     undo->arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
+    undo->said = dbk_arena_new(port, ARENA_BLOCK_BYTES);
     undo->before = dbk_json_parser_new(port);
     undo->after = dbk_json_parser_new(port);
     undo->data = dbk_json_parser_new(port);
@@ -231,7 +232,7 @@ dbk_result dbk_undo_new(const dbk_port *port, const dbk_definition *definition, 
     dbk_buffer_init(&undo->arguments, port);
     undo->trail = (dbk_trail){.each = hear, .arg = undo, .bounded = true, .passing = true};
     memset(undo->trail.first, 0xff, sizeof undo->trail.first);
-    if (!undo->arena || !undo->before || !undo->after || !undo->data) return dbk_row_no_memory(err);
+    if (!undo->arena || !undo->said || !undo->before || !undo->after || !undo->data) return dbk_row_no_memory(err);
     return dbk_upcaster_new(port, definition, &undo->upcaster, err);
 }
 
@@ -239,6 +240,7 @@ void dbk_undo_free(dbk_undo *undo)
 {
     if (!undo) return;
     dbk_arena_free(undo->arena);
+    dbk_arena_free(undo->said);
     dbk_json_parser_free(undo->before);
     dbk_json_parser_free(undo->after);
     dbk_json_parser_free(undo->data);

@@ -372,7 +372,7 @@ static dbk_result run_both(dbk_undoing *u, dbk_error *err)
     dbk_result result = set_mark(u, &mark, err);
     u->model->sandbox.role = role;
     if (result != DBK_OK) return result;
-    dbk_result outcome = dbk_undo_run_events(u->model, u->draft, u->undo, u->parser, err);
+    dbk_result outcome = dbk_undo_run_events(u->model, u->draft, u->undo, u->parser, u->kept, err);
     if (outcome == DBK_OK) outcome = run_rows(u, err);
     if (outcome != DBK_OK && outcome != DBK_CONSTRAINT && outcome != DBK_REJECTED) return outcome;
     u->model->sandbox.role = DBK_SQL_ENGINE;
@@ -388,7 +388,7 @@ static dbk_result run_both(dbk_undoing *u, dbk_error *err)
     dbk_buffer_clear(&u->steps);
     dbk_buffer_clear(&u->sort);
     result = run_rows(u, err);
-    return result == DBK_OK ? dbk_undo_run_events(u->model, u->draft, u->undo, u->parser, err) : result;
+    return result == DBK_OK ? dbk_undo_run_events(u->model, u->draft, u->undo, u->parser, u->kept, err) : result;
 }
 
 dbk_result dbk_model_undo(dbk_model *model, dbk_draft *draft, const dbk_undo *undo, dbk_buffer *kept, dbk_error *err)

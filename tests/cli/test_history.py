@@ -50,7 +50,9 @@ class History(Case):
         self.assertEqual(self.rows(store, "SELECT id, stars FROM notes"), [["n1", 5]])
         self.assertEqual(self.daybook("undo", store, "3", "5"), "undone by position 6\n")
         self.assertEqual(self.rows(store, "SELECT id, stars FROM notes"), [])
-        self.assertIn("is not declared", self.refused(1, "undo", store, "1"))
+        refused = self.refused(1, "undo", store, "1")
+        self.assertIn("is an entry of the engine", refused)
+        self.assertIn("daybook upgrade STORE --app APP", refused)
         self.assertIn('"kept":[]', self.daybook("undo", store, "6", "--json"))
 
     def app(self, name, schema):

@@ -2,6 +2,7 @@
 #include "tests/base/fixture.h"
 
 #include <sqlite3.h>
+#include <time.h>
 
 #include "projector/definition.h"
 
@@ -173,6 +174,102 @@ static void test_quotes(void **state)
     assert_string_equal(value_of("SELECT count(*) FROM t WHERE id = \"none\""), "error: no such column: none");
 }
 
+/* ---- functions in place of SQLite's */
+
+static uint32_t drawn = 1;
+
+static uint32_t draw(uint32_t below)
+{
+    drawn = drawn * 1664525 + 1013904223;
+    return (drawn >> 8) % below;
+}
+
+/* Texts of few letters, so that one is often in the other; among the letters some of two bytes, halves of such, and
+ * the end of texts. */
+static void bind_drawn(sqlite3_stmt *statements[2], int at)
+{
+    static const char *const letters[] = {"a", "a", "b", "\xc3\xa4", "\xa4", "\xc3", " ", "\xf0\x9f\x8c\xb3", "", "1"};
+    char text[64] = "";
+    uint32_t kind = draw(12), count = draw(at == 1 ? 12 : 4);
+    int size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *letter = letters[draw(sizeof letters / sizeof *letters)];
+        memcpy(text + size, letter, strlen(letter));
+        size += (int)strlen(letter);
+        if (draw(20) == 0) text[size++] = 0;
+    }
+    int64_t number = draw(200);
+    for (int i = 0; i < 2; i++) {
+        int rc = kind == 0   ? sqlite3_bind_null(statements[i], at)
+                 : kind == 1 ? sqlite3_bind_int64(statements[i], at, number)
+                 : kind == 2 ? sqlite3_bind_double(statements[i], at, (double)number / 8)
+                 : kind < 5  ? sqlite3_bind_blob(statements[i], at, text, size, SQLITE_TRANSIENT)
+                             : sqlite3_bind_text(statements[i], at, text, size, SQLITE_TRANSIENT);
+        assert_int_equal(rc, SQLITE_OK);
+    }
+}
+
+static void test_same_answers_as_sqlites_own(void **state)
+{
+    static const char *const questions[] = {
+        "SELECT instr(?1, ?2)", "SELECT replace(?1, ?2, ?3)", "SELECT trim(?1, ?2)",
+        "SELECT ltrim(?1, ?2)", "SELECT rtrim(?1, ?2)",       "SELECT trim(?1)",
+        "SELECT ltrim(?1)",     "SELECT rtrim(?1)",
+    };
+    sqlite3 *own;
+    (void)state;
+    assert_int_equal(sqlite3_open(":memory:", &own), SQLITE_OK);
+    for (size_t q = 0; q < sizeof questions / sizeof *questions; q++) {
+        sqlite3_stmt *statements[2];
+        assert_int_equal(sqlite3_prepare_v2(db, questions[q], -1, &statements[0], NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(own, questions[q], -1, &statements[1], NULL), SQLITE_OK);
+        for (int round = 0; round < 20000; round++) {
+            for (int at = 1; at <= sqlite3_bind_parameter_count(statements[0]); at++) bind_drawn(statements, at);
+            for (int i = 0; i < 2; i++) assert_int_equal(sqlite3_step(statements[i]), SQLITE_ROW);
+            assert_int_equal(sqlite3_column_type(statements[0], 0), sqlite3_column_type(statements[1], 0));
+            int size = sqlite3_column_bytes(statements[1], 0);
+            assert_int_equal(sqlite3_column_bytes(statements[0], 0), size);
+            if (size)
+                assert_memory_equal(sqlite3_column_blob(statements[0], 0), sqlite3_column_blob(statements[1], 0),
+                                    (size_t)size);
+            for (int i = 0; i < 2; i++) assert_int_equal(sqlite3_reset(statements[i]), SQLITE_OK);
+        }
+        for (int i = 0; i < 2; i++) assert_int_equal(sqlite3_finalize(statements[i]), SQLITE_OK);
+    }
+    assert_int_equal(sqlite3_close(own), SQLITE_OK);
+}
+
+/* Each took SQLite's own a minute or more, in one step. */
+static void test_long_texts_take_no_long_steps(void **state)
+{
+    static const struct {
+        const char *sql, *value;
+    } wanted[] = {
+        {"SELECT instr(printf('%.1000000c', 'a'), printf('%.500000c', 'a') || 'b')", "0"},
+        {"SELECT length(replace(printf('%.1000000c', 'a'), printf('%.500000c', 'a') || 'b', 'c'))", "1000000"},
+        {"SELECT length(replace(printf('%.1000000c', 'a'), 'a', 'bc'))", "2000000"},
+        {"SELECT trim('a', printf('%.257c', 'b'))", "error: string or blob too big"},
+        {"SELECT trim('ab', printf('%.255c', 'b') || 'a')", ""},
+        {"SELECT json_patch('{\"a\":1,\"b\":{\"c\":2}}', '{\"b\":{\"c\":null},\"d\":[1,2]}')",
+         "{\"a\":1,\"b\":{},\"d\":[1,2]}"},
+        {"SELECT json_array(json_patch('{}', '{\"a\":1}'))", "[{\"a\":1}]"},
+        {"SELECT json_patch(NULL, '{}')", "NULL"},
+        {"SELECT json_patch('{', '{}')", "error: malformed JSON"},
+        {"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 50000), "
+         "d(j) AS (SELECT json_group_object('k' || i, i) FROM c) SELECT json_patch(j, j) FROM d",
+         "error: string or blob too big"},
+        {"SELECT printf('%s %d', 'a', 3) || format('%.3c', 'b')", "a 3bbb"},
+        {"SELECT printf('%.1000001c', 'b')", "error: string or blob too big"},
+        {"SELECT printf()", "NULL"},
+    };
+    clock_t begin = clock();
+    (void)state;
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if (strcmp(value_of(wanted[i].sql), wanted[i].value) != 0)
+            fail_msg("%s: %s", wanted[i].sql, value_of(wanted[i].sql));
+    assert_true((clock() - begin) / CLOCKS_PER_SEC < 10); /* of the processor */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +277,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_time_moves, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_roles, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_quotes, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_same_answers_as_sqlites_own, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_long_texts_take_no_long_steps, open_db, close_db),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

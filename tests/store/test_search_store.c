@@ -1,5 +1,5 @@
 /* Search through the life of a store: what time takes away, what a moment of the past had, another definition. */
-#include "tests/store/engine_fixture.h"
+#include "tests/store/ask_fixture.h"
 
 #include <sqlite3.h>
 
@@ -133,11 +133,30 @@ static void another_definition_searches_anew(void **state)
     sqlite3_finalize(rows);
 }
 
+/* FTS5's own tables hold the texts once more, in forms of its own: a query reads the search, which reads them. */
+static void what_a_search_keeps_for_itself_is_not_read(void **state)
+{
+    static const char *const inner[] = {"find_data", "find_idx", "FIND_content", "find_docsize", "main.find_config"};
+    engine_fixture *f = *state;
+    char request[200];
+    for (size_t i = 0; i < sizeof inner / sizeof *inner; i++) {
+        snprintf(request, sizeof request, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM %s\"}", inner[i]);
+        char *answer = ask_of(f->engine, request);
+        if (!strstr(answer, "denied: ") || !strstr(answer, "is what a search keeps for itself")) fail_msg("%s", answer);
+        free(answer);
+    }
+    char *answer =
+        ask_of(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT id, snippet(find, 0, '','','',9) FROM find('oak')\"}");
+    if (!strstr(answer, "[\"a\",\"oak tree\"]")) fail_msg("%s", answer);
+    free(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_time_takes_away_is_not_found, setup, teardown),
         cmocka_unit_test_setup_teardown(the_past_finds_what_it_had, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_search_keeps_for_itself_is_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(another_definition_searches_anew, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,45 @@ static void the_latest_is_taken_back_first(void **state)
     answers(f, "SELECT pct, (SELECT seen FROM jobs) FROM runs", "[1,1]");
 }
 
+static void counts(engine_fixture *f, const char *pct)
+{
+    answers(f, "SELECT pct FROM runs", pct);
+}
+
+/* An event goes back while its entry is the last that said it, like a column while its entry is the last writer. */
+static void what_was_taken_back_is_not_taken_back_twice(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"run.begin\",\"args\":{\"job\":\"7\"}}", "\"ok\":true");
+    for (int i = 2; i < 4; i++) {
+        char command[200];
+        snprintf(command, sizeof command,
+                 "{\"id\":\"%d\",\"do\":\"append\",\"stream\":\"run/7\",\"type\":\"run.moved\","
+                 "\"data\":{\"id\":\"r7\",\"by\":%d}}",
+                 i, i * 10);
+        must_answer(f, command, "\"ok\":true");
+    }
+    must_undo(f, "{\"id\":\"u4\",\"do\":\"undo\",\"position\":2}", "\"position\":4");
+    counts(f, "[30]");
+    must_undo(f, "{\"id\":\"u5\",\"do\":\"undo\",\"position\":2}",
+              "\"kept\":[{\"stream\":\"run/7\",\"type\":\"run.moved\",\"reason\":\"undone already\"}]");
+    counts(f, "[30]");
+    must_undo(f, "{\"id\":\"u6\",\"do\":\"undo\",\"position\":4}", "\"position\":6"); /* the redo */
+    counts(f, "[50]");
+    must_undo(f, "{\"id\":\"u7\",\"do\":\"undo\",\"position\":4}", "\"reason\":\"undone already\"");
+    must_undo(f, "{\"id\":\"u8\",\"do\":\"undo\",\"position\":2}", "\"reason\":\"said again since\"");
+    counts(f, "[50]");
+    must_undo(f, "{\"id\":\"u9\",\"do\":\"undo\",\"position\":[3,6]}", "\"position\":9");
+    counts(f, "[0]");
+    must_undo(f, "{\"id\":\"u10\",\"do\":\"undo\",\"position\":3}", "\"reason\":\"undone already\"");
+    must_undo(f, "{\"id\":\"u11\",\"do\":\"undo\",\"position\":6}", "\"reason\":\"undone already\"");
+    counts(f, "[0]");
+    must_undo(f, "{\"id\":\"u12\",\"do\":\"undo\",\"position\":9}", "\"position\":12");
+    counts(f, "[50]");
+    must_undo(f, "{\"id\":\"u13\",\"do\":\"undo\",\"position\":[12,9,3]}", "\"position\":13");
+    counts(f, "[20]"); /* as before the first of them */
+}
+
 static void what_has_no_event_to_say_is_refused(void **state)
 {
     engine_fixture *f = *state;
@@ -179,6 +218,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(events_and_rows_of_one_entry_go_back_together, setup, teardown),
         cmocka_unit_test_setup_teardown(a_row_that_stays_keeps_what_was_added, setup, teardown),
         cmocka_unit_test_setup_teardown(the_latest_is_taken_back_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_taken_back_is_not_taken_back_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_no_event_to_say_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undone_event_is_said_again_by_the_redo, setup, teardown),
     };

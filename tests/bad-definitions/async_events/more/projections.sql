@@ -1,0 +1,2 @@
+-- on orders.put
+INSERT INTO others(id) VALUES ($id);

@@ -1,0 +1,2 @@
+-- on orders.put
+INSERT INTO t_one(id) VALUES ($id);
