@@ -22,9 +22,10 @@ typedef struct dbk_memory_bound {
 } dbk_memory_bound;
 
 enum {
-    DBK_SQL_MEMORY_MIB = 64,         /* a query, a decision, an upcast, a look of retention, each */
-    DBK_SQL_FOLD_MEMORY_MIB = 256,   /* a statement of a projection in the fold */
-    DBK_SQL_MEMORY_RETURNED_MIB = 16 /* what took more gives it back to the machine at once */
+    DBK_SQL_VALUE_MAX_BYTES = 32 * 1024 * 1024, /* of what SQL of the app makes */
+    DBK_SQL_MEMORY_MIB = 64,                    /* a query, a decision, an upcast, a look of retention, each */
+    DBK_SQL_FOLD_MEMORY_MIB = 256,              /* a statement of a projection in the fold */
+    DBK_SQL_MEMORY_RETURNED_MIB = 16            /* what took more gives it back to the machine at once */
 };
 
 /* Before SQLite wakes; refused (false) in a program that has used it already: nothing is bounded there. */

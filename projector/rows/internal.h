@@ -258,7 +258,6 @@ typedef struct dbk_step_bound {
     bool refused;            /* at the end: it had too much of something, and the text says where */
     const atomic_bool *halt; /* NULL: none */
 } dbk_step_bound;
-enum { DBK_SQL_VALUE_MAX_BYTES = 32 * 1024 * 1024 }; /* of what SQL of the app makes */
 void dbk_step_bound_begin(dbk_model *model, dbk_step_bound *bound);
 dbk_result dbk_step_bound_end(dbk_model *model, dbk_step_bound *bound, sqlite3_stmt *statement,
                               const dbk_statement *source, dbk_result result, dbk_error *err) DBK_MUST_USE;
