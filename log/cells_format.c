@@ -80,7 +80,7 @@ void dbk_front_finish(const dbk_segment_header *header, const dbk_pack_block *ro
     dbk_store_u32(front, front_magic);
     dbk_store_u32(front + 4, (uint32_t)bytes);
     dbk_store_u32(front + 8, row->bytes);
-    dbk_store_u32(front + 12, (uint32_t)row->plain_offset);
+    dbk_store_u32(front + 12, row->plain_offset);
     dbk_store_u32(front + 16, row->plain_bytes);
     dbk_store_u32(front + 20, row->delta);
     dbk_store_u64(front + 24, (uint64_t)row->received_ms);
@@ -140,7 +140,7 @@ bool dbk_front_decode(dbk_slice front_bytes, const dbk_pack_block *block, dbk_fr
 uint32_t dbk_cell_checksum(const dbk_segment_header *header, const dbk_pack_block *block, uint32_t cell, bool content,
                            dbk_slice data)
 {
-    uint64_t place = block->plain_offset << 32 | cell; /* its number may be lost with the table */
+    uint64_t place = (uint64_t)block->plain_offset << 32 | cell; /* its number may be lost with the table */
 
     return (uint32_t)dbk_checksum(data, (header->salt ^ (content ? content_twist : stored_twist)) + place);
 }

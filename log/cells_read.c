@@ -42,6 +42,7 @@ dbk_result dbk_image_take_dictionary(dbk_image *image, dbk_error *err)
     dbk_result rc = dbk_image_read_dictionary(image, DBK_PACK_HEAD_SIZE, &image->dictionary, err);
     if (rc == DBK_CORRUPT || rc == DBK_IO)
         rc = dbk_image_read_dictionary(image, dbk_pack_blocks_end(head), &image->dictionary, err);
+    image->memory += head->dictionary_bytes + DBK_DICTIONARY_MEMORY;
     return (rc == DBK_CORRUPT || rc == DBK_IO) && image->read_damaged ? DBK_OK : rc;
 }
 

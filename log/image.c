@@ -37,28 +37,49 @@ dbk_result dbk_image_fail(const dbk_image *image, uint64_t offset, const char *w
     return DBK_CORRUPT;
 }
 
+static dbk_result fail_memory(const dbk_image *image, dbk_error *err)
+{
+    return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", image->name);
+}
+
+/* Of the table, rows are kept as blocks, and of its bytes what stands behind them. */
+static dbk_result keep_table(dbk_image *image, dbk_slice table, dbk_error *err)
+{
+    size_t rows = (size_t)image->head.block_count * DBK_PACK_BLOCK_ROW, behind = table.size - rows;
+
+    if (!dbk_pack_blocks_decode(&image->head, dbk_slice_of(table.data, rows), image->blocks)) {
+        if (image->read_damaged) return dbk_image_rebuild_table(image, true, err);
+        return dbk_image_fail(image, image->head.table_offset, "its table of blocks contradicts itself", err);
+    }
+    image->table = dbk_alloc(image->port, behind + 1);
+    if (!image->table) return fail_memory(image, err);
+    memcpy(image->table, table.data + rows, behind);
+    image->memory += behind;
+    return DBK_OK;
+}
+
 static dbk_result take_table(dbk_image *image, dbk_error *err)
 {
     const dbk_pack_head *head = &image->head;
-    uint64_t size = dbk_pack_table_bytes(head);
-    size_t rows = (size_t)head->block_count * DBK_PACK_BLOCK_ROW, got = 0;
+    size_t size = (size_t)dbk_pack_table_bytes(head), got = 0;
+    uint8_t *bytes = dbk_alloc(image->port, size);
 
-    image->table = dbk_alloc(image->port, (size_t)size);
     image->blocks = dbk_alloc_zero(image->port, head->block_count, sizeof(*image->blocks));
-    if (!image->table || !image->blocks)
-        return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", image->name);
-    dbk_result rc =
-        dbk_io_read(image->port, image->file, image->name, head->table_offset, image->table, (size_t)size, &got, err);
-    if (rc != DBK_OK && rc != DBK_IO) return rc;
-    dbk_slice table = dbk_slice_of(image->table, (size_t)size);
-    if (rc != DBK_OK || got < size || dbk_pack_table_checksum(&image->header, table) != head->table_checksum) {
-        dbk_free(image->port, image->table);
-        image->table = NULL;
-        return dbk_image_rebuild_table(image, image->read_damaged, err);
+    image->memory += head->block_count * sizeof(*image->blocks);
+    dbk_result rc = bytes && image->blocks
+                        ? dbk_io_read(image->port, image->file, image->name, head->table_offset, bytes, size, &got, err)
+                        : fail_memory(image, err);
+    dbk_slice table = dbk_slice_of(bytes, got);
+    bool lost =
+        rc == DBK_IO ||
+        (rc == DBK_OK && (got < size || dbk_pack_table_checksum(&image->header, table) != head->table_checksum));
+    if (lost) {
+        rc = dbk_image_rebuild_table(image, image->read_damaged, err);
+    } else if (rc == DBK_OK) {
+        rc = keep_table(image, table, err);
     }
-    if (dbk_pack_blocks_decode(head, dbk_slice_of(image->table, rows), image->blocks)) return DBK_OK;
-    if (image->read_damaged) return dbk_image_rebuild_table(image, true, err);
-    return dbk_image_fail(image, head->table_offset, "its table of blocks contradicts itself", err);
+    dbk_free(image->port, bytes);
+    return rc;
 }
 
 /* One place of a header. *found: it is sound, of a plain file or of a packed one. */
@@ -283,8 +304,7 @@ bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t ty
 {
     const dbk_pack_head *head = &image->head;
     size_t row = dbk_pack_type_row(head->block_count);
-    const uint8_t *at =
-        image->table + (size_t)head->block_count * DBK_PACK_BLOCK_ROW + (size_t)head->root_count * DBK_LEAF_SIZE;
+    const uint8_t *at = image->table + (size_t)head->root_count * DBK_LEAF_SIZE;
 
     if (!head->types_known || image->table_lost) return true;
     for (uint32_t i = 0; i < head->type_count; i++, at += row) {

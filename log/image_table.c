@@ -75,8 +75,8 @@ static void put_block(rebuilder *r, size_t bytes, size_t plain_bytes)
     dbk_slice data = dbk_slice_of(r->packed.data, covered);
 
     r->image->blocks[r->count] =
-        (dbk_pack_block){.offset = r->offset,
-                         .plain_offset = r->plain_offset,
+        (dbk_pack_block){.offset = (uint32_t)r->offset,
+                         .plain_offset = (uint32_t)r->plain_offset,
                          .bytes = (uint32_t)bytes,
                          .plain_bytes = (uint32_t)plain_bytes,
                          .delta = r->row.delta,
@@ -91,8 +91,8 @@ static void put_block(rebuilder *r, size_t bytes, size_t plain_bytes)
 /* Up to there is nothing that could be read: a block of one byte, and of a checksum that is not its own. */
 static void put_damage(rebuilder *r, uint64_t offset, uint64_t plain_offset)
 {
-    r->image->blocks[r->count++] = (dbk_pack_block){.offset = r->offset - 1,
-                                                    .plain_offset = r->plain_offset,
+    r->image->blocks[r->count++] = (dbk_pack_block){.offset = (uint32_t)r->offset - 1,
+                                                    .plain_offset = (uint32_t)r->plain_offset,
                                                     .bytes = 1,
                                                     .plain_bytes = (uint32_t)(plain_offset - r->plain_offset)};
     r->offset = offset;
@@ -197,7 +197,7 @@ static dbk_result walk_blocks(rebuilder *r, bool damaged, dbk_error *err)
     if (!all && !damaged) return fail_rebuild(r, r->offset, err);
     if (r->plain_offset < head->end) put_damage(r, end, head->end);
     for (; r->count < head->block_count; r->count++)
-        r->image->blocks[r->count] = (dbk_pack_block){.offset = end, .plain_offset = head->end};
+        r->image->blocks[r->count] = (dbk_pack_block){.offset = (uint32_t)end, .plain_offset = (uint32_t)head->end};
     return DBK_OK;
 }
 

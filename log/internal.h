@@ -25,7 +25,8 @@ enum {
     DBK_PIECE_LARGEST_BYTES = 2 * 1024 * 1024, /* kept, then alone */
     DBK_OUTLINE_SLOTS = 512,
     DBK_OUTLINE_CACHE_BYTES = 4 * 1024 * 1024,
-    DBK_OPEN_FILES_MAX = 16, /* sealed segments held open for reading */
+    DBK_OPEN_FILES_MAX = 64,            /* sealed segments held open for reading */
+    DBK_OPEN_FILES_BYTES = 2816 * 1024, /* and so much memory of theirs */
 };
 /* What is known of the bytes behind the end that the log was opened with (behind.c). */
 typedef enum dbk_behind { DBK_BEHIND_KNOWN, DBK_BEHIND_LOOKING, DBK_BEHIND_DOUBTED } dbk_behind;

@@ -60,8 +60,8 @@ static inline uint64_t dbk_pack_blocks_end(const dbk_pack_head *head)
 }
 
 typedef struct dbk_pack_block {
-    uint64_t offset;       /* in the file */
-    uint64_t plain_offset; /* in the plain form */
+    uint32_t offset;       /* in the file */
+    uint32_t plain_offset; /* in the plain form */
     uint32_t bytes, plain_bytes;
     uint32_t delta; /* the first position that begins in it, from the segment's first */
     bool continued;

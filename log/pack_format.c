@@ -135,8 +135,8 @@ bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_
     assert(rows.size == (size_t)head->block_count * DBK_PACK_BLOCK_ROW);
     for (uint32_t i = 0; i < head->block_count; i++) {
         const uint8_t *at = rows.data + (size_t)i * DBK_PACK_BLOCK_ROW;
-        blocks[i] = (dbk_pack_block){.offset = offset,
-                                     .plain_offset = plain,
+        blocks[i] = (dbk_pack_block){.offset = (uint32_t)offset, /* the table's own is bounded */
+                                     .plain_offset = (uint32_t)plain,
                                      .bytes = dbk_load_u32(at),
                                      .plain_bytes = dbk_load_u32(at + 4),
                                      .delta = dbk_load_u32(at + 8),

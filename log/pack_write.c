@@ -35,7 +35,7 @@ static void begin_block(pack_writer *w, uint64_t position, int64_t received_ms, 
     if (bits) memset(bits, 0, TYPE_BYTES);
     w->block = (dbk_pack_block){
         .delta = (uint32_t)(position - w->job->segment.first_position),
-        .plain_offset = DBK_SEGMENT_DATA_OFFSET + w->plain_bytes,
+        .plain_offset = (uint32_t)(DBK_SEGMENT_DATA_OFFSET + w->plain_bytes),
         .received_ms = received_ms,
         .continued = continued,
     };

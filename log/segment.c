@@ -184,16 +184,17 @@ dbk_result dbk_segment_adopt(const dbk_log *log, dbk_segment *segment, dbk_error
 static dbk_image *evict(dbk_log *log)
 {
     dbk_segment *oldest = NULL;
-    size_t open = 0;
+    size_t open = 0, memory = 0;
 
     for (size_t i = 0; i + 1 < log->segment_count; i++) {
         dbk_segment *segment = log->segments[i];
         if (!segment->image) continue;
         open++;
+        memory += segment->image->memory;
         if (segment->image->pins) continue;
         if (!oldest || segment->image->used < oldest->image->used) oldest = segment;
     }
-    if (open < DBK_OPEN_FILES_MAX || !oldest) return NULL;
+    if (!oldest || (open < DBK_OPEN_FILES_MAX && memory < DBK_OPEN_FILES_BYTES)) return NULL;
     dbk_image *image = oldest->image;
     oldest->image = NULL;
     return image;

@@ -19,6 +19,7 @@ const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *
 uint8_t *dbk_unpacker_keep(dbk_unpacker *unpacker, size_t size); /* forgets the one before */
 void dbk_unpacker_note(dbk_unpacker *unpacker, const dbk_image *image, uint32_t index);
 
+enum { DBK_DICTIONARY_MEMORY = 28 * 1024 }; /* beside its bytes, about */
 /* A dictionary made ready for decompression. */
 dbk_dictionary *dbk_dictionary_new(const dbk_port *port, dbk_slice bytes, bool *sound); /* NULL; sound: out of memory */
 void dbk_dictionary_free(dbk_dictionary *dictionary);                                   /* accepts NULL */

@@ -77,7 +77,7 @@ static void test_large_batches(void **state)
  * two become one. How high a tree is follows from where it begins and where the segment ends. */
 static void join_roots(const dbk_image *image, dbk_range *range)
 {
-    const uint8_t *root = image->table + (size_t)image->head.block_count * DBK_PACK_BLOCK_ROW;
+    const uint8_t *root = image->table;
 
     assert_int_equal(range->count, image->head.first_position - 1);
     for (uint32_t i = 0; i < image->head.root_count; i++, root += DBK_LEAF_SIZE) {
