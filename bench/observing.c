@@ -116,11 +116,12 @@ int main(int argc, char **argv)
         }
     }
     bench_side *all = &sides[PARTS - 1];
-    snprintf(detail, sizeof detail, "fingerprint %.1f, journal %.1f, feed %.1f %%",
-             share(&sides[1], &sides[0], all, rounds), share(&sides[2], &sides[1], all, rounds),
-             share(all, &sides[2], all, rounds));
+    for (int part = 1; part < PARTS; part++) {
+        snprintf(detail, sizeof detail, "%s alone, %% of a commit of 64", parts[part]);
+        bench_figure(detail, 15, share(&sides[part], &sides[part - 1], all, rounds), false, "of the 15 for all three");
+    }
     bench_figure("fingerprint, journal and feed, % of a commit of 64", 15, share(all, &sides[0], all, rounds), false,
-                 detail);
+                 "medians of the rounds");
     for (int part = 0; part < PARTS; part++) dbk_model_close(sides[part].model);
     for (int i = 0; i < BATCH * BATCHES; i++) dbk_buffer_release(&origins[i]);
     dbk_buffer_release(&message);

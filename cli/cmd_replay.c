@@ -48,6 +48,8 @@ static int replay(const dbk_cli *cli, dbk_cli_target *target, const dbk_moment *
     if (result == DBK_EXISTS) dbk_error_hint(&err, "name a file that does not exist yet");
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
     dbk_fingerprint_text(state.fingerprint, fingerprint);
+    if ((model ? model : dbk_engine_definition(target->engine))->no_fingerprint)
+        snprintf(fingerprint, sizeof fingerprint, "none");
     unsigned long long position = (unsigned long long)state.position, count = (unsigned long long)events;
     if (dbk_cli_flag(cli, "json"))
         printf("{\"ok\":true,\"position\":%llu,\"events\":%llu,\"fingerprint\":\"%s\"}\n", position, count,

@@ -48,6 +48,7 @@ static int put_rebuilt(const dbk_cli *cli, dbk_cli_target *target, int64_t took_
     dbk_model_get_state(dbk_engine_model(target->engine), &state);
     dbk_engine_cursor(target->engine, &timeline, &generation, &position);
     dbk_fingerprint_text(state.fingerprint, fingerprint);
+    if (dbk_engine_definition(target->engine)->no_fingerprint) snprintf(fingerprint, sizeof fingerprint, "none");
     dbk_buffer_init(&line, cli->port);
     dbk_buffer_printf(&line,
                       "{\"ok\":true,\"timeline\":\"%s\",\"generation\":%llu,\"position\":%llu,\"fingerprint\":\"%s\","

@@ -170,7 +170,8 @@ typedef struct dbk_definition {
     size_t model_count;
     const char *model;                 /* of an async model: its name; NULL: this is the whole, and its inline model */
     const struct dbk_model_rule *rule; /* likewise: what app.json says of it */
-    const char **views;                /* of an async model */
+    bool no_feed, no_journal, no_fingerprint; /* what the model's row observer is not asked for */
+    const char **views;                       /* of an async model */
     size_t view_count;
     void *owner; /* memory: dbk_definition_free */
 } dbk_definition;

@@ -71,8 +71,9 @@ typedef enum dbk_model_mode { DBK_MODEL_INLINE, DBK_MODEL_ASYNC } dbk_model_mode
 typedef struct dbk_model_rule { /* models.<m> */
     const char *name, *file;    /* file NULL: <name>.sqlite */
     dbk_model_mode mode;
-    bool pauses;                   /* on_error: pause; else park */
-    uint32_t readers, cache_pages; /* 0: default */
+    bool pauses;                              /* on_error: pause; else park */
+    uint32_t readers, cache_pages;            /* 0: default */
+    bool no_feed, no_journal, no_fingerprint; /* observe */
 } dbk_model_rule;
 
 typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */

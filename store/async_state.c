@@ -111,7 +111,7 @@ static void put_view(const dbk_definition *model, const dbk_async_view *view, db
     if (view->building)
         dbk_buffer_printf(out, ",\"building\":{\"done\":%llu,\"of\":%llu}", (unsigned long long)view->done,
                           (unsigned long long)view->of);
-    if (view->has_file && view->working) {
+    if (view->has_file && view->working && !model->no_fingerprint) {
         dbk_fingerprint_text(view->state.fingerprint, fingerprint);
         dbk_request_put_text(out, "fingerprint", dbk_slice_text(fingerprint));
     }

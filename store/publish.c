@@ -42,7 +42,7 @@ static bool is_anyone_there(const dbk_engine *engine)
 
 void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes)
 {
-    if (!is_anyone_there(engine)) return;
+    if (!is_anyone_there(engine) || engine->definition->no_feed) return;
     dbk_buffer *message = &engine->message;
     for (size_t i = 0; i < changes->count; i++) {
         dbk_buffer_clear(message);
@@ -128,6 +128,7 @@ dbk_result dbk_engine_subscribe(dbk_engine *engine, const char *table, const cha
     const dbk_port *port = engine->port;
     if (table && !dbk_definition_table(engine->definition, dbk_slice_text(table)))
         return dbk_fail(err, DBK_UNKNOWN_TABLE, "there is no table '%s'", table);
+    if (engine->definition->no_feed) return dbk_changes_off(err);
     dbk_listener *listener = dbk_alloc_zero(port, 1, sizeof *listener);
     if (!listener) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a subscription");
     *listener =

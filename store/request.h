@@ -64,6 +64,7 @@ dbk_result dbk_request_undo(dbk_engine *engine, const dbk_json_node *request, db
 dbk_result dbk_request_answer_all(dbk_engine *engine, dbk_slice text, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 /* The members of a changes answer; the caller holds engine->turn. `from` NULL: as if from another life. */
+dbk_result dbk_changes_off(dbk_error *err); /* the refusal where the app has no feed */
 dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const dbk_json_node *from, dbk_buffer *out,
                               dbk_error *err) DBK_MUST_USE;
 

@@ -47,12 +47,20 @@ dbk_result dbk_changes_answer(dbk_engine *engine, const dbk_table *table, const 
     return dbk_model_catch_up_rows(engine->model, table, position, other_life, out, err);
 }
 
+dbk_result dbk_changes_off(dbk_error *err)
+{
+    dbk_fail(err, DBK_BAD_COMMAND, "the app has no change feed: 'models.main.observe.feed' of app.json is false");
+    dbk_error_hint(err, "set it to true and upgrade, or ask for rows with queries");
+    return DBK_BAD_COMMAND;
+}
+
 dbk_result dbk_request_changes(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     const dbk_port *port = engine->port;
     const dbk_table *table;
     dbk_result result = dbk_request_table(engine, request, &table, err);
     if (result != DBK_OK) return result;
+    if (engine->definition->no_feed) return dbk_changes_off(err);
     port->mutex_lock(port->ctx, engine->turn);
     result = dbk_changes_answer(engine, table, dbk_json_member(request, "from"), out, err);
     port->mutex_unlock(port->ctx, engine->turn);

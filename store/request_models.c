@@ -23,7 +23,7 @@ static void put_main(dbk_engine *engine, dbk_buffer *out)
     dbk_buffer_printf(out, "{\"model\":\"main\",\"mode\":\"inline\",\"state\":\"%s\",\"position\":%llu,\"behind\":%llu",
                       word, (unsigned long long)state.position,
                       (unsigned long long)(end > state.position ? end - state.position : 0));
-    if (known) {
+    if (known && !engine->definition->no_fingerprint) {
         char fingerprint[33];
         dbk_fingerprint_text(state.fingerprint, fingerprint);
         dbk_request_put_text(out, "fingerprint", dbk_slice_text(fingerprint));

@@ -12,9 +12,10 @@ static void put_bool(dbk_buffer *out, const char *name, bool value)
     dbk_buffer_printf(out, ",\"%s\":%s", name, value ? "true" : "false");
 }
 
-static void put_fingerprint(dbk_buffer *out, dbk_hash128 fingerprint)
+static void put_fingerprint(dbk_buffer *out, const dbk_definition *definition, dbk_hash128 fingerprint)
 {
     char text[33];
+    if (definition->no_fingerprint) return;
     dbk_fingerprint_text(fingerprint, text);
     dbk_buffer_printf(out, ",\"fingerprint\":\"%s\"", text);
 }
@@ -113,7 +114,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
         dbk_model_state state;
         dbk_model_get_state(engine->model, &state);
         dbk_request_put_u64(out, "model_position", state.position);
-        put_fingerprint(out, state.fingerprint);
+        put_fingerprint(out, engine->definition, state.fingerprint);
     }
     if (engine->definition->model_count > 0) {
         dbk_buffer_put_text(out, ",\"models\":");
@@ -195,6 +196,17 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
 
 /* ---- fingerprint, replay, rebuild */
 
+static dbk_result no_fingerprint(const dbk_definition *model, dbk_error *err)
+{
+    const char *name = model ? model->model : "main";
+    dbk_fail(err, DBK_BAD_COMMAND,
+             "the model '%s' has no fingerprint: 'models.%s.observe.fingerprint' of app.json is "
+             "false",
+             name, name);
+    dbk_error_hint(err, "set it to true and upgrade");
+    return DBK_BAD_COMMAND;
+}
+
 dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     const dbk_port *port = engine->port;
@@ -204,6 +216,7 @@ dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *requ
     const dbk_definition *model = NULL;
     dbk_result result = dbk_request_moment(request, &at, &past, err);
     if (result == DBK_OK) result = dbk_request_model(engine, request, &model, err);
+    if (result == DBK_OK && (model ? model : engine->definition)->no_fingerprint) result = no_fingerprint(model, err);
     if (result != DBK_OK) return result;
     if (past || !engine->model) {
         dbk_model_reader *reader;
@@ -217,7 +230,7 @@ dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *requ
         port->mutex_unlock(port->ctx, engine->turn);
     }
     if (result != DBK_OK) return result;
-    put_fingerprint(out, state.fingerprint);
+    put_fingerprint(out, model ? model : engine->definition, state.fingerprint);
     dbk_request_put_u64(out, "position", state.position);
     dbk_request_put_hex(out, "definition", dbk_slice_of((model ? model : engine->definition)->hash, 16));
     return DBK_OK;
@@ -246,7 +259,7 @@ dbk_result dbk_request_replay(dbk_engine *engine, const dbk_json_node *request, 
     if (result != DBK_OK) return result;
     dbk_request_put_text(out, "into", into);
     dbk_request_put_u64(out, "position", state.position);
-    put_fingerprint(out, state.fingerprint);
+    put_fingerprint(out, model ? model : engine->definition, state.fingerprint);
     return DBK_OK;
 }
 
@@ -265,7 +278,7 @@ dbk_result dbk_request_rebuild(dbk_engine *engine, const dbk_json_node *request,
     dbk_model_get_state(engine->model, &state);
     dbk_request_put_cursor(engine, state.position, out);
     port->mutex_unlock(port->ctx, engine->turn);
-    put_fingerprint(out, state.fingerprint);
+    put_fingerprint(out, engine->definition, state.fingerprint);
     dbk_request_put_u64(out, "took_ms", (uint64_t)(port->monotonic_ns(port->ctx) - begin_ns) / 1000000);
     return DBK_OK;
 }

@@ -102,12 +102,47 @@ static void read_cache(dbk_app_reading *a, const dbk_json_node *value, const cha
     rule->cache_pages = (uint32_t)((bytes + CACHE_PAGE_BYTES - 1) / CACHE_PAGE_BYTES);
 }
 
+/* Of an async model there is neither feed nor journal in any case. */
+static void read_observed(dbk_app_reading *a, const dbk_json_node *value, const char *path, bool of_main, bool *off)
+{
+    bool on = true;
+
+    if (!of_main) return dbk_app_wrong_name(a, value, "leave it out", "'%s': an async model has no change feed", path);
+    if (dbk_app_flag(a, value, path, &on)) *off = !on;
+}
+
+static void read_feed(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    dbk_model_rule *rule = into;
+    read_observed(a, value, path, is_main(rule), &rule->no_feed);
+}
+
+static void read_journal(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    dbk_model_rule *rule = into;
+    read_observed(a, value, path, is_main(rule), &rule->no_journal);
+}
+
+static void read_fingerprint(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    dbk_model_rule *rule = into;
+    read_observed(a, value, path, true, &rule->no_fingerprint);
+}
+
+static const dbk_app_key observe_keys[] = {
+    {"feed", read_feed}, {"journal", read_journal}, {"fingerprint", read_fingerprint}};
+
+static void read_observe(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    dbk_app_members(a, value, path, observe_keys, COUNT_OF(observe_keys), into);
+}
+
 static const dbk_app_key model_keys[] = {
     {"mode", read_mode},   {"on_error", read_on_error},
     {"file", read_file},   {"readers", read_readers},
-    {"cache", read_cache}, {"logged", NULL},
-    {"budget", NULL},      {"backup", NULL},
-    {"undo", NULL},
+    {"cache", read_cache}, {"observe", read_observe},
+    {"logged", NULL},      {"budget", NULL},
+    {"backup", NULL},      {"undo", NULL},
 };
 
 static bool is_twice(dbk_app_reading *a, const dbk_json_node *value, const dbk_model_rule *rule)
@@ -119,6 +154,13 @@ static bool is_twice(dbk_app_reading *a, const dbk_json_node *value, const dbk_m
         return true;
     }
     return false;
+}
+
+static void note_observed(dbk_definition *definition, const dbk_model_rule *rule)
+{
+    definition->no_feed = rule->no_feed;
+    definition->no_journal = rule->no_journal;
+    definition->no_fingerprint = rule->no_fingerprint;
 }
 
 void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -142,7 +184,9 @@ void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const c
         if (!rule->name) return;
         rule->mode = is_main(rule) ? DBK_MODEL_INLINE : DBK_MODEL_ASYNC;
         dbk_app_members(a, child, inner, model_keys, COUNT_OF(model_keys), rule);
-        if (!is_twice(a, child, rule)) a->app->model_count++;
+        if (is_twice(a, child, rule)) continue;
+        a->app->model_count++;
+        if (is_main(rule)) note_observed(a->check->definition, rule);
     }
 }
 
@@ -248,11 +292,12 @@ static bool take_sources(dbk_check *check, const dbk_check *of)
     return definition->sources != NULL;
 }
 
-/* What its rows follow from: tables, projections, and how old events are read. Queries change no row. */
+/* What its rows follow from: tables, projections, and how old events are read; and whether they are counted. Queries
+ * change no row. */
 static void hash_model(dbk_check *check, const dbk_check *of)
 {
     static const char *const own[] = {"projections.sql", "schema.sql"};
-    dbk_source parts[3];
+    dbk_source parts[4];
     size_t count = 0;
 
     for (size_t i = 0; i < COUNT_OF(own); i++) {
@@ -261,6 +306,7 @@ static void hash_model(dbk_check *check, const dbk_check *of)
     }
     const dbk_source *upcasts = dbk_check_source(of, "upcasts.sql");
     if (upcasts) parts[count++] = *upcasts;
+    if (check->definition->no_fingerprint) parts[count++] = (dbk_source){"observe", dbk_slice_text("no fingerprint")};
     dbk_check_hash(check, parts, count);
 }
 
@@ -338,6 +384,9 @@ static void check_one(dbk_check *of, const dbk_model_rule *rule)
                                    .version = of->definition->version,
                                    .model = rule->name,
                                    .rule = rule,
+                                   .no_feed = true,
+                                   .no_journal = true,
+                                   .no_fingerprint = rule->no_fingerprint,
                                    .app = app,
                                    .upcasts = of->definition->upcasts,
                                    .upcast_count = of->definition->upcast_count};

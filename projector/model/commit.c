@@ -76,7 +76,7 @@ static dbk_result gather(dbk_model *model, dbk_commit *commit, dbk_error *err)
  * the newest that does not. */
 static dbk_result prune(dbk_model *model, dbk_commit *commit, dbk_error *err)
 {
-    uint64_t most = model->options.journal_rows;
+    uint64_t most = model->definition->no_journal ? 0 : model->options.journal_rows;
     sqlite3_stmt *statement;
     dbk_result result;
     int rc = SQLITE_ROW;

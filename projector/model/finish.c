@@ -31,7 +31,7 @@ static dbk_result sync_folder(const dbk_model *model, dbk_error *err)
 static dbk_result leave_bulk(dbk_model *model, dbk_error *err)
 {
     model->options.bulk = false;
-    dbk_observer_set_bulk(model->observer, false);
+    dbk_model_ask_observer(model);
     return dbk_model_configure(model, err);
 }
 

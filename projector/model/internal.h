@@ -87,6 +87,8 @@ enum { DBK_STATEMENTS_OF_MODEL = 12 };
  *        its id) and rows named by an applied entry that left them alone (at = its id, last = who wrote it
  *        before); version = the highest such position. Of tables with `guard` or `edit_wins` every row that was
  *        ever written; gone = the row as it was deleted under edit_wins */
+/* model.c: what the observer is to gather, by the definition and the options. */
+void dbk_model_ask_observer(dbk_model *model);
 /* A fixed statement of the engine by its place 0 … 25 in model->statements, prepared on first use.
  * 12 to 19 belong to row_*.c. */
 dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out,

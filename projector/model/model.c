@@ -51,6 +51,13 @@ static dbk_model *new_model(const dbk_port *port, const char *path, const dbk_de
     return NULL;
 }
 
+void dbk_model_ask_observer(dbk_model *model)
+{
+    const dbk_definition *definition = model->definition;
+    dbk_observer_set_bulk(model->observer, model->options.bulk || (definition->no_feed && definition->no_journal));
+    dbk_observer_set_unhashed(model->observer, definition->no_fingerprint);
+}
+
 /* The hook stands before the first statement is prepared: one prepared earlier may empty a table
  * without calling it. */
 static dbk_result connect(dbk_model *model, dbk_error *err)
@@ -61,7 +68,7 @@ static dbk_result connect(dbk_model *model, dbk_error *err)
     if (rc != SQLITE_OK) return dbk_model_sql_failure(model, rc, "open the model", err);
     model->observer = dbk_observer_new(model->port, model->db, model->definition);
     if (!model->observer) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the model: out of memory");
-    dbk_observer_set_bulk(model->observer, model->options.bulk);
+    dbk_model_ask_observer(model);
     if (model->options.written_mib) dbk_observer_set_written_max(model->observer, model->options.written_mib);
     dbk_result result = dbk_observer_start(model->observer, err);
     if (result == DBK_OK) result = dbk_sql_guard(model->db, &model->sandbox, err);

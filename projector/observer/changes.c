@@ -50,6 +50,7 @@ dbk_result dbk_observer_keep_net(dbk_observer *observer, dbk_row_now_fn now, voi
 {
     dbk_result result = DBK_OK;
 
+    if (observer->unhashed) return DBK_OK; /* nobody knows what they were */
     for (uint32_t i = 0; result == DBK_OK && i < dbk_dirty_count(observer); i++) {
         dbk_dirty *row = dbk_dirty_at(observer, i);
         dbk_hash128 prefix = observer->tracked[row->table - observer->definition->tables].prefix, hash = {0};

@@ -45,7 +45,7 @@ struct dbk_observer {
     const dbk_definition *definition;
     dbk_tracked *tracked; /* as in definition->tables */
     const dbk_tracked *last_tracked;
-    bool bulk, keep_inserted, keep_before, show_before;
+    bool bulk, unhashed, keep_inserted, keep_before, show_before;
     bool has_added; /* by dbk_observer_add, in this transaction */
     bool stops;     /* the statement in work, once there is too much */
     uint64_t bytes; /* that statements of the entry wrote, those taken back included */

@@ -59,13 +59,13 @@ static dbk_result keep_inserted(dbk_observer *observer, const dbk_table *table)
     return DBK_OK;
 }
 
-/* Encodes the key and hashes the row of one side; the key stands in observer->key from `*at` on. */
+/* Encodes the key and, where asked for, hashes the row of one side; the key stands in observer->key from `*at` on. */
 static dbk_result read_side(dbk_observer *observer, const dbk_tracked *tracked, dbk_column_fn get, dbk_preupdate *call,
                             size_t *at, dbk_hash128 *hash)
 {
     *at = observer->key.size;
     bool is_key = dbk_key_from_row(tracked->table, get, call, &observer->key);
-    *hash = dbk_row_hash_with(&observer->row, tracked->prefix, tracked->table, get, call);
+    if (hash) *hash = dbk_row_hash_with(&observer->row, tracked->prefix, tracked->table, get, call);
     if (call->failed || observer->key.failed || observer->row.failed) return DBK_NO_MEMORY;
     return is_key ? DBK_OK : DBK_INTERNAL;
 }
@@ -81,6 +81,7 @@ static dbk_result record(dbk_observer *observer, const dbk_row_change *change, s
     if (result == DBK_OK && observer->keep_before && dbk_touched_count(observer) > touched)
         result = dbk_observer_take_before(observer, change->table, change->existed, old_column, call);
     if (result != DBK_OK) return result;
+    if (observer->unhashed) return DBK_OK;
     dbk_hash128 difference = observer->difference;
     if (change->existed) difference = dbk_hash128_subtract(difference, change->before);
     if (change->exists) difference = dbk_hash128_add(difference, change->now);
@@ -111,6 +112,8 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
     dbk_row_change gone = {.table = tracked->table, .existed = op != SQLITE_INSERT};
     dbk_row_change came = {.table = tracked->table, .exists = op != SQLITE_DELETE};
     dbk_result result = DBK_OK;
+    /* what comes did change, unless it went before; and what its hash is taken of is the copy of it */
+    bool plain = observer->unhashed && op == SQLITE_INSERT && !observer->keep_inserted;
 
     dbk_buffer_clear(&observer->key);
     if (gone.existed) result = read_side(observer, tracked, old_column, call, &old_at, &gone.before);
@@ -119,7 +122,12 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
         sqlite3_preupdate_depth(call->db) == 0)
         return observe_set(observer, tracked, &gone, call);
     if (result == DBK_OK && came.exists) {
-        result = read_side(observer, tracked, new_column, call, &new_at, &came.now);
+        result = read_side(observer, tracked, new_column, call, &new_at, plain ? NULL : &came.now);
+        if (result == DBK_OK && plain &&
+            dbk_observer_find(observer, tracked->table, dbk_buffer_slice(&observer->key))) {
+            came.now = dbk_row_hash_with(&observer->row, tracked->prefix, tracked->table, new_column, call);
+            if (call->failed || observer->row.failed) result = DBK_NO_MEMORY;
+        }
     }
     if (result != DBK_OK) return result;
     size_t size = observer->row.size;
@@ -292,6 +300,11 @@ void dbk_observer_back_to(dbk_observer *observer, size_t place, dbk_hash128 diff
 void dbk_observer_set_bulk(dbk_observer *observer, bool bulk)
 {
     observer->bulk = bulk;
+}
+
+void dbk_observer_set_unhashed(dbk_observer *observer, bool unhashed)
+{
+    observer->unhashed = unhashed;
 }
 
 void dbk_observer_sets(dbk_observer *observer, const dbk_table *table, const dbk_mask *mask, dbk_mask *changed)

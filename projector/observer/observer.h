@@ -44,6 +44,8 @@ const dbk_touched *dbk_observer_find(const dbk_observer *observer, const dbk_tab
 dbk_hash128 dbk_observer_difference(const dbk_observer *observer); /* of the transaction, to add to the fingerprint */
 /* For bulk builds: dirty rows are not kept (dbk_observer_changes gives none), only the entry's touched ones. */
 void dbk_observer_set_bulk(dbk_observer *observer, bool bulk);
+/* No hash is taken where nobody needs one to see whether a row changed; the difference stays zero. */
+void dbk_observer_set_unhashed(dbk_observer *observer, bool unhashed);
 /* The statement to be run sets only these columns of the table's rows, of one row where `changed` is there; NULL:
  * any. It holds until the next, and spares the hook the others. `changed` gets those that did change; a row that
  * stays as it is then counts as not touched. */

@@ -1,0 +1,2 @@
+-- on a.b
+INSERT INTO heard VALUES($id, 1);
