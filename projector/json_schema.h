@@ -10,6 +10,7 @@
  *   schema/number.c  numbers compared and divided by their text: exact at any size
  *   schema/equal.c   equality and uniqueness
  *   schema/format.c  formats
+ *   schema/format_wide.c  those with characters beyond ASCII, URI templates
  *   schema/content.c  texts that carry bytes or JSON
  *
  * A schema never changes after it was made: any thread may judge by it. No schema and no value can make it

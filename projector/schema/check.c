@@ -273,8 +273,8 @@ static void check_value(dbk_schema_check *check, const dbk_json_node *value)
     }
     if (!lenient && dbk_slice_equal(value->name, dbk_slice_text("format")) && !dbk_schema_format_known(value->text))
         dbk_schema_fault(check, value,
-                         "date, time, date-time, email, hostname, ipv4, ipv6, uri, uri-reference, uuid, "
-                         "json-pointer, relative-json-pointer or regex",
+                         "date, time, date-time, email, idn-email, hostname, ipv4, ipv6, uri, uri-reference, iri, "
+                         "iri-reference, uri-template, uuid, json-pointer, relative-json-pointer or regex",
                          "format '%.*s' is not checked here", (int)(value->text.size < 100 ? value->text.size : 100),
                          (const char *)value->text.data);
     bool content = dbk_slice_equal(value->name, dbk_slice_text("contentEncoding")) ||

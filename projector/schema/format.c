@@ -1,5 +1,5 @@
-/* Formats that are checked. The others of the draft (idn-…, iri…, uri-template) need tables that are not here
- * and are refused in a schema by name. */
+/* Formats that are checked. The one other of the draft, idn-hostname, needs tables that are not here and is refused in a
+ * schema by name. */
 #include "projector/schema/internal.h"
 
 static bool is_digit(uint8_t c)
@@ -189,6 +189,17 @@ static bool has_uri_characters(dbk_slice text)
     return true;
 }
 
+/* IPv6, or "v1.x" of a version to come. */
+static bool is_ip_literal(dbk_slice text)
+{
+    size_t at = 1;
+
+    if (text.size == 0 || (text.data[0] | 0x20) != 'v') return is_ipv6(text);
+    while (at < text.size && is_hex(text.data[at])) at++;
+    return at > 1 && at + 1 < text.size && text.data[at] == '.' && !memchr(text.data + at, '[', text.size - at) &&
+           !memchr(text.data + at, '%', text.size - at);
+}
+
 static bool is_authority(dbk_slice text)
 {
     size_t at = 0, end = text.size;
@@ -203,7 +214,7 @@ static bool is_authority(dbk_slice text)
     else end = text.size;
     dbk_slice host = dbk_slice_of(text.data + at, end - at);
     if (host.size && host.data[0] == '[')
-        return host.data[host.size - 1] == ']' && is_ipv6(dbk_slice_of(host.data + 1, host.size - 2));
+        return host.data[host.size - 1] == ']' && is_ip_literal(dbk_slice_of(host.data + 1, host.size - 2));
     return !host.size || (!memchr(host.data, '[', host.size) && !memchr(host.data, ']', host.size) &&
                           !memchr(host.data, ':', host.size));
 }
@@ -268,22 +279,27 @@ typedef struct format {
     const char *name;
     bool (*fits)(dbk_slice text); /* NULL: regex */
     const char *words;
+    enum { ASCII, WIDE, WIDE_IRI } wide; /* of which the ASCII form is judged */
 } format;
 
 static const format formats[] = {
-    {"date", is_date, "a date like 2026-11-21"},
-    {"time", is_time, "a time of day with zone, like 10:20:30Z"},
-    {"date-time", is_date_time, "a date and time with zone, like 2026-11-21T10:20:30Z"},
-    {"email", is_email, "an e-mail address"},
-    {"hostname", is_hostname, "a host name"},
-    {"ipv4", is_ipv4, "an IPv4 address"},
-    {"ipv6", is_ipv6, "an IPv6 address"},
-    {"uri", is_uri, "a URI"},
-    {"uri-reference", is_uri_reference, "a URI reference"},
-    {"uuid", is_uuid, "a UUID"},
-    {"json-pointer", is_json_pointer, "a JSON pointer"},
-    {"relative-json-pointer", is_relative_pointer, "a relative JSON pointer"},
-    {"regex", NULL, "a regular expression"},
+    {"date", is_date, "a date like 2026-11-21", ASCII},
+    {"time", is_time, "a time of day with zone, like 10:20:30Z", ASCII},
+    {"date-time", is_date_time, "a date and time with zone, like 2026-11-21T10:20:30Z", ASCII},
+    {"email", is_email, "an e-mail address", ASCII},
+    {"hostname", is_hostname, "a host name", ASCII},
+    {"ipv4", is_ipv4, "an IPv4 address", ASCII},
+    {"ipv6", is_ipv6, "an IPv6 address", ASCII},
+    {"uri", is_uri, "a URI", ASCII},
+    {"uri-reference", is_uri_reference, "a URI reference", ASCII},
+    {"iri", is_uri, "an IRI", WIDE_IRI},
+    {"iri-reference", is_uri_reference, "an IRI reference", WIDE_IRI},
+    {"idn-email", is_email, "an e-mail address", WIDE},
+    {"uri-template", dbk_schema_is_uri_template, "a URI template", ASCII},
+    {"uuid", is_uuid, "a UUID", ASCII},
+    {"json-pointer", is_json_pointer, "a JSON pointer", ASCII},
+    {"relative-json-pointer", is_relative_pointer, "a relative JSON pointer", ASCII},
+    {"regex", NULL, "a regular expression", ASCII},
 };
 
 static const format *find(dbk_slice name)
@@ -319,5 +335,13 @@ bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice name, dbk_s
     const format *found = find(name);
 
     if (!found) return true;
-    return found->fits ? found->fits(text) : is_regex(schema, text);
+    if (text.size == 0) text = dbk_slice_text(""); /* an empty one may have no address */
+    if (!found->fits) return is_regex(schema, text);
+    if (found->wide == ASCII) return found->fits(text);
+    dbk_buffer narrow;
+    dbk_buffer_init(&narrow, schema->port);
+    bool fits = dbk_schema_narrow(text, found->wide == WIDE_IRI, &narrow) && !narrow.failed &&
+                found->fits(narrow.size ? dbk_buffer_slice(&narrow) : text);
+    dbk_buffer_release(&narrow);
+    return fits;
 }

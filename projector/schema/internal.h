@@ -95,6 +95,11 @@ bool dbk_schema_format_known(dbk_slice format);
 bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice format, dbk_slice text); /* unknown: fits */
 const char *dbk_schema_format_words(dbk_slice format); /* "a date like 2026-11-21" */
 
+/* ---- schema/format_wide.c */
+/* Puts a letter in the place of each character beyond ASCII; false: of an IRI, one that it may not have. */
+bool dbk_schema_narrow(dbk_slice text, bool iri, dbk_buffer *out);
+bool dbk_schema_is_uri_template(dbk_slice text);
+
 /* ---- schema/content.c */
 bool dbk_schema_content_known(const dbk_json_node *keyword); /* a contentEncoding or contentMediaType that is judged */
 bool dbk_schema_content(dbk_judgement *j, const dbk_json_node *schema, const dbk_json_node *value);
