@@ -377,6 +377,7 @@ dbk_result dbk_log_refresh(dbk_log *log, dbk_error *err)
 
     if (!log->options.read_only) return dbk_fail(err, DBK_USAGE, "the writer of a log has nothing to refresh");
     dbk_result rc = dbk_watermark_read(log->port, log->dir, log->options.store_id, &mark, &valid, err);
+    log->trusts_end = false; /* it was the end when this reader opened; a writer may have come since */
     while (rc == DBK_OK && followed) {
         uint64_t proven = valid ? mark.position : 0;
         dbk_plan plan;

@@ -281,6 +281,30 @@ static void test_reader(void **state)
     place_free(&p);
 }
 
+/* A reader that opened at a clean end sees what a writer appends who came after it. */
+static void test_reader_follows_a_later_writer(void **state)
+{
+    place p, writer;
+    uint64_t end;
+
+    (void)state;
+    place_new(&p);
+    p.options.read_only = true;
+    assert_int_equal(place_open(&p, false, NULL), DBK_OK);
+    end = dbk_log_position(p.log);
+    writer = p;
+    writer.options.read_only = false;
+    assert_int_equal(dbk_log_open(&here.port, writer.dir, &writer.options, &writer.log, NULL), DBK_OK);
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(append(writer.log, 3), DBK_OK);
+        assert_int_equal(dbk_log_refresh(p.log, NULL), DBK_OK);
+        assert_int_equal(dbk_log_position(p.log), end + 3 * i);
+    }
+    place_close(&writer);
+    place_close(&p);
+    place_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_records_in_next),
         cmocka_unit_test(test_closed_before_the_look),
         cmocka_unit_test(test_reader),
+        cmocka_unit_test(test_reader_follows_a_later_writer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
