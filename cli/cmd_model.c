@@ -44,6 +44,9 @@ static void put_model(const dbk_json_node *model)
         put_member(failed, "error", terminal);
     } else if (trouble) {
         put_member(trouble, "message", terminal);
+    } else if (dbk_json_member(model, "healed")) {
+        fputs("built anew: ", stdout);
+        put_member(model, "healed", terminal);
     }
     putchar('\n');
 }

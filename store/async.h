@@ -31,7 +31,7 @@ typedef struct dbk_async {
     /* the thread's own */
     dbk_model *model;
     dbk_dir *serial;     /* of its file */
-    dbk_identity opened; /* its file, as it was opened */
+    dbk_identity opened; /* its file, as it was opened, or as its own checkpoint left it */
     int wal_pages;
     bool checked; /* of a suspect one: it was looked through */
     /* all->mutex */
@@ -45,6 +45,7 @@ typedef struct dbk_async {
     uint64_t tried;    /* stopped: where the log ended when it was tried last */
     uint64_t done, of; /* building */
     uint64_t builds;
+    const char *healed;    /* why it was built anew while it served; NULL: it never was */
     int64_t not_before_ns; /* trouble, or stopped: when it is tried again */
     int64_t delay_ns;
     dbk_error trouble; /* code DBK_OK: none */

@@ -112,12 +112,50 @@ static dbk_result hold_file(dbk_async *async, const char *path, dbk_error *err)
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot look at '%s'", path);
 }
 
-static bool is_still_there(const dbk_async *async)
+static bool is_same(const dbk_identity *one, const dbk_identity *other)
+{
+    return one->inode == other->inode && one->device == other->device;
+}
+
+static bool has_folder(const dbk_async *async)
+{
+    const dbk_port *port = async->all->port;
+    dbk_identity mine, found;
+    return port->identify_dir(port->ctx, async->dir, &mine) == 0 &&
+           port->identify(port->ctx, async->all->engine->models_dir, async->below + sizeof "models", &found) == 0 &&
+           is_same(&mine, &found);
+}
+
+/* Three looks at names, no file is read. Only a checkpoint writes the file itself, and only this thread makes
+ * one: what else changed it wrote over it. NULL: all is as it was. */
+static const char *what_happened(const dbk_async *async)
 {
     const dbk_port *port = async->all->port;
     dbk_identity found;
-    return port->identify(port->ctx, async->serial, async->file, &found) == 0 && found.inode == async->opened.inode &&
-           found.device == async->opened.device;
+    if (!has_folder(async)) return "its folder was deleted or replaced";
+    if (port->identify(port->ctx, async->serial, async->file, &found) != 0) return "its file was deleted";
+    if (!is_same(&found, &async->opened)) return "its file was replaced";
+    if (found.size_bytes != async->opened.size_bytes || found.modified_ms != async->opened.modified_ms)
+        return "its file was written over";
+    return NULL;
+}
+
+/* A folder that is gone, or is another one, takes nothing any more. */
+static dbk_result find_folder(dbk_async *async, dbk_error *err)
+{
+    char below[sizeof async->below], file[sizeof async->file];
+    dbk_dir *dir = NULL;
+    dbk_model_folder folder;
+    if (has_folder(async)) return DBK_OK;
+    dbk_result result = dbk_async_folder(async->all->engine, async->definition, true, below, file, &dir, &folder, err);
+    if (result != DBK_OK) return result;
+    dbk_asyncs_lock(async->all);
+    dbk_dir *gone = async->dir;
+    async->dir = async->folder.dir = dir;
+    async->noted = false;
+    dbk_asyncs_unlock(async->all);
+    async->all->port->close_dir(async->all->port->ctx, gone);
+    return DBK_OK;
 }
 
 static void swap_path(dbk_async *async, char *path)
@@ -262,6 +300,7 @@ static dbk_result take_over(dbk_async *async, dbk_model *shadow, dbk_error *err)
         result = serve(async, shadow, err);
         dbk_model_close(old);
         if (result == DBK_OK && gone) dbk_model_folder_discard(&async->folder, gone);
+        if (result == DBK_OK) (void)!dbk_model_folder_clean(&async->folder, async->path, NULL); /* what healing left */
         if (result != DBK_OK) swap_path(async, NULL);
     }
     dbk_free(async->all->port, gone);
@@ -295,7 +334,8 @@ static dbk_result build(dbk_async *async, dbk_model_stop *stop, dbk_error *err)
     begin_building(async, true);
     *stop = (dbk_model_stop){0};
     uint64_t end = dbk_log_position(async->all->engine->log);
-    dbk_result result = dbk_model_folder_next(&async->folder, &path, err);
+    dbk_result result = find_folder(async, err);
+    if (result == DBK_OK) result = dbk_model_folder_next(&async->folder, &path, err);
     if (result == DBK_OK) result = build_file(async, (const char *)path.data, stop, &shadow, err);
     if (result == DBK_OK) result = take_over(async, shadow, err);
     if (result == DBK_OK) {
@@ -318,7 +358,9 @@ static void checkpoint(dbk_async *async)
 {
     if (async->wal_pages < PASSIVE_PAGES) return;
     int mode = async->wal_pages < RESTART_PAGES ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
+    if (what_happened(async)) return; /* the next look finds it; its marks are not to be taken for ours */
     (void)sqlite3_wal_checkpoint_v2(dbk_model_handle(async->model), NULL, mode, NULL, NULL);
+    (void)async->all->port->identify(async->all->port->ctx, async->serial, async->file, &async->opened);
     async->wal_pages = 0;
 }
 
@@ -340,11 +382,13 @@ static dbk_result follow(dbk_async *async, dbk_model_stop *stop, bool *shadow, d
 /* What is in another's hands, deleted or damaged is left and built anew. */
 static dbk_result look(dbk_async *async, dbk_result result)
 {
-    bool there = !async->model || is_still_there(async);
+    const char *why = async->model ? what_happened(async) : NULL;
     dbk_asyncs_lock(async->all);
     async->look_asked = false;
+    if (!why && heals(result)) why = "its file was damaged";
+    if (why) async->healed = why;
     dbk_asyncs_unlock(async->all);
-    if (there && !heals(result)) return result;
+    if (!why) return result;
     close_model(async);
     set_open(async, false, true);
     return DBK_OK;
@@ -373,7 +417,7 @@ typedef struct dbk_task {
 
 static dbk_task next_task(dbk_async *async)
 {
-    bool gone = async->model && !is_still_there(async);
+    bool gone = async->model && what_happened(async) != NULL;
     dbk_asyncs_lock(async->all);
     if (!async->all->closing) atomic_store(&async->halt, async->note.paused && !async->rebuild_asked);
     bool paused = async->note.paused;

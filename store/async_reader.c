@@ -82,7 +82,8 @@ static dbk_result not_there(const dbk_async *async, dbk_error *err)
         (void)dbk_fail(err, DBK_UNAVAILABLE, "the model '%s' is being built: %llu of %llu entries", name,
                        (unsigned long long)async->done, (unsigned long long)async->of);
     dbk_error_hint(err, async->note.paused ? "'daybook model resume' has it built"
-                                           : "ask again; 'daybook model list' tells how far it is");
+                                           : "ask again; 'daybook model list' tells how far it is, and 'daybook "
+                                             "rebuild STORE MODEL' builds it to its end");
     return DBK_UNAVAILABLE;
 }
 

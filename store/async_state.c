@@ -82,6 +82,7 @@ typedef struct dbk_async_view {
     bool has_file, working, building; /* working: a thread is on it */
     uint64_t done, of, builds, end;
     dbk_error trouble;
+    const char *healed;
 } dbk_async_view;
 
 static const char *condition_of(const dbk_async_view *view)
@@ -108,6 +109,7 @@ static void put_view(const dbk_definition *model, const dbk_async_view *view, db
         dbk_request_put_text(out, "message", dbk_slice_text(view->trouble.text));
         dbk_buffer_put_u8(out, '}');
     }
+    if (view->healed) dbk_request_put_text(out, "healed", dbk_slice_text(view->healed));
     if (view->building)
         dbk_buffer_printf(out, ",\"building\":{\"done\":%llu,\"of\":%llu}", (unsigned long long)view->done,
                           (unsigned long long)view->of);
@@ -131,6 +133,7 @@ static void view_of(const dbk_async *async, dbk_async_view *view)
     view->of = async->of;
     view->builds = async->builds;
     view->trouble = async->trouble;
+    view->healed = async->healed;
 }
 
 dbk_result dbk_async_state(dbk_engine *engine, const dbk_definition *model, dbk_model_state *state, dbk_error *err)

@@ -203,7 +203,10 @@ dbk_result dbk_row_run(dbk_model *model, sqlite3_stmt *statement, const char *wh
     if (changes) *changes = sqlite3_changes(model->db);
     if (rc == SQLITE_DONE && sqlite3_changes(model->db) > 0) model->work->wrote = true;
     (void)sqlite3_reset(statement);
-    if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
+    if (sqlite3_get_autocommit(model->db)) /* the machine's fault keeps its name: it passes */
+        return result == DBK_NO_SPACE || result == DBK_NO_MEMORY || result == DBK_IO
+                   ? result
+                   : dbk_fail(err, DBK_INTERNAL, "SQLite gave up the transaction");
     observed = dbk_observer_failure(model->observer);
     return observed == DBK_OK ? result : fail_observed(observed, what, err);
 }

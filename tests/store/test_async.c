@@ -1,6 +1,10 @@
 /* Async models: what follows the log by itself, where it stops, how it heals, and that nothing else waits for it. */
 #include <errno.h>
 
+#include <dirent.h>
+#include <sqlite3.h>
+
+#include "store/async.h"
 #include "tests/store/ask_fixture.h"
 #include "tests/store/folder_fixture.h"
 #include "tests/store/world_fixture.h"
@@ -253,6 +257,84 @@ static void test_damage_and_swapped_files(void **state)
     says(f, list, "\"state\":\"running\"");
 }
 
+static int serials_of(const engine_fixture *f)
+{
+    char path[4400];
+    int count = 0;
+    snprintf(path, sizeof path, "%s/models/async-stats", f->path);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) count += strspn(entry->d_name, "0123456789") == 8;
+    closedir(dir);
+    return count;
+}
+
+/* While the store is served: file or folder go, another file comes in its place, the file is written over. Each is
+ * seen at the next entry, built anew, and told; and nothing is left lying about. */
+static void test_it_heals_while_it_serves(void **state)
+{
+    engine_fixture *f = *state;
+    char name[200];
+    put(f, "o1", "ann", 10);
+    file_of_model(f, name);
+    file_write(f->path, name, "no database at all", 18);
+    put(f, "o2", "ann", 10);
+    says(f, totals, "[[\"ann\",20]]");
+    says(f, list, "\"healed\":\"its file was written over\"");
+    assert_int_equal(serials_of(f), 1);
+    file_of_model(f, name);
+    file_remove(f->path, name);
+    file_write(f->path, name, "of another store", 16);
+    put(f, "o3", "ann", 10);
+    says(f, totals, "[[\"ann\",30]]");
+    says(f, list, "\"healed\":\"its file was replaced\"");
+    assert_int_equal(serials_of(f), 1);
+    folder_remove(f->path, "models/async-stats");
+    put(f, "o4", "ann", 10);
+    says(f, totals, "[[\"ann\",40]]");
+    says(f, list,
+         "\"state\":\"running\",\"position\":5,\"behind\":0,\"healed\":\"its folder was deleted or replaced\"");
+    assert_int_equal(serials_of(f), 1);
+    dbk_engine_close(f->engine);
+    fixture_open(f);
+    says(f, totals, "[[\"ann\",40]]");
+    says(f, list, "\"builds\":0");
+}
+
+static void set_most_pages(const engine_fixture *f, int pages)
+{
+    char sql[80];
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count=%d", pages);
+    sqlite3 *db = dbk_model_handle(f->engine->asyncs->items[0].model);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* The disk fills up in the middle of a write: it is no failure of the engine, and passes. */
+static void test_a_disk_that_fills_up(void **state)
+{
+    engine_fixture *f = *state;
+    char customer[3000];
+    memset(customer, 'c', sizeof customer - 1);
+    put(f, "o1", "ann", 10);
+    set_most_pages(f, 1);
+    for (int i = 0; i < 4; i++) {
+        char id[8], command[3200];
+        customer[0] = (char)('a' + i);
+        customer[sizeof customer - 1] = 0;
+        snprintf(id, sizeof id, "p%d", i);
+        snprintf(command, sizeof command,
+                 "{\"id\":\"%s\",\"do\":\"put\",\"table\":\"orders\",\"key\":\"%s\",\"data\":{\"customer\":\"%.2000s\","
+                 "\"total\":1}}",
+                 id, id, customer);
+        must_accept(f, command);
+    }
+    says(f, list, "\"state\":\"paused\"");
+    says(f, list, "\"trouble\":{\"error\":\"no_space\"");
+    set_most_pages(f, 1000000);
+    put(f, "o2", "ann", 10);
+    says(f, list, "\"state\":\"running\",\"position\":7,\"behind\":0");
+}
+
 static bool is_full;
 
 static int make_dir_if_there_is_room(void *ctx, dbk_dir *dir, const char *name, uint32_t mode)
@@ -485,6 +567,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pause_outlives_the_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_deleted_file_is_built_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_and_swapped_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_it_heals_while_it_serves, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_disk_that_fills_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading_only, setup, teardown),
         cmocka_unit_test(test_a_model_comes_changes_and_goes),
