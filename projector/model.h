@@ -199,6 +199,7 @@ typedef struct dbk_trail_row {
     const dbk_table *table;
     dbk_slice key;           /* as in stream names */
     dbk_slice before, after; /* the row as a JSON object of its columns; empty: none */
+    bool anew;               /* it was there before and is there now, and was removed in between */
 } dbk_trail_row;
 /* Called behind an entry that was applied and touched rows that are asked for. */
 typedef dbk_result (*dbk_trail_fn)(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,
@@ -322,6 +323,10 @@ typedef dbk_result (*dbk_skip_fn)(void *arg, const dbk_skip *skip);
 dbk_result dbk_model_skips(dbk_model *model, dbk_skip_fn each, void *arg, dbk_error *err) DBK_MUST_USE;
 /* Counts all rows anew: the fingerprint by a full scan (compare with the state's). */
 dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_t *rows, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_recount_table(dbk_model *model, const dbk_table *table, dbk_hash128 *fingerprint, uint64_t *rows,
+                                   dbk_error *err) DBK_MUST_USE;
+/* What is read from here on is one committed state, which dbk_model_get_state tells; until dbk_model_rollback. */
+dbk_result dbk_model_hold(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 /* Looks through the file, SQLite's pages and the rows against the fingerprint, as one moment has them.
  * DBK_CORRUPT: build it anew. */
 dbk_result dbk_model_check(dbk_model *model, dbk_error *err) DBK_MUST_USE;

@@ -81,6 +81,25 @@ dbk_result dbk_model_recount(dbk_model *model, dbk_hash128 *fingerprint, uint64_
     return result;
 }
 
+dbk_result dbk_model_recount_table(dbk_model *model, const dbk_table *table, dbk_hash128 *fingerprint, uint64_t *rows,
+                                   dbk_error *err)
+{
+    dbk_buffer scratch;
+    *fingerprint = (dbk_hash128){0};
+    *rows = 0;
+    dbk_buffer_init(&scratch, model->port);
+    dbk_result result = count_table(model, table, &scratch, fingerprint, rows, err);
+    dbk_buffer_release(&scratch);
+    return result;
+}
+
+dbk_result dbk_model_hold(dbk_model *model, dbk_error *err)
+{
+    model->sandbox.role = DBK_SQL_ENGINE;
+    dbk_result result = dbk_model_exec(model, "BEGIN", "read the model", err);
+    return result == DBK_OK ? dbk_model_load_state(model, err) : result;
+}
+
 /* Indexes against rows too, which quick_check leaves out: a power loss that tears the sector in which a
  * synced frame of the WAL ends plays older pages back over newer ones, and those may be an index's. */
 static dbk_result check_pages(dbk_model *model, dbk_error *err)

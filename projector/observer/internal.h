@@ -21,8 +21,8 @@ typedef struct dbk_dirty {
 typedef struct dbk_step {
     uint32_t touched;
     bool is_new_dirty, is_new_touched;
-    bool exists, changed; /* of the touched row before it */
-    uint64_t dirty_entry; /* of the dirty row before it */
+    bool exists, changed, went; /* of the touched row before it */
+    uint64_t dirty_entry;       /* of the dirty row before it */
     uint32_t dirty_touched;
     uint32_t dirty;
     dbk_hash128 now;

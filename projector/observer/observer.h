@@ -14,6 +14,7 @@ typedef struct dbk_touched {
     dbk_slice key;        /* encoded as in stream names; owned by the observer until the entry ends */
     bool existed, exists; /* before the entry, now */
     bool changed;         /* some column differs, or it came or went */
+    bool went;            /* it was removed within the entry, whatever came then */
 } dbk_touched;
 
 typedef struct dbk_observer dbk_observer;

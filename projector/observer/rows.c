@@ -89,6 +89,8 @@ static void apply_change(dbk_observer *observer, const dbk_row_change *change, d
 
     step->exists = touched->exists;
     step->changed = touched->changed;
+    step->went = touched->went;
+    touched->went |= !change->exists;
     step->now = both[1];
     touched->exists = change->exists;
     both[1] = change->now;
@@ -148,6 +150,7 @@ static void walk_back(dbk_observer *observer, const dbk_step *step)
     } else {
         touched->exists = step->exists;
         touched->changed = step->changed;
+        touched->went = step->went;
         memcpy(observer->hashes.data + ((size_t)step->touched * 2 + 1) * sizeof step->now, &step->now,
                sizeof step->now);
     }

@@ -40,8 +40,11 @@ static dbk_result gather(dbk_model *model, dbk_buffer *rows, dbk_buffer *after, 
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         if (!is_asked(model->trail, &touched[i])) continue;
         result = put_after(model, &touched[i], after, err);
-        dbk_trail_row row = {
-            touched[i].table, touched[i].key, dbk_observer_before(model->observer, i), {NULL, after->size - previous}};
+        dbk_trail_row row = {.table = touched[i].table,
+                             .key = touched[i].key,
+                             .before = dbk_observer_before(model->observer, i),
+                             .after = {NULL, after->size - previous},
+                             .anew = touched[i].existed && touched[i].exists && touched[i].went};
         previous = after->size;
         dbk_buffer_put(rows, &row, sizeof row);
     }

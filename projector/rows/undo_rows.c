@@ -89,7 +89,7 @@ static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const db
                                 dbk_error *err)
 {
     dbk_slice rest = entry->events;
-    bool ruled = entry->flags != DBK_ENTRY_UNDO, taken_away = false;
+    bool ruled = entry->flags != DBK_ENTRY_UNDO, taken_away = row->anew; /* a cascade has no event */
     *named = (dbk_mask){0};
     for (dbk_event event; dbk_event_next(&rest, &event);) {
         const dbk_json_node *data;

@@ -8,7 +8,9 @@ static const char schema[] =
     "CREATE TABLE parts (id INTEGER PRIMARY KEY NOT NULL, within INTEGER REFERENCES parts(id) ON DELETE CASCADE);\n"
     "CREATE INDEX parts_within ON parts (within);\n"
     "CREATE TABLE marks (part INTEGER NOT NULL REFERENCES parts ON DELETE CASCADE, word TEXT NOT NULL, PRIMARY KEY "
-    "(part, word)) WITHOUT ROWID;\n";
+    "(part, word)) WITHOUT ROWID;\n"
+    "CREATE TABLE labels (id TEXT PRIMARY KEY NOT NULL, part INTEGER REFERENCES parts ON DELETE CASCADE, "
+    "stars INTEGER DEFAULT 7);\nCREATE INDEX labels_part ON labels (part);\n";
 
 static char *ask(engine_fixture *f, const char *request)
 {
@@ -114,9 +116,31 @@ static void a_ring_is_refused_whole(void **state)
     assert_folds(f);
 }
 
+/* Who lets a row go by a cascade and makes it anew has written all of it, also what was filled in and is as before. */
+static void what_was_made_anew_behind_a_cascade_stays(void **state)
+{
+    engine_fixture *f = *state;
+    dbk_buffer receipt;
+    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"parts\",\"key\":1,\"data\":{}}");
+    must_accept(f, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"labels\",\"key\":\"a\","
+                   "\"data\":{\"part\":1,\"stars\":3}}");
+    must_accept(f, "{\"id\":\"3\",\"do\":\"patch\",\"table\":\"labels\",\"key\":\"a\",\"data\":{\"stars\":7}}");
+    must_accept(f, "{\"id\":\"4\",\"do\":\"batch\",\"commands\":[{\"do\":\"delete\",\"table\":\"parts\",\"key\":1},"
+                   "{\"do\":\"put\",\"table\":\"parts\",\"key\":1,\"data\":{}},"
+                   "{\"do\":\"put\",\"table\":\"labels\",\"key\":\"a\",\"data\":{\"part\":1}}]}");
+    dbk_buffer_init(&receipt, dbk_port_system());
+    assert_int_equal(dbk_engine_undo(f->engine, dbk_slice_text("{\"id\":\"u\",\"do\":\"undo\",\"position\":3}"),
+                                     f->now_ms, &receipt, &f->error),
+                     DBK_OK);
+    assert_non_null(strstr(dbk_buffer_text(&receipt), "\"columns\":[\"stars\"],\"reason\":\"written since\""));
+    dbk_buffer_release(&receipt);
+    expect_part(f, "{\"do\":\"get\",\"table\":\"labels\",\"key\":\"a\"}", "\"stars\":7");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_made_anew_behind_a_cascade_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deep_chain_goes_with_its_root_and_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_ring_is_refused_whole, setup, teardown),
     };
