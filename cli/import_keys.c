@@ -2,6 +2,7 @@
  *
  * A table's own primary key serves where it can name a row for ever: without NULL, compared byte by byte, of a
  * type with one form. Else the file's rowid becomes the key, and the old one a UNIQUE. */
+#include <ctype.h>
 #include <strings.h>
 
 #include "cli/import.h"
@@ -136,7 +137,7 @@ static int64_t violations(dbk_import *import, const dbk_import_table *table, int
 
 typedef struct reference {
     dbk_import_table *table, *parent;
-    const char *parent_name, *on_delete, *problem;
+    const char *parent_name, *on_delete, *on_update, *problem;
     dbk_import_column **children;
     size_t count;
     dbk_buffer *from; /* import->scratch: the columns here, as SQL */
@@ -162,6 +163,10 @@ static void add_reference(dbk_import *import, reference *r)
                                         acts ? " ON DELETE " : "", acts ? r->on_delete : "");
     dbk_import_piece *piece = dbk_import_add_piece(import, DBK_IMPORT_REFERENCE, r->table, name, sql);
     if (!piece) return;
+    if (strcasecmp(r->on_update, "NO ACTION") != 0)
+        dbk_import_note_changed(
+            import, "foreign key", name,
+            dbk_import_printf(import, "ON UPDATE %s has no place: the key of a row never changes", r->on_update));
     piece->parent = r->parent;
     piece->children = r->children;
     piece->child_count = r->count;
@@ -172,6 +177,7 @@ static void begin_reference(dbk_import *import, reference *r, sqlite3_stmt *row)
     r->id = sqlite3_column_int(row, 0);
     r->parent_name = dbk_import_copy(import, cell(row, 1));
     r->on_delete = dbk_import_copy(import, cell(row, 4));
+    r->on_update = dbk_import_copy(import, cell(row, 5));
     r->parent = dbk_import_find_table(import, r->parent_name);
     r->problem = !r->parent || r->parent->left_out ? "its table is not taken" : NULL;
     r->children = dbk_import_take(import, r->table->column_count, sizeof *r->children);
@@ -194,10 +200,53 @@ static void take_reference_column(reference *r, sqlite3_stmt *row)
     r->children[r->count++] = child;
 }
 
+/* Behind a name in quotes, a text or a comment that begins there; else behind one character. */
+static const char *skip_one(const char *at)
+{
+    char quote = *at == '[' ? ']' : *at;
+    if (at[0] == '-' && at[1] == '-') return at + strcspn(at, "\n");
+    if (at[0] == '/' && at[1] == '*') {
+        const char *end = strstr(at + 2, "*/");
+        return end ? end + 2 : at + strlen(at);
+    }
+    if (!strchr("'\"`[", *at)) return at + 1;
+    const char *end = strchr(at + 1, quote);
+    return end ? end + 1 : at + strlen(at);
+}
+
+/* No pragma tells of it, only the table's own words. */
+static bool says_deferred(const char *sql)
+{
+    while (*sql) {
+        if (!isalpha((unsigned char)*sql)) {
+            sql = skip_one(sql);
+            continue;
+        }
+        size_t size = strspn(sql, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$");
+        if (size == 8 && strncasecmp(sql, "DEFERRED", 8) == 0) return true;
+        sql += size;
+    }
+    return false;
+}
+
+static dbk_result note_deferred(dbk_import *import, const dbk_import_table *table, dbk_error *err)
+{
+    sqlite3_stmt *row = dbk_import_prepare(import, "SELECT sql FROM sqlite_schema WHERE name = ?1", err);
+    if (!row) return DBK_IO;
+    int rc = sqlite3_bind_text(row, 1, table->from, -1, SQLITE_STATIC);
+    if (rc == SQLITE_OK) rc = sqlite3_step(row);
+    if (rc == SQLITE_ROW && says_deferred(cell(row, 0)))
+        dbk_import_note_changed(import, "foreign key", table->from,
+                                "DEFERRABLE INITIALLY DEFERRED is not taken: each statement of a command holds its "
+                                "references; write it into the definition where a command needs it");
+    if (rc == SQLITE_ROW) rc = SQLITE_DONE;
+    return dbk_import_finish(import, row, rc, err);
+}
+
 static dbk_result read_references(dbk_import *import, dbk_import_table *table, dbk_error *err)
 {
     sqlite3_stmt *row = dbk_import_prepare(import,
-                                           "SELECT id, \"table\", \"from\", \"to\", on_delete FROM "
+                                           "SELECT id, \"table\", \"from\", \"to\", on_delete, on_update FROM "
                                            "pragma_foreign_key_list(?1) ORDER BY id, seq",
                                            err);
     reference r = {.table = table, .from = &import->scratch, .id = -1};
@@ -214,7 +263,8 @@ static dbk_result read_references(dbk_import *import, dbk_import_table *table, d
     }
     if (r.id >= 0) dbk_buffer_put_u8(&r.to, ')'), add_reference(import, &r);
     dbk_buffer_release(&r.to);
-    return dbk_import_finish(import, row, rc, err);
+    dbk_result result = dbk_import_finish(import, row, rc, err);
+    return result == DBK_OK && r.id >= 0 ? note_deferred(import, table, err) : result;
 }
 
 /* ---- order */

@@ -120,6 +120,19 @@ class Import(Case):
         self.assertEqual(self.rows("a.daybook", "SELECT id, a FROM t"), [[1, "x"]])
         self.assertEqual(self.rows("a.daybook", "SELECT * FROM child"), [[1, 77, 5]])
 
+    def test_what_a_foreign_key_loses_is_said(self):
+        self.file("""
+            CREATE TABLE p (id INTEGER PRIMARY KEY);
+            CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p(id) ON UPDATE CASCADE ON DELETE SET NULL,
+                            q INTEGER REFERENCES p(id) DEFERRABLE INITIALLY DEFERRED);
+            CREATE TABLE d (id INTEGER PRIMARY KEY, "deferred" TEXT DEFAULT 'DEFERRED', p INTEGER REFERENCES p(id)); -- DEFERRED
+            INSERT INTO p VALUES (1); INSERT INTO c VALUES (1, 1, 1); INSERT INTO d(id, p) VALUES (1, 1);""")
+        answer = self.load()
+        changed = [(n["what"], n["name"], n["reason"]) for n in answer["changed"]]
+        self.assertEqual([c[:2] for c in changed], [("foreign key", "c to p"), ("foreign key", "c")])
+        self.assertIn("ON UPDATE CASCADE", changed[0][2])
+        self.assertIn("INITIALLY DEFERRED", changed[1][2])
+
     def test_names_that_need_quotes(self):
         self.file("""
             CREATE TABLE "my table" ("a ""b""\" INTEGER PRIMARY KEY, "select" TEXT, "1st" TEXT, "ß" TEXT, "A_B" TEXT);
