@@ -30,7 +30,7 @@ static const dbk_request_form forms[] = {
      NULL,
      dbk_request_undo},
     {"status", {NULL}, {NULL}, dbk_request_status, NULL},
-    {"fingerprint", {"at", "at_time", "order_time", "model"}, {NULL}, dbk_request_fingerprint, NULL},
+    {"fingerprint", {"at", "at_time", "order_time", "model", "recount"}, {NULL}, dbk_request_fingerprint, NULL},
     {"stats", {NULL}, {NULL}, dbk_request_stats, NULL},
     {"rebuild", {"model"}, {NULL}, dbk_request_rebuild, NULL},
     {"verify", {"depth"}, {NULL}, dbk_request_verify, NULL},

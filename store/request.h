@@ -23,6 +23,9 @@ dbk_result dbk_request_inbox(dbk_engine *engine, const dbk_json_node *request, d
                              dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
                               dbk_error *err) DBK_MUST_USE;
+/* request_recount.c */
+dbk_result dbk_request_recount(dbk_engine *engine, const dbk_definition *model, dbk_buffer *out,
+                               dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
                                    dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,

@@ -218,6 +218,10 @@ dbk_result dbk_request_fingerprint(dbk_engine *engine, const dbk_json_node *requ
     if (result == DBK_OK) result = dbk_request_model(engine, request, &model, err);
     if (result == DBK_OK && (model ? model : engine->definition)->no_fingerprint) result = no_fingerprint(model, err);
     if (result != DBK_OK) return result;
+    const dbk_json_node *recount = dbk_json_member(request, "recount");
+    if (recount && recount->kind == DBK_JSON_TRUE && !past) return dbk_request_recount(engine, model, out, err);
+    if (recount && recount->kind != DBK_JSON_FALSE)
+        return dbk_fail(err, DBK_BAD_COMMAND, "'recount' is true or false, and not for a moment of the past");
     if (past || !engine->model) {
         dbk_model_reader *reader;
         result = dbk_pasts_enter(engine, model, &at, &reader, &state, err);

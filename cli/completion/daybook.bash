@@ -33,7 +33,7 @@ _daybook() {
         model) options="--json --help" ;;
         replay) options="--to --order-time --model --into --json --help" ;;
         rebuild) options="--index --json --help" ;;
-        fingerprint) options="--at --order-time --model --json --help" ;;
+        fingerprint) options="--at --order-time --model --recount --json --help" ;;
         verify) options="--depth --repair-from --json --help" ;;
         salvage) options="--into --app --force-fs --json --help" ;;
         stats) options="--json --help" ;;

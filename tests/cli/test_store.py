@@ -1,5 +1,6 @@
 """Every command on a store that it opens itself."""
 import csv
+import glob
 import io
 import json
 import os
@@ -175,6 +176,27 @@ class Store(Case):
             self.assertEqual(json.loads(p.stdout.readline())["position"], 3)
             p.terminate()
             self.assertEqual(p.wait(30), 0)
+
+    def test_a_recount_finds_rows_that_nobody_wrote(self):
+        store = self.store(commands=5)
+        kept = json.loads(self.daybook("fingerprint", store, "--json"))["fingerprint"]
+        counted = json.loads(self.daybook("fingerprint", store, "--recount", "--json"))
+        self.assertEqual((counted["fingerprint"], counted["recounted"], counted["same"], counted["rows"]), (kept, kept, True, 5))
+        models = self.path(store, "models")
+        with open(os.path.join(models, "current")) as f:
+            serial = f.read(8)
+        with sqlite3.connect(glob.glob(os.path.join(models, serial, "*.sqlite"))[0]) as db:
+            db.execute("UPDATE notes SET title = 'not by a command' WHERE id = (SELECT min(id) FROM notes)")
+        db.close()
+        found = self.run_program("fingerprint", store, "--recount", "--json")
+        self.assertEqual(found.returncode, 1)
+        answer = json.loads(found.stdout)
+        self.assertEqual((answer["fingerprint"], answer["same"]), (kept, False))
+        self.assertEqual([t["table"] for t in answer["tables"]], ["notes"])
+        found = self.run_program("fingerprint", store, "--recount")
+        self.assertEqual(found.returncode, 1)
+        self.assertIn("differs      table 'notes': 5 rows, 5 by the log\n", found.stdout)
+        self.assertIn("daybook rebuild", found.stderr)
 
     def test_fingerprint_replay_and_rebuild_agree(self):
         store = self.store(commands=5)
