@@ -35,6 +35,20 @@ static void put_lost(const dbk_json_node *lost)
     }
 }
 
+/* An async model serves up to the entry that its new projections refuse. */
+static void put_failed(const dbk_json_node *failed)
+{
+    static const char *const names[] = {"position", "type", "error"};
+    bool terminal = dbk_terminal_is(stdout);
+    fputs("  stops at position ", stdout);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const dbk_json_node *node = dbk_json_member(failed, names[i]);
+        if (i) fputs(i == 1 ? ", " : ": ", stdout);
+        if (node) dbk_out_shown(node->text, terminal);
+    }
+    putchar('\n');
+}
+
 static void show(const dbk_json_node *root)
 {
     const dbk_json_node *upgraded = dbk_json_member(root, "upgraded"), *models = dbk_json_member(root, "models");
@@ -50,6 +64,7 @@ static void show(const dbk_json_node *root)
         if (name && entries && took)
             printf("model '%.*s': %.*s entries folded in %.*s ms\n", DBK_SLICE_ARG(name->text),
                    DBK_SLICE_ARG(entries->text), DBK_SLICE_ARG(took->text));
+        if (dbk_json_member(model, "failed")) put_failed(dbk_json_member(model, "failed"));
     }
     put_tables(dbk_json_member(root, "tables"));
     put_lost(dbk_json_member(root, "lost"));

@@ -145,6 +145,8 @@ class Models(Case):
         self.assertEqual(daemon.end(), 0)
         self.assertEqual(self.rows("s.daybook", TOTALS), [["ann", 50]])
         self.assertEqual(json.loads(self.daybook("fingerprint", "s.daybook", "--json")), before)
+        shown = self.daybook("upgrade", "s.daybook", "--app", self.app("bad", SUMS.replace("$total)", "$total * 2000000)")), "--dry-run")
+        self.assertRegex(shown, r"(?m)^  stops at position 2, orders.put: .*projections.sql:")
         shown = json.loads(self.daybook("upgrade", "s.daybook", "--app", self.app("bad", SUMS.replace("$total)", "$total * 2000000)")), "--json"))
         self.assertEqual((shown["upgraded"], shown["models"][0]["failed"]["position"]), (True, 2))
         self.daybook("upgrade", "s.daybook", "--app", "none")
