@@ -8,8 +8,9 @@ enum { PASTS_MAX = 4, NAME_TRIES = 100 };
 
 /* ---- which entries */
 
-/* Received times never decrease: the last position received by then, 0 when there is none. */
-static dbk_result position_at(dbk_engine *engine, int64_t time_ms, uint64_t *position, dbk_error *err)
+/* Received times never decrease, nor do those of entries in an ordered log of one epoch (`happened`): the last position
+ * that was received, or that happened, by then; 0 when there is none. */
+static dbk_result position_at(dbk_engine *engine, int64_t time_ms, bool happened, uint64_t *position, dbk_error *err)
 {
     uint64_t low = 0, high = dbk_log_position(engine->log);
     dbk_buffer origin;
@@ -17,14 +18,27 @@ static dbk_result position_at(dbk_engine *engine, int64_t time_ms, uint64_t *pos
     dbk_result result = DBK_OK;
     while (result == DBK_OK && low < high) {
         uint64_t middle = low + (high - low + 1) / 2;
-        int64_t received_ms = 0;
-        result = dbk_log_read(engine->log, middle, &origin, &received_ms, err);
-        if (received_ms <= time_ms) low = middle;
+        int64_t at_ms = 0;
+        dbk_entry entry;
+        result = dbk_log_read(engine->log, middle, &origin, &at_ms, err);
+        if (result == DBK_OK && happened) {
+            result = dbk_entry_decode(dbk_buffer_slice(&origin), &entry, err);
+            at_ms = result == DBK_OK ? (int64_t)(entry.hlc >> 16) : 0;
+        }
+        if (at_ms <= time_ms) low = middle;
         else high = middle - 1;
     }
     dbk_buffer_release(&origin);
     *position = low;
     return result == DBK_NONE ? dbk_fail(err, DBK_GAP, "the log has no entry at a position below its end") : result;
+}
+
+static bool is_ordered_by_time(dbk_engine *engine)
+{
+    uint32_t epoch = 0;
+    uint64_t hlc = 0;
+    dbk_log_clock(engine->log, &epoch, &hlc);
+    return epoch == 0 && dbk_log_is_ordered(engine->log);
 }
 
 dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past, dbk_error *err)
@@ -39,9 +53,16 @@ dbk_result dbk_past_of(dbk_engine *engine, const dbk_moment *at, dbk_past *past,
     }
     past->order_time_ms = at->order_time_ms;
     if (at->position > 0) past->position = at->position;
-    if (at->time_ms == 0) return DBK_OK;
+    bool by_time = past->order_time_ms > 0 && is_ordered_by_time(engine);
     uint64_t position = 0;
-    dbk_result result = position_at(engine, at->time_ms, &position, err);
+    dbk_result result = DBK_OK;
+    if (by_time) {
+        past->order_time_ms = 0; /* then positions alone say it */
+        result = position_at(engine, at->order_time_ms, true, &position, err);
+        if (result == DBK_OK && position < past->position) past->position = position;
+    }
+    if (result != DBK_OK || at->time_ms == 0) return result;
+    result = position_at(engine, at->time_ms, false, &position, err);
     if (result == DBK_OK && position < past->position) past->position = position;
     return result;
 }

@@ -93,6 +93,37 @@ static void a_moment_asked_for_becomes_a_rung_and_serves_the_next(void **state)
     assert_true(position <= 3);
 }
 
+/* In an ordered log what happened by a time is what stands up to a position. */
+static void an_order_time_of_an_ordered_log_is_a_position(void **state)
+{
+    world *w = *state;
+    dbk_buffer origin;
+    dbk_entry entry;
+    char by_time[33], by_position[33];
+    for (int i = 0; i < 40; i++) world_random_command(w, 0);
+    dbk_log *log = dbk_engine_log(w->engines[0]);
+    assert_true(dbk_log_is_ordered(log));
+    dbk_buffer_init(&origin, dbk_port_system());
+    int64_t after_ms = INT64_MAX;
+    for (uint64_t p = dbk_log_position(log); p > 1; p--) {
+        dbk_past past;
+        assert_int_equal(dbk_log_read(log, p, &origin, NULL, &w->error), DBK_OK);
+        assert_int_equal(dbk_entry_decode(dbk_buffer_slice(&origin), &entry, &w->error), DBK_OK);
+        int64_t at_ms = (int64_t)(entry.hlc >> 16);
+        bool last = at_ms < after_ms; /* of its millisecond */
+        after_ms = at_ms;
+        if (!last) continue;
+        dbk_moment at = {.order_time_ms = at_ms};
+        assert_int_equal(dbk_past_of(w->engines[0], &at, &past, &w->error), DBK_OK);
+        assert_int_equal(past.position, p);
+        if (p % 8) continue;
+        fingerprint_at(w, 0, 0, at_ms, by_time);
+        fingerprint_at(w, 0, p, 0, by_position);
+        assert_string_equal(by_time, by_position);
+    }
+    dbk_buffer_release(&origin);
+}
+
 /* The folder goes, or a file in it is damaged: the answer is the same. */
 static void the_folder_can_be_deleted_at_any_time(void **state)
 {
@@ -333,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_moment_asked_for_becomes_a_rung_and_serves_the_next, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(an_order_time_of_an_ordered_log_is_a_position, setup, world_teardown),
         cmocka_unit_test_setup_teardown(the_folder_can_be_deleted_at_any_time, setup, world_teardown),
         cmocka_unit_test_setup_teardown(an_image_above_a_late_entry_does_not_serve, setup, world_teardown),
         cmocka_unit_test_setup_teardown(an_image_leaves_indexes_to_the_fold, setup, world_teardown),
