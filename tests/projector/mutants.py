@@ -45,6 +45,14 @@ MUTANTS = {
         ("projector/rows/state.c", "        if (!dbk_mask_has(changed, rules->machines[i].column)) continue;", "        if (changed) continue;")]),
     "an image is used above a late entry": ([["store/test_images"], MODEL], [
         ("store/images.c", "        if (!ordered && memcmp(image->top, low, sizeof low) >= 0) continue;\n", "")]),
+    "behind a sole author command ids are not looked for": ([["projector/test_shadow"]], [
+        ("projector/rows/apply.c", "    return entry->id.seq == position;", "    return entry->id.seq > 0 || position == 0;")]),
+    "an image's damage is not looked for": ([["store/test_image_file"]], [
+        ("store/image_file.c", "frame_checksum(work, block, data) != dbk_load_u64(frame + 8) ||", "frame_checksum(work, block, data) == 0 ||")]),
+    "the indexes of an image are not made again": ([["store/test_images"]], [
+        ("projector/model/shadow.c", "    if (result == DBK_OK) result = dbk_indexes_take_note(build->model, &build->indexes, err);\n", "")]),
+    "an order time is a position too early": ([["store/test_images"]], [
+        ("store/replay.c", "        if (at_ms <= time_ms) low = middle;", "        if (at_ms < time_ms) low = middle;")]),
     "the skip list is not kept": ([["projector/test_fold"], MODEL], [
         ("projector/rows/apply.c", "    return dbk_row_run(model, statement, \"write the skip list\", NULL, err);", "    (void)sqlite3_reset(statement);\n    return DBK_OK;")]),
     "the journal is written outside the transaction": ([SIM], []),

@@ -126,27 +126,35 @@ static void run_undo(sim_machine *m)
     dbk_buffer_release(&receipt);
 }
 
-/* With images: the first of these makes one, the others begin with it. None may fail where no fault was. */
+/* None may fail where no fault was. */
+static void ask_past(sim_machine *m, dbk_json_parser *parser, const char *request)
+{
+    const dbk_json_node *root;
+    dbk_buffer out;
+    dbk_result result = DBK_OK;
+    dbk_buffer_init(&out, m->port);
+    if (dbk_json_parse(parser, dbk_slice_text(request), &root, NULL) == DBK_OK)
+        result = dbk_request_answer(m->engine, root, &out, &m->error);
+    const char *answer = result == DBK_OK ? dbk_buffer_text(&out) : NULL;
+    bool answered = answer && strncmp(answer, "{\"ok\":true", 10) == 0;
+    if (!answered && dbk_simdisk_fault_hits(m->disk) == 0) sim_fail(m, "%s: %s", request, m->error.text);
+    dbk_buffer_release(&out);
+}
+
+/* With images: the first of these makes one, the others begin with it. */
 static void run_past(sim_machine *m)
 {
-    static const char *const requests[] = {"{\"do\":\"fingerprint\",\"at\":3}", "{\"do\":\"explain\",\"position\":5}",
-                                           "{\"do\":\"diff\",\"from\":2,\"to\":4}",
-                                           "{\"do\":\"history\",\"table\":\"plain\",\"key\":\"f\"}"};
+    char requests[4][100];
     dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
     if (!m->engine || !parser) return dbk_json_parser_free(parser);
+    unsigned long long end = dbk_log_position(dbk_engine_log(m->engine));
+    if (end < 4) sim_fail(m, "the log has %llu entries", end);
+    snprintf(requests[0], sizeof requests[0], "{\"do\":\"fingerprint\",\"at\":%llu}", end - 2);
+    snprintf(requests[1], sizeof requests[1], "{\"do\":\"explain\",\"position\":%llu}", end);
+    snprintf(requests[2], sizeof requests[2], "{\"do\":\"diff\",\"from\":%llu,\"to\":%llu}", end - 3, end - 1);
+    snprintf(requests[3], sizeof requests[3], "{\"do\":\"history\",\"table\":\"plain\",\"key\":\"f\"}");
     m->engine->options.image_every = 1;
-    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
-        const dbk_json_node *root;
-        dbk_buffer out;
-        dbk_result result = DBK_OK;
-        dbk_buffer_init(&out, m->port);
-        if (dbk_json_parse(parser, dbk_slice_text(requests[i]), &root, NULL) == DBK_OK)
-            result = dbk_request_answer(m->engine, root, &out, &m->error);
-        const char *answer = result == DBK_OK ? dbk_buffer_text(&out) : NULL;
-        bool answered = answer && strncmp(answer, "{\"ok\":true", 10) == 0;
-        if (!answered && dbk_simdisk_fault_hits(m->disk) == 0) sim_fail(m, "%s", requests[i]);
-        dbk_buffer_release(&out);
-    }
+    for (size_t i = 0; i < 4; i++) ask_past(m, parser, requests[i]);
     dbk_json_parser_free(parser);
 }
 
