@@ -373,6 +373,67 @@ static void test_lock_of_a_moved_file(void **state)
     world_free(&w);
 }
 
+static int no_boot_id(void *ctx, char out[37])
+{
+    (void)ctx;
+    out[0] = '\0';
+    return -ENOENT;
+}
+static int no_identity(void *ctx, dbk_dir *dir, const char *name, dbk_identity *out)
+{
+    (void)ctx, (void)dir, (void)name, (void)out;
+    return -EIO;
+}
+
+/* Whatever stands in the file, who holds it is told as far as it is known; a machine that does not know itself, one that
+ * has no room for the name, and one that cannot look. */
+static void test_what_a_lock_says(void **state)
+{
+    static const char *const texts[] = {"", "x", "17", "17 some-boot 1\n"};
+    dbk_lock *lock, *second;
+    dbk_error err = {0};
+    world w;
+
+    (void)state;
+    world_new(&w, 46);
+    dbk_dir *dir = root_of(w.port);
+    dbk_port port = *w.port;
+    port.boot_id = no_boot_id;
+    assert_int_equal(dbk_lock_take(&port, dir, "LOCK", &lock, NULL), DBK_OK);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        assert_int_equal(dbk_simdisk_truncate(w.disk, "log/LOCK", 0), 0);
+        assert_int_equal(dbk_simdisk_write(w.disk, "log/LOCK", 0, texts[i], strlen(texts[i])), 0);
+        for (int knows = 0; knows < 2; knows++) {
+            assert_int_equal(dbk_lock_take(knows ? w.port : &port, dir, "LOCK", &second, &err), DBK_LOCKED);
+            assert_non_null(
+                strstr(err.text, i < 3 ? "another process holds it" : "process 17 or one on another machine"));
+        }
+    }
+    dbk_simdisk_fault unread = {.kinds = DBK_SIM_READ, .times = 1};
+    dbk_simdisk_add_fault(w.disk, &unread);
+    assert_int_equal(dbk_lock_take(w.port, dir, "LOCK", &second, &err), DBK_LOCKED);
+    dbk_simdisk_clear_faults(w.disk);
+    dbk_lock_release(lock);
+    dbk_simdisk_fault full = {.kinds = DBK_SIM_WRITE, .times = 1, .error = ENOSPC};
+    dbk_simdisk_add_fault(w.disk, &full);
+    assert_int_equal(dbk_lock_take(w.port, dir, "LOCK", &lock, NULL), DBK_OK);
+    dbk_simdisk_clear_faults(w.disk);
+    dbk_lock_release(lock);
+    static const uint32_t kinds[] = {DBK_SIM_TRUNCATE, DBK_SIM_WRITE, DBK_SIM_LOCK, DBK_SIM_IDENTIFY, DBK_SIM_MEMORY};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        dbk_simdisk_fault fault = {.kinds = kinds[i]};
+        dbk_simdisk_add_fault(w.disk, &fault);
+        assert_int_not_equal(dbk_lock_take(w.port, dir, "LOCK", &lock, i % 2 ? &err : NULL), DBK_OK);
+        dbk_simdisk_clear_faults(w.disk);
+    }
+    assert_int_equal(dbk_lock_take(w.port, dir, "LOCK", &lock, NULL), DBK_OK);
+    port.identify = no_identity;
+    dbk_lock_release(lock);
+    assert_int_equal(dbk_lock_take(&port, dir, "LOCK", &lock, &err), DBK_IO);
+    w.port->close_dir(w.port->ctx, dir);
+    world_free(&w);
+}
+
 /* Sizes of segments that no segment can have become ones that it can; to close nothing is allowed. */
 static void test_sizes_asked_for(void **state)
 {
@@ -414,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_look_again_under_the_lock),
         cmocka_unit_test(test_sizes_asked_for),
         cmocka_unit_test(test_lock_of_a_moved_file),
+        cmocka_unit_test(test_what_a_lock_says),
     };
     keep_plain = true;
     return cmocka_run_group_tests(tests, NULL, NULL);

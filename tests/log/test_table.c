@@ -246,6 +246,60 @@ static void test_other_blocks(void **state)
     world_free(&w);
 }
 
+static void put_head(world *w, const dbk_segment_header *header, const dbk_pack_head *head)
+{
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+
+    dbk_pack_head_encode(header, head, bytes);
+    assert_int_equal(dbk_simdisk_write(w->disk, two, 0, bytes, sizeof(bytes)), 0);
+    assert_int_equal(dbk_simdisk_write(w->disk, two, head->file_bytes - sizeof(bytes), bytes, sizeof(bytes)), 0);
+}
+
+/* A head that says something else than the blocks, in what the table does not repeat: no table is made for it. */
+static void test_other_heads(void **state)
+{
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+    dbk_segment_header header;
+    dbk_pack_head head, lying;
+    world w;
+
+    (void)state;
+    packed_log_of(&w, 262144, 180, 10, 900);
+    flip(&w, two, head_of(&w, two).table_offset, false);
+    assert_int_equal(dbk_simdisk_read(w.disk, two, 0, bytes, sizeof(bytes)), sizeof(bytes));
+    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
+    for (int lie = 0; lie < 7; lie++) {
+        dbk_image *image = NULL;
+        lying = head;
+        if (lie == 0) lying.seal_checksum++;
+        if (lie == 1) lying.previous++;
+        if (lie == 2) lying.end -= 512;
+        if (lie == 3) lying.last_position--;
+        if (lie == 4)
+            lying.block_count--, lying.root_count = dbk_pack_roots_count(head.first_position, head.last_position);
+        if (lie == 5) lying.block_count++;
+        if (lie == 6) lying.end += 512;
+        if (lie == 3) lying.root_count = dbk_pack_roots_count(head.first_position, lying.last_position);
+        uint64_t table = dbk_pack_table_bytes(&lying);
+        lying.file_bytes = dbk_round_up(lying.table_offset + table, DBK_PACK_HEAD_SIZE) + DBK_PACK_HEAD_SIZE;
+        if (lying.end > header.size) continue;
+        put_head(&w, &header, &lying);
+        w.dir = root_of(w.port);
+        dbk_result rc = dbk_image_open(w.port, w.dir, two + 4, &image, NULL);
+        if (rc == DBK_OK) { /* no head that could be: taken for a plain file */
+            assert_false(image->packed);
+        } else {
+            assert_int_equal(rc, DBK_CORRUPT);
+            assert_int_equal(dbk_image_open_damaged(w.port, w.dir, two + 4, &image, NULL), DBK_OK);
+            assert_true(image->table_lost);
+        }
+        dbk_image_close(image);
+        w.port->close_dir(w.port->ctx, w.dir);
+        w.dir = NULL;
+    }
+    world_free(&w);
+}
+
 typedef struct told {
     unsigned mended, remade, refused;
 } told;
@@ -363,8 +417,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_alone),  cmocka_unit_test(test_asked_without), cmocka_unit_test(test_and_blocks),
-        cmocka_unit_test(test_other_blocks), cmocka_unit_test(test_mended_alone),  cmocka_unit_test(test_glance),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_other_blocks), cmocka_unit_test(test_other_heads),   cmocka_unit_test(test_mended_alone),
+        cmocka_unit_test(test_glance),       cmocka_unit_test(test_failures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,23 @@ static int64_t count_read(void *ctx, dbk_file *file, void *out, size_t size, uin
     return got;
 }
 
+static unsigned own_calls, own_failing; /* of the asking thread, before it has started another */
+
+static bool fails_here(void)
+{
+    return is_own && own_failing && ++own_calls == own_failing;
+}
+
+static dbk_mutex *mutex_or_fail(void *ctx)
+{
+    return fails_here() ? NULL : dbk_port_system()->mutex_new(ctx);
+}
+
+static dbk_cond *cond_or_fail(void *ctx)
+{
+    return fails_here() ? NULL : dbk_port_system()->cond_new(ctx);
+}
+
 static void *alloc_or_fail(void *ctx, size_t size)
 {
     if (!is_own && here.fail_every && ++allocations % here.fail_every == 0) return NULL;
@@ -53,6 +70,9 @@ static const dbk_port *machine_of(uint32_t processors)
     here.port.thread_start = start_thread;
     here.port.pread = count_read;
     here.port.alloc = alloc_or_fail;
+    here.port.mutex_new = mutex_or_fail;
+    here.port.cond_new = cond_or_fail;
+    own_calls = own_failing = 0;
     is_own = true;
     return &here.port;
 }
@@ -263,10 +283,11 @@ static void without_threads_or_memory_it_finds_the_same(void **state)
     path_of(&p, 4, path);
     flip(path, keep_plain ? 9000 : 700, 4);
     find(&p, machine_of(1), DBK_VERIFY_PROOF, &one);
-    for (unsigned i = 0; i < 12; i++) {
-        const dbk_port *port = machine_of(4);
+    for (unsigned i = 0; i < 15; i++) {
+        const dbk_port *port = machine_of(i == 3 ? 9 : 4);
         if (i < 4) here.refuse_behind = i;
-        else here.fail_every = i - 3;
+        else if (i < 12) here.fail_every = i - 3;
+        else own_failing = i - 11; /* the mutex, or a condition */
         find(&p, port, DBK_VERIFY_PROOF, &now);
         assert_string_equal(one.text, now.text);
         assert_memory_equal(&one.report, &now.report, sizeof(one.report));
