@@ -278,6 +278,6 @@ bool dbk_extension_holds(const dbk_extension *proof)
         if (used == proof->tree_count) return false;
         dbk_range_add_tree(&range, dbk_extension_height(range.count, proof->range.count), proof->trees[used++]);
     }
-    return used == proof->tree_count && range.peak_count == proof->range.peak_count &&
+    return used == proof->tree_count &&
            memcmp(range.peaks, proof->range.peaks, (size_t)range.peak_count * DBK_LEAF_SIZE) == 0;
 }

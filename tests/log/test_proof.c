@@ -123,6 +123,20 @@ static void test_forged(void **state)
     forged.path_count--;
     assert_false(dbk_inclusion_holds(&forged));
     assert_int_equal(dbk_log_prove_extension(w.log, 77, 0, &extension, NULL), DBK_OK);
+    for (int shape = 0; shape < 5; shape++) { /* that no proof has */
+        false_one = extension;
+        if (shape == 0) false_one.old.peak_count++;
+        if (shape == 1) false_one.range.peak_count--;
+        if (shape == 2) false_one.old = extension.range, false_one.range = extension.old;
+        if (shape == 3) false_one.tree_count--;
+        if (shape == 4) false_one.tree_count++;
+        assert_false(dbk_extension_holds(&false_one));
+    }
+    uint8_t beyond[DBK_LEAF_SIZE];
+    assert_int_equal(dbk_log_head_at(w.log, end + 1, beyond, NULL), DBK_NONE);
+    assert_int_equal(dbk_log_prove_extension(w.log, 77, end + 1, &false_one, NULL), DBK_NONE);
+    assert_int_equal(dbk_log_prove_extension(w.log, 77, 76, &false_one, NULL), DBK_NONE);
+    assert_int_equal(dbk_log_prove(w.log, 77, 76, &forged, NULL), DBK_NONE);
     for (uint32_t i = 0; i < extension.tree_count; i++) {
         false_one = extension;
         false_one.trees[i][31] ^= 128;
