@@ -106,8 +106,9 @@ static void look(world *w, const char *what)
 
     w->dir = root_of(w->port);
     (void)!dbk_log_verify(&port, w->dir, &options, DBK_VERIFY_PROOF, NULL, &report, NULL);
-    for (int writer = 0; writer < 2; writer++) {
+    for (int writer = 0; writer < (keep_plain ? 3 : 2); writer++) {
         options.read_only = !writer;
+        options.keep_plain = keep_plain && writer < 2; /* then it packs, what can be packed */
         dbk_result rc = dbk_log_open(&port, w->dir, &options, &w->log, &err);
         if (rc != DBK_OK) {
             assert_true(err.text[0] && dbk_simdisk_hash(w->disk, NULL) == hash);
