@@ -65,6 +65,11 @@ void dbk_model_get_state(const dbk_model *model, dbk_model_state *state);
 /* ---- a transaction of the fold: begin, entries, then commit or rollback (without effect where none is open) */
 dbk_result dbk_model_begin(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_model_rollback(dbk_model *model);
+/* Behind a commit, where more was decided in the transaction than was committed: another one, that still knows the
+ * streams of what is not logged yet. Only entries without rows may be decided so. */
+dbk_result dbk_model_go_on(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+/* Whether a statement of the definition runs for events of that type: if none does, they change no row. */
+bool dbk_model_reads_type(dbk_model *model, dbk_slice type);
 bool dbk_model_in_transaction(dbk_model *model); /* false: SQLite dropped it (semantics.md §3.1) */
 
 /* A change of one table in a commit. */

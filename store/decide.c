@@ -108,12 +108,13 @@ static dbk_result look_up_id(dbk_turn *turn, dbk_element *element, dbk_slice id,
         if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&engine->message), &entry, err);
         return result == DBK_OK ? answer_known(engine, &entry, position, hash, out, err) : result;
     }
-    const dbk_element *fresh = fresh_with_id(turn, id, id_hash, &entry);
-    if (fresh) {
-        uint64_t own = entry.id.seq;
-        element->again = (uint32_t)(fresh - turn->elements) + 1;
-        uint64_t at = dbk_log_position(engine->log) + 1 + (own - (engine->next_seq - turn->entries));
-        return answer_known(engine, &entry, at, hash, out, err);
+    for (dbk_turn *decided = turn; decided; decided = decided->before) {
+        const dbk_element *fresh = fresh_with_id(decided, id, id_hash, &entry);
+        if (!fresh) continue;
+        position = decided->base + 1 + (entry.id.seq - decided->first_seq);
+        result = answer_known(engine, &entry, position, hash, out, err);
+        if (result == DBK_OK && decided == turn) element->again = (uint32_t)(fresh - turn->elements) + 1;
+        return result;
     }
     *known = false;
     return DBK_OK;
@@ -213,7 +214,7 @@ static void begin_draft(dbk_turn *turn, const dbk_command *c, uint32_t epoch, ui
     memcpy(draft->id.replica, engine->identity.replica, 16);
     draft->id.incarnation = engine->identity.incarnation;
     draft->id.seq = engine->next_seq;
-    draft->position = dbk_log_position(engine->log) + turn->entries + 1;
+    draft->position = turn->base + turn->entries + 1;
     draft->time_ms = turn->now_ms;
     draft->command_id = c->id->text;
     draft->actor = c->actor;
@@ -237,11 +238,11 @@ static dbk_result accept(dbk_turn *turn, dbk_element *element, const uint8_t *ha
         if (result != DBK_OK) return result;
     }
     fill_entry(turn, hash, epoch, hlc, &entry);
-    size_t origin = engine->batch.size;
-    dbk_entry_encode(&engine->batch, &entry);
-    if (engine->batch.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the entry");
+    size_t origin = turn->batch.size;
+    dbk_entry_encode(&turn->batch, &entry);
+    if (turn->batch.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the entry");
     element->origin = origin;
-    element->origin_size = engine->batch.size - origin;
+    element->origin_size = turn->batch.size - origin;
     engine->epoch = epoch;
     engine->hlc = hlc;
     engine->next_seq++;
@@ -381,7 +382,7 @@ static dbk_result decide_all(dbk_turn *turn, dbk_error *err)
         engine->epoch = epoch;
         forget_ids(turn);
         turn->count = turn->entries = 0;
-        dbk_buffer_clear(&engine->batch);
+        dbk_buffer_clear(&turn->batch);
         dbk_result result = dbk_model_begin(engine->model, err);
         for (uint32_t i = 0; result == DBK_OK && i < turn->item_count && dbk_model_in_transaction(engine->model); i++)
             result = decide_item(turn, i, err);
@@ -439,6 +440,7 @@ static dbk_result ready(dbk_engine *engine, dbk_error *err)
 static void begin_turn(dbk_turn *turn, dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms)
 {
     forget_ids(turn);
+    turn->before = NULL;
     turn->engine = engine;
     turn->items = items;
     turn->item_count = count;
@@ -447,13 +449,23 @@ static void begin_turn(dbk_turn *turn, dbk_engine *engine, dbk_turn_item *items,
     turn->zone_minutes = engine->options.given_ids ? 0 : (int16_t)engine->port->zone_minutes(engine->port->ctx);
     turn->count = turn->entries = turn->culprit_count = 0;
     turn->stopped = false;
+    dbk_buffer_clear(&turn->batch);
+}
+
+/* What the first entry builds on; after `ready`, which may append. */
+static void begin_entries(dbk_turn *turn)
+{
+    const dbk_turn *before = turn->before;
+    turn->base = before ? before->base + before->entries : dbk_log_position(turn->engine->log);
+    turn->first_seq = turn->engine->next_seq;
 }
 
 /* What a large message took: a daemon that has seen one would hold some twelve times its size for good. */
-static void relax(dbk_engine *engine)
+static void relax(dbk_turn *turn)
 {
+    dbk_engine *engine = turn->engine;
     dbk_draft *draft = &engine->draft;
-    dbk_buffer *buffers[] = {&engine->batch, &engine->message, &draft->events, &draft->result, &draft->detail};
+    dbk_buffer *buffers[] = {&turn->batch, &engine->message, &draft->events, &draft->result, &draft->detail};
     dbk_json_parser_relax(engine->parser);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_relax(buffers[i], KEPT_BYTES);
 }
@@ -462,10 +474,11 @@ dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t coun
 {
     dbk_error error = {0};
     dbk_turn *turn = engine->turn_memory;
-    if (!turn) turn = engine->turn_memory = dbk_alloc_zero(engine->port, 1, sizeof *turn);
+    if (!turn) turn = engine->turn_memory = dbk_turn_new(engine->port);
     if (!turn) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a turn");
     begin_turn(turn, engine, items, count, now_ms);
     dbk_result result = ready(engine, &error);
+    begin_entries(turn);
     if (result == DBK_OK) result = decide_all(turn, &error);
     if (turn->stopped) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     if (result != DBK_OK) {
@@ -476,15 +489,67 @@ dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t coun
         return DBK_OK;
     }
     result = dbk_turn_finish(turn, err);
-    relax(engine);
+    relax(turn);
     return result;
+}
+
+/* ---- ahead of the log */
+
+dbk_result dbk_turn_begin_ahead(dbk_turn *turn, dbk_engine *engine, dbk_turn *before, int64_t now_ms, dbk_error *err)
+{
+    begin_turn(turn, engine, NULL, 0, now_ms);
+    turn->before = before;
+    if (before && engine->behind) return dbk_fail(err, DBK_UNAVAILABLE, "the model has to catch up first");
+    dbk_result result = ready(engine, err);
+    begin_entries(turn);
+    if (result == DBK_OK && !before) result = dbk_model_begin(engine->model, err);
+    return result;
+}
+
+dbk_result dbk_turn_decide_ahead(dbk_turn *turn, dbk_turn_item *items, size_t count, dbk_error *err)
+{
+    dbk_model *model = turn->engine->model;
+    uint32_t from = (uint32_t)turn->item_count;
+    dbk_result result = DBK_OK;
+    turn->items = items;
+    turn->item_count = count;
+    for (uint32_t i = from; i < count && result == DBK_OK; i++) {
+        if (!dbk_model_in_transaction(model)) break;
+        result = decide_item(turn, i, err);
+    }
+    if (turn->stopped) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+    if (result == DBK_OK && !dbk_model_in_transaction(model))
+        result = dbk_fail(err, DBK_INTERNAL, "the transaction is gone");
+    return result;
+}
+
+void dbk_turn_drop_ahead(dbk_turn *turn)
+{
+    dbk_model_rollback(turn->engine->model);
+    dbk_turn_take_back_clock(turn->engine);
+}
+
+/* ---- memory */
+
+dbk_turn *dbk_turn_new(const dbk_port *port)
+{
+    dbk_turn *turn = dbk_alloc_zero(port, 1, sizeof *turn);
+    if (turn) dbk_buffer_init(&turn->batch, port);
+    return turn;
+}
+
+void dbk_turn_free(dbk_turn *turn)
+{
+    if (!turn) return;
+    const dbk_port *port = turn->batch.port;
+    dbk_buffer_release(&turn->batch);
+    dbk_free(port, turn->elements);
+    dbk_free(port, turn);
 }
 
 void dbk_turn_release(dbk_engine *engine)
 {
-    dbk_turn *turn = engine->turn_memory;
-    if (turn) dbk_free(engine->port, turn->elements);
-    dbk_free(engine->port, turn);
+    dbk_turn_free(engine->turn_memory);
     engine->turn_memory = NULL;
 }
 

@@ -5,7 +5,7 @@
  *   definitions.c, upgrade.c, upgrade_app.c   app/ and its past, another definition
  *   disk.c              room on the disk
  *   waits.c             who waits for the log to grow
- *   queue.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c, engine_entry.c,
+ *   queue.c, pipeline.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c, engine_entry.c,
  *   publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
  *   facts.c, way.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage

@@ -18,6 +18,17 @@ static dbk_result append(dbk_turn *turn, dbk_error *err)
     return result;
 }
 
+void dbk_turn_log(dbk_turn *turn)
+{
+    struct dbk_logged *logged = &turn->logged;
+    const dbk_log *log = turn->engine->log;
+    logged->error = (dbk_error){0};
+    logged->result = turn->entries > 0 ? append(turn, &logged->error) : DBK_OK;
+    logged->position = dbk_log_position(log);
+    dbk_log_head(log, logged->head);
+    dbk_log_top(log, logged->top);
+}
+
 static dbk_slice id_of(dbk_turn *turn, const dbk_element *element)
 {
     dbk_entry entry;
@@ -140,38 +151,48 @@ static void write_failed(dbk_turn *turn, dbk_error *error, dbk_result result)
     rewrite_receipts(turn, &(dbk_rewriting){.error = error, .unknown = result == DBK_POISONED});
 }
 
+/* Of turns that were decided one ahead of the other it is one failure. */
 static void commit_failed(dbk_turn *turn, dbk_result result)
 {
     dbk_engine *engine = turn->engine;
     dbk_model_rollback(engine->model);
-    engine->behind = true;
     engine->disk.known = engine->disk.known && result != DBK_NO_SPACE; /* looks again */
-    if (result != DBK_NO_SPACE) engine->commit_failures++;
+    if (result != DBK_NO_SPACE && !engine->behind) engine->commit_failures++;
+    engine->behind = true;
     rewrite_receipts(turn, &(dbk_rewriting){.suffix = ",\"projected\":false}"});
 }
 
-dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err)
+void dbk_turn_tell_accepted(dbk_turn *turn)
+{
+    tell_stage(turn, DBK_STAGE_ACCEPTED);
+}
+
+dbk_result dbk_turn_settle(dbk_turn *turn, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
-    dbk_error error = {0};
+    struct dbk_logged *logged = &turn->logged;
+    dbk_error error = logged->error;
     dbk_changes changes = {0};
-    uint8_t head[DBK_LEAF_SIZE], top[DBK_ORDER_KEY_SIZE];
-    if (turn->entries == 0) return dbk_model_rollback(engine->model), DBK_OK;
-    tell_stage(turn, DBK_STAGE_ACCEPTED);
-    dbk_result result = append(turn, &error);
-    if (result != DBK_OK) return write_failed(turn, &error, result), DBK_OK;
+    if (turn->entries == 0) return DBK_OK;
+    if (logged->result != DBK_OK) return write_failed(turn, &error, logged->result), DBK_OK;
     engine->counts.batches++;
     engine->counts.entries += turn->entries;
-    engine->counts.bytes += engine->batch.size;
+    engine->counts.bytes += turn->batch.size;
     if (dbk_turn_hook(turn, "logged", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     tell_stage(turn, DBK_STAGE_DURABLE);
-    dbk_log_head(engine->log, head);
-    dbk_log_top(engine->log, top);
-    result = dbk_model_commit(engine->model, dbk_log_position(engine->log), head, top, &changes, &error);
+    dbk_result result = dbk_model_commit(engine->model, logged->position, logged->head, logged->top, &changes, &error);
     if (result != DBK_OK) return commit_failed(turn, result), DBK_OK;
     engine->commit_failures = 0;
     if (dbk_turn_hook(turn, "committed", (dbk_slice){NULL, 0})) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     dbk_engine_publish(engine, &changes);
     dbk_checkpoint_after_commit(engine->checkpointer, engine->model);
     return DBK_OK;
+}
+
+dbk_result dbk_turn_finish(dbk_turn *turn, dbk_error *err)
+{
+    if (turn->entries == 0) return dbk_model_rollback(turn->engine->model), DBK_OK;
+    dbk_turn_tell_accepted(turn);
+    dbk_turn_log(turn);
+    return dbk_turn_settle(turn, err);
 }

@@ -86,9 +86,16 @@ bool dbk_message_has_request(const dbk_json_node *root)
     return false;
 }
 
+static bool is_append(const dbk_json_node *node)
+{
+    const dbk_json_node *verb = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "do") : NULL;
+    return verb && dbk_json_text_is(verb, "append");
+}
+
 static void add_hash(dbk_prepared *prepared, const dbk_json_node *node)
 {
     uint8_t hash[32] = {0};
+    prepared->only_appends = prepared->only_appends && is_append(node);
     if (node->kind == DBK_JSON_OBJECT && dbk_command_hash(&prepared->scratch, node, hash, NULL) != DBK_OK)
         prepared->hashes.failed = true;
     dbk_buffer_put(&prepared->hashes, hash, sizeof hash);
@@ -102,7 +109,8 @@ void dbk_prepare(dbk_prepared *prepared, dbk_slice message)
     prepared->result = dbk_message_parse(prepared->parser, message, &root, &prepared->error);
     prepared->root = prepared->result == DBK_OK ? root : NULL;
     prepared->has_request = prepared->root && dbk_message_has_request(root);
-    if (!prepared->root || prepared->has_request) return;
+    prepared->only_appends = prepared->root && !prepared->has_request;
+    if (!prepared->only_appends) return;
     if (root->kind == DBK_JSON_ARRAY) {
         const dbk_json_node *child = root + 1;
         for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) add_hash(prepared, child);

@@ -11,6 +11,7 @@ typedef struct dbk_prepared {
     dbk_json_parser *parser;
     const dbk_json_node *root; /* NULL: refused with `result` and `error` */
     bool has_request;          /* as dbk_message_has_request says */
+    bool only_appends;         /* of all its commands `do` is "append" */
     dbk_result result;
     dbk_error error;
     dbk_buffer hashes; /* 32 bytes per command, in order; empty: the turn hashes */

@@ -7,37 +7,8 @@
 #include "store/queue_item.h"
 #include "store/request.h"
 
-enum { QUEUE_MAX = 65536, TURN_MAX_ITEMS = 1000, TURN_MAX_BYTES = 8 * 1024 * 1024 };
+enum { QUEUE_MAX = 65536 };
 static const int64_t IDLE_NS = 1000000000;
-
-struct dbk_queue {
-    dbk_engine *engine;
-    const dbk_port *port;
-    dbk_mutex *mutex;
-    dbk_cond *work, *reads_wanted, *quiet;
-    dbk_list commands, reads;
-    dbk_list held; /* durable, and told when the model has caught up */
-    dbk_prepared_pool prepared;
-    size_t unfinished; /* items not yet answered */
-    size_t preparing;  /* of them, those that will be in the list soon */
-    dbk_batch_limits limits;
-    bool deciding, closing;
-    bool gathering; /* the worker waits, as the one who decides, for a batch that is full */
-    bool worked;    /* something was appended since the last idle */
-    bool restless;  /* the store waits for room, or its model is behind: looked at each second */
-    bool dozing;    /* the worker waits without a time limit: it must be told of work, also of another's */
-    dbk_thread *worker, *reader;
-    dbk_json_parser *read_parser;
-};
-
-static void lock(dbk_queue *queue)
-{
-    queue->port->mutex_lock(queue->port->ctx, queue->mutex);
-}
-static void unlock(dbk_queue *queue)
-{
-    queue->port->mutex_unlock(queue->port->ctx, queue->mutex);
-}
 
 static void item_release(dbk_queue *queue, dbk_item *item)
 {
@@ -87,13 +58,13 @@ static void finish(dbk_queue *queue, dbk_item *item)
 {
     bool waiting = !item->done && !item->each; /* its caller; else the item is freed here */
     if (!waiting) call_back(queue, item);
-    lock(queue);
+    queue_lock(queue);
     if (waiting) {
         item->answered = true;
         queue->port->cond_signal(queue->port->ctx, item->ready);
     }
     count_finished(queue, 1);
-    unlock(queue);
+    queue_unlock(queue);
 }
 
 /* ---- requests */
@@ -107,7 +78,7 @@ static void answer_item(dbk_queue *queue, dbk_item *item)
 static void run_reads(void *arg)
 {
     dbk_queue *queue = arg;
-    lock(queue);
+    queue_lock(queue);
     for (;;) {
         dbk_item *item = list_take(&queue->reads);
         if (!item) {
@@ -115,12 +86,12 @@ static void run_reads(void *arg)
             (void)queue->port->cond_wait(queue->port->ctx, queue->reads_wanted, queue->mutex, -1);
             continue;
         }
-        unlock(queue);
+        queue_unlock(queue);
         answer_item(queue, item);
         finish(queue, item);
-        lock(queue);
+        queue_lock(queue);
     }
-    unlock(queue);
+    queue_unlock(queue);
 }
 
 static void on_waited(void *arg, void *owner)
@@ -140,10 +111,10 @@ static void pass_on(dbk_queue *queue, dbk_item *item)
         finish(queue, item);
         return;
     }
-    lock(queue);
+    queue_lock(queue);
     list_put(&queue->reads, item);
     queue->port->cond_signal(queue->port->ctx, queue->reads_wanted);
-    unlock(queue);
+    queue_unlock(queue);
 }
 
 /* ---- turns */
@@ -151,14 +122,14 @@ static void pass_on(dbk_queue *queue, dbk_item *item)
 /* Before the answers: who gets one may send the next message at once. */
 static void put_prepared(dbk_queue *queue, const dbk_turn_item *items, size_t count)
 {
-    lock(queue);
+    queue_lock(queue);
     for (size_t i = 0; i < count; i++) {
         dbk_item *item = items[i].owner;
         if (!item) continue;
         dbk_prepared_put(&queue->prepared, item->prepared);
         item->prepared = NULL;
     }
-    unlock(queue);
+    queue_unlock(queue);
 }
 
 /* Under the turn. Who waits for no more than this stage is answered and gone; the turn keeps what it wrote. */
@@ -176,8 +147,7 @@ static void on_stage(dbk_turn_item *turn, dbk_stage stage, const dbk_buffer *rec
     finish(item->queue, item);
 }
 
-/* engine->turn is held. */
-static bool is_restless(const dbk_engine *engine)
+bool dbk_queue_is_restless(const dbk_engine *engine)
 {
     return dbk_engine_is_stranded(engine) || (engine->behind && !engine->dead && engine->commit_failures < 2);
 }
@@ -197,10 +167,10 @@ static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *ite
 {
     bool answered = item->result != DBK_OK || !turn->deferred, holds = false;
     if (answered && item->result == DBK_OK && is_to_be_held(queue, turn, item, restless)) {
-        lock(queue);
+        queue_lock(queue);
         holds = !queue->closing;
         if (holds) list_put(&queue->held, item);
-        unlock(queue);
+        queue_unlock(queue);
     }
     if (holds) return;
     if (answered && (item->done || item->each)) {
@@ -221,36 +191,31 @@ static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *ite
 static void wake(dbk_queue *queue, dbk_item *waiting, size_t called)
 {
     if (!waiting && called == 0) return;
-    lock(queue);
+    queue_lock(queue);
     for (dbk_item *next; waiting; waiting = next, called++) {
         next = waiting->next;
         waiting->answered = true;
         queue->port->cond_signal(queue->port->ctx, waiting->ready);
     }
     count_finished(queue, called);
-    unlock(queue);
+    queue_unlock(queue);
 }
 
-/* Decides up to TURN_MAX_ITEMS items linked by next. */
-static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
+void dbk_queue_fill(dbk_item *item, dbk_turn_item *turn)
 {
-    dbk_engine *engine = queue->engine;
-    dbk_turn_item items[TURN_MAX_ITEMS];
+    *turn = (dbk_turn_item){.json = item->text,
+                            .prepared = item->prepared,
+                            .answer = &item->answer,
+                            .owner = item,
+                            .on_stage = on_stage,
+                            .all_stages = item->each != NULL};
+}
+
+void dbk_queue_answer(dbk_queue *queue, dbk_turn_item *items, size_t count, dbk_result result, const dbk_error *error,
+                      bool restless)
+{
     dbk_item *waiting = NULL;
-    size_t count = 0, called = 0; /* callbacks are counted off together: senders want the mutex now */
-    for (dbk_item *i = first; i; i = i->next) {
-        items[count++] = (dbk_turn_item){.json = i->text,
-                                         .prepared = i->prepared,
-                                         .answer = &i->answer,
-                                         .owner = i,
-                                         .on_stage = on_stage,
-                                         .all_stages = i->each != NULL};
-    }
-    dbk_error error = {0};
-    dbk_engine_take_turn(engine);
-    dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
-    *restless = is_restless(engine);
-    dbk_engine_end_turn(engine);
+    size_t called = 0; /* callbacks are counted off together: senders want the mutex now */
     put_prepared(queue, items, count);
     for (size_t at = 0; at < count; at++) {
         dbk_item *item = items[at].owner;
@@ -259,10 +224,25 @@ static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
             continue;
         }
         item->result = result;
-        if (result != DBK_OK) item->error = error;
-        hand_over(queue, &items[at], item, *restless, &called, &waiting);
+        if (result != DBK_OK) item->error = *error;
+        hand_over(queue, &items[at], item, restless, &called, &waiting);
     }
     wake(queue, waiting, called);
+}
+
+/* Decides up to DBK_TURN_MAX_ITEMS items linked by next. */
+static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
+{
+    dbk_engine *engine = queue->engine;
+    dbk_turn_item items[DBK_TURN_MAX_ITEMS];
+    dbk_error error = {0};
+    size_t count = 0;
+    for (dbk_item *i = first; i; i = i->next) dbk_queue_fill(i, &items[count++]);
+    dbk_engine_take_turn(engine);
+    dbk_result result = dbk_turn_decide(engine, items, count, dbk_engine_now(engine), &error);
+    *restless = dbk_queue_is_restless(engine);
+    dbk_engine_end_turn(engine);
+    dbk_queue_answer(queue, items, count, result, &error, *restless);
 }
 
 /* The model has caught up, or never will: `,"projected":false` goes, or stays. The mutex is held, and let go
@@ -270,10 +250,10 @@ static void run_turn(dbk_queue *queue, dbk_item *first, bool *restless)
 static void release_held(dbk_queue *queue, bool visible)
 {
     for (dbk_item *item; (item = list_take(&queue->held));) {
-        unlock(queue);
+        queue_unlock(queue);
         if (visible) dbk_receipt_show(&item->answer);
         finish(queue, item);
-        lock(queue);
+        queue_lock(queue);
     }
 }
 
@@ -316,17 +296,20 @@ static void tell_worker(dbk_queue *queue)
 {
     if (queue->worker && (!queue->deciding || (queue->gathering && has_batch(queue))))
         queue->port->cond_signal(queue->port->ctx, queue->work);
+    else if (queue->pipeline) dbk_pipeline_tell(queue);
 }
 
-/* The mutex is held, and is held again on return. */
-static void decide_queued(dbk_queue *queue)
+/* The mutex is held, and is held again on return. Only the worker decides ahead: it alone is woken by `work`. */
+static void decide_queued(dbk_queue *queue, bool is_worker)
 {
     queue->deciding = true;
-    dbk_item *first = take_turn(queue);
     bool restless = false;
-    unlock(queue);
-    run_turn(queue, first, &restless);
-    lock(queue);
+    if (!is_worker || !dbk_pipeline_suits(queue) || !dbk_pipeline_run(queue, &restless)) {
+        dbk_item *first = take_turn(queue);
+        queue_unlock(queue);
+        run_turn(queue, first, &restless);
+        queue_lock(queue);
+    }
     queue->deciding = false;
     queue->restless = restless;
     queue->worked = true;
@@ -338,15 +321,16 @@ static void idle(dbk_queue *queue)
     dbk_engine *engine = queue->engine;
     queue->worked = false;
     queue->deciding = true;
-    unlock(queue);
-    queue->port->mutex_lock(queue->port->ctx, engine->turn);
+    queue_unlock(queue);
+    dbk_engine_take_turn(engine);
     if (dbk_engine_is_stranded(engine)) (void)dbk_state_resume(engine);
-    if (!engine->reading && engine->behind && is_restless(engine) && dbk_engine_catch_up(engine, NULL) == DBK_OK)
+    if (!engine->reading && engine->behind && dbk_queue_is_restless(engine) &&
+        dbk_engine_catch_up(engine, NULL) == DBK_OK)
         engine->behind = false;
     dbk_result result = engine->reading ? DBK_OK : dbk_log_idle(engine->log, NULL);
-    bool restless = is_restless(engine), visible = !engine->behind;
-    queue->port->mutex_unlock(queue->port->ctx, engine->turn);
-    lock(queue);
+    bool restless = dbk_queue_is_restless(engine), visible = !engine->behind;
+    dbk_engine_end_turn(engine);
+    queue_lock(queue);
     if (!restless) release_held(queue, visible);
     if (result != DBK_OK && result != DBK_POISONED) queue->worked = true; /* tried again in a second */
     queue->restless = restless;
@@ -356,11 +340,11 @@ static void idle(dbk_queue *queue)
 static void run_worker(void *arg)
 {
     dbk_queue *queue = arg;
-    lock(queue);
+    queue_lock(queue);
     for (;;) {
         if (queue->commands.first && !queue->deciding) {
             if (queue->limits.delay_us) gather(queue);
-            decide_queued(queue);
+            decide_queued(queue, true);
             continue;
         }
         if (queue->closing && !queue->commands.first && !queue->deciding && !queue->preparing) break;
@@ -370,7 +354,7 @@ static void run_worker(void *arg)
         queue->dozing = false;
         if (rc == -ETIMEDOUT && may_idle && !queue->deciding && !queue->commands.first) idle(queue);
     }
-    unlock(queue);
+    queue_unlock(queue);
 }
 
 /* ---- callers */
@@ -391,9 +375,9 @@ static void prepare(dbk_queue *queue, dbk_item *item)
     item->prepared = dbk_prepared_take(&queue->prepared, item->text.size);
     if (!item->prepared) return;
     queue->preparing++;
-    unlock(queue);
+    queue_unlock(queue);
     dbk_prepare(item->prepared, item->text);
-    lock(queue);
+    queue_lock(queue);
     queue->preparing--;
 }
 
@@ -410,16 +394,16 @@ static dbk_result send_item(dbk_queue *queue, const char *json, size_t size, con
     item->text = dbk_buffer_slice(&item->json);
     dbk_result result = item->json.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a command") : DBK_OK;
     if (result == DBK_OK) {
-        lock(queue);
+        queue_lock(queue);
         result = admit(queue, err);
         if (result == DBK_OK) {
             queue->unfinished++;
             if (queue->worker) prepare(queue, item);
             list_put(&queue->commands, item);
-            while (!queue->worker && !queue->deciding && queue->commands.first) decide_queued(queue);
+            while (!queue->worker && !queue->deciding && queue->commands.first) decide_queued(queue, false);
             tell_worker(queue);
         }
-        unlock(queue);
+        queue_unlock(queue);
     }
     if (result != DBK_OK) {
         item_release(queue, item);
@@ -472,21 +456,21 @@ dbk_result dbk_queue_call_until(dbk_queue *queue, const char *json, size_t size,
     dbk_buffer_init(&item.answer, queue->port);
     item.ready = queue->port->cond_new(queue->port->ctx);
     if (!item.ready) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
-    lock(queue);
+    queue_lock(queue);
     dbk_result result = admit(queue, err);
     if (result == DBK_OK) {
         queue->unfinished++;
         if (queue->deciding) prepare(queue, &item);
         list_put(&queue->commands, &item);
         if (!queue->deciding && queue->commands.count == 1 && !queue->limits.delay_us) {
-            decide_queued(queue);
+            decide_queued(queue, false);
             if (queue->commands.first || queue->dozing) queue->port->cond_signal(queue->port->ctx, queue->work);
         } else {
             tell_worker(queue);
         }
         wait_for(queue, &item);
     }
-    unlock(queue);
+    queue_unlock(queue);
     if (result == DBK_OK) result = hand_out(queue, &item, receipt, err);
     item_release(queue, &item);
     return result;
@@ -499,7 +483,7 @@ void dbk_queue_free(dbk_queue *queue)
     if (!queue) return;
     const dbk_port *port = queue->port;
     if (queue->mutex) {
-        lock(queue);
+        queue_lock(queue);
         queue->closing = true;
         if (queue->engine->waits) dbk_waits_end(queue->engine->waits);
         release_held(queue, false); /* durable is what they are */
@@ -509,10 +493,11 @@ void dbk_queue_free(dbk_queue *queue)
         }
         if (queue->worker) port->cond_broadcast(port->ctx, queue->work);
         if (queue->reader) port->cond_broadcast(port->ctx, queue->reads_wanted);
-        unlock(queue);
+        queue_unlock(queue);
     }
     if (queue->worker) port->thread_join(port->ctx, queue->worker);
     if (queue->reader) port->thread_join(port->ctx, queue->reader);
+    dbk_pipeline_free(queue);
     dbk_prepared_pool_release(&queue->prepared);
     if (queue->work) port->cond_free(port->ctx, queue->work);
     if (queue->reads_wanted) port->cond_free(port->ctx, queue->reads_wanted);
@@ -526,8 +511,8 @@ static void set_limits(dbk_queue *queue, const dbk_engine_options *options)
 {
     dbk_batch_limits *limits = &queue->limits;
     *limits = options->batch;
-    if (limits->count == 0 || limits->count > TURN_MAX_ITEMS) limits->count = TURN_MAX_ITEMS;
-    if (limits->bytes == 0 || limits->bytes > TURN_MAX_BYTES) limits->bytes = TURN_MAX_BYTES;
+    if (limits->count == 0 || limits->count > DBK_TURN_MAX_ITEMS) limits->count = DBK_TURN_MAX_ITEMS;
+    if (limits->bytes == 0 || limits->bytes > DBK_TURN_MAX_BYTES) limits->bytes = DBK_TURN_MAX_BYTES;
     if (options->no_threads) limits->delay_us = 0;
 }
 
@@ -538,7 +523,7 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err)
     if (!queue) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the queue");
     queue->engine = engine;
     queue->port = port;
-    queue->restless = is_restless(engine);
+    queue->restless = dbk_queue_is_restless(engine);
     set_limits(queue, &engine->options);
     list_init(&queue->commands);
     list_init(&queue->reads);

@@ -245,6 +245,14 @@ dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sql
 /* IMMEDIATE: the right to write is had at once or not at all, not refused in the middle. */
 dbk_result dbk_model_begin(dbk_model *model, dbk_error *err)
 {
+    dbk_result result = dbk_model_go_on(model, err);
+
+    if (result == DBK_OK) dbk_rows_transaction_begin(model);
+    return result;
+}
+
+dbk_result dbk_model_go_on(dbk_model *model, dbk_error *err)
+{
     sqlite3_stmt *statement;
     dbk_result result = dbk_model_statement(model, DBK_SQL_BEGIN, "BEGIN IMMEDIATE", &statement, err);
 
@@ -252,7 +260,6 @@ dbk_result dbk_model_begin(dbk_model *model, dbk_error *err)
     if (result != DBK_OK) return result;
     model->in_entry = model->savepoint = false;
     dbk_observer_transaction_begin(model->observer);
-    dbk_rows_transaction_begin(model);
     return DBK_OK;
 }
 

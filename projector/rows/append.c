@@ -132,6 +132,11 @@ dbk_result dbk_model_append(dbk_model *model, dbk_draft *draft, dbk_slice stream
     return dbk_row_note_constraint(model, draft, append(model, draft, stream, type, data, expect, err), err);
 }
 
+bool dbk_model_reads_type(dbk_model *model, dbk_slice type)
+{
+    return dbk_project_count(model, type) > 0;
+}
+
 /* A dismissal takes a skipped entry out of the inbox. What else the engine writes changes no row
  * here. */
 dbk_result dbk_row_engine_event(dbk_model *model, const dbk_event *event, dbk_error *err)
