@@ -1,6 +1,6 @@
 /* Many commands outstanding: completions by callback without a model, with one table and one index beside
  * plain SQLite at the same batch size, and 64 blocked threads beside a bare wake-up loop.
- * usage: many_callers [events|tables|blocked] */
+ * usage: many_callers [events|rows|tables|blocked] [COMMANDS]    (rows: no figure, for who counts instructions) */
 #include <pthread.h>
 
 #include "bench/common.h"
@@ -50,20 +50,24 @@ static void window_drain(window *w)
     if (w->refused) bench_die("refused", "a command");
 }
 
-static double events_per_second(dbk_store *store)
+static double commands_per_second(dbk_store *store, int count, bool rows)
 {
     window w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, OUTSTANDING, 0};
     char command[600];
     double begin = bench_now();
-    for (int i = 0; i < EVENTS; i++) {
-        int size = snprintf(command, sizeof command,
-                            "{\"id\":\"e%d\",\"do\":\"append\",\"stream\":\"job/"
-                            "%d\",\"type\":\"job.noted\",\"data\":{\"n\":%d,\"text\":\"%.200s\"}}",
-                            i, i % 1000, i, body);
+    for (int i = 0; i < count; i++) {
+        int size = rows ? snprintf(command, sizeof command,
+                                   "{\"id\":\"e%d\",\"do\":\"put\",\"table\":\"package\",\"key\":\"p%d\",\"data\":"
+                                   "{\"version\":\"1.%d\",\"section\":\"s%d\",\"body\":\"%.200s\"}}",
+                                   i, i, i, i % 60, body)
+                        : snprintf(command, sizeof command,
+                                   "{\"id\":\"e%d\",\"do\":\"append\",\"stream\":\"job/"
+                                   "%d\",\"type\":\"job.noted\",\"data\":{\"n\":%d,\"text\":\"%.200s\"}}",
+                                   i, i % 1000, i, body);
         window_send(&w, store, command, (size_t)size);
     }
     window_drain(&w);
-    return EVENTS / (bench_now() - begin);
+    return count / (bench_now() - begin);
 }
 
 /* ---- a table beside plain SQLite */
@@ -278,7 +282,7 @@ static void blocked_figure(void)
 static void events_figure(void)
 {
     dbk_store *store = bench_store("events", schema, NULL);
-    double rate = events_per_second(store);
+    double rate = commands_per_second(store, EVENTS, false);
     dbk_close(store);
     bench_figure("64 outstanding, 256-byte events, no model, entries/s", 250000, rate, true, "completions by callback");
 }
@@ -287,6 +291,12 @@ int main(int argc, char **argv)
 {
     const char *only = argc > 1 ? argv[1] : "";
     memset(body, 'b', BODY);
+    if (argc > 2) {
+        dbk_store *store = bench_store("counted", schema, NULL);
+        printf("%.0f commands/s\n", commands_per_second(store, atoi(argv[2]), strcmp(only, "rows") == 0));
+        dbk_close(store);
+        return 0;
+    }
     if (!*only || strcmp(only, "events") == 0) events_figure();
     if (!*only || strcmp(only, "tables") == 0) {
         table_figure(false, 0.65);
