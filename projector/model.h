@@ -98,6 +98,7 @@ typedef struct dbk_draft {
     int64_t time_ms;
     bool undo; /* its entry puts back: puts leave unnamed columns alone, rules of columns do not merge (F10) */
     dbk_slice command_id, actor, correlation, causation;
+    dbk_slice canonical; /* of an append: its data as canonical JSON, where that is known; no bytes: it is not */
     uint32_t event_count;
     dbk_buffer events;     /* encoded events so far */
     dbk_buffer key;        /* JSON of the key of the last put, for the receipt; empty: none */

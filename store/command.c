@@ -268,7 +268,8 @@ static bool hidden(dbk_slice name)
 /* At most as many members as the forms above allow: anything more was refused before. */
 enum { CONTENT_MEMBERS = 16 };
 
-static void put_content(dbk_buffer *out, const dbk_json_node *node)
+/* `known` may be NULL: of a command within another. */
+static void put_content(dbk_buffer *out, const dbk_json_node *node, dbk_foreknown *known)
 {
     const dbk_json_node *members[CONTENT_MEMBERS];
     size_t count = 0;
@@ -287,25 +288,31 @@ static void put_content(dbk_buffer *out, const dbk_json_node *node)
         bool batch =
             members[i]->kind == DBK_JSON_ARRAY && dbk_slice_equal(members[i]->name, dbk_slice_text("commands"));
         if (!batch) {
+            size_t at = out->size;
             dbk_json_put_canonical(out, members[i]);
+            if (known && dbk_slice_equal(members[i]->name, dbk_slice_text("data")) && out->size <= UINT32_MAX) {
+                known->data = (uint32_t)at;
+                known->data_bytes = (uint32_t)(out->size - at);
+            }
             continue;
         }
         dbk_buffer_put_u8(out, '[');
         const dbk_json_node *inner = members[i] + 1;
         for (uint32_t k = 0; k < members[i]->count; k++, inner = dbk_json_next(inner)) {
             if (k > 0) dbk_buffer_put_u8(out, ',');
-            put_content(out, inner);
+            put_content(out, inner, NULL);
         }
         dbk_buffer_put_u8(out, ']');
     }
     dbk_buffer_put_u8(out, '}');
 }
 
-dbk_result dbk_command_hash(dbk_buffer *scratch, const dbk_json_node *node, uint8_t hash[32], dbk_error *err)
+dbk_result dbk_command_hash(dbk_buffer *text, const dbk_json_node *node, dbk_foreknown *known, dbk_error *err)
 {
-    dbk_buffer_clear(scratch);
-    put_content(scratch, node);
-    if (scratch->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory to hash a command");
-    dbk_digest(DBK_DIGEST_COMMAND, dbk_buffer_slice(scratch), hash, 32);
+    size_t from = text->size;
+    *known = (dbk_foreknown){0};
+    put_content(text, node, known);
+    if (text->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory to hash a command");
+    dbk_digest(DBK_DIGEST_COMMAND, dbk_slice_of(text->data + from, text->size - from), known->hash, 32);
     return DBK_OK;
 }

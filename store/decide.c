@@ -251,26 +251,40 @@ static dbk_result accept(dbk_turn *turn, dbk_element *element, const uint8_t *ha
     return DBK_OK;
 }
 
-/* `hash` of the command, NULL when it was not prepared. */
-static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk_json_node *node, const uint8_t *hash,
-                                 dbk_slice *id, dbk_buffer *out, dbk_error *err)
+/* What there is to know of the command; `own` where it was not prepared. */
+static dbk_result foreknow(dbk_turn *turn, const dbk_json_node *node, const dbk_foreknown **known, dbk_foreknown *own,
+                           dbk_error *err)
+{
+    if (*known) return DBK_OK;
+    *known = own;
+    dbk_buffer_clear(&turn->text);
+    return dbk_command_hash(&turn->text, node, own, err);
+}
+
+static dbk_slice canonical_of(const dbk_turn *turn, const dbk_element *element, const dbk_foreknown *known)
+{
+    const dbk_prepared *prepared = turn->items[element->item].prepared;
+    const dbk_buffer *text = prepared && prepared->known.size > 0 ? &prepared->text : &turn->text;
+    return dbk_slice_of(text->data + known->data, known->data_bytes);
+}
+
+/* `foreknown` is NULL when it was not prepared. */
+static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk_json_node *node,
+                                 const dbk_foreknown *foreknown, dbk_slice *id, dbk_buffer *out, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
     dbk_command command;
-    uint8_t own_hash[32];
+    dbk_foreknown own;
     bool known = false;
     dbk_draft_clear(&engine->draft);
     const dbk_json_node *sent = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "id") : NULL;
     if (sent && sent->kind == DBK_JSON_STRING && sent->text.size <= DBK_COMMAND_ID_MAX_BYTES) *id = sent->text;
     dbk_result result = dbk_command_read(engine, node, false, &command, err);
     if (result == DBK_OK) result = refuse_culprit(turn, element, err);
-    if (result == DBK_OK && !hash) {
-        result = dbk_command_hash(&engine->message, node, own_hash, err);
-        hash = own_hash;
-    }
+    if (result == DBK_OK) result = foreknow(turn, node, &foreknown, &own, err);
     if (result != DBK_OK) return result;
     uint64_t id_hash = dbk_checksum(*id, 0);
-    result = look_up_id(turn, element, *id, id_hash, hash, &known, out, err);
+    result = look_up_id(turn, element, *id, id_hash, foreknown->hash, &known, out, err);
     if (result != DBK_OK) element->again = 0;
     if (result != DBK_OK || known) return result;
     if (engine->disk.full) return dbk_disk_refuse(engine, err);
@@ -279,9 +293,10 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     uint64_t hlc;
     dbk_clock_next(engine, turn->now_ms, &epoch, &hlc);
     begin_draft(turn, &command, epoch, hlc);
+    if (command.verb == DBK_DO_APPEND && command.data) engine->draft.canonical = canonical_of(turn, element, foreknown);
     result = decide_events(turn, &command, err);
     if (result != DBK_OK) return result;
-    result = accept(turn, element, hash, epoch, hlc, out, err);
+    result = accept(turn, element, foreknown->hash, epoch, hlc, out, err);
     if (result == DBK_OK) remember_id(turn, element, id_hash);
     else
         dbk_model_rollback(
@@ -301,7 +316,7 @@ static void note_culprit(dbk_turn *turn, const dbk_element *last, const dbk_erro
 }
 
 static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, const dbk_json_node *node,
-                                 const uint8_t *hash, dbk_error *err)
+                                 const dbk_foreknown *foreknown, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
     dbk_buffer *out = turn->items[item].answer;
@@ -314,7 +329,7 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
     engine->counts.commands++;
     dbk_stage wait = dbk_command_wait(node);
     if (wait > turn->items[item].wait) turn->items[item].wait = wait;
-    result = decide_command(turn, element, node, hash, &id, out, &refusal);
+    result = decide_command(turn, element, node, foreknown, &id, out, &refusal);
     if (result == DBK_NO_SPACE && !dbk_model_in_transaction(engine->model)) { /* the disk's fault, not the command's */
         if (err) *err = refusal;
         return result;
@@ -357,13 +372,14 @@ static dbk_result decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
     bool has_request = item->prepared ? item->prepared->has_request : dbk_message_has_request(root);
     item->deferred = !turn->engine->undoing && has_request;
     if (item->deferred) return DBK_OK;
-    const uint8_t *hashes = item->prepared && item->prepared->hashes.size > 0 ? item->prepared->hashes.data : NULL;
-    if (root->kind != DBK_JSON_ARRAY) return decide_element(turn, index, 0, root, hashes, err);
+    const dbk_foreknown *known =
+        item->prepared && item->prepared->known.size > 0 ? (const void *)item->prepared->known.data : NULL;
+    if (root->kind != DBK_JSON_ARRAY) return decide_element(turn, index, 0, root, known, err);
     dbk_buffer_put_u8(item->answer, '[');
     const dbk_json_node *child = root + 1;
     for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) {
         if (i > 0) dbk_buffer_put_u8(item->answer, ',');
-        result = decide_element(turn, index, i, child, hashes ? hashes + 32 * (size_t)i : NULL, err);
+        result = decide_element(turn, index, i, child, known ? known + i : NULL, err);
         if (result != DBK_OK || turn->stopped || !dbk_model_in_transaction(turn->engine->model)) return result;
     }
     dbk_buffer_put_u8(item->answer, ']');
@@ -465,7 +481,8 @@ static void relax(dbk_turn *turn)
 {
     dbk_engine *engine = turn->engine;
     dbk_draft *draft = &engine->draft;
-    dbk_buffer *buffers[] = {&turn->batch, &engine->message, &draft->events, &draft->result, &draft->detail};
+    dbk_buffer *buffers[] = {&turn->batch,   &turn->text,    &engine->message,
+                             &draft->events, &draft->result, &draft->detail};
     dbk_json_parser_relax(engine->parser);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_relax(buffers[i], KEPT_BYTES);
 }
@@ -534,7 +551,9 @@ void dbk_turn_drop_ahead(dbk_turn *turn)
 dbk_turn *dbk_turn_new(const dbk_port *port)
 {
     dbk_turn *turn = dbk_alloc_zero(port, 1, sizeof *turn);
-    if (turn) dbk_buffer_init(&turn->batch, port);
+    if (!turn) return NULL;
+    dbk_buffer_init(&turn->batch, port);
+    dbk_buffer_init(&turn->text, port);
     return turn;
 }
 
@@ -543,6 +562,7 @@ void dbk_turn_free(dbk_turn *turn)
     if (!turn) return;
     const dbk_port *port = turn->batch.port;
     dbk_buffer_release(&turn->batch);
+    dbk_buffer_release(&turn->text);
     dbk_free(port, turn->elements);
     dbk_free(port, turn);
 }

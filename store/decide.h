@@ -28,6 +28,7 @@ typedef struct dbk_turn {
     uint32_t ids[DBK_TURN_ID_SLOTS]; /* id hash → element index + 1; all 0 between turns */
     size_t entries;
     dbk_buffer batch;        /* their origin bytes */
+    dbk_buffer text;         /* what was hashed of the command in work, where it was not prepared */
     uint64_t base;           /* the position before the first of them */
     uint64_t first_seq;      /* and its seq */
     struct dbk_turn *before; /* decided, and not known to be durable yet; NULL: none */

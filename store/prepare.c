@@ -18,8 +18,8 @@ void dbk_prepared_pool_init(dbk_prepared_pool *pool, const dbk_port *port)
 static void release(const dbk_port *port, dbk_prepared *prepared)
 {
     dbk_json_parser_free(prepared->parser);
-    dbk_buffer_release(&prepared->hashes);
-    dbk_buffer_release(&prepared->scratch);
+    dbk_buffer_release(&prepared->known);
+    dbk_buffer_release(&prepared->text);
     dbk_free(port, prepared);
 }
 
@@ -38,8 +38,8 @@ static dbk_prepared *make(const dbk_port *port, uint8_t size_class)
 {
     dbk_prepared *prepared = dbk_alloc_zero(port, 1, sizeof *prepared);
     if (!prepared) return NULL;
-    dbk_buffer_init(&prepared->hashes, port);
-    dbk_buffer_init(&prepared->scratch, port);
+    dbk_buffer_init(&prepared->known, port);
+    dbk_buffer_init(&prepared->text, port);
     prepared->size_class = size_class;
     prepared->parser = dbk_json_parser_new(port);
     if (prepared->parser) return prepared;
@@ -94,17 +94,18 @@ static bool is_append(const dbk_json_node *node)
 
 static void add_hash(dbk_prepared *prepared, const dbk_json_node *node)
 {
-    uint8_t hash[32] = {0};
+    dbk_foreknown known = {0};
     prepared->only_appends = prepared->only_appends && is_append(node);
-    if (node->kind == DBK_JSON_OBJECT && dbk_command_hash(&prepared->scratch, node, hash, NULL) != DBK_OK)
-        prepared->hashes.failed = true;
-    dbk_buffer_put(&prepared->hashes, hash, sizeof hash);
+    if (node->kind == DBK_JSON_OBJECT && dbk_command_hash(&prepared->text, node, &known, NULL) != DBK_OK)
+        prepared->known.failed = true;
+    dbk_buffer_put(&prepared->known, &known, sizeof known);
 }
 
 void dbk_prepare(dbk_prepared *prepared, dbk_slice message)
 {
     const dbk_json_node *root = NULL;
-    dbk_buffer_clear(&prepared->hashes);
+    dbk_buffer_clear(&prepared->known);
+    dbk_buffer_clear(&prepared->text);
     prepared->error = (dbk_error){0};
     prepared->result = dbk_message_parse(prepared->parser, message, &root, &prepared->error);
     prepared->root = prepared->result == DBK_OK ? root : NULL;
@@ -117,6 +118,6 @@ void dbk_prepare(dbk_prepared *prepared, dbk_slice message)
     } else {
         add_hash(prepared, root);
     }
-    if (prepared->hashes.failed) dbk_buffer_clear(&prepared->hashes); /* no memory: the turn tries it itself */
-    prepared->hashes.failed = false;
+    if (prepared->known.failed) dbk_buffer_clear(&prepared->known); /* no memory: the turn tries it itself */
+    prepared->known.failed = false;
 }

@@ -14,8 +14,8 @@ typedef struct dbk_prepared {
     bool only_appends;         /* of all its commands `do` is "append" */
     dbk_result result;
     dbk_error error;
-    dbk_buffer hashes; /* 32 bytes per command, in order; empty: the turn hashes */
-    dbk_buffer scratch;
+    dbk_buffer known; /* a dbk_foreknown for each command, in order; empty: the turn hashes */
+    dbk_buffer text;  /* what was hashed, one behind the other */
     uint8_t size_class;
 } dbk_prepared;
 

@@ -34,8 +34,14 @@ typedef struct dbk_command {
 dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node, bool inner, dbk_command *command,
                             dbk_error *err) DBK_MUST_USE;
 bool dbk_command_is_verb(dbk_slice name); /* one that the engine itself understands */
-/* BLAKE2b-256 over the canonical command without id, actor, correlation, causation, wait (F1). */
-dbk_result dbk_command_hash(dbk_buffer *scratch, const dbk_json_node *node, uint8_t hash[32],
+/* What is known of a command that was read before its turn. */
+typedef struct dbk_foreknown {
+    uint8_t hash[32];
+    uint32_t data, data_bytes; /* where its `data` stands in the text that was hashed; 0 bytes: it has none */
+} dbk_foreknown;
+/* BLAKE2b-256 over the canonical command without id, actor, correlation, causation, wait (F1), which is put behind what
+ * `text` holds. */
+dbk_result dbk_command_hash(dbk_buffer *text, const dbk_json_node *node, dbk_foreknown *known,
                             dbk_error *err) DBK_MUST_USE;
 
 /* One message in: a command, or an array of them, and the answer as it is built. */

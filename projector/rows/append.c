@@ -106,18 +106,17 @@ static dbk_result append(dbk_model *model, dbk_draft *draft, dbk_slice stream, d
     if (result == DBK_OK && dbk_project_count(model, type) > 0) result = dbk_row_savepoint(model, err);
     if (result != DBK_OK) return result;
     dbk_buffer_clear(text);
-    if (data) {
-        dbk_json_put_canonical(text, data);
-    } else {
+    if (!data) {
         dbk_buffer_put_text(text, "{}");
+    } else if (draft->canonical.size == 0) {
+        dbk_json_put_canonical(text, data);
     }
     if (text->failed) return dbk_row_no_memory(err);
-    result = dbk_row_judge_event(model, draft, type, dbk_buffer_slice(text), err);
+    dbk_slice canonical = data && draft->canonical.size ? draft->canonical : dbk_buffer_slice(text);
+    result = dbk_row_judge_event(model, draft, type, canonical, err);
     if (result != DBK_OK) return result;
-    dbk_event event = {.stream = draft->last_stream,
-                       .type = type,
-                       .type_version = model->definition->version,
-                       .data = dbk_buffer_slice(text)};
+    dbk_event event = {
+        .stream = draft->last_stream, .type = type, .type_version = model->definition->version, .data = canonical};
     if (model->work->taken_back) {
         event.has_base = true;
         event.base = *model->work->taken_back;
