@@ -1,27 +1,60 @@
 /* Reading commands: their form, before anything is looked up (app-format.md §5.6: bad_command first). */
 #include "store/turn.h"
 
-/* Which members a verb takes; `must` ones are required. */
+/* What a command may have, and where it goes; in this order they are named where one is missing. */
+#define MEMBERS(X)                                                                                                     \
+    X(ID, "id", command->id)                                                                                           \
+    X(DO, "do", said->verb)                                                                                            \
+    X(TABLE, "table", command->table)                                                                                  \
+    X(KEY, "key", command->key)                                                                                        \
+    X(DATA, "data", command->data)                                                                                     \
+    X(EXPECT, "expect", command->expect)                                                                               \
+    X(STREAM, "stream", command->stream)                                                                               \
+    X(TYPE, "type", command->type)                                                                                     \
+    X(ARGS, "args", command->args)                                                                                     \
+    X(WAIT, "wait", said->wait)                                                                                        \
+    X(ACTOR, "actor", said->actor)                                                                                     \
+    X(CORRELATION, "correlation", said->correlation)                                                                   \
+    X(CAUSATION, "causation", said->causation)                                                                         \
+    X(COMMANDS, "commands", command->commands)                                                                         \
+    X(ENTRY, "entry", command->entry)                                                                                  \
+    X(SPACE, "namespace", command->space)                                                                              \
+    X(PATH, "path", command->path)                                                                                     \
+    X(VALUE, "value", command->value)                                                                                  \
+    X(POSITION, "position", said->unread)                                                                              \
+    X(OF_CORRELATION, "of_correlation", said->unread)
+#define NUMBER(name, text, place) AT_##name,
+enum { MEMBERS(NUMBER) MEMBER_COUNT };
+#undef NUMBER
+#define BIT(name, text, place) name = 1u << AT_##name,
+enum { MEMBERS(BIT) COMMON = ID | DO | ACTOR | CORRELATION | CAUSATION | WAIT };
+#undef BIT
+#define NAME(name, text, place) {text, sizeof text - 1},
+static const struct {
+    const char *text;
+    size_t size;
+} member_names[] = {MEMBERS(NAME)};
+#undef NAME
+
+/* Which members a verb takes beside the common ones; `must` are required. */
 typedef struct dbk_verb_form {
     const char *name;
     dbk_verb verb;
-    const char *may[6];
-    const char *must[3];
+    uint32_t may, must;
 } dbk_verb_form;
 
 static const dbk_verb_form forms[] = {
-    {"put", DBK_DO_PUT, {"table", "key", "data", "expect"}, {"table"}},
-    {"patch", DBK_DO_PATCH, {"table", "key", "data", "expect"}, {"table", "key", "data"}},
-    {"delete", DBK_DO_DELETE, {"table", "key", "expect"}, {"table", "key"}},
-    {"append", DBK_DO_APPEND, {"stream", "type", "data", "expect"}, {"stream", "type"}},
-    {"batch", DBK_DO_BATCH, {"commands"}, {"commands"}},
-    {"set", DBK_DO_SET, {"namespace", "path", "value"}, {"namespace", "value"}},
-    {"unset", DBK_DO_UNSET, {"namespace", "path"}, {"namespace", "path"}},
-    {"reset", DBK_DO_RESET, {"namespace", "path"}, {"namespace"}},
-    {"dismiss", DBK_DO_DISMISS, {"entry"}, {"entry"}},
-    {"undo", DBK_DO_UNDO, {"entry", "position", "of_correlation"}, {NULL}},
+    {"put", DBK_DO_PUT, TABLE | KEY | DATA | EXPECT, TABLE},
+    {"patch", DBK_DO_PATCH, TABLE | KEY | DATA | EXPECT, TABLE | KEY | DATA},
+    {"delete", DBK_DO_DELETE, TABLE | KEY | EXPECT, TABLE | KEY},
+    {"append", DBK_DO_APPEND, STREAM | TYPE | DATA | EXPECT, STREAM | TYPE},
+    {"batch", DBK_DO_BATCH, COMMANDS, COMMANDS},
+    {"set", DBK_DO_SET, SPACE | PATH | VALUE, SPACE | VALUE},
+    {"unset", DBK_DO_UNSET, SPACE | PATH, SPACE | PATH},
+    {"reset", DBK_DO_RESET, SPACE | PATH, SPACE},
+    {"dismiss", DBK_DO_DISMISS, ENTRY, ENTRY},
+    {"undo", DBK_DO_UNDO, ENTRY | POSITION | OF_CORRELATION, 0},
 };
-static const char *const common[] = {"id", "do", "actor", "correlation", "causation", "wait"};
 static const char *const verbs[] = {"put",     "patch",   "delete",      "append",  "batch",   "dismiss", "apply",
                                     "undo",    "get",     "list",        "query",   "changes", "log",     "inbox",
                                     "status",  "stats",   "fingerprint", "rebuild", "hello",   "verify",  "replay",
@@ -30,9 +63,12 @@ static const char *const verbs[] = {"put",     "patch",   "delete",      "append
 /* Members that are read into something else. */
 typedef struct dbk_said {
     const dbk_json_node *verb, *wait, *actor, *correlation, *causation;
+    const dbk_json_node *unread; /* undo.c looks for them itself */
+    uint32_t seen;               /* as bits */
+    bool strange;                /* there is one that no command has */
 } dbk_said;
 
-static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, {"args"}, {NULL}};
+static const dbk_verb_form command_form = {"", DBK_DO_COMMAND, ARGS, 0};
 
 static const dbk_verb_form *form_of(const dbk_json_node *verb)
 {
@@ -49,12 +85,22 @@ static bool among(const char *const *names, size_t count, dbk_slice name)
     return false;
 }
 
+/* Its number, or MEMBER_COUNT. */
+static size_t member_number(dbk_slice name)
+{
+    size_t at = 0;
+    while (at < MEMBER_COUNT &&
+           (member_names[at].size != name.size || memcmp(member_names[at].text, name.data, name.size) != 0))
+        at++;
+    return at;
+}
+
 static dbk_result unknown_member(const dbk_verb_form *form, dbk_slice name, dbk_error *err)
 {
-    const char *all[12];
+    const char *all[MEMBER_COUNT];
     size_t count = 0;
-    for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) all[count++] = common[i];
-    for (size_t i = 0; i < 6 && form->may[i]; i++) all[count++] = form->may[i];
+    for (size_t i = 0; i < MEMBER_COUNT; i++)
+        if (1u << i & (COMMON | form->may)) all[count++] = member_names[i].text;
     const char *near = dbk_nearest(name, all, count);
     dbk_result result = dbk_fail(err, DBK_BAD_COMMAND, "'%.*s' is no member of a%s%s command", DBK_SLICE_ARG(name),
                                  *form->name ? " " : "n app's", form->name);
@@ -62,17 +108,19 @@ static dbk_result unknown_member(const dbk_verb_form *form, dbk_slice name, dbk_
     return result;
 }
 
-static dbk_result check_members(const dbk_json_node *node, const dbk_verb_form *form, dbk_error *err)
+static dbk_result check_members(const dbk_json_node *node, const dbk_verb_form *form, const dbk_said *said,
+                                dbk_error *err)
 {
+    const uint32_t may = COMMON | form->may, missing = form->must & ~said->seen;
     const dbk_json_node *child = node + 1;
-    for (uint32_t i = 0; i < node->count; i++, child = dbk_json_next(child)) {
-        if (!among(common, sizeof common / sizeof common[0], child->name) && !among(form->may, 6, child->name))
-            return unknown_member(form, child->name, err);
+    bool all = !said->strange && (said->seen & ~may) == 0;
+    for (uint32_t i = 0; !all && i < node->count; i++, child = dbk_json_next(child)) {
+        size_t number = member_number(child->name);
+        if (number == MEMBER_COUNT || !(1u << number & may)) return unknown_member(form, child->name, err);
     }
-    for (size_t i = 0; i < 3 && form->must[i]; i++)
-        if (!dbk_json_member(node, form->must[i]))
-            return dbk_fail(err, DBK_BAD_COMMAND, "a %s command needs '%s'", form->name, form->must[i]);
-    return DBK_OK;
+    if (missing == 0) return DBK_OK;
+    return dbk_fail(err, DBK_BAD_COMMAND, "a %s command needs '%s'", form->name,
+                    member_names[__builtin_ctz(missing)].text);
 }
 
 static dbk_result want_kind(const dbk_json_node *node, const char *name, dbk_json_kind kind, const char *what,
@@ -202,36 +250,18 @@ static const dbk_verb_form *find_form(const dbk_engine *engine, const dbk_json_n
 /* The members of a command, each looked for once. */
 static void take_members(dbk_command *command, const dbk_json_node *node, dbk_said *said)
 {
-    const struct {
-        const char *name;
-        const dbk_json_node **place;
-    } members[] = {{"id", &command->id},
-                   {"do", &said->verb},
-                   {"table", &command->table},
-                   {"key", &command->key},
-                   {"data", &command->data},
-                   {"args", &command->args},
-                   {"expect", &command->expect},
-                   {"stream", &command->stream},
-                   {"type", &command->type},
-                   {"commands", &command->commands},
-                   {"entry", &command->entry},
-                   {"namespace", &command->space},
-                   {"path", &command->path},
-                   {"value", &command->value},
-                   {"wait", &said->wait},
-                   {"actor", &said->actor},
-                   {"correlation", &said->correlation},
-                   {"causation", &said->causation}};
+#define PLACE(name, text, place) &place,
+    const dbk_json_node **const places[] = {MEMBERS(PLACE)};
+#undef PLACE
     const dbk_json_node *child = node + 1;
     for (uint32_t i = 0; i < node->count; i++, child = dbk_json_next(child)) {
-        for (size_t k = 0; k < sizeof members / sizeof *members; k++) {
-            const char *name = members[k].name;
-            if (child->name.size == 0 || name[0] != (char)child->name.data[0]) continue;
-            if (!dbk_slice_equal(dbk_slice_text(name), child->name)) continue;
-            *members[k].place = child;
-            break;
+        size_t number = member_number(child->name);
+        if (number == MEMBER_COUNT) {
+            said->strange = true;
+            continue;
         }
+        *places[number] = child;
+        said->seen |= 1u << number;
     }
     if (command->args && command->args->kind == DBK_JSON_NULL) command->args = NULL;
 }
@@ -250,7 +280,7 @@ dbk_result dbk_command_read(const dbk_engine *engine, const dbk_json_node *node,
         return dbk_fail(err, DBK_BAD_COMMAND, "no %s in a batch", form->name);
     dbk_result result = check_size(node, command->verb, err);
     if (result == DBK_OK) result = check_id(command->id, inner, err);
-    if (result == DBK_OK) result = check_members(node, form, err);
+    if (result == DBK_OK) result = check_members(node, form, &said, err);
     if (result == DBK_OK) result = check_kinds(command, err);
     if (result == DBK_OK) result = check_wait(said.wait, err);
     if (result == DBK_OK) result = take_text(said.actor, "actor", &command->actor, err);

@@ -89,6 +89,7 @@ struct dbk_engine {
     void *publish_arg;
     struct dbk_listener *listeners; /* publish.c */
     dbk_buffer cursor_begin;        /* of the receipts of a turn */
+    dbk_buffer entry_begin;         /* and of their entry ids, up to the seq */
     dbk_buffer message;
     struct dbk_parked {   /* facts that wait before the log */
         dbk_buffer bytes; /* u32 length + origin bytes, one behind the other */

@@ -68,6 +68,7 @@ static dbk_result make_parts(dbk_engine *engine, dbk_error *err)
     dbk_buffer_init(&engine->retired, port);
     dbk_buffer_init(&engine->message, port);
     dbk_buffer_init(&engine->cursor_begin, port);
+    dbk_buffer_init(&engine->entry_begin, port);
     dbk_buffer_init(&engine->parked.bytes, port);
     engine->turn = port->mutex_new(port->ctx);
     engine->import_lock = port->mutex_new(port->ctx);
@@ -181,6 +182,7 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_buffer_release(&engine->batch);
     dbk_buffer_release(&engine->message);
     dbk_buffer_release(&engine->cursor_begin);
+    dbk_buffer_release(&engine->entry_begin);
     dbk_buffer_release(&engine->parked.bytes);
     if (engine->turn) port->mutex_free(port->ctx, engine->turn);
     if (engine->import_lock) port->mutex_free(port->ctx, engine->import_lock);

@@ -109,7 +109,8 @@ void dbk_prepare(dbk_prepared *prepared, dbk_slice message)
     prepared->error = (dbk_error){0};
     prepared->result = dbk_message_parse(prepared->parser, message, &root, &prepared->error);
     prepared->root = prepared->result == DBK_OK ? root : NULL;
-    prepared->has_request = prepared->root && dbk_message_has_request(root);
+    bool append = prepared->root && root->kind == DBK_JSON_OBJECT && is_append(root);
+    prepared->has_request = prepared->root && !append && dbk_message_has_request(root);
     prepared->only_appends = prepared->root && !prepared->has_request;
     if (!prepared->only_appends) return;
     if (root->kind == DBK_JSON_ARRAY) {

@@ -3,9 +3,22 @@
 #include "store/turn.h"
 #include "store/undo.h"
 
-/* What the cursors of a turn's receipts begin with. */
+/* This author's ids differ in what stands behind the last point. */
+static void begin_entries(dbk_engine *engine)
+{
+    dbk_entry_id id = {.incarnation = engine->identity.incarnation};
+    char text[DBK_ENTRY_ID_TEXT_SIZE];
+    memcpy(id.replica, engine->identity.replica, sizeof id.replica);
+    dbk_entry_id_text(&id, text);
+    dbk_buffer_clear(&engine->entry_begin);
+    dbk_buffer_put_text(&engine->entry_begin, ",\"entry\":\"");
+    dbk_buffer_put(&engine->entry_begin, text, (size_t)(strrchr(text, '.') - text) + 1);
+}
+
+/* What the entries and the cursors of a turn's receipts begin with. */
 void dbk_receipt_begin(dbk_engine *engine)
 {
+    begin_entries(engine);
     dbk_buffer *out = &engine->cursor_begin;
     dbk_buffer_clear(out);
     dbk_buffer_put_text(out, ",\"cursor\":[");
@@ -61,7 +74,10 @@ void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t v
         dbk_buffer_put_text(out, ",\"warning\":");
         dbk_json_put_string(out, dbk_buffer_slice(&draft->warning));
     }
-    put_entry(&draft->id, out);
+    dbk_buffer_put_slice(out, dbk_buffer_slice(&engine->entry_begin));
+    dbk_json_put_u64(out, draft->id.seq);
+    dbk_buffer_put_u8(out, '"');
+    out->failed = out->failed || engine->entry_begin.failed;
     put_cursor(engine, draft->position, out);
     if (draft->undo && engine->undoing) {
         dbk_buffer_put_text(out, ",\"kept\":[");
