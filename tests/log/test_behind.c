@@ -31,7 +31,7 @@ static int64_t hold_or_count(void *ctx, dbk_file *file, void *out, size_t size, 
 
 static int count_sync(void *ctx, dbk_file *file)
 {
-    here.own_syncs += is_own;
+    if (is_own) here.own_syncs++;
     return dbk_port_system()->sync_file(ctx, file);
 }
 
