@@ -155,16 +155,16 @@ void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const 
 
 /* ---- models/ */
 
-static const char *sqlite_problem(const dbk_port *port, dbk_dir *dir, char *text, size_t size)
+static const char *sqlite_problem(const dbk_port *port, dbk_dir *dir, const char *name, char *text, size_t size)
 {
     dbk_file *file = NULL;
     uint8_t header[SQLITE_HEADER];
     size_t got = 0;
     uint64_t bytes = 0;
     dbk_error err = {0};
-    dbk_result result = dbk_io_open(port, dir, "main.sqlite", DBK_OPEN_READ, &file, &err);
-    if (result == DBK_OK) result = dbk_io_read(port, file, "main.sqlite", 0, header, sizeof header, &got, &err);
-    if (result == DBK_OK) result = dbk_io_size(port, file, "main.sqlite", &bytes, &err);
+    dbk_result result = dbk_io_open(port, dir, name, DBK_OPEN_READ, &file, &err);
+    if (result == DBK_OK) result = dbk_io_read(port, file, name, 0, header, sizeof header, &got, &err);
+    if (result == DBK_OK) result = dbk_io_size(port, file, name, &bytes, &err);
     if (file) port->close_file(port->ctx, file);
     if (result != DBK_OK) {
         snprintf(text, size, "%s", err.text);
@@ -176,27 +176,80 @@ static const char *sqlite_problem(const dbk_port *port, dbk_dir *dir, char *text
     return page < 512 || bytes % page != 0 ? "it ends within a page" : NULL;
 }
 
+typedef struct dbk_one_model {
+    const dbk_port *port;
+    dbk_dir *dir;
+    const char *below; /* "models", or "models/async-<name>" */
+    dbk_verify_fn tell;
+    void *arg;
+    char file[80]; /* of the model; "": it is to be found */
+} dbk_one_model;
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t size = strlen(name), tail = strlen(end);
+    return size >= tail && strcmp(name + size - tail, end) == 0;
+}
+
+/* app.json names the file of an async model; here it is what SQLite did not put beside it. */
+static int find_file(void *arg, const char *name)
+{
+    dbk_one_model *model = arg;
+    if (ends_with(name, "-wal") || ends_with(name, "-shm") || ends_with(name, "-journal")) return 0;
+    snprintf(model->file, sizeof model->file, "%.79s", name);
+    return 1;
+}
+
+static void verify_file(dbk_one_model *model, const char *serial)
+{
+    const dbk_port *port = model->port;
+    dbk_dir *one = NULL;
+    char file[256], text[DBK_ERROR_TEXT_SIZE];
+    const char *problem = NULL;
+    if (dbk_io_open_dir(port, model->dir, serial, 0, &one, NULL) != DBK_OK) problem = "it is missing";
+    else if (!model->file[0] && port->list(port->ctx, one, find_file, model) != 1) problem = "it is missing";
+    else problem = sqlite_problem(port, one, model->file, text, sizeof text);
+    snprintf(file, sizeof file, "%s/%s%s%s", model->below, serial, model->file[0] ? "/" : "", model->file);
+    if (problem) fault(model->tell, model->arg, DBK_CORRUPT, file, problem);
+    if (one) port->close_dir(port->ctx, one);
+}
+
+/* No pointer is no fault: the first opening makes the model. */
+static void verify_model(dbk_one_model *model)
+{
+    char serial[64] = "", file[160];
+    dbk_buffer pointer;
+    dbk_buffer_init(&pointer, model->port);
+    if (dbk_io_read_file(model->port, model->dir, "current", sizeof serial - 1, &pointer, NULL) == DBK_OK) {
+        memcpy(serial, pointer.data, pointer.size);
+        snprintf(file, sizeof file, "%s/current", model->below);
+        if (pointer.size == 0 || strspn(serial, "0123456789") != pointer.size)
+            fault(model->tell, model->arg, DBK_CORRUPT, file, "it names no model; the next opening builds one");
+        else verify_file(model, serial);
+    }
+    dbk_buffer_release(&pointer);
+}
+
+static int verify_async(void *arg, const char *name)
+{
+    const dbk_one_model *all = arg;
+    char below[128];
+    dbk_one_model model = *all;
+    if (strncmp(name, "async-", 6) != 0 || strlen(name) > 72) return 0;
+    if (dbk_io_open_dir(all->port, all->dir, name, 0, &model.dir, NULL) != DBK_OK) return 0;
+    snprintf(below, sizeof below, "models/%s", name);
+    model.below = below;
+    model.file[0] = 0;
+    verify_model(&model);
+    all->port->close_dir(all->port->ctx, model.dir);
+    return 0;
+}
+
 void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell, void *arg)
 {
-    dbk_dir *models = NULL, *one = NULL;
-    char serial[64] = "", file[96], text[DBK_ERROR_TEXT_SIZE];
-    const char *problem = NULL;
-    dbk_buffer pointer;
-    dbk_buffer_init(&pointer, port);
-    if (dbk_io_open_dir(port, store, "models", 0, &models, NULL) != DBK_OK) goto out;
-    /* No pointer is no fault: the first opening makes the model. */
-    if (dbk_io_read_file(port, models, "current", sizeof serial - 1, &pointer, NULL) != DBK_OK) goto out;
-    memcpy(serial, pointer.data, pointer.size);
-    if (pointer.size == 0 || strspn(serial, "0123456789") != pointer.size) {
-        fault(tell, arg, DBK_CORRUPT, "models/current", "it names no model; the next opening builds one");
-        goto out;
-    }
-    snprintf(file, sizeof file, "models/%s/main.sqlite", serial);
-    if (dbk_io_open_dir(port, models, serial, 0, &one, NULL) != DBK_OK) problem = "it is missing";
-    else problem = sqlite_problem(port, one, text, sizeof text);
-    if (problem) fault(tell, arg, DBK_CORRUPT, file, problem);
-out:
-    if (one) port->close_dir(port->ctx, one);
-    if (models) port->close_dir(port->ctx, models);
-    dbk_buffer_release(&pointer);
+    dbk_one_model model = {.port = port, .below = "models", .tell = tell, .arg = arg, .file = "main.sqlite"};
+    if (dbk_io_open_dir(port, store, "models", 0, &model.dir, NULL) != DBK_OK) return;
+    verify_model(&model);
+    (void)port->list(port->ctx, model.dir, verify_async, &model);
+    port->close_dir(port->ctx, model.dir);
 }

@@ -130,6 +130,24 @@ class Models(Case):
         self.assertTrue(any("an async model stopped" in a for a in report["advice"]))
         self.assertIn("is of the async model 'stats'", self.refused(1, "history", store, "totals", "ann"))
 
+    def test_verify_names_what_is_wrong_with_the_file_of_an_async_model(self):
+        self.daybook("init", "v.daybook", "--app", self.app("sums"))
+        self.daybook("rebuild", "v.daybook", "stats")
+        self.daybook("verify", "v.daybook")
+        folder = self.path("v.daybook", "models", "async-stats")
+        with open(os.path.join(folder, "current")) as f:
+            name = os.path.join(folder, f.read(8), "stats.sqlite")
+        with open(name, "r+b") as f:
+            f.write(b"no database")
+        found = self.run_program("verify", "v.daybook", "--json")
+        self.assertEqual(found.returncode, 1)
+        self.assertRegex(found.stdout, r'"file":"models/async-stats/\d{8}/stats.sqlite","offset":0,"law":4,"message":"it is no SQLite file"')
+        os.remove(name)
+        self.assertIn("it is missing", self.run_program("verify", "v.daybook", "--json").stdout)
+        with open(os.path.join(folder, "current"), "w") as f:
+            f.write("x")
+        self.assertIn("models/async-stats/current", self.run_program("verify", "v.daybook", "--json").stdout)
+
     def test_upgrades_change_one_model_alone(self):
         self.daybook("init", "s.daybook", "--app", self.app("none", models=""))
         self.send(*[order(i) for i in range(1, 51)])
