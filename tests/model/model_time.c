@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 typedef struct due {
-    const char *id; /* of the delete */
+    const char *id; /* of the delete; NULL: it happened */
     const char *key;
+    bool refused; /* at one moment or another of the look */
 } due;
 
 static const char *command_at(m_world *w, m_store *store, uint64_t position)
@@ -58,17 +59,39 @@ static int list_due(m_store *store, const o_time_rule *rule, due *out)
         const o_record *record = o_record_find(store->oracle->state, rule->table, keys[i]);
         const char *table = store->oracle->definition->tables[rule->table].name;
         if (!record) o_die("a row of '%s' that nobody wrote", table);
-        out[i] = (due){o_format("retain/%s/%s/%s", rule->name, m_encoded(keys[i]), record->last->id), keys[i]};
+        out[i] =
+            (due){.id = o_format("retain/%s/%s/%s", rule->name, m_encoded(keys[i]), record->last->id), .key = keys[i]};
     }
     return count;
 }
 
-/* The order in which one rule's rows go is the store's; that they go, and may, is not. */
+static bool is_refused(m_world *w, m_store *store, const o_time_rule *rule, const due *one)
+{
+    static o_receipt receipt;
+    static o_replica before;
+    static o_core core;
+    before = *store->oracle;
+    core = store->oracle->state->core;
+    delete_row(w, store, rule, one, &receipt);
+    *store->oracle = before;
+    o_drop_entry(store->oracle->state, &core);
+    return !receipt.ok || receipt.again;
+}
+
+static void note_refused(m_world *w, m_store *store, const o_time_rule *rule, due *all, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (all[i].id && !all[i].refused) all[i].refused = is_refused(w, store, rule, &all[i]);
+}
+
+/* The order in which one rule's rows go is the store's, and one that was refused waits for the next look; that the
+ * others go, and may, is not. */
 static uint64_t run_rule(m_world *w, m_store *store, const o_time_rule *rule, uint64_t position, uint64_t end)
 {
     static o_receipt receipt;
     due all[O_ROWS];
     int count = list_due(store, rule, all);
+    note_refused(w, store, rule, all, count);
     const char *prefix = o_format("retain/%s/", rule->name);
     for (; position <= end; position++) {
         const char *id = command_at(w, store, position);
@@ -80,13 +103,10 @@ static uint64_t run_rule(m_world *w, m_store *store, const o_time_rule *rule, ui
         if (!receipt.ok || receipt.again) m_fail(w, "'%s': %s", id, receipt.ok ? "was there" : receipt.error);
         if (receipt.position != position) m_fail(w, "'%s' is at another position", id);
         all[at].id = NULL;
+        note_refused(w, store, rule, all, count);
     }
-    for (int i = 0; i < count; i++) {
-        if (!all[i].id) continue;
-        uint64_t before = store->oracle->position;
-        delete_row(w, store, rule, &all[i], &receipt);
-        if (store->oracle->position != before) m_fail(w, "'%s' did not happen", all[i].id);
-    }
+    for (int i = 0; i < count; i++)
+        if (all[i].id && !all[i].refused) m_fail(w, "'%s' did not happen", all[i].id);
     return position;
 }
 
@@ -104,6 +124,8 @@ void m_retain(m_world *w, m_store *store)
                (long long)store->mono_ms);
     if (dbk_engine_retain(store->engine, store->now_ms, store->mono_ms * 1000000, &deleted, &w->error) != DBK_OK)
         m_fail(w, "retain: %s", w->error.text);
+    for (uint64_t i = before + 1; w->shows && i <= before + deleted; i++)
+        printf("%u: %s\n", w->number, command_at(w, store, i));
     w->over += deleted;
     uint64_t position = before + 1, end = dbk_log_position(dbk_engine_log(store->engine));
     unsigned rules = o_due_rules(&store->clock, store->oracle, store->now_ms, store->mono_ms);
