@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "store/carry.h"
+#include "store/disk.h"
 
 typedef struct dbk_author {
     uint8_t replica[16];
@@ -239,6 +240,8 @@ static dbk_result finish(dbk_salvage *s, const char *into, const dbk_definition 
 {
     dbk_engine *engine = NULL;
     dbk_result result = dbk_engine_open(into, options, &engine, err);
+    if (result == DBK_OK)
+        result = dbk_engine_may_write(engine, err); /* without room it opens for reading, without rows */
     s->report->new_definition = !s->recorded || memcmp(s->definition, definition->hash, 16) != 0;
     if (result == DBK_OK && s->report->new_definition) {
         char hash[33], data[64];
