@@ -274,11 +274,12 @@ void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out)
     if (table->key_count > 1) dbk_buffer_put_u8(out, '[');
     for (uint16_t i = 0; i < table->key_count; i++) {
         if (i > 0) dbk_buffer_put_u8(out, ',');
-        if (!dbk_key_next(&rest, &part)) dbk_buffer_clear(&part);
+        bool found = dbk_key_next(&rest, &part);
+        out->failed |= part.failed; /* a want of memory is no empty part */
+        if (!found) dbk_buffer_clear(&part);
         part_to_json(&table->columns[table->key_columns[i]], dbk_buffer_slice(&part), out);
     }
     if (table->key_count > 1) dbk_buffer_put_u8(out, ']');
-    out->failed |= part.failed;
     dbk_buffer_release(&part);
 }
 
