@@ -193,7 +193,7 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
         else if (answer != DBK_OK) result = answer; /* it is tried again */
         else result = settle(s, err);
     }
-    dbk_text_free(&receipt);
+    dbk_free(s->engine->port, receipt.data); /* the queue's */
     return result;
 }
 

@@ -265,7 +265,7 @@ static void run_handle(bench *b)
     b->engine = NULL;
     b->result = dbk_do(store, json, sizeof json - 1, &receipt, &b->error);
     dbk_buffer_put(&b->answer, receipt.data, receipt.size);
-    dbk_text_free(&receipt);
+    dbk_free(b->options.port, receipt.data); /* of the store's port, which is not the system's here */
     dbk_close(store);
 }
 
@@ -337,11 +337,11 @@ static const call calls[] = {
     {.name = "delete", .json = "{\"id\":\"w\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n1\"}"},
     {.name = "undo", .json = "{\"id\":\"w\",\"do\":\"undo\",\"of_correlation\":\"k\"}"},
     {.name = "undo of an event", .json = "{\"id\":\"w\",\"do\":\"undo\",\"position\":8}"},
-    {.name = "apply", .json = "{\"id\":\"w\",\"do\":\"apply\",\"entry\":\"62626262626262626262626262626262.1.1\"}"},
-    {.name = "dismiss", .json = "{\"id\":\"w\",\"do\":\"dismiss\",\"entry\":\"62626262626262626262626262626262.1.2\"}"},
+    {.name = "apply", .json = "{\"id\":\"w\",\"do\":\"apply\",\"entry\":\"62626262626262626262626262626262.1.2\"}"},
+    {.name = "dismiss", .json = "{\"id\":\"w\",\"do\":\"dismiss\",\"entry\":\"62626262626262626262626262626262.1.1\"}"},
     {.name = "head", .run = run_feed, .varies = true},
     {.name = "subscribe", .run = run_subscribe, .varies = true},
-    {.name = "retain", .run = run_retain},
+    {.name = "retain", .run = run_retain, .varies = true},
     {.name = "mirror", .run = run_mirror},
     {.name = "mirror, edited", .run = run_mirror_edit},
     {.name = "import", .run = run_import},
@@ -388,9 +388,9 @@ static bool is_same_answer(const bench *b)
     return says(b, "\"projected\":false") || dbk_slice_equal(dbk_buffer_slice(&b->answer), dbk_buffer_slice(&b->plain));
 }
 
-static bool is_refusal(const bench *b, const call *c)
+static bool is_refusal(const bench *b)
 {
-    return b->result != DBK_OK || (c->json && says(b, "\"ok\":false"));
+    return b->result != DBK_OK || (b->answer.size && b->answer.data[0] == '{' && says(b, "\"ok\":false"));
 }
 
 static void check_rows(bench *b)
@@ -436,9 +436,9 @@ static bool run_once(bench *b, const call *c, const weather *w, uint64_t skip)
     dbk_simdisk_add_fault(b->disk, &fault);
     perform(b, c);
     bool hit = dbk_simdisk_fault_hits(b->disk) > 0;
-    bool accepted = !is_refusal(b, c) && b->answer.size, none = says(b, "\"outcome\":\"none\"");
+    bool accepted = !is_refusal(b) && b->answer.size, none = says(b, "\"outcome\":\"none\"");
     if (accepted && !c->varies && !is_same_answer(b)) fail(b, "another answer than without faults");
-    if (!hit && is_refusal(b, c)) fail(b, "refused without a fault");
+    if (!hit && is_refusal(b)) fail(b, "refused without a fault");
     dbk_simdisk_clear_faults(b->disk);
     close_store(b);
     check_given_back(b);
@@ -457,7 +457,7 @@ static uint64_t run_call(bench *b, const call *c, uint64_t stride)
     snprintf(b->context, sizeof b->context, "%s", c->name);
     if (!open_store(b, "/store")) fail(b, "it does not open");
     perform(b, c);
-    if (is_refusal(b, c)) fail(b, "refused without any fault");
+    if (is_refusal(b)) fail(b, "refused without any fault");
     close_store(b);
     dbk_buffer_clear(&b->plain);
     dbk_buffer_put_slice(&b->plain, dbk_buffer_slice(&b->answer));
