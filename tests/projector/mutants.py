@@ -89,7 +89,7 @@ MUTANTS = {
     "settings are written past their schema": ([["store/test_settings"], MODEL], [
         ("store/settings.c", "    if (!schema) return DBK_OK;\n    dbk_buffer_init(&document,", "    if (schema || !schema) return DBK_OK;\n    dbk_buffer_init(&document,")]),
     "a setting keeps the members that it replaces": ([["store/test_settings"], MODEL], [
-        ("store/settings.c", "replaces && w->old ? dbk_setting_at(w->old, &w->place) : NULL, value);", "NULL, value);")]),
+        ("store/settings.c", "replaces && w->old ? dbk_setting_at(w->old, &w->place) : NULL, value);", "replaces && !w ? value : NULL, value);")]),
     "the search keeps what an undo takes back": ([MODEL], [
         ("projector/rows/undo_steps.c", "    draft->undo = model->undo = true;\n",
          "    draft->undo = model->undo = true;\n    (void)sqlite3_db_config(model->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);\n"),
@@ -109,16 +109,16 @@ MUTANTS = {
     "a schema does not judge a patch": ([["store/test_app_commands"], MODEL], [
         ("projector/rows/patch.c", "    if (result == DBK_OK) result = dbk_row_judge(&change, row, err);\n", "")]),
     "a patch of a document replaces it": ([["projector/test_row_decide"], MODEL], [
-        ("projector/rows/patch.c", "        if (column->type == DBK_TYPE_JSON && work->values[i]->kind == DBK_JSON_OBJECT) {\n            result = dbk_row_merge_column(change, i, row, err);\n        }\n", "")]),
+        ("projector/rows/patch.c", "        if (column->type == DBK_TYPE_JSON && work->values[i]->kind == DBK_JSON_OBJECT) {\n            result", "        if (column->type == DBK_TYPE_JSON && !work->values[i]) {\n            result")]),
     "the first n rows stay, not the last": ([["projector/test_rules"], MODEL], [
         ("projector/rows/statement.c", "\" ORDER BY \\\"%s\\\" DESC\"", "\" ORDER BY \\\"%s\\\"\"")]),
     "an async model passes what it refuses": ([["store/test_async"], MODEL], [
         ("projector/rows/apply.c", "    if (is_by_data(result) || result == DBK_BUSY) dbk_row_stop(model, position, entry, failure->text);\n    return result;",
          "    if (!is_by_data(result)) return result;\n    v->state = \"skipped\";\n    v->reason = \"\";\n    return DBK_OK;")]),
-    "an async model has no upcasts": ([["store/test_async"], MODEL], [
+    "an async model has no upcasts": ([MODEL], [
         ("projector/rows/apply.c", "        if (model->upcaster) result = dbk_upcast_event", "        if (model->upcaster && !dbk_row_is_async(model)) result = dbk_upcast_event")]),
     "a command sent twice is promised before its entry": ([["store/test_failures"]], [
-        ("store/decide.c", "        element->again = (uint32_t)(fresh - turn->elements) + 1;\n", "")]),
+        ("store/decide.c", "        element->again = (uint32_t)(fresh - turn->elements) + 1;\n", "        element->again = 0;\n")]),
 }
 
 
