@@ -53,6 +53,8 @@ typedef struct dbk_table {
     bool integer_key;       /* one INTEGER key column: the engine may make it (max + 1) */
     bool row_local;         /* F6: collection, no foreign key to or from it, no UNIQUE but its key,
                                 read by no projection */
+    bool free_columns;      /* no CHECK, no index of expressions or of some rows: what one column holds is no other's
+                                matter */
     bool deferrable;        /* a deferrable foreign key can be reached from a change of it */
     bool self_contained;    /* no other row or table can change with it (no cascade, no deferrable key) */
     uint32_t version;       /* type version of its events */

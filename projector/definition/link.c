@@ -175,6 +175,20 @@ static bool has_unique(dbk_check *check, const dbk_table *table)
     return unique;
 }
 
+static bool has_free_columns(dbk_check *check, const dbk_table *table)
+{
+    const dbk_object *object = dbk_check_object(check, table->name);
+    sqlite3_stmt *row = dbk_check_ask(check,
+                                      "SELECT EXISTS (SELECT 1 FROM pragma_index_list(%Q) AS list, "
+                                      "pragma_index_xinfo(list.name) AS part WHERE list.partial OR part.cid = -2)",
+                                      table->name);
+    bool own = row && sqlite3_step(row) == SQLITE_ROW && sqlite3_column_int(row, 0) == 0;
+
+    (void)sqlite3_finalize(row);
+    for (uint32_t i = 0; own && object && i < object->sql->count; i++) own = !dbk_sql_is(object->sql, i, "check");
+    return own && object;
+}
+
 static bool is_projected(const dbk_definition *definition, const dbk_table *table)
 {
     static const char *const ops[] = {".put", ".patched", ".deleted"};
@@ -205,6 +219,7 @@ void dbk_check_classes(dbk_check *check)
             acts |= link->parent == table && link->acts;
         }
         table->row_local = table->collection && !linked && !check->read[i] && !has_unique(check, table);
+        table->free_columns = table->row_local && has_free_columns(check, table);
         table->self_contained = !acts && !table->deferrable && !is_projected(definition, table);
     }
 }

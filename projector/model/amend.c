@@ -28,12 +28,10 @@ void dbk_amend_release(dbk_amend *amend)
 dbk_result dbk_amend_add(dbk_amend *amend, dbk_slice stream, dbk_error *err)
 {
     static const dbk_entry_id nobody;
-    dbk_entry_id id;
-    uint64_t position;
 
     if (!amend->seen) amend->seen = dbk_fresh_new(amend->model->port);
     if (!amend->seen) return dbk_row_no_memory(err);
-    if (dbk_fresh_find(amend->seen, stream, &id, &position)) return DBK_OK;
+    if (dbk_amend_has(amend, stream)) return DBK_OK;
     if (!dbk_fresh_add(amend->seen, stream, &nobody, 1)) return dbk_row_no_memory(err);
     dbk_buffer_put_u32(&amend->streams, (uint32_t)stream.size);
     dbk_buffer_put_slice(&amend->streams, stream);
@@ -200,5 +198,5 @@ static dbk_result row_now(void *arg, const dbk_table *table, dbk_slice key, dbk_
 
 dbk_result dbk_amend_keep_net(dbk_amend *amend, dbk_error *err)
 {
-    return amend->seen ? dbk_observer_keep_net(amend->model->observer, row_now, amend, err) : DBK_OK;
+    return dbk_observer_keep_net(amend->model->observer, row_now, amend, err);
 }

@@ -9,6 +9,17 @@ typedef struct dbk_again { /* an entry that the model has and that is applied on
     uint64_t position;
 } dbk_again;
 
+/* under.c: a late patch, and the columns that those behind it set. */
+typedef struct dbk_under {
+    bool possible;
+    uint32_t count; /* of those behind it */
+    dbk_mask columns;
+} dbk_under;
+dbk_result dbk_under_begin(dbk_model *model, const dbk_entry *entry, dbk_under *under, dbk_error *err) DBK_MUST_USE;
+/* One that names the stream behind it; under->possible may end. */
+dbk_result dbk_under_take(dbk_model *model, const dbk_entry *later, dbk_slice stream, dbk_under *under,
+                          dbk_error *err) DBK_MUST_USE;
+
 typedef struct dbk_amend {
     dbk_model *model;
     uint64_t done;      /* the model's position */
@@ -27,6 +38,12 @@ dbk_result dbk_amend_add(dbk_amend *amend, dbk_slice stream, dbk_error *err) DBK
 dbk_result dbk_amend_complete(dbk_amend *amend, bool *possible, dbk_error *err) DBK_MUST_USE;
 /* In the open transaction: the rows, what is recorded of them and of the entries goes. */
 dbk_result dbk_amend_clear(dbk_amend *amend, dbk_error *err) DBK_MUST_USE;
+static inline bool dbk_amend_has(const dbk_amend *amend, dbk_slice stream)
+{
+    dbk_entry_id id;
+    uint64_t position;
+    return amend->seen && dbk_fresh_find(amend->seen, stream, &id, &position);
+}
 /* Before its COMMIT: what came out as it was is no change (semantics.md §6: a merge is told as the net difference). */
 dbk_result dbk_amend_keep_net(dbk_amend *amend, dbk_error *err) DBK_MUST_USE;
 static inline size_t dbk_amend_count(const dbk_amend *amend)

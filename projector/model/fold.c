@@ -19,6 +19,11 @@ typedef struct dbk_newcomer {
     uint64_t position;
 } dbk_newcomer;
 
+typedef struct dbk_hidden { /* a patch of which some columns were set later */
+    uint64_t position;
+    dbk_mask columns;
+} dbk_hidden;
+
 typedef struct dbk_catch {
     dbk_model *model;
     uint64_t done, end;  /* the model's position before, the log's now */
@@ -27,6 +32,8 @@ typedef struct dbk_catch {
     uint64_t below;      /* the entries up to there sort below all that is new */
     dbk_amend amend;     /* rows that are made again, and how many of their entries were applied */
     size_t amended;
+    dbk_buffer hidden; /* dbk_hidden …, in canonical order, and how many were met */
+    size_t hid;
     dbk_log_cursor *cursor; /* where items is NULL */
     dbk_buffer origin, other;
     const dbk_trail *trail; /* of the model, which is told nothing twice */
@@ -93,8 +100,9 @@ static dbk_result order_new(dbk_catch *catch, dbk_error *err)
 }
 
 /* Does an entry that the model has, and that sorts above `key`, name the stream? Positions say nothing
- * about order here, so every one of them is looked at. */
-static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t *key, bool *later, dbk_error *err)
+ * about order here, so every one of them is looked at. Patches under which this one fits do not count. */
+static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t *key, dbk_under *under, bool *later,
+                              dbk_error *err)
 {
     uint64_t position = catch->done + 1;
     while (!*later) {
@@ -103,13 +111,18 @@ static dbk_result named_later(dbk_catch *catch, dbk_slice stream, const uint8_t 
         if (result != DBK_OK) return result;
         if (position <= catch->below) return DBK_OK;
         uint8_t other[DBK_ORDER_KEY_SIZE];
+        dbk_entry entry;
         result = dbk_log_read(log, position, &catch->other, NULL, err);
         if (result == DBK_NONE)
             result = dbk_fail(err, DBK_GAP, "entry at position %llu is missing", (unsigned long long)position);
-        if (result == DBK_OK) result = order_key_of(dbk_buffer_slice(&catch->other), other, err);
+        if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&catch->other), &entry, err);
         if (result != DBK_OK) return result;
-        *later = memcmp(other, key, DBK_ORDER_KEY_SIZE) > 0;
+        dbk_entry_order_key(&entry, other);
         catch->looked++;
+        if (memcmp(other, key, DBK_ORDER_KEY_SIZE) < 0) continue;
+        if (under->possible) result = dbk_under_take(catch->model, &entry, stream, under, err);
+        if (result != DBK_OK) return result;
+        *later = !under->possible;
     }
     return DBK_OK;
 }
@@ -136,12 +149,20 @@ bool dbk_event_is_local(dbk_model *model, const dbk_event *event)
            table->row_local && dbk_project_count(model, event->type) == 0 && dbk_row_key_of(table, event->stream, &key);
 }
 
+static dbk_result hide(dbk_catch *catch, uint64_t position, const dbk_under *under, dbk_error *err)
+{
+    dbk_hidden hidden = {position, under->columns};
+    dbk_buffer_put(&catch->hidden, &hidden, sizeof hidden);
+    return catch->hidden.failed ? dbk_row_no_memory(err) : DBK_OK;
+}
+
 /* F6: only rows of row-local tables (or engine events), and a command id of its own. Streams that a later entry
  * names, whether that one applied or not, are rows to be made again. */
 static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool *local, dbk_error *err)
 {
     dbk_model *model = catch->model;
     dbk_entry entry;
+    dbk_under under;
     bool other = false;
     *local = false;
     dbk_result result = dbk_log_read(model->log, item->position, &catch->origin, NULL, err);
@@ -156,15 +177,16 @@ static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool 
         if (!dbk_event_is_local(model, &event)) return DBK_OK;
     }
     result = dbk_model_shares_id(model->log, entry.command_id, &other, err);
+    if (result == DBK_OK) result = dbk_under_begin(model, &entry, &under, err);
     *local = !other;
     bool elsewhere = dbk_row_is_async(model); /* none of its rows: later ones do not matter */
     for (dbk_slice rest = entry.events; result == DBK_OK && *local && !elsewhere && dbk_event_next(&rest, &event);) {
         bool later = false;
-        result = named_later(catch, event.stream, item->key, &later, err);
+        result = named_later(catch, event.stream, item->key, &under, &later, err);
         if (later && dbk_event_is_engine(&event)) *local = false;
         else if (result == DBK_OK && later) result = dbk_amend_add(&catch->amend, event.stream, err);
     }
-    return result;
+    return result == DBK_OK && under.possible && under.count > 0 ? hide(catch, item->position, &under, err) : result;
 }
 
 static bool is_late(const dbk_catch *catch, const dbk_newcomer *item)
@@ -184,7 +206,8 @@ static dbk_result needs_shadow(dbk_catch *catch, bool *shadow, dbk_error *err)
         result = is_row_local(catch, &catch->items[i], &local, err);
         local = local && catch->looked <= catch->done + LOOKS_FREE;
     }
-    if (catch->amend.seen && catch->trail) local = false; /* it would be told of what it knows */
+    if ((catch->amend.seen || catch->hidden.size) && catch->trail)
+        local = false; /* it would be told of what it knows */
     if (result == DBK_OK && local) result = dbk_amend_complete(&catch->amend, &local, err);
     *shadow = !local;
     return result;
@@ -225,6 +248,19 @@ static dbk_result apply_again(dbk_catch *catch, const dbk_again *again, dbk_erro
     return result;
 }
 
+/* Where its row is made again all that names it is applied as it is. */
+static const dbk_mask *hidden_of(dbk_catch *catch, uint64_t position, dbk_slice origin)
+{
+    const dbk_hidden *items = (const dbk_hidden *)(const void *)catch->hidden.data;
+    dbk_entry entry;
+    dbk_event event;
+    if (catch->hid == catch->hidden.size / sizeof *items || items[catch->hid].position != position) return NULL;
+    const dbk_mask *columns = &items[catch->hid++].columns;
+    bool whole = dbk_entry_decode(origin, &entry, NULL) != DBK_OK || !dbk_event_next(&entry.events, &event) ||
+                 dbk_amend_has(&catch->amend, event.stream);
+    return whole ? NULL : columns;
+}
+
 static dbk_result apply_next(dbk_catch *catch, dbk_error *err)
 {
     const dbk_again *again = next_again(catch);
@@ -235,7 +271,11 @@ static dbk_result apply_next(dbk_catch *catch, dbk_error *err)
     dbk_result result = next_new(catch, &position, &origin, err);
     if (result == DBK_OK) result = order_key_of(origin, key, err);
     catch->model->trail = catch->applied < catch->told ? NULL : catch->trail;
-    if (result == DBK_OK) result = dbk_model_apply(catch->model, position, origin, err);
+    if (result == DBK_OK) {
+        catch->model->hidden = hidden_of(catch, position, origin);
+        result = dbk_model_apply(catch->model, position, origin, err);
+        catch->model->hidden = NULL;
+    }
     if (result != DBK_OK) return result;
     catch->applied++;
     if (position > catch->highest) catch->highest = position;
@@ -280,7 +320,7 @@ static dbk_result apply_some(dbk_catch *catch, uint32_t entries, dbk_changes *ch
     if (result == DBK_NONE) {
         result = dbk_fail(err, DBK_GAP, "the log has no head at position %llu", (unsigned long long)catch->highest);
     }
-    if (result == DBK_OK) result = dbk_amend_keep_net(&catch->amend, err);
+    if (result == DBK_OK && (catch->amend.seen || catch->hidden.size)) result = dbk_amend_keep_net(&catch->amend, err);
     if (result == DBK_OK) result = dbk_model_commit(model, catch->highest, head, catch->top, changes, err);
     if (result != DBK_OK || stopped == DBK_OK) {
         if (result != DBK_OK) dbk_model_rollback(model);
@@ -348,6 +388,7 @@ static dbk_result catch_up_once(dbk_model *model, const dbk_call *call, uint64_t
     if (catch.end == catch.done) return DBK_OK;
     dbk_buffer_init(&catch.origin, model->port);
     dbk_buffer_init(&catch.other, model->port);
+    dbk_buffer_init(&catch.hidden, model->port);
     dbk_amend_init(&catch.amend, model, LOOKS_FREE + catch.done / AMEND_SHARE);
     dbk_result result = order_new(&catch, err);
     if (result == DBK_OK) result = needs_shadow(&catch, shadow, err);
@@ -362,6 +403,7 @@ static dbk_result catch_up_once(dbk_model *model, const dbk_call *call, uint64_t
     dbk_buffer_release(&catch.origin);
     dbk_buffer_release(&catch.other);
     dbk_amend_release(&catch.amend);
+    dbk_buffer_release(&catch.hidden);
     dbk_free(model->port, catch.items);
     return result;
 }

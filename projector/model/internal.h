@@ -6,7 +6,7 @@
  *   observer*.c            the preupdate hook, what it gathers, fingerprint (observer/observer.h)
  *   row_*.c                keys, values, decisions, facts (rows/internal.h)
  *   undo_*.c, rows/upcast.c     undo (rows/undo.h), old versions of events
- *   model/fold.c, model/amend.c, model/shadow.c, model/shadow_index.c, model/take_over.c   catch up, build, take over
+ *   model/fold.c, model/amend.c, model/under.c, model/shadow.c, model/shadow_index.c, model/take_over.c   catch up, build, take over
  *   reader*.c              clients' SQL, on connections of its own (reader/internal.h)
  *   model/sql_failure.c          what SQLite's codes mean */
 #ifndef DBK_PROJECTOR_MODEL_INTERNAL_H
@@ -56,13 +56,14 @@ struct dbk_model {
     uint64_t wanted_last;
     dbk_orders *orders; /* rows/orders.c; NULL: not an async model */
     dbk_model_stop stop;
-    dbk_buffer endless;     /* dbk_endless, rows/bound.c */
-    bool indexes_aside;     /* a build made without indexes that no plan names */
-    bool wants_indexes;     /* … and a statement came near its bound: it is counted again with them */
-    dbk_slice only;         /* rows/alone.c: only events of this stream are carried out; empty: all */
-    const dbk_trail *trail; /* of a build that tells what entries change; else NULL */
-    dbk_arena *arena;       /* cleared at entry_begin */
-    dbk_changes changes;    /* of the last commit */
+    dbk_buffer endless;            /* dbk_endless, rows/bound.c */
+    bool indexes_aside;            /* a build made without indexes that no plan names */
+    bool wants_indexes;            /* … and a statement came near its bound: it is counted again with them */
+    const struct dbk_mask *hidden; /* model/under.c: of the patch in work these columns were set later; NULL: none */
+    dbk_slice only;                /* rows/alone.c: only events of this stream are carried out; empty: all */
+    const dbk_trail *trail;        /* of a build that tells what entries change; else NULL */
+    dbk_arena *arena;              /* cleared at entry_begin */
+    dbk_changes changes;           /* of the last commit */
     dbk_arena *changes_arena;
     struct dbk_journal *journal;  /* tables' last positions, what the journal holds (model/journal.h) */
     sqlite3_stmt *statements[26]; /* fixed engine statements, see dbk_model_statement */

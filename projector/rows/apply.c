@@ -109,9 +109,10 @@ static dbk_result fact_put(dbk_model *model, const dbk_table *table, dbk_slice k
     return result == DBK_OK ? dbk_row_name(model, table, key, true, err) : result;
 }
 
-static dbk_result fact_patch(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *named,
-                             dbk_error *err)
+/* A column that was set later is not set, and still this entry wrote the row. */
+static dbk_result fact_patch(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_mask *named, dbk_error *err)
 {
+    for (int i = 0; model->hidden && i < DBK_MASK_WORDS; i++) named->words[i] &= ~model->hidden->words[i];
     bool empty = dbk_mask_is_empty(named), exists = false;
     int changes = 0;
     dbk_result result = empty ? row_exists(model, table, key, &exists, err)
@@ -119,7 +120,7 @@ static dbk_result fact_patch(dbk_model *model, const dbk_table *table, dbk_slice
 
     if (result != DBK_OK) return result;
     if (changes == 0 && !exists) return superseded(model, table, key, "no row to patch", err);
-    return dbk_row_name(model, table, key, !empty, err);
+    return dbk_row_name(model, table, key, !empty || model->hidden, err);
 }
 
 static dbk_result fact_delete(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err)

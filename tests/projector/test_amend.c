@@ -9,6 +9,8 @@
 static const char schema[] =
     "CREATE TABLE plain(id TEXT PRIMARY KEY NOT NULL, a TEXT DEFAULT '-', b INTEGER CHECK(b IS NULL OR b < 9));\n"
     "CREATE INDEX plain_a ON plain(a);\n"
+    "CREATE TABLE open(id TEXT PRIMARY KEY NOT NULL, a TEXT, b TEXT NOT NULL DEFAULT 'd', c JSON, n INTEGER);\n"
+    "CREATE INDEX open_a ON open(a);\n"
     "CREATE TABLE wins(id TEXT PRIMARY KEY NOT NULL, a TEXT, n INTEGER DEFAULT 0, best INTEGER, tags JSON);\n"
     "CREATE TABLE guarded(id INTEGER NOT NULL, part TEXT NOT NULL, a TEXT, PRIMARY KEY(id, part));\n"
     "CREATE TABLE told(id TEXT PRIMARY KEY NOT NULL, a TEXT);\n"
@@ -62,10 +64,26 @@ typedef struct drawn {
     char stream[24], type[24], data[96];
 } drawn;
 
+static void draw_open(uint64_t *seed, const char *id, unsigned value, char data[96])
+{
+    switch (below(seed, 20) % (below(seed, 3) ? 3 : 9)) {
+    case 0: snprintf(data, 96, "{%s\"a\":\"%u\"}", id, value); break;
+    case 1: snprintf(data, 96, "{%s\"b\":\"%u\"}", id, value); break;
+    case 2: snprintf(data, 96, "{%s\"a\":\"%u\",\"b\":\"x\"}", id, value); break;
+    case 3: snprintf(data, 96, "{%s\"a\":null}", id); break;
+    case 4: snprintf(data, 96, "{%s\"b\":null}", id); break;
+    case 5: snprintf(data, 96, "{%s\"c\":{\"+\":%u}}", id, value); break;
+    case 6: snprintf(data, 96, "{%s\"nix\":%u}", id, value); break;
+    case 7: snprintf(data, 96, "{%s\"c\":[%u]}", id, value); break;
+    default: snprintf(data, 96, "{%s\"id\":\"%u\"}", id, value); break;
+    }
+}
+
 static void draw_data(uint64_t *seed, const char *table, const char *id, char data[96])
 {
     unsigned value = below(seed, 12);
-    if (*table == 'w' && value % 3 == 0) snprintf(data, 96, "{%s\"n\":{\"+\":%u}}", id, value);
+    if (*table == 'o') draw_open(seed, id, value, data);
+    else if (*table == 'w' && value % 3 == 0) snprintf(data, 96, "{%s\"n\":{\"+\":%u}}", id, value);
     else if (*table == 'w' && value % 3 == 1) snprintf(data, 96, "{%s\"best\":%u}", id, value);
     else if (*table == 'w' && value == 2) snprintf(data, 96, "{%s\"tags\":{\"add\":[\"t%u\"]}}", id, below(seed, 4));
     else if (*table == 'p' && value % 2) snprintf(data, 96, "{%s\"b\":%u}", id, value);
@@ -75,10 +93,10 @@ static void draw_data(uint64_t *seed, const char *table, const char *id, char da
 /* Mostly of the tables without ties; few of others, which ask for a shadow. */
 static void draw_event(uint64_t *seed, drawn *out)
 {
-    static const char *const names[] = {"plain", "plain", "plain", "wins", "wins", "guarded"};
-    static const char *const ops[] = {"put", "put", "patched", "patched", "patched", "deleted"};
+    static const char *const names[] = {"plain", "open", "open", "open", "wins", "guarded"};
+    static const char *const ops[] = {"put", "put", "patched", "patched", "patched", "patched", "patched", "deleted"};
     const char *table = below(seed, 60) ? names[below(seed, 6)] : below(seed, 2) ? "told" : "parents";
-    const char *op = ops[below(seed, 6)];
+    const char *op = ops[below(seed, 8)];
     unsigned key = below(seed, 10);
     char id[32] = "";
     if (!strcmp(op, "put"))
@@ -163,7 +181,7 @@ static void put_table(sqlite3 *db, const char *name, dbk_buffer *out)
 /* `whole`: with what is local to a log. */
 static char *text_of(dbk_model *model, bool whole)
 {
-    static const char *const rows[] = {"plain", "wins", "guarded", "told", "last", "parents"};
+    static const char *const rows[] = {"plain", "open", "wins", "guarded", "told", "last", "parents"};
     static const char *const local[] = {"_daybook_rows", "_daybook_skips"};
     dbk_model_state state;
     dbk_hash128 sum;
@@ -361,6 +379,59 @@ static void what_names_the_row_is_applied_again(void **state)
     assert_int_equal(again, 2);
 }
 
+/* Patches behind it hide columns of a late one; the row stays. One that is no such patch has it made again. */
+static void a_patch_goes_under_patches(void **state)
+{
+    (void)state;
+    bool shadow;
+    uint64_t again;
+    assert_int_equal(LATE({0, 1, 10, "a", "open/1", "open.put", "{\"id\":\"1\",\"a\":\"x\"}"},
+                          {0, 2, 70, "b", "open/1", "open.patched", "{\"a\":\"y\"}"},
+                          {0, 3, 90, "c", "open/1", "open.patched", "{\"c\":[1]}"},
+                          {1, 1, 50, "d", "open/1", "open.patched", "{\"a\":\"z\",\"b\":\"w\"}"}),
+                     DBK_OK);
+    assert_false(shadow);
+    assert_int_equal(again, 0);
+    assert_int_equal(LATE({0, 1, 10, "a", "open/1", "open.put", "{\"id\":\"1\",\"a\":\"x\"}"},
+                          {0, 2, 70, "b", "open/1", "open.patched", "{\"a\":\"y\"}"},
+                          {1, 1, 50, "d", "open/1", "open.patched", "{\"a\":\"z\",\"b\":null}"}),
+                     DBK_OK);
+    assert_false(shadow);
+    assert_int_equal(again, 2);
+    assert_int_equal(LATE({0, 1, 10, "a", "plain/1", "plain.put", "{\"id\":\"1\",\"a\":\"x\"}"},
+                          {0, 2, 70, "b", "plain/1", "plain.patched", "{\"b\":1}"},
+                          {1, 1, 50, "d", "plain/1", "plain.patched", "{\"b\":10}"}),
+                     DBK_OK);
+    assert_int_equal(again, 2);
+}
+
+/* The row, a patch behind it and a late one between them; how many were applied again. */
+static uint64_t between(const char *behind, const char *late)
+{
+    bool shadow;
+    uint64_t again;
+    assert_int_equal(LATE({0, 1, 10, "a", "open/1", "open.put", "{\"id\":\"1\",\"a\":\"x\",\"n\":1}"},
+                          {0, 2, 70, "b", "open/1", "open.patched", behind},
+                          {1, 1, 50, "c", "open/1", "open.patched", late}),
+                     DBK_OK);
+    assert_false(shadow);
+    return again;
+}
+
+/* It must have applied, said what its columns are, and have some; the late one may not fail by a hidden column. */
+static void what_a_patch_goes_under(void **state)
+{
+    (void)state;
+    assert_int_equal(between("{\"a\":\"y\"}", "{\"a\":\"z\"}"), 0);
+    assert_int_equal(between("{\"a\":null}", "{\"a\":\"z\",\"n\":3}"), 0);
+    assert_int_equal(between("{\"a\":\"y\",\"b\":null}", "{\"a\":\"z\"}"), 2);
+    assert_int_equal(between("{\"n\":{\"+\":2}}", "{\"n\":5}"), 2);
+    assert_int_equal(between("{\"n\":5}", "{\"n\":{\"+\":2}}"), 2);
+    assert_int_equal(between("{\"nix\":1}", "{\"a\":\"z\"}"), 2);
+    assert_int_equal(between("{\"a\":\"y\"}", "{\"nix\":1}"), 2);
+    assert_int_equal(between("{\"b\":\"y\"}", "{\"a\":\"z\",\"b\":null}"), 2);
+}
+
 /* The late row lets an entry apply that found none, so another of the same command does not. */
 static void a_shared_command_id_asks_for_a_shadow(void **state)
 {
@@ -380,6 +451,8 @@ int main(void)
         cmocka_unit_test(any_order_of_arrival_gives_the_fold),
         cmocka_unit_test(events_with_projections_ask_for_a_shadow),
         cmocka_unit_test(what_names_the_row_is_applied_again),
+        cmocka_unit_test(a_patch_goes_under_patches),
+        cmocka_unit_test(what_a_patch_goes_under),
         cmocka_unit_test(a_shared_command_id_asks_for_a_shadow),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
