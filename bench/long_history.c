@@ -200,7 +200,7 @@ static void past_figures(history *h, int64_t begin_ms, int64_t end_ms)
         int64_t time_ms = begin_ms + (end_ms - begin_ms) * (i ? 82 : 23) / 100;
         unsigned long long at = (i ? 91 : 37) * part;
         took[i][0] = ask_at(h, (dbk_moment){.time_ms = time_ms});
-        took[i][1] = ask_at(h, (dbk_moment){.order_time_ms = time_ms});
+        took[i][1] = ask_at(h, (dbk_moment){.order_time_ms = time_ms + (end_ms - begin_ms) / 10});
         took[i][2] = request(h, "{\"do\":\"diff\",\"from\":%llu,\"to\":%llu}", at, at + part);
         took[i][3] = request(h, "{\"do\":\"explain\",\"position\":%llu}", at + part / 2);
         took[i][4] = replay(h, at + part / 3);
