@@ -163,7 +163,7 @@ static void mend_it(world *w, dbk_error *err)
 
     if (w->port->open_dir(w->port->ctx, NULL, "copy", 0, &copy) != 0) return;
     dbk_result rc = dbk_log_mend(w->port, w->dir, copy, &w->options, &watcher, &mended, err);
-    assert_true(is_told(rc));
+    assert_true(is_told(rc) || rc == DBK_CORRUPT); /* what was copied does not read back: it is not taken */
     w->port->close_dir(w->port->ctx, copy);
 }
 
@@ -274,7 +274,7 @@ static void create_it(world *w, dbk_error *err)
 
     if (w->port->open_dir(w->port->ctx, NULL, "made", DBK_OPEN_DIRECTORY, &dir) != 0) return;
     dbk_result rc = dbk_log_create(w->port, dir, &w->options, err);
-    assert_true(is_told(rc));
+    assert_true(is_told(rc) || rc == DBK_POISONED);
     if (rc == DBK_OK) {
         assert_int_equal(dbk_log_create(w->port, dir, &w->options, err) == DBK_OK, 0);
         if (dbk_log_open(w->port, dir, &w->options, &log, err) == DBK_OK) dbk_log_close(log);
