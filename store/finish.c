@@ -78,7 +78,7 @@ static void rewrite_receipts(dbk_turn *turn, const dbk_rewriting *how)
     for (size_t at = 0; at < turn->count;) {
         dbk_buffer *out = turn->items[turn->elements[at].item].answer;
         dbk_buffer old = *out;
-        dbk_buffer_init(out, turn->engine->port);
+        dbk_buffer_init(out, old.port); /* the caller's, who releases it */
         (void)put_receipts(turn, &old, &at, how, out);
         dbk_buffer_release(&old);
     }
