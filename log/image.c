@@ -304,9 +304,9 @@ bool dbk_image_may_have_type(const dbk_image *image, uint32_t index, uint64_t ty
 {
     const dbk_pack_head *head = &image->head;
     size_t row = dbk_pack_type_row(head->block_count);
-    const uint8_t *at = image->table + (size_t)head->root_count * DBK_LEAF_SIZE;
 
     if (!head->types_known || image->table_lost) return true;
+    const uint8_t *at = image->table + (size_t)head->root_count * DBK_LEAF_SIZE;
     for (uint32_t i = 0; i < head->type_count; i++, at += row) {
         if (dbk_load_u64(at) == type_hash) return at[8 + index / 8] >> index % 8 & 1;
     }

@@ -14,7 +14,7 @@ import planted
 COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt", "tests/CMakeLists.txt", "LICENSE", "docs/format",
           "tests/data/golden", "tests/data/model"]
 # The quick ones first: most bugs need no other.
-TESTS = ["test_recover", "test_guards", "test_hostile", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_proof", "test_log", "test_index", "test_merge", "test_table", "test_caches", "test_log_crash",
+TESTS = ["test_recover", "test_guards", "test_hostile", "test_salvage", "test_mend", "test_scrub", "test_pack", "test_cells", "test_proof", "test_log", "test_index", "test_merge", "test_table", "test_caches", "test_log_crash",
          "test_log_faults", "test_log_rot", "test_log_power", "test_log_model"]
 ARGUMENTS = {"test_log_power": ["--seeds", "1..40", "--each", "500"], "test_log_model": ["--seeds", "1..10", "--each", "5000"]}
 
@@ -102,6 +102,15 @@ MUTANTS = {
     "a table is made of blocks that nobody read": [
         ("log/image_table.c", "    if (rc == DBK_OK && !damaged) rc = check_content(&r, err);\n",
          "    if (rc == DBK_OK && !damaged && !image->blocks) rc = check_content(&r, err);\n")],
+    "the plain form of a block is believed": [
+        ("log/cells_read.c", "        dbk_pack_plain_checksum(&image->header, index, plain) != row->plain_checksum)", "        false)")],
+    "no checksum of a cell": [
+        ("log/cells_read.c", "at->stored)) != at->stored_checksum)", "at->stored)) != at->stored_checksum && false)"),
+        ("log/cells_read.c", "true, plain) != at->content_checksum)", "true, plain) != at->content_checksum && false)")],
+    "one copy of a dictionary is asked": [
+        ("log/cells_read.c", "    if (rc == DBK_CORRUPT || rc == DBK_IO)\n        rc = dbk_image_read_dictionary(", "    if (false)\n        rc = dbk_image_read_dictionary(")],
+    "a computed head without the entries of the block": [
+        ("log/cells_format.c", "        dbk_range_add(&r->range, leaf);\n", "        (void)leaf;\n")],
     "an index that lies is believed": [
         ("log/verify_index.c", "    if (!is_equal(&seen->keys, &found->keys)) return", "    if (is_equal(&seen->keys, &found->keys) && 0) return")],
     "a filter that denies is overlooked": [
