@@ -59,6 +59,22 @@ class Proof(Case):
             f.write(bytes([data[0] ^ 8]) + data[1:])  # the second header serves
         self.read("a.daybook/log")
 
+    def test_the_reader_reads_packed_segments(self):
+        golden = os.path.join(TOP, "tests", "data", "golden")
+        plain, packed = self.read(os.path.join(golden, "log-v1")), self.read(os.path.join(golden, "log-v1-packed"))
+        self.assertEqual(plain, packed)
+        merged, cells = self.read(os.path.join(golden, "log-v1-merged")), self.read(os.path.join(golden, "log-v1-cells"))
+        self.assertEqual(merged, cells)
+        shutil.copytree(os.path.join(golden, "log-v1-cells"), self.path("cells"))
+        name = self.path("cells", "0000000000000003.seg")
+        with open(name, "rb") as f:
+            data = f.read()
+        blocks = data.find(bytes.fromhex("bb4d0cf7"))
+        for offset in (blocks + 20, blocks + 60, data.find(bytes.fromhex("bb4d0cf7"), blocks + 1) + 700):
+            with open(name, "wb") as f:
+                f.write(data[:offset] + bytes([data[offset] ^ 8]) + data[offset + 1:])
+            self.assertIn("0000000000000003.seg", self.read("cells", status=1))
+
     def test_every_entry_is_under_the_head(self):
         end = self.head()["count"]
         for position in (1, 2, 17, 18, end - 1, end):
