@@ -274,7 +274,7 @@ static const o_undo_rule *undo_of(const o_definition *definition, const char *ty
     return NULL;
 }
 
-static const char *take_back_event(undoing *u, const o_undo_rule *rule, const o_event *event)
+static const char *take_back_event(undoing *u, const o_entry *entry, const o_undo_rule *rule, const o_event *event)
 {
     o_event now = o_upcast_event(u->draft->replica->definition, event);
     o_field *fields = o_take(sizeof *fields * (size_t)(now.field_count ? now.field_count : 1));
@@ -282,7 +282,18 @@ static const char *take_back_event(undoing *u, const o_undo_rule *rule, const o_
         fields[i] = now.fields[i];
         if (rule->negated == fields[i].name) fields[i].value.integer = -fields[i].value.integer;
     }
-    return o_append_event(u->draft, event->stream, rule->to, fields, now.field_count);
+    const char *error = o_append_event(u->draft, event->stream, rule->to, fields, now.field_count);
+    if (!error) u->draft->events[u->draft->event_count - 1].base = entry;
+    return error;
+}
+
+/* An event goes back once: while its entry is the last that said it or took it back. */
+static bool is_taken_back(const o_replica *replica, const o_entry *entry)
+{
+    for (uint64_t i = 0; i < replica->position; i++)
+        for (int k = 0; k < replica->log[i]->event_count; k++)
+            if (replica->log[i]->events[k].kind == O_CUSTOM && replica->log[i]->events[k].base == entry) return true;
+    return false;
 }
 
 static int latest_first(const void *a, const void *b)
@@ -294,10 +305,11 @@ static const char *take_back_events(undoing *u)
 {
     qsort(u->targets, (size_t)u->target_count, sizeof *u->targets, latest_first);
     for (int i = 0; i < u->target_count; i++) {
+        if (is_taken_back(u->draft->replica, u->targets[i])) continue;
         for (int k = u->targets[i]->event_count - 1; k >= 0; k--) {
             const o_event *event = &u->targets[i]->events[k];
             const o_undo_rule *rule = undo_of(u->draft->replica->definition, event->type);
-            const char *error = rule ? take_back_event(u, rule, event) : NULL;
+            const char *error = rule ? take_back_event(u, u->targets[i], rule, event) : NULL;
             if (error) return error;
         }
     }
