@@ -118,7 +118,7 @@ MUTANTS = {
     "an async model has no upcasts": ([MODEL], [
         ("projector/rows/apply.c", "        if (model->upcaster) result = dbk_upcast_event", "        if (model->upcaster && !dbk_row_is_async(model)) result = dbk_upcast_event")]),
     "a command sent twice is promised before its entry": ([["store/test_failures"]], [
-        ("store/decide.c", "        element->again = (uint32_t)(fresh - turn->elements) + 1;\n", "        element->again = 0;\n")]),
+        ("store/decide.c", "decided == turn) element->again = (uint32_t)(fresh - turn->elements) + 1;", "decided == turn) element->again = 0;")]),
 }
 
 
