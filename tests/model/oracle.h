@@ -344,6 +344,7 @@ void o_state_init(o_state *state, const o_definition *definition);
 const o_row *o_row_find(const o_state *state, int table, const char *key);
 const o_record *o_record_find(const o_state *state, int table, const char *key); /* NULL: never written */
 /* One statement on rows; false: a constraint. What it did before stays: the caller puts the core back. */
+bool o_row_fits(const o_state *state, int table, const o_row *row); /* NOT NULL and CHECK, not UNIQUE */
 bool o_row_insert(o_state *state, int table, const o_row *row);
 bool o_row_update(o_state *state, int table, const o_row *row); /* the row of its key */
 bool o_row_delete(o_state *state, int table, const char *key);

@@ -165,11 +165,13 @@ static o_row *row_of_insert(const o_scope *scope, const o_sql *sql)
     return row;
 }
 
-/* OR IGNORE passes over a row that meets NOT NULL, CHECK or UNIQUE; a foreign key stops it all the same. */
+/* OR IGNORE passes over a row that meets NOT NULL, CHECK or UNIQUE; a foreign key stops it all the same. ON CONFLICT
+ * is about keys only: what is to be inserted has to fit also where the row is there and another value is set. */
 static int run_insert(o_state *state, const o_sql *sql, o_scope *scope)
 {
     o_row *row = row_of_insert(scope, sql);
     const o_row *there = row->key ? o_row_find(state, scope->table, row->key) : NULL;
+    if (there && (sql->nothing || sql->set_count) && !o_row_fits(state, scope->table, row)) return -1;
     if (there && sql->nothing) return 0;
     if (there && sql->set_count) {
         o_row *changed = o_take(sizeof *changed);

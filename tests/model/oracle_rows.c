@@ -144,13 +144,19 @@ static bool clashes(const o_state *state, int table, const o_unique *unique, con
     return false;
 }
 
+bool o_row_fits(const o_state *state, int table, const o_row *row)
+{
+    const o_table *t = &state->definition->tables[table];
+    for (int i = 0; i < t->column_count; i++)
+        if (t->columns[i].not_null && row->values[i].kind == O_NULL) return false;
+    return o_check(state, table, row);
+}
+
 static bool row_holds(o_state *state, int table, const o_row *row)
 {
     const o_table *t = &state->definition->tables[table];
     state->taken = NULL;
-    for (int i = 0; i < t->column_count; i++)
-        if (t->columns[i].not_null && row->values[i].kind == O_NULL) return false;
-    if (!o_check(state, table, row)) return false;
+    if (!o_row_fits(state, table, row)) return false;
     for (int i = 0; i < t->unique_count; i++) {
         if (!clashes(state, table, &t->uniques[i], row)) continue;
         if (t->uniques[i].count == 1) state->taken = t->columns[t->uniques[i].columns[0]].name;
