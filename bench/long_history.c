@@ -159,7 +159,7 @@ static void moment_figures(history *h)
 
 /* ---- what else looks at the past, each twice at places of its own: the slower one counts */
 
-static double request(history *h, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static double request(history *h, const char *format, ...)
 {
     char text[300];
     va_list args;
