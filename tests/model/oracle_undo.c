@@ -287,12 +287,54 @@ static const char *take_back_event(undoing *u, const o_entry *entry, const o_und
     return error;
 }
 
-/* An event goes back once: while its entry is the last that said it or took it back. */
-static bool is_taken_back(const o_replica *replica, const o_entry *entry)
+/* ---- undos and redos of one event are a chain, link by link from the entry that said it first */
+
+static bool has(const o_replica *replica, const o_entry *entry)
 {
     for (uint64_t i = 0; i < replica->position; i++)
-        for (int k = 0; k < replica->log[i]->event_count; k++)
-            if (replica->log[i]->events[k].kind == O_CUSTOM && replica->log[i]->events[k].base == entry) return true;
+        if (replica->log[i] == entry) return true;
+    return false;
+}
+
+static const o_entry *base_of(const o_entry *entry)
+{
+    for (int k = 0; k < entry->event_count && entry->undo; k++)
+        if (entry->events[k].kind == O_CUSTOM && entry->events[k].base) return entry->events[k].base;
+    return NULL;
+}
+
+static const o_entry *root_of(const o_replica *replica, const o_entry *entry, const o_entry *base)
+{
+    for (; base && has(replica, base); base = base_of(entry)) entry = base;
+    return entry;
+}
+
+static bool takes_back_one(const o_entry *entry, const bool *linked, const o_replica *replica)
+{
+    for (int k = 0; k < entry->event_count && entry->undo; k++)
+        for (uint64_t i = 0; i < replica->position && entry->events[k].kind == O_CUSTOM; i++)
+            if (linked[i] && replica->log[i] == entry->events[k].base) return true;
+    return false;
+}
+
+/* It goes back while its entry is the last of its chain that counts, but for those that go back with it. */
+static bool is_taken_back(const undoing *u, const o_entry *entry, const o_event *event)
+{
+    const o_replica *replica = u->draft->replica;
+    const o_entry *root = root_of(replica, entry, event->base);
+    bool linked[O_ENTRIES] = {false}, grows = true;
+    while (grows) {
+        grows = false;
+        for (uint64_t i = 0; i < replica->position; i++) {
+            if (linked[i] || (replica->log[i] != root && !takes_back_one(replica->log[i], linked, replica))) continue;
+            linked[i] = grows = true;
+        }
+    }
+    for (uint64_t i = 0; i < replica->position; i++) {
+        const char *state = linked[i] ? o_state_of(replica->state, replica->log[i]) : "";
+        bool counts = strcmp(state, "applied") == 0 || strcmp(state, "suffixed") == 0;
+        if (counts && !is_target(u, replica->log[i]) && o_entry_order(replica->log[i], entry) > 0) return true;
+    }
     return false;
 }
 
@@ -305,11 +347,11 @@ static const char *take_back_events(undoing *u)
 {
     qsort(u->targets, (size_t)u->target_count, sizeof *u->targets, latest_first);
     for (int i = 0; i < u->target_count; i++) {
-        if (is_taken_back(u->draft->replica, u->targets[i])) continue;
         for (int k = u->targets[i]->event_count - 1; k >= 0; k--) {
             const o_event *event = &u->targets[i]->events[k];
             const o_undo_rule *rule = undo_of(u->draft->replica->definition, event->type);
-            const char *error = rule ? take_back_event(u, u->targets[i], rule, event) : NULL;
+            bool goes = rule && !is_taken_back(u, u->targets[i], event);
+            const char *error = goes ? take_back_event(u, u->targets[i], rule, event) : NULL;
             if (error) return error;
         }
     }
