@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <nng/nng.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 static int open_descriptors(void)
@@ -114,9 +115,23 @@ static void the_bus_stops_under_half_made_connections(void **state)
 
 typedef struct worker {
     served *s;
-    int number, answered;
+    int number, answered, asked;
     unsigned seed;
 } worker;
+
+/* Those that left are counted until the daemon has seen it: who is turned away comes again, as nng does. */
+static int connect_when_there_is_room(served *s)
+{
+    uint8_t greeting[8];
+    int64_t begin = now_ms();
+    while (now_ms() - begin < 20000) {
+        int fd = raw_connect(dbk_bus_commands_url(s->bus));
+        if (fd >= 0 && raw_write(fd, raw_req, 8) && raw_read(fd, greeting, 8)) return fd;
+        if (fd >= 0) close(fd);
+        sched_yield();
+    }
+    return -1; /* told by the answers that are missing: no assertion outside the main thread */
+}
 
 /* A client that sends commands, reads some of the answers, and leaves without a word. */
 static void *come_and_go(void *arg)
@@ -125,10 +140,8 @@ static void *come_and_go(void *arg)
     uint8_t frame[400];
     char json[300], body[4096];
     for (int visit = 0; visit < 10; visit++) {
-        int fd = raw_connect(dbk_bus_commands_url(w->s->bus));
-        if (fd < 0) continue;
+        int fd = connect_when_there_is_room(w->s);
         int sends = rand_r(&w->seed) % 20, reads = rand_r(&w->seed) % 20;
-        (void)raw_write(fd, raw_req, 8);
         for (int i = 0; i < sends; i++) {
             snprintf(json, sizeof json,
                      "{\"id\":\"w%d-%d-%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"w%d\",\"data\":{\"n\":%d}}",
@@ -137,11 +150,9 @@ static void *come_and_go(void *arg)
             if (i == sends - 1) size -= (size_t)(rand_r(&w->seed) % (int)size);
             if (!raw_write(fd, frame, size)) break;
         }
-        uint8_t greeting[8];
-        bool greeted = reads > 0 && sends > 1 && raw_read(fd, greeting, 8);
-        for (int i = 0; greeted && i < reads && i < sends - 1; i++) {
-            if (raw_answer(fd, body, sizeof body) == 0) break;
-            w->answered++;
+        for (int i = 0; i < reads && i < sends - 1; i++) {
+            w->asked++;
+            w->answered += raw_answer(fd, body, sizeof body) != 0;
         }
         close(fd);
     }
@@ -154,15 +165,16 @@ static void sixty_clients_come_and_go(void **state)
     served *s = *state;
     worker workers[WORKERS];
     pthread_t threads[WORKERS];
-    int answered = 0;
     before = open_sockets();
     for (int i = 0; i < WORKERS; i++) {
-        workers[i] = (worker){s, i, 0, (unsigned)i + 1};
+        workers[i] = (worker){.s = s, .number = i, .seed = (unsigned)i + 1};
         assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &workers[i]), 0);
     }
     for (int i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
-    for (int i = 0; i < WORKERS; i++) answered += workers[i].answered;
-    assert_true(answered > 1000);
+    for (int i = 0; i < WORKERS; i++) {
+        assert_true(workers[i].asked > 0);
+        assert_int_equal(workers[i].answered, workers[i].asked);
+    }
     is_well(s);
     stops_at_once(s);
 }
@@ -194,7 +206,7 @@ static void eighty_clients_at_once_are_all_answered(void **state)
     pthread_t threads[WORKERS];
     before = open_sockets();
     for (int i = 0; i < WORKERS; i++) {
-        workers[i] = (worker){s, i, 0, 0};
+        workers[i] = (worker){.s = s, .number = i};
         assert_int_equal(pthread_create(&threads[i], NULL, connect_and_ask, &workers[i]), 0);
     }
     for (int i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
