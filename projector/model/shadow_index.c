@@ -82,12 +82,27 @@ dbk_result dbk_indexes_set_aside(dbk_model *model, dbk_buffer *create, dbk_error
     return result;
 }
 
+/* The text may come from the file of an image, which anybody may have made: nothing but DDL of the app is run. */
+static dbk_result make_index(dbk_model *model, const char *sql, dbk_error *err)
+{
+    dbk_sql_role role = model->sandbox.role;
+    model->sandbox.role = DBK_SQL_DDL;
+    model->sandbox.denied[0] = '\0';
+    dbk_result result = dbk_model_exec(model, sql, "make an index", err);
+    model->sandbox.role = role;
+    if (result == DBK_OK || !model->sandbox.denied[0]) return result;
+    dbk_fail(err, DBK_CORRUPT, "the list of indexes in '%s' says something else: %s", model->path,
+             model->sandbox.denied);
+    dbk_error_hint(err, "delete the folder 'images' of the store: it is made anew from the log");
+    return DBK_CORRUPT;
+}
+
 dbk_result dbk_indexes_put_back(dbk_model *model, dbk_buffer *create, dbk_error *err)
 {
     dbk_result result = DBK_OK;
     /* One by one and as they were: the file's schema is the text, to the byte. */
     for (size_t at = 0; result == DBK_OK && at < create->size; at += strlen((const char *)create->data + at) + 1) {
-        result = dbk_model_exec(model, (const char *)create->data + at, "make an index", err);
+        result = make_index(model, (const char *)create->data + at, err);
     }
     if (result == DBK_OK) dbk_buffer_clear(create);
     return result;

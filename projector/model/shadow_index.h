@@ -12,7 +12,7 @@
 /* Drops them; `create` (initialised by the caller) receives the SQL that makes them again, each text with
  * its NUL. Outside a transaction. */
 dbk_result dbk_indexes_set_aside(dbk_model *model, dbk_buffer *create, dbk_error *err) DBK_MUST_USE;
-/* Makes them again, within the transaction that commits the build. */
+/* Makes them again, within the transaction that commits the build. DBK_CORRUPT: a text of them is no DDL. */
 dbk_result dbk_indexes_put_back(dbk_model *model, dbk_buffer *create, dbk_error *err) DBK_MUST_USE;
 /* For a file that goes without them for a while: notes the SQL in it, and takes it out again (none: appends nothing).
  * Outside a transaction. */

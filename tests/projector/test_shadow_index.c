@@ -2,7 +2,9 @@
 #include "projector/model/shadow_index.h"
 #include "tests/projector/fold_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const char schema[] = "CREATE TABLE parents(id TEXT PRIMARY KEY, word TEXT);\n"
                              "CREATE TABLE children(id TEXT PRIMARY KEY, parent TEXT REFERENCES parents ON DELETE "
@@ -110,11 +112,39 @@ static void test_a_build_ends_with_all(void **state)
     dbk_definition_free(definition);
 }
 
+/* What an image notes is text of a file that anybody may have made: it makes indexes, and does nothing else. */
+static void test_a_note_does_nothing_but_ddl(void **state)
+{
+    (void)state;
+    fold_place place;
+    dbk_buffer create;
+    char path[192], note[512];
+    dbk_definition *definition = parse(schema);
+    place_open(&place, definition);
+    dbk_buffer_init(&create, place.port);
+    dbk_model *model = place_model(&place);
+    place_path(&place, path);
+    (void)snprintf(note, sizeof note, "CREATE INDEX more ON jobs(at); ATTACH '%s' AS other; CREATE TABLE other.t(x)", path);
+    const char *const notes[] = {note, "INSERT INTO _daybook_meta VALUES('more', 1)", "DROP TABLE jobs",
+                                 "PRAGMA synchronous=OFF"};
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
+        dbk_buffer_clear(&create);
+        dbk_buffer_put(&create, notes[i], strlen(notes[i]) + 1);
+        assert_int_equal(dbk_indexes_put_back(model, &create, &place.err), DBK_CORRUPT);
+    }
+    assert_int_equal(access(path, F_OK), -1);
+    dbk_buffer_release(&create);
+    dbk_model_close(model);
+    place_close(&place);
+    dbk_definition_free(definition);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_unused_ones_are_set_aside),
         cmocka_unit_test(test_a_build_ends_with_all),
+        cmocka_unit_test(test_a_note_does_nothing_but_ddl),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
