@@ -110,6 +110,7 @@ void dbk_verify_note_batch(dbk_verifier *v, const dbk_segment *segment, const db
     dbk_buffer_release(&hashes);
     if (segment->header.number != v->point->segment || position - 1 != v->point->last_position) return;
     v->point->seen = *seen;
+    v->point->seen.last_position = v->point->last_position;
     memcpy(v->point->seen.head, record->head, DBK_LEAF_SIZE);
     v->point->seen.known = true;
 }
@@ -120,7 +121,6 @@ typedef struct holder {
     const dbk_seen *seen; /* of the first segment of the file */
     dbk_seen *found;
     uint64_t count;
-    dbk_result rc;
 } holder;
 
 static void tell(dbk_verifier *v, const char *file, uint64_t offset, const char *what)
@@ -132,7 +132,7 @@ static void tell(dbk_verifier *v, const char *file, uint64_t offset, const char 
 }
 
 /* The segment of the file with the position; the file has none beyond them. */
-static dbk_seen *found_at(holder *h, uint64_t position)
+static uint64_t segment_at(const holder *h, uint64_t position)
 {
     uint64_t low = 0, high = h->count;
 
@@ -144,14 +144,34 @@ static dbk_seen *found_at(holder *h, uint64_t position)
             high = middle;
         }
     }
-    return &h->found[low];
+    return low;
 }
 
 static void on_key(void *arg, dbk_hash128 hash, uint64_t position)
 {
     holder *h = arg;
 
-    add(&found_at(h, position)->keys, key_item(hash, position));
+    add(&h->found[segment_at(h, position)].keys, key_item(hash, position));
+}
+
+/* All else is not compared, and how much there is of it says the file alone. */
+static bool is_held(const dbk_seen *seen)
+{
+    return seen->known && !seen->failed;
+}
+
+static void add_authors(holder *h, const dbk_index_author_run *run)
+{
+    uint64_t last = run->first_position + run->count - 1;
+
+    for (uint64_t i = segment_at(h, run->first_position); i < h->count && h->seen[i].first_position <= last; i++) {
+        const dbk_seen *seen = &h->seen[i];
+        uint64_t from = seen->first_position > run->first_position ? seen->first_position : run->first_position;
+        uint64_t to = seen->last_position < last ? seen->last_position : last;
+        for (uint64_t position = from; is_held(seen) && position <= to; position++)
+            add(&h->found[i].authors, author_item(run->replica, run->incarnation,
+                                                  run->first_seq + (position - run->first_position), position));
+    }
 }
 
 static dbk_result gather_lists(holder *h, dbk_index_run *run, uint64_t *offset, dbk_error *err)
@@ -161,18 +181,12 @@ static dbk_result gather_lists(holder *h, dbk_index_run *run, uint64_t *offset, 
     const dbk_index_author_run *authors = dbk_index_run_authors(run, &count);
 
     *offset = (1 + layout->key_pages) * DBK_INDEX_PAGE_SIZE;
-    for (size_t i = 0; i < count; i++) {
-        for (uint64_t k = 0; k < authors[i].count; k++) {
-            uint64_t position = authors[i].first_position + k;
-            add(&found_at(h, position)->authors,
-                author_item(authors[i].replica, authors[i].incarnation, authors[i].first_seq + k, position));
-        }
-    }
+    for (size_t i = 0; i < count; i++) add_authors(h, &authors[i]);
     for (uint32_t i = 0; i < layout->batch_count; i++) {
         dbk_index_batch batch;
         dbk_result rc = dbk_index_run_read_batch(run, i, &batch, err);
         if (rc != DBK_OK) return rc;
-        add(&found_at(h, batch.first_position)->batches, batch_item(&batch));
+        add(&h->found[segment_at(h, batch.first_position)].batches, batch_item(&batch));
     }
     return DBK_OK;
 }
@@ -187,7 +201,7 @@ static const char *difference(const holder *h, const dbk_seen *seen, const dbk_s
 {
     bool without = h->count > 1 && found->batches.count == 0 && seen->packed;
 
-    if (!seen->known || seen->failed) return NULL;
+    if (!is_held(seen)) return NULL;
     if (!is_equal(&seen->keys, &found->keys)) return "it has other command ids or streams than";
     if (!is_equal(&seen->authors, &found->authors)) return "it has other authors than";
     return without || is_equal(&seen->batches, &found->batches) ? NULL : "it has other batches than";

@@ -217,6 +217,12 @@ static void test_not_believed(void **state)
     dbk_store_u64(more, number_at(&w, point, 48, 8) + 500);
     lie(&w, point, 48, more, 8); /* its last position */
     assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
+    uint64_t authors = resident(&w, point, 2) + number_at(&w, point, 148, 4) * 24;
+    dbk_store_u64(more, UINT64_MAX / 2); /* nobody counts through these */
+    lie(&w, point, 48, more, 8);
+    dbk_store_u64(more, UINT64_MAX / 4);
+    lie(&w, point, authors + 16, more, 8);
+    assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
     dbk_simdisk_restore(w.disk, image);
     memset(head, 3, sizeof(head));
     lie(&w, point, 64, head, 32);
