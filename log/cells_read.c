@@ -79,9 +79,8 @@ dbk_result dbk_image_open_block(dbk_image *image, dbk_unpacker *unpacker, uint32
     size_t got = 0;
 
     *out = open;
-    if (open->salt != 0 && open->salt == image->header.salt && open->image == image && open->index == index)
-        return DBK_OK;
-    open->salt = 0;
+    if (dbk_block_place_is(&open->place, image, index)) return DBK_OK;
+    open->place.salt = 0;
     dbk_buffer_clear(&open->data);
     uint8_t *room = dbk_buffer_extend(&open->data, block->bytes);
     if (!room) return fail_memory(image, err);
@@ -90,9 +89,7 @@ dbk_result dbk_image_open_block(dbk_image *image, dbk_unpacker *unpacker, uint32
     if (got < block->bytes) return fail(image, index, "a block ends early", err);
     rc = take_front(image, index, open, err);
     if (rc != DBK_OK) return rc;
-    open->image = image;
-    open->index = index;
-    open->salt = image->header.salt;
+    open->place = dbk_block_place_of(image, index);
     return DBK_OK;
 }
 
@@ -114,7 +111,7 @@ uint32_t dbk_block_cell_of(const dbk_open_block *block, uint32_t entry)
 dbk_result dbk_image_read_cell(dbk_image *image, dbk_unpacker *unpacker, dbk_open_block *block, uint32_t cell,
                                uint8_t *out, dbk_error *err)
 {
-    const dbk_pack_block *row = &image->blocks[block->index];
+    const dbk_pack_block *row = &image->blocks[block->place.index];
     const dbk_pack_cell *at = dbk_block_cell(block, cell);
     const uint8_t *stored = block->data.data + at->offset;
     size_t apart = block->front.hashes_apart ? (size_t)at->count * DBK_COMMAND_HASH_SIZE : 0;
@@ -123,14 +120,14 @@ dbk_result dbk_image_read_cell(dbk_image *image, dbk_unpacker *unpacker, dbk_ope
 
     if (!content) return fail_memory(image, err);
     if (dbk_cell_checksum(&image->header, row, cell, false, dbk_slice_of(stored, at->stored)) != at->stored_checksum)
-        return fail(image, block->index, "the checksum of a cell differs", err);
+        return fail(image, block->place.index, "the checksum of a cell differs", err);
     if (!dbk_unpacker_run_cell(unpacker, packed, image->dictionary, content, at->content))
-        return fail(image, block->index, "a cell does not decompress", err);
+        return fail(image, block->place.index, "a cell does not decompress", err);
     dbk_slice plain = dbk_slice_of(content, at->content);
     if (dbk_cell_checksum(&image->header, row, cell, true, plain) != at->content_checksum)
-        return fail(image, block->index, "the checksum of a cell's content differs", err);
+        return fail(image, block->place.index, "the checksum of a cell's content differs", err);
     if (apart && !dbk_cell_join(plain, dbk_slice_of(stored + packed.size, apart), out))
-        return fail(image, block->index, "a cell contradicts itself", err);
+        return fail(image, block->place.index, "a cell contradicts itself", err);
     return DBK_OK;
 }
 
@@ -166,7 +163,7 @@ dbk_result dbk_image_rebuild_block(dbk_image *image, dbk_unpacker *unpacker, uin
 
 void dbk_times_begin(dbk_times *times, const dbk_image *image, const dbk_open_block *block)
 {
-    const dbk_pack_block *row = &image->blocks[block->index];
+    const dbk_pack_block *row = &image->blocks[block->place.index];
 
     times->left = 0;
     dbk_shells_begin(&times->shells, &block->front, row, image->head.first_position + row->delta);

@@ -15,9 +15,7 @@ struct dbk_unpacker {
     ZSTD_DCtx *context;
     dbk_buffer packed, plain, scratch;
     dbk_open_block block;
-    uint64_t salt; /* of the segment whose block is kept; 0: none is */
-    const dbk_image *image;
-    uint32_t index;
+    dbk_block_place kept;
 };
 
 struct dbk_packer {
@@ -149,23 +147,18 @@ uint8_t *dbk_unpacker_scratch(dbk_unpacker *unpacker, size_t size)
 
 const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image, uint32_t index)
 {
-    bool same = unpacker->image == image && unpacker->salt == image->header.salt && unpacker->index == index &&
-                unpacker->salt != 0;
-
-    return same ? unpacker->plain.data : NULL;
+    return dbk_block_place_is(&unpacker->kept, image, index) ? unpacker->plain.data : NULL;
 }
 
 uint8_t *dbk_unpacker_keep(dbk_unpacker *unpacker, size_t size)
 {
-    unpacker->salt = 0;
+    unpacker->kept.salt = 0;
     return room_in(&unpacker->plain, size);
 }
 
 void dbk_unpacker_note(dbk_unpacker *unpacker, const dbk_image *image, uint32_t index)
 {
-    unpacker->image = image;
-    unpacker->salt = image->header.salt;
-    unpacker->index = index;
+    unpacker->kept = dbk_block_place_of(image, index);
 }
 
 /* Set one by one, so that a length at hand does not change them and the memory is that measured. */

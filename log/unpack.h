@@ -14,6 +14,24 @@ bool dbk_unpacker_run(dbk_unpacker *unpacker, dbk_slice data, uint8_t *out, size
  * one. Whether one could begin there. */
 size_t dbk_unpacker_frame(dbk_slice data, size_t *plain_bytes);
 bool dbk_unpacker_begins(dbk_slice data);
+/* Which block is kept. Of an image that is gone another one may have the address, and be of the same segment: one that was
+ * packed again is told by its table. */
+typedef struct dbk_block_place {
+    const dbk_image *image;
+    uint64_t salt; /* of its segment; 0: none is kept */
+    uint64_t table_checksum;
+    uint32_t index;
+} dbk_block_place;
+static inline dbk_block_place dbk_block_place_of(const dbk_image *image, uint32_t index)
+{
+    return (dbk_block_place){image, image->header.salt, image->head.table_checksum, index};
+}
+static inline bool dbk_block_place_is(const dbk_block_place *place, const dbk_image *image, uint32_t index)
+{
+    return place->salt != 0 && place->image == image && place->salt == image->header.salt &&
+           place->table_checksum == image->head.table_checksum && place->index == index;
+}
+
 /* The block kept, if it is this one. */
 const uint8_t *dbk_unpacker_kept(const dbk_unpacker *unpacker, const dbk_image *image, uint32_t index);
 uint8_t *dbk_unpacker_keep(dbk_unpacker *unpacker, size_t size); /* forgets the one before */
@@ -29,9 +47,7 @@ bool dbk_unpacker_run_cell(dbk_unpacker *unpacker, dbk_slice data, const dbk_dic
 
 /* The block of the celled form that was read last. */
 typedef struct dbk_open_block {
-    const dbk_image *image;
-    uint64_t salt; /* of its segment; 0: none */
-    uint32_t index;
+    dbk_block_place place;
     dbk_front front;
     dbk_buffer data, cells; /* the block as in the file; its dbk_pack_cell */
 } dbk_open_block;

@@ -156,6 +156,41 @@ static void test_forms(void **state)
         assert_int_equal(features_of(goldens[CELLS].folder, merged_files[i]), DBK_FEATURE_PACKED | DBK_FEATURE_CELLS);
 }
 
+/* A segment that was packed again has other blocks, and its image may be where the one before was: what an unpacker keeps
+ * of that one is not taken for the new one's. */
+static void test_an_image_in_the_place_of_another(void **state)
+{
+    static const char name[] = "0000000000000002.seg";
+    uint8_t want[400], have[400];
+    dbk_unpacker *used = NULL, *fresh = NULL;
+    dbk_image *image[2], place;
+    uint64_t bytes;
+    size_t got;
+    world w;
+
+    (void)state;
+    put_golden(&w, &goldens[RUNS]);
+    assert_int_equal(dbk_image_open(w.port, w.dir, name, &image[0], NULL), DBK_OK);
+    assert_int_equal(dbk_pack_again(w.port, w.dir, 2, &bytes, NULL), DBK_OK);
+    assert_int_equal(dbk_image_open(w.port, w.dir, name, &image[1], NULL), DBK_OK);
+    assert_true(image[0]->header.salt == image[1]->header.salt && image[1]->head.block_count > 1);
+    for (int i = 2; i-- > 0;) {
+        uint64_t end = image[i]->head.end - sizeof(have);
+        for (uint64_t offset = DBK_SEGMENT_DATA_OFFSET; offset < end; offset += sizeof(have)) {
+            place = *image[1 - i]; /* reads something of a block, and is gone */
+            assert_int_equal(dbk_image_read(&place, &used, DBK_SEGMENT_DATA_OFFSET, have, 16, &got, NULL), DBK_OK);
+            place = *image[i];
+            assert_int_equal(dbk_image_read(&place, &used, offset, have, sizeof(have), &got, NULL), DBK_OK);
+            assert_int_equal(dbk_image_read(image[i], &fresh, offset, want, sizeof(want), &got, NULL), DBK_OK);
+            assert_memory_equal(have, want, sizeof(want));
+        }
+    }
+    for (int i = 0; i < 2; i++) dbk_image_close(image[i]);
+    dbk_unpacker_free(used);
+    dbk_unpacker_free(fresh);
+    world_free(&w);
+}
+
 /* The index of four segments and the checkpoint answer as they are; deleted, they come back byte for byte. */
 static void test_caches(void **state)
 {
@@ -249,9 +284,10 @@ static void test_table(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_opens), cmocka_unit_test(test_forms),
-                                       cmocka_unit_test(test_caches), cmocka_unit_test(test_document),
-                                       cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_opens),    cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_caches),   cmocka_unit_test(test_an_image_in_the_place_of_another),
+        cmocka_unit_test(test_document), cmocka_unit_test(test_table)};
 
     keep_plain = true;
     if (argc > 1) root = argv[1];
