@@ -93,30 +93,40 @@ static dbk_brake *brake_of(struct dbk_retention *r, const dbk_table *table)
 
 /* ---- the brake */
 
-/* The command of a rule is known by its id alone. */
-static bool is_of_rule(const dbk_app *app, const dbk_entry *entry, const dbk_table *table)
+static bool is_delete(const dbk_definition *definition, const dbk_event *event)
+{
+    const dbk_table *table;
+    dbk_row_op op;
+    return dbk_definition_row_event(definition, event->type, &table, &op) && op == DBK_OP_DELETED;
+}
+
+/* The command of a rule is known by its id alone. One with a digest in it may be of any rule that has a command: rather
+ * one too many counts than one too few. */
+static bool is_of_rule(const dbk_definition *definition, const dbk_entry *entry, const dbk_event *event,
+                       const dbk_table *table)
 {
     enum { RETAIN_SIZE = sizeof "retain/" - 1 };
+    const dbk_app *app = definition->app;
 
     for (size_t i = 0; i < app->retention_count; i++) {
         const dbk_retention_rule *rule = &app->retention[i];
         size_t size = strlen(rule->name);
         dbk_slice id = entry->command_id;
-        if (rule->command && rule->table == table && id.size > RETAIN_SIZE + size &&
-            memcmp(id.data + RETAIN_SIZE, rule->name, size) == 0 && id.data[RETAIN_SIZE + size] == '/')
-            return true;
+        if (!rule->command || rule->table != table || id.size <= RETAIN_SIZE + size) continue;
+        if (id.data[RETAIN_SIZE] == '#') return !is_delete(definition, event);
+        if (memcmp(id.data + RETAIN_SIZE, rule->name, size) == 0 && id.data[RETAIN_SIZE + size] == '/') return true;
     }
     return false;
 }
 
-static bool is_own(const dbk_app *app, const dbk_entry *entry, const dbk_table *table)
+static bool is_own(const dbk_definition *definition, const dbk_entry *entry, const dbk_table *table)
 {
     dbk_slice rest = entry->events;
     dbk_event event;
     size_t size = strlen(table->name);
 
     if (!dbk_slice_equal(entry->actor, dbk_slice_text(actor)) || !dbk_event_next(&rest, &event)) return false;
-    return is_of_rule(app, entry, table) ||
+    return is_of_rule(definition, entry, &event, table) ||
            (event.stream.size > size && memcmp(event.stream.data, table->name, size) == 0 &&
             event.stream.data[size] == '/');
 }
@@ -135,7 +145,7 @@ static dbk_result count_gone(dbk_engine *engine, const dbk_table *table, int64_t
         if (result == DBK_NONE) return DBK_OK;
         if (result == DBK_OK) result = dbk_entry_decode(dbk_buffer_slice(&engine->message), &entry, err);
         if (result == DBK_OK && received_ms < now_ms - day_ms) break;
-        if (result == DBK_OK) *gone += is_own(engine->definition->app, &entry, table);
+        if (result == DBK_OK) *gone += is_own(engine->definition, &entry, table);
     }
     return result;
 }

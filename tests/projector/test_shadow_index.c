@@ -124,7 +124,8 @@ static void test_a_note_does_nothing_but_ddl(void **state)
     dbk_buffer_init(&create, place.port);
     dbk_model *model = place_model(&place);
     place_path(&place, path);
-    (void)snprintf(note, sizeof note, "CREATE INDEX more ON jobs(at); ATTACH '%s' AS other; CREATE TABLE other.t(x)", path);
+    (void)snprintf(note, sizeof note, "CREATE INDEX more ON jobs(at); ATTACH '%s' AS other; CREATE TABLE other.t(x)",
+                   path);
     const char *const notes[] = {note, "INSERT INTO _daybook_meta VALUES('more', 1)", "DROP TABLE jobs",
                                  "PRAGMA synchronous=OFF"};
     for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
