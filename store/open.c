@@ -147,6 +147,7 @@ dbk_result dbk_engine_open(const char *path, const dbk_engine_options *options, 
         dbk_engine_close(engine);
         return dbk_error_wrap(err, result, "cannot open store '%s'", path);
     }
+    engine->options.progress = NULL; /* its argument may live no longer than this call */
     name_it(engine);
     result = dbk_mirrors_start(engine, err);
     if (result != DBK_OK) {

@@ -119,7 +119,7 @@ typedef struct dbk_engine_options { /* zero = default */
     void *hook_arg;
     dbk_publish_fn publish; /* also of what is caught up at open; see dbk_engine_on_publish */
     void *publish_arg;
-    dbk_progress_fn progress; /* of a rebuild at open */
+    dbk_progress_fn progress; /* of a rebuild at open; not called once that has returned */
     void *progress_arg;
 } dbk_engine_options;
 

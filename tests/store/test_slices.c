@@ -205,12 +205,40 @@ static void facts_under_the_stores_own_name_come_whole(void **state)
     world_stop(&w);
 }
 
+static void count_call(void *arg, uint64_t done, uint64_t all)
+{
+    (void)done, (void)all;
+    ++*(int *)arg;
+}
+
+/* Whoever opens has what progress is told to on the stack, mostly. */
+static void progress_is_told_of_opening_alone(void **state)
+{
+    (void)state;
+    static facts f;
+    world w;
+    int calls = 0;
+    world_start(&w, 9);
+    author_facts(&w, &f, "free", 10);
+    dbk_engine_close(w.engines[1]);
+    w.options[1].progress = count_call;
+    w.options[1].progress_arg = &calls;
+    world_open(&w, 1);
+    calls = 0;
+    assert_int_equal(facts_deliver(&f, &w, 1, NULL, NULL), DBK_OK);
+    check_rebuilt(w.engines[1]);
+    assert_int_equal(calls, 0);
+    facts_clear(&f);
+    world_stop(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_goes_between_two_slices),
         cmocka_unit_test(a_death_between_slices_leaves_what_was_before),
         cmocka_unit_test(facts_under_the_stores_own_name_come_whole),
+        cmocka_unit_test(progress_is_told_of_opening_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
