@@ -106,8 +106,9 @@ static void free_set(dbk_asyncs *all)
 }
 
 /* Threads and whoever waits for them end; then nobody is inside. */
-static void close_set(dbk_asyncs *all)
+void dbk_asyncs_end(dbk_asyncs *all)
 {
+    if (!all) return;
     dbk_asyncs_lock(all);
     all->closing = true;
     for (size_t i = 0; i < all->count; i++) atomic_store(&all->items[i].halt, true);
@@ -118,10 +119,11 @@ static void close_set(dbk_asyncs *all)
     free_set(all);
 }
 
-dbk_result dbk_asyncs_start(dbk_engine *engine, dbk_error *err)
+dbk_result dbk_asyncs_make(dbk_engine *engine, dbk_asyncs **out, dbk_error *err)
 {
     const dbk_port *port = engine->port;
     const dbk_definition *definition = engine->definition;
+    *out = NULL;
     dbk_asyncs_clean(engine);
     if (definition->model_count == 0) return DBK_OK;
     dbk_asyncs *all = dbk_alloc_zero(port, 1, sizeof *all);
@@ -138,15 +140,28 @@ dbk_result dbk_asyncs_start(dbk_engine *engine, dbk_error *err)
     dbk_result result = DBK_OK;
     for (size_t i = 0; i < definition->model_count && result == DBK_OK; i++)
         result = begin_one(all, definition->models[i], err);
-    if (result != DBK_OK) {
-        close_set(all);
-        return result;
-    }
+    if (result == DBK_OK) *out = all;
+    else dbk_asyncs_end(all);
+    return result;
+}
+
+void dbk_asyncs_serve(dbk_engine *engine, dbk_asyncs *all)
+{
+    const dbk_port *port = engine->port;
+    if (!all) return;
     port->mutex_lock(port->ctx, engine->readers_lock);
     engine->asyncs = all;
     port->mutex_unlock(port->ctx, engine->readers_lock);
+    dbk_asyncs_tell(engine, dbk_log_position(engine->log));
     dbk_asyncs_step(engine);
-    return DBK_OK;
+}
+
+dbk_result dbk_asyncs_start(dbk_engine *engine, dbk_error *err)
+{
+    dbk_asyncs *all;
+    dbk_result result = dbk_asyncs_make(engine, &all, err);
+    if (result == DBK_OK) dbk_asyncs_serve(engine, all);
+    return result;
 }
 
 /* The mutex is held. */
@@ -174,16 +189,22 @@ static void drain(dbk_asyncs *all, uint32_t drain_ms)
     dbk_asyncs_unlock(all);
 }
 
-void dbk_asyncs_stop(dbk_engine *engine, uint32_t drain_ms)
+dbk_asyncs *dbk_asyncs_take_away(dbk_engine *engine)
 {
     const dbk_port *port = engine->port;
     dbk_asyncs *all = engine->asyncs;
-    if (!all) return;
-    if (drain_ms > 0 && !engine->options.no_threads && !engine->dead) drain(all, drain_ms);
+    if (!all) return NULL;
     port->mutex_lock(port->ctx, engine->readers_lock);
     engine->asyncs = NULL;
     port->mutex_unlock(port->ctx, engine->readers_lock);
-    close_set(all);
+    return all;
+}
+
+void dbk_asyncs_stop(dbk_engine *engine, uint32_t drain_ms)
+{
+    dbk_asyncs *all = engine->asyncs;
+    if (all && drain_ms > 0 && !engine->options.no_threads && !engine->dead) drain(all, drain_ms);
+    dbk_asyncs_end(dbk_asyncs_take_away(engine));
 }
 
 /* ---- who looks at them */

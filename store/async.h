@@ -66,6 +66,12 @@ typedef struct dbk_asyncs {
 
 /* async.c */
 dbk_result dbk_asyncs_start(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
+/* The same in parts, of which only those that hold the turn are short: a set that nobody sees; it answers; it is taken
+ * away (NULL: there is none); its threads and whoever is inside end. */
+dbk_result dbk_asyncs_make(dbk_engine *engine, dbk_asyncs **out, dbk_error *err) DBK_MUST_USE;
+void dbk_asyncs_serve(dbk_engine *engine, dbk_asyncs *all); /* the turn is held; accepts NULL */
+dbk_asyncs *dbk_asyncs_take_away(dbk_engine *engine);       /* the turn is held */
+void dbk_asyncs_end(dbk_asyncs *all);                       /* accepts NULL */
 /* Waits for whoever is inside. `drain_ms`: models that are nearly there may get there first. */
 void dbk_asyncs_stop(dbk_engine *engine, uint32_t drain_ms);
 /* Removes the folders of models that the definition does not have. Best effort: what stays costs space. */

@@ -140,8 +140,12 @@ dbk_result dbk_app_switch(dbk_engine *engine, dbk_error *err)
 {
     remove_folder(engine, "app.old");
     dbk_result result = rename_folder(engine, "app", "app.old", err);
-    if (result == DBK_OK) result = rename_folder(engine, "app.new", "app", err);
-    if (result == DBK_OK) result = dbk_io_sync_dir(engine->port, engine->dir, "the store", err);
+    return result == DBK_OK ? rename_folder(engine, "app.new", "app", err) : result;
+}
+
+dbk_result dbk_app_sync(dbk_engine *engine, dbk_error *err)
+{
+    dbk_result result = dbk_io_sync_dir(engine->port, engine->dir, "the store", err);
     if (result == DBK_OK) remove_folder(engine, "app.old");
     return result;
 }
@@ -182,7 +186,8 @@ static dbk_result settle_staged(dbk_engine *engine, const dbk_definition_list *l
     if (result == DBK_NO_MEMORY) return dbk_fail(err, result, "no memory for a definition");
     if (decided && memcmp(engine->definition->hash, list->hashes[list->count - 1], 16) != 0) {
         *again = true;
-        return dbk_app_switch(engine, err);
+        result = dbk_app_switch(engine, err);
+        return result == DBK_OK ? dbk_app_sync(engine, err) : result;
     }
     dbk_app_unstage(engine);
     return DBK_OK;

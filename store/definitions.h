@@ -21,8 +21,9 @@ dbk_result dbk_engine_load_definition(dbk_engine *engine, dbk_error *err) DBK_MU
 
 /* The sources go to app.new, synced; nothing else changes. */
 dbk_result dbk_app_stage(dbk_engine *engine, const dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
-/* app.new becomes app. */
+/* app.new becomes app, whose sources stay as app.old until that is durable. */
 dbk_result dbk_app_switch(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_app_sync(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* makes it so */
 void dbk_app_unstage(dbk_engine *engine); /* removes app.new and app.old, if they are there */
 /* At open, before app/ is read: a crash between the renames left none. */
 dbk_result dbk_app_mend(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;

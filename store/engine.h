@@ -57,6 +57,9 @@ struct dbk_engine {
     dbk_log *log;
     dbk_model *model;                  /* used by the holder of `turn` only */
     dbk_mutex *turn;                   /* who holds it decides, imports, switches (semantics.md §3.7) */
+    dbk_mutex *switch_lock;            /* one change of the model's file beside the turns at a time, before turn */
+    dbk_mutex *identity_lock;          /* who writes daybook.json; the innermost */
+    uint64_t generation_written;       /* identity_lock: the highest known to be in daybook.json; 0: not known */
     dbk_mutex *import_lock, *way_lock; /* one import at a time, before turn; way.c */
     dbk_cond *way;
     atomic_bool importing;
@@ -147,8 +150,11 @@ void dbk_request_leave(dbk_engine *engine);
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* current model, healed */
 bool dbk_models_checked_at_open(const dbk_engine *engine); /* after an unclean end; else a thread looks through it */
 dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err) DBK_MUST_USE; /* for a shadow */
-dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow,
-                             dbk_error *err) DBK_MUST_USE; /* pointer, close old, remove its folder */
+/* Pointer, close old, remove its folder. `staged`: what dbk_models_stage wrote becomes the pointer, which the next sync
+ * of models/ makes durable. */
+dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, bool staged, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_models_stage(dbk_engine *engine, const char *path, dbk_error *err) DBK_MUST_USE;
+void dbk_models_unstage(dbk_engine *engine);
 /* The path of the model that models/current names; DBK_MISSING: it names none. */
 dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
                               dbk_error *err) DBK_MUST_USE;
@@ -177,9 +183,6 @@ dbk_result dbk_turn_engine_entry(dbk_engine *engine, const char *stream, const c
 /* create.c: the texts of the definition into a new folder of that name */
 dbk_result dbk_store_copy_sources(const dbk_port *port, dbk_dir *dir, const char *name,
                                   const dbk_definition *definition, dbk_error *err) DBK_MUST_USE;
-/* switch.c: the shadow, made of today's log, becomes the model in a new generation; the turn is held. *adopted: it
- * is the engine's now. */
-dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err) DBK_MUST_USE;
 /* upgrade.c: the entry that names the definition */
 dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *definition, int64_t now_ms,
                                      dbk_error *err) DBK_MUST_USE;

@@ -27,6 +27,7 @@ struct dbk_images {
     dbk_image items[IMAGES_MAX]; /* by position */
     size_t count;
     bool loaded;
+    const dbk_definition *definition; /* of the items */
     uint64_t serial;
     dbk_mutex *wish_mutex; /* what follows */
     dbk_cond *wish;
@@ -131,6 +132,9 @@ static bool is_image(const char *name)
 static dbk_result load(dbk_engine *engine, dbk_error *err)
 {
     struct dbk_images *images = engine->images;
+    if (images->definition != engine->definition) /* an upgrade came */
+        while (images->count > 0) remove_image(engine, images->count - 1);
+    images->definition = engine->definition;
     if (images->loaded) return DBK_OK;
     if (!images->dir) {
         dbk_result result = dbk_io_open_dir(engine->port, engine->dir, "images", 0, &images->dir, err);

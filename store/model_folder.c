@@ -118,6 +118,27 @@ dbk_result dbk_model_folder_point(const dbk_model_folder *folder, const char *pa
     return dbk_io_replace_file(folder->port, folder->dir, "current", dbk_slice_of(serial, SERIAL_DIGITS), err);
 }
 
+static const char staged_name[] = "current.next";
+
+dbk_result dbk_model_folder_stage(const dbk_model_folder *folder, const char *path, dbk_error *err)
+{
+    char serial[SERIAL_DIGITS + 1];
+    serial_of(path, serial);
+    return dbk_io_replace_file(folder->port, folder->dir, staged_name, dbk_slice_of(serial, SERIAL_DIGITS), err);
+}
+
+dbk_result dbk_model_folder_point_staged(const dbk_model_folder *folder, dbk_error *err)
+{
+    int rc = folder->port->rename(folder->port->ctx, folder->dir, staged_name, folder->dir, "current");
+    return rc == 0 ? DBK_OK
+                   : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot replace '%s/current'", folder->below);
+}
+
+void dbk_model_folder_unstage(const dbk_model_folder *folder)
+{
+    (void)folder->port->unlink(folder->port->ctx, folder->dir, staged_name);
+}
+
 bool dbk_model_folder_is_same(const char *path, const char *other)
 {
     char one[SERIAL_DIGITS + 1], two[SERIAL_DIGITS + 1];
@@ -130,6 +151,7 @@ dbk_result dbk_model_folder_clean(const dbk_model_folder *folder, const char *pa
 {
     dbk_serials serials = {0};
     serial_of(path, serials.keep);
+    dbk_model_folder_unstage(folder);
     for (int i = 0; i < LEFTOVERS_MAX; i++) {
         dbk_result result = list_serials(folder, &serials, err);
         if (result != DBK_OK || !serials.leftover[0]) return result;

@@ -19,8 +19,12 @@ dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *
 dbk_result dbk_model_folder_next(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
 /* From here on the model at the path serves, also after a power loss. */
 dbk_result dbk_model_folder_point(const dbk_model_folder *folder, const char *path, dbk_error *err) DBK_MUST_USE;
+/* The same in two steps, of which the second is short: it becomes visible, and durable with the folder's next sync. */
+dbk_result dbk_model_folder_stage(const dbk_model_folder *folder, const char *path, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_model_folder_point_staged(const dbk_model_folder *folder, dbk_error *err) DBK_MUST_USE;
+void dbk_model_folder_unstage(const dbk_model_folder *folder);
 void dbk_model_folder_discard(const dbk_model_folder *folder, const char *path); /* with its folder; best effort */
-/* Removes all but the one at the path ("": all). */
+/* Removes all but the one at the path ("": all), and what was staged. */
 dbk_result dbk_model_folder_clean(const dbk_model_folder *folder, const char *path, dbk_error *err) DBK_MUST_USE;
 /* A model that was closed in order has no WAL. Asked before SQLite opens the file. */
 bool dbk_model_folder_has_wal(const dbk_model_folder *folder, const char *path);

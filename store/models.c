@@ -27,10 +27,23 @@ void dbk_models_discard(dbk_engine *engine, const char *path)
     dbk_model_folder_discard(&folder, path);
 }
 
-dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, dbk_error *err)
+dbk_result dbk_models_stage(dbk_engine *engine, const char *path, dbk_error *err)
 {
     dbk_model_folder folder = folder_of(engine);
-    dbk_result result = dbk_model_folder_point(&folder, dbk_model_path(shadow), err);
+    return dbk_model_folder_stage(&folder, path, err);
+}
+
+void dbk_models_unstage(dbk_engine *engine)
+{
+    dbk_model_folder folder = folder_of(engine);
+    dbk_model_folder_unstage(&folder);
+}
+
+dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, bool staged, dbk_error *err)
+{
+    dbk_model_folder folder = folder_of(engine);
+    dbk_result result = staged ? dbk_model_folder_point_staged(&folder, err)
+                               : dbk_model_folder_point(&folder, dbk_model_path(shadow), err);
     if (result != DBK_OK) return result;
     dbk_model *old = engine->model;
     engine->model = shadow;

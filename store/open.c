@@ -72,13 +72,15 @@ static dbk_result make_parts(dbk_engine *engine, dbk_error *err)
     dbk_buffer_init(&engine->parked.bytes, port);
     engine->turn = port->mutex_new(port->ctx);
     engine->import_lock = port->mutex_new(port->ctx);
+    engine->switch_lock = port->mutex_new(port->ctx);
+    engine->identity_lock = port->mutex_new(port->ctx);
     engine->way_lock = port->mutex_new(port->ctx);
     engine->way = port->cond_new(port->ctx);
     engine->readers_lock = port->mutex_new(port->ctx);
     engine->pasts_lock = port->mutex_new(port->ctx);
     engine->parser = dbk_json_parser_new(port);
-    if (!engine->turn || !engine->import_lock || !engine->way_lock || !engine->way || !engine->readers_lock ||
-        !engine->pasts_lock || !engine->parser)
+    if (!engine->turn || !engine->import_lock || !engine->switch_lock || !engine->identity_lock || !engine->way_lock ||
+        !engine->way || !engine->readers_lock || !engine->pasts_lock || !engine->parser)
         return dbk_fail(err, DBK_NO_MEMORY, "no memory for a store");
     return DBK_OK;
 }
@@ -187,6 +189,8 @@ void dbk_engine_close(dbk_engine *engine)
     dbk_buffer_release(&engine->parked.bytes);
     if (engine->turn) port->mutex_free(port->ctx, engine->turn);
     if (engine->import_lock) port->mutex_free(port->ctx, engine->import_lock);
+    if (engine->switch_lock) port->mutex_free(port->ctx, engine->switch_lock);
+    if (engine->identity_lock) port->mutex_free(port->ctx, engine->identity_lock);
     if (engine->way_lock) port->mutex_free(port->ctx, engine->way_lock);
     if (engine->way) port->cond_free(port->ctx, engine->way);
     if (engine->readers_lock) port->mutex_free(port->ctx, engine->readers_lock);

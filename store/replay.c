@@ -251,8 +251,9 @@ dbk_result dbk_engine_replay(dbk_engine *engine, const dbk_moment *at, const cha
 
 typedef struct dbk_past_file {
     dbk_past past;
-    uint64_t log_position; /* what was known: it counts for order times */
-    uint64_t used;         /* the higher, the later */
+    const dbk_definition *definition; /* the engine's when it was made: after an upgrade it answers nobody */
+    uint64_t log_position;            /* what was known: it counts for order times */
+    uint64_t used;                    /* the higher, the later */
     char *path;
     dbk_model_reader *reader;
     dbk_model_state state;
@@ -335,8 +336,10 @@ static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_po
     dbk_buffer_init(&path, engine->port);
     dbk_result result = choose_path(engine, engine->pasts->uses, &path, err);
     if (result == DBK_OK) {
-        *file = (dbk_past_file){
-            .past = *past, .log_position = log_position, .path = dbk_copy_text(engine->port, (const char *)path.data)};
+        *file = (dbk_past_file){.past = *past,
+                                .definition = engine->definition,
+                                .log_position = log_position,
+                                .path = dbk_copy_text(engine->port, (const char *)path.data)};
         if (!file->path) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     }
     if (result == DBK_OK) result = dbk_past_build(engine, past, file->path, false, NULL, NULL, &file->state, err);
@@ -349,10 +352,11 @@ static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_po
     return result;
 }
 
-static dbk_past_file *find(dbk_pasts *pasts, const dbk_past *past, uint64_t log_position)
+static dbk_past_file *find(dbk_engine *engine, const dbk_past *past, uint64_t log_position)
 {
     for (size_t i = 0; i < PASTS_MAX; i++) {
-        dbk_past_file *file = &pasts->files[i];
+        dbk_past_file *file = &engine->pasts->files[i];
+        if (file->definition != engine->definition) continue;
         bool known = past->order_time_ms == 0 || file->log_position == log_position;
         if (file->reader && known && file->past.model == past->model && file->past.position == past->position &&
             file->past.order_time_ms == past->order_time_ms)
@@ -383,7 +387,7 @@ dbk_result dbk_pasts_enter(dbk_engine *engine, const dbk_definition *model, cons
     if (result != DBK_OK) return result;
     past.model = model;
     past.passing = true;
-    dbk_past_file *file = find(engine->pasts, &past, log_position);
+    dbk_past_file *file = find(engine, &past, log_position);
     engine->pasts->uses++;
     if (!file) {
         file = oldest(engine->pasts);

@@ -5,7 +5,12 @@
  *   3. a new generation is written to daybook.json before the pointer moves: a crash in between costs a
  *      reset too many, never one too few
  *   4. models/current names it; the old one is closed and removed
- * A failure before 4 discards the shadow and leaves the model as it was. */
+ * A failure before 4 discards the shadow and leaves the model as it was.
+ *
+ * Where the shadow begins anew all syncs are made outside the turn (dbk_engine_ready, dbk_engine_settle): 2 and 3 before it,
+ * on the shadow as it is then, and the pointer as a file that only has to be renamed. What the turn adds to the shadow
+ * is in its WAL, as with any commit: a power loss takes it away, and opening folds it from the log again. One that
+ * takes the rename back leaves the model of before, whose folder goes when the rename is durable. */
 #include "store/switch.h"
 
 #include "store/checkpoint.h"
@@ -16,7 +21,7 @@
 /* A backlog over the first is folded in transactions of the second. */
 enum { ONE_STEP_MAX = 20000, STEP_ENTRIES = 10000 };
 /* A shadow so near the log's end takes the rest within the turn. */
-enum { NEAR_ENTRIES = 16, APPROACHES_MAX = 8 };
+enum { NEAR_ENTRIES = 16, APPROACHES_MAX = 8, BUILDS_MAX = 3 };
 
 bool dbk_engine_stops_at(dbk_engine *engine, const char *point)
 {
@@ -48,7 +53,7 @@ typedef struct dbk_switch {
     dbk_model *shadow;
     dbk_progress_fn progress;
     void *progress_arg;
-    bool adopted;
+    bool ready, adopted;
 } dbk_switch;
 
 /* A model that is to begin anew is folded from the log alone: what is doubted may be in an image too. */
@@ -68,12 +73,61 @@ static dbk_result build(dbk_switch *s, bool from_image, dbk_error *err)
                            &s->shadow, err);
 }
 
+/* Unless it is there already. */
+static dbk_result write_generation(dbk_engine *engine, const dbk_identity_file *identity, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    dbk_result result = DBK_OK;
+    port->mutex_lock(port->ctx, engine->identity_lock);
+    if (identity->generation > engine->generation_written)
+        result = dbk_identity_write(port, engine->dir, identity, err);
+    if (result == DBK_OK && identity->generation > engine->generation_written)
+        engine->generation_written = identity->generation;
+    port->mutex_unlock(port->ctx, engine->identity_lock);
+    return result;
+}
+
 static dbk_result next_generation(dbk_engine *engine, dbk_error *err)
 {
     dbk_identity_file identity = engine->identity;
     identity.generation++;
-    dbk_result result = dbk_identity_write(engine->port, engine->dir, &identity, err);
+    dbk_result result = write_generation(engine, &identity, err);
     if (result == DBK_OK) engine->identity = identity;
+    return result;
+}
+
+dbk_result dbk_engine_begin_anew(dbk_model *shadow, dbk_error *err)
+{
+    dbk_changes changes;
+    dbk_result result = dbk_model_take_over(shadow, NULL, true, &changes, err);
+    return result == DBK_OK ? dbk_model_finish(shadow, false, err) : result;
+}
+
+dbk_result dbk_engine_ready(dbk_engine *engine, const dbk_model *shadow, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    port->mutex_lock(port->ctx, engine->turn);
+    dbk_identity_file identity = engine->identity;
+    bool dead = engine->dead;
+    port->mutex_unlock(port->ctx, engine->turn);
+    if (dead) return dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
+    identity.generation++;
+    dbk_result result = write_generation(engine, &identity, err);
+    return result == DBK_OK ? dbk_models_stage(engine, dbk_model_path(shadow), err) : result;
+}
+
+dbk_result dbk_engine_settle(dbk_engine *engine, bool adopted, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    port->mutex_lock(port->ctx, engine->turn);
+    char *gone = engine->superseded;
+    engine->superseded = NULL;
+    bool dead = engine->dead;
+    port->mutex_unlock(port->ctx, engine->turn);
+    dbk_result result = adopted && !dead ? dbk_io_sync_dir(port, engine->models_dir, "models", err) : DBK_OK;
+    if (gone && result == DBK_OK && !dead) dbk_models_discard(engine, gone);
+    if (!adopted && !dead) dbk_models_unstage(engine);
+    dbk_free(port, gone);
     return result;
 }
 
@@ -83,9 +137,9 @@ static dbk_result adopt(dbk_switch *s, bool reset, dbk_error *err)
     dbk_engine *engine = s->engine;
     dbk_changes changes = {0};
     dbk_result result = dbk_model_take_over(s->shadow, reset ? NULL : engine->model, reset, &changes, err);
-    if (result == DBK_OK) result = dbk_model_finish(s->shadow, false, err);
+    if (result == DBK_OK && !s->ready) result = dbk_model_finish(s->shadow, false, err);
     if (result == DBK_OK && reset) result = next_generation(engine, err);
-    if (result == DBK_OK) result = dbk_models_switch(engine, s->shadow, err);
+    if (result == DBK_OK) result = dbk_models_switch(engine, s->shadow, s->ready, err);
     if (result != DBK_OK) return result;
     s->adopted = true;
     engine->behind = false;
@@ -129,7 +183,7 @@ static dbk_result switch_to_shadow(dbk_engine *engine, bool reset, dbk_progress_
 
 dbk_result dbk_engine_adopt(dbk_engine *engine, dbk_model *shadow, bool *adopted, dbk_error *err)
 {
-    dbk_switch s = {.engine = engine, .shadow = shadow};
+    dbk_switch s = {.engine = engine, .shadow = shadow, .ready = true};
     dbk_result result = adopt(&s, true, err);
     *adopted = s.adopted;
     return result;
@@ -176,16 +230,6 @@ dbk_result dbk_engine_try_catch_up(dbk_engine *engine, bool *shadow, dbk_error *
 
 /* ---- rebuild */
 
-/* What was logged while the shadow was being built is added to it; late entries need another one. */
-static dbk_result complete(dbk_switch *s, dbk_error *err)
-{
-    bool again = false;
-    dbk_result result = dbk_model_catch_up(s->shadow, 0, NULL, NULL, NULL, &again, err);
-    if (result != DBK_OK || !again) return result;
-    give_up(s);
-    return build(s, false, err);
-}
-
 dbk_result dbk_engine_approach(dbk_engine *engine, dbk_model *shadow, dbk_error *err)
 {
     dbk_result result = DBK_OK;
@@ -199,44 +243,55 @@ dbk_result dbk_engine_approach(dbk_engine *engine, dbk_model *shadow, dbk_error 
     return result;
 }
 
-void dbk_engine_keep_superseded(dbk_engine *engine)
+/* Late entries came meanwhile: they take another shadow. The last one is built in the turn, where nothing can come
+ * between. */
+static dbk_result begin_again(dbk_switch *s, dbk_error *err)
 {
+    give_up(s);
+    dbk_result result = build(s, false, err);
+    if (result == DBK_OK) result = dbk_engine_begin_anew(s->shadow, err);
+    return result == DBK_OK ? dbk_models_stage(s->engine, dbk_model_path(s->shadow), err) : result;
+}
+
+/* The long part beside the commands, with all syncs; the switch in a turn of its own. */
+static dbk_result rebuild_once(dbk_switch *s, bool last, bool *again, dbk_error *err)
+{
+    dbk_engine *engine = s->engine;
+    const dbk_port *port = engine->port;
+    dbk_result result = build(s, false, err);
+    s->ready = true;
+    if (result == DBK_OK) result = dbk_engine_begin_anew(s->shadow, err);
+    if (result == DBK_OK) result = dbk_engine_ready(engine, s->shadow, err);
+    if (result == DBK_OK) result = dbk_engine_approach(engine, s->shadow, err);
+    port->mutex_lock(port->ctx, engine->turn);
+    if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
+    if (result == DBK_OK) result = dbk_model_catch_up(s->shadow, 0, NULL, NULL, NULL, again, err);
+    if (result == DBK_OK && *again && last) {
+        result = begin_again(s, err);
+        *again = false;
+    }
     engine->keeps_superseded = true;
-}
-
-char *dbk_engine_take_superseded(dbk_engine *engine)
-{
-    char *path = engine->superseded;
+    if (result == DBK_OK && !*again) result = adopt(s, true, err);
     engine->keeps_superseded = false;
-    engine->superseded = NULL;
-    return path;
+    port->mutex_unlock(port->ctx, engine->turn);
+    dbk_result settled = dbk_engine_settle(engine, s->adopted, result == DBK_OK ? err : NULL);
+    return result == DBK_OK ? settled : result;
 }
 
-void dbk_engine_remove_superseded(dbk_engine *engine, char *path)
-{
-    if (path) dbk_models_discard(engine, path);
-    dbk_free(engine->port, path);
-}
-
-/* The long part beside the commands, with the sync of the file; the switch in a turn of its own. */
 dbk_result dbk_engine_rebuild(dbk_engine *engine, dbk_progress_fn progress, void *arg, dbk_error *err)
 {
     const dbk_port *port = engine->port;
-    dbk_switch s;
+    bool again = true;
     dbk_result result = dbk_engine_may_write(engine, err);
     if (result != DBK_OK) return result;
-    switch_init(&s, engine, progress, arg);
-    result = build(&s, false, err);
-    if (result == DBK_OK) result = dbk_model_finish(s.shadow, false, err);
-    if (result == DBK_OK) result = dbk_engine_approach(engine, s.shadow, err);
-    port->mutex_lock(port->ctx, engine->turn);
-    if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
-    if (result == DBK_OK) result = complete(&s, err);
-    dbk_engine_keep_superseded(engine);
-    if (result == DBK_OK) result = adopt(&s, true, err);
-    char *gone = dbk_engine_take_superseded(engine);
-    port->mutex_unlock(port->ctx, engine->turn);
-    dbk_engine_remove_superseded(engine, gone);
-    switch_release(&s);
+    port->mutex_lock(port->ctx, engine->switch_lock);
+    for (int i = 1; result == DBK_OK && again; i++) {
+        dbk_switch s;
+        switch_init(&s, engine, progress, arg);
+        again = false;
+        result = rebuild_once(&s, i == BUILDS_MAX, &again, err);
+        switch_release(&s);
+    }
+    port->mutex_unlock(port->ctx, engine->switch_lock);
     return result;
 }

@@ -3,7 +3,9 @@
  *   1. the folder is checked; a definition that was this store's before is refused
  *   2. a shadow is folded with it beside the commands, made durable, and compared with the model: rows, writers
  *      of tables, entries that projected before and would not now
- *   3. in a turn: the rest of the log, the sources, the entry, the folder, the switch
+ *   3. beside the commands: the sources, the next generation and the pointer, staged
+ *   4. in a turn: the rest of the log, the entry, the renames of folder and pointer
+ *   5. beside the commands: the renames are made durable; what is of the definition before goes; async models begin
  * What fails before the entry leaves all as it was; what a crash cuts short behind it, opening ends. */
 #include "store/async.h"
 #include "store/definitions.h"
@@ -12,6 +14,8 @@
 #include "store/request.h"
 #include "store/switch.h"
 #include "store/upgrade_models.h"
+
+enum { BUILDS_MAX = 3 };
 
 typedef struct dbk_upgrade {
     dbk_engine *engine;
@@ -23,8 +27,10 @@ typedef struct dbk_upgrade {
     uint64_t lost_count, entries;
     int64_t took_ms;
     dbk_upgrade_models *models; /* the async ones */
+    dbk_asyncs *before;         /* the async models that answered until now */
     bool adopted, same;         /* same: the inline model is that of the definition before */
     bool nothing;               /* all of it is */
+    bool again;                 /* late entries came meanwhile: it takes another shadow */
 } dbk_upgrade;
 
 static dbk_result load(dbk_upgrade *up, dbk_error *err)
@@ -67,7 +73,7 @@ static dbk_result fold(dbk_upgrade *up, dbk_error *err)
     if (result == DBK_OK)
         result = dbk_model_build(engine->port, (const char *)up->path.data, up->definition, engine->log, &options,
                                  &up->shadow, err);
-    if (result == DBK_OK) result = dbk_model_finish(up->shadow, false, err);
+    if (result == DBK_OK) result = dbk_engine_begin_anew(up->shadow, err);
     up->took_ms = (engine->port->monotonic_ns(engine->port->ctx) - began_ns) / 1000000;
     up->entries = dbk_log_position(engine->log);
     return result;
@@ -134,16 +140,24 @@ static dbk_result compare(dbk_upgrade *up, dbk_error *err)
 
 /* ---- taking it */
 
-static dbk_result complete(dbk_upgrade *up, dbk_error *err)
+static dbk_result refold(dbk_upgrade *up, dbk_error *err)
 {
-    bool again = false;
-    dbk_result result = dbk_model_catch_up(up->shadow, 0, NULL, NULL, NULL, &again, err);
-    if (result == DBK_OK && again) { /* late entries came meanwhile */
-        dbk_model_close(up->shadow);
-        up->shadow = NULL;
-        dbk_models_discard(up->engine, (const char *)up->path.data);
-        result = fold(up, err);
-    }
+    dbk_model_close(up->shadow);
+    up->shadow = NULL;
+    dbk_models_discard(up->engine, (const char *)up->path.data);
+    return fold(up, err);
+}
+
+/* `last`: the next shadow is built in the turn, where nothing can come between. */
+static dbk_result complete(dbk_upgrade *up, bool last, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    up->again = false;
+    dbk_result result = dbk_model_catch_up(up->shadow, 0, NULL, NULL, NULL, &up->again, err);
+    if (result != DBK_OK || !up->again || !last) return result;
+    up->again = false;
+    result = refold(up, err);
+    if (result == DBK_OK && !up->dry_run) result = dbk_models_stage(engine, dbk_model_path(up->shadow), err);
     return result;
 }
 
@@ -172,7 +186,6 @@ static void keep(dbk_upgrade *up)
     if (engine->own_definition)
         dbk_buffer_put(&engine->retired, &engine->own_definition, sizeof engine->own_definition);
     engine->own_definition = up->definition;
-    dbk_pasts_forget(engine);
 }
 
 /* Only what is beside the inline model changes: no entry, no generation. From the folder on it is taken. */
@@ -185,11 +198,11 @@ static dbk_result switch_models(dbk_upgrade *up, dbk_error *err)
         return result;
     }
     if (dbk_engine_stops_at(engine, "app")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
-    dbk_asyncs_stop(engine, 0);
+    up->before = dbk_asyncs_take_away(engine);
     engine->definition = up->definition;
     up->adopted = true;
     keep(up);
-    return dbk_upgrade_models_take(up->models, err);
+    return DBK_OK;
 }
 
 /* From the entry on the store has the new definition, whatever fails behind it. */
@@ -205,41 +218,91 @@ static dbk_result switch_over(dbk_upgrade *up, dbk_error *err)
     if (engine->own_definition) result = dbk_app_switch(engine, err);
     if (result == DBK_OK && dbk_engine_stops_at(engine, "app")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
     if (result == DBK_OK) result = dbk_model_catch_up(up->shadow, 0, NULL, NULL, NULL, &again, err);
-    dbk_asyncs_stop(engine, 0);
+    up->before = dbk_asyncs_take_away(engine);
     if (result == DBK_OK) {
         engine->definition = up->definition;
         result = dbk_engine_adopt(engine, up->shadow, &up->adopted, err);
     }
     if (up->adopted) {
         keep(up);
-        dbk_images_clear(engine);
-        return result == DBK_OK ? dbk_upgrade_models_take(up->models, err) : result;
+        return result;
     }
     engine->dead = true; /* the log and app/ are of the new definition, memory of the old: only opening anew is safe */
     return result;
 }
 
-static dbk_result take(dbk_upgrade *up, dbk_error *err)
+/* Before anything is written for it. */
+static dbk_result ask_consent(dbk_upgrade *up, dbk_error *err)
 {
-    const dbk_port *port = up->engine->port;
     dbk_engine *engine = up->engine;
-    bool stages = !up->dry_run && engine->own_definition;
-    dbk_result result = up->same ? DBK_OK : dbk_engine_approach(engine, up->shadow, err);
-    if (result != DBK_OK) return result;
-    if (stages) result = dbk_app_stage(engine, up->definition, err); /* its syncs need no turn */
-    port->mutex_lock(port->ctx, engine->turn);
-    if (result == DBK_OK && engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
-    if (result == DBK_OK && !up->same) result = complete(up, err);
-    if (result == DBK_OK && !up->same) result = list_lost(up, err);
+    if (up->same || up->dry_run || up->accept) return DBK_OK;
+    engine->port->mutex_lock(engine->port->ctx, engine->turn);
+    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : list_lost(up, err);
+    engine->port->mutex_unlock(engine->port->ctx, engine->turn);
+    return result == DBK_OK && up->lost_count > 0 ? refuse_lost(up, err) : result;
+}
+
+static dbk_result prepare(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    dbk_result result = ask_consent(up, err);
+    if (result == DBK_OK && !up->dry_run && engine->own_definition) result = dbk_app_stage(engine, up->definition, err);
+    if (result == DBK_OK && !up->dry_run && !up->same) result = dbk_engine_ready(engine, up->shadow, err);
+    return result == DBK_OK && !up->same ? dbk_engine_approach(engine, up->shadow, err) : result;
+}
+
+/* The turn is held. */
+static dbk_result take(dbk_upgrade *up, bool last, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing") : DBK_OK;
+    if (result == DBK_OK && !up->same) result = complete(up, last, err);
+    if (result != DBK_OK || up->again) return result;
+    if (!up->same) result = list_lost(up, err);
     if (result == DBK_OK && !up->dry_run && up->lost_count > 0 && !up->accept) result = refuse_lost(up, err);
     if (result == DBK_OK) result = make_room(up, err);
-    if (result != DBK_OK && stages && !engine->dead) dbk_app_unstage(engine);
-    dbk_engine_keep_superseded(engine);
+    engine->keeps_superseded = true;
     if (result == DBK_OK && !up->dry_run) result = switch_over(up, err);
-    char *gone = dbk_engine_take_superseded(engine);
-    port->mutex_unlock(port->ctx, engine->turn);
-    dbk_engine_remove_superseded(engine, gone);
+    engine->keeps_superseded = false;
     return result;
+}
+
+/* What needs no turn any more. A failure here is told, and the definition is the new one all the same. */
+static dbk_result leave(dbk_upgrade *up, dbk_error *err)
+{
+    dbk_engine *engine = up->engine;
+    dbk_asyncs_end(up->before);
+    up->before = NULL;
+    if (engine->dead) return DBK_OK;
+    if (!up->adopted) {
+        if (!up->dry_run && engine->own_definition) dbk_app_unstage(engine);
+        return up->same || up->dry_run ? DBK_OK : dbk_engine_settle(engine, false, NULL);
+    }
+    dbk_result result = engine->own_definition ? dbk_app_sync(engine, err) : DBK_OK;
+    if (!up->same) {
+        dbk_result settled = dbk_engine_settle(engine, true, result == DBK_OK ? err : NULL);
+        result = result == DBK_OK ? settled : result;
+        dbk_images_clear(engine);
+    }
+    dbk_pasts_forget(engine);
+    dbk_result taken = dbk_upgrade_models_take(up->models, result == DBK_OK ? err : NULL);
+    return result == DBK_OK ? taken : result;
+}
+
+static dbk_result change(dbk_upgrade *up, dbk_error *err)
+{
+    const dbk_port *port = up->engine->port;
+    dbk_result result = DBK_OK;
+    for (int i = 1; result == DBK_OK && (i == 1 || up->again); i++) {
+        if (i > 1) result = refold(up, err);
+        if (result == DBK_OK) result = prepare(up, err);
+        if (result != DBK_OK) break;
+        port->mutex_lock(port->ctx, up->engine->turn);
+        result = take(up, i == BUILDS_MAX, err);
+        port->mutex_unlock(port->ctx, up->engine->turn);
+    }
+    dbk_result left = leave(up, result == DBK_OK ? err : NULL);
+    return result == DBK_OK ? left : result;
 }
 
 static void put_report(const dbk_upgrade *up, dbk_buffer *out)
@@ -267,7 +330,7 @@ static dbk_result run(dbk_upgrade *up, dbk_error *err)
     if (!up->same) result = fold(up, err);
     if (result == DBK_OK && !up->same) result = compare(up, err);
     if (result == DBK_OK) result = dbk_upgrade_models_new(up->engine, up->definition, &up->models, err);
-    return result == DBK_OK ? take(up, err) : result;
+    return result == DBK_OK ? change(up, err) : result;
 }
 
 static dbk_result read_flag(const dbk_json_node *request, const char *name, bool *flag, dbk_error *err)
@@ -296,7 +359,9 @@ dbk_result dbk_request_upgrade(dbk_engine *engine, const dbk_json_node *request,
         path = dbk_buffer_text(&up.path) ? dbk_copy_text(engine->port, (const char *)up.path.data) : NULL;
         dbk_buffer_clear(&up.path);
         up.app = path;
+        engine->port->mutex_lock(engine->port->ctx, engine->switch_lock);
         result = path ? run(&up, err) : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
+        engine->port->mutex_unlock(engine->port->ctx, engine->switch_lock);
     }
     if (result == DBK_OK) put_report(&up, out);
     dbk_upgrade_models_free(up.models);

@@ -87,7 +87,7 @@ dbk_result dbk_upgrade_models_new(dbk_engine *engine, const dbk_definition *to, 
 
 /* ---- taking them */
 
-/* The turn is held, and the store has the definition. A pointer that cannot be written is one more build. */
+/* The store has the definition. A pointer that cannot be written is one more build. */
 dbk_result dbk_upgrade_models_take(dbk_upgrade_models *models, dbk_error *err)
 {
     for (size_t i = 0; i < models->count; i++) {
@@ -96,7 +96,16 @@ dbk_result dbk_upgrade_models_take(dbk_upgrade_models *models, dbk_error *err)
         if (dbk_model_folder_point(&plan->folder, (const char *)plan->path.data, NULL) == DBK_OK)
             dbk_buffer_clear(&plan->path);
     }
-    return dbk_asyncs_start(models->engine, err);
+    dbk_engine *engine = models->engine;
+    dbk_asyncs *all;
+    dbk_result result = dbk_asyncs_make(engine, &all, err);
+    if (result != DBK_OK) return result;
+    engine->port->mutex_lock(engine->port->ctx, engine->turn);
+    bool dead = engine->dead;
+    if (!dead) dbk_asyncs_serve(engine, all);
+    engine->port->mutex_unlock(engine->port->ctx, engine->turn);
+    if (dead) dbk_asyncs_end(all);
+    return DBK_OK;
 }
 
 void dbk_upgrade_models_free(dbk_upgrade_models *models)

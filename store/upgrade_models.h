@@ -10,7 +10,7 @@ bool dbk_upgrade_is_same(const dbk_definition *from, const dbk_definition *to); 
 /* Builds the models that are new or others than before, beside those that answer. Free *out in any case. */
 dbk_result dbk_upgrade_models_new(dbk_engine *engine, const dbk_definition *to, dbk_upgrade_models **out,
                                   dbk_error *err) DBK_MUST_USE;
-/* They answer from here on: engine->definition is the new one, the models of before were stopped, the turn is held. */
+/* They answer from here on: engine->definition is the new one, the models of before were stopped. Takes the turn. */
 dbk_result dbk_upgrade_models_take(dbk_upgrade_models *models, dbk_error *err) DBK_MUST_USE;
 void dbk_upgrade_models_free(dbk_upgrade_models *models); /* removes what was not taken; accepts NULL */
 /* {"name":…,"entries":…,"took_ms":…} of each; `first`: without a comma in front. Accepts NULL. */

@@ -175,9 +175,106 @@ static void an_older_app_only_reads(void **state)
     free(rows);
 }
 
+/* ---- what is done while commands have to wait */
+
+static struct {
+    dbk_port port;
+    dbk_mutex *turn;
+    bool held;
+    int turns, syncs, unlinks;
+} watched;
+
+static void watched_lock(void *ctx, dbk_mutex *mutex)
+{
+    dbk_port_system()->mutex_lock(ctx, mutex);
+    if (mutex != watched.turn) return;
+    watched.held = true;
+    watched.turns++;
+}
+
+static void watched_unlock(void *ctx, dbk_mutex *mutex)
+{
+    if (mutex == watched.turn) watched.held = false;
+    dbk_port_system()->mutex_unlock(ctx, mutex);
+}
+
+static int watched_sync_file(void *ctx, dbk_file *file)
+{
+    watched.syncs += watched.held;
+    return dbk_port_system()->sync_file(ctx, file);
+}
+
+static int watched_sync_dir(void *ctx, dbk_dir *dir)
+{
+    watched.syncs += watched.held;
+    return dbk_port_system()->sync_dir(ctx, dir);
+}
+
+static int watched_unlink(void *ctx, dbk_dir *dir, const char *name)
+{
+    watched.unlinks += watched.held;
+    return dbk_port_system()->unlink(ctx, dir, name);
+}
+
+static void watch_the_turn(engine_fixture *f)
+{
+    watched.port = *dbk_port_system();
+    watched.port.mutex_lock = watched_lock;
+    watched.port.mutex_unlock = watched_unlock;
+    watched.port.sync_file = watched_sync_file;
+    watched.port.sync_dir = watched_sync_dir;
+    watched.port.unlink = watched_unlink;
+    dbk_engine_close(f->engine);
+    f->options.port = &watched.port;
+    fixture_open(f);
+    watched.turn = f->engine->turn;
+}
+
+static void forget_turns(void)
+{
+    watched.turns = watched.syncs = watched.unlinks = 0;
+}
+
+static bool past_has(engine_fixture *f, const char *part)
+{
+    char *rows = ask(f, "{\"do\":\"query\",\"sql\":\"SELECT * FROM notes\",\"at\":2}");
+    assert_non_null(strstr(rows, "\"A\""));
+    bool yes = strstr(rows, part) != NULL;
+    free(rows);
+    return yes;
+}
+
+/* The entry of the definition is one sync, like that of any command; all others are made outside the turn. */
+static void a_switch_syncs_and_removes_nothing_in_its_turn(void **state)
+{
+    engine_fixture *f = *state;
+    char app[4300];
+    watch_the_turn(f);
+    assert_false(past_has(f, "\"m\""));
+    write_app(f, "v2", second_schema, app);
+    forget_turns();
+    request_upgrade(f, app, "", "\"upgraded\":true");
+    assert_true(watched.turns > 1);
+    assert_int_equal(watched.syncs, 1);
+    assert_int_equal(watched.unlinks, 0);
+    assert_true(past_has(f, "\"m\"")); /* the file of before answers no more */
+    uint64_t generation = f->engine->identity.generation;
+    forget_turns();
+    assert_int_equal(dbk_engine_rebuild(f->engine, NULL, NULL, &f->error), DBK_OK);
+    assert_true(watched.turns > 1);
+    assert_int_equal(watched.syncs, 0);
+    assert_int_equal(watched.unlinks, 0);
+    assert_int_equal(f->engine->identity.generation, generation + 1);
+    dbk_engine_close(f->engine);
+    fixture_open(f);
+    assert_int_equal(f->engine->identity.generation, generation + 1);
+    assert_true(row_has(f, "\"more\":\"m\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_switch_syncs_and_removes_nothing_in_its_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_crash_at_any_step_leaves_one_definition, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_is_gone_between_its_renames_is_mended, setup, teardown),
         cmocka_unit_test_setup_teardown(what_would_be_skipped_needs_consent, setup, teardown),
