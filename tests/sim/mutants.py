@@ -5,11 +5,7 @@ usage: mutants.py BUILD_FOLDER [--states N] [--only NAME] [--json FILE]
 
 Prints for each bug how many crash states, or schedules, it took; one of them is a canary, a checker that is broken. Exit 1 when one survives N states, or when the
 sources no longer have the text that a bug replaces (then the bug has to be planted anew)."""
-import argparse
-import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -102,50 +98,31 @@ QUEUE_MUTANTS = {
 }
 
 
-def hunt(programs, name, states):
-    """(states, or schedules, until it was found, what it said), or (None, last line)."""
-    command = [programs / "sim_store", "--seeds", "1..40", "--states", str(states)]
-    if name in QUEUE_MUTANTS:
-        command = [programs / "test_queue_schedules", "--seeds", f"1..{states // 2}"]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, errors="replace")
-    except subprocess.TimeoutExpired:
-        return 0, "hangs"
-    lines = done.stdout.splitlines() or [""]
-    found = re.search(r"after (\d+) states in all|^ +again: .* --seed (\d+)$", done.stdout, re.M)
+def commands(folder, states):
+    programs = planted.build(folder, ["sim_store", "test_queue_schedules"], "Release") / "tests/sim"
+    return ([programs / "sim_store", "--seeds", "1..40", "--states", str(states)],
+            [programs / "test_queue_schedules", "--seeds", f"1..{states // 2}"])
+
+
+def hunt(given, name, tests):
+    """(states, or schedules, until it was found, what it said), or (None, last line), or HANGS."""
+    status, out = tests.execute(commands(given.folder, given.states)[name in QUEUE_MUTANTS])
+    if status == planted.HANGS:
+        return planted.HANGS, ""
+    lines = out.splitlines() or [""]
+    found = re.search(r"after (\d+) states in all|^ +again: .* --seed (\d+)$", out, re.M)
     if found:
         return int(found.group(1) or found.group(2)), lines[0]
-    return (None, lines[-1]) if done.returncode == 0 else (0, f"ends with {done.returncode}: {lines[0]}")
+    return (None, lines[-1]) if status == 0 else (0, f"ends with {status}: {lines[0]}")
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--states", type=int, default=6000)
-    parser.add_argument("--only")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    folder = arguments.folder.resolve()
-    planted.copy_sources(folder, COPIED)
-    reached = {}
-    for name, edits in {**MUTANTS, **QUEUE_MUTANTS}.items():
-        if arguments.only and arguments.only != name:
-            continue
-        planted.plant(folder, edits)
-        try:
-            states, said = hunt(planted.build(folder, ["sim_store", "test_queue_schedules"], "Release") / "tests/sim", name, arguments.states)
-        finally:
-            planted.take_out(folder, edits)
-        reached[name] = states
-        print(f"{name:34} {'SURVIVED' if states is None else f'{states:6} ' + ('schedules' if name in QUEUE_MUTANTS else 'states')}  {said[:150]}", flush=True)
-    alive = [name for name, states in reached.items() if states is None]
-    print(f"{len(reached) - len(alive)} of {len(reached)} planted bugs found")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(reached, indent=1) + "\n")
-    return 1 if alive else 0
+    given = planted.arguments(__doc__, states=6000)
+    planted.copy_sources(given.folder, COPIED)
+    tests = planted.Tests(given.folder)
+    red = tests.measure(commands(given.folder, given.states), again=not given.only)
+    return red or planted.hunt_all(given, {**MUTANTS, **QUEUE_MUTANTS}, lambda name: hunt(given, name, tests), "after {}".format)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("LC_ALL", "C.UTF-8")
     sys.exit(main())

@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -58,21 +59,70 @@ def build(folder, targets, kind="RelWithDebInfo"):
     return cache
 
 
-def run(command, seconds=300):
-    """What a program said that failed; None: it did not."""
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, errors="replace")
-    except subprocess.TimeoutExpired:
-        return "hangs"
-    if not done.returncode:
+HANGS = "hangs"
+LIMIT_TIMES, LIMIT_LEAST = 20, 60  # a run hangs after so many times what it takes without a bug, and seconds
+
+
+class MayHang(list):
+    """The edits of a bug that may show itself in a test that never ends; such a test proves nothing of another one."""
+
+
+class Tests:
+    """Programs with their arguments, and how long each takes without any bug: load is in the measure then, not in the verdict."""
+
+    def __init__(self, folder):
+        self.kept, self.seconds = folder / "times.json", {}
+
+    def measure(self, commands, again=True):
+        """What a command says that fails without any bug, with its name; None: none does. again=False: the times of the last
+        whole run will do, where there are some."""
+        if not again and self.kept.exists():
+            self.seconds = json.loads(self.kept.read_text())
+        for command in commands:
+            if self.key(command) in self.seconds and not again:
+                continue
+            begun = time.monotonic()
+            status, out = execute(command, None)
+            if status:
+                return f"without any bug {Path(command[0]).name} is red: {last_words(status, out)}"
+            self.seconds[self.key(command)] = time.monotonic() - begun
+        self.kept.write_text(json.dumps(self.seconds, indent=1) + "\n")
         return None
-    said = [line for line in done.stdout.splitlines() if "FAILED" in line and "test_" in line or "seed " in line]
-    return said[0].split("] ")[-1] if said else f"ends with {done.returncode}"
+
+    def key(self, command):
+        return " ".join([Path(command[0]).name, *map(str, command[1:])])
+
+    def execute(self, command):
+        """(exit status, what it printed); (HANGS, "") far beyond its time."""
+        return execute(command, max(LIMIT_LEAST, LIMIT_TIMES * self.seconds[self.key(command)]))
+
+    def run(self, command):
+        """What a program said that failed, HANGS, or None: it did not fail."""
+        status, out = self.execute(command)
+        return status if status == HANGS else last_words(status, out) if status else None
 
 
-def arguments(description):
+def execute(command, limit):
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          start_new_session=True) as process:
+        try:
+            out, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+            return HANGS, ""
+    return process.returncode, out
+
+
+def last_words(status, out):
+    said = [line for line in out.splitlines() if "FAILED" in line and "test_" in line or "seed " in line]
+    return said[0].split("] ")[-1] if said else f"ends with {status}"
+
+
+def arguments(description, states=None):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    if states:
+        parser.add_argument("--states", type=int, default=states)
     parser.add_argument("--only")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -82,9 +132,14 @@ def arguments(description):
     return given
 
 
-def hunt_all(given, mutants, hunt):
-    """Plants each (name: edits), lets `hunt(name)` say which test found it and what that said, and counts them. The exit code."""
-    reached = {}
+def is_proven(found, edits):
+    return found is not None and (found != HANGS or isinstance(edits, MayHang))
+
+
+def hunt_all(given, mutants, hunt, shown="{}".format):
+    """Plants each (name: edits), lets `hunt(name)` say what found it (HANGS: nothing but a test that does not end) and what that
+    said, and counts those that are found. The exit code."""
+    reached, alive = {}, []
     for name, edits in mutants.items():
         if given.only and given.only != name:
             continue
@@ -94,9 +149,14 @@ def hunt_all(given, mutants, hunt):
             reached[name], said = hunt(name)
         finally:
             take_out(given.folder, edits)
-        print(f"{name:48} {reached[name] or 'SURVIVED':16} {said[:150]}  {time.monotonic() - begun:.0f} s", flush=True)
-    alive = [name for name, test in reached.items() if test is None]
+        found = reached[name]
+        verdict = "SURVIVED" if found is None else shown(found) if is_proven(found, edits) else "HANGS"
+        if not is_proven(found, edits):
+            alive.append(name)
+        print(f"{name:48} {verdict:16} {said[:150]}  {time.monotonic() - begun:.0f} s", flush=True)
     print(f"{len(reached) - len(alive)} of {len(reached)} planted bugs found")
+    for name in alive:
+        print(f"not proven: {name} ({'its test hangs' if reached[name] == HANGS else 'survived'})")
     if given.json:
         given.json.write_text(json.dumps(reached, indent=1) + "\n")
     return 1 if alive else 0

@@ -1,1 +1,0 @@
-CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;CREATE INDEX package_section ON package(section);
