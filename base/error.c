@@ -75,7 +75,7 @@ static void append_system_text(char *out, size_t size, int os_errno)
         (void)snprintf(lower, sizeof(lower), ": system error %d", os_errno);
     } else {
         (void)snprintf(lower, sizeof(lower), ": %s", text);
-        if (lower[2] >= 'A' && lower[2] <= 'Z') lower[2] = (char)(lower[2] + ('a' - 'A'));
+        if ((unsigned char)(lower[2] - 'A') < 26) lower[2] = (char)(lower[2] + ('a' - 'A'));
     }
     append_text(out, size, lower);
 }

@@ -107,11 +107,8 @@ void drop_memory(dbk_json_parser *p)
 
 bool new_stage(size_t capacity, std::unique_ptr<first_stage> &stage)
 {
-    try {
-        const simdjson::implementation *chosen = simdjson::get_active_implementation();
-        if (chosen->create_dom_parser_implementation(capacity, 1, stage) == simdjson::SUCCESS) return true;
-    } catch (const std::bad_alloc &) { /* as below */
-    }
+    const simdjson::implementation *chosen = simdjson::get_active_implementation();
+    if (chosen->create_dom_parser_implementation(capacity, 1, stage) == simdjson::SUCCESS) return true;
     stage.reset(); /* it may be half made */
     return false;
 }
@@ -480,7 +477,8 @@ bool follow_value(walk *w, bool *more)
         close_container(w, node);
         if (object && node->count > few_members && !check_names(w, node)) return false;
     }
-    return *w->next == w->size || unexpected(w, *w->next, "the end of the input");
+    if (*w->next == w->size) return true;
+    return unexpected(w, *w->next, "the end of the input");
 }
 
 bool read_document(walk *w)

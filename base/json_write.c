@@ -179,7 +179,7 @@ static void pen_object(pen *p, const dbk_json_node *object, bool sorted)
     pen_byte(p, '}');
 }
 
-/* A level of nesting with few members takes 512 bytes of stack, one with more takes memory. */
+/* Of two members at least. A level of nesting with few members takes 512 bytes of stack, one with more takes memory. */
 static void pen_sorted_object(pen *p, const dbk_json_node *object)
 {
     const dbk_port *port = p->out->port;
@@ -195,7 +195,6 @@ static void pen_sorted_object(pen *p, const dbk_json_node *object)
     dbk_json_list_members(object, members);
     dbk_json_sort(members, object->count);
     for (uint32_t i = 0; i < object->count; i++) pen_member(p, members[i].node, i == 0, true);
-    if (object->count == 0) pen_byte(p, '{');
     pen_byte(p, '}');
     if (members != few) port->free(port->ctx, members);
 }
@@ -209,7 +208,7 @@ static void pen_value(pen *p, const dbk_json_node *node, bool sorted)
     case DBK_JSON_NUMBER: pen_bytes(p, node->text.data, node->text.size); break;
     case DBK_JSON_STRING: pen_string(p, node->text); break;
     case DBK_JSON_ARRAY: pen_array(p, node, sorted); break;
-    case DBK_JSON_OBJECT:
+    default: /* an object */
         if (sorted && node->count > 1) pen_sorted_object(p, node);
         else pen_object(p, node, sorted);
     }

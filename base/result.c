@@ -51,12 +51,13 @@ dbk_class dbk_result_class(dbk_result result)
 
 const char *dbk_class_name(dbk_class class_)
 {
-    switch (class_) {
-    case DBK_CLASS_NONE: return "none";
-    case DBK_CLASS_TRANSIENT: return "transient";
-    case DBK_CLASS_PERSISTENT: return "persistent";
-    case DBK_CLASS_VALIDATION: return "validation";
-    case DBK_CLASS_CRITICAL: break;
-    }
-    return "critical";
+    static const char *const names[] = {
+        [DBK_CLASS_NONE] = "none",
+        [DBK_CLASS_TRANSIENT] = "transient",
+        [DBK_CLASS_PERSISTENT] = "persistent",
+        [DBK_CLASS_VALIDATION] = "validation",
+        [DBK_CLASS_CRITICAL] = "critical",
+    };
+
+    return names[class_];
 }

@@ -318,9 +318,40 @@ static void arena_out_of_memory_gives_null(void **state)
     assert_int_equal(thrifty.held, 0);
 }
 
+/* What a large use took is given back, what is usual is kept; both are empty then. */
+static void relaxed_buffers_keep_what_is_usual(void **state)
+{
+    dbk_buffer buffer;
+
+    (void)state;
+    dbk_buffer_init(&buffer, dbk_port_system());
+    assert_non_null(dbk_buffer_extend(&buffer, 5000));
+    dbk_buffer_relax(&buffer, 100000);
+    assert_true(buffer.size == 0 && buffer.capacity >= 5000);
+    assert_non_null(dbk_buffer_extend(&buffer, 100));
+    dbk_buffer_relax(&buffer, 4999);
+    assert_true(buffer.size == 0 && buffer.capacity == 0);
+    dbk_buffer_release(&buffer);
+}
+
+/* Nothing can be taken, also from nothing. */
+static void nothing_is_taken(void **state)
+{
+    dbk_reader reader = dbk_reader_of(dbk_slice_of(NULL, 0));
+
+    (void)state;
+    assert_int_equal(dbk_reader_take(&reader, 0).size, 0);
+    assert_false(reader.failed);
+    assert_null(dbk_reader_take(&reader, 1).data);
+    assert_null(dbk_reader_take(&reader, 0).data);
+    assert_true(reader.failed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(relaxed_buffers_keep_what_is_usual),
+        cmocka_unit_test(nothing_is_taken),
         cmocka_unit_test(slices_are_ordered_by_bytes_then_length),
         cmocka_unit_test(sums_and_products_stop_at_64_bits),
         cmocka_unit_test(integers_go_through_buffer_and_reader),

@@ -1,6 +1,7 @@
 /* JSON in. The documents with their verdicts are in json_cases.h. */
 #include "json_fixture.h"
 
+#include "base/json_internal.h"
 #include "json_cases.h"
 
 /* Each document alone, with one parser for all; the text stands at the very end of its memory, so
@@ -398,8 +399,9 @@ static void a_long_duplicate_is_cut_in_the_message(void **state)
     assert_string_equal(err.text, message);
 }
 
-/* simdjson's own memory comes from the nothrow forms of operator new; here they can fail as well.
- */
+/* simdjson's own memory comes from the nothrow forms of operator new; here they can fail as well. They have to be seen
+ * from its library. */
+#pragma GCC visibility push(default)
 void *_Znwm(size_t size);
 void *_Znam(size_t size);
 void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
@@ -447,6 +449,8 @@ void _ZdaPv(void *memory)
     free(memory);
 }
 
+#pragma GCC visibility pop
+
 /* Parses `before`, then `text` while allocation n and all later ones fail; the parser must go on
  * working. Returns whether n was beyond the last allocation. */
 static bool parse_while_memory_ends(unsigned n, const char *before, dbk_slice text)
@@ -486,6 +490,58 @@ static void allocation_failures_are_reported(void **state)
     dbk_buffer_release(&text);
 }
 
+/* Who asked for answers without a limit of their own is given them; who gives memory back parses on. */
+static void answers_of_any_count(void **state)
+{
+    const dbk_json_node *root;
+    dbk_buffer text;
+
+    (void)state;
+    dbk_buffer_init(&text, dbk_port_system());
+    repeat(&text, "[[", "1", 1100000, "],2]");
+    dbk_json_parser_relax(parser);
+    assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&text), &root, &err), DBK_TOO_BIG);
+    dbk_json_parser_any_count(parser);
+    assert_int_equal(dbk_json_parse(parser, dbk_buffer_slice(&text), &root, &err), DBK_OK);
+    assert_int_equal(root->count, 2);
+    assert_int_equal((root + 1)->count, 1100000);
+    dbk_json_parser_relax(parser);
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text("[]"), &root, &err), DBK_OK);
+    assert_null(dbk_json_child(root));
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text("[7]"), &root, &err), DBK_OK);
+    assert_ptr_equal(dbk_json_child(root), root + 1);
+    dbk_buffer_release(&text);
+}
+
+/* A string with an escape that a control character ends, and names that differ only behind an escaped quote. */
+static void escapes_go_on(void **state)
+{
+    const dbk_json_node *root;
+
+    (void)state;
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text("[\"a\\nb\x01\"]"), &root, &err), DBK_BAD_JSON);
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text("{\"a\\\"b\":1,\"a\\\"c\":2}"), &root, &err), DBK_OK);
+    assert_int_equal(dbk_json_parse(parser, dbk_slice_text("{\"a\\\"b\":1,\"a\\\"b\":2}"), &root, &err), DBK_BAD_JSON);
+    assert_non_null(strstr(err.text, "byte 10:"));
+}
+
+/* Every first and second byte, with each kind of third and fourth, against the definition. */
+static void characters_have_their_size(void **state)
+{
+    static const uint8_t rest[] = {0x00, 0x41, 0x7f, 0x80, 0xbf, 0xc0, 0xff};
+
+    (void)state;
+    for (unsigned i = 0; i < 65536 * sizeof(rest) * sizeof(rest); i++) {
+        const uint8_t bytes[4] = {(uint8_t)i, (uint8_t)(i >> 8), rest[(i >> 16) % sizeof(rest)],
+                                  rest[(i >> 16) / sizeof(rest)]};
+        size_t size = 0;
+        for (size_t k = 1; k <= 4 && size == 0; k++) /* the shortest that is one character */
+            if (dbk_utf8_valid(dbk_slice_of(bytes, k))) size = k;
+        if (dbk_json_character_size(bytes) != size)
+            fail_msg("%02x %02x %02x %02x", bytes[0], bytes[1], bytes[2], bytes[3]);
+    }
+}
+
 static void no_parser_can_be_freed(void **state)
 {
     (void)state;
@@ -515,6 +571,9 @@ int main(void)
         T(names_alike_are_not_duplicates),
         T(a_long_duplicate_is_cut_in_the_message),
         T(allocation_failures_are_reported),
+        T(answers_of_any_count),
+        T(escapes_go_on),
+        T(characters_have_their_size),
         T(no_parser_can_be_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

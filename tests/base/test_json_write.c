@@ -207,6 +207,44 @@ static void writing_without_memory_marks_the_buffer(void **state)
     dbk_buffer_release(&text);
 }
 
+/* Memory ends at each byte of what is written: the buffer says so, and takes nothing more. */
+static void memory_ends_at_each_byte(void **state)
+{
+    dbk_buffer text, whole;
+
+    (void)state;
+    dbk_buffer_init(&text, dbk_port_system());
+    dbk_buffer_init(&whole, dbk_port_system());
+    repeat(&text, "{\"b\":[true,false,null,{},-12345678.5,\"a text of some length, more than sixteen\",\"eight by\"],",
+           "\"n%u\":\"\\u0001\"", 35, "}");
+    dbk_json_node root = *parse_slice(dbk_buffer_slice(&text)), *nodes = malloc(root.span * sizeof(*nodes));
+    memcpy(nodes, parse_slice(dbk_buffer_slice(&text)), root.span * sizeof(*nodes));
+    for (int sorted = 0; sorted < 2; sorted++) {
+        void (*put)(dbk_buffer *, const dbk_json_node *) = sorted ? dbk_json_put_canonical : dbk_json_put_minimal;
+        dbk_buffer_clear(&whole);
+        put(&whole, nodes);
+        nodes[0].text.size = 0; /* nothing is known of its size */
+        for (size_t filled = 0; filled < whole.size + 80; filled++) {
+            dbk_buffer small;
+            dbk_buffer_init(&small, &port);
+            fail_at = 0;
+            assert_true(dbk_buffer_reserve(&small, whole.size + 64));
+            while (small.size < small.capacity && small.size < filled) small.data[small.size++] = ' ';
+            calls = 0;
+            fail_at = sorted ? 2 : 1; /* sorting takes a piece */
+            put(&small, nodes);
+            if (!small.failed) assert_memory_equal(small.data + filled, whole.data, whole.size);
+            assert_true(small.failed || filled + whole.size <= small.capacity);
+            fail_at = 0;
+            dbk_buffer_release(&small);
+        }
+        nodes[0].text.size = root.text.size;
+    }
+    free(nodes);
+    dbk_buffer_release(&whole);
+    dbk_buffer_release(&text);
+}
+
 /* The room that is reserved first is the size of the input; nodes of another origin, whose raw text
  * is too short, are written whole all the same. */
 static void a_value_may_outgrow_its_raw_text(void **state)
@@ -233,6 +271,7 @@ int main(void)
         T(minimal_form_is_read_as_the_same),
         T(a_value_may_outgrow_its_raw_text),
         T(writing_without_memory_marks_the_buffer),
+        T(memory_ends_at_each_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ static void spans_move_it(void **state)
     assert_about(now(), real + 7200000);
     setenv("DAYBOOK_CLOCK", "-7s", 1);
     assert_about(now(), real - 7000);
-    static const char *const nonsense[] = {"", "+", "+5", "+5w", "+5dd", "+99999999d", "yesterday", "@/nowhere/at/all"};
+    static const char *const nonsense[] = {
+        "", "+", "+5", "+5w", "+5dd", "+99999999d", "-99999999d", "yesterday", "@/nowhere/at/all", "@/dev/null"};
     for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
         setenv("DAYBOOK_CLOCK", nonsense[i], 1);
         assert_true(now() >= real && now() < real + 60000);

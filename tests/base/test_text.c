@@ -453,6 +453,48 @@ static void the_nearest_name_wins(void **state)
     assert_non_null(dbk_nearest(dbk_slice_of(longest, 128), long_names, 1));
 }
 
+/* The one form that encoding gives, and no other. */
+static void canonical_percent_codes_are_known(void **state)
+{
+    static const char *const canonical[] = {"", "a", "a-z_0.~", "%20", "a%2Fb", "%C3%A9", "%25", "%FF", "x%01y"};
+    static const char *const others[] = {" ",  "a b", "/",   "%",   "a%",  "%2",  "%2f", "%c3",
+                                         "%C", "%41", "%7E", "%00", "%GG", "%2G", "%fF", "%Ff"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(canonical) / sizeof(*canonical); i++)
+        if (!dbk_percent_is_canonical(dbk_slice_text(canonical[i]))) fail_msg("%s", canonical[i]);
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+        if (dbk_percent_is_canonical(dbk_slice_text(others[i]))) fail_msg("%s", others[i]);
+    for (unsigned byte = 1; byte < 256; byte++) {
+        const uint8_t three[] = {'a', (uint8_t)byte, 'z'};
+        dbk_buffer_clear(&out);
+        dbk_percent_encode(&out, dbk_slice_of(three, sizeof(three)));
+        assert_true(dbk_percent_is_canonical(dbk_buffer_slice(&out)));
+        assert_int_equal(out.data[out.size - 1], 'z');
+    }
+}
+
+/* In a value a time with a T has a zone: by its letter, or in hours and minutes. */
+static void times_of_values_have_zones(void **state)
+{
+    static const char *const good[] = {"2027-01-31T12:00:00Z",      "2027-01-31t12:00:00z",
+                                       "2027-01-31T12:00:00+00:00", "2027-01-31T13:00:00+01:00",
+                                       "2027-01-31T11:00:00-01:00", "2027-01-31 12:00:00"};
+    static const char *const bad[] = {
+        "2027-01-31T12:00:00",     "2027-01-31T12:00", "2027-01-31T1", "2027-02-31T12:00:00Z", "",
+        "2027-01-31T12:00:00+0100"};
+    int64_t first = 0, ms;
+
+    (void)state;
+    assert_true(dbk_time_parse_value(dbk_slice_text(good[0]), &first));
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        if (!dbk_time_parse_value(dbk_slice_text(good[i]), &ms) || ms != first) fail_msg("%s", good[i]);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        if (dbk_time_parse_value(dbk_slice_text(bad[i]), &ms)) fail_msg("%s", bad[i]);
+    assert_true(dbk_time_parse_value(dbk_slice_text("2027-01-31"), &ms));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +514,8 @@ int main(void)
         cmocka_unit_test(times_that_do_not_exist_are_refused),
         cmocka_unit_test(times_are_written_without_trailing_zeros),
         cmocka_unit_test(every_day_follows_the_calendar),
+        cmocka_unit_test(canonical_percent_codes_are_known),
+        cmocka_unit_test(times_of_values_have_zones),
         cmocka_unit_test(near_names_are_found),
         cmocka_unit_test(the_nearest_name_wins),
     };
