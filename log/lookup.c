@@ -80,7 +80,7 @@ static dbk_result sorts_below(dbk_log *log, uint64_t position, const uint8_t *ke
         *below = memcmp(other, key, sizeof(other)) < 0;
     }
     dbk_buffer_release(&origin);
-    return rc == DBK_NONE ? dbk_fail(err, DBK_GAP, "position %llu is not there", (unsigned long long)position) : rc;
+    return rc;
 }
 
 dbk_result dbk_log_all_below(dbk_log *log, const uint8_t key[DBK_ORDER_KEY_SIZE], uint64_t *position, dbk_error *err)

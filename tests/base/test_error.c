@@ -132,6 +132,18 @@ static void texts_are_cut_between_characters(void **state)
     }
 }
 
+/* A text that a NUL cuts before its end is empty then, and not cut before its begin. */
+static void texts_end_at_a_nul(void **state)
+{
+    dbk_error err = {0};
+
+    (void)state;
+    (void)dbk_fail(&err, DBK_IO, "%c%*s", 0, DBK_ERROR_TEXT_SIZE * 2, "x");
+    assert_string_equal(err.text, "");
+    (void)dbk_fail_os(&err, DBK_IO, 81, "x"); /* its text begins with a full stop */
+    assert_true(dbk_utf8_valid(dbk_slice_text(err.text)));
+}
+
 /* Text from outside that is no UTF-8 at all is cut too, without running off its front. */
 static void continuation_bytes_alone_are_cut_safely(void **state)
 {
@@ -209,6 +221,7 @@ int main(void)
         cmocka_unit_test(a_record_may_be_an_argument_of_its_own_text),
         cmocka_unit_test(system_errors_carry_the_systems_text),
         cmocka_unit_test(texts_are_cut_between_characters),
+        cmocka_unit_test(texts_end_at_a_nul),
         cmocka_unit_test(continuation_bytes_alone_are_cut_safely),
         cmocka_unit_test(what_is_no_character_is_marked),
         cmocka_unit_test(a_text_that_cannot_be_formatted_is_empty),

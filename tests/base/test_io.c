@@ -234,8 +234,21 @@ static void interruptions_are_retried_but_not_for_ever(void **state)
         set_fault(CALL_IDENTIFY, 0, times, -EINTR);
         assert_int_equal(dbk_io_size(port, file, "a", &size, &err), expected);
         port->close_file(port->ctx, file);
+        set_fault(CALL_OPEN, 0, times, -EINTR);
+        assert_int_equal(dbk_io_open(port, dir, "a", DBK_OPEN_READ, &file, NULL), expected);
+        if (expected == DBK_OK) port->close_file(port->ctx, file);
+        no_fault();
+        port->close_file(port->ctx, open_new("a.tmp"));
+        set_fault(CALL_UNLINK, 0, times, -EINTR);
+        assert_int_equal(dbk_io_replace_file(port, dir, "a", dbk_slice_text("x"), NULL), expected);
+        set_fault(CALL_RENAME, 0, times, -EINTR);
+        assert_int_equal(dbk_io_replace_file(port, dir, "a", dbk_slice_text("x"), NULL), expected);
+        no_fault();
     }
     assert_string_equal(err.text, "cannot find the size of 'a': interrupted system call");
+    port->close_file(port->ctx, open_new("a.tmp"));
+    set_fault(CALL_UNLINK, 0, 1, -ENOENT); /* another has removed it */
+    assert_int_equal(dbk_io_replace_file(port, dir, "a", dbk_slice_text("x"), NULL), DBK_EXISTS);
 }
 
 /* Every call moves one byte only: the whole comes over all the same. */

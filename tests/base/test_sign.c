@@ -21,6 +21,27 @@ static const char their_signature[] =
     "trusted comment: timestamp:1795253599\tfile:m.txt\thashed\n"
     "OeVkKcIaoQQpgoRdM250oJLklnzvxghFUcePZf/BVH2ukdFHO7OqodzEDCIeprtaDu4fYKTWlqgnkSVV09jWCQ==\n";
 
+/* The linker puts these in the place of libsodium's: no key comes where it does not start, or gives none. */
+static bool no_sodium, no_keys;
+int __real_sodium_init(void);
+int __real_crypto_sign_seed_keypair(unsigned char *key, unsigned char *secret, const unsigned char *seed);
+int __wrap_sodium_init(void);
+int __wrap_sodium_init(void)
+{
+    return no_sodium ? -1 : __real_sodium_init();
+}
+int __wrap_crypto_sign_seed_keypair(unsigned char *key, unsigned char *secret, const unsigned char *seed);
+int __wrap_crypto_sign_seed_keypair(unsigned char *key, unsigned char *secret, const unsigned char *seed)
+{
+    return no_keys ? -1 : __real_crypto_sign_seed_keypair(key, secret, seed);
+}
+
+static int no_random(void *ctx, void *out, size_t size)
+{
+    (void)ctx, (void)out, (void)size;
+    return -5;
+}
+
 typedef struct pair {
     dbk_secret_key secret;
     dbk_public_key key;
@@ -257,12 +278,42 @@ static void test_other_files(void **state)
     dbk_buffer_release(&out);
 }
 
+/* What a key needs is not there: told, and none is made; a key that is wiped is gone. */
+static void test_no_key_without(void **state)
+{
+    dbk_port port = *dbk_port_system();
+    dbk_secret_key key, again, zeros = {0};
+    dbk_error err = {0};
+    dbk_buffer text;
+
+    (void)state;
+    no_sodium = true;
+    assert_int_equal(dbk_secret_key_new(&port, &key, &err), DBK_INTERNAL);
+    no_sodium = false;
+    no_keys = true;
+    assert_int_equal(dbk_secret_key_new(&port, &key, &err), DBK_INTERNAL);
+    no_keys = false;
+    port.random = no_random;
+    assert_int_equal(dbk_secret_key_new(&port, &key, &err), DBK_IO);
+    assert_non_null(strstr(err.text, "no random bytes"));
+    assert_int_equal(dbk_secret_key_new(dbk_port_system(), &key, &err), DBK_OK);
+    dbk_buffer_init(&text, dbk_port_system());
+    dbk_secret_key_put(&text, &key);
+    no_keys = true;
+    assert_true(dbk_secret_key_parse(dbk_buffer_slice(&text), &again, &err) < 0);
+    no_keys = false;
+    assert_int_equal(dbk_secret_key_parse(dbk_buffer_slice(&text), &again, &err), DBK_OK);
+    dbk_buffer_release(&text);
+    dbk_secret_key_wipe(&key);
+    assert_memory_equal(&key, &zeros, sizeof(key));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_denied),  cmocka_unit_test(test_every_bit),
-        cmocka_unit_test(test_theirs),      cmocka_unit_test(test_no_keys), cmocka_unit_test(test_every_byte),
-        cmocka_unit_test(test_other_files),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_denied),         cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_theirs),      cmocka_unit_test(test_no_keys),        cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_other_files), cmocka_unit_test(test_no_key_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,13 @@
 /* Whoever asks a sound log, as its writer or beside it, is given the answer or told of the call or the allocation that
- * failed: each of them in turn, once and from there on. Nothing is changed by asking, and nothing leaks. */
-#include "log_fixture.h"
+ * failed: each of them in turn, once and from there on. Nothing is changed by asking, and nothing leaks. The log is one
+ * of this writer's, one of the first packed form, or either with a table of blocks that is lost. */
+#include "golden.h"
 
 #include "log/internal.h"
+#include "log/pack.h"
 
-enum { ENTRIES = 132 };
+typedef enum form { OWN, FIRST_FORM } form;
+static uint64_t entries;
 
 static bool is_told(dbk_result rc)
 {
@@ -57,7 +60,7 @@ static void ask_walk(dbk_log *log)
     dbk_result rc = dbk_log_cursor_open(log, 30, 0, &cursor, NULL);
 
     while (rc == DBK_OK && (rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL)) == DBK_OK) count++;
-    assert_true(is_told(rc) && (rc != DBK_END || count == ENTRIES - 29));
+    assert_true(is_told(rc) && (rc != DBK_END || count == entries - 29));
     dbk_log_cursor_close(cursor);
 }
 
@@ -69,7 +72,7 @@ static void ask_index(dbk_log *log)
     dbk_buffer out;
 
     dbk_buffer_init(&out, dbk_port_system());
-    for (uint64_t at = 1; at <= ENTRIES; at += 13) {
+    for (uint64_t at = 1; at <= entries; at += 13) {
         ask(dbk_log_read(log, at, &out, &received_ms, NULL));
         ask(dbk_log_entry_id_at(log, at, &id, NULL));
     }
@@ -83,6 +86,27 @@ static void ask_index(dbk_log *log)
     memcpy(id.replica, replica_one, 16);
     rc = dbk_log_find_entry(log, &id, &position, NULL);
     assert_true(rc == DBK_OK ? position == 9 : is_told(rc));
+    dbk_buffer_release(&out);
+}
+
+/* All entries have a key of their own order, so that those below one are as many as its position says. */
+static void ask_order(dbk_log *log)
+{
+    uint8_t key[DBK_ORDER_KEY_SIZE], store_id[16], lineage[16];
+    uint64_t position;
+    dbk_entry entry;
+    dbk_buffer out;
+
+    dbk_log_ids(log, store_id, lineage);
+    assert_true(store_id[0] == 7 && lineage[0] == 9);
+    dbk_buffer_init(&out, dbk_port_system());
+    for (uint64_t at = 1; at <= entries + 1; at += 26) {
+        make_entry(&out, replica_one, at, 100 + at, 40);
+        assert_int_equal(dbk_entry_decode(dbk_buffer_slice(&out), &entry, NULL), DBK_OK);
+        dbk_entry_order_key(&entry, key);
+        dbk_result rc = dbk_log_all_below(log, key, &position, NULL);
+        assert_true(rc == DBK_OK ? position <= at - 1 : is_told(rc));
+    }
     dbk_buffer_release(&out);
 }
 
@@ -117,7 +141,7 @@ static void ask_folder(world *w)
 
     dbk_result rc = dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, &watcher, &report, NULL);
     assert_true(is_told(rc));
-    if (rc == DBK_OK && report.faults == 0) assert_int_equal(report.entries, ENTRIES);
+    if (rc == DBK_OK && report.faults == 0) assert_int_equal(report.entries, entries);
     rc = dbk_log_identify(w->port, w->dir, store_id, lineage, NULL);
     assert_true(is_told(rc) || rc == DBK_MISSING);
 }
@@ -141,6 +165,7 @@ static void ask_all(world *w, bool writer)
         ask_walk(w->log);
         ask_index(w->log);
         ask_proofs(w->log);
+        ask_order(w->log);
         ask(dbk_log_stats(w->log, &report, NULL));
         if (!writer) ask(dbk_log_refresh(w->log, NULL));
         dbk_log_close(w->log);
@@ -151,14 +176,41 @@ static void ask_all(world *w, bool writer)
 
 static uint64_t runs;
 
-static void each_failure(bool writer, uint32_t kinds, uint64_t times)
+static void lose_table(world *w)
+{
+    static const char path[] = "log/0000000000000002.seg";
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+    dbk_segment_header header;
+    dbk_pack_head head;
+
+    assert_int_equal(dbk_simdisk_read(w->disk, path, 0, bytes, sizeof(bytes)), sizeof(bytes));
+    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
+    assert_int_equal(dbk_simdisk_flip_bit(w->disk, path, head.table_offset + 3, 3), 0);
+    (void)dbk_simdisk_remove(w->disk, "log/CATALOG");
+}
+
+static void make(world *w, form of, bool lost)
+{
+    if (of == FIRST_FORM) {
+        put_golden(w, &goldens[RUNS]);
+        w->port->close_dir(w->port->ctx, w->dir);
+        entries = RUN_BATCHES * BATCH;
+    } else {
+        world_new(w, 81);
+        for (int i = 0; i < 33; i++) assert_int_equal(append(w->log, 4), DBK_OK);
+        assert_true(w->log->segment_count >= 3);
+        entries = dbk_log_position(w->log);
+        world_close(w);
+    }
+    if (lost) lose_table(w);
+    w->dir = NULL;
+}
+
+static void each_failure(form of, bool lost, bool writer, uint32_t kinds, uint64_t times)
 {
     world w;
 
-    world_new(&w, 81);
-    for (int i = 0; i < ENTRIES / 4; i++) assert_int_equal(append(w.log, 4), DBK_OK);
-    assert_true(w.log->segment_count >= 3);
-    world_close(&w);
+    make(&w, of, lost);
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
     dbk_simdisk_fault fault = {.kinds = kinds, .times = times, .error = 5};
     for (bool hit = true; hit; fault.skip++) {
@@ -176,30 +228,49 @@ static void each_failure(bool writer, uint32_t kinds, uint64_t times)
     world_free(&w);
 }
 
-static void test_io(void **state)
+static void each_of(form of, bool lost)
 {
-    (void)state;
+    static const uint32_t kinds[] = {DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY, DBK_SIM_MEMORY};
+
     for (int writer = 0; writer < 2; writer++) {
-        each_failure(writer, DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY, 1);
-        each_failure(writer, DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY, 0);
+        for (size_t i = 0; i < 4; i++) each_failure(of, lost, writer, kinds[i / 2], i % 2);
     }
 }
 
-static void test_memory(void **state)
+static void test_own(void **state)
 {
     (void)state;
-    for (int writer = 0; writer < 2; writer++) {
-        each_failure(writer, DBK_SIM_MEMORY, 1);
-        each_failure(writer, DBK_SIM_MEMORY, 0);
-    }
+    each_of(OWN, false);
 }
 
-int main(void)
+static void test_own_without_table(void **state)
+{
+    (void)state;
+    if (!keep_plain) each_of(OWN, true);
+}
+
+/* It is packed as it is, whatever becomes of what is sealed from now on. */
+static void test_first_form(void **state)
+{
+    (void)state;
+    if (!keep_plain) each_of(FIRST_FORM, false);
+}
+
+static void test_first_form_without_table(void **state)
+{
+    (void)state;
+    if (!keep_plain) each_of(FIRST_FORM, true);
+}
+
+int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
+    if (argc > 1) root = argv[1];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_io),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_own),
+        cmocka_unit_test(test_own_without_table),
+        cmocka_unit_test(test_first_form),
+        cmocka_unit_test(test_first_form_without_table),
     };
     int red = run_both_forms(tests);
     printf("%llu runs, in each another call failing: every one of them\n", (unsigned long long)runs);

@@ -152,7 +152,7 @@ def main():
     given = planted.arguments(__doc__)
     MUTANTS["the journal is written outside the transaction"] = ([SIM], of_store("journal outside the transaction"))
     planted.copy_sources(given.folder, COPIED)
-    needed = {tuple(test) for name, (wanted, _) in MUTANTS.items() for test in wanted if given.only in (None, name)}
+    needed = {tuple(test) for name, (wanted, _) in MUTANTS.items() for test in wanted if not given.only or name in given.only}
     programs = planted.build(given.folder, sorted({Path(test[0]).name for test in needed})) / "tests"
     tests = planted.Tests(given.folder)
     red = tests.measure([[programs / test[0], *test[1:]] for test in sorted(needed)], again=not given.only)

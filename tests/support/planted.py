@@ -89,6 +89,9 @@ class Tests:
         self.kept.write_text(json.dumps(self.seconds, indent=1) + "\n")
         return None
 
+    def quickest_first(self, commands):
+        return sorted(commands, key=lambda command: self.seconds[self.key(command)])
+
     def key(self, command):
         return " ".join([Path(command[0]).name, *map(str, command[1:])])
 
@@ -123,7 +126,7 @@ def arguments(description, states=None):
     parser.add_argument("folder", type=Path)
     if states:
         parser.add_argument("--states", type=int, default=states)
-    parser.add_argument("--only")
+    parser.add_argument("--only", action="append")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +144,7 @@ def hunt_all(given, mutants, hunt, shown="{}".format):
     said, and counts those that are found. The exit code."""
     reached, alive = {}, []
     for name, edits in mutants.items():
-        if given.only and given.only != name:
+        if given.only and name not in given.only:
             continue
         begun = time.monotonic()
         plant(given.folder, edits)
