@@ -15,7 +15,7 @@ import planted
 COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt", "tests/CMakeLists.txt", "LICENSE", "docs/format",
           "tests/data/golden", "tests/data/model"]
 TESTS = ["test_recover", "test_guards", "test_behind", "test_hostile_cells", "test_hostile", "test_salvage", "test_mend", "test_scrub",
-         "test_pack", "test_cells", "test_proof", "test_log", "test_index", "test_merge", "test_table", "test_caches", "test_log_crash",
+         "test_pack", "test_cells", "test_cells_broken", "test_proof", "test_log", "test_index", "test_merge", "test_table", "test_caches", "test_log_crash",
          "test_log_faults", "test_log_rot", "test_log_power", "test_log_model"]
 ARGUMENTS = {"test_log_power": ["--seeds", "1..40", "--each", "500"], "test_log_model": ["--seeds", "1..10", "--each", "5000"]}
 
@@ -139,6 +139,8 @@ MUTANTS = {
         ("log/behind.c", "        *zero = rc == DBK_OK && dbk_all_zero(at, step);\n", "        *zero = rc == DBK_OK;\n")],
     "what is far behind a clean end is not judged": [
         ("log/behind.c", "    if (doubted) rc = judge_and_repair(log, err);\n", "    (void)judge_and_repair;\n")],
+    "a block is taken of an image that is gone": [
+        ("log/unpack.h", "           place->table_checksum == image->head.table_checksum && place->index == index;", "           place->index == index;")],
     "one copy of a dictionary is asked": [
         ("log/cells_read.c", "    if (rc == DBK_CORRUPT || rc == DBK_IO)\n        rc = dbk_image_read_dictionary(", "    if (false)\n        rc = dbk_image_read_dictionary(")],
     "a computed head without the entries of the block": [

@@ -155,7 +155,7 @@ static void look_free(looker *l)
 /* Opens the block anew. */
 static dbk_result open_again(looker *l)
 {
-    l->block->salt = 0;
+    l->block->place.salt = 0;
     l->err = (dbk_error){0};
     return dbk_image_open_block(l->image, l->unpacker, l->index, &l->block, &l->err);
 }
