@@ -23,10 +23,9 @@ enum {
     DBK_PIECE_SLOTS = 64,
     DBK_PIECE_CACHE_BYTES = 1536 * 1024,
     DBK_PIECE_LARGEST_BYTES = 2 * 1024 * 1024, /* kept, then alone */
-    DBK_OUTLINE_SLOTS = 512,
-    DBK_OUTLINE_CACHE_BYTES = 4 * 1024 * 1024,
-    DBK_OPEN_FILES_MAX = 64,            /* sealed segments held open for reading */
-    DBK_OPEN_FILES_BYTES = 2816 * 1024, /* and so much memory of theirs */
+    DBK_OUTLINE_CACHE_BYTES = 3 * 1024 * 1024, /* enough for 750 MiB of large records */
+    DBK_OPEN_FILES_MAX = 64,                   /* sealed segments held open for reading */
+    DBK_OPEN_FILES_BYTES = 2816 * 1024,        /* and so much memory of theirs */
 };
 /* What is known of the bytes behind the end that the log was opened with (behind.c). */
 typedef enum dbk_behind { DBK_BEHIND_KNOWN, DBK_BEHIND_LOOKING, DBK_BEHIND_DOUBTED } dbk_behind;
@@ -140,8 +139,8 @@ struct dbk_log {
     dbk_piece *pieces[DBK_PIECE_SLOTS]; /* cache_lock, as the next three */
     size_t piece_bytes;
     uint64_t piece_clock;
-    dbk_outline *outlines[DBK_OUTLINE_SLOTS]; /* cache_lock, as the next two */
-    size_t outline_count, outline_bytes;
+    dbk_outline **outlines; /* cache_lock, as the next; by position */
+    size_t outline_count, outline_room, outline_bytes;
     dbk_unpacker *spare_unpacker;
 };
 

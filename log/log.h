@@ -78,7 +78,7 @@ uint64_t dbk_log_next_seq(dbk_log *log, const uint8_t replica[16], uint32_t inca
 
 /* One entry. Its origin bytes are put into *out (cleared first); *received_ms may be NULL.
  * DBK_NONE: no such position. Checks the checksum of its batch, or, where that was done and the batch
- * is large, of the entry. */
+ * is large, of the part with the entry. */
 dbk_result dbk_log_read(dbk_log *log, uint64_t position, dbk_buffer *out, int64_t *received_ms,
                         dbk_error *err) DBK_MUST_USE;
 

@@ -1,7 +1,7 @@
 /* Entries by position, out of either form of a segment, with a cache.
  *
- * Of a plain segment a piece is one record, of a packed one a block; of a large record, where outline.c knows its
- * entries' places, the one entry. A piece is checked when it is made and shared afterwards: holders count under the
+ * Of a plain segment a piece is one record, or a part of it, where outline.c knows a large one; of a packed segment a cell,
+ * or a block. A piece is checked when it is made and shared afterwards: holders count under the
  * cache's lock, and one that is dropped while held is freed by its last holder. Reading itself holds no lock of the
  * cache. */
 #include "log/piece.h"
@@ -176,20 +176,20 @@ static void unlock_cache(dbk_log *log)
     log->port->mutex_unlock(log->port->ctx, log->cache_lock);
 }
 
-/* One entry of a record that was checked whole before; *out stays NULL where it is not what it was:
- * the record as a whole says what is wrong. */
-static dbk_result load_entry(dbk_log *log, dbk_image *image, uint64_t position, const dbk_entry_place *place,
-                             dbk_piece **out, dbk_error *err)
+/* A part of a record that was checked whole before; *out stays NULL where it is not what it was: the record as a whole
+ * says what is wrong. */
+static dbk_result load_part(dbk_log *log, dbk_image *image, const dbk_part_place *place, dbk_piece **out,
+                            dbk_error *err)
 {
-    dbk_piece *piece = new_piece(log, position, 1, place->size);
+    dbk_piece *piece = new_piece(log, place->first, place->count, place->size);
     dbk_unpacker *unpacker = NULL;
     size_t got = 0;
 
     if (!piece) return fail_memory(err);
-    piece->entries[0] = (dbk_piece_entry){0, place->size, place->received_ms};
     dbk_result rc = dbk_image_read(image, &unpacker, place->offset, piece->data, place->size, &got, err);
     if (rc == DBK_OK && got == place->size &&
-        dbk_checksum(dbk_piece_origin(piece, position), position) == place->checksum) {
+        dbk_checksum(dbk_slice_of(piece->data, place->size), place->first) == place->checksum &&
+        take_entries(piece, 0, 0, place->size, place->count, place->received_ms) == place->count) {
         *out = piece;
     } else {
         dbk_free(log->port, piece);
@@ -197,25 +197,40 @@ static dbk_result load_entry(dbk_log *log, dbk_image *image, uint64_t position, 
     return rc;
 }
 
-static dbk_result load_plain(dbk_log *log, dbk_segment *segment, dbk_image *image, const dbk_index_batch *batch,
-                             uint64_t position, dbk_piece **out, dbk_error *err)
+/* Of a large record that was just read: its outline is kept, and in place of it only the part with the position. */
+static void keep_part(dbk_log *log, uint64_t record_offset, uint64_t position, dbk_piece **whole)
 {
-    dbk_entry_place place;
+    dbk_outline *outline = dbk_outline_new(log, *whole, record_offset);
+    dbk_part_place place;
 
-    lock_cache(log);
-    bool alone = dbk_outline_find(log, position, &place);
-    unlock_cache(log);
-    if (alone) {
-        dbk_result rc = load_entry(log, image, position, &place, out, err);
-        if (rc != DBK_OK || *out) return rc;
-    }
-    dbk_result rc = load_record(log, segment, image, batch, out, err);
-    dbk_outline *outline = rc == DBK_OK ? dbk_outline_new(log, *out, batch->offset) : NULL;
-    if (!outline) return rc;
+    if (!outline) return;
+    bool apart = dbk_outline_place(outline, position, &place);
     lock_cache(log);
     dbk_outline_keep(log, outline);
     unlock_cache(log);
-    return DBK_OK;
+    dbk_piece *part = apart ? new_piece(log, place.first, place.count, place.size) : NULL;
+    if (!part) return;
+    memcpy(part->data, (*whole)->data + (place.offset - record_offset), place.size);
+    (void)take_entries(part, 0, 0, place.size, place.count, place.received_ms);
+    dbk_free(log->port, *whole);
+    *whole = part;
+}
+
+static dbk_result load_plain(dbk_log *log, dbk_segment *segment, dbk_image *image, const dbk_index_batch *batch,
+                             uint64_t position, dbk_piece **out, dbk_error *err)
+{
+    dbk_part_place place;
+
+    lock_cache(log);
+    dbk_outlined outlined = dbk_outline_find(log, position, &place);
+    unlock_cache(log);
+    if (outlined == DBK_OUTLINED_PART) {
+        dbk_result rc = load_part(log, image, &place, out, err);
+        if (rc != DBK_OK || *out) return rc;
+    }
+    dbk_result rc = load_record(log, segment, image, batch, out, err);
+    if (rc == DBK_OK && outlined != DBK_OUTLINED_WHOLE) keep_part(log, batch->offset, position, out);
+    return rc;
 }
 
 static dbk_result load(dbk_log *log, dbk_segment *segment, uint64_t position, dbk_piece **out, dbk_error *err)

@@ -33,16 +33,20 @@ static inline dbk_slice dbk_piece_origin(const dbk_piece *piece, uint64_t positi
 }
 
 /* outline.c: find, keep and release are called under the cache's lock. */
-typedef struct dbk_entry_place {
+typedef struct dbk_part_place {
     uint64_t offset; /* in the plain file */
-    uint32_t size;
-    uint64_t checksum; /* of the origin bytes, seeded with the position */
+    uint64_t first;  /* position of its first entry */
+    uint32_t size, count;
+    uint64_t checksum; /* of its bytes, seeded with the position */
     int64_t received_ms;
-} dbk_entry_place;
-/* Whether one entry alone is the thing to read. */
-bool dbk_outline_find(dbk_log *log, uint64_t position, dbk_entry_place *place);
+} dbk_part_place;
+/* What to read: of a record that has an outline, the part with the entry, or all of it. */
+typedef enum dbk_outlined { DBK_OUTLINED_NOT, DBK_OUTLINED_PART, DBK_OUTLINED_WHOLE } dbk_outlined;
+dbk_outlined dbk_outline_find(dbk_log *log, uint64_t position, dbk_part_place *place);
 /* Of a record that was read and checked; NULL: it is small, or memory is short. */
 dbk_outline *dbk_outline_new(const dbk_log *log, const dbk_piece *piece, uint64_t record_offset);
+/* The part with the position; false: all of the record. */
+bool dbk_outline_place(const dbk_outline *outline, uint64_t position, dbk_part_place *place);
 void dbk_outline_keep(dbk_log *log, dbk_outline *outline); /* takes it */
 void dbk_outline_release(dbk_log *log);
 
