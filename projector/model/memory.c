@@ -6,7 +6,8 @@
 #include <assert.h>
 #include <sqlite3.h>
 
-enum { JOURNAL_SHARE = 64 }; /* of a journal in memory, that its chunks' heads take */
+/* JOURNAL_SHARE: of a journal in memory, that its chunks' heads take. */
+enum { JOURNAL_SHARE = 64, WORD_BYTES = 16 };
 
 /* Found without a call: a library that is loaded late has room for so little, too. */
 static _Thread_local dbk_memory_bound *bound_here __attribute__((tls_model("initial-exec")));
@@ -79,6 +80,13 @@ void dbk_memory_begin(dbk_memory_bound *bound, sqlite3 *db, int64_t max_bytes)
     *bound = (dbk_memory_bound){.max = max_bytes, .outer = bound_here, .db = db};
     if (db) bound->kept = kept_of_file(db);
     bound_here = bound;
+}
+
+bool dbk_memory_take_words(int bytes)
+{
+    if (!bound_here) return true;
+    bound_here->words += 1 + (uint32_t)(bytes > 0 ? bytes : 0) / WORD_BYTES;
+    return bound_here->words <= DBK_SQL_WORDS;
 }
 
 bool dbk_memory_end(dbk_memory_bound *bound)

@@ -139,7 +139,9 @@ dbk_result dbk_sandbox_install(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err
 {
     /* The first use of json_each declares its table, which the roles would take for a CREATE. */
     int rc = sqlite3_exec(db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", NULL, NULL, NULL);
+    dbk_result result = rc == SQLITE_OK ? dbk_search_bound(db, err) : DBK_OK;
 
+    if (result != DBK_OK) return result;
     if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(db, dbk_sandbox_authorize, sandbox);
     /* "text" never means a string: a misspelt column would pass as a constant. */
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
@@ -150,7 +152,7 @@ dbk_result dbk_sandbox_install(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err
     (void)sqlite3_limit(db, SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX);
     /* One call of LIKE or GLOB takes as many looks as text and pattern have bytes, multiplied, within one step. */
     (void)sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES_MAX);
-    dbk_result result = dbk_sandbox_formats(db, err);
+    result = dbk_sandbox_formats(db, err);
     if (result == DBK_OK) result = dbk_sandbox_texts(db, err);
     return result == DBK_OK ? dbk_sandbox_dates(db, sandbox, err) : result;
 }
