@@ -1,6 +1,6 @@
-/* What opening costs, warm: the log alone and the store, for reading and for writing, after a close in good order, each in
- * the median of rounds in turns. Beside them SQLite opens the store's model and asks for one row.
- * usage: opening [--quick] [STORE]    (STORE: one that is there; it is opened and closed, and nothing else) */
+/* What opening costs, warm: the log alone and the store, for reading and for writing, after a close in good order, each
+ * in the median of rounds in turns. Beside them SQLite opens the store's model and asks for one row. usage: opening
+ * [--quick] [STORE]    (STORE: one that is there; it is opened and closed, and nothing else) */
 #include <time.h>
 
 #include "bench/common.h"

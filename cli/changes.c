@@ -58,7 +58,7 @@ static void put_columns(const dbk_json_node *from, const dbk_json_node *to)
     }
 }
 
-void dbk_out_change(const dbk_json_node *change)
+static void put_change(const dbk_json_node *change)
 {
     const dbk_json_node *from = dbk_json_member(change, "from"), *to = dbk_json_member(change, "to");
     const dbk_json_node *named = dbk_json_member(change, "named"), *key = dbk_json_member(change, "key");
@@ -76,7 +76,7 @@ void dbk_out_changes(const dbk_json_node *list, bool entries)
     const dbk_json_node *item = list ? list + 1 : NULL;
     for (uint32_t i = 0; list && list->kind == DBK_JSON_ARRAY && i < list->count; i++, item = dbk_json_next(item)) {
         if (entries) dbk_out_entry(item);
-        dbk_out_change(item);
+        put_change(item);
     }
 }
 

@@ -104,7 +104,6 @@ dbk_result dbk_cli_write_file(const dbk_port *port, const char *path, dbk_slice 
 /* ---- terminal.c */
 bool dbk_terminal_is(FILE *stream);
 bool dbk_terminal_colour(FILE *stream); /* a terminal, NO_COLOR empty or unset, TERM not dumb */
-unsigned dbk_terminal_width(void);      /* of stderr, 80 where unknown */
 /* A line "label  42 %  [####      ]  12,345 entries/s  0:07 left" of at most `width` columns. */
 void dbk_bar_text(char *out, size_t size, unsigned width, const char *label, const char *unit, uint64_t done,
                   uint64_t all, double seconds);
@@ -136,8 +135,6 @@ typedef struct dbk_cli_target {
 enum { DBK_CLI_LONG_MS = 24 * 3600 * 1000 }; /* for what goes through a whole log */
 bool dbk_cli_is_url(const char *text);
 bool dbk_cli_is_store(const dbk_cli *cli, const char *text); /* a URL or an existing folder */
-/* $DAYBOOK_STORE, else the nearest *.daybook upwards. */
-dbk_result dbk_cli_default_store(const dbk_port *port, char *out, size_t size, dbk_error *err) DBK_MUST_USE;
 /* The first word if it names a store (then *words_used is 1), else the default. 0, or the exit status, said. */
 int dbk_cli_store_word(const dbk_cli *cli, bool first_word, dbk_cli_target *target, size_t *words_used);
 /* target->path holds a path or URL (from dbk_cli_store_word). 0, or the exit status, said. */
@@ -158,7 +155,6 @@ void dbk_cli_answer_release(dbk_cli_answer *answer);
 
 /* ---- changes.c: entries and changes of rows */
 void dbk_out_entry(const dbk_json_node *entry);
-void dbk_out_change(const dbk_json_node *change);
 void dbk_out_changes(const dbk_json_node *list, bool entries); /* `entries`: each with its entry before it */
 /* A command that is one request: `build` appends it or says what is wrong with the words, the store is that of the
  * first word (`names_store`) or the default, `show` writes the answer (--json prints it). The exit status. */

@@ -116,7 +116,6 @@ dbk_import_piece *dbk_import_add_piece(dbk_import *import, dbk_import_kind kind,
 dbk_import_table *dbk_import_find_table(dbk_import *import, const char *from);
 dbk_import_column *dbk_import_find_column(const dbk_import_table *table, const char *from);
 sqlite3_stmt *dbk_import_prepare(dbk_import *import, const char *sql, dbk_error *err); /* NULL: failed */
-dbk_result dbk_import_fail(dbk_import *import, const char *what, dbk_error *err);      /* with SQLite's words */
 dbk_result dbk_import_finish(dbk_import *import, sqlite3_stmt *statement, int rc,
                              dbk_error *err); /* rc of the last step */
 

@@ -158,7 +158,8 @@ dbk_import_column *dbk_import_find_column(const dbk_import_table *table, const c
     return NULL;
 }
 
-dbk_result dbk_import_fail(dbk_import *import, const char *what, dbk_error *err)
+/* With SQLite's words. */
+static dbk_result fail(dbk_import *import, const char *what, dbk_error *err)
 {
     int code = sqlite3_errcode(import->db);
     dbk_result result = code == SQLITE_NOMEM ? DBK_NO_MEMORY : code == SQLITE_BUSY ? DBK_BUSY : DBK_IO;
@@ -170,13 +171,13 @@ sqlite3_stmt *dbk_import_prepare(dbk_import *import, const char *sql, dbk_error 
 {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(import->db, sql, -1, &statement, NULL) == SQLITE_OK) return statement;
-    (void)dbk_import_fail(import, "the structure", err);
+    (void)fail(import, "the structure", err);
     return NULL;
 }
 
 dbk_result dbk_import_finish(dbk_import *import, sqlite3_stmt *statement, int rc, dbk_error *err)
 {
-    dbk_result result = rc == SQLITE_DONE || rc == SQLITE_ROW ? DBK_OK : dbk_import_fail(import, "the content", err);
+    dbk_result result = rc == SQLITE_DONE || rc == SQLITE_ROW ? DBK_OK : fail(import, "the content", err);
     sqlite3_finalize(statement);
     if (result == DBK_OK && import->no_memory) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the import");
     return result;

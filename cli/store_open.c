@@ -65,7 +65,8 @@ static dbk_result look_in(const dbk_port *port, const char *folder, search *s, d
     return s->count == 1 ? DBK_OK : DBK_NONE;
 }
 
-dbk_result dbk_cli_default_store(const dbk_port *port, char *out, size_t size, dbk_error *err)
+/* $DAYBOOK_STORE, else the nearest *.daybook upwards. */
+static dbk_result default_store(const dbk_port *port, char *out, size_t size, dbk_error *err)
 {
     const char *named = getenv("DAYBOOK_STORE");
     if (named && *named) {
@@ -103,7 +104,7 @@ int dbk_cli_store_word(const dbk_cli *cli, bool first_word, dbk_cli_target *targ
         target->path = cli->args.words[0];
         return 0;
     }
-    if (dbk_cli_default_store(cli->port, target->found, sizeof target->found, &err) != DBK_OK)
+    if (default_store(cli->port, target->found, sizeof target->found, &err) != DBK_OK)
         return dbk_cli_fail(&err, DBK_EXIT_USAGE);
     target->path = NULL;
     return 0;

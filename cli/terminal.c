@@ -18,7 +18,8 @@ bool dbk_terminal_colour(FILE *stream)
     return dbk_terminal_is(stream) && (!no || !*no) && term && strcmp(term, "dumb") != 0;
 }
 
-unsigned dbk_terminal_width(void)
+/* Of stderr, 80 where unknown. */
+static unsigned terminal_width(void)
 {
     struct winsize size = {0};
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
@@ -79,7 +80,7 @@ void dbk_bar_update(void *arg, uint64_t done, uint64_t all)
     int64_t now = bar->port->monotonic_ns(bar->port->ctx), taken = now - bar->started_ns;
     if (taken < BAR_AFTER_MS * 1000000LL || now - bar->drawn_ns < BAR_EVERY_MS * 1000000LL) return;
     char text[256];
-    dbk_bar_text(text, sizeof text, dbk_terminal_width(), bar->label, bar->unit, done, all, (double)taken / 1e9);
+    dbk_bar_text(text, sizeof text, terminal_width(), bar->label, bar->unit, done, all, (double)taken / 1e9);
     fprintf(stderr, "\r%s\033[K", text);
     fflush(stderr);
     bar->drawn = true;

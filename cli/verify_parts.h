@@ -25,7 +25,8 @@ void dbk_verify_borrow_id(const dbk_port *port, dbk_dir *log, dbk_log_options *o
 /* The definition in app/ loads, and is the one that the log recorded last. */
 void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options,
                     dbk_verify_fn tell, void *arg);
-/* models/current names a whole SQLite file, and that of each async model too. Looked at as bytes: SQLite itself would write beside it. */
+/* models/current names a whole SQLite file, and that of each async model too. Looked at as bytes: SQLite itself would
+ * write beside it. */
 void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell, void *arg);
 
 /* Mends the log from another folder by proof (dbk_log_mend), under the store's lock, and puts what was done

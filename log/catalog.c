@@ -42,7 +42,7 @@ void dbk_catalog_read(dbk_log *log, dbk_buffer *catalog)
         dbk_buffer_clear(catalog); /* the files say the same */
 }
 
-uint64_t dbk_catalog_count(const dbk_buffer *catalog)
+static uint64_t count_rows(const dbk_buffer *catalog)
 {
     return catalog->size < HEADER_BYTES ? 0 : (catalog->size - HEADER_BYTES) / ROW_BYTES;
 }
@@ -54,7 +54,7 @@ static const uint8_t *find_row(const dbk_port *port, dbk_dir *dir, const dbk_buf
     dbk_identity identity;
     uint8_t file[32];
 
-    if (number > dbk_catalog_count(catalog)) return NULL;
+    if (number > count_rows(catalog)) return NULL;
     const uint8_t *row = catalog->data + HEADER_BYTES + (number - 1) * ROW_BYTES;
     if (dbk_load_u64(row + SUM_AT) != checksum_of(row, number)) return NULL;
     if (port->identify(port->ctx, dir, name, &identity) != 0) return NULL;
@@ -152,7 +152,7 @@ dbk_result dbk_catalog_check(const dbk_port *port, dbk_dir *dir, const uint8_t s
     if (rc != DBK_OK && rc != DBK_NO_MEMORY && rc != DBK_MISSING) tell(arg, 0, local.text);
     bool known = rc == DBK_OK && catalog.size >= HEADER_BYTES && memcmp(catalog.data, header, HEADER_BYTES) == 0;
     if (rc == DBK_OK && !known) tell(arg, 0, "it is no catalog of this version and store");
-    for (uint64_t number = 1; known && number <= dbk_catalog_count(&catalog); number++) {
+    for (uint64_t number = 1; known && number <= count_rows(&catalog); number++) {
         const char *wrong = wrong_row(port, dir, &catalog, number);
         if (wrong) tell(arg, HEADER_BYTES + (number - 1) * ROW_BYTES, wrong);
     }

@@ -1,10 +1,10 @@
 /* The inside of a block of the celled form (internal): what docs/format/log.md says of fronts, cells and shells.
  * Encoding and decoding only; no file is touched here.
  *
- * A block is a front and cells. A cell has some entries, compressed by themselves with the segment's dictionary, so that
- * one entry costs one small cell. The front says where each cell is and has what stands around the entries in the plain
- * form, one *shell* for each record; whatever of it follows from the rest is left out and computed when the plain form
- * is wanted: sizes, places, checksums, and heads where there are many. */
+ * A block is a front and cells. A cell has some entries, compressed by themselves with the segment's dictionary, so
+ * that one entry costs one small cell. The front says where each cell is and has what stands around the entries in the
+ * plain form, one *shell* for each record; whatever of it follows from the rest is left out and computed when the plain
+ * form is wanted: sizes, places, checksums, and heads where there are many. */
 #ifndef DBK_LOG_CELLS_H
 #define DBK_LOG_CELLS_H
 
@@ -46,8 +46,8 @@ bool dbk_front_begins(dbk_slice block_bytes);
 bool dbk_front_row(const dbk_segment_header *header, dbk_slice block_bytes, dbk_pack_block *row);
 /* Writes the head of a front, whose bytes are all there but these. */
 void dbk_front_finish(const dbk_segment_header *header, const dbk_pack_block *row, uint8_t *front, size_t bytes);
-/* `front_bytes` is a front whose checksum is right, `block` its row. The cells go into `cells`, one dbk_pack_cell behind the
- * other. False where anything contradicts itself or the row. */
+/* `front_bytes` is a front whose checksum is right, `block` its row. The cells go into `cells`, one dbk_pack_cell
+ * behind the other. False where anything contradicts itself or the row. */
 bool dbk_front_decode(dbk_slice front_bytes, const dbk_pack_block *block, dbk_front *front, dbk_buffer *cells);
 uint32_t dbk_cell_checksum(const dbk_segment_header *header, const dbk_pack_block *block, uint32_t cell, bool content,
                            dbk_slice data);

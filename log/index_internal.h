@@ -3,8 +3,8 @@
  * Hash of a name: XXH3-128 of (kind u8 | store id 16 | name). The store id is in it so that a run
  * of another store answers nothing, and so that names prepared for one store do not collide in all.
  *
- * Run file, version 1 (of one segment) or 2 (of several). Pages of 4096 bytes: 4088 of payload, then XXH3-64 of the payload, seeded
- * with salt + number of the page, so that a page of another run or another place is seen. Payload
+ * Run file, version 1 (of one segment) or 2 (of several). Pages of 4096 bytes: 4088 of payload, then XXH3-64 of the
+ * payload, seeded with salt + number of the page, so that a page of another run or another place is seen. Payload
  * without content is zero. Integers are little-endian.
  *
  *   page 0          header: magic 8 | version u32 | page bytes u32 | store id 16 | segment u64 |

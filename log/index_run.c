@@ -1,6 +1,7 @@
 /* Reads a run. Opening reads the header and the lists; pages of filter and fences are read, checked
  * and kept when a question first needs them, so that opening costs the same for any number of keys. A
- * key page is checked each time it is read; the last one is kept. One thread at a time may find; the lists never change. */
+ * key page is checked each time it is read; the last one is kept. One thread at a time may find; the lists never
+ * change. */
 #include "log/index_internal.h"
 
 #include <inttypes.h>

@@ -20,13 +20,13 @@ typedef struct dbk_survey {
 
 /* catalog.c: reads it; empty where there is none of this log. */
 void dbk_catalog_read(dbk_log *log, dbk_buffer *catalog);
-uint64_t dbk_catalog_count(const dbk_buffer *catalog);
 /* What the catalog has of the segment's file, if that still is the one. */
 bool dbk_catalog_find(dbk_log *log, const dbk_buffer *catalog, uint64_t number, const char *name,
                       dbk_segment_header *header, dbk_pack_head *head);
 /* At close, once nothing else runs: writes it, if it lacks much. A failure only costs reading the files. */
 void dbk_catalog_save(dbk_log *log);
-/* Tells what is wrong with the file, a cache; a row for a file that is no longer the one there is not. DBK_NO_MEMORY. */
+/* Tells what is wrong with the file, a cache; a row for a file that is no longer the one there is not.
+ * DBK_NO_MEMORY. */
 dbk_result dbk_catalog_check(const dbk_port *port, dbk_dir *dir, const uint8_t store_id[16],
                              void (*tell)(void *arg, uint64_t offset, const char *wrong), void *arg,
                              dbk_error *err) DBK_MUST_USE;
@@ -50,9 +50,6 @@ void dbk_survey_release(const dbk_log *log, dbk_survey *survey);
  * raised to the highest durable_upto met. Stops before a batch beyond `limit` (head RECORD). */
 dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uint64_t *proven,
                     dbk_error *err) DBK_MUST_USE;
-/* From `offset` up to `until` (at most the file's end), which is a new look at the file. */
-dbk_result dbk_walk_look(dbk_log *log, const dbk_segment *segment, uint64_t offset, uint64_t until,
-                         dbk_evidence *evidence, dbk_error *err) DBK_MUST_USE;
 /* Judges the spot of a walk that was not stopped by its limit; survey may be NULL (refresh). */
 dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan, dbk_error *err) DBK_MUST_USE;
 /* behind.c: what opening left to be looked at. It is done at once where there is no background. */

@@ -2,11 +2,11 @@
  *
  * To open for writing: list the segments and take the lock of the last one (and look again, for its holder may have
  * gone on); drop the cache of the last file, so that what a failed sync left in memory is not taken for written; go on
- * from the checkpoint to the end; judge what stands there (recover.c, a table), repair by it, sync, write the watermark,
- * and make the files of the index that are missing. To read only: the same without lock, repair and files, up to what
- * is proven durable; a reader that meets a write half done tries again.
- * Where the watermark names the end as a clean one, nothing is dropped or synced, and what is behind the end is read
- * after opening, before the first append (behind.c); if anything is not as it says, all is done anew as after a crash.
+ * from the checkpoint to the end; judge what stands there (recover.c, a table), repair by it, sync, write the
+ * watermark, and make the files of the index that are missing. To read only: the same without lock, repair and files,
+ * up to what is proven durable; a reader that meets a write half done tries again. Where the watermark names the end as
+ * a clean one, nothing is dropped or synced, and what is behind the end is read after opening, before the first append
+ * (behind.c); if anything is not as it says, all is done anew as after a crash.
  *
  * A folder becomes a log with WATERMARK, which dbk_log_create makes last. A log closed in good order says so in it. */
 #include "log/parts.h"

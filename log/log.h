@@ -70,7 +70,8 @@ dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEA
 void dbk_log_clock(const dbk_log *log, uint32_t *epoch, uint64_t *hlc); /* the highest pair seen */
 void dbk_log_top(const dbk_log *log, uint8_t key[DBK_ORDER_KEY_SIZE]);  /* highest order key; zeros when empty */
 bool dbk_log_is_ordered(const dbk_log *log); /* every entry's order key is above all before it */
-/* A position up to which every entry sorts below the key; not always the highest one that there is. Costs a few reads. */
+/* A position up to which every entry sorts below the key; not always the highest one that there is. Costs a few
+ * reads. */
 dbk_result dbk_log_all_below(dbk_log *log, const uint8_t key[DBK_ORDER_KEY_SIZE], uint64_t *position,
                              dbk_error *err) DBK_MUST_USE;
 /* Of the next entry of this author; 1 if new. Of a log opened for reading, as far as its index can be read. */
@@ -135,8 +136,8 @@ dbk_result dbk_log_find_command(dbk_log *log, dbk_slice command_id, uint64_t bef
 dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, uint64_t *position,
                                dbk_error *err) DBK_MUST_USE;
 
-/* Verification reads every byte of every file and changes nothing. Caches (index, checkpoint, catalog) are looked at too; at
- * the depth PROOF they are held against the entries. A fault of one has law 4 and no positions. */
+/* Verification reads every byte of every file and changes nothing. Caches (index, checkpoint, catalog) are looked at
+ * too; at the depth PROOF they are held against the entries. A fault of one has law 4 and no positions. */
 typedef enum dbk_verify_depth { DBK_VERIFY_CHECKSUMS, DBK_VERIFY_PROOF } dbk_verify_depth;
 typedef struct dbk_log_fault {
     dbk_result code;  /* DBK_CORRUPT, DBK_LOST, DBK_GAP, DBK_DUPLICATE, DBK_FOREIGN, DBK_IO … */
@@ -172,9 +173,9 @@ typedef struct dbk_log_watcher { /* each may be NULL */
 dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_verify_depth depth,
                           const dbk_log_watcher *watcher, dbk_log_report *report, dbk_error *err) DBK_MUST_USE;
 /* Replaces damaged and missing segments by those of another folder, where this log proves them to be
- * the ones that were there (log/mend.c says by what). A packed one whose blocks are sound is packed again instead. Each damaged file stays beside as
- * "<number>.damaged-<ms>". `from` is only read. The caller holds the store's lock and has no log open
- * here. DBK_OK also where nothing could be mended; *mended counts. */
+ * the ones that were there (log/mend.c says by what). A packed one whose blocks are sound is packed again instead. Each
+ * damaged file stays beside as "<number>.damaged-<ms>". `from` is only read. The caller holds the store's lock and has
+ * no log open here. DBK_OK also where nothing could be mended; *mended counts. */
 typedef struct dbk_mend_watcher { /* each may be NULL */
     void *arg;
     void (*mended)(void *arg, const char *file, const char *kept, uint64_t bytes); /* kept NULL: was missing */

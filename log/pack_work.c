@@ -1,5 +1,5 @@
-/* Packing in the background, segment by segment, lowest first; behind it, parts of the index are merged. A packed segment that has
- * lost its table is packed again, from the blocks, by the same steps. What is on disk after each:
+/* Packing in the background, segment by segment, lowest first; behind it, parts of the index are merged. A packed
+ * segment that has lost its table is packed again, from the blocks, by the same steps. What is on disk after each:
  *   1. "<number>.pack" is being written beside the plain segment     a crash: it is overwritten
  *   2. it is whole, synced, and was read back                        a crash: the same
  *   3. it is renamed over "<number>.seg", the folder is synced       a crash: one form or the other

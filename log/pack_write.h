@@ -20,8 +20,8 @@ typedef struct dbk_pack_job {
  * written did not read back. DBK_END: stopped. The file is left behind in any case. */
 dbk_result dbk_pack_write(const dbk_pack_job *job, dbk_pack_head *head, dbk_error *err) DBK_MUST_USE;
 
-/* dictionary.c: one made of the segment's entries, for as long as `out` has it; none where there are too few of them, or
- * it cannot be made. */
+/* dictionary.c: one made of the segment's entries, for as long as `out` has it; none where there are too few of them,
+ * or it cannot be made. */
 dbk_result dbk_pack_train(const dbk_pack_job *job, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 /* pack_sink.c: blocks go into a file in pieces, synced now and then so that no sync is long. */

@@ -218,7 +218,8 @@ static dbk_result install(dbk_log *log, const pair *pairs, size_t count, dbk_err
     return dbk_fail(err, DBK_NO_MEMORY, "cannot open the index: out of memory");
 }
 
-dbk_result dbk_parts_take(dbk_log *log, const dbk_buffer *files, dbk_buffer *stale, dbk_error *err)
+/* `files`: pairs of first and last. */
+static dbk_result take_files(dbk_log *log, const dbk_buffer *files, dbk_buffer *stale, dbk_error *err)
 {
     size_t count = files->size / 16;
     pair *pairs = dbk_alloc_zero(log->port, count + 1, sizeof(*pairs));
@@ -258,7 +259,7 @@ dbk_result dbk_parts_list(dbk_log *log, dbk_buffer *stale, dbk_error *err)
     } else if (files.failed) {
         rc = dbk_fail(err, DBK_NO_MEMORY, "cannot list the log's folder: out of memory");
     }
-    if (rc == DBK_OK) rc = dbk_parts_take(log, &files, stale, err);
+    if (rc == DBK_OK) rc = take_files(log, &files, stale, err);
     dbk_buffer_release(&files);
     return rc;
 }

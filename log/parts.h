@@ -26,10 +26,8 @@ struct dbk_part {
 void dbk_part_name(uint64_t first, uint64_t last, char out[DBK_PART_NAME_SIZE]);
 bool dbk_part_name_parse(const char *name, uint64_t *first, uint64_t *last);
 
-/* The list becomes what these files (pairs of first and last) can answer for, the widest first; what else there
- * is is put into `stale` (may be NULL). Parts that were there stay. */
-dbk_result dbk_parts_take(dbk_log *log, const dbk_buffer *files, dbk_buffer *stale, dbk_error *err) DBK_MUST_USE;
-/* The same from the folder. */
+/* The list becomes what the folder's files can answer for, the widest first; what else there is is put into `stale`
+ * (may be NULL). Parts that were there stay. */
 dbk_result dbk_parts_list(dbk_log *log, dbk_buffer *stale, dbk_error *err) DBK_MUST_USE;
 /* One that was just written takes the place of all within it. */
 dbk_result dbk_parts_put(dbk_log *log, uint64_t first, uint64_t last, dbk_error *err) DBK_MUST_USE;

@@ -29,9 +29,9 @@ typedef struct dbk_scrub_state {
     char fault[DBK_SCRUB_FAULT_SIZE]; /* the first of them: file, offset, positions */
 } dbk_scrub_state;
 
-/* Goes on where SCRUB says the last round stood. `options` (NULL: the defaults) is copied, the log borrowed; *out is the
- * caller's until dbk_scrub_stop. What is damaged is no error of a call: it stands in the state. DBK_NO_MEMORY, or the
- * system's reason for no thread. */
+/* Goes on where SCRUB says the last round stood. `options` (NULL: the defaults) is copied, the log borrowed; *out is
+ * the caller's until dbk_scrub_stop. What is damaged is no error of a call: it stands in the state. DBK_NO_MEMORY, or
+ * the system's reason for no thread. */
 dbk_result dbk_scrub_start(struct dbk_log *log, const dbk_scrub_options *options, dbk_scrub **out,
                            dbk_error *err) DBK_MUST_USE;
 void dbk_scrub_stop(dbk_scrub *scrub);                      /* waits for its thread; accepts NULL */

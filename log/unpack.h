@@ -14,8 +14,8 @@ bool dbk_unpacker_run(dbk_unpacker *unpacker, dbk_slice data, uint8_t *out, size
  * one. Whether one could begin there. */
 size_t dbk_unpacker_frame(dbk_slice data, size_t *plain_bytes);
 bool dbk_unpacker_begins(dbk_slice data);
-/* Which block is kept. Of an image that is gone another one may have the address, and be of the same segment: one that was
- * packed again is told by its table. */
+/* Which block is kept. Of an image that is gone another one may have the address, and be of the same segment: one that
+ * was packed again is told by its table. */
 typedef struct dbk_block_place {
     const dbk_image *image;
     uint64_t salt; /* of its segment; 0: none is kept */

@@ -1,7 +1,7 @@
-/* The caches beside the segments: files of the index, checkpoint, catalog. Whatever is wrong with one is told, and is no
- * loss: the segments say the same. Pages are checked at either depth. At the deep one each file is also held against the
- * entries, so that one that lies under right checksums is found: while the records of a segment are read, what an index
- * of them must hold is added up, in any order; a file has to give the same sums, segment by segment. */
+/* The caches beside the segments: files of the index, checkpoint, catalog. Whatever is wrong with one is told, and is
+ * no loss: the segments say the same. Pages are checked at either depth. At the deep one each file is also held against
+ * the entries, so that one that lies under right checksums is found: while the records of a segment are read, what an
+ * index of them must hold is added up, in any order; a file has to give the same sums, segment by segment. */
 #include "log/parts.h"
 #include "log/verify.h"
 

@@ -136,8 +136,9 @@ dbk_result dbk_walk(dbk_log *log, uint64_t limit, bool take, dbk_plan *plan, uin
     return rc;
 }
 
-dbk_result dbk_walk_look(dbk_log *log, const dbk_segment *segment, uint64_t offset, uint64_t until,
-                         dbk_evidence *evidence, dbk_error *err)
+/* From `offset` up to `until` (at most the file's end), which is a new look at the file. */
+static dbk_result look_behind(dbk_log *log, const dbk_segment *segment, uint64_t offset, uint64_t until,
+                              dbk_evidence *evidence, dbk_error *err)
 {
     dbk_scanner scanner;
     dbk_image *image;
@@ -170,9 +171,9 @@ static dbk_result judge_next(dbk_log *log, const dbk_survey *survey, dbk_plan *p
     place.header.number = number;
     if (!next->sound) place.header.salt = 0; /* whichever the records name */
     bool quiet = plan->quiet && next->sound && !beyond;
-    dbk_result rc = quiet ? dbk_walk_look(log, &place, from, near, &evidence, err) : DBK_OK;
+    dbk_result rc = quiet ? look_behind(log, &place, from, near, &evidence, err) : DBK_OK;
     if (rc == DBK_OK && (!quiet || evidence.used_end > from))
-        rc = dbk_walk_look(log, &place, from, file_bytes, &evidence, err);
+        rc = look_behind(log, &place, from, file_bytes, &evidence, err);
     if (rc != DBK_OK) return rc;
     next->used = evidence.used_end > DBK_SEGMENT_DATA_OFFSET;
     if (plan->situation.head != DBK_HEAD_MISSING) {
@@ -200,7 +201,7 @@ static dbk_result judge_spot(dbk_log *log, dbk_plan *plan, dbk_error *err)
     bool stranger = plan->situation.head == DBK_HEAD_STRANGER;
 
     uint64_t from = plan->offset + (stranger ? 0 : DBK_UNIT_MIN);
-    dbk_result rc = dbk_walk_look(log, segment, from, segment->header.size, &evidence, err);
+    dbk_result rc = look_behind(log, segment, from, segment->header.size, &evidence, err);
     if (rc != DBK_OK) return rc;
     plan->used_end = evidence.used_end;
     if (evidence.later) {

@@ -200,9 +200,9 @@ void dbk_findings_print(const dbk_findings *findings, dbk_buffer *out);
 void dbk_findings_json(const dbk_findings *findings, dbk_buffer *out); /* one JSON object per line */
 
 /* Reads a folder (schema.sql, projections.sql, commands.sql, queries.sql, upcasts.sql, app.json, schemas/) or one
- * file ending in .sql from `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only when there
- * is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What
- * cannot be carried out here (files, jobs, …) is an error that names it. */
+ * file ending in .sql from `path`. Everything that is wrong is in *findings (always filled; free it); *out is set only
+ * when there is no error. DBK_SCHEMA: findings->errors > 0; DBK_MISSING, DBK_IO: it could not be read. What cannot be
+ * carried out here (files, jobs, …) is an error that names it. */
 dbk_result dbk_definition_load(const dbk_port *port, const char *path, dbk_definition **out, dbk_findings *findings,
                                dbk_error *err) DBK_MUST_USE;
 /* The same from texts in memory; the sources are copied. */

@@ -1,17 +1,17 @@
 /* JSON Schema, draft 7: a schema read and checked whole, then values judged by it.
  *
- *   schema/check.c   keywords and their forms, what is refused by name
- *   schema/refs.c    $id and $ref inside the file, loops
- *   schema/documents.c  the other schemas that a $ref leads to
- *   schema/uri.c     URI references (RFC 3986 §5)
- *   schema/valijson.cpp   libvalijson: the schema as a tree of constraints, and their visitor
- *   schema/leaf.c    keywords about one value: types, bounds, lengths, enum, pattern
- *   schema/pattern.c  regular expressions of ECMA 262 in the words of PCRE2
- *   schema/number.c  numbers compared and divided by their text: exact at any size
- *   schema/equal.c   equality and uniqueness
- *   schema/format.c  formats
- *   schema/format_wide.c  those with characters beyond ASCII, URI templates
- *   schema/content.c  texts that carry bytes or JSON
+ *   schema/check.c         keywords and their forms, what is refused by name
+ *   schema/refs.c          $id and $ref inside the file, loops
+ *   schema/documents.c     the other schemas that a $ref leads to
+ *   schema/uri.c           URI references (RFC 3986 §5)
+ *   schema/valijson.cpp    libvalijson: the schema as a tree of constraints, and their visitor
+ *   schema/leaf.c          keywords about one value: types, bounds, lengths, enum, pattern
+ *   schema/pattern.c       regular expressions of ECMA 262 in the words of PCRE2
+ *   schema/number.c        numbers compared and divided by their text: exact at any size
+ *   schema/equal.c         equality and uniqueness
+ *   schema/format.c        formats
+ *   schema/format_wide.c   those with characters beyond ASCII, URI templates
+ *   schema/content.c       texts that carry bytes or JSON
  *
  * A schema never changes after it was made: any thread may judge by it. No schema and no value can make it
  * crash or run away: depth, references, patterns and work are bounded, and over a bound the value is refused. */

@@ -4,8 +4,8 @@
  * One thread at a time uses a model (the decider). Readers have connections of their own: dbk_reader_open.
  *
  * Durability: a commit survives the death of the process when it returns, a power loss after the next checkpoint of
- * the WAL; the log has all of it, and a model that is behind catches up. Failures that every call may give: DBK_NO_MEMORY,
- * DBK_NO_SPACE, DBK_IO, DBK_CORRUPT (SQLite finds the file damaged: build it anew), DBK_INTERNAL. */
+ * the WAL; the log has all of it, and a model that is behind catches up. Failures that every call may give:
+ * DBK_NO_MEMORY, DBK_NO_SPACE, DBK_IO, DBK_CORRUPT (SQLite finds the file damaged: build it anew), DBK_INTERNAL. */
 #ifndef DBK_PROJECTOR_MODEL_H
 #define DBK_PROJECTOR_MODEL_H
 
@@ -182,7 +182,8 @@ uint64_t dbk_model_amended(const dbk_model *model);
 /* ---- async models (definition->model names it). They follow the log and decide nothing: row events are events like
  * others to them, and what the data refuse is no entry of the skip list but the end of the fold, with DBK_REJECTED
  * and the like. The model is then the fold of the positions below that entry's. Left out is what an entry
- * `daybook.model.skip` of the log says, wherever it stands: {"model","entry","skip":true|false}, the last one counts. */
+ * `daybook.model.skip` of the log says, wherever it stands: {"model","entry","skip":true|false}, the last one
+ * counts. */
 typedef struct dbk_model_stop {
     uint64_t position; /* 0: nowhere */
     dbk_entry_id entry;
@@ -256,9 +257,9 @@ typedef struct dbk_shadow_options {
 } dbk_shadow_options;
 dbk_result dbk_model_build(const dbk_port *port, const char *path, const dbk_definition *definition, dbk_log *log,
                            const dbk_shadow_options *options, dbk_model **out, dbk_error *err) DBK_MUST_USE;
-/* Copies a model, whose file may be in use, without its journal and as small as it gets, to `to` (DBK_EXISTS): an image,
- * which only a build can go on from. Not synced. `by_way_of` (DBK_EXISTS) is gone when it returns. DBK_FOREIGN: the
- * model is of another definition. */
+/* Copies a model, whose file may be in use, without its journal and as small as it gets, to `to` (DBK_EXISTS): an
+ * image, which only a build can go on from. Not synced. `by_way_of` (DBK_EXISTS) is gone when it returns. DBK_FOREIGN:
+ * the model is of another definition. */
 dbk_result dbk_image_make(const dbk_port *port, const dbk_model_options *options, const dbk_definition *definition,
                           const char *from, const char *by_way_of, const char *to, dbk_error *err) DBK_MUST_USE;
 /* Position, head, top, fingerprint and definition of an image or a model. */

@@ -98,8 +98,8 @@ typedef struct dbk_search_rule { /* search.<name> */
     const char *upkeep_sql; /* what keeps it: the table of docids, the triggers */
 } dbk_search_rule;
 
-typedef struct
-    dbk_retention_rule { /* retention[] and tables.<t>.ttl: rules of time, carried out as deletes, or by a command of the app */
+/* retention[] and tables.<t>.ttl: rules of time, carried out as deletes, or by a command of the app */
+typedef struct dbk_retention_rule {
     const char *name;
     const dbk_table *table;
     const char *where; /* SQL condition, NULL: none */

@@ -64,8 +64,8 @@ DBK_API void dbk_close(dbk_store *store);
 
 /* One command or request as JSON (docs/commands.md), or an array of them; the receipt, or the array of
  * receipts in order. DBK_OK also for a refused command: its receipt says "ok":false. Another result
- * means that there is no receipt: DBK_BUSY (the queue is full), DBK_TOO_BIG, DBK_UNAVAILABLE (no daemon has listened for 2 s), DBK_TIMEOUT,
- * DBK_DENIED (another user serves there), DBK_NO_MEMORY. Waits until durable. */
+ * means that there is no receipt: DBK_BUSY (the queue is full), DBK_TOO_BIG, DBK_UNAVAILABLE (no daemon has listened
+ * for 2 s), DBK_TIMEOUT, DBK_DENIED (another user serves there), DBK_NO_MEMORY. Waits until durable. */
 DBK_API dbk_result dbk_do(dbk_store *store, const char *json, size_t size, dbk_text *receipt, dbk_error *err);
 /* The same without waiting: `done` is called once, with the receipt, when it is durable and visible, or as
  * soon as the command's "wait" allows: "accepted" before it is synced, "projected" never before it is visible.
@@ -116,8 +116,8 @@ DBK_API dbk_result dbk_read_log_range(dbk_store *store, const dbk_log_range *ran
 /* The same, and on as the log grows, without polling: each entry is handed out as soon as it is durable (of a store
  * opened read_only beside a writer of another process: within a moment). Blocks; `range` is forward and copied. Returns
  * DBK_OK when `to` was read, when `each` returns false, or when it was stopped; over a connection DBK_UNAVAILABLE when
- * the daemon is gone for good. Run once by one thread; stop from any thread, before or meanwhile, also in `each`. Free it
- * when run has returned, and before dbk_close. DBK_UNSUPPORTED: the store cannot be followed. */
+ * the daemon is gone for good. Run once by one thread; stop from any thread, before or meanwhile, also in `each`. Free
+ * it when run has returned, and before dbk_close. DBK_UNSUPPORTED: the store cannot be followed. */
 typedef struct dbk_follower dbk_follower;
 DBK_API dbk_result dbk_follower_new(dbk_store *store, const dbk_log_range *range, dbk_follower **out, dbk_error *err);
 DBK_API dbk_result dbk_follower_run(dbk_follower *follower, dbk_event_fn each, void *arg, dbk_error *err);

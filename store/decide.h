@@ -65,8 +65,8 @@ void dbk_turn_free(dbk_turn *turn);           /* accepts NULL */
  * that change no row. First: a turn with no items yet, behind `before`, or a transaction is begun. */
 dbk_result dbk_turn_begin_ahead(dbk_turn *turn, dbk_engine *engine, dbk_turn *before, int64_t now_ms,
                                 dbk_error *err) DBK_MUST_USE;
-/* Decides those of the items that it has not yet. After a failure the whole turn is to be decided anew, once `before` is
- * through. */
+/* Decides those of the items that it has not yet. After a failure the whole turn is to be decided anew, once `before`
+ * is through. */
 dbk_result dbk_turn_decide_ahead(dbk_turn *turn, dbk_turn_item *items, size_t count, dbk_error *err) DBK_MUST_USE;
 void dbk_turn_drop_ahead(dbk_turn *turn); /* what was decided and never logged is forgotten */
 

@@ -5,8 +5,8 @@
  *   definitions.c, upgrade.c, upgrade_app.c   app/ and its past, another definition
  *   disk.c              room on the disk
  *   waits.c             who waits for the log to grow
- *   queue.c, pipeline.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c, engine_entry.c,
- *   publish.c, checkpoint.c   the commit loop
+ *   queue.c, pipeline.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c,
+ *   engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
  *   facts.c, way.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
  *   undo.c              entries put back
@@ -70,7 +70,7 @@ struct dbk_engine {
     dbk_scrub *scrub;
     dbk_json_parser *parser; /* the decider's */
     dbk_draft draft;
-    dbk_buffer batch;               /* origin bytes of the turn */
+    dbk_buffer batch;               /* origin bytes of an entry of the engine */
     struct dbk_host_command *hosts; /* changed by the holder of `turn` only */
     struct dbk_turn *turn_memory;   /* decide.c */
     struct dbk_undoing *undoing;    /* undo.c: what the turn in work undoes; else NULL */
@@ -197,7 +197,8 @@ void dbk_engine_unsubscribe(dbk_engine *engine, void *subscription);
 /* receipt.c */
 void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *error, dbk_slice detail,
                          bool outcome_unknown, dbk_buffer *out);
-/* request_*.c. They take engine->turn themselves where they need it; the caller does not hold it. false: `do` names no request (a command that writes, or unknown). */
+/* request_*.c. They take engine->turn themselves where they need it; the caller does not hold it. false: `do` names no
+ * request (a command that writes, or unknown). */
 bool dbk_request_is(const dbk_json_node *request);
 dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
                               dbk_error *err) DBK_MUST_USE;

@@ -116,7 +116,8 @@ dbk_result dbk_store_ask(dbk_store *store, dbk_buffer *request, const bool *canc
     dbk_result result = cancel ? store->ops->call_until(store->ctx, json, request->size, cancel, answer, err)
                                : dbk_do(store, json, request->size, answer, err);
     static const char accepted[] = "{\"ok\":true";
-    /* Rows may be more than the parser takes in one array: who wants none of the answer's inside is not held to that. */
+    /* Rows may be more than the parser takes in one array: who wants none of the answer's inside is not held to
+     * that. */
     if (result == DBK_OK && !root && answer->size >= sizeof accepted &&
         memcmp(answer->data, accepted, sizeof accepted - 1) == 0)
         return DBK_OK;

@@ -11,7 +11,7 @@
 enum { LEVEL = 1, ALIGNMENT = 64, VERSION = 1, FRAME_SIZE = 16, CHECKSUM_AT = 248 };
 static const char magic[] = "DBKIMAGE";
 
-void dbk_image_header_encode(const dbk_image_header *header, uint8_t out[DBK_IMAGE_HEADER_SIZE])
+static void encode_header(const dbk_image_header *header, uint8_t out[DBK_IMAGE_HEADER_SIZE])
 {
     memset(out, 0, DBK_IMAGE_HEADER_SIZE);
     memcpy(out, magic, 8);
@@ -26,7 +26,8 @@ void dbk_image_header_encode(const dbk_image_header *header, uint8_t out[DBK_IMA
     dbk_store_u64(out + CHECKSUM_AT, dbk_checksum(dbk_slice_of(out, CHECKSUM_AT), 0));
 }
 
-bool dbk_image_header_decode(const uint8_t in[DBK_IMAGE_HEADER_SIZE], dbk_image_header *header)
+/* False: not one of this version, or damaged. */
+static bool decode_header(const uint8_t in[DBK_IMAGE_HEADER_SIZE], dbk_image_header *header)
 {
     uint8_t again[DBK_IMAGE_HEADER_SIZE];
     memcpy(header->store_id, in + 16, 16);
@@ -35,7 +36,7 @@ bool dbk_image_header_decode(const uint8_t in[DBK_IMAGE_HEADER_SIZE], dbk_image_
     memcpy(header->top, in + 72, DBK_ORDER_KEY_SIZE);
     memcpy(header->definition, in + 112, 16);
     header->plain_bytes = dbk_load_u64(in + 128);
-    dbk_image_header_encode(header, again);
+    encode_header(header, again);
     return memcmp(again, in, sizeof again) == 0 && header->position > 0 && header->plain_bytes > 0;
 }
 
@@ -46,7 +47,7 @@ static dbk_result read_header(const dbk_port *port, dbk_file *file, const char *
     size_t got = 0;
     dbk_result result = dbk_io_read(port, file, name, 0, bytes, sizeof bytes, &got, err);
     if (result != DBK_OK) return result;
-    if (got < sizeof bytes || !dbk_image_header_decode(bytes, header))
+    if (got < sizeof bytes || !decode_header(bytes, header))
         return dbk_fail(err, DBK_CORRUPT, "'%s' has no header of an image", name);
     *seed = dbk_load_u64(bytes + CHECKSUM_AT);
     return DBK_OK;
@@ -126,7 +127,7 @@ static dbk_result put_block(dbk_image_work *work, uint64_t block, size_t size, d
 static dbk_result pack_blocks(dbk_image_work *work, const dbk_image_header *header, dbk_error *err)
 {
     uint8_t bytes[DBK_IMAGE_HEADER_SIZE];
-    dbk_image_header_encode(header, bytes);
+    encode_header(header, bytes);
     work->seed = dbk_load_u64(bytes + CHECKSUM_AT);
     work->written = sizeof bytes;
     dbk_result result = dbk_io_write(work->port, work->to, work->to_name, 0, bytes, sizeof bytes, err);

@@ -13,9 +13,6 @@ typedef struct dbk_image_header {
     uint64_t plain_bytes; /* of the model's copy that is packed in it */
 } dbk_image_header;
 
-void dbk_image_header_encode(const dbk_image_header *header, uint8_t out[DBK_IMAGE_HEADER_SIZE]);
-/* False: not one of this version, or damaged. */
-bool dbk_image_header_decode(const uint8_t in[DBK_IMAGE_HEADER_SIZE], dbk_image_header *header);
 /* DBK_CORRUPT: no header of an image. What is behind it is not looked at. */
 dbk_result dbk_image_header_read(const dbk_port *port, dbk_dir *dir, const char *name, dbk_image_header *header,
                                  dbk_error *err) DBK_MUST_USE;

@@ -393,7 +393,8 @@ static dbk_result begin_making(dbk_engine *engine, uint64_t position, dbk_making
     return result == DBK_OK ? name_making(engine, making, NULL) : result;
 }
 
-void dbk_images_offer(dbk_engine *engine, const char *model_path, const dbk_model_state *state, bool still)
+/* `still`: the model is not written any more, and no rung if it holds something else than the state. */
+static void offer(dbk_engine *engine, const char *model_path, const dbk_model_state *state, bool still)
 {
     const dbk_port *port = engine->port;
     dbk_making making = {0};
@@ -447,7 +448,7 @@ static void run(void *arg)
         images->path = NULL;
         images->busy = true;
         port->mutex_unlock(port->ctx, images->wish_mutex);
-        dbk_images_offer(engine, path, &state, still);
+        offer(engine, path, &state, still);
         dbk_free(port, path);
         port->mutex_lock(port->ctx, images->wish_mutex);
         images->busy = false;
@@ -484,7 +485,7 @@ void dbk_images_after_fold(dbk_engine *engine, const char *model_path, const dbk
 {
     if (!engine->images || engine->reading || engine->disk.low || entries * WORTH < every(engine)) return;
     if (engine->images->thread) wish(engine, model_path, state, true);
-    else dbk_images_offer(engine, model_path, state, true);
+    else offer(engine, model_path, state, true);
 }
 
 /* ---- made and freed */
@@ -501,8 +502,8 @@ static int note_newest(void *arg, const char *name)
     return 0;
 }
 
-/* The newest image tells when the next one is due, and its name is enough: to look into each would cost every opening of
- * the store some ms, for what most never ask. */
+/* The newest image tells when the next one is due, and its name is enough: to look into each would cost every opening
+ * of the store some ms, for what most never ask. */
 static uint64_t first_rung(dbk_engine *engine)
 {
     struct dbk_images *images = engine->images;

@@ -9,11 +9,8 @@ void dbk_images_free(dbk_engine *engine); /* ends the thread; the files stay; ac
 /* Unpacks the nearest image that serves the past to `path` (which must not exist). *position 0: none does. */
 dbk_result dbk_images_start(dbk_engine *engine, const dbk_past *past, const char *path, uint64_t *position,
                             dbk_error *err) DBK_MUST_USE;
-/* A model that holds the positions 1 … P and nothing else becomes a rung, if one is missed at its state. `still`: it is
- * not written any more, and no rung if it holds something else than the state. A failure costs time later, no truth: it
- * is not told. */
-void dbk_images_offer(dbk_engine *engine, const char *model_path, const dbk_model_state *state, bool still);
-/* The same by the thread, where there is one, of a past that `entries` were folded for; not if these are few. */
+/* A past of the positions 1 … P that `entries` were folded for becomes a rung, if one is missed at its state, by the
+ * thread where there is one; not if these are few. A failure costs time later, no truth: it is not told. */
 void dbk_images_after_fold(dbk_engine *engine, const char *model_path, const dbk_model_state *state, uint64_t entries);
 /* By the decider behind a commit: the thread makes a rung when it is time. */
 void dbk_images_after_commit(dbk_engine *engine, const dbk_model *model);

@@ -185,8 +185,9 @@ static dbk_result fold(dbk_engine *engine, const dbk_past *past, const char *pat
                             &options.model, model, err);
 }
 
-dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain,
-                          dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err)
+/* Folds it into a new file, plain or as a model. A file left by a failure is removed. */
+static dbk_result build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain,
+                        dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err)
 {
     dbk_model *model = NULL;
     dbk_model_state folded_state = {0};
@@ -237,7 +238,7 @@ dbk_result dbk_engine_replay_model(dbk_engine *engine, const dbk_definition *mod
     dbk_result result = refuse_own_folder(engine, path, err);
     if (result == DBK_OK) result = dbk_past_of(engine, at, &past, err);
     past.model = model;
-    if (result == DBK_OK) result = dbk_past_build(engine, &past, path, plain, progress, arg, state, err);
+    if (result == DBK_OK) result = build(engine, &past, path, plain, progress, arg, state, err);
     return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, result, "cannot replay into '%s'", path);
 }
 
@@ -342,7 +343,7 @@ static dbk_result make(dbk_engine *engine, const dbk_past *past, uint64_t log_po
                                 .path = dbk_copy_text(engine->port, (const char *)path.data)};
         if (!file->path) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     }
-    if (result == DBK_OK) result = dbk_past_build(engine, past, file->path, false, NULL, NULL, &file->state, err);
+    if (result == DBK_OK) result = build(engine, past, file->path, false, NULL, NULL, &file->state, err);
     if (result == DBK_OK)
         result = dbk_reader_open(engine->port, file->path, engine->options.model.vfs,
                                  past->model ? past->model : engine->definition, &file->reader, err);

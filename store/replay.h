@@ -29,11 +29,7 @@ dbk_result dbk_past_open(dbk_engine *engine, const dbk_past *past, const dbk_tra
 /* The trail of one row of a table that stands alone, without a fold of the rest. */
 dbk_result dbk_past_alone(dbk_engine *engine, const dbk_alone *alone, const dbk_trail *trail,
                           dbk_error *err) DBK_MUST_USE;
-void dbk_past_discard(dbk_engine *engine, dbk_past_model *past); /* with its file; accepts a zeroed one */
-/* Folds it into a new file, plain or as a model. A file left by a failure is removed. */
-dbk_result dbk_past_build(dbk_engine *engine, const dbk_past *past, const char *path, bool plain,
-                          dbk_progress_fn progress, void *arg, dbk_model_state *state, dbk_error *err) DBK_MUST_USE;
-
+void dbk_past_discard(dbk_engine *engine, dbk_past_model *past);   /* with its file; accepts a zeroed one */
 void dbk_past_remove_file(const dbk_port *port, const char *path); /* with what SQLite put beside it; best effort */
 
 /* The files of the last few moments that were asked for. */

@@ -62,8 +62,8 @@ dbk_result dbk_request_apply(dbk_engine *engine, const dbk_json_node *request, d
 dbk_result dbk_request_undo(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
                             dbk_error *err) DBK_MUST_USE;
 
-/* Answers a message that holds a request: appends one answer, or an array of them to `out`. DBK_BAD_JSON, DBK_NO_MEMORY;
- * what an element of it fails with is in its answer. Any thread, without the turn. */
+/* Answers a message that holds a request: appends one answer, or an array of them to `out`. DBK_BAD_JSON,
+ * DBK_NO_MEMORY; what an element of it fails with is in its answer. Any thread, without the turn. */
 dbk_result dbk_request_answer_all(dbk_engine *engine, dbk_slice text, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 
 /* The members of a changes answer; the caller holds engine->turn. `from` NULL: as if from another life. */

@@ -18,7 +18,8 @@ typedef struct dbk_setting_place {
  * stay those of the node. */
 dbk_result dbk_setting_place_of(const dbk_engine *engine, const dbk_json_node *name, const dbk_json_node *path,
                                 dbk_setting_place *place, dbk_error *err) DBK_MUST_USE;
-/* SELECT of the value (columns "value", and "name" where all members are asked for) with its arguments :k0 …, as two texts. */
+/* SELECT of the value (columns "value", and "name" where all members are asked for) with its arguments :k0 …, as two
+ * texts. */
 void dbk_setting_put_select(const dbk_setting_place *place, dbk_buffer *sql, dbk_buffer *args);
 const dbk_json_node *dbk_setting_at(const dbk_json_node *document,
                                     const dbk_setting_place *place); /* NULL: nothing there */

@@ -26,9 +26,9 @@ enum {
 };
 
 /* What stands behind a dbk_store: the engine of this process (queue.c), or a connection (bus/client.c). All but `close`
- * may be called by any thread at any time. Texts that come in are borrowed for the call; a dbk_text that goes out is the
- * caller's. A refused command is an answer, hence DBK_OK; another result means that there is no answer, and says why as
- * dbk_do of daybook.h has it. */
+ * may be called by any thread at any time. Texts that come in are borrowed for the call; a dbk_text that goes out is
+ * the caller's. A refused command is an answer, hence DBK_OK; another result means that there is no answer, and says
+ * why as dbk_do of daybook.h has it. */
 typedef struct dbk_store_ops {
     /* Once, last and alone: answers what waits, ends subscriptions and threads, frees ctx. */
     void (*close)(void *ctx);
@@ -46,8 +46,8 @@ typedef struct dbk_store_ops {
     dbk_result (*send_staged)(void *ctx, const char *json, size_t size, dbk_stage_fn each, void *arg, dbk_error *err);
     /* As dbk_register_command. NULL: it takes no commands of the caller's process. */
     dbk_result (*register_command)(void *ctx, const char *name, dbk_command_fn run, void *arg, dbk_error *err);
-    /* As `call`, given up when *cancel becomes true, which `cancel` sets, from another thread. Both or neither; NULL: it
-     * cannot be followed. */
+    /* As `call`, given up when *cancel becomes true, which `cancel` sets, from another thread. Both or neither; NULL:
+     * it cannot be followed. */
     dbk_result (*call_until)(void *ctx, const char *json, size_t size, const bool *cancel, dbk_text *receipt,
                              dbk_error *err);
     void (*cancel)(void *ctx, bool *cancel);
@@ -150,9 +150,10 @@ dbk_result dbk_engine_undo(dbk_engine *engine, dbk_slice json, int64_t now_ms, d
 dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns, uint64_t *deleted,
                              dbk_error *err) DBK_MUST_USE;
 /* Facts of other replicas (origin bytes): logs what is next of its author, parks the rest, folds once
- * (semantics.md §4). Many are taken in slice by slice, and between these others decide. What is logged is durable when it
- * returns, what is parked is not; after a failure some may be logged, and all can be sent again. Facts of another lineage
- * are passed over. DBK_DUPLICATE: a fork, nothing of the round is logged; DBK_CORRUPT: bytes that are no entry. */
+ * (semantics.md §4). Many are taken in slice by slice, and between these others decide. What is logged is durable when
+ * it returns, what is parked is not; after a failure some may be logged, and all can be sent again. Facts of another
+ * lineage are passed over. DBK_DUPLICATE: a fork, nothing of the round is logged; DBK_CORRUPT: bytes that are no
+ * entry. */
 dbk_result dbk_engine_import(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
                              uint64_t *logged, uint64_t *parked, dbk_error *err) DBK_MUST_USE;
 /* One look at every mirror of the settings: takes edits of the files in, writes what was set. A store with threads

@@ -7,10 +7,10 @@
  *   4. models/current names it; the old one is closed and removed
  * A failure before 4 discards the shadow and leaves the model as it was.
  *
- * Where the shadow begins anew all syncs are made outside the turn (dbk_engine_ready, dbk_engine_settle): 2 and 3 before it,
- * on the shadow as it is then, and the pointer as a file that only has to be renamed. What the turn adds to the shadow
- * is in its WAL, as with any commit: a power loss takes it away, and opening folds it from the log again. One that
- * takes the rename back leaves the model of before, whose folder goes when the rename is durable. */
+ * Where the shadow begins anew all syncs are made outside the turn (dbk_engine_ready, dbk_engine_settle): 2 and 3
+ * before it, on the shadow as it is then, and the pointer as a file that only has to be renamed. What the turn adds to
+ * the shadow is in its WAL, as with any commit: a power loss takes it away, and opening folds it from the log again.
+ * One that takes the rename back leaves the model of before, whose folder goes when the rename is durable. */
 #include "store/switch.h"
 
 #include "store/checkpoint.h"

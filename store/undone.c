@@ -89,8 +89,8 @@ static dbk_result read_entry(dbk_undone *undone, const dbk_entry_id *id, uint64_
     return result == DBK_OK ? dbk_entry_decode(dbk_buffer_slice(&undone->origin), entry, err) : result;
 }
 
-/* `base` is what the entry's event took back, none: it begins a chain. Ids of the way are kept and become links from the
- * beginning on. */
+/* `base` is what the entry's event took back, none: it begins a chain. Ids of the way are kept and become links from
+ * the beginning on. */
 static dbk_result go_back(dbk_undone *undone, dbk_buffer *way, const dbk_entry_id *id, dbk_entry_id base,
                           dbk_error *err)
 {

@@ -68,6 +68,16 @@ static dbk_waiting *take_due(dbk_waits *waits, int64_t *next_ns)
     return due;
 }
 
+/* The log reaches to there. */
+static void tell(dbk_waits *waits, uint64_t end)
+{
+    if (!waits) return;
+    lock(waits);
+    if (end > waits->end) waits->end = end;
+    if (waits->first) waits->port->cond_signal(waits->port->ctx, waits->moved);
+    unlock(waits);
+}
+
 /* A failure shows in the answer to whoever waits, when it is asked. */
 static void look_again(dbk_waits *waits)
 {
@@ -76,7 +86,7 @@ static void look_again(dbk_waits *waits)
     bool seen = dbk_request_refresh(engine, NULL) == DBK_OK;
     uint64_t end = seen ? dbk_log_position(engine->log) : 0;
     dbk_request_leave(engine);
-    if (seen) dbk_waits_tell(waits, end);
+    if (seen) tell(waits, end);
 }
 
 static void run(void *arg)
@@ -154,27 +164,10 @@ dbk_result dbk_waits_park(dbk_waits *waits, dbk_slice json, dbk_waiting *waiting
     return result;
 }
 
-void dbk_waits_tell(dbk_waits *waits, uint64_t end)
-{
-    if (!waits) return;
-    lock(waits);
-    if (end > waits->end) waits->end = end;
-    if (waits->first) waits->port->cond_signal(waits->port->ctx, waits->moved);
-    unlock(waits);
-}
-
 void dbk_waits_cancel(dbk_waits *waits, bool *cancel)
 {
     lock(waits);
     *cancel = true;
-    waits->port->cond_signal(waits->port->ctx, waits->moved);
-    unlock(waits);
-}
-
-void dbk_waits_answer(dbk_waits *waits)
-{
-    lock(waits);
-    for (dbk_waiting *waiting = waits->first; waiting; waiting = waiting->next) waiting->until_ns = INT64_MIN;
     waits->port->cond_signal(waits->port->ctx, waits->moved);
     unlock(waits);
 }
@@ -189,14 +182,18 @@ void dbk_waits_end(dbk_waits *waits)
 
 void dbk_engine_answer_waits(dbk_engine *engine)
 {
-    dbk_waits_answer(engine->waits);
+    dbk_waits *waits = engine->waits;
+    lock(waits);
+    for (dbk_waiting *waiting = waits->first; waiting; waiting = waiting->next) waiting->until_ns = INT64_MIN;
+    waits->port->cond_signal(waits->port->ctx, waits->moved);
+    unlock(waits);
 }
 
 dbk_result dbk_engine_append(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms, dbk_error *err)
 {
     dbk_result result = dbk_log_append(engine->log, origins, count, now_ms, NULL, err);
     if (result == DBK_OK) {
-        dbk_waits_tell(engine->waits, dbk_log_position(engine->log));
+        tell(engine->waits, dbk_log_position(engine->log));
         dbk_asyncs_tell(engine, dbk_log_position(engine->log));
     }
     return result;

@@ -25,9 +25,7 @@ dbk_result dbk_waits_new(dbk_engine *engine, dbk_waited_fn answer, void *arg, db
 /* DBK_OK: it waits, and `answer` is called once for its owner. DBK_NONE: there is nothing to wait for, the
  * caller answers. DBK_BUSY: too many wait. */
 dbk_result dbk_waits_park(dbk_waits *waits, dbk_slice json, dbk_waiting *waiting, dbk_error *err) DBK_MUST_USE;
-void dbk_waits_tell(dbk_waits *waits, uint64_t end);   /* the log reaches to there; accepts NULL */
 void dbk_waits_cancel(dbk_waits *waits, bool *cancel); /* sets it, and answers who waits with it */
-void dbk_waits_answer(dbk_waits *waits);               /* answers all that wait now */
 void dbk_waits_end(dbk_waits *waits);                  /* answers all; none waits from now on */
 void dbk_waits_free(dbk_waits *waits);                 /* after that; accepts NULL */
 

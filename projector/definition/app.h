@@ -1,13 +1,13 @@
-/* Internal to definition_*.c: the frame in which app.json is read.
+/* Internal to definition/: the frame in which app.json is read.
  *
  * Every object of the file is a list of keys with the function that reads each; what is in no list is
  * refused with the nearest key, what is listed as `later` is refused by its name. A reader that finds a
  * value wrong says so and leaves its result as it was, so that all errors are found at once.
  *
- *   definition/app.c        the file, its top keys        definition/value.c   values by kind
- *   definition/rules.c      tables.<t>                    definition/fields.c  tables.<t>.sync, states
- *   definition/settings.c   settings                      definition/roles.c   permissions, limits, events
- *   definition/retention.c  retention, ttl                definition/models.c  models */
+ *   app.c        the file, its top keys        value.c   values by kind
+ *   rules.c      tables.<t>                    fields.c  tables.<t>.sync, states
+ *   settings.c   settings                      roles.c   events, permissions, limits, disk
+ *   retention.c  retention, ttl                models.c  models */
 #ifndef DBK_PROJECTOR_DEFINITION_APP_H
 #define DBK_PROJECTOR_DEFINITION_APP_H
 

@@ -1,27 +1,25 @@
 /* Internal to projector/: how a definition is read and checked.
- *   definition/load.c     sources from a folder, a file or memory
- *   definition/findings.c            what was found
- *   definition/token.c    SQL tokens
- *   definition/scan.c     blocks and statements of a file
- *   definition/schema.c   DDL into the scratch database
- *   definition/table.c    tables, keys, indexes
- *   definition/link.c     foreign keys
- *   definition/hash.c     what a definition is known by
- *   definition/models.c   async models: each a run of its own within that of the whole (definition/models.h)
- *   definition/app.c      app.json, with definition/value.c, _rules.c, _fields.c, _retention.c, _roles.c and
- *                         _settings.c (definition/app.h)
- *   definition/search.c   search of app.json; model/search.c makes its tables
- *   definition/projection.c, definition/query.c, definition/command.c   the files of directives
- *   definition/upcast.c   upcasts.sql
- *   definition/schemas.c  schemas/<name>.json
- *   definition/argument.c arguments of commands and queries
- *   definition/check.c    prepares under the authorizer
- *   definition/answer.c   columns that a SELECT answers with
- *   definition/unfold.c   bounds views and WITH
- *   definition/lint.c     what only tokens show
- *   definition/type.c     declared types
- *   definition/lookup.c   questions to the result
- *   model/sandbox.c, model/sandbox_date.c   deterministic SQL
+ *   load.c                             sources from a folder, a file or memory
+ *   findings.c                         what was found
+ *   token.c                            SQL tokens
+ *   scan.c                             blocks and statements of a file
+ *   schema.c                           DDL into the scratch database
+ *   table.c                            tables, keys, indexes
+ *   link.c                             foreign keys
+ *   hash.c                             what a definition is known by
+ *   models.c                           async models: each a run of its own within that of the whole (models.h)
+ *   app.c                              app.json, with value.c and one file for each part of it (app.h)
+ *   search.c                           search of app.json; model/search.c makes its tables
+ *   projection.c, query.c, command.c   the files of directives
+ *   upcast.c                           upcasts.sql
+ *   schemas.c                          schemas/<name>.json
+ *   argument.c                         arguments of commands and queries
+ *   check.c                            prepares under the authorizer (model/sandbox.c)
+ *   answer.c                           columns that a SELECT answers with
+ *   unfold.c                           bounds views and WITH
+ *   lint.c                             what only tokens show
+ *   type.c                             declared types
+ *   lookup.c                           questions to the result
  *
  * One run is one dbk_check. Nothing stops at the first error: every step adds findings and goes on.
  * Out of memory sets `failed` and is looked at between the steps. */
@@ -106,7 +104,6 @@ dbk_slice dbk_sql_slice(const dbk_sql *sql, uint32_t token);
 bool dbk_sql_is(const dbk_sql *sql, uint32_t token, const char *word);   /* a word, either case, or punctuation */
 bool dbk_sql_are(const dbk_sql *sql, uint32_t token, const char *words); /* consecutive, "on conflict" */
 dbk_span dbk_sql_span(const dbk_sql *sql, uint32_t token);               /* beyond the end: the first token */
-dbk_span dbk_sql_whole(const dbk_sql *sql);
 /* The token behind the bracket that closes the one at `token`; count when it is not closed. */
 uint32_t dbk_sql_skip(const dbk_sql *sql, uint32_t token);
 /* The first token that is `name` as an identifier, quoted or not, either case; count: none. */

@@ -192,7 +192,8 @@ void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const c
 
 /* ---- which files are whose */
 
-const dbk_model_rule *dbk_check_model(const dbk_check *check, dbk_slice name)
+/* The rule of an async model of that name; NULL: there is none. */
+static const dbk_model_rule *find_rule(const dbk_check *check, dbk_slice name)
 {
     const dbk_app *app = check->definition->app;
 
@@ -214,7 +215,7 @@ void dbk_check_model_file(dbk_check *check, const dbk_source *source)
     const char *slash = strchr(source->name, '/'), *file = slash + 1;
     dbk_slice folder = dbk_slice_of(source->name, (size_t)(slash - source->name));
 
-    if (!dbk_check_model(check, folder)) {
+    if (!find_rule(check, folder)) {
         dbk_report_error(
             check->report, whole(source),
             dbk_check_printf(check, "\"models\": {\"%.*s\": {\"mode\": \"async\"}} in app.json", DBK_SLICE_ARG(folder)),

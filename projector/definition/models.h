@@ -18,8 +18,6 @@ typedef struct dbk_heard {
     dbk_span span;
 } dbk_heard;
 
-/* The rule of an async model of that name; NULL: there is none. */
-const dbk_model_rule *dbk_check_model(const dbk_check *check, dbk_slice name);
 /* Whether a file in a folder other than schemas/ has a place there; said. */
 void dbk_check_model_file(dbk_check *check, const dbk_source *source);
 void dbk_check_models(dbk_check *check); /* behind all that the models refer to */

@@ -146,13 +146,8 @@ bool dbk_sql_are(const dbk_sql *sql, uint32_t token, const char *words)
 dbk_span dbk_sql_span(const dbk_sql *sql, uint32_t token)
 {
     if (token >= sql->count) token = 0;
-    if (sql->count == 0) return dbk_sql_whole(sql);
+    if (sql->count == 0) return (dbk_span){sql->source, sql->begin, sql->end};
     return (dbk_span){sql->source, sql->tokens[token].begin, sql->tokens[token].end};
-}
-
-dbk_span dbk_sql_whole(const dbk_sql *sql)
-{
-    return (dbk_span){sql->source, sql->begin, sql->end};
 }
 
 uint32_t dbk_sql_skip(const dbk_sql *sql, uint32_t token)

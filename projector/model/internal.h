@@ -1,14 +1,14 @@
 /* Internal to projector/: the parts of a model and who owns which.
- *   model/model.c, model/schema.c, model/path.c, model/finish.c   the file and its settings; transactions
- *   model/state.c, model/commit.c, model/keys.c   state and journal, read and written (model/journal.h)
- *   model/feed.c, model/select.c, model/skips.c   rows, changes and skip list, told
- *   model/difference.c, model/image.c, model/upgrade.c, model/due.c   the model as a whole
- *   observer*.c            the preupdate hook, what it gathers, fingerprint (observer/observer.h)
- *   row_*.c                keys, values, decisions, facts (rows/internal.h)
- *   undo_*.c, rows/upcast.c     undo (rows/undo.h), old versions of events
- *   model/fold.c, model/amend.c, model/under.c, model/shadow.c, model/shadow_index.c, model/take_over.c   catch up, build, take over
- *   reader*.c              clients' SQL, on connections of its own (reader/internal.h)
- *   model/sql_failure.c          what SQLite's codes mean */
+ *   model.c, schema.c, path.c, finish.c             the file and its settings; transactions
+ *   state.c, commit.c, keys.c                       state and journal, read and written (journal.h)
+ *   feed.c, select.c, skips.c                       rows, changes and skip list, told
+ *   difference.c, image.c, upgrade.c, due.c         the model as a whole
+ *   fold.c, amend.c, under.c                        catch up (amend.h)
+ *   shadow.c, shadow_index.c, take_over.c           build, take over
+ *   sandbox*.c, memory.c                            deterministic SQL, its memory
+ *   sql_failure.c                                   what SQLite's codes mean
+ * Of the other folders: observer/ has the preupdate hook, what it gathers, and the fingerprint; rows/ keys, values,
+ * decisions, facts, undo and old versions of events; reader/ clients' SQL, on connections of its own. */
 #ifndef DBK_PROJECTOR_MODEL_INTERNAL_H
 #define DBK_PROJECTOR_MODEL_INTERNAL_H
 
@@ -47,7 +47,7 @@ struct dbk_model {
     dbk_commands *commands;
     dbk_upcaster *upcaster; /* NULL: there are no upcasts */
     dbk_fresh *fresh;
-    struct dbk_row_work *work; /* the entry in work and scratch memory of row_*.c (rows/internal.h) */
+    struct dbk_row_work *work; /* the entry in work and scratch memory of rows/ (rows/internal.h) */
     /* What is being folded (model/fold.c, model/shadow.c): an entry of the log counts as folded before the one in work
      * when its position is at most wanted_last (0: no bound), `wanted` (NULL: all) takes it and its order
      * key is lower. All zero outside catch_up and build. */
@@ -70,7 +70,7 @@ struct dbk_model {
     uint64_t amended;             /* entries applied again, since it was opened (model/amend.c) */
 };
 
-/* Places in model->statements below this are those of model*.c. */
+/* Places in model->statements below this are those of model/ (journal.h), the others those of rows/. */
 enum { DBK_STATEMENTS_OF_MODEL = 12 };
 
 /* Engine tables, made by model/schema.c:
@@ -90,8 +90,7 @@ enum { DBK_STATEMENTS_OF_MODEL = 12 };
  *        ever written; gone = the row as it was deleted under edit_wins */
 /* model.c: what the observer is to gather, by the definition and the options. */
 void dbk_model_ask_observer(dbk_model *model);
-/* A fixed statement of the engine by its place 0 … 25 in model->statements, prepared on first use.
- * 12 to 19 belong to row_*.c. */
+/* A fixed statement of the engine by its place 0 … 25 in model->statements, prepared on first use. */
 dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out,
                                dbk_error *err) DBK_MUST_USE;
 /* The result for an SQLite return code: FULL → no_space, NOMEM → no_memory, CONSTRAINT → constraint (text

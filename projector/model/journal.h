@@ -1,4 +1,4 @@
-/* Internal to model*.c: what a model knows of its journal, and the fixed statements of these files. */
+/* Internal to model/: what a model knows of its journal, and the fixed statements of these files. */
 #ifndef DBK_PROJECTOR_MODEL_JOURNAL_H
 #define DBK_PROJECTOR_MODEL_JOURNAL_H
 

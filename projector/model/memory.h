@@ -4,9 +4,9 @@
  * sorting, temporary tables, values in work. Where it would take more than the bound, it is told that there is
  * none: the statement fails with SQLITE_NOMEM, and all others go on.
  *
- * What a connection keeps of its file, pages and the journal in memory, is given by its settings and bounded by them. It
- * is left out for a connection that says so: a build keeps more than the model that serves, and both must skip
- * the same entries. */
+ * What a connection keeps of its file, pages and the journal in memory, is given by its settings and bounded by them.
+ * It is left out for a connection that says so: a build keeps more than the model that serves, and both must skip the
+ * same entries. */
 #ifndef DBK_PROJECTOR_MODEL_MEMORY_H
 #define DBK_PROJECTOR_MODEL_MEMORY_H
 

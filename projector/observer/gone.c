@@ -8,7 +8,8 @@ static const dbk_gone_row *rows_of(const dbk_observer *observer, size_t *count)
     return (const dbk_gone_row *)(const void *)observer->gone_at.data;
 }
 
-void dbk_observer_put_row(dbk_buffer *out, const dbk_table *table, dbk_column_fn get, void *arg)
+/* The columns of a row as events have them, appended as a JSON object. */
+static void put_row(dbk_buffer *out, const dbk_table *table, dbk_column_fn get, void *arg)
 {
     for (uint16_t i = 0; i < table->column_count; i++) {
         dbk_buffer_put_u8(out, i ? ',' : '{');
@@ -25,7 +26,7 @@ dbk_result dbk_observer_take_gone(dbk_observer *observer, const dbk_table *table
     const dbk_step *last = (const dbk_step *)(const void *)observer->steps.data + (steps - 1);
     dbk_gone_row row = {.step = steps - 1, .touched = last->touched, .place = {.at = observer->gone.size}};
 
-    dbk_observer_put_row(&observer->gone, table, get, arg);
+    put_row(&observer->gone, table, get, arg);
     row.place.size = observer->gone.size - row.place.at;
     dbk_buffer_put(&observer->gone_at, &row, sizeof row);
     return observer->gone.failed || observer->gone_at.failed ? DBK_NO_MEMORY : DBK_OK;

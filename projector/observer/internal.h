@@ -1,4 +1,4 @@
-/* Internal to observer*.c: the rows of a transaction and how they are found and cut back. */
+/* Internal to observer/: the rows of a transaction and how they are found and cut back. */
 #ifndef DBK_PROJECTOR_OBSERVER_INTERNAL_H
 #define DBK_PROJECTOR_OBSERVER_INTERNAL_H
 
@@ -104,8 +104,6 @@ typedef struct dbk_gone_row {
 /* observer/gone.c: the row that the last record deleted; what was cut back goes. */
 dbk_result dbk_observer_take_gone(dbk_observer *observer, const dbk_table *table, dbk_column_fn get, void *arg);
 void dbk_observer_cut_gone(dbk_observer *observer, size_t steps);
-/* The columns of a row as events have them, appended as a JSON object. */
-void dbk_observer_put_row(dbk_buffer *out, const dbk_table *table, dbk_column_fn get, void *arg);
 
 /* observer/before.c: the row that the last record made touched, as it was. */
 dbk_result dbk_observer_take_before(dbk_observer *observer, const dbk_table *table, bool existed, dbk_column_fn get,

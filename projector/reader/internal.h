@@ -1,4 +1,4 @@
-/* Internal to reader*.c: a connection that only reads. */
+/* Internal to reader/: a connection that only reads. */
 #ifndef DBK_PROJECTOR_READER_INTERNAL_H
 #define DBK_PROJECTOR_READER_INTERNAL_H
 

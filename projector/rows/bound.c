@@ -5,8 +5,8 @@
  * already. Stopping a write costs its transaction, so the model remembers the entry, and whoever folds begins
  * the transaction again and finds it skipped without running it.
  *
- * One step may still make a long value: 32 MiB at most. Memory is bounded too (docs/decisions/0030-memory-of-sql.md), and
- * what the entry writes, by the row observer.
+ * One step may still make a long value: 32 MiB at most. Memory is bounded too (docs/decisions/0030-memory-of-sql.md),
+ * and what the entry writes, by the row observer.
  *
  * A build that set indexes aside spares their upkeep, and so would count less than the model that serves: a
  * statement that comes near the bound there is counted again with the indexes in place. */

@@ -1,19 +1,18 @@
-/* Internal to row_*.c: the entry in work, and what the files there share.
+/* Internal to rows/: the entry in work, and what the files there share.
  *
- *   rows/entry.c      begin, end, drop, savepoint        rows/decide.c   put, patch, delete
- *   rows/key.c        keys of streams                    rows/append.c   append, engine events
- *   rows/value.c      values by declared type            rows/apply.c    facts: the fold's step
- *   rows/cell.c       values between JSON and SQLite     rows/merge.c    RFC 7396
- *   rows/json.c       is a text JSON                     rows/put.c      what a put means
- *   rows/statement.c  prepared statements of a table     rows/project.c  projections
- *   rows/fresh.c      entries not yet in the log         rows/history.c  versions and last writers
- *   rows/judge.c      JSON Schema                        rows/deep.c     deletes with a deep cascade
- *   rows/trail.c      what an entry changed, told        rows/alone.c    one row's history by itself
- *   rows/orders.c     async models: what they leave out, where they stop
- *   rows/command.c, rows/command_values.c   commands of the app (rows/command.h)
- *   rows/select.c     SELECTs of the embedding process
- *   rows/rules.h      tables with rules of app.json: rows/ruled.c, rows/state.c, rows/field.c, rows/surplus.c,
- *                    rows/fact.c, rows/make_key.c */
+ *   entry.c      begin, end, drop, savepoint        decide.c   put, patch, delete (put.c, patch.c, deep.c)
+ *   key.c        keys of streams                    append.c   append, engine events
+ *   value.c      values by declared type            apply.c    facts: the fold's step
+ *   cell.c       values between JSON and SQLite     merge.c    RFC 7396
+ *   json.c       is a text JSON                     upcast.c   old versions of events
+ *   statement.c  prepared statements of a table     project.c  projections, bounded by bound.c
+ *   fresh.c      entries not yet in the log         history.c  versions and last writers
+ *   judge.c      JSON Schema                        orders.c   async models: what they leave out, where they stop
+ *   trail.c      what an entry changed, told        alone.c    one row's history by itself
+ *   select.c     SELECTs of the embedding process
+ *   command.c, command_values.c                     commands of the app (command.h)
+ *   ruled.c, state.c, field.c, surplus.c, fact.c, make_key.c   tables with rules of app.json (rules.h)
+ *   undo_rows.c, undo_steps.c, undo_events.c        undo (undo.h) */
 #ifndef DBK_PROJECTOR_ROW_INTERNAL_H
 #define DBK_PROJECTOR_ROW_INTERNAL_H
 
@@ -22,7 +21,7 @@
 
 enum { DBK_MASK_WORDS = (DBK_COLUMNS_MAX + 63) / 64, DBK_ENGINE_STATEMENT_FIRST = 12 };
 
-/* Places in model->statements that belong to row_*.c. */
+/* Places in model->statements that belong to rows/. */
 enum {
     DBK_PLACE_SKIP_SET = DBK_ENGINE_STATEMENT_FIRST,
     DBK_PLACE_SKIP_GET,

@@ -1,9 +1,9 @@
-/* Internal to row_*.c: what app.json's rules of a table ask of decisions and facts. Tables without rules
+/* Internal to rows/: what app.json's rules of a table ask of decisions and facts. Tables without rules
  * never come here.
  *
- *   rows/field.c      columns that compete, count or gather      rows/ruled.c     put and patch being decided
- *   rows/state.c      states, sanitized texts, sizes             rows/fact.c      facts
- *   rows/surplus.c    the last n rows                            rows/make_key.c  keys made by the engine */
+ *   field.c      columns that compete, count or gather      ruled.c     put and patch being decided
+ *   state.c      states, sanitized texts, sizes             fact.c      facts
+ *   surplus.c    the last n rows                            make_key.c  keys made by the engine */
 #ifndef DBK_PROJECTOR_ROW_RULES_H
 #define DBK_PROJECTOR_ROW_RULES_H
 

@@ -1,5 +1,6 @@
-/* contentEncoding and contentMediaType: a text that carries bytes, or JSON. The draft has them as notes; here they judge,
- * as `format` does, so what cannot be judged is refused in a schema: other encodings than base64, other types than JSON. */
+/* contentEncoding and contentMediaType: a text that carries bytes, or JSON. The draft has them as notes; here they
+ * judge, as `format` does, so what cannot be judged is refused in a schema: other encodings than base64, other types
+ * than JSON. */
 #include "projector/schema/internal.h"
 
 bool dbk_schema_content_known(const dbk_json_node *keyword)

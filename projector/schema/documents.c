@@ -1,6 +1,6 @@
-/* Schemas that a $ref may lead to beside the one that is read: what the caller has (an app's other files), and the schema
- * of schemas. Those that are asked for are read with it as one text, "[this,that,…]", so that all nodes stand in one
- * array; what they ask for is found on the next round, until nobody asks for more. Nothing is ever fetched. */
+/* Schemas that a $ref may lead to beside the one that is read: what the caller has (an app's other files), and the
+ * schema of schemas. Those that are asked for are read with it as one text, "[this,that,…]", so that all nodes stand in
+ * one array; what they ask for is found on the next round, until nobody asks for more. Nothing is ever fetched. */
 #include "projector/schema/internal.h"
 
 static const char meta_uri[] = "http://json-schema.org/draft-07/schema";

@@ -1,5 +1,5 @@
-/* Formats that are checked. The one other of the draft, idn-hostname, needs tables that are not here and is refused in a
- * schema by name. */
+/* Formats that are checked. The one other of the draft, idn-hostname, needs tables that are not here and is refused in
+ * a schema by name. */
 #include "projector/schema/internal.h"
 
 static bool is_digit(uint8_t c)

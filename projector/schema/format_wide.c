@@ -1,5 +1,5 @@
-/* Formats with characters beyond ASCII, judged by their forms in ASCII with a letter in the place of each such character;
- * and URI templates (RFC 6570). */
+/* Formats with characters beyond ASCII, judged by their forms in ASCII with a letter in the place of each such
+ * character; and URI templates (RFC 6570). */
 #include "projector/schema/internal.h"
 
 /* The character at `at`; the text was checked. */

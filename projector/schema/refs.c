@@ -1,5 +1,6 @@
-/* Where each $ref leads: to a schema of the same file, or of one that was read with it, by JSON pointer, by $id or by an $id that is a name. Then
- * the loops: a schema that asks itself about the same value has no answer, and is refused before it is asked. */
+/* Where each $ref leads: to a schema of the same file, or of one that was read with it, by JSON pointer, by $id or by
+ * an $id that is a name. Then the loops: a schema that asks itself about the same value has no answer, and is refused
+ * before it is asked. */
 #include "projector/schema/internal.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* What the machine's port makes of calls of the system that fail, which no test can have the machine do: the linker puts
- * functions of this file in the place of those of libc (--wrap in CMakeLists.txt), and these pass on what is not to fail. */
+/* What the machine's port makes of calls of the system that fail, which no test can have the machine do: the linker
+ * puts functions of this file in the place of those of libc (--wrap in CMakeLists.txt), and these pass on what is not
+ * to fail. */
 #include "fixture.h"
 
 #include <dirent.h>

@@ -139,8 +139,8 @@ static bool is_there(place *p, const char *name)
     return here.port.identify(here.port.ctx, p->dir, name, &identity) == 0;
 }
 
-/* A MiB lies behind the end, another in the next file; opening reads little, syncs nothing and waits for nobody, and the
- * first append waits until all of it was seen to be zeros. */
+/* A MiB lies behind the end, another in the next file; opening reads little, syncs nothing and waits for nobody, and
+ * the first append waits until all of it was seen to be zeros. */
 static void test_opening_reads_little(void **state)
 {
     place p;

@@ -1,5 +1,5 @@
-/* The caches beside the segments, index files, checkpoint and catalog: whatever is wrong with one is told by verification
- * with its file, and one that lies under right checksums is found at the deep one. */
+/* The caches beside the segments, index files, checkpoint and catalog: whatever is wrong with one is told by
+ * verification with its file, and one that lies under right checksums is found at the deep one. */
 #include "log_fixture.h"
 
 #include "log/index_internal.h"
@@ -126,8 +126,8 @@ static uint64_t resident(world *w, const char *path, uint64_t keys_of)
            (keys_of > 1 ? pages * DBK_INDEX_KEY_SIZE : 0);
 }
 
-/* Right checksums, and wrong content: a key that is another one's, a name that is missing, a position moved, a filter that
- * denies, fences, batches, authors, the head. */
+/* Right checksums, and wrong content: a key that is another one's, a name that is missing, a position moved, a filter
+ * that denies, fences, batches, authors, the head. */
 static void test_lies(void **state)
 {
     static const char *const paths[] = {caught, merged, point};
@@ -206,7 +206,8 @@ static void test_catalog(void **state)
     world_free(&w);
 }
 
-/* What is not believed is no fault: a checkpoint of records that are not there, an index of a segment that is not ended. */
+/* What is not believed is no fault: a checkpoint of records that are not there, an index of a segment that is not
+ * ended. */
 static void test_not_believed(void **state)
 {
     world w;

@@ -103,8 +103,8 @@ static void expect(world *w, dbk_result code)
     w->dir = root_of(w->port);
 }
 
-/* The file of a segment that the catalog knows is gone, cut, another's copy, or was written to later: opening says so as
- * it does without a catalog. The same bytes under a new number of file are read, and are right. */
+/* The file of a segment that the catalog knows is gone, cut, another's copy, or was written to later: opening says so
+ * as it does without a catalog. The same bytes under a new number of file are read, and are right. */
 static void test_another_file(void **state)
 {
     static uint8_t bytes[65536];

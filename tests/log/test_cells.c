@@ -1,5 +1,5 @@
-/* Blocks with cells: that they give the plain form again, and what damage leads to: to a dictionary, and to each part of a
- * block, which tells it by itself. */
+/* Blocks with cells: that they give the plain form again, and what damage leads to: to a dictionary, and to each part
+ * of a block, which tells it by itself. */
 #include "log_fixture.h"
 
 #include "log/cells_read.h"
@@ -334,7 +334,8 @@ static bool hand_ends(hand *h, uint32_t stored)
     return right;
 }
 
-/* Fronts that say more than there can be: of content than the plain form, of entries than content, of cells than bytes. */
+/* Fronts that say more than there can be: of content than the plain form, of entries than content, of cells than
+ * bytes. */
 static void test_bounds_of_fronts(void **state)
 {
     static const struct {

@@ -1,6 +1,6 @@
 /* What is made of blocks that contradict themselves under checksums that are right, without a file: fronts whose row is
- * another, shells, entries and plain forms that are cut, grown and changed anywhere. Memory is as large as it is said to
- * be, for the sanitizer; what comes out is right or refused. And zstd that fails. */
+ * another, shells, entries and plain forms that are cut, grown and changed anywhere. Memory is as large as it is said
+ * to be, for the sanitizer; what comes out is right or refused. And zstd that fails. */
 #include "log_fixture.h"
 
 #include "log/cells_read.h"

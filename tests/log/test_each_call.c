@@ -1,5 +1,6 @@
-/* What is seldom done, with each of its calls and allocations failing in turn, once and from there on, asked for a reason
- * or not: it ends, leaks nothing, says nothing false, and what was acknowledged is there when the calls succeed again. */
+/* What is seldom done, with each of its calls and allocations failing in turn, once and from there on, asked for a
+ * reason or not: it ends, leaks nothing, says nothing false, and what was acknowledged is there when the calls succeed
+ * again. */
 #include "log_fixture.h"
 
 #include "log/load.h"

@@ -385,8 +385,8 @@ static int no_identity(void *ctx, dbk_dir *dir, const char *name, dbk_identity *
     return -EIO;
 }
 
-/* Whatever stands in the file, who holds it is told as far as it is known; a machine that does not know itself, one that
- * has no room for the name, and one that cannot look. */
+/* Whatever stands in the file, who holds it is told as far as it is known; a machine that does not know itself, one
+ * that has no room for the name, and one that cannot look. */
 static void test_what_a_lock_says(void **state)
 {
     static const char *const texts[] = {"", "x", "17", "17 some-boot 1\n"};

@@ -1,5 +1,5 @@
-/* Fronts that lie, under checksums that are right, and cells of other bytes: nothing is lost silently, no entry is given
- * for another one, and little memory is asked for. */
+/* Fronts that lie, under checksums that are right, and cells of other bytes: nothing is lost silently, no entry is
+ * given for another one, and little memory is asked for. */
 #include "lies.h"
 
 typedef struct celled {

@@ -1,5 +1,5 @@
-/* Runs made one, by themselves: what they say together, inputs that are damaged or lie, each call failing, stopping, and
- * more than a run can hold. */
+/* Runs made one, by themselves: what they say together, inputs that are damaged or lie, each call failing, stopping,
+ * and more than a run can hold. */
 #include <errno.h>
 
 #include "tests/log/index_fixture.h"
@@ -108,7 +108,8 @@ static void check(fixture *f, uint64_t each, bool batches)
     dbk_index_run_close(run);
 }
 
-/* With batches and without, small, and so large that the file is synced on the way and the merge asks whether to stop. */
+/* With batches and without, small, and so large that the file is synced on the way and the merge asks whether to
+ * stop. */
 static void runs_become_one(void **state)
 {
     static const uint64_t sizes[] = {30, 300, 12000};

@@ -86,8 +86,8 @@ static void test_forms(void **state)
         assert_int_equal(features_of(goldens[CELLS].folder, merged_files[i]), DBK_FEATURE_PACKED | DBK_FEATURE_CELLS);
 }
 
-/* A segment that was packed again has other blocks, and its image may be where the one before was: what an unpacker keeps
- * of that one is not taken for the new one's. */
+/* A segment that was packed again has other blocks, and its image may be where the one before was: what an unpacker
+ * keeps of that one is not taken for the new one's. */
 static void test_an_image_in_the_place_of_another(void **state)
 {
     static const char name[] = "0000000000000002.seg";

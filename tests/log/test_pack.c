@@ -290,8 +290,8 @@ static void test_two_heads(void **state)
     world_free(&w);
 }
 
-/* One block of several is damaged, in its front or in its last cell: verification names its positions and no others, the
- * rest reads, and who reads is told which. */
+/* One block of several is damaged, in its front or in its last cell: verification names its positions and no others,
+ * the rest reads, and who reads is told which. */
 static void damage_block(bool in_front)
 {
     const char *wrong_text = in_front ? "the checksum of a block differs" : "the checksum of a cell differs";

@@ -173,8 +173,8 @@ static void test_asked_without(void **state)
     world_free(&w);
 }
 
-/* The table and a block: opening refuses and changes nothing; verification loses the positions of that block alone, also
- * of two blocks, and of the first or the last; of a batch that was cut into blocks, the batch. */
+/* The table and a block: opening refuses and changes nothing; verification loses the positions of that block alone,
+ * also of two blocks, and of the first or the last; of a batch that was cut into blocks, the batch. */
 static void damage_blocks(bool large)
 {
     static const struct {

@@ -1,6 +1,6 @@
 /* The commit queue under drawn schedules (tests/support/interleave.h): senders that wait, send with a callback or ask
- * for every stage, readers, a follower, the worker, the log's own threads, a close with answers outstanding; sometimes a
- * sync that fails, a disk without room, a model whose commit fails. Held against it:
+ * for every stage, readers, a follower, the worker, the log's own threads, a close with answers outstanding; sometimes
+ * a sync that fails, a disk without room, a model whose commit fails. Held against it:
  *
  *   each message is answered once, stages rise, the last comes last;
  *   who is told "durable" finds it on the disk, and what anybody could see is there too: the power is lost at a drawn

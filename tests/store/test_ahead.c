@@ -1,5 +1,5 @@
-/* A turn is decided while the log syncs the one before (store/pipeline.c): the sync is held, and what is decided, answered
- * and durable meanwhile is looked at. */
+/* A turn is decided while the log syncs the one before (store/pipeline.c): the sync is held, and what is decided,
+ * answered and durable meanwhile is looked at. */
 #include <errno.h>
 
 #include "store/engine.h"

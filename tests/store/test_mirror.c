@@ -252,7 +252,8 @@ static int64_t standing(void *ctx)
     return ((clock_port *)ctx)->now_ns;
 }
 
-/* "debounce": "2 s": neither side is taken over before it was quiet for so long, and what changes meanwhile starts anew. */
+/* "debounce": "2 s": neither side is taken over before it was quiet for so long, and what changes meanwhile starts
+ * anew. */
 static void a_side_is_taken_over_when_it_is_quiet(void **state)
 {
     enum { SECOND_NS = 1000000000 };
