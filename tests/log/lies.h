@@ -13,23 +13,23 @@ enum { LARGEST_BYTES = 4 * 1024 * 1024, BATCHES = 44, BATCH = 5 };
 static const dbk_port *inner;
 static size_t largest;
 
-static void *note_alloc(void *ctx, size_t size)
+static inline void *note_alloc(void *ctx, size_t size)
 {
     if (size > largest) largest = size;
     return inner->alloc(ctx, size);
 }
-static void *note_resize(void *ctx, void *memory, size_t size)
+static inline void *note_resize(void *ctx, void *memory, size_t size)
 {
     if (size > largest) largest = size;
     return inner->resize(ctx, memory, size);
 }
-static void *note_aligned(void *ctx, size_t alignment, size_t size)
+static inline void *note_aligned(void *ctx, size_t alignment, size_t size)
 {
     if (size > largest) largest = size;
     return inner->alloc_aligned(ctx, alignment, size);
 }
 
-static dbk_port noting(const dbk_port *port)
+static inline dbk_port noting(const dbk_port *port)
 {
     dbk_port out = *port;
 
@@ -43,7 +43,7 @@ static dbk_port noting(const dbk_port *port)
 
 /* ---- what may become of it */
 
-static dbk_result read_all(dbk_log *log, uint64_t *count)
+static inline dbk_result read_all(dbk_log *log, uint64_t *count)
 {
     dbk_log_cursor *cursor;
     dbk_slice origin;
@@ -64,7 +64,7 @@ static dbk_result read_all(dbk_log *log, uint64_t *count)
 }
 
 /* The lying log as the copy that another one, damaged in each segment, is mended from: what is taken is right. */
-static void lend(world *w, const char *what)
+static inline void lend(world *w, const char *what)
 {
     static const dbk_mend_watcher watcher;
     dbk_error err = {0};
@@ -85,7 +85,7 @@ static void lend(world *w, const char *what)
 
 /* Refused, and nothing changed; or told by who reads; or all is there. Other bytes under right checksums are for the
  * proof to find. */
-static void look(world *w, const char *what)
+static inline void look(world *w, const char *what)
 {
     uint64_t hash = dbk_simdisk_hash(w->disk, NULL), count;
     dbk_port port = noting(w->port);
@@ -119,7 +119,7 @@ static void look(world *w, const char *what)
 
 static uint64_t lies;
 
-static void mend_head(world *w, const char *path, uint64_t at, uint8_t *bytes, size_t size)
+static inline void mend_head(world *w, const char *path, uint64_t at, uint8_t *bytes, size_t size)
 {
     int64_t file_bytes = dbk_simdisk_size(w->disk, path);
 
@@ -131,7 +131,7 @@ static void mend_head(world *w, const char *path, uint64_t at, uint8_t *bytes, s
 }
 
 /* The table's checksum stands in both heads. */
-static void mend_table(world *w, const char *path, uint64_t at, uint8_t *bytes, size_t size)
+static inline void mend_table(world *w, const char *path, uint64_t at, uint8_t *bytes, size_t size)
 {
     uint8_t head[DBK_PACK_HEAD_SIZE];
 
@@ -145,7 +145,7 @@ static void mend_table(world *w, const char *path, uint64_t at, uint8_t *bytes, 
 /* ---- the log that is lied about */
 
 /* A log like this one, with a flipped bit in each segment. */
-static void put_mine(world *w)
+static inline void put_mine(world *w)
 {
     char own[64], path[64];
     dbk_dir *mine;
@@ -164,7 +164,7 @@ static void put_mine(world *w)
     }
 }
 
-static dbk_simdisk_image *make_log(world *w)
+static inline dbk_simdisk_image *make_log(world *w)
 {
     world_new(w, 71);
     for (int i = 0; i < BATCHES; i++) assert_int_equal(append(w->log, BATCH), DBK_OK);
@@ -177,7 +177,7 @@ static dbk_simdisk_image *make_log(world *w)
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 /* Each position, by itself, by a walk, with the head there: right, or told. */
-static void ask_each(dbk_log *log, const char *what)
+static inline void ask_each(dbk_log *log, const char *what)
 {
     dbk_buffer got, want;
     uint8_t head[DBK_LEAF_SIZE];
