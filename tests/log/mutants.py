@@ -77,7 +77,7 @@ MUTANTS = {
     "a proof of another length holds": [
         ("log/proof.c", "    if (proof->path_count != height) return false;\n", "")],
     "trees of any count extend": [
-        ("log/proof.c", "    return used == proof->tree_count && range.peak_count", "    return range.peak_count")],
+        ("log/proof.c", "    return used == proof->tree_count &&\n           memcmp(range.peaks", "    return memcmp(range.peaks")],
     "a prepared segment's lost header is damage": [
         ("log/verify.c", "    if (!needed) return DBK_OK; /* its", "    if (!needed && found->decoded != DBK_DECODED_OK) return DBK_OK; /* its")],
     "times of receipt go back": [

@@ -30,16 +30,22 @@ def copy_sources(folder, copied):
             copy_if_changed(source, target)
 
 
-def plant(folder, edits):
-    """edits: (file, text, text instead[, -1: the last of several])"""
+def changed(folder, edits):
+    """What the files of edits become: (file, text, text instead[, -1: the last of several])"""
+    texts = {}
     for name, old, new, *which in edits:
-        path = folder / name
-        text = path.read_text()
+        text = texts.get(name) or (folder / name).read_text()
         found = text.count(old)
         if found != 1 and not (which and found):
             sys.exit(f"'{name}' has the text {found} times that a bug replaces:\n{old}")
         at = text.rindex(old)
-        path.write_text(text[:at] + new + text[at + len(old):])
+        texts[name] = text[:at] + new + text[at + len(old):]
+    return texts
+
+
+def plant(folder, edits):
+    for name, text in changed(folder, edits).items():
+        (folder / name).write_text(text)
 
 
 def take_out(folder, edits):
@@ -143,6 +149,8 @@ def hunt_all(given, mutants, hunt, shown="{}".format):
     """Plants each (name: edits), lets `hunt(name)` say what found it (HANGS: nothing but a test that does not end) and what that
     said, and counts those that are found. The exit code."""
     reached, alive = {}, []
+    for edits in mutants.values():
+        changed(given.folder, edits)  # before hours are spent
     for name, edits in mutants.items():
         if given.only and name not in given.only:
             continue
