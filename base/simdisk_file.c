@@ -179,20 +179,6 @@ static int sim_drop_cache(void *ctx, dbk_file *file, uint64_t offset, uint64_t s
     return 0;
 }
 
-static int sim_lock_file(void *ctx, dbk_file *file)
-{
-    dbk_simdisk *disk = ctx;
-    const sim_handle *handle = &file->handle;
-    if (handle->dead) return -EBADF;
-    sim_target target = {.node = handle->node};
-    sim_verdict verdict = sim_enter(disk, DBK_SIM_LOCK, &target);
-    if (verdict.error) return -verdict.error;
-    sim_node *node = &disk->tree.nodes[handle->node];
-    if (node->locked_by != 0 && node->locked_by != handle->id) return -EAGAIN;
-    node->locked_by = handle->id;
-    return 0;
-}
-
 /* Nobody is counted who shares: only that no lock_file stands now. */
 static int sim_share_lock(void *ctx, dbk_file *file)
 {
@@ -204,6 +190,14 @@ static int sim_share_lock(void *ctx, dbk_file *file)
     if (verdict.error) return -verdict.error;
     const sim_node *node = &disk->tree.nodes[handle->node];
     return node->locked_by != 0 && node->locked_by != handle->id ? -EAGAIN : 0;
+}
+
+static int sim_lock_file(void *ctx, dbk_file *file)
+{
+    dbk_simdisk *disk = ctx;
+    int rc = sim_share_lock(ctx, file);
+    if (rc == 0) disk->tree.nodes[file->handle.node].locked_by = file->handle.id;
+    return rc;
 }
 
 void sim_fill_file(dbk_port *port)

@@ -351,8 +351,9 @@ dbk_result dbk_checkpoint_use(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 /* Packs a packed segment again whose table is lost, and puts it in its place; *bytes of the new file. */
 dbk_result dbk_pack_again(const dbk_port *port, dbk_dir *dir, uint64_t number, uint64_t *bytes,
                           dbk_error *err) DBK_MUST_USE;
-void dbk_pack_kick(dbk_log *log); /* sealed segments are to be packed */
-void dbk_pack_stop(dbk_log *log); /* for good: before the end */
+void dbk_pack_kick(dbk_log *log);    /* sealed segments are to be packed */
+bool dbk_pack_is_stopped(void *log); /* a dbk_log: what is under way is to end */
+void dbk_pack_stop(dbk_log *log);    /* for good: before the end */
 
 /* read.c */
 /* Takes the lock itself; NULL: beyond the end. */

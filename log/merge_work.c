@@ -14,16 +14,6 @@ typedef struct group {
     size_t count;
 } group;
 
-static bool is_stopped(void *arg)
-{
-    dbk_log *log = arg;
-
-    dbk_log_lock(log);
-    bool stop = log->pack_stop;
-    dbk_log_unlock(log);
-    return stop;
-}
-
 /* Under the lock. A packed segment finds its batches itself; one that is still to be packed waits. */
 static bool is_settled(const dbk_log *log, uint64_t number, bool *plain)
 {
@@ -101,7 +91,7 @@ static dbk_result write_group(dbk_log *log, const group *g, size_t *bad, dbk_err
                              .count = g->count,
                              .with_batches = g->with_batches,
                              .source = &source,
-                             .stop = is_stopped,
+                             .stop = dbk_pack_is_stopped,
                              .arg = log};
     dbk_part_name(g->first, g->last, name);
     if (rc == DBK_OK) rc = dbk_index_runs_merge(log->port, log->dir, name, &merge, bad, err);
@@ -167,7 +157,7 @@ static dbk_result make_anew(dbk_log *log, const dbk_part *part, dbk_error *err)
         dbk_log_lock(log);
         dbk_segment *segment = log->segments[number - 1];
         dbk_log_unlock(log);
-        if (is_stopped(log)) return DBK_END;
+        if (dbk_pack_is_stopped(log)) return DBK_END;
         if (segment->last_position >= segment->first_position) rc = dbk_background_write_run(log, segment, err);
     }
     if (rc == DBK_OK) rc = dbk_parts_split(log, part->first, part->last, err);
@@ -214,7 +204,7 @@ void dbk_merge_work(dbk_log *log)
     for (uint64_t width = DBK_PART_FANOUT; width <= sealed; width *= DBK_PART_FANOUT) {
         for (uint64_t first = 1; first + width - 1 <= sealed; first += width) {
             group g;
-            if (is_stopped(log)) return;
+            if (dbk_pack_is_stopped(log)) return;
             if (gather(log, first, first + width - 1, &g) && merge_group(log, &g, NULL) != DBK_OK) return;
         }
     }

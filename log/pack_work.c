@@ -9,7 +9,7 @@
 #include "log/pack_write.h"
 #include "log/parts.h"
 
-static bool is_stopped(void *arg)
+bool dbk_pack_is_stopped(void *arg)
 {
     dbk_log *log = arg;
 
@@ -52,7 +52,7 @@ static dbk_result pack(dbk_log *log, dbk_segment *segment, const char *name, dbk
     dbk_pack_job job = {.port = log->port, .dir = log->dir, .name = name};
     dbk_image *image;
 
-    job.stop = is_stopped;
+    job.stop = dbk_pack_is_stopped;
     job.arg = log;
     dbk_log_lock(log);
     job.segment = *segment; /* sealed: what is asked of it does not change */

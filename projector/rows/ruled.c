@@ -75,17 +75,24 @@ static dbk_result meet_named(dbk_decision *change, sqlite3_stmt *row, bool mergi
     return result;
 }
 
+/* *defaults stands on its row, and is to be reset. */
+static dbk_result compute_defaults(dbk_decision *change, sqlite3_stmt **defaults, dbk_error *err)
+{
+    dbk_result result = dbk_row_prepare(change->model, change->table, DBK_ROW_DEFAULTS, defaults, err);
+
+    if (result != DBK_OK) return result;
+    int rc = sqlite3_step(*defaults);
+    return rc == SQLITE_ROW ? DBK_OK : dbk_model_sql_failure(change->model, rc, "compute the defaults", err);
+}
+
 /* What a put does not name goes back to its default; stamps and what projections write stay. */
 static dbk_result reset_unnamed(dbk_decision *change, sqlite3_stmt *row, dbk_mask *changed, dbk_error *err)
 {
     const dbk_table *table = change->table;
     dbk_row_work *work = change->model->work;
-    sqlite3_stmt *defaults;
-    dbk_result result = dbk_row_prepare(change->model, table, DBK_ROW_DEFAULTS, &defaults, err);
+    sqlite3_stmt *defaults = NULL;
+    dbk_result result = compute_defaults(change, &defaults, err);
 
-    if (result != DBK_OK) return result;
-    int rc = sqlite3_step(defaults);
-    if (rc != SQLITE_ROW) result = dbk_model_sql_failure(change->model, rc, "compute the defaults", err);
     for (uint16_t i = 0; i < table->column_count && result == DBK_OK; i++) {
         bool kept = is_stamp(table->rules, i) || (table->rules->derived && table->rules->derived[i]);
         if (work->values[i] || dbk_row_is_key(table, i) || kept) continue;
@@ -178,12 +185,9 @@ static dbk_result begin_column(dbk_decision *change, sqlite3_stmt *defaults, int
 static dbk_result begin_row(dbk_decision *change, dbk_mask *all, dbk_error *err)
 {
     const dbk_table *table = change->table;
-    sqlite3_stmt *defaults;
-    dbk_result result = dbk_row_prepare(change->model, table, DBK_ROW_DEFAULTS, &defaults, err);
+    sqlite3_stmt *defaults = NULL;
+    dbk_result result = compute_defaults(change, &defaults, err);
 
-    if (result != DBK_OK) return result;
-    int rc = sqlite3_step(defaults);
-    if (rc != SQLITE_ROW) result = dbk_model_sql_failure(change->model, rc, "compute the defaults", err);
     for (uint16_t i = 0; i < table->column_count && result == DBK_OK; i++) {
         dbk_mask_add(all, i);
         if (!dbk_row_is_key(table, i)) result = begin_column(change, defaults, i, err);

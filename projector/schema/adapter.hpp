@@ -83,42 +83,50 @@ uint32_t target_number(const dbk_json_schema *schema, const dbk_json_node *node)
 class Adapter;
 typedef std::pair<std::string, Adapter> Member;
 
-class ArrayIterator
+/* A place among the children of a node. */
+template <class Value> class Place
 {
   public:
     using iterator_category = std::forward_iterator_tag;
-    using value_type = Adapter;
+    using value_type = Value;
     using difference_type = std::ptrdiff_t;
-    using pointer = Adapter *;
-    using reference = Adapter &;
-    ArrayIterator(Node container, const dbk_json_node *at, uint32_t index)
-        : m_container(container), m_at(at), m_index(index)
-    {
-    }
-    Adapter operator*() const;
-    bool operator==(const ArrayIterator &other) const { return m_index == other.m_index; }
-    bool operator!=(const ArrayIterator &other) const { return m_index != other.m_index; }
-    ArrayIterator &operator++()
+    using pointer = Value *;
+    using reference = Value &;
+    bool operator==(const Place &other) const { return m_index == other.m_index; }
+    bool operator!=(const Place &other) const { return m_index != other.m_index; }
+
+  protected:
+    Place(Node container, const dbk_json_node *at, uint32_t index) : m_container(container), m_at(at), m_index(index) {}
+    void step()
     {
         m_at = dbk_json_next(m_at);
         m_index++;
+    }
+    Node m_container;
+    const dbk_json_node *m_at;
+    uint32_t m_index;
+};
+
+class ArrayIterator : public Place<Adapter>
+{
+  public:
+    ArrayIterator(Node container, const dbk_json_node *at, uint32_t index) : Place(container, at, index) {}
+    Adapter operator*() const;
+    ArrayIterator &operator++()
+    {
+        step();
         return *this;
     }
     ArrayIterator operator++(int)
     {
         ArrayIterator before(*this);
-        ++*this;
+        step();
         return before;
     }
     void advance(std::ptrdiff_t n)
     {
-        while (n-- > 0) ++*this;
+        while (n-- > 0) step();
     }
-
-  private:
-    Node m_container;
-    const dbk_json_node *m_at;
-    uint32_t m_index;
 };
 
 class Array
@@ -140,37 +148,23 @@ class Array
 };
 
 /* Walks the members as they are; what `find` hides is hidden only where the library asks for keywords. */
-class MemberIterator
+class MemberIterator : public Place<Member>
 {
   public:
-    using iterator_category = std::forward_iterator_tag;
-    using value_type = Member;
-    using difference_type = std::ptrdiff_t;
-    using pointer = Member *;
-    using reference = Member &;
     MemberIterator(Node container, const dbk_json_node *at, uint32_t index)
-        : m_container(container), m_at(at), m_index(index), m_found{nullptr, nullptr, 0, false}
+        : Place(container, at, index), m_found{nullptr, nullptr, 0, false}
     {
     }
-    MemberIterator(Node container, Node found, uint32_t index)
-        : m_container(container), m_at(nullptr), m_index(index), m_found(found)
-    {
-    }
+    MemberIterator(Node container, Node found, uint32_t index) : Place(container, nullptr, index), m_found(found) {}
     Member operator*() const;
     adapters::DerefProxy<Member> operator->() const;
-    bool operator==(const MemberIterator &other) const { return m_index == other.m_index; }
-    bool operator!=(const MemberIterator &other) const { return m_index != other.m_index; }
     MemberIterator &operator++()
     {
-        m_at = dbk_json_next(m_at);
-        m_index++;
+        step();
         return *this;
     }
 
   private:
-    Node m_container;
-    const dbk_json_node *m_at;
-    uint32_t m_index;
     Node m_found; /* of a find: the value itself */
 };
 

@@ -8,6 +8,7 @@
 #include "base/simdisk.h"
 #include "store/engine.h"
 #include "store/request.h"
+#include "tests/sim/weather.h"
 #include "tests/support/simvfs.h"
 
 #include <errno.h>
@@ -355,14 +356,6 @@ static const call calls[] = {
 
 /* ---- faults */
 
-typedef struct weather {
-    const char *name;
-    uint32_t kinds;
-    uint64_t times; /* 0: from there on */
-    dbk_simdisk_action action;
-    int error;
-} weather;
-
 static const weather weathers[] = {
     {"EIO once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EIO},
     {"EIO", DBK_SIM_IO, 0, DBK_SIM_FAIL, EIO},
@@ -428,8 +421,7 @@ static void check_given_back(bench *b)
 /* false: the fault hit nothing, the calls are all through. */
 static bool run_once(bench *b, const call *c, const weather *w, uint64_t skip)
 {
-    dbk_simdisk_fault fault = {
-        .kinds = w->kinds, .skip = skip, .times = w->times, .action = w->action, .error = w->error, .bytes = 100};
+    dbk_simdisk_fault fault = weather_fault(w, skip);
     snprintf(b->context, sizeof b->context, "%s, %s at call %llu", c->name, w->name, (unsigned long long)skip);
     dbk_simdisk_restore(b->disk, b->image);
     if (!open_store(b, "/store")) fail(b, "it does not open");

@@ -3,6 +3,7 @@
  *   test_store_faults [STRIDE]   every STRIDE-th call (1: all)
  * Prints the runs made. SQLite's own allocations are not the port's and do not fail here. */
 #include "tests/sim/sim.h"
+#include "tests/sim/weather.h"
 
 #include "store/engine.h"
 
@@ -167,14 +168,6 @@ static const scenario scenarios[] = {
     {"undo", false, false, run_undo},     {"past", false, false, run_past},
 };
 
-typedef struct weather {
-    const char *name;
-    uint32_t kinds;
-    uint64_t times; /* 0: from there on */
-    dbk_simdisk_action action;
-    int error;
-} weather;
-
 /* An interruption that never ends would be waited for for ever, as it must be. */
 static const weather weathers[] = {
     {"EIO once", DBK_SIM_IO, 1, DBK_SIM_FAIL, EIO},
@@ -209,8 +202,7 @@ static void check_given_back(bench *b, const char *when)
 static bool run_once(bench *b, const weather *w, uint64_t skip)
 {
     sim_machine *m = b->m;
-    dbk_simdisk_fault fault = {
-        .kinds = w->kinds, .skip = skip, .times = w->times, .action = w->action, .error = w->error, .bytes = 100};
+    dbk_simdisk_fault fault = weather_fault(w, skip);
     snprintf(m->context, sizeof m->context, "%s, %s at call %llu: ", b->scenario->name, w->name,
              (unsigned long long)skip);
     dbk_simdisk_restore(m->disk, b->image);

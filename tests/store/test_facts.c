@@ -1,6 +1,15 @@
 /* Facts: whatever the order in which entries arrive, stores that have the same ones show the same. */
 #include "tests/store/world_fixture.h"
 
+/* The facts to one of the stores: so many are logged, so many wait; they stay taken. */
+static void deliver(facts *f, world *w, size_t to, uint64_t logged, uint64_t parked)
+{
+    uint64_t now_logged, now_parked;
+    assert_int_equal(facts_deliver(f, w, to, &now_logged, &now_parked), DBK_OK);
+    assert_int_equal(now_logged, logged);
+    assert_int_equal(now_parked, parked);
+}
+
 static void deliver_some(world *w, facts *f, size_t from, size_t to)
 {
     uint64_t end = dbk_log_position(dbk_engine_log(w->engines[from])), logged, parked;
@@ -104,20 +113,14 @@ static void a_gap_of_its_author_parks_a_fact(void **state)
     (void)state;
     static facts f;
     world w;
-    uint64_t logged, parked;
     world_start(&w, 1);
     put_two(&w);
     facts_take(&f, &w, 0, 2);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 0);
-    assert_int_equal(parked, 1);
+    deliver(&f, &w, 1, 0, 1);
     facts_clear(&f);
     facts_take(&f, &w, 0, 1);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 2);
-    assert_int_equal(parked, 0);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 0);
+    deliver(&f, &w, 1, 2, 0);
+    deliver(&f, &w, 1, 0, 0);
     facts_clear(&f);
     world_contains(&w, 1, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}", "\"stars\":2");
     world_stop(&w);
@@ -130,20 +133,16 @@ static void entries_behind_one_that_salvage_lost_wait_and_are_counted(void **sta
     (void)state;
     static facts f;
     world w;
-    uint64_t logged, parked;
     world_start(&w, 1);
     put_two(&w);
     world_accept(&w, 0, "{\"id\":\"3\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"stars\":3}}");
     facts_take(&f, &w, 0, 1), facts_take(&f, &w, 0, 3);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 1);
-    assert_int_equal(parked, 1);
+    deliver(&f, &w, 1, 1, 1);
     world_contains(&w, 1, "{\"do\":\"stats\"}", "\"parked\":{\"facts\":1,\"bytes\":");
     world_contains(&w, 1, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}", "\"stars\":0");
     facts_clear(&f);
     facts_take(&f, &w, 0, 2); /* from another copy of the lost store */
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 2);
+    deliver(&f, &w, 1, 2, 0);
     facts_clear(&f);
     world_contains(&w, 1, "{\"do\":\"stats\"}", "\"parked\":{\"facts\":0,");
     world_contains(&w, 1, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}", "\"stars\":3");
@@ -156,19 +155,14 @@ static void a_fact_of_the_future_waits_for_our_clock(void **state)
     (void)state;
     static facts f;
     world w;
-    uint64_t logged, parked;
     world_start(&w, 1);
     w.now_ms[0] += 86400001;
     world_accept(&w, 0, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"free\",\"key\":1}");
     facts_take(&f, &w, 0, 1);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 0);
-    assert_int_equal(parked, 1);
+    deliver(&f, &w, 1, 0, 1);
     facts_clear(&f);
     w.now_ms[1] += 1001;
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 1);
-    assert_int_equal(parked, 0);
+    deliver(&f, &w, 1, 1, 0);
     world_stop(&w);
 }
 
@@ -207,7 +201,6 @@ static void facts_that_wait_are_bounded(void **state)
     (void)state;
     static facts f;
     world w;
-    uint64_t logged, parked;
     world_start(&w, 1);
     dbk_engine_close(w.engines[1]);
     w.options[1].parked_max = 2;
@@ -216,17 +209,14 @@ static void facts_that_wait_are_bounded(void **state)
     world_accept(&w, 0, "{\"id\":\"p3\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n3\"}");
     world_accept(&w, 0, "{\"id\":\"p4\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n4\"}");
     for (uint64_t position = 2; position <= 4; position++) facts_take(&f, &w, 0, position);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(parked, 2);
+    deliver(&f, &w, 1, 0, 2);
     world_contains(&w, 1, "{\"do\":\"stats\"}", "\"dropped\":1}");
     facts_clear(&f);
     facts_take(&f, &w, 0, 1);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 3);
+    deliver(&f, &w, 1, 3, 0);
     facts_clear(&f);
     facts_take(&f, &w, 0, 4);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 1);
+    deliver(&f, &w, 1, 1, 0);
     facts_clear(&f);
     world_stop(&w);
 }
@@ -236,14 +226,11 @@ static void foreign_and_impossible_facts_are_dropped(void **state)
     (void)state;
     static facts f;
     world w;
-    uint64_t logged, parked;
     world_start(&w, 1);
     put_two(&w);
     take_meddled(&f, &w, 1, to_foreign);
     take_meddled(&f, &w, 2, to_far);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
-    assert_int_equal(logged, 0);
-    assert_int_equal(parked, 0);
+    deliver(&f, &w, 1, 0, 0);
     facts_clear(&f);
     world_stop(&w);
 }
@@ -257,7 +244,7 @@ static void a_fork_stops_the_whole_round(void **state)
     world_start(&w, 1);
     put_two(&w);
     facts_take(&f, &w, 0, 1);
-    assert_int_equal(facts_deliver(&f, &w, 1, &logged, &parked), DBK_OK);
+    deliver(&f, &w, 1, 1, 0);
     facts_clear(&f);
     facts_take(&f, &w, 0, 2);
     take_meddled(&f, &w, 1, to_fork);
