@@ -1,4 +1,5 @@
 /* history, explain, diff: what entries changed, with cascades and projections, in canonical order. */
+#include "tests/store/ask_fixture.h"
 #include "tests/store/world_fixture.h"
 
 static int setup(void **state)
@@ -138,6 +139,21 @@ static void a_row_that_stands_alone_is_told_the_same(void **state)
     free(f);
 }
 
+/* Its key has no bytes where the row is told of alone. */
+static void a_key_may_be_an_empty_text(void **state)
+{
+    (void)state;
+    engine_fixture f;
+    fixture_start(&f, "CREATE TABLE alone (id TEXT PRIMARY KEY NOT NULL, what TEXT);", NULL);
+    must_accept(&f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"alone\",\"key\":\"\",\"data\":{\"what\":\"one\"}}");
+    must_accept(&f, "{\"id\":\"2\",\"do\":\"delete\",\"table\":\"alone\",\"key\":\"\"}");
+    char *answer = ask_of(f.engine, "{\"do\":\"history\",\"table\":\"alone\",\"key\":\"\"}");
+    assert_non_null(strstr(answer, "\"op\":\"insert\""));
+    assert_non_null(strstr(answer, "\"op\":\"delete\""));
+    free(answer);
+    fixture_stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +163,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(explain_says_why_an_entry_changed_nothing, setup, world_teardown),
         cmocka_unit_test_setup_teardown(diff_is_the_step_between_two_moments, setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_row_that_stands_alone_is_told_the_same, setup, world_teardown),
+        cmocka_unit_test(a_key_may_be_an_empty_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
