@@ -146,6 +146,7 @@ static dbk_result look_behind(dbk_log *log, const dbk_segment *segment, uint64_t
     dbk_result rc = dbk_image_open(log->port, log->dir, segment->name, &image, err);
     if (rc != DBK_OK) return rc;
     dbk_scanner_init(&scanner, image, segment);
+    if (until > DBK_SEGMENT_SIZE_MAX) until = DBK_SEGMENT_SIZE_MAX; /* a file may be said to have any size */
     scanner.header.size = until / DBK_UNIT_MIN * DBK_UNIT_MIN;
     scanner.store_id = log->options.store_id;
     rc = dbk_scan_evidence(&scanner, offset, evidence, err);

@@ -59,6 +59,19 @@ class Hostile(Case):
             os.rename(path + ".kept", path)
         self.daybook("verify", "a.daybook")
 
+    def test_a_file_of_terabytes(self):
+        """What stands in the place of the segment prepared ahead is looked through as far as a segment can reach."""
+        prepared = self.segments[-1]
+        with open(prepared, "rb") as f:
+            f.seek(8192)
+            self.assertFalse(any(f.read(65536)), "the last segment is in use")
+        os.unlink(prepared)
+        with open(prepared, "wb") as f:
+            f.truncate(1 << 42)
+        self.daybook("verify", "a.daybook")
+        self.assertEqual(len(self.receipts("a.daybook", ndjson([put(99)]))), 1)
+        self.daybook("verify", "a.daybook")
+
     def test_the_log_of_another_store(self):
         self.store("b.daybook")
         self.grow(range(6), "b.daybook")
