@@ -74,8 +74,8 @@ void dbk_pack_block_encode(const dbk_pack_block *block, uint8_t out[DBK_PACK_BLO
 bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_block *blocks);
 /* Of the dictionary alone, wherever it stands: equal ones have equal sums. */
 uint64_t dbk_pack_dictionary_checksum(dbk_slice dictionary);
-/* Over the bytes in the file; of a celled block over its front. Seeds differ by block, so that one in another's place is
- * not sound. */
+/* Over the bytes in the file; of a celled block over its front. Seeds differ by block, so that one in another's place
+ * is not sound. */
 uint64_t dbk_pack_block_checksum(const dbk_segment_header *header, uint32_t index, dbk_slice data);
 uint64_t dbk_pack_plain_checksum(const dbk_segment_header *header, uint32_t index, dbk_slice data);
 uint64_t dbk_pack_table_checksum(const dbk_segment_header *header, dbk_slice table);

@@ -1,9 +1,8 @@
 /* Entries by position, out of either form of a segment, with a cache.
  *
- * Of a plain segment a piece is one record, or a part of it, where outline.c knows a large one; of a packed segment a cell,
- * or a block. A piece is checked when it is made and shared afterwards: holders count under the
- * cache's lock, and one that is dropped while held is freed by its last holder. Reading itself holds no lock of the
- * cache. */
+ * Of a plain segment a piece is one record, or a part of it, where outline.c knows a large one; of a packed segment a
+ * cell, or a block. A piece is checked when it is made and shared afterwards: holders count under the cache's lock, and
+ * one that is dropped while held is freed by its last holder. Reading itself holds no lock of the cache. */
 #include "log/piece.h"
 
 #include "log/cells_read.h"

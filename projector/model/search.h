@@ -15,8 +15,8 @@ struct dbk_model;
 
 typedef int (*dbk_search_token_fn)(void *arg, int flags, const char *token, int size, int start, int end);
 
-/* Puts ours in the place of SQLite's functions of search whose time is no line (model/search_hits.c), and counts the words of MATCH
- * (model/search_words.c); once for each connection, before there is an authorizer. */
+/* Puts ours in the place of SQLite's functions of search whose time is no line (model/search_hits.c), and counts the
+ * words of MATCH (model/search_words.c); once for each connection, before there is an authorizer. */
 dbk_result dbk_search_bound(sqlite3 *db, dbk_error *err) DBK_MUST_USE;
 int dbk_search_count_words(fts5_api *api);
 

@@ -1,6 +1,7 @@
-/* snippet and highlight of FTS5, for documents with any number of hits. SQLite's own compare all hits of a document with
- * each other, and copy what is written so far for each hit, all within one step of SQL: a document of some hundred thousand
- * hits took minutes. These look at each hit twice and at each token once, and answer the same, byte for byte. */
+/* snippet and highlight of FTS5, for documents with any number of hits. SQLite's own compare all hits of a document
+ * with each other, and copy what is written so far for each hit, all within one step of SQL: a document of some hundred
+ * thousand hits took minutes. These look at each hit twice and at each token once, and answer the same, byte for
+ * byte. */
 #include "projector/model/journal.h"
 #include "projector/model/search.h"
 
@@ -51,8 +52,8 @@ typedef struct marking {
     sqlite3_str *out;
 } marking;
 
-/* As far as a NUL, like SQLite. Trigrams overlap, so a hit can begin in front of where the one before ended: nothing is written
- * twice there, where SQLite writes the rest of the document for each. */
+/* As far as a NUL, like SQLite. Trigrams overlap, so a hit can begin in front of where the one before ended: nothing is
+ * written twice there, where SQLite writes the rest of the document for each. */
 static void put_up_to(marking *m, int end)
 {
     int size = end - m->at;
@@ -342,7 +343,7 @@ static void snippet(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_conte
     forget(&s);
 }
 
-/* ---- */
+/* ---- in the place of SQLite's own */
 
 /* Where SQLite has no FTS5 there is nothing to do. */
 static int find_fts5(sqlite3 *db, fts5_api **api)

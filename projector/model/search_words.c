@@ -1,5 +1,5 @@
-/* Words of MATCH. FTS5 reads a text of MATCH within one step of SQL, and takes time that grows with its words multiplied:
- * a megabyte of them is seconds in which neither clock nor steps are looked at. Each word goes through the
+/* Words of MATCH. FTS5 reads a text of MATCH within one step of SQL, and takes time that grows with its words
+ * multiplied: a megabyte of them is seconds in which neither clock nor steps are looked at. Each word goes through the
  * tokenizer, so the tokenizers count what they are asked for a query; documents pass.
  *
  * Only the call that cuts a text is ours: FTS5 knows trigram, whose tables answer LIKE, by the call that makes it. */

@@ -1,5 +1,5 @@
-/* Each call of a log that is made, opened, written to and packed fails in turn with each error that means something of its
- * own: no room, no descriptors, no such file, a file system that is read-only or takes no direct writes. Failures
+/* Each call of a log that is made, opened, written to and packed fails in turn with each error that means something of
+ * its own: no room, no descriptors, no such file, a file system that is read-only or takes no direct writes. Failures
  * of two kinds meet, too. It ends, leaks nothing, and what was acknowledged is there afterwards. */
 #include <errno.h>
 
@@ -158,7 +158,8 @@ static void test_two_failures(void **state)
     }
 }
 
-/* A write is refused for want of room, and there is no memory to clear what it left: it is cleared before the next one. */
+/* A write is refused for want of room, and there is no memory to clear what it left: it is cleared before the next
+ * one. */
 static void test_cleared_later(void **state)
 {
     dbk_simdisk_fault full = {.kinds = DBK_SIM_WRITE, .path = ".seg", .error = ENOSPC, .times = 1},

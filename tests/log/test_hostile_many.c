@@ -1,7 +1,7 @@
-/* Several things are wrong at once, drawn by a seed: fields that lie under right checksums, files that are missing, cut,
- * copied, swapped, partly zeros, or another history's. Whoever looks ends, takes little memory, leaks nothing, says why
- * it refuses and has changed nothing then; no other entry is given for one where the proof holds; and a sound copy
- * mends, or is refused with a reason. */
+/* Several things are wrong at once, drawn by a seed: fields that lie under right checksums, files that are missing,
+ * cut, copied, swapped, partly zeros, or another history's. Whoever looks ends, takes little memory, leaks nothing,
+ * says why it refuses and has changed nothing then; no other entry is given for one where the proof holds; and a sound
+ * copy mends, or is refused with a reason. */
 #include "lies.h"
 
 enum { NAMES = 16 };

@@ -325,7 +325,8 @@ static void any_order_of_arrival_gives_the_fold(void **state)
 
 static const uint64_t a_shadow = UINT64_MAX;
 
-/* Facts that arrive one by one, the last one late: how many entries were applied again, or that a shadow is asked for. */
+/* Facts that arrive one by one, the last one late: how many entries were applied again, or that a shadow is asked
+ * for. */
 static uint64_t arrive_late(const fact_text *texts, size_t count)
 {
     dbk_arena *arena = dbk_arena_new(dbk_port_system(), 4096);
