@@ -4,6 +4,7 @@
 #include "log_fixture.h"
 
 #include "log/load.h"
+#include "log/pack.h"
 #include "log/scrub.h"
 
 enum { BATCHES = 30, COUNT = 6, ENTRIES = BATCHES * COUNT };
@@ -107,6 +108,19 @@ static void test_torn_end(void **state)
     each_call(&w, open_it, ENTRIES);
 }
 
+static dbk_pack_head head;
+
+static void lose_table(world *w, const char *path)
+{
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+    dbk_segment_header header;
+
+    assert_int_equal(dbk_simdisk_read(w->disk, path, 0, bytes, sizeof(bytes)), sizeof(bytes));
+    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
+    assert_int_equal(dbk_simdisk_flip_bit(w->disk, path, head.table_offset + 5, 2), 0);
+    (void)dbk_simdisk_remove(w->disk, "log/CATALOG");
+}
+
 /* Both headers gone, a flipped bit, a segment that is missing: read through, named, salvaged. */
 static dbk_result take_entry(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin, dbk_error *err)
 {
@@ -140,7 +154,7 @@ static void test_damaged_verified(void **state)
     world w;
 
     (void)state;
-    for (int damage = 0; damage < 4; damage++) {
+    for (int damage = 0; damage < (keep_plain ? 4 : 5); damage++) {
         make(&w);
         path_of("log", 2, path);
         if (damage == 0) {
@@ -151,8 +165,69 @@ static void test_damaged_verified(void **state)
         if (damage == 1) dbk_simdisk_flip_bit(w.disk, path, keep_plain ? 9000 : 700, 1);
         if (damage == 2) dbk_simdisk_remove(w.disk, path);
         if (damage == 3) dbk_simdisk_truncate(w.disk, path, 600);
+        if (damage == 4) { /* the table, and the first block */
+            lose_table(&w, path);
+            dbk_simdisk_flip_bit(w.disk, path, dbk_pack_blocks_begin(&head) + 2, 1);
+        }
         each_call(&w, verify_it, 0);
     }
+}
+
+/* A table that is lost is made again from the blocks, by mending with nobody's help and nobody who asks. */
+static void mend_alone(world *w, dbk_error *err)
+{
+    static const dbk_mend_watcher nobody;
+    dbk_dir *empty;
+    uint64_t mended = 0;
+
+    if (w->port->open_dir(w->port->ctx, NULL, "empty", DBK_OPEN_DIRECTORY, &empty) != 0) return;
+    dbk_result rc = dbk_log_mend(w->port, w->dir, empty, &w->options, &nobody, &mended, err);
+    assert_true(is_told(rc) || rc == DBK_CORRUPT);
+    w->port->close_dir(w->port->ctx, empty);
+}
+
+static void test_lost_table(void **state)
+{
+    char path[64];
+    world w;
+
+    (void)state;
+    if (keep_plain) return;
+    make(&w);
+    path_of("log", 2, path);
+    lose_table(&w, path);
+    each_call(&w, mend_alone, ENTRIES);
+}
+
+/* Rubbish stands far behind a clean end: it is looked at beside the opening, and judged before the first append. */
+static void append_behind(world *w, dbk_error *err)
+{
+    if (world_open(w, err) != DBK_OK) return;
+    for (int i = 0; i < 2; i++) {
+        dbk_result rc = append_sized(w->log, COUNT, 0, err);
+        assert_true(is_told(rc) || rc == DBK_POISONED);
+    }
+}
+
+static void test_behind(void **state)
+{
+    char path[64];
+    world w;
+
+    (void)state;
+    make(&w);
+    uint64_t last = 1;
+    for (; path_of("log", last, path), dbk_simdisk_exists(w.disk, path); last++) {
+    }
+    for (uint64_t back = 1; back <= 2; back++) { /* in the file prepared ahead, and in the last one */
+        path_of("log", last - back, path);
+        int64_t size = dbk_simdisk_size(w.disk, path);
+        assert_int_equal(dbk_simdisk_write(w.disk, path, (uint64_t)size - 1024, "rubbish", 7), 0);
+    }
+    dbk_simdisk_sync_all(w.disk);
+    w.options.no_background = false;
+    dbk_simdisk_world_of(w.disk)->runs_threads = true;
+    each_call(&w, append_behind, ENTRIES);
 }
 
 /* Mended from the copy, whatever fails: the damaged file or the whole one is there. */
@@ -296,9 +371,9 @@ static void test_create(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create), cmocka_unit_test(test_torn_end), cmocka_unit_test(test_damaged_verified),
-        cmocka_unit_test(test_mend),   cmocka_unit_test(test_scrub),    cmocka_unit_test(test_large),
-        cmocka_unit_test(test_follow),
+        cmocka_unit_test(test_create), cmocka_unit_test(test_torn_end),   cmocka_unit_test(test_damaged_verified),
+        cmocka_unit_test(test_mend),   cmocka_unit_test(test_scrub),      cmocka_unit_test(test_large),
+        cmocka_unit_test(test_follow), cmocka_unit_test(test_lost_table), cmocka_unit_test(test_behind),
     };
 
     if (argc > 1) step = strtoull(argv[1], NULL, 10) | 1;
