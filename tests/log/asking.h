@@ -213,7 +213,7 @@ static void make(world *w, form of, bool lost)
     if (of == FIRST_FORM) {
         put_golden(w, &goldens[RUNS]);
         w->port->close_dir(w->port->ctx, w->dir);
-        entries = RUN_BATCHES * BATCH;
+        entries = RUN_BATCHES * GOLDEN_BATCH;
     } else {
         world_new(w, 81);
         for (int i = 0; i < 33; i++) assert_int_equal(append(w->log, 4), DBK_OK);

@@ -45,7 +45,7 @@ typedef struct golden {
     int batches;
     uint64_t segments;
 } golden;
-enum { PLAIN, PACKED, RUNS, CELLS, MIXED, GOLDEN_COUNT, BATCH = 7, RUN_BATCHES = 28 };
+enum { PLAIN, PACKED, RUNS, CELLS, MIXED, GOLDEN_COUNT, GOLDEN_BATCH = 7, RUN_BATCHES = 28 };
 static const golden goldens[GOLDEN_COUNT] = {
     {"tests/data/golden/log-v1", files, false, 6, 2},
     {"tests/data/golden/log-v1-packed", files, true, 6, 2},

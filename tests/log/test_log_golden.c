@@ -13,7 +13,7 @@ static void write_golden(const golden *g)
     keep_plain = !g->packed;
     checkpoint_bytes = g->files == merged_files ? 512 : 0;
     world_new(&w, 20261121);
-    for (int i = 0; i < g->batches; i++) assert_int_equal(append(w.log, BATCH), DBK_OK);
+    for (int i = 0; i < g->batches; i++) assert_int_equal(append(w.log, GOLDEN_BATCH), DBK_OK);
     world_close(&w);
     for (int i = 0; g->files[i]; i++) {
         uint8_t bytes[65536];
@@ -37,10 +37,11 @@ static void check_golden(const golden *g)
 
     put_golden(&w, g);
     assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, &err), DBK_OK);
-    assert_true(report.faults == 0 && report.entries == (uint64_t)g->batches * BATCH && report.segments == g->segments);
+    assert_true(report.faults == 0 && report.entries == (uint64_t)g->batches * GOLDEN_BATCH &&
+                report.segments == g->segments);
     if (world_open(&w, &err) != DBK_OK) fail_msg("%s", err.text);
     assert_true(dbk_log_was_clean(w.log));
-    assert_int_equal(dbk_log_position(w.log), (uint64_t)g->batches * BATCH);
+    assert_int_equal(dbk_log_position(w.log), (uint64_t)g->batches * GOLDEN_BATCH);
     check_entries(w.log, 0);
     assert_int_equal(append(w.log, 3), DBK_OK);
     check_entries(w.log, 0);
@@ -135,7 +136,7 @@ static void test_caches(void **state)
         assert_int_equal(w.log->part_count, 1);
         assert_int_equal(w.log->parts[0]->last, 4);
         assert_int_equal(w.log->segments[4]->prefix_last != 0, again == 0); /* by the checkpoint */
-        for (uint64_t position = 1; position <= RUN_BATCHES * BATCH; position++) {
+        for (uint64_t position = 1; position <= RUN_BATCHES * GOLDEN_BATCH; position++) {
             char command[32];
             uint64_t found;
             snprintf(command, sizeof(command), "c%llu", (unsigned long long)position);

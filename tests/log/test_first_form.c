@@ -1,0 +1,276 @@
+/* Packed segments of the first form, which are only read since: damage to their tables and blocks together, any byte of
+ * them, and blocks that are other bytes under checksums that are right. */
+#include "lies.h"
+
+#include "log/cells_read.h"
+
+#include <zstd.h>
+
+enum { DATA_BYTES = 900 };
+static const char second[] = "log/0000000000000002.seg";
+
+/* The packed file of another form: the same cuts, each block one frame of zstd. */
+static void convert(world *w)
+{
+    static uint8_t file[1 << 20], plain[1 << 20];
+    dbk_unpacker *unpacker = NULL;
+    dbk_image *image;
+
+    w->dir = root_of(w->port);
+    assert_int_equal(dbk_image_open(w->port, w->dir, second + 4, &image, NULL), DBK_OK);
+    dbk_pack_head head = image->head;
+    assert_true(head.celled && head.block_count > 5);
+    head.celled = false;
+    head.dictionary_bytes = 0;
+    head.dictionary_checksum = 0;
+    uint64_t at = DBK_PACK_HEAD_SIZE;
+    uint8_t *rows = malloc((size_t)dbk_pack_table_bytes(&head));
+    for (uint32_t i = 0; i < head.block_count; i++) {
+        dbk_pack_block block = image->blocks[i];
+        assert_int_equal(dbk_image_read_block(image, &unpacker, i, plain, NULL), DBK_OK);
+        block.bytes = (uint32_t)ZSTD_compress(file + at, sizeof(file) - at, plain, block.plain_bytes, 3);
+        block.checksum = dbk_pack_block_checksum(&image->header, i, dbk_slice_of(file + at, block.bytes));
+        block.plain_checksum = dbk_pack_plain_checksum(&image->header, i, dbk_slice_of(plain, block.plain_bytes));
+        dbk_pack_block_encode(&block, rows + (size_t)i * DBK_PACK_BLOCK_ROW);
+        at += block.bytes;
+    }
+    size_t size = (size_t)dbk_pack_table_bytes(&head), own = (size_t)head.block_count * DBK_PACK_BLOCK_ROW;
+    memcpy(rows + own, image->table, size - own);
+    memset(file + at, 0, 4096);
+    memcpy(file + at, rows, size);
+    free(rows);
+    head.table_offset = at;
+    head.table_checksum = dbk_pack_table_checksum(&image->header, dbk_slice_of(file + at, size));
+    head.file_bytes = dbk_round_up(at + size, DBK_PACK_HEAD_SIZE) + DBK_PACK_HEAD_SIZE;
+    dbk_pack_head_encode(&image->header, &head, file);
+    memset(file + at + size, 0, head.file_bytes - at - size);
+    memcpy(file + head.file_bytes - DBK_PACK_HEAD_SIZE, file, DBK_PACK_HEAD_SIZE);
+    dbk_image_close(image);
+    dbk_unpacker_free(unpacker);
+    assert_int_equal(dbk_simdisk_write(w->disk, second, 0, file, (size_t)head.file_bytes), 0);
+    assert_int_equal(dbk_simdisk_truncate(w->disk, second, head.file_bytes), 0);
+    (void)dbk_simdisk_remove(w->disk, "log/CATALOG");
+}
+
+static uint64_t all;
+
+/* A log with such a segment in its midst; its batches may be cut into blocks. */
+static void make(world *w, bool large)
+{
+    memset(w, 0, sizeof(*w));
+    w->disk = dbk_simdisk_new(51);
+    w->port = dbk_simdisk_port(w->disk);
+    w->options = small_options();
+    w->options.segment_first_bytes = w->options.segment_max_bytes = 262144;
+    w->dir = root_of(w->port);
+    assert_int_equal(dbk_log_create(w->port, w->dir, &w->options, NULL), DBK_OK);
+    assert_int_equal(world_open(w, NULL), DBK_OK);
+    for (int i = 0; w->log->segment_count < 4; i++)
+        assert_int_equal(append_sized(w->log, large ? 60 : 10, DATA_BYTES, NULL), DBK_OK);
+    all = dbk_log_position(w->log);
+    world_close(w);
+    convert(w);
+    assert_int_equal(world_open(w, NULL), DBK_OK);
+    check_entries(w->log, DATA_BYTES);
+    world_close(w);
+    w->dir = root_of(w->port);
+}
+
+typedef struct found {
+    unsigned faults, tables;
+    uint64_t lost, entries;
+} found;
+
+static void on_fault(void *arg, const dbk_log_fault *fault)
+{
+    found *f = arg;
+
+    f->faults++;
+    if (strstr(fault->text, "table of blocks")) f->tables++;
+    else if (fault->first_position) f->lost += fault->last_position - fault->first_position + 1;
+}
+
+static dbk_result on_entry(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin, dbk_error *err)
+{
+    dbk_buffer want;
+
+    (void)received_ms, (void)err;
+    ((found *)arg)->entries++;
+    dbk_buffer_init(&want, dbk_port_system());
+    make_entry(&want, replica_one, position, 100 + position, DATA_BYTES);
+    assert_true(dbk_slice_equal(origin, dbk_buffer_slice(&want)));
+    dbk_buffer_release(&want);
+    return DBK_OK;
+}
+
+static found verify(world *w)
+{
+    found f = {0};
+    dbk_log_watcher watcher = {.arg = &f, .fault = on_fault, .entry = on_entry};
+    dbk_log_report report;
+
+    assert_int_equal(dbk_log_verify(w->port, w->dir, &w->options, DBK_VERIFY_PROOF, &watcher, &report, NULL), DBK_OK);
+    return f;
+}
+
+static void reopen_dir(world *w)
+{
+    if (w->dir) w->port->close_dir(w->port->ctx, w->dir);
+    w->dir = root_of(w->port);
+}
+
+static dbk_pack_head head_of(const world *w)
+{
+    uint8_t bytes[DBK_PACK_HEAD_SIZE];
+    dbk_segment_header header;
+    dbk_pack_head head;
+
+    assert_int_equal(dbk_simdisk_read(w->disk, second, 0, bytes, sizeof(bytes)), sizeof(bytes));
+    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
+    assert_false(head.celled);
+    return head;
+}
+
+/* The table and some of the blocks: only what stood in these is lost, and opening refuses. */
+static void damage_blocks(bool large)
+{
+    dbk_pack_block blocks[64];
+    dbk_image *image;
+    world w;
+
+    make(&w, large);
+    dbk_simdisk_image *sound = dbk_simdisk_snapshot(w.disk);
+    dbk_pack_head head = head_of(&w);
+    assert_int_equal(dbk_image_open(w.port, w.dir, second + 4, &image, NULL), DBK_OK);
+    assert_true(head.block_count >= 2 && head.block_count <= 64);
+    memcpy(blocks, image->blocks, head.block_count * sizeof(*blocks));
+    dbk_image_close(image);
+    for (uint32_t first = 0; first < head.block_count; first++) {
+        for (uint32_t last = first; last < head.block_count; last += 1 + head.block_count / 2) {
+            for (int how = 0; how < 3; how++) { /* its magic number, its length, its content */
+                static const uint32_t places[] = {1, 5, 30};
+                dbk_simdisk_restore(w.disk, sound);
+                assert_int_equal(dbk_simdisk_flip_bit(w.disk, second, head.table_offset + 7, 3), 0);
+                (void)dbk_simdisk_remove(w.disk, "log/CATALOG");
+                for (uint32_t k = first; k <= last; k++) {
+                    uint32_t at = blocks[k].offset + places[how] % blocks[k].bytes;
+                    assert_int_equal(dbk_simdisk_flip_bit(w.disk, second, at, how ? 4 : 1), 0);
+                }
+                reopen_dir(&w);
+                found f = verify(&w);
+                assert_true(f.tables == 1 && f.faults >= 1);
+                assert_int_equal(f.entries + f.lost, all);
+                assert_true(f.lost <= head.last_position - head.first_position + 1);
+                dbk_error err = {0};
+                dbk_result rc = world_open(&w, &err);
+                if (rc != DBK_CORRUPT && (rc != DBK_OK || f.lost))
+                    fail_msg("%d lost %d, blocks %u to %u of %u, how %d: %s", rc, (int)f.lost, first, last,
+                             head.block_count, how, err.text);
+                world_close(&w);
+            }
+        }
+    }
+    world_free(&w);
+}
+
+static void test_table_and_blocks(void **state)
+{
+    (void)state;
+    damage_blocks(false);
+    damage_blocks(true);
+}
+
+/* A bit of bytes all over the file: told, or nothing is lost. */
+static void test_each_byte(void **state)
+{
+    world w;
+
+    (void)state;
+    make(&w, false);
+    dbk_simdisk_image *sound = dbk_simdisk_snapshot(w.disk);
+    uint64_t size = (uint64_t)dbk_simdisk_size(w.disk, second);
+    for (uint64_t at = 0; at < size; at += at < 512 || at + 1024 > size ? 3 : 97) {
+        dbk_simdisk_restore(w.disk, sound);
+        assert_int_equal(dbk_simdisk_flip_bit(w.disk, second, at, (unsigned)at % 8), 0);
+        reopen_dir(&w);
+        found f = verify(&w);
+        assert_true(f.entries == all || f.faults > 0);
+        assert_int_equal(f.entries + f.lost, all);
+    }
+    world_free(&w);
+}
+
+static uint64_t right, told;
+
+static void read_each(world *w, const dbk_pack_head *head)
+{
+    dbk_buffer got, want;
+
+    dbk_buffer_init(&got, dbk_port_system());
+    dbk_buffer_init(&want, dbk_port_system());
+    for (uint64_t position = head->first_position; position <= head->last_position; position += 17) {
+        dbk_error err = {0};
+        dbk_result rc = dbk_log_read(w->log, position, &got, NULL, &err);
+        make_entry(&want, replica_one, position, 100 + position, DATA_BYTES);
+        if (rc == DBK_OK) assert_true(dbk_slice_equal(dbk_buffer_slice(&got), dbk_buffer_slice(&want)));
+        else assert_true(rc == DBK_CORRUPT && err.text[0]);
+        right += rc == DBK_OK;
+        told += rc != DBK_OK;
+    }
+    dbk_buffer_release(&got);
+    dbk_buffer_release(&want);
+}
+
+/* A block of other bytes, and its row says their checksum: it does not decompress, or not to what was packed. */
+static void test_other_blocks(void **state)
+{
+    static uint8_t file[1 << 20];
+    dbk_segment_header header;
+    dbk_pack_block blocks[64];
+    dbk_pack_head head;
+    world w;
+
+    (void)state;
+    make(&w, false);
+    dbk_simdisk_image *sound = dbk_simdisk_snapshot(w.disk);
+    assert_true(dbk_simdisk_read(w.disk, second, 0, file, sizeof(file)) > 0);
+    assert_int_equal(dbk_pack_head_decode(file, &header, &head), DBK_DECODED_OK);
+    size_t rows = (size_t)head.block_count * DBK_PACK_BLOCK_ROW;
+    assert_true(dbk_pack_blocks_decode(&head, dbk_slice_of(file + head.table_offset, rows), blocks));
+    for (uint32_t index = 0; index < head.block_count; index++) {
+        const dbk_pack_block *block = &blocks[index];
+        for (uint32_t at = 0; at < block->bytes; at += 1 + block->bytes / 12) {
+            dbk_pack_block lying = *block;
+            dbk_simdisk_restore(w.disk, sound);
+            reopen_dir(&w);
+            file[block->offset + at] ^= 0x10;
+            lying.checksum = dbk_pack_block_checksum(&header, index, dbk_slice_of(file + block->offset, block->bytes));
+            dbk_pack_block_encode(&lying, file + head.table_offset + (size_t)index * DBK_PACK_BLOCK_ROW);
+            dbk_simdisk_write(w.disk, second, block->offset, file + block->offset, block->bytes);
+            mend_table(&w, second, head.table_offset, file + head.table_offset, (size_t)dbk_pack_table_bytes(&head));
+            (void)dbk_simdisk_remove(w.disk, "log/CATALOG");
+            w.options.read_only = true;
+            lies++;
+            if (world_open(&w, NULL) == DBK_OK) read_each(&w, &head);
+            world_close(&w);
+            w.dir = root_of(w.port);
+            found f = verify(&w); /* of a frame's header not every bit matters */
+            assert_true(f.faults > 0 || f.entries == all);
+            file[block->offset + at] ^= 0x10;
+            dbk_pack_block_encode(block, file + head.table_offset + (size_t)index * DBK_PACK_BLOCK_ROW);
+        }
+    }
+    assert_true(lies > 100 && right > 0 && told > 0);
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table_and_blocks),
+        cmocka_unit_test(test_each_byte),
+        cmocka_unit_test(test_other_blocks),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
