@@ -42,24 +42,38 @@ typedef struct dbk_column {
 
 typedef struct dbk_rules dbk_rules; /* projector/rules.h */
 
-typedef struct dbk_table {
+enum { DBK_REFERENCES_MAX = 16 };
+typedef struct dbk_table dbk_table;
+typedef struct dbk_reference { /* a foreign key */
+    const dbk_table *parent;
+    uint16_t *columns; /* of the child, in the order of the parent's key */
+} dbk_reference;
+
+struct dbk_table {
     const char *name;
     dbk_column *columns; /* in order of the DDL: index = SQLite's column number */
     uint16_t column_count, key_count;
     uint16_t *key_columns; /* column numbers in order of the key */
     uint16_t *by_name;     /* column numbers in order of the names' bytes */
     bool without_rowid;
-    bool collection;        /* no projection writes it: put, patch, delete work on it */
-    bool integer_key;       /* one INTEGER key column: the engine may make it (max + 1) */
-    bool row_local;         /* F6: collection, no foreign key to or from it, no UNIQUE but its key,
+    bool collection;   /* no projection writes it: put, patch, delete work on it */
+    bool integer_key;  /* one INTEGER key column: the engine may make it (max + 1) */
+    bool row_local;    /* F6: collection, no foreign key to or from it, no UNIQUE but its key,
                                 read by no projection */
-    bool free_columns;      /* no CHECK, no index of expressions or of some rows: what one column holds is no other's
+    bool free_columns; /* no CHECK, no index of expressions or of some rows: what one column holds is no other's
                                 matter */
+    bool tied;         /* foreign keys to or from it and UNIQUE are all that keeps it from being row_local; of such
+                               a table, and only of it: */
+    bool referenced;   /* - others have foreign keys to it */
+    bool unique;       /* - it has a UNIQUE beside its key */
+    bool *ties;        /* - per column: it is of a foreign key or a UNIQUE; NULL: not asked */
+    dbk_reference *references;
+    uint16_t reference_count;
     bool deferrable;        /* a deferrable foreign key can be reached from a change of it */
     bool self_contained;    /* no other row or table can change with it (no cascade, no deferrable key) */
     uint32_t version;       /* type version of its events */
     const dbk_rules *rules; /* what app.json says of it; NULL: nothing */
-} dbk_table;
+};
 
 typedef struct dbk_statement {
     const char *sql;         /* one statement, without the directive */

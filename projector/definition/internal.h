@@ -235,6 +235,7 @@ void dbk_check_projections(dbk_check *check);
 void dbk_check_queries(dbk_check *check);
 void dbk_check_rows(dbk_check *check);    /* INSERT, UPDATE, DELETE of each table */
 void dbk_check_classes(dbk_check *check); /* collection, row_local, self_contained … */
+void dbk_check_ties(dbk_check *check);    /* tied; behind what the classes rest on */
 void dbk_check_upcasts(dbk_check *check);
 void dbk_check_schemas(dbk_check *check);
 void dbk_check_commands(dbk_check *check); /* after the classes: only collections are written */

@@ -219,7 +219,8 @@ void dbk_check_classes(dbk_check *check)
             acts |= link->parent == table && link->acts;
         }
         table->row_local = table->collection && !linked && !check->read[i] && !has_unique(check, table);
-        table->free_columns = table->row_local && has_free_columns(check, table);
+        table->free_columns = table->collection && has_free_columns(check, table);
         table->self_contained = !acts && !table->deferrable && !is_projected(definition, table);
     }
+    dbk_check_ties(check);
 }

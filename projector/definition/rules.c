@@ -255,6 +255,7 @@ static void settle(dbk_table *table, dbk_rules *rules)
                      rules->derived || rules->sanitize || rules->max_row;
     /* what one event does then depends on other rows, or takes more than one statement */
     if (rules->keep_last || rules->derived) table->row_local = false;
+    if (rules->merges || rules->derived) table->tied = false;
     rules->keep_chains = rules->keep_last && !table->self_contained;
     if (rules->keep_last || rules->suffix) table->self_contained = false;
 }

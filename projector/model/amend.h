@@ -20,6 +20,28 @@ dbk_result dbk_under_begin(dbk_model *model, const dbk_entry *entry, dbk_under *
 dbk_result dbk_under_take(dbk_model *model, const dbk_entry *later, dbk_slice stream, dbk_under *under,
                           dbk_error *err) DBK_MUST_USE;
 
+/* A patch that sets nothing on which something else depends. */
+dbk_result dbk_under_may(dbk_model *model, const dbk_table *table, const dbk_event *event, bool *may,
+                         dbk_error *err) DBK_MUST_USE;
+
+/* tied.c: late entries about tables with ties that may be applied as they come. */
+typedef struct dbk_tied {
+    dbk_model *model;
+    uint64_t done, below; /* the model's position; the entries up to there sort below all that is new */
+    uint64_t *looked;     /* counts the entries that are read */
+    dbk_fresh *made;      /* rows that nothing but this round names; NULL: none */
+    bool asked_left_out;
+    uint8_t left_out[DBK_ORDER_KEY_SIZE]; /* the highest key of what the model left out */
+    dbk_buffer origin, stream, skips;
+} dbk_tied;
+void dbk_tied_init(dbk_tied *tied, dbk_model *model, uint64_t *looked);
+void dbk_tied_release(dbk_tied *tied);
+bool dbk_event_is_tied(dbk_model *model, const dbk_event *event);
+/* Of entries in canonical order. *named: the entry's one event is a patch, and others behind it name its row, which must
+ * be such that it fits under them. */
+dbk_result dbk_tied_fits(dbk_tied *tied, const dbk_entry *entry, const uint8_t *key, uint64_t below, dbk_under *under,
+                         bool *fits, bool *named, dbk_error *err) DBK_MUST_USE;
+
 typedef struct dbk_amend {
     dbk_model *model;
     uint64_t done;      /* the model's position */

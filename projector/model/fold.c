@@ -30,7 +30,8 @@ typedef struct dbk_catch {
     dbk_newcomer *items; /* in canonical order; NULL where order of position is canonical */
     uint64_t looked;     /* entries read to decide on F6 */
     uint64_t below;      /* the entries up to there sort below all that is new */
-    dbk_amend amend;     /* rows that are made again, and how many of their entries were applied */
+    dbk_tied tied;
+    dbk_amend amend; /* rows that are made again, and how many of their entries were applied */
     size_t amended;
     dbk_buffer hidden; /* dbk_hidden …, in canonical order, and how many were met */
     size_t hid;
@@ -156,6 +157,21 @@ static dbk_result hide(dbk_catch *catch, uint64_t position, const dbk_under *und
     return catch->hidden.failed ? dbk_row_no_memory(err) : DBK_OK;
 }
 
+/* The entry touches a table with ties, and its command id is its own. */
+static dbk_result fits_tied(dbk_catch *catch, const dbk_newcomer *item, const dbk_entry *entry, bool *fits,
+                            dbk_error *err)
+{
+    dbk_under under;
+    dbk_event event;
+    bool named = false, later = false;
+    dbk_slice rest = entry->events;
+    dbk_result result = dbk_tied_fits(&catch->tied, entry, item->key, catch->below, &under, fits, &named, err);
+    if (result != DBK_OK || !*fits || !named || !dbk_event_next(&rest, &event)) return result;
+    result = named_later(catch, event.stream, item->key, &under, &later, err);
+    *fits = !later;
+    return result == DBK_OK && *fits && under.count > 0 ? hide(catch, item->position, &under, err) : result;
+}
+
 /* F6: only rows of row-local tables (or engine events), and a command id of its own. Streams that a later entry
  * names, whether that one applied or not, are rows to be made again. */
 static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool *local, dbk_error *err)
@@ -163,7 +179,7 @@ static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool 
     dbk_model *model = catch->model;
     dbk_entry entry;
     dbk_under under;
-    bool other = false;
+    bool other = false, tied = false;
     *local = false;
     dbk_result result = dbk_log_read(model->log, item->position, &catch->origin, NULL, err);
     if (result == DBK_NONE)
@@ -174,9 +190,12 @@ static dbk_result is_row_local(dbk_catch *catch, const dbk_newcomer *item, bool 
     for (dbk_slice rest = entry.events; dbk_event_next(&rest, &event);) {
         if (dbk_event_is_engine(&event)) continue;
         if (dbk_row_is_async(model) && dbk_project_count(model, event.type) == 0) continue;
-        if (!dbk_event_is_local(model, &event)) return DBK_OK;
+        if (dbk_event_is_local(model, &event)) continue;
+        if (!dbk_event_is_tied(model, &event)) return DBK_OK;
+        tied = true;
     }
     result = dbk_model_shares_id(model->log, entry.command_id, &other, err);
+    if (tied) return result == DBK_OK && !other ? fits_tied(catch, item, &entry, local, err) : result;
     if (result == DBK_OK) result = dbk_under_begin(model, &entry, &under, err);
     *local = !other;
     bool elsewhere = dbk_row_is_async(model); /* none of its rows: later ones do not matter */
@@ -390,6 +409,7 @@ static dbk_result catch_up_once(dbk_model *model, const dbk_call *call, uint64_t
     dbk_buffer_init(&catch.other, model->port);
     dbk_buffer_init(&catch.hidden, model->port);
     dbk_amend_init(&catch.amend, model, LOOKS_FREE + catch.done / AMEND_SHARE);
+    dbk_tied_init(&catch.tied, model, &catch.looked);
     dbk_result result = order_new(&catch, err);
     if (result == DBK_OK) result = needs_shadow(&catch, shadow, err);
     if (result == DBK_OK && model->doubted && catch.items) *shadow = true;
@@ -403,6 +423,7 @@ static dbk_result catch_up_once(dbk_model *model, const dbk_call *call, uint64_t
     dbk_buffer_release(&catch.origin);
     dbk_buffer_release(&catch.other);
     dbk_amend_release(&catch.amend);
+    dbk_tied_release(&catch.tied);
     dbk_buffer_release(&catch.hidden);
     dbk_free(model->port, catch.items);
     return result;

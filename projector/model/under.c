@@ -33,6 +33,25 @@ static bool is_patch(const dbk_model *model, const dbk_entry *entry, dbk_event *
            dbk_definition_row_event(model->definition, event->type, table, &op) && op == DBK_OP_PATCHED;
 }
 
+static dbk_result free_columns_of(dbk_model *model, const dbk_table *table, const dbk_event *event, dbk_mask *columns,
+                                  bool *plain, dbk_error *err)
+{
+    *plain = false;
+    if (model->upcaster || dbk_row_is_async(model) || !table->free_columns ||
+        (!dbk_table_is_alone(table) && !table->tied))
+        return DBK_OK;
+    dbk_result result = columns_of(model, table, event, false, columns, plain, err);
+    for (int i = 0; table->tied && i < table->column_count; i++)
+        if (table->ties[i] && dbk_mask_has(columns, i)) *plain = false;
+    return result;
+}
+
+dbk_result dbk_under_may(dbk_model *model, const dbk_table *table, const dbk_event *event, bool *may, dbk_error *err)
+{
+    dbk_mask columns;
+    return free_columns_of(model, table, event, &columns, may, err);
+}
+
 dbk_result dbk_under_begin(dbk_model *model, const dbk_entry *entry, dbk_under *under, dbk_error *err)
 {
     const dbk_table *table;
@@ -40,10 +59,8 @@ dbk_result dbk_under_begin(dbk_model *model, const dbk_entry *entry, dbk_under *
     dbk_mask columns;
 
     *under = (dbk_under){0};
-    if (model->upcaster || dbk_row_is_async(model) || !is_patch(model, entry, &event, &table) || !table->free_columns ||
-        !dbk_table_is_alone(table))
-        return DBK_OK;
-    return columns_of(model, table, &event, false, &columns, &under->possible, err);
+    if (!is_patch(model, entry, &event, &table)) return DBK_OK;
+    return free_columns_of(model, table, &event, &columns, &under->possible, err);
 }
 
 dbk_result dbk_under_take(dbk_model *model, const dbk_entry *later, dbk_slice stream, dbk_under *under, dbk_error *err)

@@ -92,6 +92,15 @@ static dbk_result read_record(dbk_model *model, dbk_slice table, dbk_slice key, 
     return result;
 }
 
+dbk_result dbk_row_has_record(dbk_model *model, const dbk_table *table, dbk_slice key, bool *has, dbk_error *err)
+{
+    record row;
+    dbk_result result = read_record(model, dbk_slice_text(table->name), key, &row, err);
+
+    *has = row.found;
+    return result;
+}
+
 dbk_result dbk_model_version(dbk_model *model, dbk_slice stream, uint64_t *version, dbk_error *err)
 {
     const uint8_t *slash = stream.size ? memchr(stream.data, '/', stream.size) : NULL;

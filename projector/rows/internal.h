@@ -292,6 +292,8 @@ dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_sli
                                char out[DBK_ENTRY_ID_TEXT_SIZE], dbk_error *err) DBK_MUST_USE;
 /* For each row the entry touched without naming it, or named without touching it: its record. */
 dbk_result dbk_row_records_keep(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_row_has_record(dbk_model *model, const dbk_table *table, dbk_slice key, bool *has,
+                              dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_is_skipped(dbk_model *model, const char *entry, bool *skipped, dbk_error *err) DBK_MUST_USE;
 /* Whether the entry at the position counts as folded before the one in work. */
 dbk_result dbk_row_is_folded(dbk_model *model, uint64_t position, const dbk_entry *entry, int64_t received_ms,
