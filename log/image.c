@@ -42,44 +42,45 @@ static dbk_result fail_memory(const dbk_image *image, dbk_error *err)
     return dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", image->name);
 }
 
-/* Of the table, rows are kept as blocks, and of its bytes what stands behind them. */
-static dbk_result keep_table(dbk_image *image, dbk_slice table, dbk_error *err)
+static dbk_result rebuild_table(dbk_image *image, bool damaged, dbk_error *err)
 {
-    size_t rows = (size_t)image->head.block_count * DBK_PACK_BLOCK_ROW, behind = table.size - rows;
+    memset(image->blocks, 0, image->head.block_count * sizeof(*image->blocks));
+    return dbk_image_rebuild_table(image, damaged, err);
+}
 
-    if (!dbk_pack_blocks_decode(&image->head, dbk_slice_of(table.data, rows), image->blocks)) {
-        if (image->read_damaged) return dbk_image_rebuild_table(image, true, err);
-        return dbk_image_fail(image, image->head.table_offset, "its table of blocks contradicts itself", err);
+/* The table is read into the memory of the blocks, its rows behind room for what a block has more than a row: they
+ * are decoded from front to back, each in front of those that were not yet. What stands behind the rows stays there. */
+static dbk_result keep_table(dbk_image *image, size_t skip, dbk_error *err)
+{
+    const dbk_pack_head *head = &image->head;
+    size_t rows = (size_t)head->block_count * DBK_PACK_BLOCK_ROW;
+    uint8_t *memory = (uint8_t *)image->blocks;
+
+    if (dbk_pack_blocks_decode(head, dbk_slice_of(memory + skip, rows), image->blocks)) {
+        image->table = memory + skip + rows;
+        return DBK_OK;
     }
-    image->table = dbk_alloc(image->port, behind + 1);
-    if (!image->table) return fail_memory(image, err);
-    memcpy(image->table, table.data + rows, behind);
-    image->memory += behind;
-    return DBK_OK;
+    if (image->read_damaged) return rebuild_table(image, true, err);
+    return dbk_image_fail(image, head->table_offset, "its table of blocks contradicts itself", err);
 }
 
 static dbk_result take_table(dbk_image *image, dbk_error *err)
 {
+    enum { MORE = sizeof(dbk_pack_block) - DBK_PACK_BLOCK_ROW };
     const dbk_pack_head *head = &image->head;
-    size_t size = (size_t)dbk_pack_table_bytes(head), got = 0;
-    uint8_t *bytes = dbk_alloc(image->port, size);
+    size_t skip = (size_t)head->block_count * MORE, size = (size_t)dbk_pack_table_bytes(head), got = 0;
 
-    image->blocks = dbk_alloc_zero(image->port, head->block_count, sizeof(*image->blocks));
-    image->memory += head->block_count * sizeof(*image->blocks);
-    dbk_result rc = bytes && image->blocks
-                        ? dbk_io_read(image->port, image->file, image->name, head->table_offset, bytes, size, &got, err)
-                        : fail_memory(image, err);
-    dbk_slice table = dbk_slice_of(bytes, got);
+    image->blocks = dbk_alloc(image->port, skip + size);
+    if (!image->blocks) return fail_memory(image, err);
+    image->memory += skip + size;
+    dbk_slice table = dbk_slice_of((uint8_t *)image->blocks + skip, size);
+    dbk_result rc = dbk_io_read(image->port, image->file, image->name, head->table_offset,
+                                (uint8_t *)image->blocks + skip, size, &got, err);
     bool lost =
         rc == DBK_IO ||
         (rc == DBK_OK && (got < size || dbk_pack_table_checksum(&image->header, table) != head->table_checksum));
-    if (lost) {
-        rc = dbk_image_rebuild_table(image, image->read_damaged, err);
-    } else if (rc == DBK_OK) {
-        rc = keep_table(image, table, err);
-    }
-    dbk_free(image->port, bytes);
-    return rc;
+    if (lost) return rebuild_table(image, image->read_damaged, err);
+    return rc == DBK_OK ? keep_table(image, skip, err) : rc;
 }
 
 /* One place of a header. *found: it is sound, of a plain file or of a packed one. */
@@ -177,7 +178,6 @@ void dbk_image_close(dbk_image *image)
 {
     if (!image) return;
     if (!image->lent) image->port->close_file(image->port->ctx, image->file);
-    dbk_free(image->port, image->table);
     dbk_free(image->port, image->blocks);
     dbk_dictionary_free(image->dictionary);
     dbk_free(image->port, image);

@@ -13,8 +13,8 @@ typedef struct dbk_image {
     dbk_segment_header header; /* zero for a plain one whose headers are damaged */
     bool packed;
     dbk_pack_head head; /* of a packed one, as the next four */
-    uint8_t *table;     /* roots and types; NULL where the table is lost */
     dbk_pack_block *blocks;
+    const uint8_t *table; /* roots and types, behind the blocks; NULL where the table is lost */
     dbk_dictionary *dictionary; /* of a celled one; NULL: it has none */
     bool lent;                  /* the file is closed by who gave it */
     bool table_lost;            /* it is damaged; `blocks` was made again from the blocks themselves */

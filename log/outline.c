@@ -5,7 +5,7 @@
  * each entry. */
 #include "log/piece.h"
 
-enum { LARGE_RECORD_BYTES = 32 * 1024, PART_BYTES = 4096 };
+enum { PART_BYTES = 4096 };
 
 typedef struct outline_part {
     uint32_t offset; /* of the length of its first entry, from the begin of the record */
@@ -116,7 +116,7 @@ dbk_outline *dbk_outline_new(const dbk_log *log, const dbk_piece *piece, uint64_
 {
     uint32_t part_count = 0;
 
-    if (piece->bytes < LARGE_RECORD_BYTES || piece->count < 2) return NULL;
+    if (piece->bytes < DBK_LARGE_RECORD_BYTES || piece->count < 2) return NULL;
     for (uint32_t at = 0; at < piece->count; at = behind_part(piece, at)) part_count++;
     if (bytes_of(part_count) > DBK_OUTLINE_CACHE_BYTES) return NULL;
     dbk_outline *outline = dbk_alloc(log->port, bytes_of(part_count));
@@ -124,10 +124,10 @@ dbk_outline *dbk_outline_new(const dbk_log *log, const dbk_piece *piece, uint64_
     memset(outline, 0, sizeof(*outline));
     outline->first = piece->first;
     outline->count = piece->count;
-    outline->is_kept = piece->bytes <= DBK_PIECE_CACHE_BYTES / 4; /* beside those of other walks */
     outline->record_offset = record_offset;
     outline->received_ms = piece->entries[0].received_ms;
     outline->end = end_of(piece, piece->count - 1);
+    outline->is_kept = outline->end <= DBK_PIECE_CACHE_BYTES / 4; /* beside those of other walks */
     for (uint32_t at = 0, next; at < piece->count; at = next) {
         next = behind_part(piece, at);
         uint32_t begin = begin_of(piece, at);

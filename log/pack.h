@@ -70,7 +70,8 @@ typedef struct dbk_pack_block {
 } dbk_pack_block;
 
 void dbk_pack_block_encode(const dbk_pack_block *block, uint8_t out[DBK_PACK_BLOCK_ROW]);
-/* Decodes `head->block_count` rows and checks that they fill the file and the plain form. */
+/* Decodes `head->block_count` rows and checks that they fill the file and the plain form. The rows may lie in the memory
+ * of the blocks, at its end. */
 bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_block *blocks);
 /* Of the dictionary alone, wherever it stands: equal ones have equal sums. */
 uint64_t dbk_pack_dictionary_checksum(dbk_slice dictionary);

@@ -135,17 +135,18 @@ bool dbk_pack_blocks_decode(const dbk_pack_head *head, dbk_slice rows, dbk_pack_
     assert(rows.size == (size_t)head->block_count * DBK_PACK_BLOCK_ROW);
     for (uint32_t i = 0; i < head->block_count; i++) {
         const uint8_t *at = rows.data + (size_t)i * DBK_PACK_BLOCK_ROW;
+        uint32_t continued = dbk_load_u32(at + 12);
         blocks[i] = (dbk_pack_block){.offset = (uint32_t)offset, /* the table's own is bounded */
                                      .plain_offset = (uint32_t)plain,
                                      .bytes = dbk_load_u32(at),
                                      .plain_bytes = dbk_load_u32(at + 4),
                                      .delta = dbk_load_u32(at + 8),
-                                     .continued = dbk_load_u32(at + 12) == 1,
+                                     .continued = continued == 1,
                                      .received_ms = (int64_t)dbk_load_u64(at + 16),
                                      .checksum = dbk_load_u64(at + 24),
                                      .plain_checksum = dbk_load_u64(at + 32)};
         if (blocks[i].bytes == 0 || blocks[i].plain_bytes == 0) return false;
-        if (blocks[i].plain_bytes > DBK_PACK_PLAIN_MAX || dbk_load_u32(at + 12) > 1) return false;
+        if (blocks[i].plain_bytes > DBK_PACK_PLAIN_MAX || continued > 1) return false;
         if (blocks[i].bytes > dbk_pack_blocks_end(head) - offset) return false;
         if (blocks[i].plain_bytes > head->end - plain) return false;
         if (blocks[i].delta < delta || blocks[i].delta > entries) return false;

@@ -7,16 +7,53 @@
 
 #include "log/cells_read.h"
 
+static void lock_cache(dbk_log *log)
+{
+    log->port->mutex_lock(log->port->ctx, log->cache_lock);
+}
+
+static void unlock_cache(dbk_log *log)
+{
+    log->port->mutex_unlock(log->port->ctx, log->cache_lock);
+}
+
+/* Large records that are read for a part of them take turns in the same memory: fresh pages cost as much as reading
+ * into them. */
+static dbk_piece *take_spare(dbk_log *log, size_t *bytes)
+{
+    lock_cache(log);
+    dbk_piece *piece = log->spare_piece;
+    if (piece && piece->bytes >= *bytes) log->spare_piece = NULL;
+    else piece = NULL;
+    unlock_cache(log);
+    if (piece) *bytes = piece->bytes;
+    return piece;
+}
+
+static void give_spare(dbk_log *log, dbk_piece *piece)
+{
+    dbk_piece *other = piece;
+
+    lock_cache(log);
+    if (piece->bytes <= DBK_PIECE_SPARE_BYTES && (!log->spare_piece || log->spare_piece->bytes < piece->bytes)) {
+        other = log->spare_piece;
+        log->spare_piece = piece;
+    }
+    unlock_cache(log);
+    dbk_free(log->port, other);
+}
+
 static dbk_piece *new_piece(dbk_log *log, uint64_t first, uint32_t count, size_t data_bytes)
 {
-    size_t head = sizeof(dbk_piece) + (size_t)count * sizeof(dbk_piece_entry);
-    dbk_piece *piece = dbk_alloc(log->port, head + data_bytes);
+    size_t head = sizeof(dbk_piece) + (size_t)count * sizeof(dbk_piece_entry), bytes = head + data_bytes;
+    dbk_piece *piece = bytes >= DBK_LARGE_RECORD_BYTES ? take_spare(log, &bytes) : NULL;
 
+    if (!piece) piece = dbk_alloc(log->port, bytes);
     if (!piece) return NULL;
     memset(piece, 0, sizeof(*piece));
     piece->first = first;
     piece->count = count;
-    piece->bytes = head + data_bytes;
+    piece->bytes = bytes;
     piece->data = (uint8_t *)piece + head;
     return piece;
 }
@@ -165,16 +202,6 @@ static dbk_result load_block(dbk_log *log, dbk_segment *segment, dbk_image *imag
     return right ? DBK_OK : dbk_log_bad_record(segment, block->plain_offset, position, position, err);
 }
 
-static void lock_cache(dbk_log *log)
-{
-    log->port->mutex_lock(log->port->ctx, log->cache_lock);
-}
-
-static void unlock_cache(dbk_log *log)
-{
-    log->port->mutex_unlock(log->port->ctx, log->cache_lock);
-}
-
 /* A part of a record that was checked whole before; *out stays NULL where it is not what it was: the record as a whole
  * says what is wrong. */
 static dbk_result load_part(dbk_log *log, dbk_image *image, const dbk_part_place *place, dbk_piece **out,
@@ -211,7 +238,7 @@ static void keep_part(dbk_log *log, uint64_t record_offset, uint64_t position, d
     if (!part) return;
     memcpy(part->data, (*whole)->data + (place.offset - record_offset), place.size);
     (void)take_entries(part, 0, 0, place.size, place.count, place.received_ms);
-    dbk_free(log->port, *whole);
+    give_spare(log, *whole);
     *whole = part;
 }
 
@@ -365,6 +392,7 @@ void dbk_log_give_unpacker(dbk_log *log, dbk_unpacker *unpacker)
 void dbk_cache_release(dbk_log *log)
 {
     for (size_t i = 0; i < DBK_PIECE_SLOTS; i++) dbk_free(log->port, log->pieces[i]);
+    dbk_free(log->port, log->spare_piece);
     dbk_outline_release(log);
     dbk_unpacker_free(log->spare_unpacker);
 }
