@@ -27,8 +27,8 @@ static void done(void *arg, const char *receipt, size_t size)
     bool ok = size > 0 && strstr(receipt, "\"ok\":true") != NULL;
     pthread_mutex_lock(&w->mutex);
     w->refused += !ok;
-    w->free++; /* the sender waits for one, the drain for all */
-    if (w->free == 1 || w->free == OUTSTANDING) pthread_cond_signal(&w->room);
+    w->free++; /* the sender is woken once for many: answers come by the turn; the drain waits for all */
+    if (w->free == OUTSTANDING / 2 || w->free == OUTSTANDING) pthread_cond_signal(&w->room);
     pthread_mutex_unlock(&w->mutex);
 }
 

@@ -250,7 +250,7 @@ static void completed(void *arg, const char *receipt, size_t size)
     pthread_mutex_lock(&w->mutex);
     w->free++;
     b_done++;
-    if (w->free == 1 || w->free == w->size) pthread_cond_signal(&w->room);
+    if (w->free == w->size / 2 || w->free == w->size) pthread_cond_signal(&w->room); /* once for many */
     pthread_mutex_unlock(&w->mutex);
 }
 

@@ -14,7 +14,7 @@ typedef struct dbk_image {
     bool packed;
     dbk_pack_head head; /* of a packed one, as the next four */
     dbk_pack_block *blocks;
-    const uint8_t *table; /* roots and types, behind the blocks; NULL where the table is lost */
+    const uint8_t *table;       /* roots and types, behind the blocks; NULL where the table is lost */
     dbk_dictionary *dictionary; /* of a celled one; NULL: it has none */
     bool lent;                  /* the file is closed by who gave it */
     bool table_lost;            /* it is damaged; `blocks` was made again from the blocks themselves */

@@ -16,7 +16,7 @@
 
 enum {
     WORTH_COMMANDS = 4, /* for fewer the hand-over costs more than the overlap saves */
-    WAKE_COMMANDS = 8,  /* so many wake who waits for the log */
+    WAKE_COMMANDS = 24, /* so many wake who waits for the log */
     TURNS_MAX = 16      /* in one hold of engine->turn */
 };
 

@@ -10,13 +10,6 @@
 enum { QUEUE_MAX = 65536 };
 static const int64_t IDLE_NS = 1000000000;
 
-static void item_release(dbk_queue *queue, dbk_item *item)
-{
-    dbk_buffer_release(&item->json);
-    dbk_buffer_release(&item->answer);
-    if (item->ready) queue->port->cond_free(queue->port->ctx, item->ready);
-}
-
 /* The answer of an item that got none. One that was decided, and whose answer found no memory, may be in
  * the log. */
 static void put_failure(dbk_queue *queue, dbk_item *item)
@@ -31,7 +24,7 @@ static void put_failure(dbk_queue *queue, dbk_item *item)
                         &item->answer);
 }
 
-/* Calls the callback and frees the item, which still counts as unfinished. The queue's mutex is not held. */
+/* Calls the callback of the item, which still counts as unfinished. The queue's mutex is not held. */
 static void call_back(dbk_queue *queue, dbk_item *item)
 {
     static const char lost[] = "{\"ok\":false,\"error\":\"busy\",\"class\":\"transient\",\"message\":\"out of "
@@ -42,8 +35,7 @@ static void call_back(dbk_queue *queue, dbk_item *item)
     if (!text) text = lost;
     if (item->each) item->each(item->arg, dbk_receipt_stage(dbk_slice_of(text, size)), text, size, true);
     else item->done(item->arg, text, size);
-    item_release(queue, item);
-    dbk_free(queue->port, item);
+    dbk_item_relax(item);
 }
 
 /* The mutex is held. */
@@ -56,12 +48,14 @@ static void count_finished(dbk_queue *queue, size_t count)
 /* Hands the answer over. The queue's mutex is not held. */
 static void finish(dbk_queue *queue, dbk_item *item)
 {
-    bool waiting = !item->done && !item->each; /* its caller; else the item is freed here */
+    bool waiting = !item->done && !item->each; /* its caller; else the item ends here */
     if (!waiting) call_back(queue, item);
     queue_lock(queue);
     if (waiting) {
         item->answered = true;
         queue->port->cond_signal(queue->port->ctx, item->ready);
+    } else {
+        dbk_item_put(queue, item);
     }
     count_finished(queue, 1);
     queue_unlock(queue);
@@ -160,10 +154,14 @@ static bool is_to_be_held(const dbk_queue *queue, const dbk_turn_item *turn, con
     return dbk_receipt_stage(dbk_buffer_slice(&item->answer)) == DBK_STAGE_DURABLE;
 }
 
-/* Hands over what is done; what has requests in it goes on to the reading thread. Who waits is put in front of
- * *waiting, to be woken with the others. */
-static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *item, bool restless, size_t *called,
-                      dbk_item **waiting)
+/* Items of a turn that are through, linked by next: senders want the mutex now, so they are let go together. */
+typedef struct through {
+    dbk_item *waiting; /* their callers are to be woken */
+    dbk_item *called;
+} through;
+
+/* Hands over what is done; what has requests in it goes on to the reading thread. */
+static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *item, bool restless, through *all)
 {
     bool answered = item->result != DBK_OK || !turn->deferred, holds = false;
     if (answered && item->result == DBK_OK && is_to_be_held(queue, turn, item, restless)) {
@@ -175,10 +173,11 @@ static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *ite
     if (holds) return;
     if (answered && (item->done || item->each)) {
         call_back(queue, item);
-        ++*called;
+        item->next = all->called;
+        all->called = item;
     } else if (answered) {
-        item->next = *waiting;
-        *waiting = item;
+        item->next = all->waiting;
+        all->waiting = item;
     } else if (!queue->reader) {
         answer_item(queue, item);
         finish(queue, item);
@@ -188,16 +187,21 @@ static void hand_over(dbk_queue *queue, const dbk_turn_item *turn, dbk_item *ite
 }
 
 /* All under one hold of the mutex: each of them takes it when it wakes. An item is gone once it is let go. */
-static void wake(dbk_queue *queue, dbk_item *waiting, size_t called)
+static void let_go(dbk_queue *queue, const through *all)
 {
-    if (!waiting && called == 0) return;
+    size_t count = 0;
+    if (!all->waiting && !all->called) return;
     queue_lock(queue);
-    for (dbk_item *next; waiting; waiting = next, called++) {
-        next = waiting->next;
-        waiting->answered = true;
-        queue->port->cond_signal(queue->port->ctx, waiting->ready);
+    for (dbk_item *item = all->waiting, *next; item; item = next, count++) {
+        next = item->next;
+        item->answered = true;
+        queue->port->cond_signal(queue->port->ctx, item->ready);
     }
-    count_finished(queue, called);
+    for (dbk_item *item = all->called, *next; item; item = next, count++) {
+        next = item->next;
+        dbk_item_put(queue, item);
+    }
+    count_finished(queue, count);
     queue_unlock(queue);
 }
 
@@ -214,8 +218,7 @@ void dbk_queue_fill(dbk_item *item, dbk_turn_item *turn)
 void dbk_queue_answer(dbk_queue *queue, dbk_turn_item *items, size_t count, dbk_result result, const dbk_error *error,
                       bool restless)
 {
-    dbk_item *waiting = NULL;
-    size_t called = 0; /* callbacks are counted off together: senders want the mutex now */
+    through all = {NULL, NULL};
     put_prepared(queue, items, count);
     for (size_t at = 0; at < count; at++) {
         dbk_item *item = items[at].owner;
@@ -225,9 +228,9 @@ void dbk_queue_answer(dbk_queue *queue, dbk_turn_item *items, size_t count, dbk_
         }
         item->result = result;
         if (result != DBK_OK) item->error = *error;
-        hand_over(queue, &items[at], item, restless, &called, &waiting);
+        hand_over(queue, &items[at], item, restless, &all);
     }
-    wake(queue, waiting, called);
+    let_go(queue, &all);
 }
 
 /* Decides up to DBK_TURN_MAX_ITEMS items linked by next. */
@@ -381,34 +384,36 @@ static void prepare(dbk_queue *queue, dbk_item *item)
     queue->preparing--;
 }
 
-/* `like` says who is told. */
+/* The message is copied and read while the mutex is let go: the messages of one thread keep their order, as it sends
+ * them one after the other. */
 static dbk_result send_item(dbk_queue *queue, const char *json, size_t size, const dbk_item *like, dbk_error *err)
 {
-    dbk_item *item = dbk_alloc_zero(queue->port, 1, sizeof *item);
-    if (!item) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a command");
-    *item = *like;
-    item->queue = queue;
-    dbk_buffer_init(&item->json, queue->port);
-    dbk_buffer_init(&item->answer, queue->port);
-    dbk_buffer_put(&item->json, json, size);
-    item->text = dbk_buffer_slice(&item->json);
-    dbk_result result = item->json.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a command") : DBK_OK;
-    if (result == DBK_OK) {
-        queue_lock(queue);
-        result = admit(queue, err);
-        if (result == DBK_OK) {
-            queue->unfinished++;
-            if (queue->worker) prepare(queue, item);
-            list_put(&queue->commands, item);
-            while (!queue->worker && !queue->deciding && queue->commands.first) decide_queued(queue, false);
-            tell_worker(queue);
-        }
-        queue_unlock(queue);
-    }
+    queue_lock(queue);
+    dbk_result result = admit(queue, err);
     if (result != DBK_OK) {
-        item_release(queue, item);
-        dbk_free(queue->port, item);
+        queue_unlock(queue);
+        return result;
     }
+    dbk_item *item = dbk_item_take(queue);
+    dbk_prepared *prepared = queue->worker ? dbk_prepared_take(&queue->prepared, size) : NULL;
+    queue->unfinished++;
+    queue->preparing++;
+    queue_unlock(queue);
+    result = dbk_item_begin(queue, &item, like, dbk_slice_of(json, size), err);
+    if (result == DBK_OK && prepared) dbk_prepare(prepared, item->text);
+    queue_lock(queue);
+    queue->preparing--;
+    if (result == DBK_OK) {
+        item->prepared = prepared;
+        list_put(&queue->commands, item);
+        while (!queue->worker && !queue->deciding && queue->commands.first) decide_queued(queue, false);
+        tell_worker(queue);
+    } else {
+        dbk_prepared_put(&queue->prepared, prepared);
+        dbk_item_free(queue, item);
+        count_finished(queue, 1);
+    }
+    queue_unlock(queue);
     return result;
 }
 
@@ -472,7 +477,7 @@ dbk_result dbk_queue_call_until(dbk_queue *queue, const char *json, size_t size,
     }
     queue_unlock(queue);
     if (result == DBK_OK) result = hand_out(queue, &item, receipt, err);
-    item_release(queue, &item);
+    dbk_item_release(&item);
     return result;
 }
 
@@ -499,6 +504,7 @@ void dbk_queue_free(dbk_queue *queue)
     if (queue->reader) port->thread_join(port->ctx, queue->reader);
     dbk_pipeline_free(queue);
     dbk_prepared_pool_release(&queue->prepared);
+    dbk_items_release(queue);
     if (queue->work) port->cond_free(port->ctx, queue->work);
     if (queue->reads_wanted) port->cond_free(port->ctx, queue->reads_wanted);
     if (queue->quiet) port->cond_free(port->ctx, queue->quiet);

@@ -1,4 +1,5 @@
-/* Internal to queue.c and pipeline.c: a message on its way through the queue, lists of them, the queue itself. */
+/* Internal to queue.c, queue_item.c and pipeline.c: a message on its way through the queue, lists of them, the queue
+ * itself. */
 #ifndef DBK_STORE_QUEUE_ITEM_H
 #define DBK_STORE_QUEUE_ITEM_H
 
@@ -65,6 +66,8 @@ struct dbk_queue {
     dbk_list commands, reads;
     dbk_list held; /* durable, and told when the model has caught up */
     dbk_prepared_pool prepared;
+    dbk_item *spare; /* memory of items that were told, for the next ones */
+    size_t spare_count;
     size_t unfinished; /* items not yet answered */
     size_t preparing;  /* of them, those that will be in the list soon */
     dbk_batch_limits limits;
@@ -87,6 +90,19 @@ static inline void queue_unlock(dbk_queue *queue)
 {
     queue->port->mutex_unlock(queue->port->ctx, queue->mutex);
 }
+
+/* queue_item.c. What a waiting caller's item has; of one that is told, with the item. */
+void dbk_item_release(dbk_item *item);
+void dbk_item_free(dbk_queue *queue, dbk_item *item); /* accepts NULL */
+/* Before one that is told is put back: what it keeps is bounded. */
+void dbk_item_relax(dbk_item *item);
+/* The mutex is held, as in the next: kept for another message, up to a number. */
+void dbk_item_put(dbk_queue *queue, dbk_item *item);
+dbk_item *dbk_item_take(dbk_queue *queue); /* NULL: none is kept */
+void dbk_items_release(dbk_queue *queue);
+/* With a copy of the text, in memory that was used before, or new: *item may be NULL. `like` says who is told. */
+dbk_result dbk_item_begin(dbk_queue *queue, dbk_item **item, const dbk_item *like, dbk_slice text,
+                          dbk_error *err) DBK_MUST_USE;
 
 /* queue.c: one message as a turn takes it. */
 void dbk_queue_fill(dbk_item *item, dbk_turn_item *turn);
