@@ -120,7 +120,6 @@ static uint8_t sectors_in(size_t page, uint64_t offset, uint64_t end)
 
 static void mark_dirty(sim_body *body, uint64_t offset, uint64_t end)
 {
-    if (offset >= end) return;
     size_t low = (size_t)(offset / DBK_SIM_BLOCK_BYTES), high = pages_of(end);
     bool none = body->dirty_low >= body->dirty_high;
     if (none || low < body->dirty_low) body->dirty_low = low;
@@ -147,7 +146,6 @@ size_t sim_body_read(const sim_body *body, void *out, size_t size, uint64_t offs
 
 size_t sim_body_write(sim_body *body, const void *data, size_t size, uint64_t offset, uint64_t spare, bool lost)
 {
-    if (size == 0) return 0;
     body_grow(body, pages_of(offset + size));
     size_t done = 0;
     while (done < size) {
@@ -275,7 +273,7 @@ void sim_body_fail_sync(sim_body *body)
 
 void sim_body_evict(sim_body *body, uint64_t offset, uint64_t size)
 {
-    if (!body->has_lost || size == 0) return;
+    if (size == 0) return;
     size_t high = least(pages_of(offset + size), body->room);
     for (size_t page = (size_t)(offset / DBK_SIM_BLOCK_BYTES); page < high; page++) {
         if (body->now[page] == body->kept[page] || !body->now[page]) continue;

@@ -579,6 +579,74 @@ static void test_hash_and_same(void **state)
     dbk_simdisk_image_free(disk, NULL);
 }
 
+/* The place of a directory, in room enough and in too little. */
+static void test_path_of(void **state)
+{
+    fixture *f = *state;
+    void *ctx = f->port->ctx;
+    char out[64];
+    dbk_dir *dir = NULL, *below = NULL;
+    assert_int_equal(f->port->path_of(ctx, f->root, out, sizeof out), 0);
+    assert_string_equal(out, "/");
+    assert_int_equal(f->port->open_dir(ctx, f->root, "a", DBK_OPEN_DIRECTORY, &dir), 0);
+    assert_int_equal(f->port->open_dir(ctx, dir, "bc", DBK_OPEN_DIRECTORY, &below), 0);
+    assert_int_equal(f->port->path_of(ctx, below, out, sizeof out), 0);
+    assert_string_equal(out, "/a/bc");
+    assert_int_equal(f->port->path_of(ctx, below, out, 6), 0);
+    assert_int_equal(f->port->path_of(ctx, below, out, 5), -ENAMETOOLONG);
+    f->port->close_dir(ctx, below);
+    assert_int_equal(f->port->remove_dir(ctx, dir, "bc"), 0);
+    assert_int_equal(f->port->remove_dir(ctx, f->root, "a"), 0);
+    assert_int_equal(f->port->open_dir(ctx, dir, "d", DBK_OPEN_DIRECTORY, &below), -ENOENT); /* it is in none */
+    dbk_simdisk_kill(f->disk);
+    assert_int_equal(f->port->path_of(ctx, dir, out, sizeof out), -EBADF);
+    f->port->close_dir(ctx, dir);
+    reopen_root(f);
+}
+
+/* Meddling that cannot be: beyond all files, in what is none, with what is not there. */
+static void test_meddling_refused(void **state)
+{
+    fixture *f = *state;
+    uint8_t byte = 1;
+    dbk_dir *dir = NULL;
+    make_durable(f, "a", 1, 600);
+    assert_int_equal(f->port->open_dir(f->port->ctx, f->root, "d", DBK_OPEN_DIRECTORY, &dir), 0);
+    f->port->close_dir(f->port->ctx, dir);
+    dbk_simdisk_image *before = dbk_simdisk_snapshot(f->disk);
+    assert_int_equal(dbk_simdisk_write(f->disk, "a", UINT64_MAX, &byte, 1), -EFBIG);
+    assert_int_equal(dbk_simdisk_write(f->disk, "a", UINT64_C(1) << 40, &byte, 1), -EFBIG);
+    assert_true(dbk_simdisk_write(f->disk, "d", 0, &byte, 1) < 0);
+    assert_true(dbk_simdisk_write(f->disk, "none/b", 0, &byte, 1) < 0);
+    assert_int_equal(dbk_simdisk_truncate(f->disk, "a", UINT64_C(1) << 40), -EFBIG);
+    assert_true(dbk_simdisk_swap(f->disk, "a", "b") < 0);
+    assert_true(dbk_simdisk_swap(f->disk, "b", "a") < 0);
+    assert_true(dbk_simdisk_copy(f->disk, "b", "a") < 0);
+    assert_true(dbk_simdisk_same(f->disk, before, NULL, 0));
+    /* a name that begins as another one is not below it */
+    uint64_t of_a = dbk_simdisk_hash(f->disk, "a/");
+    make_durable(f, "ab", 2, 300);
+    assert_int_equal(dbk_simdisk_hash(f->disk, "a"), of_a);
+    char differs[8] = "";
+    assert_false(dbk_simdisk_same(f->disk, before, differs, sizeof differs));
+    assert_string_equal(differs, "ab");
+    assert_false(dbk_simdisk_same(f->disk, before, differs, 0));
+    dbk_simdisk_restore(f->disk, before);
+    reopen_root(f);
+    assert_int_equal(f->port->remove_dir(f->port->ctx, f->root, "d"), 0);
+    make_durable(f, "d", 1, 10); /* a file where a directory was */
+    assert_false(dbk_simdisk_same(f->disk, before, NULL, 0));
+    fault(f, (dbk_simdisk_fault){.kinds = DBK_SIM_MEMORY, .path = "a"}); /* memory has no path */
+    void *memory = f->port->alloc(f->port->ctx, 10);
+    assert_non_null(memory);
+    f->port->free(f->port->ctx, memory);
+    dbk_simdisk_clear_faults(f->disk);
+    dbk_simdisk_image *another = dbk_simdisk_snapshot(f->disk);
+    dbk_simdisk_image_free(f->disk, before);
+    dbk_simdisk_image_free(f->disk, another);
+    dbk_simdisk_image_free(f->disk, NULL);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -604,6 +672,8 @@ int main(void)
         TEST(test_meddling),
         TEST(test_meddling_beside_unsynced),
         TEST(test_hash_and_same),
+        TEST(test_path_of),
+        TEST(test_meddling_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

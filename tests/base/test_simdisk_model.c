@@ -180,6 +180,7 @@ static void test_like_the_arrays(void **state)
         make_durable(f, files[i].name, 0, 0);
     }
     for (int step = 0; step < STEPS; step++) {
+        (void)dbk_simdisk_unsynced(f->disk);
         mirror *m = &files[draw(FILES)];
         size_t what = draw(100);
         if (what < 40) write_some(f, m, what < 12 ? DBK_OPEN_DIRECT : 0);
@@ -230,6 +231,7 @@ static void test_lost_sectors(void **state)
         static uint8_t aligned[4096] __attribute__((aligned(4096)));
         assert_true(get(f, direct, 4096, aligned, sizeof(aligned)) >= 0);
         assert_int_equal(get(f, direct, 65536, aligned, sizeof(aligned)), 0);
+        assert_int_equal(get(f, direct, 0, aligned, 0), 0);
         close_it(f, direct);
         crash(f, (dbk_simdisk_crash_mode)(round % 5), 7);
         assert_true(dbk_simdisk_size(f->disk, name) >= 0);
