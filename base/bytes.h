@@ -120,6 +120,11 @@ static inline dbk_slice dbk_buffer_slice(const dbk_buffer *buffer)
 {
     return dbk_slice_of(buffer->data, buffer->size);
 }
+/* Of what was put there; nothing may be asked of a buffer that has nothing yet. */
+static inline dbk_slice dbk_buffer_part(const dbk_buffer *buffer, size_t at, size_t size)
+{
+    return size ? dbk_slice_of(buffer->data + at, size) : dbk_slice_of("", 0);
+}
 
 /* Fixed-width integers at an address whose room the caller has checked. */
 static inline void dbk_store_u16(uint8_t *at, uint16_t v)

@@ -106,12 +106,6 @@ static dbk_result observe_set(dbk_observer *observer, const dbk_tracked *tracked
                : record(observer, change, observer->changed.size, call);
 }
 
-/* The key of an empty text has no bytes, and the buffer none yet where it is the first. */
-static dbk_slice key_part(const dbk_observer *observer, size_t from, size_t to)
-{
-    return from == to ? dbk_slice_of("", 0) : dbk_slice_of(observer->key.data + from, to - from);
-}
-
 static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, int op, dbk_preupdate *call)
 {
     size_t old_at = 0, new_at = 0;
@@ -137,8 +131,8 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
     }
     if (result != DBK_OK) return result;
     size_t size = observer->row.size;
-    gone.key = key_part(observer, old_at, old_end);
-    came.key = key_part(observer, new_at, observer->key.size);
+    gone.key = dbk_buffer_part(&observer->key, old_at, old_end - old_at); /* the key of an empty text has no bytes */
+    came.key = dbk_buffer_part(&observer->key, new_at, observer->key.size - new_at);
     if (op == SQLITE_UPDATE && dbk_slice_equal(gone.key, came.key)) {
         gone.exists = true;
         gone.now = came.now;

@@ -39,7 +39,7 @@ static size_t row_count(const dbk_deep *deep)
 }
 static dbk_slice key_of(const dbk_deep *deep, const dbk_deep_row *row)
 {
-    return dbk_slice_of(deep->keys.data + row->at, row->size);
+    return dbk_buffer_part(&deep->keys, row->at, row->size);
 }
 
 static bool grow(dbk_deep *deep)

@@ -299,7 +299,7 @@ static dbk_result put_record(dbk_model *model, const dbk_table *table, dbk_slice
 
 static dbk_slice key_of(const dbk_row_work *work, const dbk_row_named *named)
 {
-    return dbk_slice_of(work->named_keys.data + named->at, named->size);
+    return dbk_buffer_part(&work->named_keys, named->at, named->size);
 }
 
 static int compare_named(const void *a, const void *b, void *arg)

@@ -204,16 +204,18 @@ static void test_words_of_match_are_bounded(void **state)
     for (size_t t = 0; t < 4; t++) {
         sqlite3 *db = open_db(true, tokenizers[t]);
         assert_int_equal(sqlite3_exec(db, "INSERT INTO f(a) VALUES('alpha beta')", NULL, NULL, NULL), SQLITE_OK);
-        char *few = many("alpha", " OR none", 200, "");
-        assert_match(db, few, "1 1|101 ", true);
-        char *words = many("alpha", " OR none", DBK_SQL_WORDS, "");
-        assert_match(db, words, "18 string or blob too big", true);
+        char *long_word = many(" OR w", "0123456789abcdef", DBK_SQL_WORDS / 256, "");
+        char *few = many("alpha", long_word, 200, "");
+        char *more = many("alpha", long_word, 300, "");
         char *quoted = many("alpha OR \"", "none ", DBK_SQL_WORDS * 4, "\"");
+        assert_match(db, few, "1 1|101 ", true);
+        assert_match(db, more, "18 string or blob too big", true);
         assert_match(db, quoted, "18 string or blob too big", true);
         assert_match(db, few, "1 1|101 ", true); /* each bound counts its own */
-        assert_match(db, quoted, "1 1|101 ", false);
+        assert_match(db, more, "1 1|101 ", false);
+        sqlite3_free(long_word);
         sqlite3_free(few);
-        sqlite3_free(words);
+        sqlite3_free(more);
         sqlite3_free(quoted);
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
     }
