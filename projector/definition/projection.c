@@ -124,27 +124,32 @@ static bool is_closed(const dbk_json_node *schema)
     return more && more->kind == DBK_JSON_FALSE;
 }
 
-/* schemas/<type>.json says what an event's data may have. */
+static bool has_member(const dbk_json_node *schema, dbk_slice name)
+{
+    const dbk_json_node *known = dbk_json_member(schema, "properties"), *member = known ? known + 1 : NULL;
+    bool found = known && known->kind != DBK_JSON_OBJECT;
+
+    for (uint32_t i = 0; known && !found && i < known->count; i++, member = dbk_json_next(member))
+        found = dbk_slice_equal(member->name, name);
+    return found;
+}
+
+/* schemas/<type>.json says what an event's data may have. What is wrong with the file itself is said elsewhere. */
 static void check_member_by_schema(dbk_check *check, const dbk_sql *sql, const char *parameter, const char *pattern)
 {
     dbk_check *events = dbk_check_of_events(check);
     const char *file = dbk_check_printf(events, "schemas/%s.json", pattern);
     const dbk_source *source = file ? dbk_check_source(events, file) : NULL;
-    dbk_json_parser *parser = source ? dbk_json_parser_new(check->port) : NULL;
     dbk_slice name = dbk_slice_of(parameter + 1, strcspn(parameter + 1, ":"));
     const dbk_json_node *schema;
 
-    if (parser && dbk_json_parse(parser, source->text, &schema, NULL) == DBK_OK && schema->kind == DBK_JSON_OBJECT &&
-        is_closed(schema)) {
-        const dbk_json_node *known = dbk_json_member(schema, "properties"), *member = known ? known + 1 : NULL;
-        bool found = known && known->kind != DBK_JSON_OBJECT;
-        for (uint32_t i = 0; known && !found && i < known->count; i++, member = dbk_json_next(member))
-            found = dbk_slice_equal(member->name, name);
-        if (!found)
-            dbk_report_error(check->report, dbk_sql_span(sql, dbk_sql_parameter(sql, parameter)),
-                             "a member that it has", "'%s' has no member '%.*s': %s says so", pattern,
-                             DBK_SLICE_ARG(name), file);
-    }
+    if (!source) return;
+    dbk_json_parser *parser = dbk_json_parser_new(check->port);
+    dbk_result result = parser ? dbk_json_parse(parser, source->text, &schema, NULL) : DBK_NO_MEMORY;
+    if (result == DBK_NO_MEMORY) check->failed = true;
+    if (result == DBK_OK && schema->kind == DBK_JSON_OBJECT && is_closed(schema) && !has_member(schema, name))
+        dbk_report_error(check->report, dbk_sql_span(sql, dbk_sql_parameter(sql, parameter)), "a member that it has",
+                         "'%s' has no member '%.*s': %s says so", pattern, DBK_SLICE_ARG(name), file);
     dbk_json_parser_free(parser);
 }
 

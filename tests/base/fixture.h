@@ -21,14 +21,21 @@ typedef struct thrifty_port {
     dbk_port port;
     size_t calls;
     size_t fail_at;
+    bool once;   /* that one call fails; else all from there on */
     size_t held; /* allocations not given back */
 } thrifty_port;
+
+static inline bool thrifty_fails(thrifty_port *self)
+{
+    self->calls++;
+    return self->once ? self->calls == self->fail_at : self->calls >= self->fail_at;
+}
 
 static inline void *thrifty_alloc(void *ctx, size_t size)
 {
     thrifty_port *self = ctx;
 
-    if (++self->calls >= self->fail_at) return NULL;
+    if (thrifty_fails(self)) return NULL;
     self->held++;
     return dbk_port_system()->alloc(NULL, size);
 }
@@ -37,7 +44,7 @@ static inline void *thrifty_resize(void *ctx, void *memory, size_t size)
 {
     thrifty_port *self = ctx;
 
-    if (++self->calls >= self->fail_at) return NULL;
+    if (thrifty_fails(self)) return NULL;
     self->held += memory == NULL;
     return dbk_port_system()->resize(NULL, memory, size);
 }
