@@ -239,12 +239,13 @@ static dbk_result add_command(void *arg, dbk_slice key, const char *base, dbk_er
                                          : DBK_OK;
 }
 
-static uint64_t count_deleted(dbk_engine *engine, dbk_slice receipts)
+/* Receipts that cannot be read, for want of memory, count as accepted ones: the brake is for what goes wrong. */
+static uint64_t count_deleted(dbk_engine *engine, dbk_slice receipts, uint64_t all)
 {
     const dbk_json_node *root, *one;
     uint64_t count = 0;
 
-    if (dbk_json_parse(engine->parser, receipts, &root, NULL) != DBK_OK || root->kind != DBK_JSON_ARRAY) return 0;
+    if (dbk_json_parse(engine->parser, receipts, &root, NULL) != DBK_OK || root->kind != DBK_JSON_ARRAY) return all;
     one = dbk_json_child(root);
     for (uint32_t i = 0; i < root->count; i++, one = dbk_json_next(one)) {
         const dbk_json_node *ok = dbk_json_member(one, "ok");
@@ -271,7 +272,7 @@ static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, u
     dbk_buffer_init(&answer, engine->port);
     item.json = dbk_buffer_slice(&due->commands);
     result = dbk_turn_decide(engine, &item, 1, now_ms, err);
-    if (result == DBK_OK) *deleted = count_deleted(engine, dbk_buffer_slice(&answer));
+    if (result == DBK_OK) *deleted = count_deleted(engine, dbk_buffer_slice(&answer), due->count);
     dbk_buffer_release(&answer);
     return result;
 }

@@ -72,13 +72,12 @@ static void put_name(dbk_buffer *sql, const char *name)
     dbk_buffer_printf(sql, "\"%s\"", name);
 }
 
-/* `where` is text of the definition: an object whose members are key columns. */
-static const dbk_json_node *where_of(const dbk_setting_place *place, dbk_json_parser *parser)
+/* `where` is text of the definition: an object whose members are key columns. NULL: of a namespace of one row. */
+static dbk_result where_of(const dbk_setting_place *place, dbk_json_parser *parser, const dbk_json_node **where,
+                           dbk_error *err)
 {
-    const dbk_json_node *root = NULL;
-    if (!place->of_members || dbk_json_parse(parser, dbk_slice_text(place->rule->where), &root, NULL) != DBK_OK)
-        return NULL;
-    return root;
+    *where = NULL;
+    return place->of_members ? dbk_json_parse(parser, dbk_slice_text(place->rule->where), where, err) : DBK_OK;
 }
 
 /* The members of the row's key: {"scope":"ui","name":"font"}, without the braces. */
@@ -285,8 +284,10 @@ static dbk_result make_row(dbk_setting_work *w, dbk_slice document, bool key_in_
                            const dbk_json_node **data, dbk_error *err)
 {
     const dbk_setting_rule *rule = w->place.rule;
-    const dbk_json_node *root, *where = where_of(&w->place, w->parser);
+    const dbk_json_node *root, *where;
     dbk_buffer row;
+    dbk_result result = where_of(&w->place, w->parser, &where, err);
+    if (result != DBK_OK) return result;
     dbk_buffer_init(&row, w->engine->port);
     dbk_buffer_put_text(&row, "{\"key\":");
     if (w->place.of_members) dbk_buffer_put_u8(&row, '[');
@@ -308,7 +309,7 @@ static dbk_result make_row(dbk_setting_work *w, dbk_slice document, bool key_in_
         dbk_buffer_put_slice(&row, document);
     }
     dbk_buffer_put_text(&row, "}}");
-    dbk_result result = row.failed ? no_memory(err) : dbk_json_parse(w->parser, dbk_buffer_slice(&row), &root, err);
+    result = row.failed ? no_memory(err) : dbk_json_parse(w->parser, dbk_buffer_slice(&row), &root, err);
     dbk_buffer_release(&row);
     if (result != DBK_OK) return result;
     *key = dbk_json_member(root, "key");

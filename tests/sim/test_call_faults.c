@@ -17,8 +17,8 @@
 
 static const char app[] =
     "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\"}},"
-    "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}}}"
-    ","
+    "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}},"
+    "\"plugin\":{\"table\":\"prefs\",\"where\":{\"scope\":\"plugin\"},\"key\":\"name\"}},"
     "\"search\":{\"find\":{\"table\":\"notes\",\"columns\":[\"title\"]}},"
     "\"retention\":[{\"name\":\"old\",\"table\":\"notes\",\"where\":\"stars > 90\",\"every\":\"1m\"}]}";
 static const char schema[] =
@@ -26,6 +26,8 @@ static const char schema[] =
     "CREATE TABLE tags (note TEXT NOT NULL REFERENCES notes(id) ON DELETE CASCADE, name TEXT NOT NULL,\n"
     "  PRIMARY KEY (note, name)) WITHOUT ROWID;\n"
     "CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value JSON);\n"
+    "CREATE TABLE prefs (scope TEXT NOT NULL, name TEXT NOT NULL, value JSON, PRIMARY KEY (scope, name)) WITHOUT "
+    "ROWID;\n"
     "CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, pct INTEGER NOT NULL);\n";
 static const char projections[] = "-- on job.started\nINSERT INTO progress(job, pct) VALUES ($id, $pct);\n"
                                   "-- on job.ended\nDELETE FROM progress WHERE job = $id;\n";
@@ -55,6 +57,7 @@ typedef struct bench {
     size_t memory, handles; /* while the store is closed */
     dbk_buffer answer;      /* of the call at hand */
     dbk_buffer plain;       /* of the same call without faults */
+    dbk_hash128 plain_rows; /* and what the rows were behind it */
     dbk_result result;
     dbk_buffer facts[4];
     int64_t now_ms;
@@ -329,6 +332,9 @@ static const call calls[] = {
     {.name = "upgrade, tried", .json = "{\"do\":\"upgrade\",\"app\":\"/next\",\"dry_run\":true}", .varies = true},
     {.name = "upgrade", .json = "{\"do\":\"upgrade\",\"app\":\"/next\"}", .varies = true},
     {.name = "set", .json = "{\"id\":\"w\",\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"size\",\"value\":15}"},
+    {.name = "set a member",
+     .json = "{\"id\":\"w\",\"do\":\"set\",\"namespace\":\"plugin\",\"path\":\"font\",\"value\":15}"},
+    {.name = "unset a member", .json = "{\"id\":\"w\",\"do\":\"unset\",\"namespace\":\"plugin\",\"path\":\"font\"}"},
     {.name = "unset", .json = "{\"id\":\"w\",\"do\":\"unset\",\"namespace\":\"ui\",\"path\":\"theme\"}"},
     {.name = "reset", .json = "{\"id\":\"w\",\"do\":\"reset\",\"namespace\":\"ui\"}"},
     {.name = "command", .json = "{\"id\":\"w\",\"do\":\"note.star\",\"args\":{\"id\":\"n1\"}}"},
@@ -386,6 +392,13 @@ static bool is_refusal(const bench *b)
     return b->result != DBK_OK || (b->answer.size && b->answer.data[0] == '{' && says(b, "\"ok\":false"));
 }
 
+static dbk_hash128 rows_of(const bench *b)
+{
+    dbk_model_state state;
+    dbk_model_get_state(dbk_engine_model(b->engine), &state);
+    return state.fingerprint;
+}
+
 static void check_rows(bench *b)
 {
     dbk_model_state cold = {0}, live;
@@ -436,6 +449,8 @@ static bool run_once(bench *b, const call *c, const weather *w, uint64_t skip)
     check_given_back(b);
     if (!open_store(b, "/store")) fail(b, "it does not open afterwards");
     check_rows(b);
+    dbk_hash128 rows = rows_of(b);
+    if (accepted && !c->varies && memcmp(&rows, &b->plain_rows, sizeof rows) != 0) fail(b, "it changed other rows");
     check_receipt(b, c, accepted, none);
     close_store(b);
     check_given_back(b);
@@ -450,6 +465,9 @@ static uint64_t run_call(bench *b, const call *c, uint64_t stride)
     if (!open_store(b, "/store")) fail(b, "it does not open");
     perform(b, c);
     if (is_refusal(b)) fail(b, "refused without any fault");
+    close_store(b);
+    if (!open_store(b, "/store")) fail(b, "it does not open again");
+    b->plain_rows = rows_of(b);
     close_store(b);
     dbk_buffer_clear(&b->plain);
     dbk_buffer_put_slice(&b->plain, dbk_buffer_slice(&b->answer));
@@ -510,6 +528,9 @@ static void fill_store(bench *b)
         fail(b, "no import");
     /* the titles of the facts become free, so that what was skipped can be said again */
     must(b, "{\"id\":\"10\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n2\",\"data\":{\"title\":\"hello world\"}}");
+    /* a member, and a row of another scope that is named as it is */
+    must(b, "{\"id\":\"11\",\"do\":\"set\",\"namespace\":\"plugin\",\"path\":\"font\",\"value\":9}");
+    must(b, "{\"id\":\"12\",\"do\":\"put\",\"table\":\"prefs\",\"key\":[\"font\",\"font\"],\"data\":{\"value\":1}}");
     must(b, "{\"do\":\"models\"}");
     if (dbk_engine_mirror(b->engine, &b->error) != DBK_OK) fail(b, "no mirror");
     close_store(b);
