@@ -155,7 +155,7 @@ struct dbk_trail;
 /* The events of the app among what is undone: whose they are, and what their entry took back itself when it said them
  * (all zero: nothing). What dbk_model_undo appends says so in its events' `base`. */
 size_t dbk_undo_events(const dbk_undo *undo);
-void dbk_undo_event_of(const dbk_undo *undo, size_t at, dbk_entry_id *entry, dbk_entry_id *base);
+void dbk_undo_event_of(const dbk_undo *undo, size_t at, dbk_entry_id *entry, dbk_entry_id *base, dbk_slice *stream);
 void dbk_undo_keep_event(dbk_undo *undo, size_t at, const char *reason); /* it is not taken back; static text */
 const struct dbk_trail *dbk_undo_trail(const dbk_undo *undo); /* from the first of them to the end; borrowed */
 void dbk_undo_forget_rows(dbk_undo *undo);                    /* the fold is told again, from the beginning */

@@ -8,7 +8,11 @@
 typedef struct dbk_undone {
     dbk_engine *engine;
     dbk_undo *undo;
-    dbk_buffer links; /* dbk_undone_link */
+    dbk_buffer links; /* dbk_undone_link; the first `roots` begin the chains */
+    size_t roots;
+    dbk_buffer undos; /* dbk_undone_undo: what was read, */
+    dbk_buffer bases; /* and dbk_entry_id: whose events it took back */
+    dbk_buffer ways;  /* dbk_undone_way: which chains an undone event may be of */
     dbk_buffer origin;
     uint64_t next; /* position to read on from; 0: nothing is asked */
 } dbk_undone;

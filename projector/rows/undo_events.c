@@ -54,11 +54,12 @@ size_t dbk_undo_events(const dbk_undo *undo)
     return undo->events.size / sizeof(dbk_undo_event);
 }
 
-void dbk_undo_event_of(const dbk_undo *undo, size_t at, dbk_entry_id *entry, dbk_entry_id *base)
+void dbk_undo_event_of(const dbk_undo *undo, size_t at, dbk_entry_id *entry, dbk_entry_id *base, dbk_slice *stream)
 {
     const dbk_undo_event *event = (const dbk_undo_event *)(const void *)undo->events.data + at;
     *entry = event->entry;
     *base = event->base;
+    *stream = event->stream;
 }
 
 void dbk_undo_keep_event(dbk_undo *undo, size_t at, const char *reason)

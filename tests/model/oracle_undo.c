@@ -296,17 +296,28 @@ static bool has(const o_replica *replica, const o_entry *entry)
     return false;
 }
 
-static const o_entry *base_of(const o_entry *entry)
+/* Where the chains begin that the event may be of: of an undo of several entries those go on that are of its stream. */
+static void roots_of(const o_replica *replica, const o_entry *entry, const char *stream, const o_entry *base,
+                     const o_entry **roots, int *count)
 {
-    for (int k = 0; k < entry->event_count && entry->undo; k++)
-        if (entry->events[k].kind == O_CUSTOM && entry->events[k].base) return entry->events[k].base;
-    return NULL;
-}
-
-static const o_entry *root_of(const o_replica *replica, const o_entry *entry, const o_entry *base)
-{
-    for (; base && has(replica, base); base = base_of(entry)) entry = base;
-    return entry;
+    bool any = false, same = false;
+    for (int k = 0; base && has(replica, base) && k < base->event_count && base->undo; k++) {
+        const o_event *event = &base->events[k];
+        bool custom = event->kind == O_CUSTOM && event->base;
+        any = any || custom;
+        same = same || (custom && event->stream == stream);
+    }
+    for (int k = 0; any && k < base->event_count; k++) {
+        const o_event *event = &base->events[k];
+        if (event->kind == O_CUSTOM && event->base && (!same || event->stream == stream))
+            roots_of(replica, base, event->stream, event->base, roots, count);
+    }
+    if (any) return;
+    if (base && has(replica, base)) entry = base;
+    for (int i = 0; i < *count; i++)
+        if (roots[i] == entry) return;
+    if (*count == TARGETS) o_die("an undo of too many chains");
+    roots[(*count)++] = entry;
 }
 
 static bool takes_back_one(const o_entry *entry, const bool *linked, const o_replica *replica)
@@ -317,11 +328,10 @@ static bool takes_back_one(const o_entry *entry, const bool *linked, const o_rep
     return false;
 }
 
-/* It goes back while its entry is the last of its chain that counts, but for those that go back with it. */
-static bool is_taken_back(const undoing *u, const o_entry *entry, const o_event *event)
+/* Behind the entry stands a link of the chain that counts, but for those that go back with it. */
+static bool stands_behind(const undoing *u, const o_entry *entry, const o_entry *root)
 {
     const o_replica *replica = u->draft->replica;
-    const o_entry *root = root_of(replica, entry, event->base);
     bool linked[O_ENTRIES] = {false}, grows = true;
     while (grows) {
         grows = false;
@@ -335,6 +345,17 @@ static bool is_taken_back(const undoing *u, const o_entry *entry, const o_event 
         bool counts = strcmp(state, "applied") == 0 || strcmp(state, "suffixed") == 0;
         if (counts && !is_target(u, replica->log[i]) && o_entry_order(replica->log[i], entry) > 0) return true;
     }
+    return false;
+}
+
+/* It goes back while its entry is the last of its chain. */
+static bool is_taken_back(const undoing *u, const o_entry *entry, const o_event *event)
+{
+    const o_entry *roots[TARGETS];
+    int count = 0;
+    roots_of(u->draft->replica, entry, event->stream, entry->undo ? event->base : NULL, roots, &count);
+    for (int i = 0; i < count; i++)
+        if (stands_behind(u, entry, roots[i])) return true;
     return false;
 }
 

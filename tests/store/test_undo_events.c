@@ -212,6 +212,84 @@ static void an_undone_event_is_said_again_by_the_redo(void **state)
     answers(f, "SELECT id, job, pct FROM runs", "[\"r7\",\"7\",0]");
 }
 
+/* ---- undos of other devices */
+
+/* run.moved by another device; `base`: it takes that entry's back. */
+static void hear(engine_fixture *f, uint8_t author, int64_t ms, const char *run, int by, const dbk_entry_id *base)
+{
+    char stream[24], data[64];
+    uint64_t logged = 0, parked = 0;
+    dbk_buffer event, origin;
+    dbk_entry entry = {.id = {{author}, 1, 1}, .event_count = 1, .hlc = (uint64_t)ms << 16, .time_ms = ms};
+    memset(entry.lineage, 'l', sizeof entry.lineage);
+    memcpy(entry.definition, f->definition->hash, sizeof entry.definition);
+    entry.flags = base ? DBK_ENTRY_UNDO : DBK_ENTRY_APP;
+    snprintf(stream, sizeof stream, "run/%s", run);
+    snprintf(data, sizeof data, "{\"by\":%d,\"id\":\"r%s\"}", by, run);
+    dbk_buffer_init(&event, dbk_port_system());
+    dbk_buffer_init(&origin, dbk_port_system());
+    dbk_event moved = {.stream = dbk_slice_text(stream),
+                       .type = dbk_slice_text("run.moved"),
+                       .type_version = 2,
+                       .has_base = base != NULL,
+                       .data = dbk_slice_text(data)};
+    if (base) moved.base = *base;
+    dbk_event_encode(&event, &moved);
+    entry.events = dbk_buffer_slice(&event);
+    dbk_entry_encode(&origin, &entry);
+    dbk_slice fact = dbk_buffer_slice(&origin);
+    assert_int_equal(dbk_engine_import(f->engine, &fact, 1, f->now_ms, &logged, &parked, &f->error), DBK_OK);
+    assert_int_equal(logged, 1);
+    dbk_buffer_release(&event);
+    dbk_buffer_release(&origin);
+}
+
+static void move(engine_fixture *f, const char *id, const char *run, int by)
+{
+    char command[200];
+    snprintf(command, sizeof command,
+             "{\"id\":\"%s\",\"do\":\"append\",\"stream\":\"run/%s\",\"type\":\"run.moved\","
+             "\"data\":{\"id\":\"r%s\",\"by\":%d}}",
+             id, run, run, by);
+    must_answer(f, command, "\"ok\":true");
+}
+
+/* The undo was heard of before what it takes back: it has the lower position. */
+static void an_undo_counts_where_it_was_logged_before_its_base(void **state)
+{
+    engine_fixture *f = *state;
+    dbk_entry_id moved = {{7}, 1, 1};
+    must_answer(f, "{\"id\":\"1\",\"do\":\"run.begin\",\"args\":{\"job\":\"7\"}}", "\"ok\":true");
+    must_answer(f, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"jobs\",\"key\":\"x\",\"data\":{}}", "\"ok\":true");
+    hear(f, 8, f->now_ms + 20000, "7", -20, &moved);
+    hear(f, 7, f->now_ms + 10000, "7", 20, NULL);
+    counts(f, "[0]");
+    f->now_ms += 30000;
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":4}", "\"reason\":\"undone already\"");
+    counts(f, "[0]");
+}
+
+/* An undo of two entries is a link of two chains; another device has taken back one of them since. */
+static void an_undo_of_several_goes_on_with_the_chain_of_each(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"run.begin\",\"args\":{\"job\":\"7\"}}", "\"ok\":true");
+    must_answer(f, "{\"id\":\"2\",\"do\":\"run.begin\",\"args\":{\"job\":\"8\"}}", "\"ok\":true");
+    move(f, "3", "7", 20);
+    move(f, "4", "8", 30);
+    must_undo(f, "{\"id\":\"u5\",\"do\":\"undo\",\"position\":[4,3]}", "\"position\":5");
+    must_undo(f, "{\"id\":\"u6\",\"do\":\"undo\",\"position\":5}", "\"position\":6");
+    answers(f, "SELECT pct FROM runs ORDER BY id", "[20],[30]");
+    dbk_entry_id moved;
+    assert_int_equal(dbk_log_entry_id_at(dbk_engine_log(f->engine), 3, &moved, &f->error), DBK_OK);
+    hear(f, 8, f->now_ms + 1000, "7", -20, &moved);
+    answers(f, "SELECT pct FROM runs ORDER BY id", "[0],[30]");
+    f->now_ms += 2000;
+    must_undo(f, "{\"id\":\"u8\",\"do\":\"undo\",\"position\":6}",
+              "\"kept\":[{\"stream\":\"run/7\",\"type\":\"run.moved\",\"reason\":\"undone already\"}]");
+    answers(f, "SELECT pct FROM runs ORDER BY id", "[0],[0]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +299,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_taken_back_is_not_taken_back_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_no_event_to_say_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undone_event_is_said_again_by_the_redo, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_undo_counts_where_it_was_logged_before_its_base, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_undo_of_several_goes_on_with_the_chain_of_each, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
