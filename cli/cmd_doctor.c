@@ -262,8 +262,25 @@ typedef struct models {
     const dbk_port *port;
     dbk_dir *dir;
     report *r;
-    bool failed;
+    bool failed, unbuilt;
 } models;
+
+/* `current` names a folder that is there. */
+static bool has_file(const dbk_port *port, dbk_dir *folder)
+{
+    enum { SERIAL_DIGITS = 8 };
+    char serial[SERIAL_DIGITS + 1] = "";
+    dbk_dir *dir = NULL;
+    dbk_buffer text;
+    dbk_buffer_init(&text, port);
+    if (dbk_io_read_file(port, folder, "current", 64, &text, NULL) == DBK_OK && text.size >= SERIAL_DIGITS)
+        memcpy(serial, text.data, SERIAL_DIGITS);
+    dbk_buffer_release(&text);
+    if (strspn(serial, "0123456789") != SERIAL_DIGITS || dbk_io_open_dir(port, folder, serial, 0, &dir, NULL) != DBK_OK)
+        return false;
+    port->close_dir(port->ctx, dir);
+    return true;
+}
 
 /* What the thread of an async model has last left in its folder. */
 static int note_model(void *arg, const char *name)
@@ -271,7 +288,7 @@ static int note_model(void *arg, const char *name)
     models *m = arg;
     dbk_dir *folder = NULL;
     dbk_buffer text;
-    char member[80];
+    char member[96];
     if (strncmp(name, "async-", 6) != 0 || strlen(name) > 72) return 0;
     if (dbk_io_open_dir(m->port, m->dir, name, 0, &folder, NULL) != DBK_OK) return 0;
     dbk_buffer_init(&text, m->port);
@@ -280,6 +297,11 @@ static int note_model(void *arg, const char *name)
     dbk_buffer_release(&text);
     snprintf(member, sizeof member, "model_%s", name + 6);
     file_text(m->port, folder, "state", member, m->r);
+    if (!has_file(m->port, folder)) {
+        snprintf(member, sizeof member, "model_%s_file", name + 6);
+        put_text(m->r, member, "not built");
+        m->unbuilt = true;
+    }
     m->port->close_dir(m->port->ctx, folder);
     return 0;
 }
@@ -292,6 +314,10 @@ static void async_models(const dbk_port *port, dbk_dir *dir, report *r)
     port->close_dir(port->ctx, m.dir);
     if (m.failed)
         advise(r, "an async model stopped at an entry that it refuses: 'daybook model list' says where and why");
+    if (m.unbuilt)
+        advise(r,
+               "an async model has no file: whoever next opens the store to write builds it, and 'daybook model list' "
+               "says how far that is");
 }
 
 static int examine_store(const dbk_cli *cli, const char *path, report *r)

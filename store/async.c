@@ -244,7 +244,7 @@ static bool is_settling(const dbk_asyncs *all)
     for (size_t i = 0; i < all->count; i++) {
         const dbk_async *async = &all->items[i];
         bool builds = async->needs_build && !async->note.paused;
-        if ((async->opening || builds) && async->trouble.code == DBK_OK) return true;
+        if ((async->opening || async->look_asked || builds) && async->trouble.code == DBK_OK) return true;
     }
     return false;
 }
@@ -257,6 +257,8 @@ void dbk_asyncs_settle(dbk_engine *engine)
     if (!all) return;
     int64_t until_ns = port->monotonic_ns(port->ctx) + SETTLE_MS * NS_PER_MS, left_ns = 1;
     dbk_asyncs_lock(all);
+    for (size_t i = 0; i < all->count && !engine->options.no_threads; i++) all->items[i].look_asked = true;
+    dbk_asyncs_wake(all);
     while (left_ns > 0 && !all->closing && !engine->options.no_threads && is_settling(all)) {
         left_ns = until_ns - port->monotonic_ns(port->ctx);
         if (left_ns > 0) (void)port->cond_wait(port->ctx, all->changed, all->mutex, left_ns);

@@ -12,7 +12,9 @@
  * Ownership: a dbk_text that a call fills is the caller's, released by dbk_text_free. Strings passed in
  * are only borrowed for the call. Errors: the result says which, *err (may be NULL) what happened to
  * what, and what to do. Durability: a receipt with "ok":true means synced to disk (unless the command
- * said "wait":"accepted"). */
+ * said "wait":"accepted"). Memory: what SQL of an app or a client takes is bounded by counting in SQLite's allocator, which
+ * can be set up only before SQLite is used in a process: a program that uses SQLite itself makes its first dbk_open or
+ * dbk_create before. Where SQLite was there first the same SQL is bounded by its steps alone. */
 #ifndef DAYBOOK_H
 #define DAYBOOK_H
 

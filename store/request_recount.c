@@ -33,11 +33,12 @@ static dbk_result find_file(dbk_engine *engine, const dbk_definition *model, cha
 }
 
 /* Every table whose rows are not those that the log makes. */
-static dbk_result name_tables(dbk_engine *engine, dbk_model *model, uint64_t position, dbk_buffer *out, dbk_error *err)
+static dbk_result name_tables(dbk_engine *engine, const dbk_definition *async, dbk_model *model, uint64_t position,
+                              dbk_buffer *out, dbk_error *err)
 {
-    const dbk_definition *definition = engine->definition;
+    const dbk_definition *definition = async ? async : engine->definition;
     dbk_past_model past = {0};
-    dbk_past at = {.position = position};
+    dbk_past at = {.position = position, .model = async};
     bool first = true;
     dbk_result result = dbk_past_open(engine, &at, NULL, &past, err);
     dbk_buffer_put_text(out, ",\"tables\":[");
@@ -79,8 +80,8 @@ static dbk_result compare(dbk_engine *engine, const dbk_definition *model, dbk_m
     dbk_request_put_text(out, "recounted", dbk_slice_text(text));
     dbk_request_put_u64(out, "rows", rows);
     dbk_buffer_printf(out, ",\"same\":%s", is_same(counted, state.fingerprint) ? "true" : "false");
-    return is_same(counted, state.fingerprint) || model ? DBK_OK
-                                                        : name_tables(engine, opened, state.position, out, err);
+    if (is_same(counted, state.fingerprint)) return DBK_OK;
+    return name_tables(engine, model, opened, state.position, out, err);
 }
 
 dbk_result dbk_request_recount(dbk_engine *engine, const dbk_definition *model, dbk_buffer *out, dbk_error *err)

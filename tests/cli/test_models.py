@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import threading
 import time
 import unittest
@@ -186,6 +187,37 @@ class Models(Case):
             f.write(os.urandom(4000))
         self.wait("s.daybook", state="running", behind=0)
         self.assertEqual(self.rows("s.daybook", TOTALS), [["ann", 20]])
+
+    def test_a_file_that_goes_is_made_again_when_somebody_looks(self):
+        daemon = Daemon(self, self.shop(order(1)))
+        self.wait(daemon.url, state="running", behind=0)
+        folder = self.path("s.daybook", "models", "async-stats")
+        serial = next(n for n in os.listdir(folder) if n.isdigit())
+        os.remove(os.path.join(folder, serial, "stats.sqlite"))
+        self.wait(daemon.url, state="running", behind=0, healed="its file was deleted")
+        stats = json.loads(self.daybook("stats", daemon.url, "--json"))
+        self.assertEqual([(m["model"], m["state"], m["healed"]) for m in stats["models"]], [("stats", "running", "its file was deleted")])
+        self.assertNotIn("model_stats_file", json.loads(self.daybook("doctor", "s.daybook", "--json")))
+        self.assertEqual(daemon.end(), 0)
+        os.remove(os.path.join(folder, "current"))
+        told = json.loads(self.daybook("doctor", "s.daybook", "--json"))
+        self.assertEqual(told["model_stats_file"], "not built")
+        self.assertTrue(any("an async model has no file" in line for line in told["advice"]), told["advice"])
+
+    def test_a_recount_names_the_tables_of_an_async_model(self):
+        store = self.shop(order(1), order(2, "bob"))
+        self.wait(store, state="running", behind=0)
+        same = json.loads(self.daybook("fingerprint", store, "--model", "stats", "--recount", "--json"))
+        self.assertEqual((same["same"], "tables" in same), (True, False))
+        folder = self.path(store, "models", "async-stats")
+        with open(os.path.join(folder, "current")) as f:
+            name = os.path.join(folder, f.read(8), "stats.sqlite")
+        with sqlite3.connect(name) as db:
+            db.execute("DELETE FROM totals WHERE customer = 'bob'")
+        db.close()
+        found = self.run_program("fingerprint", store, "--model", "stats", "--recount", "--json")
+        self.assertEqual(found.returncode, 1)
+        self.assertEqual([(t["table"], t["rows"], t["rows_of_log"]) for t in json.loads(found.stdout)["tables"]], [("totals", 1, 2)])
 
     def test_killed_again_and_again_it_ends_up_right(self):
         store = self.shop()
