@@ -244,7 +244,7 @@ static dbk_result check_rest(dbk_verifier *v, dbk_scanner *scanner, uint64_t off
 /* Where the segment begins and ends, for the caches. */
 static void note_place(dbk_verifier *v, const dbk_scanner *scanner, const dbk_record *record)
 {
-    dbk_seen *seen = &v->seen[scanner->header.number - 1];
+    dbk_seen *seen = v->seen[scanner->header.number - 1];
 
     if (record->type == DBK_RECORD_START) {
         seen->salt = record->salt;
@@ -414,6 +414,20 @@ static dbk_result check_segment(dbk_verifier *v, dbk_file *file, dbk_segment *se
     return walk_image(v, file, segment, err);
 }
 
+static void forget_seen(dbk_seen *seen)
+{
+    if (seen) memset(seen, 0, sizeof(*seen));
+}
+
+/* For files that there are: the highest number, which a name may say, is no measure of memory. */
+static dbk_result make_seen(dbk_verifier *v, uint64_t number, dbk_error *err)
+{
+    dbk_seen **seen = &v->seen[number - 1];
+
+    if (!*seen) *seen = dbk_alloc_zero(v->port, 1, sizeof(**seen));
+    return *seen ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
+}
+
 /* A file that cannot be read is a fault, and the rest is still looked at. */
 dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err)
 {
@@ -423,8 +437,9 @@ dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err)
     dbk_error local = {0};
 
     if (!segment) return dbk_fail(err, DBK_NO_MEMORY, "cannot verify the log: out of memory");
-    memset(&v->seen[number - 1], 0, sizeof(*v->seen));
+    forget_seen(v->seen[number - 1]);
     dbk_result rc = dbk_io_open(v->port, v->dir, segment->name, DBK_OPEN_READ, &file, &local);
+    if (rc == DBK_OK) rc = make_seen(v, number, &local);
     if (rc == DBK_OK) rc = check_segment(v, file, segment, number, &local);
     v->ended = v->ended || rc == DBK_NO_MEMORY;
     if (file) v->port->close_file(v->port->ctx, file);
@@ -434,7 +449,7 @@ dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err)
         tell(v, rc, segment->name, 0, last_of(v, number), local.text);
     }
     if (rc != DBK_OK) skip_segment(v, number);
-    v->seen[number - 1].known = rc == DBK_OK && v->report->faults == faults;
+    if (v->seen[number - 1]) v->seen[number - 1]->known = rc == DBK_OK && v->report->faults == faults;
     dbk_segment_free(v->port, segment);
     if (v->ended && err) *err = local;
     return v->ended ? rc : DBK_OK;
@@ -546,6 +561,7 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     report->file_bytes = dbk_log_file_bytes(port, dir);
     dbk_free(port, v.firsts);
     dbk_free(port, v.nexts);
+    for (uint64_t i = 0; v.seen && i < v.count; i++) dbk_free(port, v.seen[i]);
     dbk_free(port, v.seen);
     dbk_free(port, v.state);
     return rc;

@@ -56,7 +56,8 @@ typedef struct dbk_verifier {
     bool doubted; /* a record of another history was met: what follows is not known to be this one's */
     uint64_t all_bytes, done_bytes;
     dbk_verify_begun *begun; /* NULL: nobody asks */
-    dbk_seen *seen;          /* [number - 1]; of one segment one thread at a time, as the next */
+    dbk_seen **seen;         /* [number - 1]; NULL: no such file was read. Of one segment one thread at a time, as the
+                                next */
     dbk_verify_point *point;
 } dbk_verifier;
 

@@ -93,7 +93,7 @@ static bool note_entry(const dbk_verifier *v, dbk_seen *seen, const dbk_entry *e
 void dbk_verify_note_batch(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
                            uint64_t bytes)
 {
-    dbk_seen *seen = &v->seen[segment->header.number - 1];
+    dbk_seen *seen = v->seen[segment->header.number - 1];
     dbk_index_batch batch = {record->first_position, (uint32_t)record->offset, (uint32_t)bytes, record->received_ms};
     dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
     uint64_t position = record->first_position;
@@ -118,7 +118,7 @@ void dbk_verify_note_batch(dbk_verifier *v, const dbk_segment *segment, const db
 /* ---- held against a file */
 
 typedef struct holder {
-    const dbk_seen *seen; /* of the first segment of the file */
+    const dbk_seen *const *seen; /* of the segments of the file */
     dbk_seen *found;
     uint64_t count;
 } holder;
@@ -138,7 +138,7 @@ static uint64_t segment_at(const holder *h, uint64_t position)
 
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (h->seen[middle].first_position <= position) {
+        if (h->seen[middle]->first_position <= position) {
             low = middle;
         } else {
             high = middle;
@@ -164,8 +164,8 @@ static void add_authors(holder *h, const dbk_index_author_run *run)
 {
     uint64_t last = run->first_position + run->count - 1;
 
-    for (uint64_t i = segment_at(h, run->first_position); i < h->count && h->seen[i].first_position <= last; i++) {
-        const dbk_seen *seen = &h->seen[i];
+    for (uint64_t i = segment_at(h, run->first_position); i < h->count && h->seen[i]->first_position <= last; i++) {
+        const dbk_seen *seen = h->seen[i];
         uint64_t from = seen->first_position > run->first_position ? seen->first_position : run->first_position;
         uint64_t to = seen->last_position < last ? seen->last_position : last;
         for (uint64_t position = from; is_held(seen) && position <= to; position++)
@@ -207,8 +207,8 @@ static const char *difference(const holder *h, const dbk_seen *seen, const dbk_s
     return without || is_equal(&seen->batches, &found->batches) ? NULL : "it has other batches than";
 }
 
-static dbk_result hold(dbk_verifier *v, const char *file, dbk_index_run *run, const dbk_seen *seen, uint64_t count,
-                       dbk_error *err)
+static dbk_result hold(dbk_verifier *v, const char *file, dbk_index_run *run, const dbk_seen *const *seen,
+                       uint64_t count, dbk_error *err)
 {
     holder h = {.seen = seen, .count = count};
     dbk_error local = {0};
@@ -221,10 +221,10 @@ static dbk_result hold(dbk_verifier *v, const char *file, dbk_index_run *run, co
     if (rc != DBK_OK && rc != DBK_NO_MEMORY) tell(v, file, offset, local.text);
     for (uint64_t i = 0; i < count && rc == DBK_OK && v->proof; i++) {
         char text[160];
-        const char *wrong = difference(&h, &seen[i], &h.found[i]);
+        const char *wrong = difference(&h, seen[i], &h.found[i]);
         if (!wrong) continue;
         (void)snprintf(text, sizeof(text), "%s the entries %llu to %llu", wrong,
-                       (unsigned long long)seen[i].first_position, (unsigned long long)seen[i].last_position);
+                       (unsigned long long)seen[i]->first_position, (unsigned long long)seen[i]->last_position);
         tell(v, file, 0, text);
     }
     dbk_free(v->port, h.found);
@@ -237,18 +237,18 @@ static dbk_result hold(dbk_verifier *v, const char *file, dbk_index_run *run, co
 /* False: the segments are not all known so well that a file could be held against them. */
 static bool source_of(const dbk_verifier *v, uint64_t first, uint64_t last, dbk_buffer *salts, dbk_index_source *source)
 {
-    const dbk_seen *begin = &v->seen[first - 1];
-
     memset(source, 0, sizeof(*source));
     dbk_buffer_clear(salts);
     for (uint64_t number = first; number <= last; number++) {
-        if (!v->seen[number - 1].sealed) return false;
-        dbk_buffer_put_u64(salts, v->seen[number - 1].salt);
+        const dbk_seen *seen = v->seen[number - 1];
+        if (!seen || !seen->sealed) return false;
+        dbk_buffer_put_u64(salts, seen->salt);
     }
+    const dbk_seen *begin = v->seen[first - 1];
     source->segment = first;
     source->segments = (uint32_t)(last - first + 1);
     source->first_position = begin->first_position;
-    source->last_position = v->seen[last - 1].last_position;
+    source->last_position = v->seen[last - 1]->last_position;
     source->salt = first == last ? begin->salt : dbk_index_salt_of(dbk_buffer_slice(salts));
     source->without_batches = true;
     source->page_limit = KEPT_PAGES;
@@ -275,9 +275,9 @@ static dbk_result check_part(dbk_verifier *v, uint64_t first, uint64_t last, dbk
         tell(v, file, 0, local.text);
         return DBK_OK;
     }
-    if (memcmp(found.head, v->seen[last - 1].head, DBK_LEAF_SIZE) != 0)
+    if (memcmp(found.head, v->seen[last - 1]->head, DBK_LEAF_SIZE) != 0)
         tell(v, file, 0, "it names another head than the last of its segments");
-    rc = hold(v, file, run, &v->seen[first - 1], last - first + 1, err);
+    rc = hold(v, file, run, (const dbk_seen *const *)v->seen + first - 1, last - first + 1, err);
     dbk_index_run_close(run);
     return rc;
 }
@@ -335,7 +335,7 @@ void dbk_verify_find_point(dbk_verifier *v, dbk_verify_point *point)
 /* One of an earlier segment, or of records that were cut since, is not believed: only its pages are looked at. */
 static dbk_result check_checkpoint(dbk_verifier *v, dbk_error *err)
 {
-    static const dbk_seen nothing;
+    static const dbk_seen nothing, *const none = &nothing;
     dbk_index_source expect, found;
     dbk_index_run *run = NULL;
     dbk_error local = {0};
@@ -355,7 +355,7 @@ static dbk_result check_checkpoint(dbk_verifier *v, dbk_error *err)
     bool ours = seen->known && seen->salt == found.salt && seen->first_position == found.first_position &&
                 v->point->segment == found.segment && v->point->last_position == found.last_position &&
                 memcmp(seen->head, found.head, DBK_LEAF_SIZE) == 0;
-    rc = hold(v, DBK_CHECKPOINT_NAME, run, ours ? seen : &nothing, 1, err);
+    rc = hold(v, DBK_CHECKPOINT_NAME, run, ours ? &seen : &none, 1, err);
     dbk_index_run_close(run);
     return rc;
 }

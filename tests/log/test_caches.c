@@ -255,6 +255,35 @@ static void test_dropped(void **state)
     world_free(&w);
 }
 
+static size_t largest;
+static void *(*usual_alloc)(void *ctx, size_t size);
+
+static void *note_largest(void *ctx, size_t size)
+{
+    if (size > largest) largest = size;
+    return usual_alloc(ctx, size);
+}
+
+/* A stray file with a high number in its name: what is missing before it is told, and takes no memory each. */
+static void test_high_number(void **state)
+{
+    dbk_log_report report;
+    dbk_port port;
+    world w;
+
+    (void)state;
+    (void)make(&w);
+    port = *w.port;
+    usual_alloc = port.alloc;
+    port.alloc = note_largest;
+    assert_int_equal(dbk_simdisk_write(w.disk, "log/0000000000010000.seg", 0, "x", 1), 0);
+    w.dir = root_of(w.port);
+    assert_int_equal(dbk_log_verify(&port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_true(report.faults > 60000 && report.entries >= 40 * 7);
+    assert_true(largest < 1024 * 1024);
+    world_free(&w);
+}
+
 /* Each call and each allocation fails once, and from there on: told, or an answer, and nothing leaks. */
 static void test_failures(void **state)
 {
@@ -298,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rot),          cmocka_unit_test(test_lies),    cmocka_unit_test(test_catalog),
         cmocka_unit_test(test_not_believed), cmocka_unit_test(test_dropped), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_high_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
