@@ -72,23 +72,31 @@ static dbk_result visit_itself(dbk_log *log, uint64_t number, dbk_visit *v, dbk_
 
 /* ---- parts */
 
+enum { PARTS_AT_ONCE = 16 };
 typedef enum usable { PART_ANSWERS, PART_DAMAGED, PART_USELESS } usable;
 
-static dbk_result visit_part(dbk_log *log, dbk_part *part, dbk_visit *v, usable *how, dbk_error *err)
+/* run_lock is held. */
+static dbk_result ask_part(dbk_log *log, dbk_part *part, dbk_visit *v, usable *how, dbk_error *err)
 {
     dbk_error local = {0};
 
     *how = PART_ANSWERS;
-    log->port->mutex_lock(log->port->ctx, log->run_lock);
     dbk_result rc = dbk_parts_open(log, part, &local);
     if (rc == DBK_MISSING || rc == DBK_CORRUPT) *how = PART_USELESS;
     if (rc == DBK_OK) {
         rc = v->run(v->arg, part->run, &local);
         if (rc == DBK_CORRUPT) *how = PART_DAMAGED;
     }
-    log->port->mutex_unlock(log->port->ctx, log->run_lock);
     if (*how != PART_ANSWERS) return DBK_OK;
     if (rc < 0 && err) *err = local;
+    return rc;
+}
+
+static dbk_result visit_part(dbk_log *log, dbk_part *part, dbk_visit *v, usable *how, dbk_error *err)
+{
+    log->port->mutex_lock(log->port->ctx, log->run_lock);
+    dbk_result rc = ask_part(log, part, v, how, err);
+    log->port->mutex_unlock(log->port->ctx, log->run_lock);
     return rc;
 }
 
@@ -139,12 +147,67 @@ dbk_result dbk_visit_segment(dbk_log *log, uint64_t number, dbk_visit *v, uint64
     }
 }
 
+/* Parts from a segment down, to be asked under one hold of run_lock. */
+typedef struct row_of_parts {
+    dbk_part *parts[PARTS_AT_ONCE];  /* pinned */
+    uint64_t numbers[PARTS_AT_ONCE]; /* the segments that they are asked for */
+    size_t count, answered;
+} row_of_parts;
+
+/* Tables in front of the first part are asked on the way. It ends, with *number, in front of a table behind a part, and
+ * of what dbk_visit_segment has to see to. */
+static void gather_parts(dbk_log *log, uint64_t *number, dbk_visit *v, row_of_parts *row)
+{
+    row->count = row->answered = 0;
+    dbk_log_lock(log);
+    while (*number > 0 && row->count < PARTS_AT_ONCE && !v->done) {
+        dbk_segment *segment = log->segments[*number - 1];
+        bool empty = segment->last_position < segment->first_position;
+        dbk_part *part = segment->table || empty ? NULL : dbk_parts_of(log, *number);
+        if (part) {
+            part->pins++;
+            part->used = ++log->part_clock;
+            row->parts[row->count] = part;
+            row->numbers[row->count++] = *number;
+            *number = part->first - 1;
+            continue;
+        }
+        if (segment->table ? row->count || (v->prefix && segment->prefix_last) : !empty) break;
+        if (segment->table && segment->table_asked) segment->table_asked = ++log->part_clock;
+        if (segment->table) v->table(v->arg, segment);
+        --*number;
+    }
+    dbk_log_unlock(log);
+}
+
+static dbk_result ask_parts(dbk_log *log, row_of_parts *row, dbk_visit *v, dbk_error *err)
+{
+    dbk_result rc = DBK_OK;
+    usable how = PART_ANSWERS;
+
+    if (row->count == 0) return DBK_OK;
+    log->port->mutex_lock(log->port->ctx, log->run_lock);
+    while (rc == DBK_OK && how == PART_ANSWERS && row->answered < row->count && !v->done) {
+        rc = ask_part(log, row->parts[row->answered], v, &how, err);
+        if (how == PART_ANSWERS) row->answered++;
+    }
+    log->port->mutex_unlock(log->port->ctx, log->run_lock);
+    dbk_parts_unpin_all(log, row->parts, row->count);
+    return rc;
+}
+
 dbk_result dbk_visit_down(dbk_log *log, uint64_t number, dbk_visit *v, dbk_error *err)
 {
     bool listed = false;
+    row_of_parts row;
 
     while (number > 0 && !v->done) {
-        dbk_result rc = dbk_visit_segment(log, number, v, &number, &listed, err);
+        gather_parts(log, &number, v, &row);
+        dbk_result rc = ask_parts(log, &row, v, err);
+        bool all = row.answered == row.count;
+        if (rc != DBK_OK || v->done) return rc;
+        if (all && (row.count > 0 || number == 0)) continue;
+        rc = dbk_visit_segment(log, all ? number : row.numbers[row.answered], v, &number, &listed, err);
         if (rc != DBK_OK) return rc;
     }
     return DBK_OK;

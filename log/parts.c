@@ -107,6 +107,21 @@ void dbk_parts_unpin(dbk_log *log, dbk_part *part)
     if (last) free_part(log, part);
 }
 
+void dbk_parts_unpin_all(dbk_log *log, dbk_part **parts, size_t count)
+{
+    dbk_part *unused = NULL;
+
+    dbk_log_lock(log);
+    for (size_t i = 0; i < count; i++) {
+        assert(parts[i]->pins > 0);
+        if (--parts[i]->pins || !parts[i]->retired) continue;
+        parts[i]->next = unused;
+        unused = parts[i];
+    }
+    dbk_log_unlock(log);
+    free_parts(log, unused);
+}
+
 void dbk_parts_drop(dbk_log *log, dbk_part *part)
 {
     dbk_part *unused = NULL;

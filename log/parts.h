@@ -40,6 +40,7 @@ dbk_part *dbk_parts_of(const dbk_log *log, uint64_t number);
 /* Takes the lock itself. */
 dbk_part *dbk_parts_pin(dbk_log *log, uint64_t number);
 void dbk_parts_unpin(dbk_log *log, dbk_part *part);
+void dbk_parts_unpin_all(dbk_log *log, dbk_part **parts, size_t count);
 /* Takes it out of the list: its file is missing, or not one of this log. */
 void dbk_parts_drop(dbk_log *log, dbk_part *part);
 
