@@ -56,7 +56,7 @@ WHY = {"A": "A command is JSON, checked, known by its id and projected into SQLi
        "C": "The others take bytes and sync once at the end; Daybook parses commands, looks each id up, hashes each entry, and syncs each 1,000.",
        "G": "Beside the events lie indexes of streams and of command ids; the newest segments are not compressed yet, and the next one is made beforehand.",
        "D": "An event comes as a CloudEvent in JSON, which the reader parses; the log's own cursor gives bytes.",
-       "E": "The events of a stream lie where they were written, all over the log: one read of the file and one small cell decompressed for each; what is not packed yet is read, and checked, by the whole batch that it came in.",
+       "E": "The events of a stream lie where they were written, all over the log: one read of the file and one small cell decompressed for each; what is not packed yet is checked by the whole batch that it came in, once, and read in parts of 4 KiB from then on.",
        "F": "Opening takes the write lock, looks at the log's end, at the model, and starts the store's threads, which pack meanwhile what was not.",
        "Fcold": "Opening reads daybook.json, the log's end with its indexes, and the model."}
 
