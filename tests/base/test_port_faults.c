@@ -31,6 +31,7 @@ typedef enum call {
     READLINK,
     FDOPENDIR,
     MALLOC,
+    ALIGNED,
     RANDOM,
     LOCALTIME,
     KILL,
@@ -74,6 +75,7 @@ ssize_t __real_read(int fd, void *out, size_t size);
 ssize_t __real_readlink(const char *name, char *out, size_t size);
 DIR *__real_fdopendir(int fd);
 void *__real_malloc(size_t size);
+int __real_posix_memalign(void **out, size_t alignment, size_t size);
 ssize_t __real_getrandom(void *out, size_t size, unsigned flags);
 struct tm *__real_localtime_r(const time_t *at, struct tm *out);
 int __real_kill(pid_t id, int number);
@@ -151,6 +153,12 @@ void *__wrap_malloc(size_t size);
 void *__wrap_malloc(size_t size)
 {
     return fails(MALLOC) ? NULL : __real_malloc(size);
+}
+
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
+{
+    return fails(ALIGNED) ? plan.error : __real_posix_memalign(out, alignment, size);
 }
 
 ssize_t __wrap_getrandom(void *out, size_t size, unsigned flags);
@@ -402,7 +410,9 @@ static void no_memory_for_locks(void **state)
     fail_next(MALLOC, ENOMEM);
     assert_null(port->cond_new(port->ctx));
     assert_int_equal(plan.hits, 1);
-    assert_null(port->alloc_aligned(port->ctx, 64, SIZE_MAX / 2));
+    fail_next(ALIGNED, ENOMEM);
+    assert_null(port->alloc_aligned(port->ctx, 64, 100));
+    assert_int_equal(plan.hits, 1);
     void *memory = port->alloc_aligned(port->ctx, 64, 0);
     assert_non_null(memory);
     port->free_aligned(port->ctx, memory);

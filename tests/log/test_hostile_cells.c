@@ -44,6 +44,8 @@ static dbk_pack_block block_of(const celled *c, uint32_t index)
     return out;
 }
 
+static uint32_t step = 1;
+
 /* Each byte of fronts, with others in its place: numbers of cells and of entries, lengths, checksums, shells. */
 static void test_fronts(void **state)
 {
@@ -58,7 +60,7 @@ static void test_fronts(void **state)
     for (uint32_t index = 0; index < 2 && index < c->head.block_count; index++) {
         dbk_pack_block block = block_of(c, index);
         uint32_t size = dbk_load_u32(c->file + block.offset + 4);
-        for (uint32_t at = DBK_FRONT_HEAD_SIZE; at < size; at += at < DBK_FRONT_HEAD_SIZE + 40 ? 1 : 7) {
+        for (uint32_t at = DBK_FRONT_HEAD_SIZE; at < size; at += step * (at < DBK_FRONT_HEAD_SIZE + 40 ? 1 : 7)) {
             for (size_t k = 0; k < COUNT(twists); k++) {
                 dbk_simdisk_restore(w.disk, image);
                 read_celled(&w, c);
@@ -124,13 +126,14 @@ static void test_cells(void **state)
     world_free(&w);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fronts),
         cmocka_unit_test(test_cells),
     };
+    if (argc > 1) step = (uint32_t)strtoul(argv[1], NULL, 10);
     int red = cmocka_run_group_tests(tests, NULL, NULL);
     printf("%llu lies, none believed silently\n", (unsigned long long)lies);
     return red;

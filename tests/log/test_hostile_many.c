@@ -87,7 +87,7 @@ static void zero_some(world *w, const char *path)
 
     if (size < 1024) return;
     uint64_t at = draw((uint64_t)size - 512) & ~UINT64_C(511);
-    size_t length = 512 << draw(4);
+    size_t length = (size_t)512 << draw(4);
     if (length > (size_t)size - at) length = (size_t)size - at;
     dbk_simdisk_write(w->disk, path, at, zeros, length);
 }

@@ -3,7 +3,7 @@
  * of this writer's, one of the first packed form, or either with a table of blocks that is lost. */
 #include "asking.h"
 
-static uint64_t runs;
+static uint64_t runs, step = 1;
 
 static void each_failure(form of, bool lost, bool writer, uint32_t kinds, uint64_t times)
 {
@@ -12,7 +12,7 @@ static void each_failure(form of, bool lost, bool writer, uint32_t kinds, uint64
     make(&w, of, lost);
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
     dbk_simdisk_fault fault = {.kinds = kinds, .times = times, .error = 5};
-    for (bool hit = true; hit; fault.skip++) {
+    for (bool hit = true; hit; fault.skip += of == OWN && !lost ? 1 : step) {
         dbk_simdisk_restore(w.disk, image);
         w.dir = root_of(w.port);
         dbk_simdisk_add_fault(w.disk, &fault);
@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
     if (argc > 1) root = argv[1];
+    if (argc > 2) step = strtoull(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own),
         cmocka_unit_test(test_own_without_table),
