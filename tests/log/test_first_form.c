@@ -284,7 +284,7 @@ static void test_other_blocks(void **state)
     assert_true(dbk_pack_blocks_decode(&head, dbk_slice_of(file + head.table_offset, rows), blocks));
     for (uint32_t index = 0; index < head.block_count; index++) {
         const dbk_pack_block *block = &blocks[index];
-        for (uint32_t at = 0; at < block->bytes; at += step * (1 + block->bytes / 12)) {
+        for (uint32_t at = 0; at < block->bytes; at += (uint32_t)step * (1 + block->bytes / 12)) {
             dbk_pack_block lying = *block;
             dbk_simdisk_restore(w.disk, sound);
             reopen_dir(&w);
