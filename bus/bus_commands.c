@@ -159,7 +159,8 @@ static void hand_over(dbk_bus_commands *commands, dbk_conn *conn, dbk_slice head
         *slot = (bus_slot){.commands = commands, .conn = conn, .bytes = json.size, .head_size = (uint32_t)head.size};
         memcpy(slot->head, head.data, head.size);
         dbk_conn_hold(conn);
-        result = dbk_send(commands->store, (const char *)json.data, json.size, answer, slot, &error);
+        result = dbk_store_send_until(commands->store, (const char *)json.data, json.size, &conn->gone, answer, slot,
+                                      &error);
         if (result == DBK_OK) return;
         dbk_conn_drop(conn); /* the receive under way has another */
         dbk_free(commands->port, slot);
@@ -217,6 +218,13 @@ static bool on_crowded(void *arg, dbk_conn *conn, dbk_slice begin)
     return true;
 }
 
+/* Who waits for the log keeps a connection, of which there are few, until it is answered. */
+static void on_ended(void *arg, dbk_conn *conn)
+{
+    dbk_bus_commands *commands = arg;
+    dbk_store_cancel(commands->store, &conn->gone);
+}
+
 /* ---- life */
 
 /* Waits until every message that was taken is decided and its answer queued, then gives the clients a
@@ -261,6 +269,7 @@ dbk_result dbk_bus_commands_start(const dbk_port *port, dbk_engine *engine, dbk_
     commands->endpoint.stalled_ns = dbk_ms_or(options->stalled_ms, DBK_BUS_STALLED_MS);
     commands->endpoint.on_message = on_message;
     commands->endpoint.on_crowded = on_crowded;
+    commands->endpoint.on_ended = on_ended;
     commands->endpoint.arg = commands;
     commands->mutex = port->mutex_new(port->ctx);
     commands->decided = port->cond_new(port->ctx);

@@ -71,6 +71,7 @@ struct dbk_conn {
     /* the owner's */
     dbk_conn *next, *previous;
     size_t waiting, waiting_bytes; /* commands: received and not decided */
+    bool gone;                     /* commands: nobody is there to be answered; see dbk_store_cancel */
     int64_t heavy_ns;              /* changes: since when the queue is over the soft limit; 0: it is not */
     bool lost;                     /* changes: messages were forgotten, and it is not told yet */
 };

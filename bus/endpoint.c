@@ -59,6 +59,7 @@ static void on_ended(void *arg, dbk_conn *conn)
     unlink_conn(endpoint, conn);
     if (conn->opened) endpoint->open_count--;
     dbk_let(endpoint->port, endpoint->mutex);
+    if (endpoint->on_ended) endpoint->on_ended(endpoint->arg, conn);
     dbk_conn_drop(conn);
 }
 

@@ -81,6 +81,7 @@ typedef struct dbk_endpoint {
     int64_t greeting_ns;
     int64_t stalled_ns;                            /* a peer that takes nothing for so long is cut off; 0: never */
     void (*on_connect)(void *arg, dbk_conn *conn); /* may be NULL */
+    void (*on_ended)(void *arg, dbk_conn *conn);   /* may be NULL */
     bool (*on_message)(void *arg, dbk_conn *conn, dbk_slice body);  /* NULL: a peer that sends is cut off */
     bool (*on_crowded)(void *arg, dbk_conn *conn, dbk_slice begin); /* goes with on_message */
     void *arg;

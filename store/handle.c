@@ -238,6 +238,17 @@ static const dbk_store_ops engine_ops = {
     .cancel = engine_cancel,
 };
 
+dbk_result dbk_store_send_until(dbk_store *store, const char *json, size_t size, const bool *cancel, dbk_done_fn done,
+                                void *arg, dbk_error *err)
+{
+    return dbk_queue_send_until(((dbk_engine *)store->ctx)->queue, json, size, cancel, done, arg, err);
+}
+
+void dbk_store_cancel(dbk_store *store, bool *cancel)
+{
+    engine_cancel(store->ctx, cancel);
+}
+
 dbk_result dbk_engine_wrap(dbk_engine *engine, dbk_store **out, dbk_error *err)
 {
     return dbk_store_wrap(&engine_ops, engine, out, err);

@@ -422,6 +422,12 @@ dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_d
     return send_item(queue, json, size, &(dbk_item){.done = done, .arg = arg}, err);
 }
 
+dbk_result dbk_queue_send_until(dbk_queue *queue, const char *json, size_t size, const bool *cancel, dbk_done_fn done,
+                                void *arg, dbk_error *err)
+{
+    return send_item(queue, json, size, &(dbk_item){.done = done, .arg = arg, .waiting.cancel = cancel}, err);
+}
+
 dbk_result dbk_queue_send_staged(dbk_queue *queue, const char *json, size_t size, dbk_stage_fn each, void *arg,
                                  dbk_error *err)
 {

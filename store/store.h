@@ -214,6 +214,11 @@ void dbk_engine_on_publish(dbk_engine *engine, dbk_publish_fn publish, dbk_wante
 dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
 /* Answers every request that waits for the log to grow, as if its time were over. */
 void dbk_engine_answer_waits(dbk_engine *engine);
+/* Of a store that an engine is behind. As dbk_send; a request that waits for the log is answered as soon as *cancel is
+ * true, which dbk_store_cancel sets. */
+dbk_result dbk_store_send_until(dbk_store *store, const char *json, size_t size, const bool *cancel, dbk_done_fn done,
+                                void *arg, dbk_error *err) DBK_MUST_USE;
+void dbk_store_cancel(dbk_store *store, bool *cancel);
 /* Requests that wait for nothing, from any thread: appends the answer. False: it is none of them, send it. */
 bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *out) DBK_MUST_USE;
 /* Which folder an open directory is on this machine, "<device>:<inode>", as hello's "folder" says it. */

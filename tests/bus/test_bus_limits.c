@@ -78,6 +78,32 @@ static void sixty_four_are_served_and_the_next_is_turned_away(void **state)
     assert_true(until(nobody_is_there, s));
 }
 
+static bool all_wait(void *arg)
+{
+    return served_count(arg, "under_way") == 64;
+}
+
+static bool nothing_is_under_way(void *arg)
+{
+    return served_count(arg, "under_way") == 0;
+}
+
+/* Who waits for the log and goes does not keep its place until its time is over. */
+static void places_of_who_waited_and_went_are_free(void **state)
+{
+    served *s = *state;
+    int fds[64];
+    for (int i = 0; i < 64; i++) {
+        fds[i] = raw_greet(dbk_bus_commands_url(s->bus), raw_req);
+        assert_true(raw_ask(fds[i], 5, "{\"do\":\"log\",\"from\":1000000,\"wait_ms\":60000}"));
+    }
+    assert_true(until(all_wait, s));
+    for (int i = 0; i < 64; i++) close(fds[i]);
+    assert_true(until(nothing_is_under_way, s));
+    assert_true(until(nobody_is_there, s));
+    it_serves(s);
+}
+
 /* ---- messages that never become whole */
 
 enum { LARGE = 17 * 1024 * 1024 - 4, CROWD = 8, FIT = 3 };
@@ -303,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         served(a_greeting_has_its_time),
         served(sixty_four_are_served_and_the_next_is_turned_away),
+        served(places_of_who_waited_and_went_are_free),
         served(half_messages_share_a_limit),
         served(a_subscriber_may_not_even_begin),
         served(a_client_that_never_reads_is_cut_off),
