@@ -172,20 +172,19 @@ dbk_result dbk_log_range_at(dbk_log *log, uint64_t count, dbk_range *out, dbk_er
     return rc;
 }
 
-/* The peak that stands for the leaf: its height, its index, and its first leaf. */
+/* The peak that stands for the leaf, which is below `count`: its height, its index, and its first leaf. */
 static unsigned find_peak(uint64_t count, uint64_t leaf, uint32_t *index, uint64_t *first)
 {
+    assert(leaf < count);
     *first = 0;
     *index = 0;
-    for (unsigned height = 64; height-- > 0;) {
+    for (unsigned height = 63;; height--) {
         uint64_t tree = 1ull << height;
         if (!(count & tree)) continue;
         if (leaf - *first < tree) return height;
         *first += tree;
         ++*index;
     }
-    assert(false && "leaf < count");
-    return 0;
 }
 
 dbk_result dbk_log_prove(dbk_log *log, uint64_t position, uint64_t count, dbk_inclusion *out, dbk_error *err)

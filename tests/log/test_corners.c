@@ -362,6 +362,93 @@ static void test_prepared_of_another_size(void **state)
     world_free(&w);
 }
 
+/* A segment is prepared and cannot be begun; the batch that comes then is larger than it. */
+static void test_prepared_too_small(void **state)
+{
+    dbk_simdisk_fault full = {
+        .kinds = DBK_SIM_WRITE, .path = ".seg", .error = ENOSPC, .skip = 1, .times = 1}; /* behind the seal */
+    world w;
+
+    (void)state;
+    world_new(&w, 12);
+    uint64_t before = 0;
+    for (int i = 0; i < 60 && !w.log->pending; i++) {
+        dbk_simdisk_add_fault(w.disk, &full);
+        dbk_result rc = append(w.log, 2);
+        assert_true(rc == DBK_OK || rc == DBK_NO_SPACE);
+        dbk_simdisk_clear_faults(w.disk);
+        if (w.log->pending) break;
+        assert_int_equal(append(w.log, 2), DBK_OK);
+    }
+    assert_non_null(w.log->pending);
+    before = dbk_log_position(w.log);
+    assert_int_equal(append_sized(w.log, 2, 60000, NULL), DBK_OK);
+    assert_int_equal(dbk_log_position(w.log), before + 2);
+    assert_int_equal(append(w.log, 3), DBK_OK);
+    world_reopen(&w);
+    assert_int_equal(dbk_log_position(w.log), before + 5);
+    world_free(&w);
+}
+
+static unsigned undecodable;
+
+static void on_fault(void *arg, const dbk_log_fault *fault)
+{
+    uint64_t position = *(uint64_t *)arg;
+
+    undecodable += fault->first_position == position && fault->last_position == position;
+}
+
+static dbk_result on_entry(void *arg, uint64_t position, int64_t received_ms, dbk_slice origin, dbk_error *err)
+{
+    (void)received_ms, (void)origin, (void)err;
+    assert_int_not_equal(position, *(uint64_t *)arg);
+    return DBK_OK;
+}
+
+/* A record that is sound, follows, and has the right head, and whose entry is none: verification names its position. */
+static void test_entry_that_is_none(void **state)
+{
+    uint8_t bytes[1024] = {0}, leaf[DBK_LEAF_SIZE];
+    dbk_record record = {.type = DBK_RECORD_ENTRIES, .count = 1, .payload_bytes = 54};
+    uint64_t position;
+    dbk_log_watcher watcher = {.arg = &position, .fault = on_fault, .entry = on_entry};
+    dbk_log_report report;
+    char path[64];
+    world w;
+
+    (void)state;
+    world_new(&w, 13);
+    assert_int_equal(append(w.log, 4), DBK_OK);
+    position = dbk_log_position(w.log) + 1;
+    const dbk_segment *active = dbk_log_active(w.log);
+    snprintf(path, sizeof(path), "log/%s", active->name);
+    memset(bytes + DBK_RECORD_HEADER_SIZE, 0xee, 54);
+    dbk_store_u32(bytes + DBK_RECORD_HEADER_SIZE, 50);
+    dbk_entry_leaf(dbk_slice_of(bytes + DBK_RECORD_HEADER_SIZE + 4, 50), leaf);
+    dbk_range range = w.log->state.range;
+    dbk_range_add(&range, leaf);
+    dbk_range_head(&range, record.head);
+    record.first_position = position;
+    record.durable_upto = position - 1;
+    record.received_ms = FIRST_MS + 100;
+    record.previous = w.log->state.previous;
+    record.segment = active->header.number;
+    record.salt = active->header.salt;
+    record.offset = active->end;
+    uint64_t size = dbk_record_bytes(record.payload_bytes, active->header.unit);
+    dbk_record_finish(&record, w.options.store_id, bytes, size);
+    world_close(&w);
+    assert_int_equal(dbk_simdisk_write(w.disk, path, record.offset, bytes, size), 0);
+    w.dir = root_of(w.port);
+    undecodable = 0;
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, &watcher, &report, NULL), DBK_OK);
+    assert_int_equal(undecodable, 1);
+    assert_true(dbk_log_open(w.port, w.dir, &w.options, &w.log, NULL) < 0);
+    w.log = NULL;
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +461,8 @@ int main(void)
         cmocka_unit_test(test_large_without_room),
         cmocka_unit_test(test_opened_later),
         cmocka_unit_test(test_prepared_of_another_size),
+        cmocka_unit_test(test_prepared_too_small),
+        cmocka_unit_test(test_entry_that_is_none),
     };
 
     return run_both_forms(tests);
