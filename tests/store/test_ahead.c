@@ -6,8 +6,8 @@
 #include "tests/store/store_fixture.h"
 
 static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, n INTEGER);";
-/* Eight of the second wake the worker while the sync is held; how many more it finds then is chance. */
-enum { FIRST = 6, SECOND = 10, SURE = 8 };
+/* So many of the second wake the worker while the sync is held; how many more it finds then is chance. */
+enum { FIRST = 6, SECOND = 28, SURE = 24 };
 
 typedef struct told {
     atomic_uint count, refused, unknown, out_of_order;
@@ -155,7 +155,7 @@ static void they_see_the_streams_of_the_first(void **state)
     send_events(s, "b", SECOND, ",\"expect\":\"none\"");
     await_decisions(1 + FIRST + SURE - FIRST);
     gate_open(&scene.sync);
-    assert_int_equal(position_after_reopening(s), 1 + SECOND); /* of the ten, those on streams of their own */
+    assert_int_equal(position_after_reopening(s), 1 + SECOND); /* of the second, those on streams of their own */
     assert_int_equal(atomic_load(&scene.told.refused), FIRST);
 }
 
