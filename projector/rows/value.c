@@ -156,7 +156,7 @@ dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const d
 dbk_result dbk_cell_bind(const dbk_cell *cell, const dbk_buffer *made, sqlite3_stmt *statement, int parameter,
                          dbk_error *err)
 {
-    const void *data = cell->made ? made->data + cell->offset : cell->data;
+    const void *data = cell->made ? dbk_buffer_part(made, cell->offset, cell->size).data : cell->data;
     int rc;
 
     if (cell->size == 0) data = "";
