@@ -195,6 +195,7 @@ void dbk_engine_close(dbk_engine *engine)
     if (engine->way) port->cond_free(port->ctx, engine->way);
     if (engine->readers_lock) port->mutex_free(port->ctx, engine->readers_lock);
     if (engine->pasts_lock) port->mutex_free(port->ctx, engine->pasts_lock);
+    dbk_free(port, engine->superseded); /* of one that died in a switch */
     dbk_free(port, engine->path);
     dbk_free(port, engine);
 }
