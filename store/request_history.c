@@ -122,6 +122,7 @@ dbk_result dbk_request_history(dbk_engine *engine, const dbk_json_node *request,
     dbk_buffer_init(&history.begins, engine->port);
     result = dbk_key_from_json(table, dbk_json_member(request, "key"), &key, err);
     dbk_buffer_printf(&stream, "%s/%.*s", table->name, (int)key.size, (const char *)key.data);
+    if (result == DBK_OK && stream.failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the stream of a row");
     history.stream = dbk_buffer_slice(&stream);
     if (result == DBK_OK) result = dbk_row_writer_init(&history.writer, engine, &history.text, err);
     if (result == DBK_OK) result = follow_row(engine, table, dbk_buffer_slice(&key), &history, &position, err);
