@@ -249,13 +249,12 @@ static bool is_settling(const dbk_asyncs *all)
     return false;
 }
 
-void dbk_asyncs_settle(dbk_engine *engine)
+void dbk_asyncs_settle(dbk_engine *engine, int64_t limit_ms)
 {
-    enum { SETTLE_MS = 250 };
     const dbk_port *port = engine->port;
     dbk_asyncs *all = dbk_asyncs_enter(engine);
     if (!all) return;
-    int64_t until_ns = port->monotonic_ns(port->ctx) + SETTLE_MS * NS_PER_MS, left_ns = 1;
+    int64_t until_ns = port->monotonic_ns(port->ctx) + limit_ms * NS_PER_MS, left_ns = 1;
     dbk_asyncs_lock(all);
     for (size_t i = 0; i < all->count && !engine->options.no_threads; i++) all->items[i].look_asked = true;
     dbk_asyncs_wake(all);

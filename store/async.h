@@ -84,8 +84,9 @@ dbk_asyncs *dbk_asyncs_enter(dbk_engine *engine);
 void dbk_asyncs_leave(dbk_asyncs *all);                        /* accepts NULL */
 dbk_async *dbk_asyncs_find(dbk_asyncs *all, const char *name); /* NULL: none */
 /* Has them look whether their files are still theirs, so that what is not is healed at once. Just opened, they are where
- * they were in a moment: waits for that, for a quarter of a second at most. */
-void dbk_asyncs_settle(dbk_engine *engine);
+ * they were in a moment: waits for that, for limit_ms at most. */
+enum { DBK_ASYNCS_SETTLE_MS = 250 }; /* for those that tell how it is */
+void dbk_asyncs_settle(dbk_engine *engine, int64_t limit_ms);
 void dbk_asyncs_wake(dbk_asyncs *all); /* the mutex is held */
 static inline void dbk_asyncs_lock(dbk_asyncs *all)
 {

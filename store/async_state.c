@@ -138,7 +138,7 @@ static void view_of(const dbk_async *async, dbk_async_view *view)
 
 dbk_result dbk_async_state(dbk_engine *engine, const dbk_definition *model, dbk_model_state *state, dbk_error *err)
 {
-    dbk_asyncs_settle(engine);
+    dbk_asyncs_settle(engine, DBK_ASYNCS_SETTLE_MS);
     dbk_asyncs *all = dbk_asyncs_enter(engine);
     dbk_async *async = dbk_asyncs_find(all, model->model);
     bool has_file = false;

@@ -38,7 +38,7 @@ dbk_result dbk_request_models(dbk_engine *engine, const dbk_json_node *request, 
     dbk_result result = dbk_request_model(engine, request, &model, err);
     if (result != DBK_OK) return result;
     bool one = dbk_json_member(request, "model") != NULL;
-    dbk_asyncs_settle(engine);
+    dbk_asyncs_settle(engine, DBK_ASYNCS_SETTLE_MS);
     dbk_buffer_put_text(out, ",\"models\":[");
     if (!model) put_main(engine, out);
     if (one && model) dbk_async_put(engine, model, out);

@@ -12,6 +12,8 @@ static bool is_same(dbk_hash128 one, dbk_hash128 other)
 /* The path of the file that answers; freed by the caller. */
 static dbk_result find_file(dbk_engine *engine, const dbk_definition *model, char **path, dbk_error *err)
 {
+    enum { OPENED_MS = 10000 }; /* a program that counts has just opened the store */
+    if (model) dbk_asyncs_settle(engine, OPENED_MS);
     dbk_asyncs *all = model ? dbk_asyncs_enter(engine) : NULL;
     dbk_async *async = model ? dbk_asyncs_find(all, model->model) : NULL;
     *path = NULL;

@@ -100,7 +100,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
     char opened[DBK_TIME_TEXT_SIZE];
     (void)request;
     (void)err;
-    dbk_asyncs_settle(engine);
+    dbk_asyncs_settle(engine, DBK_ASYNCS_SETTLE_MS);
     port->mutex_lock(port->ctx, engine->turn);
     put_identity(engine, out);
     dbk_request_put_cursor(engine, dbk_log_position(engine->log), out);
@@ -156,7 +156,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     const dbk_port *port = engine->port;
     dbk_log_report report = {0};
     (void)request;
-    dbk_asyncs_settle(engine);
+    dbk_asyncs_settle(engine, DBK_ASYNCS_SETTLE_MS);
     port->mutex_lock(port->ctx, engine->turn);
     dbk_result result = dbk_log_stats(engine->log, &report, err);
     dbk_request_put_u64(out, "position", dbk_log_position(engine->log));

@@ -217,6 +217,7 @@ class Models(Case):
         db.close()
         found = self.run_program("fingerprint", store, "--model", "stats", "--recount", "--json")
         self.assertEqual(found.returncode, 1)
+        self.assertIn("tables", found.stdout, found.stderr)
         self.assertEqual([(t["table"], t["rows"], t["rows_of_log"]) for t in json.loads(found.stdout)["tables"]], [("totals", 1, 2)])
 
     def test_killed_again_and_again_it_ends_up_right(self):
