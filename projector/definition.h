@@ -192,7 +192,7 @@ typedef struct dbk_definition {
     void *owner; /* memory: dbk_definition_free */
 } dbk_definition;
 
-/* One thing that check found. Texts live as long as the report. */
+/* One thing that check found. Texts live as long as the report; they are UTF-8 whatever bytes the names of files are. */
 typedef struct dbk_finding {
     bool warning; /* else an error */
     const char *file;

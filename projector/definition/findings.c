@@ -31,6 +31,36 @@ static const char *copy(dbk_report *report, dbk_slice text)
     return (const char *)made.data;
 }
 
+/* Bytes of the character at `at`; 0 where none stands. */
+static size_t character(const uint8_t *at, size_t left)
+{
+    for (size_t size = 1; size <= 4 && size <= left; size++)
+        if (dbk_utf8_valid(dbk_slice_of(at, size))) return size;
+    return 0;
+}
+
+/* The names of files and folders are whatever bytes the file system holds, findings are UTF-8: U+FFFD for each byte
+ * that is of no character. */
+static const char *copy_readable(dbk_report *report, dbk_slice text)
+{
+    static const uint8_t replacement[] = {0xef, 0xbf, 0xbd};
+
+    if (dbk_utf8_valid(text)) return copy(report, text);
+    uint8_t *made = dbk_arena_take(report->arena, text.size * sizeof(replacement) + 1), *to = made;
+    if (!made) {
+        report->failed = true;
+        return "";
+    }
+    for (size_t at = 0; at < text.size;) {
+        size_t size = character(text.data + at, text.size - at);
+        memcpy(to, size ? text.data + at : replacement, size ? size : sizeof(replacement));
+        to += size ? size : sizeof(replacement);
+        at += size ? size : 1;
+    }
+    *to = '\0';
+    return (const char *)made;
+}
+
 /* Code points, so that carets stand below what they mean. */
 static uint32_t characters(const uint8_t *from, const uint8_t *to)
 {
@@ -87,6 +117,13 @@ static dbk_finding *room(dbk_report *report, bool warning)
     return report->count < limit ? &report->items[report->count++] : NULL;
 }
 
+/* A text that was cut may end inside a character. */
+static size_t without_last(const char *text, size_t size)
+{
+    while (size && ((uint8_t)text[--size] & 0xc0) == 0x80) continue;
+    return size;
+}
+
 __attribute__((format(printf, 5, 0))) static void add(dbk_report *report, bool warning, dbk_span at, const char *advice,
                                                       const char *format, va_list args)
 {
@@ -100,15 +137,16 @@ __attribute__((format(printf, 5, 0))) static void add(dbk_report *report, bool w
         finding->text = "there is more: correct what is listed and check again";
         return;
     }
-    if (vsnprintf(text, sizeof(text), format, args) < 0) text[0] = '\0';
+    int whole = vsnprintf(text, sizeof(text), format, args);
+    if (whole < 0) text[0] = '\0';
     size_t size = strlen(text);
-    while (size && !dbk_utf8_valid(dbk_slice_of(text, size))) size--;
-    finding->text = copy(report, dbk_slice_of(text, size));
-    if (advice) finding->advice = copy(report, dbk_slice_text(advice));
+    if (whole >= (int)sizeof(text)) size = without_last(text, size);
+    finding->text = copy_readable(report, dbk_slice_of(text, size));
+    if (advice) finding->advice = copy_readable(report, dbk_slice_text(advice));
     if (!at.source) return;
     const char *name = at.source->name;
     if (report->schema_name && strcmp(name, "schema.sql") == 0) name = report->schema_name;
-    finding->file = copy(report, dbk_slice_text(name));
+    finding->file = copy_readable(report, dbk_slice_text(name));
     if (at.begin != SIZE_MAX) locate(report, at, finding);
 }
 

@@ -61,6 +61,7 @@ static void check_findings(const dbk_findings *findings)
     for (size_t i = 0; i < findings->count; i++) {
         const dbk_finding *f = &findings->items[i];
         REQUIRE(f->text[0] && dbk_utf8_valid(dbk_slice_text(f->text)) && dbk_utf8_valid(dbk_slice_text(f->advice)));
+        REQUIRE(dbk_utf8_valid(dbk_slice_text(f->file)));
         REQUIRE(dbk_utf8_valid(dbk_slice_text(f->source_line)) && !strchr(f->source_line, '\n'));
         REQUIRE((f->line == 0) == (f->column == 0) && (f->line == 0 || f->caret_length > 0));
         errors += !f->warning;

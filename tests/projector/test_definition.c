@@ -385,6 +385,54 @@ static void test_single_file(void **state)
     remove_temporary_dir(dir);
 }
 
+/* File systems hold names of any bytes, findings are UTF-8. */
+static void test_names_that_are_no_text(void **state)
+{
+    static const dbk_source sources[] = {
+        {"schema.sql", {(const uint8_t *)"CREATE TABLE a(id TEXT PRIMARY KEY);", 36}},
+        {"\x87t\xc3\xa4\xf0\x9f\x98s/queries.sql", {(const uint8_t *)"", 0}},
+    };
+    dbk_definition *definition;
+    dbk_findings findings;
+
+    (void)state;
+    assert_int_equal(dbk_definition_parse(dbk_port_system(), sources, 2, "b", &definition, &findings, NULL),
+                     DBK_SCHEMA);
+    assert_int_equal(findings.count, 1);
+    assert_string_equal(findings.items[0].file,
+                        "\xef\xbf\xbdt\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbds/queries.sql");
+    assert_string_equal(findings.items[0].text,
+                        "the folder '\xef\xbf\xbdt\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbds' is of no model");
+    assert_string_equal(findings.items[0].advice,
+                        "\"models\": {\"\xef\xbf\xbdt\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbds\": {\"mode\": "
+                        "\"async\"}} in app.json");
+    dbk_findings_free(&findings);
+}
+
+/* A text of more than its 511 bytes ends between two characters, wherever the cut falls. */
+static void test_a_cut_text_is_whole_characters(void **state)
+{
+    (void)state;
+    for (size_t shift = 0; shift < 8; shift++) {
+        char name[700] = "";
+        dbk_source sources[] = {{"schema.sql", dbk_slice_text("CREATE TABLE a(id TEXT PRIMARY KEY);")},
+                                {name, {(const uint8_t *)"", 0}}};
+        dbk_definition *definition;
+        dbk_findings findings;
+        for (size_t i = 0; i < shift; i++) strcat(name, "x");
+        for (size_t i = 0; i < 150; i++) strcat(name, "\xf0\x9f\x98\x80");
+        strcat(name, "/queries.sql");
+        assert_int_equal(dbk_definition_parse(dbk_port_system(), sources, 2, "b", &definition, &findings, NULL),
+                         DBK_SCHEMA);
+        assert_int_equal(findings.count, 1);
+        assert_string_equal(findings.items[0].file, name);
+        dbk_slice text = dbk_slice_text(findings.items[0].text);
+        assert_true(text.size >= 507 && text.size < 512 && dbk_utf8_valid(text));
+        assert_memory_equal(text.data + text.size - 4, "\xf0\x9f\x98\x80", 4);
+        dbk_findings_free(&findings);
+    }
+}
+
 /* Errors are counted beyond what is shown, warnings leave them room. */
 static void test_many_findings(void **state)
 {
@@ -506,6 +554,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_async_models_do_not_count_in_the_hash),
         cmocka_unit_test(test_single_file),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_names_that_are_no_text),
+        cmocka_unit_test(test_a_cut_text_is_whole_characters),
         cmocka_unit_test(test_many_findings),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_memory_of_models),
