@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { KEYS = 9, JOBS = 3, TEXT_MAX = 3000 };
+enum { KEYS = 9, JOBS = 3, FILLER_MAX = 2200, BATCH_FULL = 1500, TEXT_MAX = 4096 };
+
+/* A batch that is not full yet takes the longest command that there is, with what stands around its filler. */
+_Static_assert(BATCH_FULL + FILLER_MAX + 256 <= TEXT_MAX, "a text has room for the longest batch");
 
 typedef struct text {
-    char bytes[TEXT_MAX + 600];
+    char bytes[TEXT_MAX];
     size_t size;
 } text;
 
@@ -27,7 +30,7 @@ static void put(text *t, const char *format, ...)
 /* Mostly short, now and then over some sectors. */
 static void put_filler(text *t, sim_random *random)
 {
-    uint32_t size = sim_chance(random, 6) ? 400 + sim_below(random, 1800) : sim_below(random, 40);
+    uint32_t size = sim_chance(random, 6) ? 400 + sim_below(random, FILLER_MAX - 400) : sim_below(random, 40);
     for (uint32_t i = 0; i < size; i++) put(t, "%c", 'a' + (int)((i * 7 + size) % 26));
 }
 
@@ -124,7 +127,7 @@ static void put_batch(text *t, sim_random *random)
             sim_below(random, KEYS), note);
         put(t, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%u\",\"data\":{\"title\":\"T%u\"}},", note, note);
     }
-    for (unsigned i = 0; i < count && t->size < TEXT_MAX / 2; i++) {
+    for (unsigned i = 0; i < count && t->size < BATCH_FULL; i++) {
         put(t, i ? ",{" : "{");
         put_one(t, random);
         put(t, "}");
