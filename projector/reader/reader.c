@@ -178,21 +178,26 @@ dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *v
     return result == DBK_OK ? open_source(port, &source, path, definition, out, err) : result;
 }
 
-static bool has_wal(const dbk_port *port, const char *path)
+/* Whoever cannot look must not take it for none: what is in a WAL would be missing from the answers. */
+static dbk_result find_wal(const dbk_port *port, const char *path, bool *found, dbk_error *err)
 {
     dbk_identity identity = {0};
     dbk_buffer wal;
-    dbk_path_parts parts;
+    dbk_path_parts parts = {0};
     dbk_dir *dir = NULL;
 
     dbk_buffer_init(&wal, port);
     dbk_buffer_printf(&wal, "%s-wal", path);
     const char *text = dbk_buffer_text(&wal);
-    bool found = text && dbk_path_open(port, text, &parts, &dir, NULL) == DBK_OK &&
-                 port->identify(port->ctx, dir, parts.name, &identity) == 0 && identity.size_bytes > 0;
-    if (dir) dbk_path_close(port, &parts, dir);
+    dbk_result result = text ? dbk_path_open(port, text, &parts, &dir, err)
+                             : dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", path);
+    int rc = result == DBK_OK ? port->identify(port->ctx, dir, parts.name, &identity) : 0;
+    if (rc != 0 && dbk_result_of_errno(rc) != DBK_MISSING)
+        result = dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at '%s'", text);
+    *found = result == DBK_OK && rc == 0 && identity.size_bytes > 0;
+    dbk_path_close(port, &parts, dir);
     dbk_buffer_release(&wal);
-    return found;
+    return result;
 }
 
 static void put_uri(dbk_buffer *out, const char *path)
@@ -210,16 +215,18 @@ dbk_result dbk_reader_open_still(const dbk_port *port, const char *path, const d
                                  dbk_model_reader **out, dbk_error *err)
 {
     dbk_buffer uri;
+    bool wal = false;
 
     assert(port && path && out);
     *out = NULL;
     dbk_result result = dbk_path_check(port, path, err);
+    if (result == DBK_OK) result = find_wal(port, path, &wal, err);
     if (result != DBK_OK) return result;
     dbk_buffer_init(&uri, port);
     put_uri(&uri, path);
     const char *text = dbk_buffer_text(&uri);
     dbk_reader_source source = {.name = text, .flags = SQLITE_OPEN_URI};
-    if (has_wal(port, path)) source = (dbk_reader_source){.name = path, .vfs = "unix-none", .alone = true};
+    if (wal) source = (dbk_reader_source){.name = path, .vfs = "unix-none", .alone = true};
     result = text ? open_source(port, &source, path, definition, out, err)
                   : dbk_fail(err, DBK_NO_MEMORY, "cannot open '%s': out of memory", path);
     dbk_buffer_release(&uri);
