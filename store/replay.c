@@ -217,9 +217,11 @@ static dbk_result refuse_own_folder(dbk_engine *engine, const char *path, dbk_er
     (void)split(path, &folder);
     for (int up = 0; result == DBK_OK && up <= 2; up++) {
         dbk_dir *dir = NULL;
-        if (!dbk_buffer_text(&folder) ||
-            dbk_io_open_dir(port, NULL, (const char *)folder.data, 0, &dir, NULL) != DBK_OK)
-            break;
+        dbk_result opened = dbk_buffer_text(&folder)
+                                ? dbk_io_open_dir(port, NULL, (const char *)folder.data, 0, &dir, NULL)
+                                : DBK_NO_MEMORY;
+        if (opened == DBK_NO_MEMORY) result = dbk_fail(err, opened, "no memory for a path");
+        if (opened != DBK_OK) break; /* then the file cannot be made there, or the folder is not the store's */
         rc = port->identify_dir(port->ctx, dir, &found);
         port->close_dir(port->ctx, dir);
         if (rc == 0 && found.device == own.device && found.inode == own.inode)
