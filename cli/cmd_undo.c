@@ -43,6 +43,7 @@ static dbk_result put_targets(const dbk_cli *cli, size_t first, dbk_buffer *requ
     }
     dbk_buffer_put_u8(request, ']');
     if (entries.size) dbk_buffer_printf(request, ",\"entry\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&entries)));
+    if (result == DBK_OK && entries.failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
     dbk_buffer_release(&entries);
     return result;
 }

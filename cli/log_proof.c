@@ -260,6 +260,12 @@ static dbk_result check_proof(proving *p, const char *path, dbk_error *err)
     return result;
 }
 
+static dbk_result write_key(const dbk_port *port, const char *path, const dbk_buffer *text, dbk_error *err)
+{
+    if (text->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a key");
+    return dbk_cli_write_file(port, path, dbk_buffer_slice(text), false, err);
+}
+
 static dbk_result new_key(const proving *p, const char *path, dbk_error *err)
 {
     const dbk_port *port = p->cli->port;
@@ -275,12 +281,11 @@ static dbk_result new_key(const proving *p, const char *path, dbk_error *err)
         dbk_public_key_of(&secret, &public_key);
         dbk_secret_key_put(&text, &secret);
         dbk_secret_key_wipe(&secret);
-        result = dbk_cli_write_file(port, path, dbk_buffer_slice(&text), false, err);
+        result = write_key(port, path, &text, err);
         if (text.data) memset(text.data, 0, text.size);
         dbk_buffer_clear(&text);
         dbk_public_key_put(&text, &public_key);
-        if (result == DBK_OK)
-            result = dbk_cli_write_file(port, (const char *)name.data, dbk_buffer_slice(&text), false, err);
+        if (result == DBK_OK) result = write_key(port, (const char *)name.data, &text, err);
     }
     if (result == DBK_OK) printf("secret key  %s\npublic key  %s\n", path, (const char *)name.data);
     dbk_buffer_release(&text);
