@@ -161,6 +161,7 @@ static dbk_result put_gone(dbk_undoing *u, const dbk_undo_row *row, dbk_error *e
         dbk_json_put_minimal(&text, value);
         bool older = row->cells[i].mine && !row->cells[i].absent;
         put_cell(u, row, i, older ? row->cells[i].value : dbk_buffer_slice(&text));
+        if (text.failed) u->command.failed = true;
         dbk_buffer_release(&text);
     }
     return DBK_OK;
