@@ -156,6 +156,12 @@ bool dbk_engine_answer_at_once(dbk_engine *engine, dbk_slice json, dbk_buffer *o
 
 /* ---- helpers */
 
+void dbk_request_put_receipt(dbk_buffer *out, const dbk_buffer *receipt)
+{
+    if (receipt->failed) out->failed = true;
+    dbk_buffer_put_slice(out, dbk_buffer_slice(receipt));
+}
+
 dbk_result dbk_request_refresh(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;

@@ -93,6 +93,8 @@ void dbk_request_put_hex(dbk_buffer *out, const char *name, dbk_slice bytes); /*
 void dbk_request_put_u64(dbk_buffer *out, const char *name, uint64_t value);
 void dbk_request_put_text(dbk_buffer *out, const char *name, dbk_slice text);
 void dbk_request_put_events(dbk_buffer *out, dbk_slice events); /* ,"events":[{"type":…,"subject":…},…] of an entry */
+/* What a turn answered. One that was cut short makes `out` fail: the outcome is unknown, as of any lost answer. */
+void dbk_request_put_receipt(dbk_buffer *out, const dbk_buffer *receipt);
 void dbk_request_put_cursor(dbk_engine *engine, uint64_t position,
                             dbk_buffer *out); /* timeline, generation, position */
 

@@ -268,7 +268,7 @@ dbk_result dbk_request_apply(dbk_engine *engine, const dbk_json_node *request, d
         result = dbk_engine_decide(engine, &text, 1, dbk_engine_now(engine), &receipt, err);
     }
     if (result == DBK_OK && was_accepted(engine->port, dbk_buffer_slice(&receipt))) dismiss(engine, request);
-    dbk_buffer_put_slice(out, dbk_buffer_slice(&receipt));
+    dbk_request_put_receipt(out, &receipt);
     dbk_buffer_release(&origin);
     dbk_buffer_release(&command);
     dbk_buffer_release(&receipt);

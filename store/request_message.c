@@ -11,9 +11,15 @@ static dbk_result answer_element(dbk_engine *engine, dbk_json_parser *parser, db
     dbk_buffer receipt;
     dbk_buffer_init(&receipt, engine->port);
     result = dbk_engine_decide(engine, &text, 1, dbk_engine_now(engine), &receipt, err);
-    dbk_buffer_put_slice(out, dbk_buffer_slice(&receipt));
+    dbk_request_put_receipt(out, &receipt);
     dbk_buffer_release(&receipt);
     return result;
+}
+
+static void refuse(dbk_engine *engine, dbk_result result, dbk_error *error, dbk_buffer *out)
+{
+    error->code = result;
+    dbk_receipt_refused(engine, (dbk_slice){NULL, 0}, error, (dbk_slice){NULL, 0}, false, out);
 }
 
 /* What fails is refused in its place; the next element has its turn all the same. */
@@ -24,14 +30,14 @@ static void answer_or_refuse(dbk_engine *engine, dbk_json_parser *parser, dbk_sl
     dbk_result result = answer_element(engine, parser, text, out, &error);
     if (result == DBK_OK || out->failed) return;
     out->size = begin;
-    error.code = result;
-    dbk_receipt_refused(engine, (dbk_slice){NULL, 0}, &error, (dbk_slice){NULL, 0}, false, out);
+    refuse(engine, result, &error, out);
 }
 
 /* One after the other, in order: a request sees what the commands before it wrote. */
 static void answer_elements(dbk_engine *engine, dbk_json_parser *parser, const dbk_json_node *array, dbk_buffer *out)
 {
     const dbk_json_node *child = array + 1;
+    dbk_error error = {0};
     dbk_buffer one;
     dbk_buffer_init(&one, engine->port);
     dbk_buffer_put_u8(out, '[');
@@ -39,7 +45,8 @@ static void answer_elements(dbk_engine *engine, dbk_json_parser *parser, const d
         if (i > 0) dbk_buffer_put_u8(out, ',');
         dbk_buffer_clear(&one);
         dbk_json_put_minimal(&one, child);
-        answer_or_refuse(engine, parser, dbk_buffer_slice(&one), out);
+        if (one.failed) refuse(engine, dbk_fail(&error, DBK_NO_MEMORY, "no memory for a request"), &error, out);
+        else answer_or_refuse(engine, parser, dbk_buffer_slice(&one), out);
     }
     dbk_buffer_put_u8(out, ']');
     dbk_buffer_release(&one);

@@ -303,7 +303,7 @@ dbk_result dbk_request_undo(dbk_engine *engine, const dbk_json_node *request, db
     dbk_result result =
         command.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an undo")
                        : dbk_engine_undo(engine, dbk_buffer_slice(&command), dbk_engine_now(engine), &receipt, err);
-    dbk_buffer_put_slice(out, dbk_buffer_slice(&receipt));
+    dbk_request_put_receipt(out, &receipt);
     dbk_buffer_release(&command);
     dbk_buffer_release(&receipt);
     return result;
