@@ -318,6 +318,7 @@ static const call calls[] = {
     {.name = "fingerprint of an async model", .json = "{\"do\":\"fingerprint\",\"model\":\"stats\"}"},
     {.name = "history", .json = "{\"do\":\"history\",\"table\":\"notes\",\"key\":\"n1\"}"},
     {.name = "history of a cascade", .json = "{\"do\":\"history\",\"table\":\"tags\",\"key\":[\"n2\",\"x\"]}"},
+    {.name = "history of a row alone", .json = "{\"do\":\"history\",\"table\":\"prefs\",\"key\":[\"font\",\"font\"]}"},
     {.name = "explain", .json = "{\"do\":\"explain\",\"position\":5}"},
     {.name = "diff", .json = "{\"do\":\"diff\",\"from\":2,\"to\":6}"},
     {.name = "verify", .json = "{\"do\":\"verify\",\"depth\":\"proof\"}", .varies = true},
