@@ -204,9 +204,10 @@ void dbk_model_doubt(dbk_model *model);
 /* A trail: what entries change, told as a fold passes over them. */
 typedef struct dbk_trail_row {
     const dbk_table *table;
-    dbk_slice key;           /* as in stream names */
-    dbk_slice before, after; /* the row as a JSON object of its columns; empty: none */
-    bool anew;               /* it was there before and is there now, and was removed in between */
+    dbk_slice key;                  /* as in stream names */
+    dbk_slice before, after;        /* the row as a JSON object of its columns; empty: none */
+    bool anew;                      /* it was there before and is there now, and was removed in between */
+    const struct dbk_mask *written; /* of a table with rules: columns that events of the entry wrote; NULL: none */
 } dbk_trail_row;
 /* Called behind an entry that was applied and touched rows that are asked for. */
 typedef dbk_result (*dbk_trail_fn)(void *arg, uint64_t position, const dbk_entry *entry, const dbk_trail_row *rows,

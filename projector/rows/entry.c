@@ -105,6 +105,7 @@ dbk_result dbk_row_entry_start(dbk_model *model, bool savepoint, dbk_error *err)
     if (sqlite3_get_autocommit(model->db)) return dbk_fail(err, DBK_INTERNAL, "no transaction is open");
     dbk_arena_clear(model->arena);
     dbk_buffer_clear(&work->named_keys);
+    dbk_buffer_clear(&work->written);
     work->named_count = 0;
     work->event_index = 0;
     work->wrote = work->superseded = false;

@@ -20,7 +20,7 @@ typedef struct meeting {
     bool exists;
     char last[DBK_ENTRY_ID_TEXT_SIZE]; /* who wrote the row */
     dbk_mask named;                    /* columns the event sets, without the key */
-    bool wrote;                        /* so that the entry is a writer of the row */
+    dbk_mask written;                  /* those of them whose writer the entry is now */
 } meeting;
 
 static dbk_result supersede(meeting *m, const char *reason, dbk_error *err)
@@ -65,8 +65,8 @@ static dbk_result take_value(meeting *m, sqlite3_stmt *row, int column, const db
     if (result != DBK_OK) return result;
     dbk_mask_add(&m->named, column);
     dbk_field_rule rule = m->model->undo ? DBK_FIELD_LWW : dbk_field_of(m->table, column);
-    m->wrote = m->wrote || !row || rule == DBK_FIELD_LWW ||
-               !dbk_cell_equals_column(&work->cells[column], &work->made, row, column);
+    if (!row || rule == DBK_FIELD_LWW || !dbk_cell_equals_column(&work->cells[column], &work->made, row, column))
+        dbk_mask_add(&m->written, column);
     return DBK_OK;
 }
 
@@ -215,9 +215,12 @@ static dbk_result set_row(meeting *m, sqlite3_stmt *row, dbk_row_op op, const db
     if (result != DBK_OK) return result;
     if (m->exists && dbk_mask_is_empty(&m->named)) return dbk_row_name(m->model, m->table, m->key, false, err);
     result = write_row(m, err);
+    /* a row that is made has one writer, also of what came back with it */
+    if (result == DBK_OK)
+        result = dbk_row_note_written(m->model, m->table, m->key, m->exists ? &m->written : &m->named, err);
     /* a put names the key too, which is last writer wins */
-    return result == DBK_OK ? dbk_row_name(m->model, m->table, m->key, m->wrote || op == DBK_OP_PUT || !m->exists, err)
-                            : result;
+    bool wrote = !dbk_mask_is_empty(&m->written) || op == DBK_OP_PUT || !m->exists;
+    return result == DBK_OK ? dbk_row_name(m->model, m->table, m->key, wrote, err) : result;
 }
 
 static dbk_result delete_row(meeting *m, dbk_error *err)

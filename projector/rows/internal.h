@@ -77,6 +77,12 @@ typedef struct dbk_row_named {
     bool wrote;      /* some such event went into the row */
 } dbk_row_named;
 
+/* Columns that an event of the entry in work wrote. */
+typedef struct dbk_row_written {
+    size_t touched; /* number of the row among those that the observer saw */
+    dbk_mask columns;
+} dbk_row_written;
+
 /* The entry in work. Scratch buffers belong to the function that fills them and lose their content at
  * the next call of put, patch, delete, append or apply. */
 typedef struct dbk_row_work {
@@ -94,6 +100,7 @@ typedef struct dbk_row_work {
     size_t named_count, named_room;
     dbk_buffer named_keys;
     dbk_buffer key, stream, data, filled, scratch, part, made, origin, place, gone;
+    dbk_buffer written;             /* dbk_row_written, for the trail */
     dbk_json_parser *parser;        /* data of events */
     dbk_json_parser *judged;        /* rows and data on their way through a schema; NULL: not needed yet */
     dbk_json_parser *old_value;     /* JSON columns of a row, for merge patches */
@@ -318,7 +325,11 @@ bool dbk_orders_leave_out(const dbk_model *model, const dbk_entry_id *entry);
 /* The fold ends at the entry in work. */
 void dbk_row_stop(dbk_model *model, uint64_t position, const dbk_entry *entry, const char *reason);
 
-/* rows/trail.c: tells model->trail what the entry, just applied, changed. */
+/* rows/trail.c. Notes for model->trail, if there is one, which columns of a row with rules an event of the entry wrote:
+ * before and after the entry do not show what a later event of it took back. Behind the statement. */
+dbk_result dbk_row_note_written(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *columns,
+                                dbk_error *err) DBK_MUST_USE;
+/* Tells model->trail what the entry, just applied, changed. */
 dbk_result dbk_row_tell_trail(dbk_model *model, uint64_t position, const dbk_entry *entry, dbk_error *err) DBK_MUST_USE;
 
 #endif

@@ -2,6 +2,53 @@
  * before it, and as they stand behind it. */
 #include "projector/rows/internal.h"
 
+#include <stdlib.h>
+
+dbk_result dbk_row_note_written(dbk_model *model, const dbk_table *table, dbk_slice key, const dbk_mask *columns,
+                                dbk_error *err)
+{
+    dbk_buffer *written = &model->work->written;
+    size_t count;
+
+    if (!model->trail) return DBK_OK;
+    const dbk_touched *touched = dbk_observer_touched(model->observer, &count);
+    const dbk_touched *row = dbk_observer_find(model->observer, table, key);
+    if (!row) return DBK_OK; /* nothing of it is told */
+    dbk_buffer_put(written, &(dbk_row_written){(size_t)(row - touched), *columns}, sizeof(dbk_row_written));
+    return written->failed ? dbk_row_no_memory(err) : DBK_OK;
+}
+
+static int compare_written(const void *a, const void *b)
+{
+    const dbk_row_written *left = a, *right = b;
+    return (left->touched > right->touched) - (left->touched < right->touched);
+}
+
+/* In order of the rows, each once. */
+static void sort_written(dbk_buffer *written)
+{
+    dbk_row_written *items = (dbk_row_written *)(void *)written->data;
+    size_t count = written->size / sizeof *items, kept = 0;
+
+    if (count) qsort(items, count, sizeof *items, compare_written);
+    for (size_t i = 0; i < count; i++) {
+        if (kept && items[kept - 1].touched == items[i].touched) {
+            for (int k = 0; k < DBK_MASK_WORDS; k++) items[kept - 1].columns.words[k] |= items[i].columns.words[k];
+        } else {
+            items[kept++] = items[i];
+        }
+    }
+    written->size = kept * sizeof *items;
+}
+
+/* The next of those that are sorted, if it is of that row. */
+static const dbk_mask *next_written(const dbk_buffer *written, size_t *next, size_t touched)
+{
+    const dbk_row_written *items = (const dbk_row_written *)(const void *)written->data;
+    if (*next == written->size / sizeof *items || items[*next].touched != touched) return NULL;
+    return &items[(*next)++].columns;
+}
+
 static void put_row(const dbk_table *table, sqlite3_stmt *row, bool stored, dbk_buffer *out)
 {
     for (uint16_t i = 0; i < table->column_count; i++) {
@@ -34,17 +81,20 @@ static bool is_asked(const dbk_trail *trail, const dbk_touched *row)
 /* The texts of `after` move while they are gathered: their places are noted and become slices at the end. */
 static dbk_result gather(dbk_model *model, dbk_buffer *rows, dbk_buffer *after, dbk_error *err)
 {
-    size_t count, previous = 0;
+    size_t count, previous = 0, next = 0;
     const dbk_touched *touched = dbk_observer_touched(model->observer, &count);
     dbk_result result = DBK_OK;
+    sort_written(&model->work->written);
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
+        const dbk_mask *written = next_written(&model->work->written, &next, i);
         if (!is_asked(model->trail, &touched[i])) continue;
         result = put_after(model, &touched[i], after, err);
         dbk_trail_row row = {.table = touched[i].table,
                              .key = touched[i].key,
                              .before = dbk_observer_before(model->observer, i),
                              .after = {NULL, after->size - previous},
-                             .anew = touched[i].existed && touched[i].exists && touched[i].went};
+                             .anew = touched[i].existed && touched[i].exists && touched[i].went,
+                             .written = written};
         previous = after->size;
         dbk_buffer_put(rows, &row, sizeof row);
     }

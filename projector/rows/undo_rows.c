@@ -64,8 +64,13 @@ static bool is_type(const dbk_event *event, const char *end)
     return event->type.size > size && memcmp(event->type.data + event->type.size - size, end, size) == 0;
 }
 
+static void add_mask(dbk_mask *mask, const dbk_mask *more)
+{
+    for (size_t i = 0; i < sizeof mask->words / sizeof *mask->words; i++) mask->words[i] |= more->words[i];
+}
+
 /* What the engine filled in was not meant, unless it made a row that the same entry had taken away; a column
- * whose rule lets it lose is written only where it changed. */
+ * whose rule lets it lose is written only where an event changed it: the trail knows. */
 static void add_named(const dbk_table *table, const dbk_json_node *data, dbk_slice filled, bool all, bool ruled,
                       dbk_mask *named)
 {
@@ -81,7 +86,7 @@ static void add_named(const dbk_table *table, const dbk_json_node *data, dbk_sli
         int column = dbk_table_column(table, name);
         if (column >= 0) event.words[column >> 6] &= ~(UINT64_C(1) << (column & 63));
     }
-    for (size_t i = 0; i < sizeof event.words / sizeof *event.words; i++) named->words[i] |= event.words[i];
+    add_mask(named, &event);
 }
 
 /* The columns that events of the entry on this row name. */
@@ -103,6 +108,7 @@ static dbk_result named_columns(dbk_undo *undo, const dbk_entry *entry, const db
         if (!deletes) add_named(row->table, data, event.filled, taken_away && is_type(&event, ".put"), ruled, named);
         taken_away = deletes;
     }
+    if (row->written) add_mask(named, row->written);
     return DBK_OK;
 }
 

@@ -8,7 +8,7 @@ static const dbk_source sources[] = {
      {(const uint8_t *)"CREATE TABLE jobs (id TEXT PRIMARY KEY NOT NULL, status TEXT, seen INTEGER);\n"
                        "CREATE TABLE runs (id TEXT PRIMARY KEY NOT NULL, job TEXT REFERENCES jobs(id), "
                        "pct INTEGER);\n"
-                       "CREATE TABLE tallies (id TEXT PRIMARY KEY NOT NULL, n INTEGER, note TEXT);\n",
+                       "CREATE TABLE tallies (id TEXT PRIMARY KEY NOT NULL, n INTEGER, note TEXT, marks TEXT);\n",
       0}},
     {"projections.sql",
      {(const uint8_t *)"-- on run.begun\n"
@@ -43,7 +43,7 @@ static const dbk_source sources[] = {
     {"app.json",
      {(const uint8_t *)"{\"daybook\":1,\"name\":\"t\",\"version\":2,"
                        "\"tables\":{\"jobs\":{\"derived\":[\"seen\"]},\"tallies\":{\"sync\":{\"conflict\":{\"n\":"
-                       "\"counter\"}}}}}",
+                       "\"counter\",\"marks\":\"set\"}}}}}",
       0}},
     {"upcasts.sql",
      {(const uint8_t *)"-- upcast run.moved 1 -> 2\n"
@@ -124,6 +124,45 @@ static void a_row_that_stays_keeps_what_was_added(void **state)
     }
     must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":[1,2,4]}", "\"reason\":\"others wrote to it\"");
     answers(f, "SELECT n, note FROM tallies", "[7,\"x\"]");
+}
+
+static void batch(engine_fixture *f, const char *id, const char *one, const char *other)
+{
+    char command[320];
+    snprintf(command, sizeof command,
+             "{\"id\":\"%s\",\"do\":\"batch\",\"commands\":["
+             "{\"do\":\"patch\",\"table\":\"tallies\",\"key\":\"t\",\"data\":%s},"
+             "{\"do\":\"patch\",\"table\":\"tallies\",\"key\":\"t\",\"data\":%s}]}",
+             id, one, other);
+    must_answer(f, command, "\"ok\":true");
+}
+
+/* An entry whose second event takes back what its first changed has written the column, though before and after it the
+ * row is the same. */
+static void who_changed_a_set_and_changed_it_back_wrote_it(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"tallies\",\"key\":\"t\",\"data\":{\"marks\":[\"a\"]}}",
+                "\"position\":1");
+    must_answer(
+        f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"tallies\",\"key\":\"t\",\"data\":{\"marks\":[],\"note\":\"x\"}}",
+        "\"position\":2");
+    batch(f, "3", "{\"marks\":{\"add\":[\"b\"],\"remove\":[]}}", "{\"marks\":{\"add\":[],\"remove\":[\"b\"]}}");
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":2}",
+              "\"columns\":[\"marks\"],\"reason\":\"written since\"");
+    answers(f, "SELECT marks, note FROM tallies", "[\"[]\",null]");
+}
+
+/* So the row has two writers, and the undo of the one who made it lets it stay. */
+static void a_row_stays_that_another_counted_up_and_down(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"tallies\",\"key\":\"t\",\"data\":{\"n\":5}}",
+                "\"position\":1");
+    batch(f, "2", "{\"n\":{\"+\":2}}", "{\"n\":{\"+\":-2}}");
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":1}",
+              "\"columns\":[\"n\"],\"reason\":\"others wrote to it\"");
+    answers(f, "SELECT n FROM tallies", "[5]");
 }
 
 /* Two at once: the later one is taken back first, and what the app requires is asked of the rows as they are. */
@@ -214,34 +253,39 @@ static void an_undone_event_is_said_again_by_the_redo(void **state)
 
 /* ---- undos of other devices */
 
-/* run.moved by another device; `base`: it takes that entry's back. */
-static void hear(engine_fixture *f, uint8_t author, int64_t ms, const char *run, int by, const dbk_entry_id *base)
+/* One event by another device; `base`: it is an undo, and takes that entry's back. */
+static void hear_event(engine_fixture *f, uint8_t author, int64_t ms, dbk_event event, const dbk_entry_id *base)
 {
-    char stream[24], data[64];
     uint64_t logged = 0, parked = 0;
-    dbk_buffer event, origin;
+    dbk_buffer events, origin;
     dbk_entry entry = {.id = {{author}, 1, 1}, .event_count = 1, .hlc = (uint64_t)ms << 16, .time_ms = ms};
     memset(entry.lineage, 'l', sizeof entry.lineage);
     memcpy(entry.definition, f->definition->hash, sizeof entry.definition);
     entry.flags = base ? DBK_ENTRY_UNDO : DBK_ENTRY_APP;
-    snprintf(stream, sizeof stream, "run/%s", run);
-    snprintf(data, sizeof data, "{\"by\":%d,\"id\":\"r%s\"}", by, run);
-    dbk_buffer_init(&event, dbk_port_system());
+    dbk_buffer_init(&events, dbk_port_system());
     dbk_buffer_init(&origin, dbk_port_system());
-    dbk_event moved = {.stream = dbk_slice_text(stream),
-                       .type = dbk_slice_text("run.moved"),
-                       .type_version = 2,
-                       .has_base = base != NULL,
-                       .data = dbk_slice_text(data)};
-    if (base) moved.base = *base;
-    dbk_event_encode(&event, &moved);
-    entry.events = dbk_buffer_slice(&event);
+    event.type_version = 2;
+    event.has_base = base != NULL;
+    if (base) event.base = *base;
+    dbk_event_encode(&events, &event);
+    entry.events = dbk_buffer_slice(&events);
     dbk_entry_encode(&origin, &entry);
     dbk_slice fact = dbk_buffer_slice(&origin);
     assert_int_equal(dbk_engine_import(f->engine, &fact, 1, f->now_ms, &logged, &parked, &f->error), DBK_OK);
     assert_int_equal(logged, 1);
-    dbk_buffer_release(&event);
+    dbk_buffer_release(&events);
     dbk_buffer_release(&origin);
+}
+
+static void hear(engine_fixture *f, uint8_t author, int64_t ms, const char *run, int by, const dbk_entry_id *base)
+{
+    char stream[24], data[64];
+    snprintf(stream, sizeof stream, "run/%s", run);
+    snprintf(data, sizeof data, "{\"by\":%d,\"id\":\"r%s\"}", by, run);
+    hear_event(f, author, ms,
+               (dbk_event){
+                   .stream = dbk_slice_text(stream), .type = dbk_slice_text("run.moved"), .data = dbk_slice_text(data)},
+               base);
 }
 
 static void move(engine_fixture *f, const char *id, const char *run, int by)
@@ -290,17 +334,38 @@ static void an_undo_of_several_goes_on_with_the_chain_of_each(void **state)
     answers(f, "SELECT pct FROM runs ORDER BY id", "[0],[0]");
 }
 
+/* What another device removed from a set was gone before it: the column is still the writer's who removed it first. */
+static void who_removed_what_was_gone_wrote_nothing(void **state)
+{
+    engine_fixture *f = *state;
+    must_answer(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"tallies\",\"key\":\"t\",\"data\":{\"marks\":[\"a\"]}}",
+                "\"position\":1");
+    must_answer(f, "{\"id\":\"2\",\"do\":\"patch\",\"table\":\"tallies\",\"key\":\"t\",\"data\":{\"marks\":[]}}",
+                "\"position\":2");
+    hear_event(f, 8, f->now_ms + 1000,
+               (dbk_event){.stream = dbk_slice_text("tallies/t"),
+                           .type = dbk_slice_text("tallies.patched"),
+                           .data = dbk_slice_text("{\"marks\":{\"add\":[],\"remove\":[\"a\"]},\"note\":\"x\"}")},
+               NULL);
+    f->now_ms += 2000;
+    must_undo(f, "{\"id\":\"u\",\"do\":\"undo\",\"position\":2}", "\"kept\":[]");
+    answers(f, "SELECT marks->>0, note FROM tallies", "[\"a\",\"x\"]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(events_and_rows_of_one_entry_go_back_together, setup, teardown),
         cmocka_unit_test_setup_teardown(a_row_that_stays_keeps_what_was_added, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_changed_a_set_and_changed_it_back_wrote_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_stays_that_another_counted_up_and_down, setup, teardown),
         cmocka_unit_test_setup_teardown(the_latest_is_taken_back_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_taken_back_is_not_taken_back_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_no_event_to_say_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undone_event_is_said_again_by_the_redo, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undo_counts_where_it_was_logged_before_its_base, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undo_of_several_goes_on_with_the_chain_of_each, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_removed_what_was_gone_wrote_nothing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
