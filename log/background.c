@@ -123,37 +123,29 @@ static dbk_result note_part(dbk_log *log, dbk_part *part, dbk_error *err)
     return rc;
 }
 
-/* One that cannot be used is removed: it would be met again at each open. */
+/* One that cannot be used is left out, and noted: it would be met again at each open. */
 static dbk_result take_part(dbk_log *log, dbk_part *part, bool *useless, dbk_error *err)
 {
-    char name[DBK_PART_NAME_SIZE];
-
     dbk_result rc = note_part(log, part, err);
     *useless = rc == DBK_MISSING || rc == DBK_CORRUPT;
     if (!*useless) return rc;
-    dbk_part_name(part->first, part->last, name);
-    (void)log->port->unlink(log->port->ctx, log->dir, name);
+    dbk_buffer_put_u64(&log->useless_parts, part->first);
+    dbk_buffer_put_u64(&log->useless_parts, part->last);
     dbk_parts_drop(log, part);
-    return DBK_OK;
+    return log->useless_parts.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot open the index: out of memory") : DBK_OK;
 }
 
-/* Where there is no room for the run, the table is kept, or read again when it is asked. */
-static dbk_result add_run(dbk_log *log, dbk_segment *segment, dbk_error *err)
+static dbk_result note_segment(dbk_log *log, dbk_segment *segment, dbk_error *err)
 {
     size_t count;
 
     dbk_result rc = dbk_parts_read_segment(log, segment, err);
     if (rc != DBK_OK) return rc;
     const dbk_index_author_run *runs = dbk_index_table_authors(segment->table, &count);
-    rc = dbk_authors_note(log, runs, count, err);
-    if (rc != DBK_OK) return rc;
-    segment->table_used = true;
-    (void)!make_run(log, segment, NULL);
-    return DBK_OK;
+    return dbk_authors_note(log, runs, count, err);
 }
 
-/* No other thread runs yet. */
-dbk_result dbk_parts_complete(dbk_log *log, dbk_error *err)
+dbk_result dbk_parts_take(dbk_log *log, dbk_error *err)
 {
     dbk_result rc = DBK_OK;
 
@@ -167,11 +159,36 @@ dbk_result dbk_parts_complete(dbk_log *log, dbk_error *err)
             if (useless) next = number;
             dbk_parts_unpin(log, part);
         } else if (!segment->table && lacks_run(log, segment)) {
-            rc = add_run(log, segment, err);
+            rc = note_segment(log, segment, err);
         }
         number = next;
     }
     return rc;
+}
+
+static void remove_useless(dbk_log *log)
+{
+    const dbk_buffer *useless = &log->useless_parts;
+    char name[DBK_PART_NAME_SIZE];
+
+    for (size_t i = 0; i + 16 <= useless->size; i += 16) {
+        dbk_part_name(dbk_load_u64(useless->data + i), dbk_load_u64(useless->data + i + 8), name);
+        (void)log->port->unlink(log->port->ctx, log->dir, name);
+    }
+    dbk_buffer_clear(&log->useless_parts);
+}
+
+/* Where there is no room for a run, its table is kept, or read again when it is asked. That of the last segment is made
+ * beside the first appends. */
+void dbk_parts_complete(dbk_log *log)
+{
+    remove_useless(log); /* first: a run may come under the same name */
+    for (uint64_t number = 1; number < log->segment_count; number++) {
+        dbk_segment *segment = log->segments[number - 1];
+        if (!lacks_run(log, segment)) continue;
+        segment->table_used = true;
+        (void)!make_run(log, segment, NULL);
+    }
 }
 
 static void work(dbk_log *log)

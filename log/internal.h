@@ -137,6 +137,7 @@ struct dbk_log {
     dbk_thread *pack_thread;                   /* pack_work.c; joined before the next and at close */
     bool pack_running, pack_wanted, pack_stop; /* lock */
     dbk_buffer stale_parts;                    /* its own: files of the index found at open that others stand for */
+    dbk_buffer useless_parts;                  /* at open: those that are missing or damaged */
 
     dbk_piece *pieces[DBK_PIECE_SLOTS]; /* cache_lock, as the next three */
     size_t piece_bytes;

@@ -2,11 +2,12 @@
  *
  * To open for writing: list the segments and take the lock of the last one (and look again, for its holder may have
  * gone on); drop the cache of the last file, so that what a failed sync left in memory is not taken for written; go on
- * from the checkpoint to the end; judge what stands there (recover.c, a table), repair by it, sync, write the
- * watermark, and make the files of the index that are missing. To read only: the same without lock, repair and files,
- * up to what is proven durable; a reader that meets a write half done tries again. Where the watermark names the end as
- * a clean one, nothing is dropped or synced, and what is behind the end is read after opening, before the first append
- * (behind.c); if anything is not as it says, all is done anew as after a crash.
+ * from the checkpoint to the end; judge what stands there (recover.c, a table); open the index, or read what has none;
+ * only then, with nothing left to refuse, repair by that judgement, sync, write the watermark, and make the files of the
+ * index that are missing. To read only: the same without lock, repair and files, up to what is proven durable; a reader
+ * that meets a write half done tries again. Where the watermark names the end as a clean one, nothing is dropped or
+ * synced, and what is behind the end is read after opening, before the first append (behind.c); if anything is not as it
+ * says, all is done anew as after a crash.
  *
  * A folder becomes a log with WATERMARK, which dbk_log_create makes last. A log closed in good order says so in it. */
 #include "log/parts.h"
@@ -35,6 +36,7 @@ static void release(dbk_log *log)
     dbk_free(port, log->scratch);
     dbk_leaves_free(log->leaves);
     dbk_buffer_release(&log->stale_parts);
+    dbk_buffer_release(&log->useless_parts);
     if (log->wake) port->cond_free(port->ctx, log->wake);
     if (log->lock) port->mutex_free(port->ctx, log->lock);
     if (log->run_lock) port->mutex_free(port->ctx, log->run_lock);
@@ -71,6 +73,7 @@ static dbk_result new_log(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
     set_options(log, options);
     dbk_state_init(&log->state);
     dbk_buffer_init(&log->stale_parts, port);
+    dbk_buffer_init(&log->useless_parts, port);
     log->scratch = dbk_alloc_zero(port, 1, sizeof(*log->scratch));
     log->lock = port->mutex_new(port->ctx);
     log->run_lock = port->mutex_new(port->ctx);
@@ -188,7 +191,8 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     dbk_result rc = DBK_OK;
 
     rc = dbk_parts_list(log, &log->stale_parts, err);
-    if (rc != DBK_OK) return rc;
+    if (rc == DBK_OK) rc = dbk_parts_take(log, err);
+    if (rc != DBK_OK) return rc; /* up to here nothing is changed: a damaged segment without its index is refused */
     bool cut = dbk_recovery_table[plan->row].decision == DBK_DECIDE_CUT;
     log->was_clean = !cut && log->mark_valid && log->mark.clean && log->mark.position == log->state.position &&
                      log->mark.segment == active->header.number && log->mark.offset == active->end;
@@ -197,8 +201,8 @@ static dbk_result make_ready(dbk_log *log, dbk_survey *survey, const dbk_plan *p
     if (rc == DBK_OK) rc = dbk_watermark_open(log, err);
     if (rc == DBK_OK) rc = dbk_watermark_write(log, false, err);
     if (rc == DBK_OK && log->behind == DBK_BEHIND_KNOWN) rc = dbk_watermark_sync(log, err);
-    if (rc == DBK_OK) rc = dbk_parts_complete(log, err);
     if (rc != DBK_OK) return rc;
+    dbk_parts_complete(log);
     take_next(log, survey);
     dbk_background_kick(log);
     dbk_pack_kick(log);

@@ -77,8 +77,11 @@ void dbk_parts_let_go(dbk_log *log, dbk_segment *sealed);
 dbk_result dbk_authors_note(dbk_log *log, const dbk_index_author_run *runs, size_t count, dbk_error *err) DBK_MUST_USE;
 
 /* background.c */
-/* For who writes, at open: opens all parts, and writes the run of each segment that has none. */
-dbk_result dbk_parts_complete(dbk_log *log, dbk_error *err) DBK_MUST_USE;
+/* For who writes, at open, before any other thread runs. First opens all parts and reads each segment that has none:
+ * changes no file, so that what it refuses stays as it is. Then, when nothing is refused any more, removes the files
+ * that cannot be used and writes the runs that are missing. */
+dbk_result dbk_parts_take(dbk_log *log, dbk_error *err) DBK_MUST_USE;
+void dbk_parts_complete(dbk_log *log);
 /* Writes the run of a sealed segment, from its table or its records. Noted are its authors. */
 dbk_result dbk_background_write_run(dbk_log *log, dbk_segment *segment, dbk_error *err) DBK_MUST_USE;
 

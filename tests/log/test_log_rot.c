@@ -143,6 +143,31 @@ static void test_sealed(void **state)
     world_free(&w);
 }
 
+/* The index is of no use, so that opening reads the segments: a damaged one is refused, and then neither the index's
+ * file nor the watermark is touched. */
+static void test_sealed_without_index(void **state)
+{
+    static const char *files[] = {"log/0000000000000001.seg", "log/0000000000000003.seg"};
+    uint64_t random = 88172645463325252ull;
+    tally t = {0};
+    world w;
+
+    (void)state;
+    (void)small_log(&w, 40, 6);
+    assert_int_equal(dbk_simdisk_flip_bit(w.disk, "log/0000000000000001-0000000000000004.run", 0, 0), 0);
+    dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
+    for (int i = 0; i < 300; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        const char *file = files[random % 2];
+        uint64_t size = (uint64_t)dbk_simdisk_size(w.disk, file);
+        flip_and_look(&w, image, file, (random >> 20) % size, (unsigned)(random >> 8) % 8, 240, &t);
+    }
+    assert_true(t.refused > 50);
+    world_free(&w);
+}
+
 /* Every bit of the first 64 KiB of a log's segments; of `parts` equal parts the one numbered `part`. */
 enum { EVERY_BYTES = 65536 };
 static unsigned part, parts;
@@ -180,6 +205,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_every_bit),
         cmocka_unit_test(test_every_packed_bit),
         cmocka_unit_test(test_sealed),
+        cmocka_unit_test(test_sealed_without_index),
     };
     if (argc < 3) return run_both_forms(tests);
     part = (unsigned)atoi(argv[1]);
