@@ -19,7 +19,7 @@ function(dbk_test name)
   endforeach()
   add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 120)
+    set(arg_TIMEOUT 300)
   endif()
   if(DAYBOOK_COVERAGE)
     math(EXPR arg_TIMEOUT "5 * ${arg_TIMEOUT}") # counting, without optimization
