@@ -266,6 +266,17 @@ void dbk_asyncs_settle(dbk_engine *engine, int64_t limit_ms)
     dbk_asyncs_leave(all);
 }
 
+void dbk_asyncs_let_build(dbk_engine *engine, bool others_build)
+{
+    dbk_asyncs *all = dbk_asyncs_enter(engine);
+    if (!all) return;
+    dbk_asyncs_lock(all);
+    all->others_build = others_build;
+    while (others_build && all->cleaning > 0) (void)all->port->cond_wait(all->port->ctx, all->changed, all->mutex, -1);
+    dbk_asyncs_unlock(all);
+    dbk_asyncs_leave(all);
+}
+
 /* ---- work */
 
 void dbk_asyncs_wake(dbk_asyncs *all)

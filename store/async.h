@@ -58,8 +58,9 @@ typedef struct dbk_asyncs {
     dbk_cond *moved;   /* there may be work */
     dbk_cond *changed; /* a model may have got somewhere */
     uint64_t end;      /* of the log */
-    size_t users, asleep;
+    size_t users, asleep, cleaning;
     bool closing;
+    bool others_build; /* an upgrade: what nothing points to may be its */
     dbk_async *items;
     size_t count;
 } dbk_asyncs;
@@ -87,6 +88,8 @@ dbk_async *dbk_asyncs_find(dbk_asyncs *all, const char *name); /* NULL: none */
  * they were in a moment: waits for that, for limit_ms at most. */
 enum { DBK_ASYNCS_SETTLE_MS = 250 }; /* for those that tell how it is */
 void dbk_asyncs_settle(dbk_engine *engine, int64_t limit_ms);
+/* While an upgrade builds files in the folders of these models, they remove none; waits for those that are at it. */
+void dbk_asyncs_let_build(dbk_engine *engine, bool others_build);
 void dbk_asyncs_wake(dbk_asyncs *all); /* the mutex is held */
 static inline void dbk_asyncs_lock(dbk_asyncs *all)
 {

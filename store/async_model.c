@@ -255,12 +255,29 @@ static void set_open(dbk_async *async, bool opening, bool needs_build)
     dbk_asyncs_unlock(async->all);
 }
 
+/* Leftovers go, but for what an upgrade may be making: they go with the next opening. */
+static dbk_result clean_folder(dbk_async *async, const char *path, dbk_error *err)
+{
+    dbk_asyncs *all = async->all;
+    dbk_asyncs_lock(all);
+    bool may = !all->others_build;
+    all->cleaning += may;
+    dbk_asyncs_unlock(all);
+    if (!may) return DBK_OK;
+    dbk_result result = dbk_model_folder_clean(&async->folder, path, err);
+    dbk_asyncs_lock(all);
+    all->cleaning--;
+    all->port->cond_broadcast(all->port->ctx, all->changed);
+    dbk_asyncs_unlock(all);
+    return result;
+}
+
 static dbk_result open_current(dbk_async *async, dbk_error *err)
 {
     dbk_buffer path;
     dbk_buffer_init(&path, async->all->port);
     dbk_result result = dbk_model_folder_current(&async->folder, &path, err);
-    if (result == DBK_OK) result = dbk_model_folder_clean(&async->folder, (const char *)path.data, err);
+    if (result == DBK_OK) result = clean_folder(async, (const char *)path.data, err);
     if (result == DBK_OK) result = open_file(async, (const char *)path.data, err);
     if (heals(result)) {
         set_open(async, false, true);
@@ -300,7 +317,7 @@ static dbk_result take_over(dbk_async *async, dbk_model *shadow, dbk_error *err)
         result = serve(async, shadow, err);
         dbk_model_close(old);
         if (result == DBK_OK && gone) dbk_model_folder_discard(&async->folder, gone);
-        if (result == DBK_OK) (void)!dbk_model_folder_clean(&async->folder, async->path, NULL); /* what healing left */
+        if (result == DBK_OK) (void)!clean_folder(async, async->path, NULL); /* what healing left */
         if (result != DBK_OK) swap_path(async, NULL);
     }
     dbk_free(async->all->port, gone);

@@ -74,6 +74,7 @@ dbk_result dbk_upgrade_models_new(dbk_engine *engine, const dbk_definition *to, 
     *out = models;
     if (!models) return dbk_fail(err, DBK_NO_MEMORY, "no memory for an upgrade");
     *models = (dbk_upgrade_models){.engine = engine, .to = to};
+    dbk_asyncs_let_build(engine, true);
     dbk_result result = DBK_OK;
     for (size_t i = 0; i < to->model_count && result == DBK_OK; i++) {
         const dbk_definition *before = dbk_definition_model(from, dbk_slice_text(to->models[i]->model));
@@ -119,6 +120,7 @@ void dbk_upgrade_models_free(dbk_upgrade_models *models)
         dbk_buffer_release(&plan->path);
     }
     if (!models->engine->dead) dbk_asyncs_clean(models->engine);
+    dbk_asyncs_let_build(models->engine, false);
     dbk_free(port, models);
 }
 

@@ -3,6 +3,7 @@
 #include "tests/store/folder_fixture.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "store/async.h"
 #include "store/engine.h"
@@ -225,6 +226,40 @@ static void test_a_definition_goes_over_at_once(void **state)
     dbk_definition_free(other);
 }
 
+/* The file is taken away and made again, which ends with the removal of what is left over. */
+static void heal(engine_fixture *f, const char *id)
+{
+    char name[60];
+    char *serial = file_text(f->path, "models/async-one/current");
+    snprintf(name, sizeof name, "models/async-one/%.8s", serial);
+    free(serial);
+    folder_remove(f->path, name);
+    put(f, id, 1);
+    becomes(f, "{\"do\":\"models\"}", "its file was deleted");
+    check_fold(f, "one");
+}
+
+/* On disk: a folder that `current` does not name, as an upgrade makes one while it builds. */
+static void test_what_an_upgrade_builds_is_left_alone(void **state)
+{
+    engine_fixture *f = *state;
+    struct stat seen;
+    char made[4300];
+    feed(f, "a", 0, 10);
+    becomes_current(f, "one");
+    snprintf(made, sizeof made, "%s/models/async-one/00000009", f->path);
+    dbk_asyncs_let_build(f->engine, true);
+    assert_int_equal(mkdir(made, 0700), 0);
+    heal(f, "h1");
+    assert_int_equal(stat(made, &seen), 0);
+    dbk_asyncs_let_build(f->engine, false);
+    dbk_engine_close(f->engine);
+    f->engine = NULL;
+    fixture_open(f);
+    check_fold(f, "one");
+    assert_int_equal(stat(made, &seen), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_closing_and_opening, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_go_while_it_works, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_definition_goes_over_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_an_upgrade_builds_is_left_alone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
