@@ -78,13 +78,13 @@ static void open_damaged(sim_machine *m, const char *what, bool must_refuse)
         sim_fail(m, "L3: %s was refused (%s), and the log changed", what, m->error.text);
     }
     sim_close(m);
-    sim_count_state(m);
 }
 
 void sim_check_rot(sim_machine *m)
 {
     dbk_buffer bytes;
     char path[64], what[96];
+    bool tried = false;
     dbk_buffer_init(&bytes, dbk_port_system());
     uint64_t last = last_segment(m, &bytes);
     if (last > 0) {
@@ -97,11 +97,13 @@ void sim_check_rot(sim_machine *m)
             snprintf(what, sizeof what, "segment %llu with a flipped bit at %llu", (unsigned long long)number,
                      (unsigned long long)offset);
             open_damaged(m, what, false);
+            tried = true;
         }
         dbk_simdisk_restore(m->disk, healthy);
         dbk_simdisk_image_free(m->disk, healthy);
     }
     dbk_buffer_release(&bytes);
+    if (tried) sim_count_state(m); /* with nothing held: the run may end here */
 }
 
 /* ---- records that are sound but cannot be */
@@ -161,14 +163,17 @@ static bool put_record(sim_machine *m, const forge *f, uint64_t offset, uint64_t
 void sim_check_forged(sim_machine *m)
 {
     forge f;
+    bool tried = false;
     dbk_simdisk_image *healthy = dbk_simdisk_snapshot(m->disk);
     if (find_end(m, &f)) {
         uint64_t position = f.last.first_position + f.last.count + 1 + sim_below(&m->random, 3);
-        if (put_record(m, &f, f.end, position, f.header.salt)) open_damaged(m, "a log with positions left out", true);
+        tried = put_record(m, &f, f.end, position, f.header.salt);
+        if (tried) open_damaged(m, "a log with positions left out", true);
     }
     dbk_simdisk_restore(m->disk, healthy);
     dbk_simdisk_image_free(m->disk, healthy);
     dbk_buffer_release(&f.bytes);
+    if (tried) sim_count_state(m);
 }
 
 /* Behind the end, where nothing was ever acknowledged, stands a record of an earlier life of the file,
