@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import unittest
+import uuid
 
 from bus_client import Changes, Commands, Mirror
 from cli_case import Case, Daemon
@@ -29,11 +30,11 @@ class Store:
     """An event store's few verbs, as an adapter would write them."""
 
     def __init__(self, url):
-        self.commands, self.count = Commands(url), 0
+        self.commands, self.count, self.name = Commands(url), 0, uuid.uuid4()  # id() comes back after a writer is gone
 
     def new_id(self):
         self.count += 1
-        return f"{os.getpid()}-{id(self)}-{self.count}"
+        return f"{self.name}-{self.count}"
 
     def append(self, stream, *events, expect="any", **more):
         """All or nothing; the answer's `version` is what the next append expects."""
