@@ -98,35 +98,40 @@ dbk_model *place_build(fold_place *place, dbk_shadow_options options)
 
 /* ---- facts */
 
-fact make_fact(dbk_arena *arena, const dbk_definition *definition, const fact_text *text)
+fact make_entry(dbk_arena *arena, const dbk_definition *definition, const fact_text *text, const dbk_event *events,
+                size_t count)
 {
     dbk_entry entry = {.lineage = "lineage",
                        .id = {.incarnation = 1, .seq = text->seq},
                        .hlc = (1700000000000 + text->ms) << 16,
                        .time_ms = 1700000000000 + (int64_t)text->ms,
-                       .command_id = dbk_slice_text(text->command_id ? text->command_id : "")};
-    dbk_buffer events, origin;
+                       .command_id = dbk_slice_text(text->command_id ? text->command_id : ""),
+                       .event_count = (uint32_t)count};
+    dbk_buffer encoded, origin;
     entry.id.replica[0] = (uint8_t)('A' + text->author);
     memcpy(entry.definition, definition->hash, sizeof entry.definition);
     memset(entry.command_hash, (int)text->seq, 8);
-    dbk_buffer_init(&events, dbk_port_system());
+    dbk_buffer_init(&encoded, dbk_port_system());
     dbk_buffer_init(&origin, dbk_port_system());
-    if (text->data) {
-        dbk_event event = {.stream = dbk_slice_text(text->stream),
-                           .type = dbk_slice_text(text->type),
-                           .type_version = 1,
-                           .data = dbk_slice_text(text->data)};
-        entry.flags = dbk_event_is_engine(&event) ? DBK_ENTRY_ENGINE : DBK_ENTRY_APP;
-        dbk_event_encode(&events, &event);
-        entry.event_count = 1;
-    }
-    entry.events = dbk_buffer_slice(&events);
+    for (size_t i = 0; i < count; i++) dbk_event_encode(&encoded, &events[i]);
+    if (count) entry.flags = dbk_event_is_engine(&events[0]) ? DBK_ENTRY_ENGINE : DBK_ENTRY_APP;
+    entry.events = dbk_buffer_slice(&encoded);
     dbk_entry_encode(&origin, &entry);
     assert_false(origin.failed);
     fact made = {dbk_arena_copy(arena, dbk_buffer_slice(&origin)), text->author};
-    dbk_buffer_release(&events);
+    dbk_buffer_release(&encoded);
     dbk_buffer_release(&origin);
     return made;
+}
+
+fact make_fact(dbk_arena *arena, const dbk_definition *definition, const fact_text *text)
+{
+    dbk_event event = {.type_version = 1};
+    if (text->data == NULL) return make_entry(arena, definition, text, NULL, 0);
+    event.stream = dbk_slice_text(text->stream);
+    event.type = dbk_slice_text(text->type);
+    event.data = dbk_slice_text(text->data);
+    return make_entry(arena, definition, text, &event, 1);
 }
 
 uint64_t next_random(uint64_t *seed)
@@ -215,10 +220,10 @@ void shuffle_history(uint64_t *seed, int authors, const fact *facts, fact *out, 
 
 /* ---- models as text */
 
-static void put_rows(dbk_model *model, const char *table, dbk_buffer *out)
+void put_rows(dbk_model *model, const char *table, dbk_buffer *out)
 {
     sqlite3_stmt *rows = NULL;
-    char *sql = sqlite3_mprintf("SELECT * FROM %s ORDER BY id", table);
+    char *sql = sqlite3_mprintf("SELECT * FROM \"%w\" ORDER BY 1, 2", table);
     assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), sql, -1, &rows, NULL), SQLITE_OK);
     sqlite3_free(sql);
     while (sqlite3_step(rows) == SQLITE_ROW) {

@@ -46,6 +46,9 @@ typedef struct fact_text {
     const char *command_id, *stream, *type, *data;
 } fact_text;
 fact make_fact(dbk_arena *arena, const dbk_definition *definition, const fact_text *text);
+/* The same with other events than the one of `text`, of any number. */
+fact make_entry(dbk_arena *arena, const dbk_definition *definition, const fact_text *text, const dbk_event *events,
+                size_t count);
 /* A history of `count` entries by `authors` replicas, in which each has its own clock and all work on
  * few rows. */
 void make_history(dbk_arena *arena, const dbk_definition *definition, uint64_t seed, int authors, fact *facts,
@@ -54,6 +57,8 @@ void make_history(dbk_arena *arena, const dbk_definition *definition, uint64_t s
 void shuffle_history(uint64_t *seed, int authors, const fact *facts, fact *out, size_t count);
 uint64_t next_random(uint64_t *seed);
 
+/* All rows of the table, a line each, in order of its first two columns. */
+void put_rows(dbk_model *model, const char *table, dbk_buffer *out);
 /* Position, fingerprint, all rows in order of their keys, the skip list: equal text, equal model. */
 char *model_text(dbk_model *model, bool with_position);
 void assert_same_model(dbk_model *one, dbk_model *other, bool with_position);

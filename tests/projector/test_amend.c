@@ -1,10 +1,9 @@
 /* Rows that are made again: late entries of many kinds about rows of row-local tables, in entries of several events,
  * give in any order of arrival the very file that one fold of the log gives: rows, records, skip list, fingerprint. */
-#include "tests/projector/fold_fixture.h"
+#include "tests/projector/late_fixture.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char schema[] =
     "CREATE TABLE plain(id TEXT PRIMARY KEY NOT NULL, a TEXT DEFAULT '-', b INTEGER CHECK(b IS NULL OR b < 9));\n"
@@ -29,21 +28,12 @@ static const char app[] =
 enum { COUNT = 90, AUTHORS = 3, SEEDS = 12 };
 
 static dbk_definition *definition;
-static uint64_t amended, shadows;
 
 static int set_up(void **state)
 {
-    dbk_source sources[3] = {{"schema.sql", dbk_slice_text(schema)},
-                             {"projections.sql", dbk_slice_text(projections)},
-                             {"app.json", dbk_slice_text(app)}};
-    dbk_findings findings = {0};
-    dbk_error err = {0};
     (void)state;
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, 3, "amend", &definition, &findings, &err);
-    for (size_t i = 0; i < findings.count; i++)
-        fprintf(stderr, "%s:%u: %s\n", findings.items[i].file, findings.items[i].line, findings.items[i].text);
-    dbk_findings_free(&findings);
-    return result == DBK_OK ? 0 : -1;
+    definition = late_definition(schema, projections, app);
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -53,46 +43,45 @@ static int tear_down(void **state)
     return 0;
 }
 
-static unsigned below(uint64_t *seed, unsigned most)
-{
-    return (unsigned)(next_random(seed) % most);
-}
-
 /* ---- histories */
 
-typedef struct drawn {
-    char stream[24], type[24], data[96];
-} drawn;
+/* The bases are other entries, right now and then. */
+typedef struct drawing {
+    uint64_t *seed;
+    dbk_entry_id seen[4];
+} drawing;
 
-static void draw_open(uint64_t *seed, const char *id, unsigned value, char data[96])
+static void draw_open(uint64_t *seed, const char *id, unsigned value, char data[160])
 {
     switch (below(seed, 20) % (below(seed, 3) ? 3 : 9)) {
-    case 0: snprintf(data, 96, "{%s\"a\":\"%u\"}", id, value); break;
-    case 1: snprintf(data, 96, "{%s\"b\":\"%u\"}", id, value); break;
-    case 2: snprintf(data, 96, "{%s\"a\":\"%u\",\"b\":\"x\"}", id, value); break;
-    case 3: snprintf(data, 96, "{%s\"a\":null}", id); break;
-    case 4: snprintf(data, 96, "{%s\"b\":null}", id); break;
-    case 5: snprintf(data, 96, "{%s\"c\":{\"+\":%u}}", id, value); break;
-    case 6: snprintf(data, 96, "{%s\"nix\":%u}", id, value); break;
-    case 7: snprintf(data, 96, "{%s\"c\":[%u]}", id, value); break;
-    default: snprintf(data, 96, "{%s\"id\":\"%u\"}", id, value); break;
+    case 0: snprintf(data, 160, "{%s\"a\":\"%u\"}", id, value); break;
+    case 1: snprintf(data, 160, "{%s\"b\":\"%u\"}", id, value); break;
+    case 2: snprintf(data, 160, "{%s\"a\":\"%u\",\"b\":\"x\"}", id, value); break;
+    case 3: snprintf(data, 160, "{%s\"a\":null}", id); break;
+    case 4: snprintf(data, 160, "{%s\"b\":null}", id); break;
+    case 5: snprintf(data, 160, "{%s\"c\":{\"+\":%u}}", id, value); break;
+    case 6: snprintf(data, 160, "{%s\"nix\":%u}", id, value); break;
+    case 7: snprintf(data, 160, "{%s\"c\":[%u]}", id, value); break;
+    default: snprintf(data, 160, "{%s\"id\":\"%u\"}", id, value); break;
     }
 }
 
-static void draw_data(uint64_t *seed, const char *table, const char *id, char data[96])
+static void draw_data(uint64_t *seed, const char *table, const char *id, char data[160])
 {
     unsigned value = below(seed, 12);
     if (*table == 'o') draw_open(seed, id, value, data);
-    else if (*table == 'w' && value % 3 == 0) snprintf(data, 96, "{%s\"n\":{\"+\":%u}}", id, value);
-    else if (*table == 'w' && value % 3 == 1) snprintf(data, 96, "{%s\"best\":%u}", id, value);
-    else if (*table == 'w' && value == 2) snprintf(data, 96, "{%s\"tags\":{\"add\":[\"t%u\"]}}", id, below(seed, 4));
-    else if (*table == 'p' && value % 2) snprintf(data, 96, "{%s\"b\":%u}", id, value);
-    else snprintf(data, 96, "{%s\"a\":\"v%u\"}", id, value);
+    else if (*table == 'w' && value % 3 == 0) snprintf(data, 160, "{%s\"n\":{\"+\":%u}}", id, value);
+    else if (*table == 'w' && value % 3 == 1) snprintf(data, 160, "{%s\"best\":%u}", id, value);
+    else if (*table == 'w' && value == 2) snprintf(data, 160, "{%s\"tags\":{\"add\":[\"t%u\"]}}", id, below(seed, 4));
+    else if (*table == 'p' && value % 2) snprintf(data, 160, "{%s\"b\":%u}", id, value);
+    else snprintf(data, 160, "{%s\"a\":\"v%u\"}", id, value);
 }
 
 /* Mostly of the tables without ties; few of others, which ask for a shadow. */
-static void draw_event(uint64_t *seed, drawn *out)
+static void draw_event(void *arg, drawn_event *out)
 {
+    const drawing *d = arg;
+    uint64_t *seed = d->seed;
     static const char *const names[] = {"plain", "open", "open", "open", "wins", "guarded"};
     static const char *const ops[] = {"put", "put", "patched", "patched", "patched", "patched", "patched", "deleted"};
     const char *table = below(seed, 60) ? names[below(seed, 6)] : below(seed, 2) ? "told" : "parents";
@@ -105,110 +94,25 @@ static void draw_event(uint64_t *seed, drawn *out)
     snprintf(out->type, sizeof out->type, "%s.%s", table, op);
     if (!strcmp(op, "deleted")) snprintf(out->data, sizeof out->data, "{}");
     else draw_data(seed, table, id, out->data);
-}
-
-static void put_event(uint64_t *seed, dbk_buffer *events, const dbk_entry_id *seen)
-{
-    drawn text;
-    draw_event(seed, &text);
-    dbk_event event = {.stream = dbk_slice_text(text.stream),
-                       .type = dbk_slice_text(text.type),
-                       .type_version = 1,
-                       .has_base = below(seed, 2),
-                       .data = dbk_slice_text(text.data)};
-    if (event.has_base) event.base = seen[below(seed, 4)];
-    dbk_event_encode(events, &event);
-}
-
-/* One to three events on a few rows; the bases are other entries, right now and then. */
-static fact draw_entry(uint64_t *seed, dbk_arena *arena, int author, uint64_t seq, uint64_t ms, dbk_entry_id seen[4])
-{
-    char id[32];
-    dbk_buffer events, origin;
-    dbk_entry entry = {.lineage = "lineage",
-                       .id = {.incarnation = 1, .seq = seq},
-                       .hlc = (1700000000000 + ms) << 16,
-                       .time_ms = 1700000000000 + (int64_t)ms,
-                       .flags = DBK_ENTRY_APP,
-                       .event_count = below(seed, 3) ? 1 : 2 + below(seed, 2)};
-    entry.id.replica[0] = (uint8_t)('A' + author);
-    memcpy(entry.definition, definition->hash, sizeof entry.definition);
-    if (below(seed, 30)) snprintf(id, sizeof id, "c-%d-%llu", author, (unsigned long long)seq);
-    else snprintf(id, sizeof id, "shared-%u", below(seed, 2));
-    entry.command_id = dbk_slice_text(id);
-    dbk_buffer_init(&events, dbk_port_system());
-    dbk_buffer_init(&origin, dbk_port_system());
-    for (uint32_t i = 0; i < entry.event_count; i++) put_event(seed, &events, seen);
-    entry.events = dbk_buffer_slice(&events);
-    dbk_entry_encode(&origin, &entry);
-    seen[below(seed, 4)] = entry.id;
-    fact made = {dbk_arena_copy(arena, dbk_buffer_slice(&origin)), author};
-    dbk_buffer_release(&events);
-    dbk_buffer_release(&origin);
-    return made;
+    out->has_base = below(seed, 2);
+    if (out->has_base) out->base = d->seen[below(seed, 4)];
 }
 
 static void draw_history(uint64_t seed, dbk_arena *arena, fact *facts)
 {
     uint64_t seqs[AUTHORS] = {0}, clocks[AUTHORS] = {0};
-    dbk_entry_id seen[4] = {0};
+    drawing d = {.seed = &seed};
     for (int i = 0; i < COUNT; i++) {
+        char id[32];
         int author = (int)below(&seed, AUTHORS);
         clocks[author] += 1 + below(&seed, 40);
-        facts[i] = draw_entry(&seed, arena, author, ++seqs[author], clocks[author], seen);
+        fact_text text = {.author = author, .seq = ++seqs[author], .ms = clocks[author], .command_id = id};
+        if (below(&seed, 30)) snprintf(id, sizeof id, "c-%d-%llu", author, (unsigned long long)text.seq);
+        else snprintf(id, sizeof id, "shared-%u", below(&seed, 2));
+        facts[i] = draw_entry(&seed, arena, definition, &text, draw_event, &d);
+        d.seen[below(&seed, 4)] =
+            (dbk_entry_id){.replica = {(uint8_t)('A' + author)}, .incarnation = 1, .seq = text.seq};
     }
-}
-
-/* ---- models */
-
-static void put_table(sqlite3 *db, const char *name, dbk_buffer *out)
-{
-    sqlite3_stmt *rows = NULL;
-    char *sql = sqlite3_mprintf("SELECT * FROM \"%w\" ORDER BY 1, 2", name);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &rows, NULL), SQLITE_OK);
-    sqlite3_free(sql);
-    while (sqlite3_step(rows) == SQLITE_ROW) {
-        dbk_buffer_put_text(out, name);
-        for (int i = 0; i < sqlite3_column_count(rows); i++) {
-            const char *text = (const char *)sqlite3_column_text(rows, i);
-            dbk_buffer_printf(out, "|%d:%s", sqlite3_column_type(rows, i), text ? text : "");
-        }
-        dbk_buffer_put_u8(out, '\n');
-    }
-    assert_int_equal(sqlite3_finalize(rows), SQLITE_OK);
-}
-
-/* `whole`: with what is local to a log. */
-static char *text_of(dbk_model *model, bool whole)
-{
-    static const char *const rows[] = {"plain", "open", "wins", "guarded", "told", "last", "parents"};
-    static const char *const local[] = {"_daybook_rows", "_daybook_skips"};
-    dbk_model_state state;
-    dbk_hash128 sum;
-    uint64_t count;
-    dbk_error err;
-    char fingerprint[33], counted[33];
-    dbk_buffer out;
-    dbk_buffer_init(&out, dbk_port_system());
-    dbk_model_get_state(model, &state);
-    dbk_fingerprint_text(state.fingerprint, fingerprint);
-    assert_int_equal(dbk_model_recount(model, &sum, &count, &err), DBK_OK);
-    dbk_fingerprint_text(sum, counted);
-    assert_string_equal(fingerprint, counted);
-    dbk_buffer_printf(&out, "%s\n", fingerprint);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) put_table(dbk_model_handle(model), rows[i], &out);
-    for (size_t i = 0; whole && i < 2; i++) put_table(dbk_model_handle(model), local[i], &out);
-    char *text = strdup(dbk_buffer_text(&out));
-    dbk_buffer_release(&out);
-    return text;
-}
-
-static void assert_same(dbk_model *one, dbk_model *other, bool whole)
-{
-    char *a = text_of(one, whole), *b = text_of(other, whole);
-    assert_string_equal(a, b);
-    free(a);
-    free(b);
 }
 
 static size_t matches(dbk_model *model)
@@ -223,22 +127,6 @@ static size_t matches(dbk_model *model)
     return count;
 }
 
-typedef struct watch {
-    fold_place *place;
-    dbk_model *model;
-} watch;
-
-static void at_commit(void *arg, const dbk_changes *changes)
-{
-    const watch *w = arg;
-    dbk_model_state state;
-    (void)changes;
-    dbk_model_get_state(w->model, &state);
-    dbk_model *cold = place_build(w->place, (dbk_shadow_options){.last = state.position});
-    assert_same(w->model, cold, true);
-    dbk_model_close(cold);
-}
-
 static void key_of(dbk_slice origin, uint8_t key[DBK_ORDER_KEY_SIZE])
 {
     dbk_entry entry;
@@ -247,13 +135,13 @@ static void key_of(dbk_slice origin, uint8_t key[DBK_ORDER_KEY_SIZE])
 }
 
 /* Up to the position that the log names everything sorts below; in an ordered log the next one does not. */
-static void check_all_below(fold_place *place, const fact *some)
+static void check_all_below(fold_place *place, dbk_slice some)
 {
     uint8_t key[DBK_ORDER_KEY_SIZE], other[DBK_ORDER_KEY_SIZE];
     uint64_t position, end = dbk_log_position(place->log);
     dbk_buffer origin;
     dbk_buffer_init(&origin, place->port);
-    key_of(some->origin, key);
+    key_of(some, key);
     assert_int_equal(dbk_log_all_below(place->log, key, &position, &place->err), DBK_OK);
     assert_true(position <= end);
     for (uint64_t at = 1; at <= position + 1 && at <= end; at++) {
@@ -265,95 +153,37 @@ static void check_all_below(fold_place *place, const fact *some)
     dbk_buffer_release(&origin);
 }
 
-static dbk_model *arrive(fold_place *place, uint64_t *seed, const fact *facts)
+static void check_round(late_watch *watch)
 {
-    watch w = {.place = place};
-    dbk_model *model = place_model(place);
-    for (size_t done = 0, round; done < COUNT; done += round) {
-        bool shadow = false;
-        round = 1 + below(seed, 6);
-        if (round > COUNT - done) round = COUNT - done;
-        place_append(place, facts + done, round);
-        check_all_below(place, &facts[below(seed, COUNT)]);
-        w.model = model;
-        dbk_result result = dbk_model_catch_up(model, below(seed, 4), at_commit, NULL, &w, &shadow, &place->err);
-        if (result != DBK_OK) fail_msg("%s", place->err.text);
-        dbk_model *cold = place_build(place, (dbk_shadow_options){0});
-        if (!shadow) {
-            assert_same(model, cold, true);
-            assert_int_equal(matches(model), matches(cold));
-            dbk_model_close(cold);
-            continue;
-        }
-        shadows++;
-        amended += dbk_model_amended(model);
-        dbk_model_close(model);
-        assert_int_equal(dbk_model_finish(cold, false, &place->err), DBK_OK);
-        model = cold;
-    }
-    return model;
+    dbk_error err;
+    dbk_buffer some;
+    uint64_t end = dbk_log_position(watch->place->log), chance = end;
+    dbk_buffer_init(&some, watch->place->port);
+    assert_int_equal(dbk_log_read(watch->place->log, 1 + below(&chance, (unsigned)end), &some, NULL, &err), DBK_OK);
+    check_all_below(watch->place, dbk_buffer_slice(&some));
+    dbk_buffer_release(&some);
+    dbk_model *cold = place_build(watch->place, (dbk_shadow_options){0});
+    assert_int_equal(matches(watch->model), matches(cold));
+    dbk_model_close(cold);
 }
 
 static void any_order_of_arrival_gives_the_fold(void **state)
 {
     (void)state;
-    dbk_arena *arena = dbk_arena_new(dbk_port_system(), 64 * 1024);
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        fact facts[COUNT], arrived[COUNT];
-        uint64_t chance = seed * 77;
-        dbk_model *models[2];
-        fold_place places[2];
-        draw_history(seed, arena, facts);
-        for (int i = 0; i < 2; i++) {
-            shuffle_history(&chance, AUTHORS, facts, arrived, COUNT);
-            place_open(&places[i], definition);
-            models[i] = arrive(&places[i], &chance, arrived);
-            amended += dbk_model_amended(models[i]);
-        }
-        assert_same(models[0], models[1], false);
-        for (int i = 0; i < 2; i++) {
-            dbk_model_close(models[i]);
-            place_close(&places[i]);
-        }
-        dbk_arena_clear(arena);
-    }
-    dbk_arena_free(arena);
-    assert_true(amended > 500 && shadows > 10);
+    late_watch sums = any_order_gives_the_fold(&(late_orders){.definition = definition,
+                                                              .authors = AUTHORS,
+                                                              .seeds = SEEDS,
+                                                              .most = 6,
+                                                              .count = COUNT,
+                                                              .draw = draw_history,
+                                                              .after_round = check_round});
+    if (sums.amended < 500 || sums.shadows < 10)
+        fail_msg("%d applied again, %d shadows", (int)sums.amended, (int)sums.shadows);
 }
 
 /* ---- one at a time */
 
-static const uint64_t a_shadow = UINT64_MAX;
-
-/* Facts that arrive one by one, the last one late: how many entries were applied again, or that a shadow is asked
- * for. */
-static uint64_t arrive_late(const fact_text *texts, size_t count)
-{
-    dbk_arena *arena = dbk_arena_new(dbk_port_system(), 4096);
-    fold_place place;
-    place_open(&place, definition);
-    dbk_model *model = place_model(&place);
-    bool shadow = false;
-    for (size_t i = 0; i < count; i++) {
-        fact one = make_fact(arena, definition, &texts[i]);
-        place_append(&place, &one, 1);
-        assert_int_equal(dbk_model_catch_up(model, 0, NULL, NULL, NULL, &shadow, &place.err), DBK_OK);
-        if (i + 1 < count) assert_false(shadow);
-    }
-    if (!shadow) {
-        dbk_model *cold = place_build(&place, (dbk_shadow_options){0});
-        assert_same(model, cold, true);
-        dbk_model_close(cold);
-    }
-    uint64_t again = shadow ? a_shadow : dbk_model_amended(model);
-    dbk_model_close(model);
-    place_close(&place);
-    dbk_arena_free(arena);
-    return again;
-}
-
-#define LATE(...)                                                                                                      \
-    arrive_late((const fact_text[]){__VA_ARGS__}, sizeof((const fact_text[]){__VA_ARGS__}) / sizeof(fact_text))
+#define LATE(...) ARRIVE(definition, __VA_ARGS__)
 
 /* A projection on the table's events wrote elsewhere: its order counts. */
 static void events_with_projections_ask_for_a_shadow(void **state)
@@ -361,7 +191,7 @@ static void events_with_projections_ask_for_a_shadow(void **state)
     (void)state;
     assert_int_equal(LATE({0, 1, 90, "a", "told/1", "told.put", "{\"id\":\"1\",\"a\":\"x\"}"},
                           {1, 1, 50, "b", "told/2", "told.put", "{\"id\":\"2\",\"a\":\"y\"}"}),
-                     a_shadow);
+                     A_SHADOW);
 }
 
 /* Only what names the row is applied again. */
@@ -422,7 +252,7 @@ static void a_shared_command_id_asks_for_a_shadow(void **state)
     assert_int_equal(LATE({0, 1, 40, "same", "plain/1", "plain.patched", "{\"a\":\"x\"}"},
                           {2, 1, 60, "same", "plain/2", "plain.put", "{\"id\":\"2\",\"a\":\"y\"}"},
                           {1, 1, 30, "b", "plain/1", "plain.put", "{\"id\":\"1\"}"}),
-                     a_shadow);
+                     A_SHADOW);
 }
 
 int main(void)

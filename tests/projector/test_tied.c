@@ -1,10 +1,8 @@
 /* Late entries about tables with foreign keys and UNIQUE: what is applied as it comes gives, in any order of arrival, the
  * very file that one fold of the log gives, after every commit; and of what cannot, a shadow is asked for. */
-#include "tests/projector/fold_fixture.h"
+#include "tests/projector/late_fixture.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char schema[] =
     "CREATE TABLE talks(id TEXT PRIMARY KEY NOT NULL, title TEXT, last TEXT);\n"
@@ -32,22 +30,14 @@ static const char counts[] = "CREATE TABLE counts(id INTEGER PRIMARY KEY NOT NUL
 enum { COUNT = 110, AUTHORS = 3, SEEDS = 10, ROWS = 400 };
 
 static dbk_definition *definition;
-static uint64_t as_they_came, shadows;
 
 static int set_up(void **state)
 {
     char tables[4096];
-    dbk_source sources[2] = {{.name = "schema.sql"}, {"projections.sql", dbk_slice_text(projections)}};
-    dbk_findings findings = {0};
-    dbk_error err = {0};
     (void)state;
     snprintf(tables, sizeof tables, "%s%s", schema, counts);
-    sources[0].text = dbk_slice_text(tables);
-    dbk_result result = dbk_definition_parse(dbk_port_system(), sources, 2, "tied", &definition, &findings, &err);
-    for (size_t i = 0; i < findings.count; i++)
-        fprintf(stderr, "%s:%u: %s\n", findings.items[i].file, findings.items[i].line, findings.items[i].text);
-    dbk_findings_free(&findings);
-    return result == DBK_OK ? 0 : -1;
+    definition = late_definition(tables, projections, NULL);
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -55,11 +45,6 @@ static int tear_down(void **state)
     (void)state;
     dbk_definition_free(definition);
     return 0;
-}
-
-static unsigned below(uint64_t *seed, unsigned most)
-{
-    return (unsigned)(next_random(seed) % most);
 }
 
 /* ---- histories: what one time line of all authors might have been, so that most of it applies */
@@ -76,10 +61,6 @@ typedef struct world {
     int author;
     uint64_t *seed;
 } world;
-
-typedef struct drawn {
-    char stream[40], type[24], data[160];
-} drawn;
 
 enum { TALKS, MEMBERS, MESSAGES, TAGS, NOTES, MAILS, CHAINED, CHECKED, PLAIN, TABLES };
 static const char *const names[] = {"talks", "members", "messages", "tags", "notes",
@@ -108,7 +89,7 @@ static void reference(char out[40], const char *name, unsigned id, bool number)
     else snprintf(out, 40, number ? ",\"%s\":%u" : ",\"%s\":\"%u\"", name, id);
 }
 
-static void draw_put(world *w, drawn *out)
+static void draw_put(world *w, drawn_event *out)
 {
     char one[40] = "", two[40] = "";
     int table = (int)below(w->seed, TABLES);
@@ -146,7 +127,7 @@ static void draw_put(world *w, drawn *out)
     if (w->count < ROWS) w->rows[w->count++] = (row){table, w->author, id, false};
 }
 
-static bool draw_patch(world *w, drawn *out)
+static bool draw_patch(world *w, drawn_event *out)
 {
     static const char *const columns[][2] = {{"title", "last"}, {"name", "name"}, {"body", "member"},
                                              {"note", "note"},  {"text", "text"}, {"name", "mail"},
@@ -162,7 +143,7 @@ static bool draw_patch(world *w, drawn *out)
     return true;
 }
 
-static bool draw_delete(world *w, drawn *out)
+static bool draw_delete(world *w, drawn_event *out)
 {
     int table = (int)below(w->seed, TABLES);
     unsigned id = pick(w, table);
@@ -175,40 +156,11 @@ static bool draw_delete(world *w, drawn *out)
     return true;
 }
 
-static void put_event(world *w, dbk_buffer *events)
+static void draw_event(void *arg, drawn_event *out)
 {
-    drawn text;
+    world *w = arg;
     unsigned kind = below(w->seed, 20);
-    if (!(kind < 8 ? draw_patch(w, &text) : kind == 8 && draw_delete(w, &text))) draw_put(w, &text);
-    dbk_event_encode(events, &(dbk_event){.stream = dbk_slice_text(text.stream),
-                                          .type = dbk_slice_text(text.type),
-                                          .type_version = 1,
-                                          .data = dbk_slice_text(text.data)});
-}
-
-static fact draw_entry(world *w, dbk_arena *arena, int author, uint64_t seq, uint64_t ms)
-{
-    char id[32];
-    dbk_buffer events, origin;
-    dbk_entry entry = {.lineage = "lineage",
-                       .id = {.incarnation = 1, .seq = seq},
-                       .hlc = (1700000000000 + ms) << 16,
-                       .time_ms = 1700000000000 + (int64_t)ms,
-                       .flags = DBK_ENTRY_APP,
-                       .event_count = below(w->seed, 3) ? 1 : 2 + below(w->seed, 2)};
-    entry.id.replica[0] = (uint8_t)('A' + author);
-    memcpy(entry.definition, definition->hash, sizeof entry.definition);
-    snprintf(id, sizeof id, "c-%d-%llu", author, (unsigned long long)seq);
-    entry.command_id = dbk_slice_text(id);
-    dbk_buffer_init(&events, dbk_port_system());
-    dbk_buffer_init(&origin, dbk_port_system());
-    for (uint32_t i = 0; i < entry.event_count; i++) put_event(w, &events);
-    entry.events = dbk_buffer_slice(&events);
-    dbk_entry_encode(&origin, &entry);
-    fact made = {dbk_arena_copy(arena, dbk_buffer_slice(&origin)), author};
-    dbk_buffer_release(&events);
-    dbk_buffer_release(&origin);
-    return made;
+    if (!(kind < 8 ? draw_patch(w, out) : kind == 8 && draw_delete(w, out))) draw_put(w, out);
 }
 
 static void draw_history(uint64_t seed, dbk_arena *arena, fact *facts)
@@ -216,177 +168,27 @@ static void draw_history(uint64_t seed, dbk_arena *arena, fact *facts)
     uint64_t seqs[AUTHORS] = {0};
     world w = {.seed = &seed};
     for (int i = 0; i < COUNT; i++) {
+        char id[32];
         int author = (int)below(&seed, AUTHORS);
         w.author = author;
-        facts[i] = draw_entry(&w, arena, author, ++seqs[author], (uint64_t)i + 1);
+        fact_text text = {.author = author, .seq = ++seqs[author], .ms = (uint64_t)i + 1, .command_id = id};
+        snprintf(id, sizeof id, "c-%d-%llu", author, (unsigned long long)text.seq);
+        facts[i] = draw_entry(&seed, arena, definition, &text, draw_event, &w);
     }
-}
-
-/* ---- models */
-
-static void put_rows(dbk_model *model, const char *name, dbk_buffer *out)
-{
-    sqlite3_stmt *rows = NULL;
-    char *sql = sqlite3_mprintf("SELECT * FROM \"%w\" ORDER BY 1, 2", name);
-    assert_int_equal(sqlite3_prepare_v2(dbk_model_handle(model), sql, -1, &rows, NULL), SQLITE_OK);
-    sqlite3_free(sql);
-    while (sqlite3_step(rows) == SQLITE_ROW) {
-        dbk_buffer_put_text(out, name);
-        for (int i = 0; i < sqlite3_column_count(rows); i++) {
-            const char *text = (const char *)sqlite3_column_text(rows, i);
-            dbk_buffer_printf(out, "|%d:%s", sqlite3_column_type(rows, i), text ? text : "");
-        }
-        dbk_buffer_put_u8(out, '\n');
-    }
-    assert_int_equal(sqlite3_finalize(rows), SQLITE_OK);
-}
-
-/* `whole`: with what is local to a log. */
-static char *text_of(dbk_model *model, bool whole)
-{
-    static const char *const local[] = {"_daybook_rows", "_daybook_skips"};
-    dbk_model_state state;
-    dbk_hash128 sum;
-    uint64_t count;
-    dbk_error err;
-    char fingerprint[33], counted[33];
-    dbk_buffer out;
-    dbk_buffer_init(&out, dbk_port_system());
-    dbk_model_get_state(model, &state);
-    dbk_fingerprint_text(state.fingerprint, fingerprint);
-    assert_int_equal(dbk_model_recount(model, &sum, &count, &err), DBK_OK);
-    dbk_fingerprint_text(sum, counted);
-    assert_string_equal(fingerprint, counted);
-    dbk_buffer_printf(&out, "%s\n", fingerprint);
-    for (size_t i = 0; i < definition->table_count; i++) put_rows(model, definition->tables[i].name, &out);
-    for (size_t i = 0; whole && i < 2; i++) put_rows(model, local[i], &out);
-    char *text = strdup(dbk_buffer_text(&out));
-    dbk_buffer_release(&out);
-    return text;
-}
-
-static void assert_same(dbk_model *one, dbk_model *other, bool whole)
-{
-    char *a = text_of(one, whole), *b = text_of(other, whole);
-    size_t at = 33; /* behind the fingerprint */
-    while (a[at] && a[at] == b[at]) at++;
-    size_t from = at > 93 ? at - 60 : 33;
-    if (strcmp(a, b) != 0) fail_msg("it is …%.300s\nand not …%.300s", a + from, b + from);
-    free(a);
-    free(b);
-}
-
-typedef struct watch {
-    fold_place *place;
-    dbk_model *model;
-} watch;
-
-static void at_commit(void *arg, const dbk_changes *changes)
-{
-    const watch *w = arg;
-    dbk_model_state state;
-    (void)changes;
-    dbk_model_get_state(w->model, &state);
-    dbk_model *cold = place_build(w->place, (dbk_shadow_options){.last = state.position});
-    assert_same(w->model, cold, true);
-    dbk_model_close(cold);
-}
-
-static bool is_late(fold_place *place, dbk_model *model)
-{
-    dbk_model_state state;
-    dbk_buffer origin;
-    bool late = false;
-    dbk_model_get_state(model, &state);
-    dbk_buffer_init(&origin, place->port);
-    for (uint64_t at = state.position + 1; at <= dbk_log_position(place->log); at++) {
-        dbk_entry entry;
-        uint8_t key[DBK_ORDER_KEY_SIZE];
-        assert_int_equal(dbk_log_read(place->log, at, &origin, NULL, &place->err), DBK_OK);
-        assert_int_equal(dbk_entry_decode(dbk_buffer_slice(&origin), &entry, NULL), DBK_OK);
-        dbk_entry_order_key(&entry, key);
-        late |= memcmp(key, state.top, sizeof key) < 0;
-    }
-    dbk_buffer_release(&origin);
-    return late;
-}
-
-static dbk_model *arrive(fold_place *place, uint64_t *seed, const fact *facts)
-{
-    watch w = {.place = place};
-    dbk_model *model = place_model(place);
-    for (size_t done = 0, round; done < COUNT; done += round) {
-        bool shadow = false;
-        round = 1 + below(seed, 5);
-        if (round > COUNT - done) round = COUNT - done;
-        place_append(place, facts + done, round);
-        bool late = is_late(place, model);
-        w.model = model;
-        dbk_result result = dbk_model_catch_up(model, below(seed, 4), at_commit, NULL, &w, &shadow, &place->err);
-        if (result != DBK_OK) fail_msg("%s", place->err.text);
-        as_they_came += late && !shadow;
-        if (!shadow) continue;
-        shadows++;
-        dbk_model_close(model);
-        model = place_build(place, (dbk_shadow_options){0});
-        assert_int_equal(dbk_model_finish(model, false, &place->err), DBK_OK);
-    }
-    return model;
 }
 
 static void any_order_of_arrival_gives_the_fold(void **state)
 {
     (void)state;
-    dbk_arena *arena = dbk_arena_new(dbk_port_system(), 64 * 1024);
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        fact facts[COUNT], arrived[COUNT];
-        uint64_t chance = seed * 77;
-        dbk_model *models[2];
-        fold_place places[2];
-        draw_history(seed, arena, facts);
-        for (int i = 0; i < 2; i++) {
-            shuffle_history(&chance, AUTHORS, facts, arrived, COUNT);
-            place_open(&places[i], definition);
-            models[i] = arrive(&places[i], &chance, arrived);
-        }
-        assert_same(models[0], models[1], false);
-        for (int i = 0; i < 2; i++) {
-            dbk_model_close(models[i]);
-            place_close(&places[i]);
-        }
-        dbk_arena_clear(arena);
-    }
-    dbk_arena_free(arena);
-    if (as_they_came < 100 || shadows < 100) fail_msg("%d as they came, %d shadows", (int)as_they_came, (int)shadows);
+    late_watch sums = any_order_gives_the_fold(&(late_orders){
+        .definition = definition, .authors = AUTHORS, .seeds = SEEDS, .most = 5, .count = COUNT, .draw = draw_history});
+    if (sums.as_they_came < 100 || sums.shadows < 100)
+        fail_msg("%d as they came, %d shadows", (int)sums.as_they_came, (int)sums.shadows);
 }
 
 /* ---- one at a time: the last one comes late */
 
-static bool comes(const fact_text *texts, size_t count)
-{
-    bool shadow = false;
-    dbk_arena *arena = dbk_arena_new(dbk_port_system(), 4096);
-    fold_place place;
-    place_open(&place, definition);
-    dbk_model *model = place_model(&place);
-    for (size_t i = 0; i < count; i++) {
-        fact one = make_fact(arena, definition, &texts[i]);
-        place_append(&place, &one, 1);
-        assert_false(shadow);
-        assert_int_equal(dbk_model_catch_up(model, 0, NULL, NULL, NULL, &shadow, &place.err), DBK_OK);
-    }
-    if (!shadow) {
-        dbk_model *cold = place_build(&place, (dbk_shadow_options){0});
-        assert_same(model, cold, true);
-        dbk_model_close(cold);
-    }
-    dbk_model_close(model);
-    place_close(&place);
-    dbk_arena_free(arena);
-    return !shadow;
-}
-
-#define COMES(...) comes((const fact_text[]){__VA_ARGS__}, sizeof((const fact_text[]){__VA_ARGS__}) / sizeof(fact_text))
+#define COMES(...) (ARRIVE(definition, __VA_ARGS__) != A_SHADOW)
 #define TALK(ms, seq)                                                                                                  \
     {                                                                                                                  \
         0, seq, ms, "t", "talks/1", "talks.put", "{\"id\":\"1\",\"last\":null,\"title\":\"a\"}"                        \
@@ -470,11 +272,37 @@ static void what_others_depend_on_asks_for_a_shadow(void **state)
     assert_false(COMES(TALK(10, 1), TALK(90, 2), LATE("told.put", "told/1", "{\"id\":\"1\",\"talk\":\"1\"}")));
 }
 
+/* What goes under later patches goes there alone: of several events each would have to, and none of them may. */
+static void several_events_one_of_which_is_named_behind_ask_for_a_shadow(void **state)
+{
+    static const fact_text texts[] = {TALK(10, 1), {0, 2, 90, "x", "talks/1", "talks.patched", "{\"title\":\"z\"}"}};
+    static const char *const late[][3] = {{"talks/1", "talks.patched", "{\"title\":\"y\"}"},
+                                          {"plain/1", "plain.put", "{\"a\":\"1\",\"id\":\"1\"}"}};
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        dbk_arena *arena = dbk_arena_new(dbk_port_system(), 4096);
+        fact facts[3] = {make_fact(arena, definition, &texts[0]), make_fact(arena, definition, &texts[1])};
+        dbk_event events[2];
+        for (int i = 0; i < 2; i++) {
+            const char *const *text = late[first ^ i];
+            events[i] = (dbk_event){.stream = dbk_slice_text(text[0]),
+                                    .type = dbk_slice_text(text[1]),
+                                    .type_version = 1,
+                                    .data = dbk_slice_text(text[2])};
+        }
+        facts[2] =
+            make_entry(arena, definition, &(fact_text){.author = 1, .seq = 1, .ms = 50, .command_id = "l"}, events, 2);
+        assert_true(arrive_one_by_one(definition, facts, 3) == A_SHADOW);
+        dbk_arena_free(arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_changes_nothing_behind_it_comes),
         cmocka_unit_test(what_others_depend_on_asks_for_a_shadow),
+        cmocka_unit_test(several_events_one_of_which_is_named_behind_ask_for_a_shadow),
         cmocka_unit_test(any_order_of_arrival_gives_the_fold),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
