@@ -168,7 +168,6 @@ void m_look_again(m_world *w, m_store *store);    /* the same after a rebuild, a
 void m_look_shuffled(m_world *w, m_store *store); /* all its facts in another order into a new store */
 dbk_hash128 m_fingerprint(m_store *store);
 o_value m_value_at(struct sqlite3_stmt *row, int column);
-const char *m_encoded(const char *key); /* as streams have it: the oracle leaves all but ASCII as it is */
 
 /* ---- model_beside.c */
 void m_look_search(m_world *w, struct sqlite3 *db, const m_app *app, const o_state *state);

@@ -57,25 +57,12 @@ static bool same_row(const o_table *table, const o_row *a, const o_row *b)
     return a && b;
 }
 
-const char *m_encoded(const char *key)
-{
-    dbk_buffer text;
-    dbk_buffer_init(&text, dbk_port_system());
-    for (const char *at = key; *at; at++) {
-        if ((unsigned char)*at < 128) dbk_buffer_put_u8(&text, (uint8_t)*at);
-        else dbk_buffer_printf(&text, "%%%02X", (unsigned char)*at);
-    }
-    const char *out = o_intern(dbk_buffer_slice(&text));
-    dbk_buffer_release(&text);
-    return out;
-}
-
 static void check_row(m_world *w, m_store *store, int table, const char *key)
 {
     const o_state *state = store->oracle->state;
     const o_table *t = &state->definition->tables[table];
     if (same_row(t, row_before(store, table, key), o_row_find(state, table, key))) return;
-    const char *line = o_format("%s/%s\n", t->name, m_encoded(key)), *feed = dbk_buffer_text(&store->feed);
+    const char *line = o_format("%s/%s\n", t->name, o_encoded(key)), *feed = dbk_buffer_text(&store->feed);
     if (!feed || !strstr(feed, line))
         m_fail(w, "%s: '%s/%s' changed, and the feed did not say so", w->what, t->name, key);
 }

@@ -60,7 +60,7 @@ static int list_due(m_store *store, const o_time_rule *rule, due *out)
         const char *table = store->oracle->definition->tables[rule->table].name;
         if (!record) o_die("a row of '%s' that nobody wrote", table);
         out[i] =
-            (due){.id = o_format("retain/%s/%s/%s", rule->name, m_encoded(keys[i]), record->last->id), .key = keys[i]};
+            (due){.id = o_format("retain/%s/%s/%s", rule->name, o_encoded(keys[i]), record->last->id), .key = keys[i]};
     }
     return count;
 }

@@ -52,6 +52,8 @@ typedef struct o_field {
 void o_reset(void);        /* forgets everything */
 void *o_take(size_t size); /* zeroed; lives until o_reset */
 const char *o_intern(dbk_slice text);
+/* A key whose ASCII is written as streams have it already: the rest, too. */
+const char *o_encoded(const char *key);
 const char *o_text(const char *text);
 const char *o_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void o_die(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -125,20 +125,6 @@ static void put_cursor(const actor *a, uint64_t position, dbk_buffer *out)
                       (unsigned long long)position);
 }
 
-/* The key as Python's quote writes it; its '%' and '/' are written so already. */
-static const char *quoted(const char *key)
-{
-    dbk_buffer text;
-    dbk_buffer_init(&text, dbk_port_system());
-    for (const char *at = key; *at; at++) {
-        if ((unsigned char)*at < 128) dbk_buffer_put_u8(&text, (uint8_t)*at);
-        else dbk_buffer_printf(&text, "%%%02X", (unsigned char)*at);
-    }
-    const char *out = o_intern(dbk_buffer_slice(&text));
-    dbk_buffer_release(&text);
-    return out;
-}
-
 static const char *unquoted(const o_state *state, const o_kept *kept)
 {
     o_value values[O_COLUMNS] = {{0}};
@@ -153,7 +139,7 @@ static void put_kept(const o_state *state, const o_receipt *receipt, dbk_buffer 
     for (int i = 0; i < receipt->kept_count; i++) {
         const o_kept *kept = &receipt->kept[i];
         dbk_buffer_printf(out, "%s[\"%s\",", i ? "," : "", kept->table);
-        if (kept->by_columns) dbk_buffer_printf(out, "\"%s\",%s]", quoted(kept->key), kept->columns);
+        if (kept->by_columns) dbk_buffer_printf(out, "\"%s\",%s]", o_encoded(kept->key), kept->columns);
         else dbk_buffer_printf(out, "[\"%s\"],\"%s\"]", unquoted(state, kept), kept->columns);
     }
     dbk_buffer_put_u8(out, ']');
@@ -272,7 +258,7 @@ static void put_row(const o_table *t, const o_row *row, dbk_buffer *out, unsigne
     dbk_buffer_init(&hashed, dbk_port_system());
     put_hashed_text(&hashed, t->name);
     dbk_buffer_put_u16(&hashed, (uint16_t)t->column_count);
-    dbk_json_put_string(out, dbk_slice_text(quoted(row->key)));
+    dbk_json_put_string(out, dbk_slice_text(o_encoded(row->key)));
     dbk_buffer_put_text(out, ":{");
     for (int i = 0; i < t->column_count; i++) {
         o_value value = spaced(&t->columns[i], row->values[i]);

@@ -50,6 +50,19 @@ const char *o_intern(dbk_slice text)
     return slots[at] = (const char *)dbk_arena_copy(arena, text).data;
 }
 
+const char *o_encoded(const char *key)
+{
+    dbk_buffer text;
+    dbk_buffer_init(&text, dbk_port_system());
+    for (const char *at = key; *at; at++) {
+        if ((unsigned char)*at < 128) dbk_buffer_put_u8(&text, (uint8_t)*at);
+        else dbk_buffer_printf(&text, "%%%02X", (unsigned char)*at);
+    }
+    const char *out = o_intern(dbk_buffer_slice(&text));
+    dbk_buffer_release(&text);
+    return out;
+}
+
 const char *o_text(const char *text)
 {
     return o_intern(dbk_slice_text(text));

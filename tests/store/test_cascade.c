@@ -1,4 +1,5 @@
 /* Cascades deeper than SQLite's 1,000 levels: whole, in one entry, seen by feed, history and undo. */
+#include "tests/store/ask_fixture.h"
 #include "tests/store/world_fixture.h"
 
 #include "store/engine.h"
@@ -12,23 +13,9 @@ static const char schema[] =
     "CREATE TABLE labels (id TEXT PRIMARY KEY NOT NULL, part INTEGER REFERENCES parts ON DELETE CASCADE, "
     "stars INTEGER DEFAULT 7);\nCREATE INDEX labels_part ON labels (part);\n";
 
-static char *ask(engine_fixture *f, const char *request)
-{
-    const dbk_json_node *root;
-    dbk_buffer answer;
-    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
-    dbk_buffer_init(&answer, dbk_port_system());
-    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, NULL), DBK_OK);
-    dbk_result result = dbk_request_answer(f->engine, root, &answer, &f->error);
-    if (result != DBK_OK) dbk_buffer_printf(&answer, "%s: %s", dbk_result_wire_name(result), f->error.text);
-    dbk_json_parser_free(parser);
-    assert_non_null(dbk_buffer_text(&answer));
-    return (char *)answer.data;
-}
-
 static void expect_part(engine_fixture *f, const char *request, const char *part)
 {
-    char *answer = ask(f, request);
+    char *answer = ask_of(f->engine, request);
     if (!strstr(answer, part)) print_error("%s\n%s\n%.600s\n", request, part, answer);
     assert_non_null(strstr(answer, part));
     free(answer);
@@ -87,7 +74,7 @@ static void a_deep_chain_goes_with_its_root_and_comes_back(void **state)
     expect_part(f, "{\"do\":\"history\",\"table\":\"marks\",\"key\":[2500,\"deep\"],\"limit\":1}",
                 "\"commandid\":\"d\"");
     assert_folds(f);
-    char *changes = ask(f, "{\"do\":\"changes\",\"table\":\"marks\",\"from\":[\"t\",1,1]}");
+    char *changes = ask_of(f->engine, "{\"do\":\"changes\",\"table\":\"marks\",\"from\":[\"t\",1,1]}");
     assert_non_null(strstr(changes, "\"op\":\"delete\",\"key\":[2500,\"deep\"]"));
     free(changes);
     dbk_buffer receipt;

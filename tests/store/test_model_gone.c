@@ -1,5 +1,6 @@
 /* The model's file is taken away, exchanged or damaged while the store is open: nothing acknowledged is lost, and the
  * store goes on or says what is wrong; opened again it has all rows. */
+#include "tests/store/ask_fixture.h"
 #include "tests/store/folder_fixture.h"
 
 #include "store/engine.h"
@@ -24,25 +25,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static char *answer_of(engine_fixture *f, const char *request)
-{
-    const dbk_json_node *root;
-    dbk_error error = {0};
-    dbk_buffer out;
-    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
-    dbk_buffer_init(&out, dbk_port_system());
-    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, &error), DBK_OK);
-    dbk_result result = dbk_request_answer(f->engine, root, &out, &error);
-    if (result != DBK_OK) {
-        dbk_buffer_clear(&out);
-        dbk_buffer_printf(&out, "%s: %s", dbk_result_wire_name(result), error.text);
-    }
-    char *text = strdup(dbk_buffer_text(&out));
-    dbk_buffer_release(&out);
-    dbk_json_parser_free(parser);
-    return text;
-}
-
 /* Whatever is answered now: opened again, all that was acknowledged is there, and the model is the log's. */
 static void opens_with_all_rows(engine_fixture *f, bool second)
 {
@@ -52,7 +34,7 @@ static void opens_with_all_rows(engine_fixture *f, bool second)
     fixture_open(f);
     dbk_model_get_state(dbk_engine_model(f->engine), &state);
     assert_int_equal(state.position, dbk_log_position(dbk_engine_log(f->engine)));
-    char *rows = answer_of(f, "{\"do\":\"list\",\"table\":\"notes\"}");
+    char *rows = ask_of(f->engine, "{\"do\":\"list\",\"table\":\"notes\"}");
     assert_non_null(strstr(rows, "\"title\":\"one\""));
     if (second) assert_non_null(strstr(rows, "\"title\":\"two\""));
     free(rows);
@@ -80,7 +62,7 @@ static void a_model_that_is_deleted_is_made_again(void **state)
     engine_fixture *f = *state;
     assert_int_equal(remove(model_path(f)), 0);
     bool second = put_second(f);
-    char *answer = answer_of(f, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM notes\"}");
+    char *answer = ask_of(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM notes\"}");
     assert_true(strstr(answer, "\"rows\":[[1]]") || strstr(answer, "\"rows\":[[2]]") || strchr(answer, ':'));
     assert_null(strstr(answer, "\"rows\":[[0]]"));
     free(answer);
@@ -103,7 +85,7 @@ static void a_model_of_another_store_is_not_believed(void **state)
     assert_int_equal(rename(theirs, ours), 0);
     bool second = put_second(f);
     opens_with_all_rows(f, second);
-    char *rows = answer_of(f, "{\"do\":\"list\",\"table\":\"notes\"}");
+    char *rows = ask_of(f->engine, "{\"do\":\"list\",\"table\":\"notes\"}");
     assert_null(strstr(rows, "theirs"));
     free(rows);
     fixture_stop(&other);
@@ -126,7 +108,7 @@ static void a_model_that_is_damaged_is_told_and_made_again(void **state)
     }
     fclose(file);
     bool second = put_second(f);
-    char *answer = answer_of(f, "{\"do\":\"query\",\"sql\":\"SELECT title FROM notes\"}");
+    char *answer = ask_of(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT title FROM notes\"}");
     assert_null(strstr(answer, "\"rows\":[]"));
     free(answer);
     opens_with_all_rows(f, second);

@@ -1,5 +1,5 @@
 /* Events of the app that are undone by what "-- undo <type>" says. */
-#include "tests/store/engine_fixture.h"
+#include "tests/store/ask_fixture.h"
 
 #include "store/engine.h"
 
@@ -82,17 +82,11 @@ static void must_undo(engine_fixture *f, const char *command, const char *part)
 static void answers(engine_fixture *f, const char *sql, const char *part)
 {
     char request[400];
-    const dbk_json_node *root;
-    dbk_buffer out;
-    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
-    dbk_buffer_init(&out, dbk_port_system());
     snprintf(request, sizeof request, "{\"do\":\"query\",\"sql\":\"%s\"}", sql);
-    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, &f->error), DBK_OK);
-    assert_int_equal(dbk_request_answer(f->engine, root, &out, &f->error), DBK_OK);
-    if (!strstr(dbk_buffer_text(&out), part)) print_error("%s\n%s\n%s\n", sql, part, dbk_buffer_text(&out));
-    assert_non_null(strstr(dbk_buffer_text(&out), part));
-    dbk_buffer_release(&out);
-    dbk_json_parser_free(parser);
+    char *answer = ask_of(f->engine, request);
+    if (!strstr(answer, part)) print_error("%s\n%s\n%s\n", sql, part, answer);
+    assert_non_null(strstr(answer, part));
+    free(answer);
 }
 
 /* The entry put a job and began a run of it: the run goes first, then the job; and both come back. */

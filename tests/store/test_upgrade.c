@@ -1,5 +1,5 @@
 /* upgrade: whatever step the process dies in, the next opening has the one definition or the other, whole. */
-#include "tests/store/engine_fixture.h"
+#include "tests/store/ask_fixture.h"
 
 #include <sys/stat.h>
 
@@ -46,23 +46,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static char *ask(engine_fixture *f, const char *request)
-{
-    const dbk_json_node *root;
-    dbk_buffer answer;
-    dbk_json_parser *parser = dbk_json_parser_new(dbk_port_system());
-    dbk_buffer_init(&answer, dbk_port_system());
-    assert_int_equal(dbk_json_parse(parser, dbk_slice_text(request), &root, NULL), DBK_OK);
-    dbk_result result = dbk_request_answer(f->engine, root, &answer, &f->error);
-    if (result != DBK_OK) dbk_buffer_printf(&answer, "%s: %s", dbk_result_wire_name(result), f->error.text);
-    dbk_json_parser_free(parser);
-    assert_non_null(dbk_buffer_text(&answer));
-    return (char *)answer.data;
-}
-
 static bool row_has(engine_fixture *f, const char *part)
 {
-    char *row = ask(f, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
+    char *row = ask_of(f->engine, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
     assert_non_null(strstr(row, "\"title\":\"A\""));
     bool yes = strstr(row, part) != NULL;
     free(row);
@@ -73,7 +59,7 @@ static void request_upgrade(engine_fixture *f, const char *app, const char *more
 {
     char request[4600];
     snprintf(request, sizeof request, "{\"do\":\"upgrade\",\"app\":\"%s\"%s}", app, more);
-    char *answer = ask(f, request);
+    char *answer = ask_of(f->engine, request);
     if (!strstr(answer, part)) print_error("%s\n%s\n", part, answer);
     assert_non_null(strstr(answer, part));
     free(answer);
@@ -147,7 +133,7 @@ static void what_would_be_skipped_needs_consent(void **state)
     assert_int_equal(dbk_log_position(dbk_engine_log(f->engine)), before);
     assert_true(row_has(f, "\"stars\":9"));
     request_upgrade(f, app, ",\"accept\":true", "\"lost_count\":1");
-    char *gone = ask(f, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
+    char *gone = ask_of(f->engine, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
     assert_non_null(strstr(gone, "not_found"));
     free(gone);
 }
@@ -170,7 +156,7 @@ static void an_older_app_only_reads(void **state)
     assert_non_null(strstr(f->error.text, "was upgraded to a definition that came after the one in 'app'"));
     f->options.read_only = true;
     fixture_open(f);
-    char *rows = ask(f, "{\"do\":\"query\",\"sql\":\"SELECT title FROM notes\"}");
+    char *rows = ask_of(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT title FROM notes\"}");
     assert_non_null(strstr(rows, "[[\"A\"]]"));
     free(rows);
 }
@@ -237,7 +223,7 @@ static void forget_turns(void)
 
 static bool past_has(engine_fixture *f, const char *part)
 {
-    char *rows = ask(f, "{\"do\":\"query\",\"sql\":\"SELECT * FROM notes\",\"at\":2}");
+    char *rows = ask_of(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT * FROM notes\",\"at\":2}");
     assert_non_null(strstr(rows, "\"A\""));
     bool yes = strstr(rows, part) != NULL;
     free(rows);
