@@ -11,6 +11,7 @@ typedef struct verification {
     const dbk_cli *cli;
     dbk_buffer faults; /* lines as they will be printed */
     dbk_buffer mended; /* likewise, of --repair-from */
+    dbk_buffer asides; /* likewise: what was in the way of a cache and was renamed */
     const char *repair_from;
     uint64_t count;
     bool json;
@@ -51,6 +52,15 @@ static void note_log(void *arg, const dbk_log_fault *fault)
                                   fault->last_position, fault->text ? fault->text : "", fault->law});
 }
 
+/* No fault: it is told so that somebody looks whether it can go. */
+static void note_aside(void *arg, const char *path)
+{
+    verification *v = arg;
+    if (v->json && v->asides.size > 0) dbk_buffer_put_u8(&v->asides, ',');
+    if (v->json) dbk_json_put_string(&v->asides, dbk_slice_text(path));
+    else dbk_buffer_printf(&v->asides, "aside       %s\n", path);
+}
+
 static void forward(void *arg, uint64_t done, uint64_t all)
 {
     verification *v = arg;
@@ -65,6 +75,8 @@ static dbk_result look(verification *v, const char *path, dbk_dir *store, dbk_er
     dbk_dir *log = NULL;
     dbk_log_watcher watcher = {.arg = v, .fault = note_log, .progress = forward};
     dbk_buffer_clear(&v->faults);
+    dbk_buffer_clear(&v->asides);
+    dbk_aside_each(port, store, note_aside, v);
     v->count = 0;
     bool known = dbk_verify_identity(port, store, &options, note, v);
     dbk_result result = dbk_io_open_dir(port, store, "log", 0, &log, err);
@@ -108,6 +120,7 @@ static void show_json(const verification *v, const char *head)
            (unsigned long long)r->file_bytes);
     if (v->depth == DBK_VERIFY_PROOF) printf(",\"head\":\"%s\"", head);
     if (v->repair_from) printf(",\"repairs\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&v->mended)));
+    if (v->asides.size) printf(",\"aside\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&v->asides)));
     printf(",\"fault_count\":%llu,\"faults\":[", (unsigned long long)v->count);
     dbk_out(dbk_buffer_slice(&v->faults));
     puts("]}");
@@ -125,6 +138,7 @@ static void show(const verification *v)
            (unsigned long long)r->entries, (unsigned long long)r->batches, (unsigned long long)r->segments,
            (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
     if (v->depth == DBK_VERIFY_PROOF) printf("head        %s\n", head);
+    dbk_out(dbk_buffer_slice(&v->asides));
     if (v->count) printf("%llu %s\n", (unsigned long long)v->count, dbk_plural(v->count, "fault", "faults"));
     else printf("no fault found\n");
 }
@@ -164,7 +178,7 @@ static int verify(verification *v, const char *path)
         if (result != DBK_OK || v->count == 0 || !is_served(port, path)) break;
     }
     port->close_dir(port->ctx, store);
-    if (result == DBK_OK && (v->faults.failed || v->mended.failed))
+    if (result == DBK_OK && (v->faults.failed || v->mended.failed || v->asides.failed))
         result = dbk_fail(&err, DBK_NO_MEMORY, "no memory for the list of faults");
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_STORE);
     show(v);
@@ -188,9 +202,11 @@ static int run(dbk_cli *cli)
     v.repair_from = dbk_cli_value(cli, "repair-from");
     dbk_buffer_init(&v.faults, cli->port);
     dbk_buffer_init(&v.mended, cli->port);
+    dbk_buffer_init(&v.asides, cli->port);
     status = verify(&v, path);
     dbk_buffer_release(&v.faults);
     dbk_buffer_release(&v.mended);
+    dbk_buffer_release(&v.asides);
     return status;
 }
 
@@ -211,7 +227,10 @@ const dbk_cli_command dbk_cmd_verify = {
     "With --repair-from nobody may have the store open. A segment is replaced only where this log proves the copy to\n"
     "be the one that was there; the damaged file stays beside it, and what is not proven is left as it is.\n"
     "Indexes, checkpoint and catalog of the log are looked at too; at the depth 'proof' they are held against the\n"
-    "entries. None of them is a loss: 'daybook rebuild --index' has them made anew.",
+    "entries. None of them is a loss: 'daybook rebuild --index' has them made anew. Of a read model only its file is\n"
+    "looked at: 'daybook fingerprint --recount' counts its rows anew and compares. 'aside' names what was in the way "
+    "of a\n"
+    "read model or image and was renamed: it is yours to look at and to delete.",
     "verify notes.daybook\nverify notes.daybook --depth checksums --json\nverify notes.daybook --repair-from "
     "backup/notes.daybook",
     options,

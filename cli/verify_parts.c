@@ -7,7 +7,7 @@ enum { SMALL_FILE = 64 * 1024, SQLITE_HEADER = 100 };
 /* What is derived can only show less than was seen; without the rest, opening must refuse. */
 static unsigned law_of(const char *file)
 {
-    return strncmp(file, "models/", 7) == 0 ? 4 : 3;
+    return strncmp(file, "models", 6) == 0 ? 4 : 3;
 }
 
 static void fault(dbk_verify_fn tell, void *arg, dbk_result code, const char *file, const char *text)
@@ -155,6 +155,15 @@ void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const 
 
 /* ---- models/ */
 
+/* What opening for writing puts aside: such a thing is not opened here either. */
+static const char *wrong_kind(const dbk_port *port, dbk_dir *dir, const char *name, int kind)
+{
+    dbk_identity found;
+    if (port->identify(port->ctx, dir, name, &found) != 0 || (int)found.kind == kind) return NULL;
+    return kind == DBK_IS_FILE ? "it is no file; the next opening puts it aside and builds the model anew"
+                               : "it is no folder; the next opening puts it aside and builds the models anew";
+}
+
 static const char *sqlite_problem(const dbk_port *port, dbk_dir *dir, const char *name, char *text, size_t size)
 {
     dbk_file *file = NULL;
@@ -206,9 +215,12 @@ static void verify_file(dbk_one_model *model, const char *serial)
     dbk_dir *one = NULL;
     char file[256], text[DBK_ERROR_TEXT_SIZE];
     const char *problem = NULL;
-    if (dbk_io_open_dir(port, model->dir, serial, 0, &one, NULL) != DBK_OK) problem = "it is missing";
+    if (dbk_io_open_dir(port, model->dir, serial, 0, &one, NULL) != DBK_OK)
+        problem = wrong_kind(port, model->dir, serial, DBK_IS_DIRECTORY);
     else if (!model->file[0] && port->list(port->ctx, one, find_file, model) != 1) problem = "it is missing";
-    else problem = sqlite_problem(port, one, model->file, text, sizeof text);
+    else problem = wrong_kind(port, one, model->file, DBK_IS_FILE);
+    if (!one && !problem) problem = "it is missing";
+    if (!problem) problem = sqlite_problem(port, one, model->file, text, sizeof text);
     snprintf(file, sizeof file, "%s/%s%s%s", model->below, serial, model->file[0] ? "/" : "", model->file);
     if (problem) fault(model->tell, model->arg, DBK_CORRUPT, file, problem);
     if (one) port->close_dir(port->ctx, one);
@@ -220,9 +232,11 @@ static void verify_model(dbk_one_model *model)
     char serial[64] = "", file[160];
     dbk_buffer pointer;
     dbk_buffer_init(&pointer, model->port);
-    if (dbk_io_read_file(model->port, model->dir, "current", sizeof serial - 1, &pointer, NULL) == DBK_OK) {
+    snprintf(file, sizeof file, "%s/current", model->below);
+    const char *problem = wrong_kind(model->port, model->dir, "current", DBK_IS_FILE);
+    if (problem) fault(model->tell, model->arg, DBK_CORRUPT, file, problem);
+    else if (dbk_io_read_file(model->port, model->dir, "current", sizeof serial - 1, &pointer, NULL) == DBK_OK) {
         memcpy(serial, pointer.data, pointer.size);
-        snprintf(file, sizeof file, "%s/current", model->below);
         if (pointer.size == 0 || strspn(serial, "0123456789") != pointer.size)
             fault(model->tell, model->arg, DBK_CORRUPT, file, "it names no model; the next opening builds one");
         else verify_file(model, serial);
@@ -235,9 +249,11 @@ static int verify_async(void *arg, const char *name)
     const dbk_one_model *all = arg;
     char below[128];
     dbk_one_model model = *all;
-    if (strncmp(name, "async-", 6) != 0 || strlen(name) > 72) return 0;
-    if (dbk_io_open_dir(all->port, all->dir, name, 0, &model.dir, NULL) != DBK_OK) return 0;
+    if (strncmp(name, "async-", 6) != 0 || strlen(name) > 72 || strchr(name, '.')) return 0;
     snprintf(below, sizeof below, "models/%s", name);
+    const char *problem = wrong_kind(all->port, all->dir, name, DBK_IS_DIRECTORY);
+    if (problem) fault(all->tell, all->arg, DBK_CORRUPT, below, problem);
+    if (dbk_io_open_dir(all->port, all->dir, name, 0, &model.dir, NULL) != DBK_OK) return 0;
     model.below = below;
     model.file[0] = 0;
     verify_model(&model);
@@ -248,6 +264,8 @@ static int verify_async(void *arg, const char *name)
 void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell, void *arg)
 {
     dbk_one_model model = {.port = port, .below = "models", .tell = tell, .arg = arg, .file = "main.sqlite"};
+    const char *problem = wrong_kind(port, store, "models", DBK_IS_DIRECTORY);
+    if (problem) fault(tell, arg, DBK_CORRUPT, "models", problem);
     if (dbk_io_open_dir(port, store, "models", 0, &model.dir, NULL) != DBK_OK) return;
     verify_model(&model);
     (void)port->list(port->ctx, model.dir, verify_async, &model);

@@ -1,6 +1,8 @@
 /* The set of async models of an open store. */
 #include "store/async.h"
 
+#include "store/aside.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -11,7 +13,7 @@ enum { NEARLY_THERE = 20000 }; /* entries that are worth waiting for at the end 
 
 static bool is_ours(const char *name)
 {
-    return strncmp(name, "async-", 6) == 0;
+    return strncmp(name, "async-", 6) == 0 && !dbk_aside_is(name);
 }
 
 dbk_result dbk_async_folder(dbk_engine *engine, const dbk_definition *model, bool make, char below[96], char file[80],
@@ -23,12 +25,15 @@ dbk_result dbk_async_folder(dbk_engine *engine, const dbk_definition *model, boo
     (void)snprintf(below, 96, "models/async-%s", model->model);
     if (rule->file) (void)snprintf(file, 80, "%s", rule->file);
     else (void)snprintf(file, 80, "%s.sqlite", model->model);
-    dbk_result result = dbk_io_open_dir(port, engine->models_dir, below + 7, make ? DBK_OPEN_DIRECTORY : 0, dir, err);
-    /* What lies there in place of a folder is in the way of something that can be made anew; a folder stays. */
-    if (result != DBK_OK && make && port->unlink(port->ctx, engine->models_dir, below + 7) == 0)
-        result = dbk_io_open_dir(port, engine->models_dir, below + 7, DBK_OPEN_DIRECTORY, dir, err);
+    dbk_result result = DBK_OK;
+    *dir = NULL;
+    if (make)
+        result = dbk_aside_put(port, engine->models_dir, "models", below + 7, DBK_IS_DIRECTORY, engine->log_dir, err);
+    if (result == DBK_OK)
+        result = dbk_io_open_dir(port, engine->models_dir, below + 7, make ? DBK_OPEN_DIRECTORY : 0, dir, err);
     if (result == DBK_OK && make) result = dbk_io_sync_dir(port, engine->models_dir, "models", err);
-    *folder = (dbk_model_folder){port, *dir, engine->path, below, file};
+    *folder = (dbk_model_folder){port, *dir, engine->path, below, file, engine->log_dir};
+    if (result == DBK_OK && make) result = dbk_model_folder_clear(folder, "state", err);
     return result;
 }
 
@@ -62,7 +67,7 @@ void dbk_asyncs_clean(dbk_engine *engine)
         dbk_dir *dir = NULL;
         if (port->list(port->ctx, engine->models_dir, find_leftover, &left) != 1) return;
         if (dbk_io_open_dir(port, engine->models_dir, left.name, 0, &dir, NULL) == DBK_OK) {
-            dbk_model_folder folder = {port, dir, engine->path, left.name, ""};
+            dbk_model_folder folder = {port, dir, engine->path, left.name, "", engine->log_dir};
             (void)!dbk_model_folder_clean(&folder, "", NULL);
             (void)port->list(port->ctx, dir, unlink_one, &folder);
             port->close_dir(port->ctx, dir);

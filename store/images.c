@@ -8,6 +8,7 @@
  * lie so that the widest gap between them is small (docs/decisions/0032). */
 #include "store/images.h"
 
+#include "store/aside.h"
 #include "store/image_file.h"
 
 #include <stdio.h>
@@ -128,6 +129,13 @@ static bool is_image(const char *name)
     return strlen(name) == 26 && strspn(name, "0123456789") == 20 && strcmp(name + 20, ".image") == 0;
 }
 
+static bool has_folder(dbk_engine *engine)
+{
+    dbk_identity found;
+    return engine->port->identify(engine->port->ctx, engine->dir, "images", &found) == 0 &&
+           found.kind == DBK_IS_DIRECTORY;
+}
+
 /* What cannot be used is removed: leftovers of a crash, images of another definition. The lock is held. */
 static dbk_result load(dbk_engine *engine, dbk_error *err)
 {
@@ -138,7 +146,7 @@ static dbk_result load(dbk_engine *engine, dbk_error *err)
     if (images->loaded) return DBK_OK;
     if (!images->dir) {
         dbk_result result = dbk_io_open_dir(engine->port, engine->dir, "images", 0, &images->dir, err);
-        if (result != DBK_OK) return result == DBK_MISSING ? DBK_OK : result;
+        if (result != DBK_OK) return result == DBK_MISSING || !has_folder(engine) ? DBK_OK : result;
     }
     dbk_names *names = dbk_alloc_zero(engine->port, 1, sizeof *names);
     if (!names) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the list of images");
@@ -523,7 +531,10 @@ dbk_result dbk_images_new(dbk_engine *engine, dbk_error *err)
     images->wish = port->cond_new(port->ctx);
     if (!images->mutex || !images->wish_mutex || !images->wish)
         return dbk_fail(err, DBK_NO_MEMORY, "no memory for the images");
-    if (engine->options.no_threads || engine->reading) return DBK_OK;
+    dbk_result cleared = engine->reading
+                             ? DBK_OK
+                             : dbk_aside_put(port, engine->dir, "", "images", DBK_IS_DIRECTORY, engine->log_dir, err);
+    if (cleared != DBK_OK || engine->options.no_threads || engine->reading) return cleared;
     images->next = first_rung(engine);
     int rc = port->thread_start(port->ctx, "dbk-images", run, engine, &images->thread);
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start a thread");

@@ -1,22 +1,45 @@
 /* <serial>/<file>, and the pointer `current`. */
 #include "store/model_folder.h"
 
+#include "store/aside.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { SERIAL_DIGITS = 8, SERIAL_MAX = 99999999, SERIAL_TRIES = 100, LEFTOVERS_MAX = 1000 };
 
+static const char staged_name[] = "current.next";
+
 static bool is_serial(const char *name)
 {
     return strlen(name) == SERIAL_DIGITS && strspn(name, "0123456789") == SERIAL_DIGITS;
 }
 
+typedef struct dbk_serial {
+    const dbk_model_folder *folder;
+    dbk_dir *dir;
+} dbk_serial;
+
+static bool is_kind(const dbk_port *port, dbk_dir *dir, const char *name, int kind)
+{
+    dbk_identity found;
+    return port->identify(port->ctx, dir, name, &found) == 0 && (int)found.kind == kind;
+}
+
+/* The model's file and what SQLite puts beside it, all of them files. */
+static int find_foreign(void *arg, const char *name)
+{
+    const dbk_serial *one = arg;
+    const dbk_model_folder *folder = one->folder;
+    bool named = strncmp(name, folder->file, strlen(folder->file)) == 0;
+    return named && is_kind(folder->port, one->dir, name, DBK_IS_FILE) ? 0 : 1;
+}
+
 static int unlink_one(void *arg, const char *name)
 {
-    const void **pair = arg;
-    const dbk_port *port = pair[0];
-    (void)port->unlink(port->ctx, (dbk_dir *)pair[1], name);
+    const dbk_serial *one = arg;
+    (void)one->folder->port->unlink(one->folder->port->ctx, one->dir, name);
     return 0;
 }
 
@@ -24,12 +47,14 @@ static int unlink_one(void *arg, const char *name)
 static void remove_serial(const dbk_model_folder *folder, const char *serial)
 {
     const dbk_port *port = folder->port;
-    dbk_dir *dir = NULL;
-    if (dbk_io_open_dir(port, folder->dir, serial, 0, &dir, NULL) != DBK_OK) return;
-    const void *pair[2] = {port, dir};
-    (void)port->list(port->ctx, dir, unlink_one, pair);
-    port->close_dir(port->ctx, dir);
-    (void)port->remove_dir(port->ctx, folder->dir, serial);
+    dbk_serial one = {.folder = folder};
+    bool ours = is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
+    if (ours && dbk_io_open_dir(port, folder->dir, serial, 0, &one.dir, NULL) != DBK_OK) return;
+    ours = ours && port->list(port->ctx, one.dir, find_foreign, &one) <= 0;
+    if (ours) (void)port->list(port->ctx, one.dir, unlink_one, &one);
+    if (one.dir) port->close_dir(port->ctx, one.dir);
+    if (ours) (void)port->remove_dir(port->ctx, folder->dir, serial);
+    else (void)!dbk_aside_put(port, folder->dir, folder->below, serial, DBK_ASIDE_ANYTHING, folder->notes, NULL);
 }
 
 typedef struct dbk_serials {
@@ -73,6 +98,40 @@ static dbk_result path_of(const dbk_model_folder *folder, const char *serial, db
     return dbk_buffer_text(path) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
 }
 
+dbk_result dbk_model_folder_clear(const dbk_model_folder *folder, const char *other, dbk_error *err)
+{
+    const char *const names[] = {"current", staged_name, other};
+    char temporary[64];
+    dbk_result result = DBK_OK;
+    for (size_t i = 0; i < 3 && result == DBK_OK; i++) {
+        (void)snprintf(temporary, sizeof temporary, "%s.tmp", names[i]);
+        result = dbk_aside_put(folder->port, folder->dir, folder->below, names[i], DBK_IS_FILE, folder->notes, err);
+        if (result == DBK_OK)
+            result =
+                dbk_aside_put(folder->port, folder->dir, folder->below, temporary, DBK_IS_FILE, folder->notes, err);
+    }
+    return result;
+}
+
+/* Nothing that SQLite would open there is a link, a fifo or a folder. */
+static bool is_plain(const dbk_model_folder *folder, const char *serial)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    const dbk_port *port = folder->port;
+    dbk_dir *dir = NULL;
+    dbk_identity found;
+    char name[128];
+    bool plain = true;
+    int rc = port->open_dir(port->ctx, folder->dir, serial, 0, &dir);
+    if (rc != 0) return rc == -ENOENT || is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
+    for (size_t i = 0; plain && i < sizeof ends / sizeof *ends; i++) {
+        (void)snprintf(name, sizeof name, "%s%s", folder->file, ends[i]);
+        plain = port->identify(port->ctx, dir, name, &found) != 0 || found.kind == DBK_IS_FILE;
+    }
+    port->close_dir(port->ctx, dir);
+    return plain;
+}
+
 dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err)
 {
     dbk_buffer text;
@@ -81,8 +140,13 @@ dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *
     char serial[SERIAL_DIGITS + 1] = "";
     if (result == DBK_OK && text.size >= SERIAL_DIGITS) memcpy(serial, text.data, SERIAL_DIGITS);
     dbk_buffer_release(&text);
+    if (result != DBK_OK && result != DBK_TOO_BIG && result != DBK_MISSING &&
+        !is_kind(folder->port, folder->dir, "current", DBK_IS_FILE))
+        return dbk_fail(err, DBK_MISSING, "'%s/current' is no file", folder->below);
     if (result != DBK_OK && result != DBK_TOO_BIG) return result;
     if (!is_serial(serial)) return dbk_fail(err, DBK_MISSING, "'%s/current' names no model", folder->below);
+    if (!is_plain(folder, serial))
+        return dbk_fail(err, DBK_MISSING, "what '%s/current' names holds what is no file of a model", folder->below);
     return path_of(folder, serial, path, err);
 }
 
@@ -117,8 +181,6 @@ dbk_result dbk_model_folder_point(const dbk_model_folder *folder, const char *pa
     serial_of(path, serial);
     return dbk_io_replace_file(folder->port, folder->dir, "current", dbk_slice_of(serial, SERIAL_DIGITS), err);
 }
-
-static const char staged_name[] = "current.next";
 
 dbk_result dbk_model_folder_stage(const dbk_model_folder *folder, const char *path, dbk_error *err)
 {

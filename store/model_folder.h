@@ -1,6 +1,6 @@
 /* Internal to store/: a folder of models of which one serves. `<serial>/<file>` is a model, `current` names the serial
  * of the one that serves. The pointer is replaced atomically, a live database is never renamed; what it does not name
- * is a leftover. One thread at a time uses a folder, but for the current one's path. */
+ * is a leftover; one that holds what is not ours is put aside whole (aside.h). One thread at a time uses a folder, but for the current one's path. */
 #ifndef DBK_STORE_MODEL_FOLDER_H
 #define DBK_STORE_MODEL_FOLDER_H
 
@@ -11,9 +11,13 @@ typedef struct dbk_model_folder { /* all borrowed */
     dbk_dir *dir;
     const char *store, *below; /* its path: the store's, and below that, "models" */
     const char *file;          /* "main.sqlite" */
+    dbk_dir *notes;            /* the log's folder, where it is noted what was put aside; NULL: nowhere */
 } dbk_model_folder;
 
-/* The path of the model that serves; DBK_MISSING: none is named. */
+/* Before anything is read in a folder that is written to: what stands at its names and is no file is put aside.
+ * `other` is one more name that its owner has there. */
+dbk_result dbk_model_folder_clear(const dbk_model_folder *folder, const char *other, dbk_error *err) DBK_MUST_USE;
+/* The path of the model that serves; DBK_MISSING: none is named, or what stands there is not of our making. */
 dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
 /* A path in a new folder of its own, whose name is durable. */
 dbk_result dbk_model_folder_next(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;

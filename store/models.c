@@ -5,13 +5,13 @@
 
 static dbk_model_folder folder_of(const dbk_engine *engine)
 {
-    return (dbk_model_folder){engine->port, engine->models_dir, engine->path, "models", "main.sqlite"};
+    return (dbk_model_folder){engine->port, engine->models_dir, engine->path, "models", "main.sqlite", engine->log_dir};
 }
 
 dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
                               dbk_error *err)
 {
-    dbk_model_folder folder = {port, models, store_path, "models", "main.sqlite"};
+    dbk_model_folder folder = {port, models, store_path, "models", "main.sqlite", NULL};
     return dbk_model_folder_current(&folder, path, err);
 }
 
@@ -173,7 +173,9 @@ dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err)
     dbk_buffer_init(&path, engine->port);
     dbk_model *model = NULL;
     bool usable = false;
-    dbk_result result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
+    dbk_model_folder folder = folder_of(engine);
+    dbk_result result = dbk_model_folder_clear(&folder, "boot", err);
+    if (result == DBK_OK) result = dbk_model_folder_current(&folder, &path, err);
     engine->suspect = !dbk_log_was_clean(engine->log) || (result == DBK_OK && has_wal(engine, (const char *)path.data));
     if (result == DBK_OK)
         result = dbk_model_open(engine->port, (const char *)path.data, engine->definition, engine->log,

@@ -83,6 +83,7 @@ static dbk_result follow_alone(dbk_engine *engine, const dbk_trail *trail, uint6
     dbk_buffer_init(&skipped, engine->port);
     engine->port->mutex_lock(engine->port->ctx, engine->turn);
     dbk_result result = dbk_model_skips(engine->model, note_skipped, &skipped, err);
+    if (skipped.failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for what the model left out");
     dbk_model_get_state(engine->model, &state);
     engine->port->mutex_unlock(engine->port->ctx, engine->turn);
     dbk_alone alone = {.last = state.position, .left_out = is_skipped, .arg = &skipped};

@@ -151,6 +151,23 @@ static void put_scrub(dbk_engine *engine, dbk_buffer *out)
     dbk_buffer_put_u8(out, '}');
 }
 
+static void put_aside(void *arg, const char *path)
+{
+    dbk_buffer *names = arg;
+    if (names->size > 0) dbk_buffer_put_u8(names, ',');
+    dbk_json_put_string(names, dbk_slice_text(path));
+}
+
+static void put_asides(dbk_engine *engine, dbk_buffer *out)
+{
+    dbk_buffer names;
+    dbk_buffer_init(&names, engine->port);
+    dbk_aside_each(engine->port, engine->dir, put_aside, &names);
+    if (names.failed) out->failed = true;
+    else if (names.size > 0) dbk_buffer_printf(out, ",\"aside\":[%.*s]", DBK_SLICE_ARG(dbk_buffer_slice(&names)));
+    dbk_buffer_release(&names);
+}
+
 dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     const dbk_port *port = engine->port;
@@ -185,6 +202,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_disk_put(engine, out);
     dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);
     put_bool(out, "copied", engine->copied);
+    put_asides(engine, out);
     dbk_slow_put(engine, out);
     if (engine->definition->model_count > 0) {
         dbk_buffer_put_text(out, ",\"models\":");

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "store/aside.h"
 #include "store/async.h"
 #include "store/checkpoint.h"
 #include "store/definitions.h"
@@ -45,7 +46,12 @@ static dbk_result open_log(dbk_engine *engine, dbk_error *err)
 static dbk_result open_models(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
+    dbk_identity found;
+    bool folder = port->identify(port->ctx, engine->dir, "models", &found) == 0 && found.kind == DBK_IS_DIRECTORY;
+    if (engine->reading && !folder) return DBK_OK;
     if (!engine->reading) {
+        dbk_result cleared = dbk_aside_put(port, engine->dir, "", "models", DBK_IS_DIRECTORY, engine->log_dir, err);
+        if (cleared != DBK_OK) return cleared;
         int rc = port->make_dir(port->ctx, engine->dir, "models", 0700);
         if (rc != 0 && rc != -EEXIST)
             return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot make folder 'models'");

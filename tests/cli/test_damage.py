@@ -178,6 +178,23 @@ class Damage(Case):
         shutil.rmtree(self.path("a.daybook", "models"))
         self.assertEqual(json.loads(self.daybook("fingerprint", "a.daybook", "--json")), whole)
 
+    def test_what_is_no_model_is_told_and_put_aside_by_the_next_opening(self):
+        whole = json.loads(self.daybook("fingerprint", "a.daybook", "--json"))
+        models = self.path("a.daybook", "models")
+        for number, make in enumerate((os.mkfifo, lambda path: os.symlink("/nowhere", path), lambda path: open(path, "x").close()), 1):
+            shutil.rmtree(models)
+            make(models)
+            self.assertIn("models: corrupt at offset 0: it is no folder; the next opening puts it aside",
+                          self.daybook("verify", "a.daybook", status=1))
+            self.assertEqual(json.loads(self.daybook("fingerprint", "a.daybook", "--json")), whole)
+            self.receipts("a.daybook", "")
+            out = self.daybook("verify", "a.daybook")
+            self.assertIn("no fault found", out)
+            self.assertIn(f"aside       models.aside-{number}\n", out)
+            report = json.loads(self.daybook("verify", "a.daybook", "--json"))
+            self.assertEqual(len(report["aside"]), number)
+            self.assertEqual(sorted(json.loads(self.daybook("stats", "a.daybook", "--json"))["aside"]), sorted(report["aside"]))
+
     def test_verify_names_every_fault(self):
         self.flip(self.log[0], self.offset_of(b"notes/n20"))
         os.unlink(self.path("a.daybook", "daybook.json"))

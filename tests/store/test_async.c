@@ -556,6 +556,32 @@ static void test_late_facts_and_skips_of_others(void **state)
     dbk_definition_free(definition);
 }
 
+/* Whatever stands where its folder or a file of it was: put aside, and the model is built anew. */
+static void test_what_stands_in_its_way_is_put_aside(void **state)
+{
+    static const char *const names[] = {"models/async-stats", "models/async-stats/current", "models/async-stats/state"};
+    engine_fixture *f = *state;
+    put(f, "o1", "ann", 10);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char aside[100];
+        struct stat info;
+        dbk_engine_close(f->engine);
+        f->engine = NULL;
+        if (file_exists(f->path, names[i])) file_move(f->path, names[i], "kept");
+        assert_int_equal(mkfifo(path_in(f->path, names[i]).text, 0600), 0);
+        fixture_open(f);
+        says(f, totals, "\"rows\":[[\"ann\",10]]");
+        snprintf(aside, sizeof aside, "%s.aside-1", names[i]);
+        says(f, "{\"do\":\"stats\"}", aside);
+        assert_int_equal(lstat(path_in(f->path, aside).text, &info), 0);
+        assert_true(S_ISFIFO(info.st_mode));
+        if (file_exists(f->path, "kept"))
+            assert_int_equal(nftw(path_in(f->path, "kept").text, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    }
+    reopen(f); /* nor is it deleted with the folders of models that are no more */
+    says(f, "{\"do\":\"stats\"}", "models/async-stats.aside-1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +593,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pause_outlives_the_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_deleted_file_is_built_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_and_swapped_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_stands_in_its_way_is_put_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_it_heals_while_it_serves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_disk_that_fills_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),

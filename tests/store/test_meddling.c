@@ -1,4 +1,5 @@
 /* A client or a stranger puts things where the engine makes its own: the store goes on and opens again. */
+#include "tests/store/ask_fixture.h"
 #include "tests/store/folder_fixture.h"
 
 static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT);";
@@ -76,7 +77,125 @@ static void after_the_last_serial_come_the_first(void **state)
         open_again(f);
         assert_false(file_exists(f->path, "models/100000000"));
     }
-    assert_int_equal(rmdir(path_in(f->path, "models/99999999/deeper").text), 0);
+    assert_int_equal(rmdir(path_in(f->path, "models/99999999.aside-1/deeper").text), 0);
+}
+
+/* ---- something else stands where a model was */
+
+enum { A_FILE, A_FIFO, A_LINK, A_DANGLING_LINK, A_FOLDER, A_FULL_FOLDER };
+
+/* What was there moves out of the store, where the link then leads to. */
+static void put_in_place(engine_fixture *f, const char *name, int kind)
+{
+    folder_path path = path_in(f->path, name), outside = path_in(f->folder, "outside");
+    if (file_exists(f->path, name)) assert_int_equal(rename(path.text, outside.text), 0);
+    else file_write(f->folder, "outside", "untouched", 9);
+    if (kind == A_FILE) file_write(f->path, name, "mine", 4);
+    if (kind == A_FIFO) assert_int_equal(mkfifo(path.text, 0600), 0);
+    if (kind == A_LINK) assert_int_equal(symlink(outside.text, path.text), 0);
+    if (kind == A_DANGLING_LINK) assert_int_equal(symlink("/nowhere/at/all", path.text), 0);
+    if (kind >= A_FOLDER) folder_make(f->path, name);
+    if (kind == A_FULL_FOLDER) file_write(path.text, "mine", "mine", 4);
+}
+
+static uint64_t outside_digest(engine_fixture *f)
+{
+    struct stat info;
+    folder_path outside = path_in(f->folder, "outside");
+    assert_int_equal(stat(outside.text, &info), 0);
+    if (S_ISDIR(info.st_mode)) return folder_digest(outside.text);
+    size_t size;
+    char *bytes = file_bytes(f->folder, "outside", &size);
+    uint64_t digest = dbk_checksum(dbk_slice_of(bytes, size), 1);
+    free(bytes);
+    return digest;
+}
+
+static void note_aside(void *arg, const char *path)
+{
+    snprintf(arg, 300, "%.299s", path);
+}
+
+/* Refused by none; the row is there; the thing has another name, and what a link led to is as it was. */
+static void is_put_aside(engine_fixture *f, const char *name, const char *aside, int kind)
+{
+    char told[300] = "";
+    dbk_dir *store = NULL;
+    const dbk_port *port = dbk_port_system();
+    put_in_place(f, name, kind);
+    uint64_t before = outside_digest(f);
+    open_again(f);
+    must_accept(f, "{\"id\":\"c2\",\"do\":\"patch\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"two\"}}");
+    open_again(f);
+    assert_int_equal(outside_digest(f), before);
+    assert_int_equal(dbk_io_open_dir(port, NULL, f->path, 0, &store, NULL), DBK_OK);
+    dbk_aside_each(port, store, note_aside, told);
+    port->close_dir(port->ctx, store);
+    assert_string_equal(told, aside);
+    char *notes = file_text(f->path, "log/recovery.ndjson");
+    assert_non_null(strstr(notes, "\"case\":\"aside\""));
+    free(notes);
+}
+
+static void what_stands_in_the_way_of_a_model_is_put_aside(void **state)
+{
+    static const char *const cases[][2] = {
+        {"models", "models.aside-1"},
+        {"images", "images.aside-1"},
+        {"models/current", "models/current.aside-1"},
+        {"models/current.tmp", "models/current.tmp.aside-1"},
+        {"models/current.next", "models/current.next.aside-1"},
+        {"models/boot", "models/boot.aside-1"},
+        {"models/00000001", "models/00000001.aside-1"},
+        {"models/00000001/main.sqlite", "models/00000001.aside-1"},
+        {"models/00000001/main.sqlite-wal", "models/00000001.aside-1"},
+        {"models/00000001/main.sqlite-shm", "models/00000001.aside-1"},
+        {"models/00000001/main.sqlite-journal", "models/00000001.aside-1"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool is_folder = i < 2 || i == 6;
+        for (int kind = is_folder ? A_FILE : A_FIFO; kind <= (is_folder ? A_DANGLING_LINK : A_FULL_FOLDER); kind++) {
+            engine_fixture *f = NULL;
+            setup((void **)&f);
+            dbk_engine_close(f->engine);
+            f->engine = NULL;
+            is_put_aside(f, cases[i][0], cases[i][1], kind);
+            teardown((void **)&f);
+        }
+    }
+}
+
+/* Who only reads changes nothing, and folds what he needs from the log. */
+static void a_reader_passes_over_what_is_no_model(void **state)
+{
+    engine_fixture *f = *state;
+    dbk_engine_close(f->engine);
+    f->engine = NULL;
+    put_in_place(f, "models", A_LINK);
+    f->options.read_only = true;
+    fixture_open(f);
+    char *answer = ask_of(f->engine, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
+    assert_non_null(strstr(answer, "\"title\":\"one\""));
+    free(answer);
+    assert_true(file_exists(f->path, "models"));
+    assert_false(file_exists(f->path, "models.aside-1"));
+}
+
+/* The second one of a name takes the next number. */
+static void what_was_put_aside_is_never_replaced(void **state)
+{
+    engine_fixture *f = *state;
+    for (int i = 0; i < 3; i++) {
+        dbk_engine_close(f->engine);
+        f->engine = NULL;
+        file_remove(f->path, "models/current");
+        folder_make(f->path, "models/current");
+        fixture_open(f);
+    }
+    assert_true(file_exists(f->path, "models/current.aside-1"));
+    assert_true(file_exists(f->path, "models/current.aside-2"));
+    assert_true(file_exists(f->path, "models/current.aside-3"));
 }
 
 int main(void)
@@ -85,6 +204,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_replay_leaves_the_stores_folder_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pointer_of_any_size_is_made_again, setup, teardown),
         cmocka_unit_test_setup_teardown(after_the_last_serial_come_the_first, setup, teardown),
+        cmocka_unit_test(what_stands_in_the_way_of_a_model_is_put_aside),
+        cmocka_unit_test_setup_teardown(a_reader_passes_over_what_is_no_model, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_put_aside_is_never_replaced, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

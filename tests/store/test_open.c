@@ -536,20 +536,6 @@ static void leftovers_of_models_are_removed_and_nothing_else(void **state)
     expect_open(f, 1, 1);
 }
 
-static void a_folder_of_models_that_is_none_is_refused(void **state)
-{
-    engine_fixture *f = *state;
-    close_it(f);
-    file_move(f->path, "models", "kept");
-    file_write(f->path, "models", "x", 1);
-    memset(&f->error, 0, sizeof f->error);
-    assert_true(dbk_engine_open(f->path, &f->options, &f->engine, &f->error) < 0);
-    assert_non_null(strstr(f->error.text, "models"));
-    file_remove(f->path, "models");
-    file_move(f->path, "kept", "models");
-    fixture_open(f);
-}
-
 /* ---- death by hook */
 
 static int die_at(void *arg, dbk_engine *engine, const char *point, dbk_slice id)
@@ -612,7 +598,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_model_that_is_behind_is_brought_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_model_that_is_ahead_or_of_another_log_is_built_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_of_models_are_removed_and_nothing_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_folder_of_models_that_is_none_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(after_a_death_only_closing_is_possible, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
