@@ -1,6 +1,5 @@
-/* Verification: every byte of every segment, without an open log, changing nothing. It goes on
- * behind damage with the next record that is sound in its place, so that it lists all faults. Behind the
- * segments come the caches (verify_index.c). */
+/* Verification: every byte of every segment, without an open log, changing nothing, so that all faults are listed. The
+ * records of a segment are verify_records.c's; behind the segments come the caches (verify_index.c). */
 #include "log/verify.h"
 
 /* So many segments that only the watermark knows of are named one by one. */
@@ -27,7 +26,8 @@ void dbk_verify_tell(dbk_verifier *v, dbk_log_fault fault)
     if (v->watcher && v->watcher->fault) v->watcher->fault(v->watcher->arg, &fault);
 }
 
-static void tell(dbk_verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last, const char *text)
+void dbk_verify_say(dbk_verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last,
+                    const char *text)
 {
     dbk_verify_tell(v,
                     (dbk_log_fault){.code = code, .file = file, .offset = offset, .last_position = last, .text = text});
@@ -39,253 +39,16 @@ void dbk_verify_progress(dbk_verifier *v, uint64_t bytes)
     if (v->watcher && v->watcher->progress) v->watcher->progress(v->watcher->arg, v->done_bytes, v->all_bytes);
 }
 
-static bool is_covered(const dbk_verifier *v, uint64_t number, uint64_t offset)
+bool dbk_verify_is_covered(const dbk_verifier *v, uint64_t number, uint64_t offset)
 {
     return v->mark_valid && (v->mark.position >= v->expect.position || v->mark.segment > number ||
                              (v->mark.segment == number && v->mark.offset > offset));
 }
 
-/* The last position that is gone with the rest of segment `number`; 0: not known, or none. */
-static uint64_t last_of(const dbk_verifier *v, uint64_t number)
+uint64_t dbk_verify_last_of(const dbk_verifier *v, uint64_t number)
 {
     if (number < v->count && v->nexts[number]) return v->nexts[number] - 1;
     return v->mark_valid ? v->mark.position : 0;
-}
-
-/* Hands the entries on. Where the head cannot be computed they must at least decode. */
-static dbk_result give(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
-                       dbk_error *err)
-{
-    dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
-    uint64_t position = record->first_position;
-    dbk_result rc = DBK_OK;
-
-    if (v->doubted) v->report->left_out += record->count;
-    if (!v->watcher || !v->watcher->entry || v->doubted) return DBK_OK;
-    while (rc == DBK_OK && dbk_record_next_origin(&rest, &origin)) {
-        dbk_error local;
-        dbk_entry entry;
-        if (dbk_entry_decode(origin, &entry, &local) == DBK_OK) {
-            rc = v->watcher->entry(v->watcher->arg, position, record->received_ms, origin, err);
-            v->ended = rc != DBK_OK;
-        } else {
-            dbk_verify_tell(v, (dbk_log_fault){.code = local.code,
-                                               .file = segment->name,
-                                               .offset = record->offset,
-                                               .last_position = position,
-                                               .text = local.text});
-        }
-        v->expect.position = ++position;
-    }
-    return rc;
-}
-
-static dbk_result check_batch(dbk_verifier *v, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
-                              uint64_t bytes, dbk_error *err)
-{
-    uint64_t last = record->first_position + record->count - 1;
-    dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin;
-    uint32_t count = 0;
-    dbk_error local = {0};
-
-    v->report->batches++;
-    v->report->entries += record->count;
-    if (v->proof && v->linked) {
-        if (dbk_state_take(v->state, segment, NULL, record, whole, bytes, &local) == DBK_OK)
-            return give(v, segment, record, whole, err);
-        v->linked = false;
-        tell(v, local.code, segment->name, record->offset, last, local.text);
-        return DBK_OK;
-    }
-    while (dbk_record_next_origin(&rest, &origin)) count++;
-    if (count == record->count && rest.size == 0) return give(v, segment, record, whole, err);
-    tell(v, DBK_CORRUPT, segment->name, record->offset, last, "the batch does not hold the entries it counts");
-    return DBK_OK;
-}
-
-bool dbk_verify_goes_on(const dbk_verifier *v, const dbk_range *range)
-{
-    uint8_t ours[DBK_LEAF_SIZE], theirs[DBK_LEAF_SIZE];
-
-    if (!v->linked) return dbk_range_agrees(&v->state->range, range);
-    if (!v->proof) return true;
-    dbk_range_head(range, theirs);
-    dbk_range_head(&v->state->range, ours);
-    return memcmp(ours, theirs, sizeof(ours)) == 0;
-}
-
-/* Behind damage the start says what was before it. Its highest trees are compared with those of what
- * was read up to the damage: where they differ it goes on from other entries. */
-static void check_start(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole)
-{
-    dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
-    dbk_start start;
-
-    if (!dbk_start_decode(payload, &start) || start.range.count != record->first_position - 1) {
-        tell(v, DBK_CORRUPT, segment->name, record->offset, 0, "the start record does not decode");
-        return;
-    }
-    if (v->begun) *v->begun = (dbk_verify_begun){true, record->first_position, record->previous, start.range};
-    if (!dbk_verify_goes_on(v, &start.range)) {
-        dbk_verify_tell(v, (dbk_log_fault){.code = DBK_CORRUPT,
-                                           .file = segment->name,
-                                           .offset = record->offset,
-                                           .law = 2,
-                                           .text = "the start has another head than the entries before it"});
-        v->doubted = true;
-    }
-    dbk_state_begin(v->state, record, &start);
-    v->linked = true;
-}
-
-/* Looks behind `*offset` for a header that is sound in its place; *offset becomes 0 if there is
- * none. */
-static dbk_result resync(dbk_scanner *scanner, uint64_t *offset, dbk_record *record, dbk_error *err)
-{
-    uint64_t at = *offset + DBK_UNIT_MIN;
-
-    *offset = 0;
-    for (; at < scanner->header.size; at += DBK_UNIT_MIN) {
-        const uint8_t *bytes;
-        dbk_result rc = dbk_scanner_view(scanner, at, DBK_UNIT_MIN, &bytes, err);
-        if (rc != DBK_OK) return rc;
-        if (!dbk_record_decode(bytes, scanner->store_id, record) || record->offset != at) continue;
-        if (record->segment != scanner->header.number || record->salt != scanner->header.salt) continue;
-        *offset = at;
-        return DBK_OK;
-    }
-    return DBK_OK;
-}
-
-static void tell_head(dbk_verifier *v, dbk_log_fault fault, dbk_head head)
-{
-    fault.code = DBK_CORRUPT;
-    switch (head) {
-    case DBK_HEAD_HIGHER:
-        fault.code = DBK_GAP;
-        fault.text = "positions are missing before this record";
-        break;
-    case DBK_HEAD_LOWER:
-        fault.code = DBK_DUPLICATE;
-        fault.last_position = 0;
-        fault.text = "this record repeats positions";
-        break;
-    case DBK_HEAD_STRANGER:
-        fault.last_position = 0;
-        fault.law = 2;
-        fault.text = "this record follows another one than that before it";
-        break;
-    case DBK_HEAD_MISDIRECTED: fault.text = "a record of another place stands here"; break;
-    case DBK_HEAD_ZEROS:
-        fault.code = DBK_LOST;
-        fault.text = "acknowledged entries are gone";
-        break;
-    default: fault.text = "the record is damaged"; break;
-    }
-    dbk_verify_tell(v, fault);
-}
-
-/* A record that is sound in its place and still not the next one, directly behind a sound one: two
- * histories meet here. Behind damage only the positions can tell. */
-static bool contradicts(const dbk_verifier *v, dbk_head head)
-{
-    return head == DBK_HEAD_STRANGER || head == DBK_HEAD_LOWER || (head == DBK_HEAD_HIGHER && !v->expect.any_previous);
-}
-
-/* Where the log does not go on: a fault, or its end. *offset is where to go on; 0: nowhere. */
-static dbk_result step_over(dbk_verifier *v, dbk_scanner *scanner, dbk_head head, const dbk_record *there,
-                            uint64_t *offset, dbk_error *err)
-{
-    uint64_t number = scanner->header.number, spot = *offset;
-    bool in_place = head == DBK_HEAD_HIGHER || head == DBK_HEAD_LOWER || head == DBK_HEAD_STRANGER;
-    bool proven = number < v->base || is_covered(v, number, spot) || head == DBK_HEAD_HIGHER || head == DBK_HEAD_LOWER;
-    dbk_record next = *there;
-    dbk_result rc = DBK_OK;
-
-    if (head == DBK_HEAD_ZEROS) {
-        *offset = 0;
-    } else if (!in_place) {
-        rc = resync(scanner, offset, &next, err);
-    }
-    if (rc != DBK_OK) return rc;
-    if (*offset && next.durable_upto >= v->expect.position) proven = true;
-    if (!proven) {
-        *offset = 0;
-        return DBK_OK;
-    }
-    v->doubted = v->doubted || contradicts(v, head);
-    tell_head(v,
-              (dbk_log_fault){
-                  .file = scanner->name,
-                  .offset = spot,
-                  .last_position = *offset ? next.first_position - 1 : last_of(v, number),
-                  .bytes = (*offset ? *offset : scanner->header.size) - spot,
-              },
-              head);
-    v->linked = false;
-    uint64_t on = *offset ? next.first_position : last_of(v, number) + 1;
-    v->expect = (dbk_expect){on > v->expect.position || *offset ? on : v->expect.position, 0, true};
-    return DBK_OK;
-}
-
-static dbk_result check_rest(dbk_verifier *v, dbk_scanner *scanner, uint64_t offset, dbk_error *err)
-{
-    for (; offset < scanner->header.size; offset += DBK_UNIT_MIN) {
-        const uint8_t *at;
-        dbk_result rc = dbk_scanner_view(scanner, offset, DBK_UNIT_MIN, &at, err);
-        if (rc != DBK_OK) return rc;
-        if (dbk_all_zero(at, DBK_UNIT_MIN)) continue;
-        tell(v, DBK_CORRUPT, scanner->name, offset, 0, "bytes behind the end of a sealed segment");
-        return DBK_OK;
-    }
-    return DBK_OK;
-}
-
-/* Where the segment begins and ends, for the caches. */
-static void note_place(dbk_verifier *v, const dbk_scanner *scanner, const dbk_record *record)
-{
-    dbk_seen *seen = v->seen[scanner->header.number - 1];
-
-    if (record->type == DBK_RECORD_START) {
-        seen->salt = record->salt;
-        seen->first_position = record->first_position;
-        seen->packed = scanner->image->packed;
-    } else if (record->type == DBK_RECORD_SEAL) {
-        seen->sealed = seen->first_position != 0;
-        seen->last_position = record->first_position - 1;
-        memcpy(seen->head, record->head, DBK_LEAF_SIZE);
-    }
-}
-
-static dbk_result check_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segment *segment, dbk_error *err)
-{
-    uint64_t offset = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
-
-    while (offset) {
-        const uint8_t *whole;
-        dbk_record record = {0};
-        dbk_head head;
-        dbk_result rc = dbk_scan_record(scanner, offset, &v->expect, &record, &whole, &bytes, &head, err);
-        if (rc == DBK_OK && head != DBK_HEAD_RECORD) {
-            rc = step_over(v, scanner, head, &record, &offset, err);
-            if (rc == DBK_OK) continue;
-        }
-        if (rc != DBK_OK) return rc;
-        if (record.type == DBK_RECORD_START) check_start(v, segment, &record, whole);
-        if (record.type == DBK_RECORD_ENTRIES) {
-            dbk_verify_note_batch(v, segment, &record, whole, bytes);
-            rc = check_batch(v, segment, &record, whole, bytes, err);
-            if (rc != DBK_OK) return rc;
-        }
-        note_place(v, scanner, &record);
-        memcpy(v->report->head, record.head, DBK_LEAF_SIZE);
-        v->expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
-        v->report->bytes += bytes;
-        dbk_verify_progress(v, bytes);
-        offset += bytes;
-        if (record.type == DBK_RECORD_SEAL) return check_rest(v, scanner, offset, err);
-    }
-    return DBK_OK;
 }
 
 /* What is known of a segment file before its records. */
@@ -319,7 +82,7 @@ static dbk_result read_header(const dbk_verifier *v, dbk_file *file, dbk_segment
 /* The next segment is held against what its own start says. */
 static void skip_segment(dbk_verifier *v, uint64_t number)
 {
-    v->expect = (dbk_expect){last_of(v, number) + 1, 0, true};
+    v->expect = (dbk_expect){dbk_verify_last_of(v, number) + 1, 0, true};
     v->linked = false;
 }
 
@@ -332,10 +95,10 @@ static dbk_result check_copies(dbk_verifier *v, dbk_file *file, const dbk_segmen
     header.size = found->named_bytes;
     dbk_result rc = dbk_segment_count_headers(v->port, file, segment->name, &header, &count, err);
     if (rc == DBK_OK && count < 2) {
-        tell(v, DBK_CORRUPT, segment->name, 0, 0, "one of its two headers is damaged; the other one serves");
+        dbk_verify_say(v, DBK_CORRUPT, segment->name, 0, 0, "one of its two headers is damaged; the other one serves");
     }
     if (rc == DBK_OK && found->named_bytes != found->file_bytes) {
-        tell(v, DBK_CORRUPT, segment->name, 0, 0, "the file has not the size its header names");
+        dbk_verify_say(v, DBK_CORRUPT, segment->name, 0, 0, "the file has not the size its header names");
     }
     return rc;
 }
@@ -344,17 +107,17 @@ static dbk_result check_copies(dbk_verifier *v, dbk_file *file, const dbk_segmen
 static dbk_result check_header(dbk_verifier *v, dbk_file *file, dbk_segment *segment, const opened *found,
                                uint64_t number, bool *walk, dbk_error *err)
 {
-    bool needed = number <= v->base || is_covered(v, number, 0);
+    bool needed = number <= v->base || dbk_verify_is_covered(v, number, 0);
     dbk_error local;
 
     *walk = found->decoded == DBK_DECODED_OK || found->rebuilt;
     if (found->decoded == DBK_DECODED_NEWER) {
-        tell(v, DBK_VERSION, segment->name, 0, last_of(v, number), "written by a later format");
+        dbk_verify_say(v, DBK_VERSION, segment->name, 0, dbk_verify_last_of(v, number), "written by a later format");
         skip_segment(v, number);
         return DBK_OK;
     }
     if (found->decoded == DBK_DECODED_OK && dbk_load_judge_header(&v->options, segment, number, &local) != DBK_OK) {
-        tell(v, local.code, segment->name, 0, last_of(v, number), local.text);
+        dbk_verify_say(v, local.code, segment->name, 0, dbk_verify_last_of(v, number), local.text);
         skip_segment(v, number);
         *walk = false;
         return DBK_OK;
@@ -362,7 +125,8 @@ static dbk_result check_header(dbk_verifier *v, dbk_file *file, dbk_segment *seg
     if (found->packed) return DBK_OK;
     if (!needed) return DBK_OK; /* its preparation may have been cut short: made sure of, or anew, when opened */
     if (found->decoded == DBK_DECODED_OK) return check_copies(v, file, segment, found, err);
-    tell(v, DBK_CORRUPT, segment->name, 0, *walk ? 0 : last_of(v, number), "both headers are damaged");
+    dbk_verify_say(v, DBK_CORRUPT, segment->name, 0, *walk ? 0 : dbk_verify_last_of(v, number),
+                   "both headers are damaged");
     if (!*walk) skip_segment(v, number);
     return DBK_OK;
 }
@@ -375,7 +139,7 @@ static dbk_result check_packed(dbk_verifier *v, dbk_image *image, const dbk_segm
     dbk_result rc = dbk_pack_check(image, &faults, err);
     if (rc != DBK_OK) return rc;
     for (unsigned i = 0; i < faults.count; i++)
-        tell(v, DBK_CORRUPT, segment->name, faults.list[i].offset, 0, faults.list[i].text);
+        dbk_verify_say(v, DBK_CORRUPT, segment->name, faults.list[i].offset, 0, faults.list[i].text);
     return DBK_OK;
 }
 
@@ -389,7 +153,7 @@ static dbk_result walk_image(dbk_verifier *v, dbk_file *file, dbk_segment *segme
     dbk_result rc = dbk_image_lend(v->port, file, segment->name, true, &image, err);
     if (rc != DBK_OK) return rc;
     dbk_scanner_init(&scanner, image, segment);
-    rc = check_records(v, &scanner, segment, err);
+    rc = dbk_verify_records(v, &scanner, segment, err);
     dbk_scanner_release(&scanner);
     if (rc == DBK_OK && image->packed) rc = check_packed(v, image, segment, err);
     dbk_image_close(image);
@@ -405,8 +169,9 @@ static dbk_result check_segment(dbk_verifier *v, dbk_file *file, dbk_segment *se
     if (rc == DBK_OK) rc = check_header(v, file, segment, &found, number, &walk, err);
     if (rc != DBK_OK || !walk) return rc;
     if (segment->header.size <= DBK_SEGMENT_DATA_OFFSET) {
-        if (number > v->base && !is_covered(v, number, 0)) return DBK_OK;
-        tell(v, DBK_LOST, segment->name, segment->header.size, last_of(v, number), "acknowledged entries are gone");
+        if (number > v->base && !dbk_verify_is_covered(v, number, 0)) return DBK_OK;
+        dbk_verify_say(v, DBK_LOST, segment->name, segment->header.size, dbk_verify_last_of(v, number),
+                       "acknowledged entries are gone");
         skip_segment(v, number);
         return DBK_OK;
     }
@@ -444,9 +209,9 @@ dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err)
     v->ended = v->ended || rc == DBK_NO_MEMORY;
     if (file) v->port->close_file(v->port->ctx, file);
     if (rc == DBK_MISSING) {
-        tell(v, DBK_GAP, segment->name, 0, last_of(v, number), "the segment is missing");
+        dbk_verify_say(v, DBK_GAP, segment->name, 0, dbk_verify_last_of(v, number), "the segment is missing");
     } else if (rc != DBK_OK && !v->ended) {
-        tell(v, rc, segment->name, 0, last_of(v, number), local.text);
+        dbk_verify_say(v, rc, segment->name, 0, dbk_verify_last_of(v, number), local.text);
     }
     if (rc != DBK_OK) skip_segment(v, number);
     if (v->seen[number - 1]) v->seen[number - 1]->known = rc == DBK_OK && v->report->faults == faults;
@@ -507,7 +272,7 @@ static dbk_result count_segments(dbk_verifier *v, dbk_error *err)
     dbk_buffer numbers;
 
     dbk_result rc = dbk_watermark_read(v->port, v->dir, v->options.store_id, &v->mark, &v->mark_valid, &local);
-    if (rc != DBK_OK) tell(v, rc, DBK_WATERMARK_NAME, 0, 0, local.text);
+    if (rc != DBK_OK) dbk_verify_say(v, rc, DBK_WATERMARK_NAME, 0, 0, local.text);
     dbk_buffer_init(&numbers, v->port);
     rc = dbk_load_list(v->port, v->dir, &numbers, err);
     if (rc == DBK_OK && numbers.size) v->count = dbk_load_u64(numbers.data + numbers.size - 8);
@@ -530,7 +295,7 @@ static void tell_no_next(dbk_verifier *v)
     char name[DBK_SEGMENT_NAME_SIZE];
 
     dbk_segment_name(v->count + 1, "seg", name);
-    tell(v, DBK_LOST, name, 0, 0, "the segment is missing: the packed one before shows that it was there");
+    dbk_verify_say(v, DBK_LOST, name, 0, 0, "the segment is missing: the packed one before shows that it was there");
 }
 
 dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_verify_depth depth,

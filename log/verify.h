@@ -1,5 +1,5 @@
-/* Verification as its two files share it (internal): verify.c judges one segment after the other,
- * verify_ahead.c has sound ones judged by other threads meanwhile. */
+/* Verification as its files share it (internal): verify.c judges one segment after the other, verify_records.c its
+ * records, verify_ahead.c has sound ones judged by other threads meanwhile. */
 #ifndef DBK_LOG_VERIFY_H
 #define DBK_LOG_VERIFY_H
 
@@ -63,11 +63,19 @@ typedef struct dbk_verifier {
 
 /* One segment: a file that cannot be read is a fault, and DBK_OK. */
 dbk_result dbk_verify_file(dbk_verifier *v, uint64_t number, dbk_error *err) DBK_MUST_USE;
+void dbk_verify_tell(dbk_verifier *v, dbk_log_fault fault);
+void dbk_verify_say(dbk_verifier *v, dbk_result code, const char *file, uint64_t offset, uint64_t last,
+                    const char *text);
+/* Whether the watermark says that the log went on at this place, or beyond what was read. */
+bool dbk_verify_is_covered(const dbk_verifier *v, uint64_t number, uint64_t offset);
+/* The last position that is gone with the rest of segment `number`; 0: not known, or none. */
+uint64_t dbk_verify_last_of(const dbk_verifier *v, uint64_t number);
+
+/* verify_records.c: all that are there; a fault is told, and DBK_OK. */
+dbk_result dbk_verify_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segment *segment, dbk_error *err) DBK_MUST_USE;
 /* Whether a start with this range goes on from what was read so far, as far as that can be told. */
 bool dbk_verify_goes_on(const dbk_verifier *v, const dbk_range *range);
 void dbk_verify_progress(dbk_verifier *v, uint64_t bytes);
-
-void dbk_verify_tell(dbk_verifier *v, dbk_log_fault fault);
 
 /* verify_index.c */
 void dbk_verify_find_point(dbk_verifier *v, dbk_verify_point *point); /* before any record is read */

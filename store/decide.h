@@ -1,4 +1,4 @@
-/* Internal to decide.c and finish.c: a turn of the commit loop while it is under way. */
+/* Internal to turn.c, decide.c, known_ids.c and finish.c: a turn of the commit loop while it is under way. */
 #ifndef DBK_STORE_DECIDE_H
 #define DBK_STORE_DECIDE_H
 
@@ -58,6 +58,18 @@ int dbk_turn_hook(dbk_turn *turn, const char *point, dbk_slice id);
 /* The message as it was read before its turn, or read now. */
 dbk_result dbk_turn_read_item(dbk_turn *turn, const dbk_turn_item *item, const dbk_json_node **root,
                               dbk_error *refusal) DBK_MUST_USE;
+/* decide.c: the item, or all of them in one transaction, anew where SQLite gave it up. DBK_UNAVAILABLE with
+ * turn->stopped: a hook. */
+dbk_result dbk_turn_decide_item(dbk_turn *turn, uint32_t index, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_turn_decide_all(dbk_turn *turn, dbk_error *err) DBK_MUST_USE;
+
+/* known_ids.c. *known: the id was used before, and the answer is in `out` or the result says id_reused. What the element
+ * names is promised no earlier than the entry of this turn that it is. */
+dbk_result dbk_turn_look_up_id(dbk_turn *turn, dbk_element *element, dbk_slice id, uint64_t id_hash,
+                               const uint8_t *hash, bool *known, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;
+void dbk_turn_remember_id(dbk_turn *turn, dbk_element *element, uint64_t hash);
+void dbk_turn_forget_ids(dbk_turn *turn); /* of the turn before */
+
 dbk_turn *dbk_turn_new(const dbk_port *port); /* NULL: out of memory */
 void dbk_turn_free(dbk_turn *turn);           /* accepts NULL */
 

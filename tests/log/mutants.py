@@ -69,7 +69,7 @@ MUTANTS = {
         ("log/segment.c", "    return rc == DBK_OK ? finish_prepared(log, segment, file, rc, err) : rc;\n}",
          "    if (rc == DBK_OK) port->close_file(port->ctx, file);\n    return rc;\n}", -1)],
     "two histories are salvaged as one": [
-        ("log/verify.c", "    v->doubted = v->doubted || contradicts(v, head);\n", "")],
+        ("log/verify_records.c", "    v->doubted = v->doubted || contradicts(v, head);\n", "")],
     "any copy mends": [
         ("log/mend.c", "            if (!why && !is_proven(m, number)) why = \"nothing here proves it\";\n", "")],
     "a copy mends that lacks what is still sound": [

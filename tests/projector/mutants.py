@@ -122,9 +122,9 @@ MUTANTS = {
     "a turn goes on behind one whose write failed": ([["store/test_ahead"]], [
         ("store/pipeline.c", "lane->good && (!before || before->turn->logged.result == DBK_OK);", "lane->good;")]),
     "an id in the turn under way is not seen": ([["store/test_ahead"]], [
-        ("store/decide.c", "for (dbk_turn *decided = turn; decided; decided = decided->before) {\n        const dbk_element *fresh", "for (dbk_turn *decided = turn; decided; decided = NULL) {\n        const dbk_element *fresh")]),
+        ("store/known_ids.c", "for (dbk_turn *decided = turn; decided; decided = decided->before) {\n        const dbk_element *fresh", "for (dbk_turn *decided = turn; decided; decided = NULL) {\n        const dbk_element *fresh")]),
     "a command sent twice is promised before its entry": ([["store/test_failures"]], [
-        ("store/decide.c", "decided == turn) element->again = (uint32_t)(fresh - turn->elements) + 1;", "decided == turn) element->again = 0;")]),
+        ("store/known_ids.c", "decided == turn) element->again = (uint32_t)(fresh - turn->elements) + 1;", "decided == turn) element->again = 0;")]),
 }
 
 
