@@ -75,7 +75,16 @@ static dbk_result note_skip(void *arg, const dbk_skip *skip)
     return tied->skips.failed ? DBK_NO_MEMORY : DBK_OK;
 }
 
-/* The highest order key among what the model left out. */
+/* Whether it applies depends on rows of row-local tables alone, and on command ids. */
+static bool is_all_local(dbk_model *model, const dbk_entry *entry)
+{
+    dbk_slice rest = entry->events;
+    for (dbk_event event; dbk_event_next(&rest, &event);)
+        if (!dbk_event_is_local(model, &event)) return false;
+    return true;
+}
+
+/* The highest order key among what the model left out and what a row of a tied table may help. */
 static dbk_result find_left_out(dbk_tied *tied, dbk_error *err)
 {
     dbk_result result = DBK_OK;
@@ -89,7 +98,8 @@ static dbk_result find_left_out(dbk_tied *tied, dbk_error *err)
         uint8_t key[DBK_ORDER_KEY_SIZE];
         dbk_entry entry;
         result = read_entry(tied, dbk_load_u64(tied->skips.data + i * sizeof(uint64_t)), &entry, key, err);
-        if (result == DBK_OK && memcmp(key, tied->left_out, sizeof key) > 0) memcpy(tied->left_out, key, sizeof key);
+        if (result != DBK_OK || is_all_local(tied->model, &entry)) continue;
+        if (memcmp(key, tied->left_out, sizeof key) > 0) memcpy(tied->left_out, key, sizeof key);
     }
     return result;
 }
