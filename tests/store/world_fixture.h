@@ -39,13 +39,14 @@ static inline void world_open(world *w, size_t i)
     assert_int_equal(result, DBK_OK);
 }
 
-static inline void world_start(world *w, uint64_t seed)
+/* The definition is the world's from here on. */
+static inline void world_start_with(world *w, uint64_t seed, dbk_definition *definition)
 {
     static const char *const timelines[WORLD_STORES] = {"a", "b", "c"};
     memset(w, 0, sizeof *w);
     w->seed = seed;
     w->folder = temporary_dir();
-    w->definition = definition_of(world_schema, world_projections);
+    w->definition = definition;
     w->parser = dbk_json_parser_new(dbk_port_system());
     for (size_t i = 0; i < WORLD_STORES; i++) {
         snprintf(w->paths[i], sizeof w->paths[i], "%s/%s.daybook", w->folder, timelines[i]);
@@ -62,6 +63,11 @@ static inline void world_start(world *w, uint64_t seed)
         assert_int_equal(dbk_engine_create(w->paths[i], NULL, &w->options[i], NULL, &w->error), DBK_OK);
         world_open(w, i);
     }
+}
+
+static inline void world_start(world *w, uint64_t seed)
+{
+    world_start_with(w, seed, definition_of(world_schema, world_projections));
 }
 
 static inline void world_stop(world *w)
