@@ -17,6 +17,8 @@ static dbk_result unknown_namespace(const dbk_app *app, dbk_slice name, dbk_erro
     (void)dbk_fail(err, DBK_UNKNOWN_FIELD, "there are no settings '%.*s'", (int)(name.size < 128 ? name.size : 128),
                    (const char *)name.data);
     if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    else if (count > 0) dbk_error_hint(err, "the app has '%s'%s", names[0], count > 1 ? " and others" : "");
+    else dbk_error_hint(err, "app.json names none: see 'settings' in docs/definition.md");
     return DBK_UNKNOWN_FIELD;
 }
 

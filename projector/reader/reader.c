@@ -87,7 +87,9 @@ dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err)
     if ((rc & 0xff) == SQLITE_READONLY) return dbk_fail(err, DBK_DENIED, "a query cannot write");
     if ((rc & 0xff) == SQLITE_ERROR || (rc & 0xff) == SQLITE_MISMATCH) {
         note_missing(reader, sqlite3_errmsg(reader->db));
-        return dbk_fail(err, DBK_BAD_COMMAND, "%s", sqlite3_errmsg(reader->db));
+        (void)dbk_fail(err, DBK_BAD_COMMAND, "%s", sqlite3_errmsg(reader->db));
+        dbk_reader_advise(reader, sqlite3_errmsg(reader->db), err);
+        return DBK_BAD_COMMAND;
     }
     return dbk_sql_failure(reader->db, rc, "run the query", err);
 }

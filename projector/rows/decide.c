@@ -122,8 +122,11 @@ static dbk_result key_from_data(dbk_decision *change, dbk_error *err)
         if (!value && (table->integer_key || maker == DBK_KEY_INTEGER)) return make_integer_key(change, err);
         if (!value && maker != DBK_KEY_OF_CLIENT) return dbk_row_make_key(change, err);
         if (!value) {
-            return dbk_fail(err, DBK_BAD_COMMAND, "a put into '%s' needs a key: '%s' is missing", table->name,
-                            table->columns[table->key_columns[i]].name);
+            dbk_fail(err, DBK_BAD_COMMAND, "a put into '%s' needs a key: '%s' is missing", table->name,
+                     table->columns[table->key_columns[i]].name);
+            dbk_error_hint(err, "give it as 'key' or within 'data'; tables.%s.id of app.json lets the engine make it",
+                           table->name);
+            return DBK_BAD_COMMAND;
         }
         if (i > 0) dbk_buffer_put_u8(&work->key, '/');
         dbk_result result = dbk_key_part_put(table, &table->columns[table->key_columns[i]], value, &work->key, err);

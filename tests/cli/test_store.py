@@ -92,7 +92,8 @@ class Store(Case):
         store = self.store()
         self.transcript("query_refused.txt", [("query", store, s) for s in (
             "SELEC 1", "SELECT * FROM nowhere", "DELETE FROM notes", "SELECT 1; SELECT 2", "PRAGMA user_version",
-            "ATTACH 'x' AS y", "SELECT * FROM _daybook_state", "", "SELECT :a")] + [
+            "ATTACH 'x' AS y", "SELECT * FROM _daybook_state", "", "SELECT :a",
+            "SELECT * FROM note", "SELECT n.tite FROM notes n", "SELECT positon FROM events", "SELECT * FROM main.evens", "SELECT zzz")] + [
             ("query", store, "SELECT :a", "b=1"), ("query", store, "--name", "nothing"), ("query", store, "--name", "titled"),
             ("query", store, "SELECT :abc", "abd=1", "abc=2"), ("query", store, "SELECT ?", "a=1"), ("query", store, "SELECT ?1 + ?2"),
             ("query", store, "SELECT 1; DELETE FROM notes"), ("query", store, "UPDATE notes SET stars = 1"), ("query", store, "/* nothing */"),
