@@ -50,7 +50,7 @@ typedef struct dbk_index_record {
 /* Records are numbered from 1 in the order they came, so their positions never fall. A slot holds
  * the number of the newest record of its hash, 0 when free. Slots are filled in the order in which
  * the hashes first came, after growth too; taking records back newest first therefore leaves no gap
- * in any probe sequence, and a slot is freed by writing 0. */
+ * in any probe sequence, and a slot is freed by writing 0, to its tag too. */
 struct dbk_index_table {
     const dbk_port *port;
     uint8_t store_id[16];
@@ -59,6 +59,7 @@ struct dbk_index_table {
     size_t chunk_count, chunk_capacity;
     uint32_t record_count;
     uint32_t *slots;
+    uint8_t *tags; /* of each slot 8 bits of the hash in it, never 0; 0: free */
     uint32_t slot_bits;
     uint32_t hash_count; /* slots in use */
     dbk_index_batch *batches;

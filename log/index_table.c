@@ -65,6 +65,20 @@ static bool reserve_one(const dbk_port *port, void *array, size_t count, size_t 
     return true;
 }
 
+/* All free, with the tags behind them. */
+static bool new_slots(dbk_index_table *table, uint32_t bits)
+{
+    size_t count = (size_t)1 << bits;
+    uint32_t *slots = dbk_alloc_zero(table->port, count, sizeof(*slots) + sizeof(*table->tags));
+
+    if (!slots) return false;
+    dbk_free(table->port, table->slots);
+    table->slots = slots;
+    table->tags = (uint8_t *)(slots + count);
+    table->slot_bits = bits;
+    return true;
+}
+
 dbk_index_table *dbk_index_table_new(const dbk_port *port, const uint8_t store_id[16], uint64_t first_position)
 {
     dbk_index_table *table = dbk_alloc_zero(port, 1, sizeof(*table));
@@ -73,9 +87,7 @@ dbk_index_table *dbk_index_table_new(const dbk_port *port, const uint8_t store_i
     table->port = port;
     memcpy(table->store_id, store_id, sizeof(table->store_id));
     table->first_position = first_position;
-    table->slot_bits = FIRST_SLOT_BITS;
-    table->slots = dbk_alloc_zero(port, (size_t)1 << FIRST_SLOT_BITS, sizeof(*table->slots));
-    if (table->slots) return table;
+    if (new_slots(table, FIRST_SLOT_BITS)) return table;
     dbk_free(port, table);
     return NULL;
 }
@@ -96,32 +108,41 @@ static bool is_equal(dbk_hash128 a, dbk_hash128 b)
     return a.high == b.high && a.low == b.low;
 }
 
-/* The slot of the hash, or the free one where it would go. There always is a free one. */
-static uint32_t *find_slot(const dbk_index_table *table, dbk_hash128 hash)
+static uint8_t tag_of(dbk_hash128 hash)
+{
+    uint8_t tag = (uint8_t)hash.low;
+
+    return tag ? tag : 1;
+}
+
+/* The slot of the hash, or the free one where it would go. There always is a free one. A name that is not there is
+ * found missing by the tags alone, which lie close together: no record, each a cache miss, is looked at. */
+static uint64_t find_slot(const dbk_index_table *table, dbk_hash128 hash)
 {
     uint64_t mask = ((uint64_t)1 << table->slot_bits) - 1;
     uint64_t index = hash.high >> (64 - table->slot_bits);
+    uint8_t tag = tag_of(hash);
 
-    while (table->slots[index]) {
-        const dbk_index_record *record = dbk_index_table_record(table, table->slots[index]);
-        if (is_equal(record->hash, hash)) break;
-        index = (index + 1) & mask;
+    for (; table->tags[index]; index = (index + 1) & mask) {
+        if (table->tags[index] != tag) continue;
+        if (is_equal(dbk_index_table_record(table, table->slots[index])->hash, hash)) break;
     }
-    return &table->slots[index];
+    return index;
+}
+
+static void set_slot(dbk_index_table *table, uint64_t index, dbk_hash128 hash, uint32_t number)
+{
+    table->slots[index] = number;
+    table->tags[index] = number ? tag_of(hash) : 0;
 }
 
 /* Doubles the slots and enters all records again in their order (see the struct). */
 static bool grow_slots(dbk_index_table *table)
 {
-    uint32_t bits = table->slot_bits + 1;
-    uint32_t *slots = dbk_alloc_zero(table->port, (size_t)1 << bits, sizeof(*slots));
-
-    if (!slots) return false;
-    dbk_free(table->port, table->slots);
-    table->slots = slots;
-    table->slot_bits = bits;
+    if (!new_slots(table, table->slot_bits + 1)) return false;
     for (uint32_t number = 1; number <= table->record_count; number++) {
-        *find_slot(table, dbk_index_table_record(table, number)->hash) = number;
+        dbk_hash128 hash = dbk_index_table_record(table, number)->hash;
+        set_slot(table, find_slot(table, hash), hash, number);
     }
     return true;
 }
@@ -150,16 +171,16 @@ static bool reserve_record(dbk_index_table *table)
 static bool add_name(dbk_index_table *table, dbk_index_kind kind, dbk_slice name, uint32_t delta)
 {
     dbk_hash128 hash;
-    uint32_t *slot;
 
     if (!dbk_index_hash(table->store_id, kind, name, &hash)) return true;
     if (!reserve_record(table)) return false;
-    slot = find_slot(table, hash);
-    if (*slot && dbk_index_table_record(table, *slot)->delta == delta) return true;
-    if (!*slot) table->hash_count++;
+    uint64_t slot = find_slot(table, hash);
+    uint32_t newest = table->slots[slot];
+    if (newest && dbk_index_table_record(table, newest)->delta == delta) return true;
+    if (!newest) table->hash_count++;
     *dbk_index_table_record(table, table->record_count + 1) =
-        (dbk_index_record){.hash = hash, .delta = delta, .previous = *slot};
-    *slot = ++table->record_count;
+        (dbk_index_record){.hash = hash, .delta = delta, .previous = newest};
+    set_slot(table, slot, hash, ++table->record_count);
     return true;
 }
 
@@ -167,7 +188,7 @@ static void take_back(dbk_index_table *table, uint32_t record_count)
 {
     while (table->record_count > record_count) {
         const dbk_index_record *record = dbk_index_table_record(table, table->record_count);
-        *find_slot(table, record->hash) = record->previous;
+        set_slot(table, find_slot(table, record->hash), record->hash, record->previous);
         if (!record->previous) table->hash_count--;
         table->record_count--;
     }
@@ -276,17 +297,20 @@ static uint32_t first_at(const dbk_index_table *table, uint64_t delta)
 }
 
 /* The newest record of the hash below delta. Whoever walks down asks with the position of the
- * record found last: the chain is entered there, or n steps of a walk would cost n * n / 2. */
+ * record found last: the chain is entered there, or n steps of a walk would cost n * n / 2. Who asks
+ * from the end is not sent through the records. */
 static uint32_t chain_below(const dbk_index_table *table, dbk_hash128 hash, uint64_t delta)
 {
-    uint32_t number = first_at(table, delta);
+    uint32_t count = table->record_count;
+    bool from_end = count == 0 || dbk_index_table_record(table, count)->delta < delta;
+    uint32_t number = from_end ? count + 1 : first_at(table, delta);
 
     for (; number <= table->record_count; number++) {
         const dbk_index_record *record = dbk_index_table_record(table, number);
         if (record->delta != delta) break;
         if (is_equal(record->hash, hash)) return record->previous;
     }
-    number = *find_slot(table, hash);
+    number = table->slots[find_slot(table, hash)];
     while (number && dbk_index_table_record(table, number)->delta >= delta) {
         number = dbk_index_table_record(table, number)->previous;
     }
@@ -299,7 +323,7 @@ void dbk_index_table_find_hash(const dbk_index_table *table, dbk_hash128 hash, u
 
     *position = 0;
     if (before && before <= table->first_position) return;
-    number = before ? chain_below(table, hash, before - table->first_position) : *find_slot(table, hash);
+    number = before ? chain_below(table, hash, before - table->first_position) : table->slots[find_slot(table, hash)];
     if (number) *position = table->first_position + dbk_index_table_record(table, number)->delta;
 }
 
