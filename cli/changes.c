@@ -20,7 +20,8 @@ static void put_value(const dbk_json_node *node)
     if (!node) return;
     dbk_buffer_init(&text, dbk_port_system());
     dbk_json_put_minimal(&text, node);
-    dbk_out_shown(dbk_buffer_slice(&text), dbk_terminal_is(stdout));
+    if (text.failed) dbk_out_lacks_memory();
+    else dbk_out_shown(dbk_buffer_slice(&text), dbk_terminal_is(stdout));
     dbk_buffer_release(&text);
 }
 
@@ -113,8 +114,7 @@ int dbk_cli_request_either(const dbk_cli *cli, bool names_store, dbk_cli_need ne
     size_t used;
     int status;
     dbk_buffer_init(&request, cli->port);
-    if (build(cli, &request, &err) != DBK_OK)
-        status = err.code == DBK_USAGE ? dbk_cli_usage(cli, "%s", err.text) : dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    if (build(cli, &request, &err) != DBK_OK) status = dbk_cli_wrong(cli, &err);
     else status = dbk_cli_store_word(cli, names_store, &target, &used);
     if (!status) status = ask_and_show(cli, &target, need, &request, otherwise, show);
     dbk_buffer_release(&request);

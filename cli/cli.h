@@ -71,12 +71,21 @@ void dbk_help_command(const dbk_cli_command *command, FILE *out);
 /* "daybook: text" and "hint: …" on stderr, or with --json one object on stdout; both return the exit status. */
 int dbk_cli_fail(const dbk_error *err, int status);
 int dbk_cli_usage(const dbk_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of what kept a request from being made: wrong usage, or a failure. */
+int dbk_cli_wrong(const dbk_cli *cli, const dbk_error *err);
 void dbk_cli_fail_in_json(void); /* from here on */
 /* {"ok":false,"error":…,"class":…,"message":…,"hint":… without the closing brace. */
 void dbk_cli_put_failure(dbk_buffer *out, const dbk_error *err);
+/* A word as a value of a request: JSON where it reads as JSON, else text. */
+dbk_result dbk_cli_put_word(dbk_buffer *request, dbk_json_parser *parser, dbk_slice word, dbk_error *err) DBK_MUST_USE;
 void dbk_cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void dbk_out(dbk_slice text);
 void dbk_out_line(dbk_slice text);
+/* What was built for stdout. Cut short for want of memory nothing of it is written, false comes back, and the command
+ * fails when it ends (dbk_out_finish); `lacks` says the same of what could not even be built. */
+bool dbk_out_built(const dbk_buffer *text);
+bool dbk_out_built_line(const dbk_buffer *text);
+void dbk_out_lacks_memory(void);
 static inline const char *dbk_plural(uint64_t count, const char *one, const char *many)
 {
     return count == 1 ? one : many;

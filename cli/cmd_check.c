@@ -7,7 +7,7 @@ static void put_findings(const dbk_cli *cli, const dbk_findings *findings, bool 
     dbk_buffer_init(&text, cli->port);
     if (json) dbk_findings_json(findings, &text);
     else dbk_findings_print(findings, &text);
-    dbk_out(dbk_buffer_slice(&text));
+    (void)dbk_out_built(&text);
     dbk_buffer_release(&text);
 }
 
@@ -28,7 +28,7 @@ static void put_good(const dbk_cli *cli, const dbk_definition *d, size_t warning
         if (d->model_count > 0)
             dbk_buffer_printf(&line, ", %zu async %s", d->model_count, dbk_plural(d->model_count, "model", "models"));
     }
-    dbk_out_line(dbk_buffer_slice(&line));
+    (void)dbk_out_built_line(&line);
     dbk_buffer_release(&line);
 }
 

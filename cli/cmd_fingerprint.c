@@ -43,7 +43,7 @@ static int run(dbk_cli *cli)
     dbk_error err = {0};
     size_t used;
     const char *when = dbk_cli_value(cli, "at"), *order = dbk_cli_value(cli, "order-time");
-    if (dbk_cli_moment(when, "--at", order, &at, &err) != DBK_OK) return dbk_cli_usage(cli, "%s", err.text);
+    if (dbk_cli_moment(when, "--at", order, &at, &err) != DBK_OK) return dbk_cli_wrong(cli, &err);
     int status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
     if (status) return status;
     /* A moment is folded anew from the log: that takes long in a big one, and needs no daemon. */

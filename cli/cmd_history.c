@@ -14,17 +14,15 @@ static void show(const dbk_json_node *root)
 /* The key is JSON where it reads as JSON, else text, as the arguments of a query are. */
 static dbk_result put_key(const dbk_cli *cli, const char *word, bool as_text, dbk_buffer *request, dbk_error *err)
 {
-    const dbk_json_node *root;
     if (as_text) {
         dbk_json_put_string(request, dbk_slice_text(word));
         return DBK_OK;
     }
     dbk_json_parser *parser = dbk_json_parser_new(cli->port);
     if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a request");
-    if (dbk_json_parse(parser, dbk_slice_text(word), &root, NULL) == DBK_OK) dbk_json_put_minimal(request, root);
-    else dbk_json_put_string(request, dbk_slice_text(word));
+    dbk_result result = dbk_cli_put_word(request, parser, dbk_slice_text(word), err);
     dbk_json_parser_free(parser);
-    return DBK_OK;
+    return result;
 }
 
 static dbk_result put_request(const dbk_cli *cli, bool as_text, dbk_buffer *request, dbk_error *err)

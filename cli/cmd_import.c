@@ -64,7 +64,7 @@ static void show_json(dbk_import *import, const char *made, bool sent, const dbk
     put_json_notes(&out, import, "left_out", false);
     put_json_notes(&out, import, "changed", true);
     dbk_buffer_printf(&out, ",\"warnings\":%zu}", import->warnings);
-    dbk_out_line(dbk_buffer_slice(&out));
+    (void)dbk_out_built_line(&out);
     dbk_buffer_release(&out);
 }
 
@@ -178,11 +178,10 @@ static int propose(dbk_import *import, const char *file)
 /* `err`: rows were refused; NULL: all is well. */
 static int finish(const dbk_cli *cli, dbk_import *import, const char *made, bool sent, const dbk_error *err)
 {
-    if (dbk_cli_flag(cli, "json")) {
-        show_json(import, made, sent, err);
-        return err ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
-    }
-    show(import, sent);
+    if (dbk_cli_flag(cli, "json")) show_json(import, made, sent, err);
+    else show(import, sent);
+    if (import->no_memory) dbk_out_lacks_memory();
+    if (dbk_cli_flag(cli, "json")) return err ? DBK_EXIT_FAILED : DBK_EXIT_DONE;
     return err ? dbk_cli_fail(err, DBK_EXIT_FAILED) : DBK_EXIT_DONE;
 }
 

@@ -1,10 +1,10 @@
 /* daybook init: a new store from an app definition. */
 #include "cli/cli.h"
 
-static void put_made(const char *path, bool json)
+static void put_made(const dbk_port *port, const char *path, bool json)
 {
     dbk_buffer line;
-    dbk_buffer_init(&line, dbk_port_system());
+    dbk_buffer_init(&line, port);
     if (json) {
         dbk_buffer_put_text(&line, "{\"ok\":true,\"store\":");
         dbk_json_put_string(&line, dbk_slice_text(path));
@@ -12,7 +12,7 @@ static void put_made(const char *path, bool json)
     } else {
         dbk_buffer_printf(&line, "made store '%s'", path);
     }
-    dbk_out_line(dbk_buffer_slice(&line));
+    (void)dbk_out_built_line(&line);
     dbk_buffer_release(&line);
 }
 
@@ -31,7 +31,7 @@ static int run(dbk_cli *cli)
     if (result == DBK_SCHEMA && dbk_cli_flag(cli, "json"))
         dbk_error_hint(&err, "'daybook check %s --json' lists them", app);
     if (result != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
-    put_made(cli->args.words[0], dbk_cli_flag(cli, "json"));
+    put_made(cli->port, cli->args.words[0], dbk_cli_flag(cli, "json"));
     return DBK_EXIT_DONE;
 }
 

@@ -39,7 +39,8 @@ static void put_readable(const reading *r, const dbk_json_node *event)
         dbk_buffer_init(&text, dbk_port_system());
         dbk_json_put_string(&text, data->text);
         fputs("  ", stdout);
-        dbk_out_shown(dbk_buffer_slice(&text), r->terminal);
+        if (text.failed) dbk_out_lacks_memory();
+        else dbk_out_shown(dbk_buffer_slice(&text), r->terminal);
         dbk_buffer_release(&text);
     } else if (data) {
         fputs("  ", stdout);
@@ -52,8 +53,9 @@ static bool on_event(void *arg, const char *text, size_t size)
 {
     reading *r = arg;
     const dbk_json_node *event;
-    if (dbk_json_parse(r->parser, dbk_slice_of(text, size), &event, NULL) != DBK_OK || event->kind != DBK_JSON_OBJECT)
-        return true;
+    dbk_result result = dbk_json_parse(r->parser, dbk_slice_of(text, size), &event, NULL);
+    if (result == DBK_NO_MEMORY) dbk_out_lacks_memory();
+    if (result != DBK_OK || event->kind != DBK_JSON_OBJECT) return result != DBK_NO_MEMORY;
     if (r->json) dbk_out_line(dbk_slice_of(text, size));
     else put_readable(r, event);
     return (!r->follower || dbk_out_flush()) && !ferror(stdout) && !r->stopped;
@@ -135,9 +137,8 @@ static int run(dbk_cli *cli)
     if (cli->args.word_count > 1) return dbk_cli_usage(cli, "'%s' is one word too many", cli->args.words[1]);
     if ((first && dbk_cli_position(first, "--from", &from, &err) != DBK_OK) ||
         (last && dbk_cli_position(last, "--to", &to, &err) != DBK_OK))
-        return dbk_cli_usage(cli, "%s", err.text);
-    if (since && dbk_cli_time(since, "--since", &range.since_ms, &err) != DBK_OK)
-        return dbk_cli_usage(cli, "%s", err.text);
+        return dbk_cli_wrong(cli, &err);
+    if (since && dbk_cli_time(since, "--since", &range.since_ms, &err) != DBK_OK) return dbk_cli_wrong(cli, &err);
     if (range.reverse && dbk_cli_flag(cli, "follow"))
         return dbk_cli_usage(cli, "--follow goes forward, --reverse does not");
     range.from = from = from ? from : 1;

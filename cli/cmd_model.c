@@ -134,7 +134,7 @@ static int ask(const dbk_cli *cli, dbk_cli_target *target, words *w)
     if (result == DBK_OK) result = put_request(w, &request, &err);
     if (result == DBK_OK) result = dbk_cli_ask(target, &request, &answer, &err);
     if (result != DBK_OK) {
-        status = err.code == DBK_USAGE ? dbk_cli_usage(cli, "%s", err.text) : dbk_cli_fail(&err, DBK_EXIT_FAILED);
+        status = dbk_cli_wrong(cli, &err);
     } else {
         show(cli, answer.root);
         if (w->verb != LIST && has_failed(answer.root)) status = DBK_EXIT_FAILED;

@@ -6,16 +6,13 @@ static dbk_result put_argument(dbk_buffer *request, dbk_json_parser *parser, con
                                dbk_error *err)
 {
     const char *equals = strchr(word, '=');
-    const dbk_json_node *root = NULL;
     if (!equals || equals == word) return dbk_fail(err, DBK_USAGE, "'%s' is no argument of the form name=value", word);
     dbk_slice name = dbk_slice_of(word, (size_t)(equals - word)), value = dbk_slice_text(equals + 1);
     if (!dbk_utf8_valid(name) || !dbk_utf8_valid(value)) return dbk_fail(err, DBK_USAGE, "an argument is not UTF-8");
     if (!first) dbk_buffer_put_u8(request, ',');
     dbk_json_put_string(request, name);
     dbk_buffer_put_u8(request, ':');
-    if (dbk_json_parse(parser, value, &root, NULL) == DBK_OK) dbk_json_put_minimal(request, root);
-    else dbk_json_put_string(request, value);
-    return DBK_OK;
+    return dbk_cli_put_word(request, parser, value, err);
 }
 
 static dbk_result put_request(const dbk_cli *cli, size_t used, dbk_buffer *request, dbk_error *err)
@@ -81,7 +78,7 @@ static int run(dbk_cli *cli)
     dbk_buffer_init(&request, cli->port);
     if (put_request(cli, first_is_store(cli) ? 1 : 0, &request, &err) != DBK_OK) {
         dbk_buffer_release(&request);
-        return dbk_cli_usage(cli, "%s", err.text);
+        return dbk_cli_wrong(cli, &err);
     }
     int status = dbk_cli_store_word(cli, first_is_store(cli), &target, &used);
     if (dbk_cli_flag(cli, "at") || dbk_cli_flag(cli, "order-time")) target.timeout_ms = DBK_CLI_LONG_MS;

@@ -67,7 +67,7 @@ static int run(dbk_cli *cli)
     const char *into = dbk_cli_value(cli, "into"), *to = dbk_cli_value(cli, "to"),
                *order = dbk_cli_value(cli, "order-time");
     if (!into) return dbk_cli_usage(cli, "name the new file with '--into'");
-    if (dbk_cli_moment(to, "--to", order, &at, &err) != DBK_OK) return dbk_cli_usage(cli, "%s", err.text);
+    if (dbk_cli_moment(to, "--to", order, &at, &err) != DBK_OK) return dbk_cli_wrong(cli, &err);
     int status = dbk_cli_store_word(cli, cli->args.word_count > 0, &target, &used);
     if (!status) status = dbk_cli_open(cli, DBK_CLI_LOCAL, &target);
     if (status) return status;

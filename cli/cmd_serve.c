@@ -4,8 +4,9 @@
 
 enum { SCRUB_MIB = 2, SCRUB_MIB_MAX = 100000 };
 
-static void put_addresses(const dbk_bus *bus, bool json)
+static bool put_addresses(const dbk_bus *bus, bool json)
 {
+    bool good = true;
     if (json) {
         dbk_buffer line;
         dbk_buffer_init(&line, dbk_port_system());
@@ -14,12 +15,13 @@ static void put_addresses(const dbk_bus *bus, bool json)
         dbk_buffer_put_text(&line, ",\"changes\":");
         dbk_json_put_string(&line, dbk_slice_text(dbk_bus_changes_url(bus)));
         dbk_buffer_put_text(&line, ",\"ready\":true}");
-        dbk_out_line(dbk_buffer_slice(&line));
+        good = dbk_out_built_line(&line);
         dbk_buffer_release(&line);
     } else {
         printf("commands  %s\nchanges   %s\nready\n", dbk_bus_commands_url(bus), dbk_bus_changes_url(bus));
     }
     (void)dbk_out_flush(); /* whoever waits for the word has to get it; if nobody does, we serve all the same */
+    return good;
 }
 
 static int serve(const dbk_cli *cli, dbk_engine *engine, dbk_store *store, const char *path)
@@ -28,10 +30,11 @@ static int serve(const dbk_cli *cli, dbk_engine *engine, dbk_store *store, const
     dbk_bus *bus = NULL;
     dbk_bus_options options = {.port = cli->port, .listen = dbk_cli_value(cli, "listen")};
     if (dbk_bus_start(engine, store, path, &options, &bus, &err) != DBK_OK) return dbk_cli_fail(&err, DBK_EXIT_FAILED);
-    put_addresses(bus, dbk_cli_flag(cli, "json"));
-    dbk_service_notify("READY=1");
-    dbk_signals_wait();
-    dbk_service_notify("STOPPING=1");
+    if (put_addresses(bus, dbk_cli_flag(cli, "json"))) {
+        dbk_service_notify("READY=1");
+        dbk_signals_wait();
+        dbk_service_notify("STOPPING=1");
+    }
     dbk_bus_stop(bus);
     return DBK_EXIT_DONE;
 }

@@ -30,15 +30,13 @@ static dbk_result put_word(dbk_buffer *request, const char *name, const char *wo
 /* JSON where it reads as JSON, else text. */
 static dbk_result put_value(const dbk_cli *cli, const char *word, dbk_buffer *request, dbk_error *err)
 {
-    const dbk_json_node *root = NULL;
     if (!dbk_utf8_valid(dbk_slice_text(word))) return dbk_fail(err, DBK_USAGE, "the value is not UTF-8");
     dbk_json_parser *parser = dbk_json_parser_new(cli->port);
     if (!parser) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a value");
     dbk_buffer_put_text(request, ",\"value\":");
-    if (dbk_json_parse(parser, dbk_slice_text(word), &root, NULL) == DBK_OK) dbk_json_put_minimal(request, root);
-    else dbk_json_put_string(request, dbk_slice_text(word));
+    dbk_result result = dbk_cli_put_word(request, parser, dbk_slice_text(word), err);
     dbk_json_parser_free(parser);
-    return DBK_OK;
+    return result;
 }
 
 static dbk_result put_request(const dbk_cli *cli, size_t first, dbk_buffer *request, dbk_error *err)
@@ -73,7 +71,7 @@ static void show(const dbk_cli *cli, const dbk_cli_answer *answer)
         dbk_buffer text;
         dbk_buffer_init(&text, cli->port);
         dbk_json_put_minimal(&text, value);
-        dbk_out_line(dbk_buffer_slice(&text));
+        (void)dbk_out_built_line(&text);
         dbk_buffer_release(&text);
     }
 }
@@ -89,7 +87,7 @@ static int run(dbk_cli *cli)
     dbk_buffer_init(&request, cli->port);
     if (put_request(cli, store ? 1 : 0, &request, &err) != DBK_OK) {
         dbk_buffer_release(&request);
-        return dbk_cli_usage(cli, "%s", err.text);
+        return dbk_cli_wrong(cli, &err);
     }
     int status = dbk_cli_store_word(cli, store, &target, &used);
     if (!status)

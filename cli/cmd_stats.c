@@ -130,7 +130,8 @@ static int run_rebuild(dbk_cli *cli)
         dbk_json_put_string(&request, dbk_slice_text(model));
         dbk_buffer_put_u8(&request, '}');
         const char *text = dbk_buffer_text(&request);
-        status = text ? ask_and_show(cli, &target, text) : DBK_EXIT_FAILED;
+        if (!text) dbk_out_lacks_memory();
+        status = text ? ask_and_show(cli, &target, text) : DBK_EXIT_DONE;
         dbk_buffer_release(&request);
     }
     dbk_cli_close(&target);

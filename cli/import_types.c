@@ -22,9 +22,12 @@ static void look_at_text(dbk_import *import, dbk_import_column *column, dbk_slic
         column->no_uuid = column->no_uuid || !dbk_slice_equal(text, dbk_slice_text(uuid_text));
     }
     if (!column->no_json && dbk_type_of_declared(column->declared) == DBK_TYPE_JSON) {
-        column->no_json = dbk_json_parse(import->parser, text, &root, NULL) != DBK_OK || root->kind == DBK_JSON_NULL;
+        dbk_result result = dbk_json_parse(import->parser, text, &root, NULL);
+        if (result == DBK_NO_MEMORY) import->no_memory = true;
+        column->no_json = result != DBK_OK || root->kind == DBK_JSON_NULL;
         dbk_buffer_clear(&import->scratch);
         if (!column->no_json) dbk_json_put_minimal(&import->scratch, root);
+        if (import->scratch.failed) import->no_memory = true;
         column->no_json = column->no_json || !dbk_slice_equal(text, dbk_buffer_slice(&import->scratch));
     }
 }

@@ -380,6 +380,6 @@ int dbk_log_proof_run(dbk_cli *cli)
     dbk_free(cli->port, p.given);
     dbk_buffer_release(&p.text);
     if (p.target.store) dbk_cli_close(&p.target);
-    if (result == DBK_USAGE) return dbk_cli_usage(cli, "%s", err.text);
+    if (result == DBK_USAGE) return dbk_cli_wrong(cli, &err);
     return result == DBK_OK ? DBK_EXIT_DONE : dbk_cli_fail(&err, DBK_EXIT_FAILED);
 }

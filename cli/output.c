@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
-static bool write_failure_said, failures_as_json;
+static bool write_failure_said, failures_as_json, lacks_memory;
 
 void dbk_cli_fail_in_json(void)
 {
@@ -69,6 +69,21 @@ int dbk_cli_usage(const dbk_cli *cli, const char *format, ...)
     return dbk_cli_fail(&err, DBK_EXIT_USAGE);
 }
 
+int dbk_cli_wrong(const dbk_cli *cli, const dbk_error *err)
+{
+    return err->code == DBK_USAGE ? dbk_cli_usage(cli, "%s", err->text) : dbk_cli_fail(err, DBK_EXIT_FAILED);
+}
+
+dbk_result dbk_cli_put_word(dbk_buffer *request, dbk_json_parser *parser, dbk_slice word, dbk_error *err)
+{
+    const dbk_json_node *root = NULL;
+    dbk_result result = dbk_json_parse(parser, word, &root, NULL);
+    if (result == DBK_NO_MEMORY) return dbk_fail(err, result, "no memory for a value"); /* which may be JSON */
+    if (result == DBK_OK) dbk_json_put_minimal(request, root);
+    else dbk_json_put_string(request, word);
+    return DBK_OK;
+}
+
 void dbk_cli_note(const char *format, ...)
 {
     va_list args;
@@ -87,6 +102,25 @@ void dbk_out_line(dbk_slice text)
 {
     dbk_out(text);
     putchar('\n');
+}
+
+void dbk_out_lacks_memory(void)
+{
+    lacks_memory = true;
+}
+
+bool dbk_out_built(const dbk_buffer *text)
+{
+    if (text->failed) lacks_memory = true;
+    else dbk_out(dbk_buffer_slice(text));
+    return !text->failed;
+}
+
+bool dbk_out_built_line(const dbk_buffer *text)
+{
+    bool good = dbk_out_built(text);
+    if (good) putchar('\n');
+    return good;
 }
 
 /* U+0080 to U+009F: some terminals take them for escape sequences. */
@@ -118,6 +152,10 @@ bool dbk_out_flush(void)
 
 int dbk_out_finish(int status)
 {
+    dbk_error err = {0};
+    (void)dbk_fail(&err, DBK_NO_MEMORY, "no memory for all that was to be shown");
+    if (lacks_memory && status == DBK_EXIT_DONE) status = dbk_cli_fail(&err, DBK_EXIT_FAILED);
+    else if (lacks_memory) put_message("daybook:", "1;31", err.text); /* that it failed is said already */
     errno = 0;
     (void)dbk_out_flush();
     return status == DBK_EXIT_DONE && write_failure_said ? DBK_EXIT_FAILED : status;

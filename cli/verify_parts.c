@@ -10,6 +10,13 @@ static unsigned law_of(const char *file)
     return strncmp(file, "models", 6) == 0 ? 4 : 3;
 }
 
+/* What could not be looked at for want of memory is not found to be good: the command fails in the end. */
+static dbk_result looked(dbk_result result)
+{
+    if (result == DBK_NO_MEMORY) dbk_out_lacks_memory();
+    return result;
+}
+
 static void fault(dbk_verify_fn tell, void *arg, dbk_result code, const char *file, const char *text)
 {
     if (!tell) return;
@@ -50,8 +57,10 @@ int64_t dbk_verify_format(const dbk_port *port, dbk_dir *store)
     dbk_buffer_init(&text, port);
     dbk_json_parser *parser = dbk_json_parser_new(port);
     const dbk_json_node *root = NULL;
-    if (parser && dbk_io_read_file(port, store, "daybook.json", SMALL_FILE, &text, NULL) == DBK_OK &&
-        dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL) == DBK_OK && root->kind == DBK_JSON_OBJECT) {
+    if (!parser) dbk_out_lacks_memory();
+    if (parser && looked(dbk_io_read_file(port, store, "daybook.json", SMALL_FILE, &text, NULL)) == DBK_OK &&
+        looked(dbk_json_parse(parser, dbk_buffer_slice(&text), &root, NULL)) == DBK_OK &&
+        root->kind == DBK_JSON_OBJECT) {
         const dbk_json_node *node = dbk_json_member(root, "format");
         if (!node || !dbk_json_is_integer(node, &format)) format = 0;
     }
@@ -101,12 +110,15 @@ static bool recorded_hash(const dbk_port *port, dbk_log *log, char hash[33])
     dbk_buffer_init(&origin, port);
     dbk_json_parser *parser = dbk_json_parser_new(port);
     const dbk_json_node *root;
-    if (parser && dbk_log_find_stream(log, dbk_slice_text("daybook/definition"), 0, &position, NULL) == DBK_OK &&
-        position > 0 && dbk_log_read(log, position, &origin, NULL, NULL) == DBK_OK &&
+    if (!parser) dbk_out_lacks_memory();
+    if (parser &&
+        looked(dbk_log_find_stream(log, dbk_slice_text("daybook/definition"), 0, &position, NULL)) == DBK_OK &&
+        position > 0 && looked(dbk_log_read(log, position, &origin, NULL, NULL)) == DBK_OK &&
         dbk_entry_decode(dbk_buffer_slice(&origin), &entry, NULL) == DBK_OK) {
         dbk_slice rest = entry.events;
         while (dbk_event_next(&rest, &event)) {
-            if (dbk_json_parse(parser, event.data, &root, NULL) != DBK_OK || root->kind != DBK_JSON_OBJECT) continue;
+            if (looked(dbk_json_parse(parser, event.data, &root, NULL)) != DBK_OK || root->kind != DBK_JSON_OBJECT)
+                continue;
             const dbk_json_node *node = dbk_json_member(root, "hash");
             if (!node || node->kind != DBK_JSON_STRING || node->text.size != 32) continue;
             memcpy(hash, node->text.data, 32);
@@ -126,7 +138,8 @@ static void compare(const dbk_port *port, dbk_dir *dir, const dbk_log_options *g
     dbk_log *log = NULL;
     char recorded[33], present[33];
     options.read_only = true;
-    if (dbk_log_open(port, dir, &options, &log, NULL) != DBK_OK) return; /* the log's own faults are told already */
+    if (looked(dbk_log_open(port, dir, &options, &log, NULL)) != DBK_OK)
+        return; /* the log's own faults are told already */
     dbk_hex_encode(dbk_slice_of(definition->hash, 16), present);
     if (recorded_hash(port, log, recorded) && memcmp(recorded, present, 32) != 0)
         fault(tell, arg, DBK_FOREIGN, "app", "the definition is not the one that the log recorded");
@@ -235,7 +248,8 @@ static void verify_model(dbk_one_model *model)
     snprintf(file, sizeof file, "%s/current", model->below);
     const char *problem = wrong_kind(model->port, model->dir, "current", DBK_IS_FILE);
     if (problem) fault(model->tell, model->arg, DBK_CORRUPT, file, problem);
-    else if (dbk_io_read_file(model->port, model->dir, "current", sizeof serial - 1, &pointer, NULL) == DBK_OK) {
+    else if (looked(dbk_io_read_file(model->port, model->dir, "current", sizeof serial - 1, &pointer, NULL)) ==
+             DBK_OK) {
         memcpy(serial, pointer.data, pointer.size);
         if (pointer.size == 0 || strspn(serial, "0123456789") != pointer.size)
             fault(model->tell, model->arg, DBK_CORRUPT, file, "it names no model; the next opening builds one");
@@ -253,7 +267,7 @@ static int verify_async(void *arg, const char *name)
     snprintf(below, sizeof below, "models/%s", name);
     const char *problem = wrong_kind(all->port, all->dir, name, DBK_IS_DIRECTORY);
     if (problem) fault(all->tell, all->arg, DBK_CORRUPT, below, problem);
-    if (dbk_io_open_dir(all->port, all->dir, name, 0, &model.dir, NULL) != DBK_OK) return 0;
+    if (looked(dbk_io_open_dir(all->port, all->dir, name, 0, &model.dir, NULL)) != DBK_OK) return 0;
     model.below = below;
     model.file[0] = 0;
     verify_model(&model);
@@ -266,7 +280,7 @@ void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell,
     dbk_one_model model = {.port = port, .below = "models", .tell = tell, .arg = arg, .file = "main.sqlite"};
     const char *problem = wrong_kind(port, store, "models", DBK_IS_DIRECTORY);
     if (problem) fault(tell, arg, DBK_CORRUPT, "models", problem);
-    if (dbk_io_open_dir(port, store, "models", 0, &model.dir, NULL) != DBK_OK) return;
+    if (looked(dbk_io_open_dir(port, store, "models", 0, &model.dir, NULL)) != DBK_OK) return;
     verify_model(&model);
     (void)port->list(port->ctx, model.dir, verify_async, &model);
     port->close_dir(port->ctx, model.dir);

@@ -227,9 +227,9 @@ static void note_culprit(dbk_turn *turn, const dbk_element *last, const dbk_erro
 {
     if (turn->culprit_count == sizeof turn->culprits / sizeof turn->culprits[0]) return;
     struct dbk_culprit *culprit = &turn->culprits[turn->culprit_count++];
-    bool by_limit = refusal->code == DBK_BUSY || refusal->code == DBK_TOO_BIG;
+    bool named = refusal->code == DBK_BUSY || refusal->code == DBK_TOO_BIG || refusal->code == DBK_NO_MEMORY;
     *culprit =
-        (struct dbk_culprit){.item = last->item, .order = last->order, .code = by_limit ? refusal->code : DBK_INTERNAL};
+        (struct dbk_culprit){.item = last->item, .order = last->order, .code = named ? refusal->code : DBK_INTERNAL};
     snprintf(culprit->why, sizeof culprit->why, "%.191s", refusal->text);
     snprintf(culprit->hint, sizeof culprit->hint, "%.95s", refusal->hint);
 }

@@ -125,14 +125,16 @@ static void refuse_message(dbk_turn *turn, const dbk_json_node *root, const dbk_
 
 void dbk_turn_refuse_all(dbk_turn *turn, const dbk_error *error)
 {
-    dbk_error ignored = {0};
     for (uint32_t i = 0; i < turn->item_count; i++) {
         dbk_turn_item *item = &turn->items[i];
         const dbk_json_node *root;
-        dbk_result result = dbk_turn_read_item(turn, item, &root, &ignored);
+        dbk_error unread = {0};
+        dbk_result result = dbk_turn_read_item(turn, item, &root, &unread);
+        unread.code = result;
         item->deferred = result == DBK_OK && !turn->engine->undoing && dbk_message_has_request(root);
         dbk_buffer_clear(item->answer);
-        if (!item->deferred) refuse_message(turn, result == DBK_OK ? root : NULL, error, item->answer);
+        const dbk_error *why = result == DBK_NO_MEMORY ? &unread : error; /* it may be a request, which is answered */
+        if (!item->deferred) refuse_message(turn, result == DBK_OK ? root : NULL, why, item->answer);
     }
 }
 

@@ -54,7 +54,9 @@ static dbk_result fail_constraint(const char *message, dbk_error *err)
 dbk_result dbk_sql_failure(sqlite3 *db, int rc, const char *what, dbk_error *err)
 {
     int os_errno = db ? sqlite3_system_errno(db) : 0;
-    const char *message = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+    int known = db ? sqlite3_errcode(db) : SQLITE_OK; /* OK: the failure was met around SQLite */
+    bool silent = known == SQLITE_OK || known == SQLITE_ROW || known == SQLITE_DONE;
+    const char *message = silent ? sqlite3_errstr(rc) : sqlite3_errmsg(db);
     dbk_result result = result_of(rc, os_errno);
 
     /* A success where none can be: the caller's call was wrong, not the data. */
