@@ -69,6 +69,15 @@ static void answer_item(dbk_queue *queue, dbk_item *item)
     item->result = dbk_request_answer_all(queue->engine, item->text, &item->answer, &item->error);
 }
 
+/* What a client asked that is gone would be read for nobody, while the others wait behind it. */
+static bool is_given_up(const dbk_queue *queue, dbk_item *item)
+{
+    if (!item->done || !item->waiting.cancel) return false;
+    if (!dbk_waits_is_cancelled(queue->engine->waits, item->waiting.cancel)) return false;
+    item->result = dbk_fail(&item->error, DBK_UNAVAILABLE, "who asked is gone");
+    return true;
+}
+
 static void run_reads(void *arg)
 {
     dbk_queue *queue = arg;
@@ -81,7 +90,7 @@ static void run_reads(void *arg)
             continue;
         }
         queue_unlock(queue);
-        answer_item(queue, item);
+        if (!is_given_up(queue, item)) answer_item(queue, item);
         finish(queue, item);
         queue_lock(queue);
     }

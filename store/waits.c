@@ -172,6 +172,14 @@ void dbk_waits_cancel(dbk_waits *waits, bool *cancel)
     unlock(waits);
 }
 
+bool dbk_waits_is_cancelled(dbk_waits *waits, const bool *cancel)
+{
+    lock(waits);
+    bool yes = *cancel;
+    unlock(waits);
+    return yes;
+}
+
 void dbk_waits_end(dbk_waits *waits)
 {
     lock(waits);

@@ -26,8 +26,9 @@ dbk_result dbk_waits_new(dbk_engine *engine, dbk_waited_fn answer, void *arg, db
  * caller answers. DBK_BUSY: too many wait. */
 dbk_result dbk_waits_park(dbk_waits *waits, dbk_slice json, dbk_waiting *waiting, dbk_error *err) DBK_MUST_USE;
 void dbk_waits_cancel(dbk_waits *waits, bool *cancel); /* sets it, and answers who waits with it */
-void dbk_waits_end(dbk_waits *waits);                  /* answers all; none waits from now on */
-void dbk_waits_free(dbk_waits *waits);                 /* after that; accepts NULL */
+bool dbk_waits_is_cancelled(dbk_waits *waits, const bool *cancel);
+void dbk_waits_end(dbk_waits *waits);  /* answers all; none waits from now on */
+void dbk_waits_free(dbk_waits *waits); /* after that; accepts NULL */
 
 /* dbk_log_append to the engine's log; whoever waits for it is told. */
 dbk_result dbk_engine_append(dbk_engine *engine, const dbk_slice *origins, size_t count, int64_t now_ms,
