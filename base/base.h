@@ -4,7 +4,7 @@
  *   bytes.h   slices, buffers, bounded readers  hash.h    checksums and BLAKE2b digests
  *   port.h    the one door to the OS            io.h      whole reads, whole writes, atomic replace
  *   text.h    UTF-8, hex, base64, time, uuid    json.h    strict JSON in, canonical JSON out
- *   sign.h    Ed25519 in minisign's files
+ *   sign.h    Ed25519 in minisign's files   never.h   defences that no input reaches
  */
 #ifndef DBK_BASE_H
 #define DBK_BASE_H
@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/never.h"
 #include "base/port.h"
 #include "base/result.h"
 #include "base/sign.h"

@@ -10,6 +10,10 @@ uint64_t dbk_checksum(dbk_slice data, uint64_t seed); /* XXH3-64 */
 typedef struct dbk_hash128 {
     uint64_t low, high;
 } dbk_hash128;
+static inline unsigned __int128 dbk_hash128_number(dbk_hash128 hash) /* to compare by */
+{
+    return (unsigned __int128)hash.high << 64 | hash.low;
+}
 dbk_hash128 dbk_checksum128(dbk_slice data);                    /* XXH3-128, seed 0 */
 dbk_hash128 dbk_hash128_add(dbk_hash128 a, dbk_hash128 b);      /* mod 2^128 */
 dbk_hash128 dbk_hash128_subtract(dbk_hash128 a, dbk_hash128 b); /* mod 2^128 */

@@ -187,7 +187,7 @@ static void look_at_known(const dbk_log *log, seq_search *seq, author_search *s)
     for (size_t i = 0; i < log->author_count; i++) {
         const dbk_author *author = &log->authors[i];
         bool same = author->incarnation == seq->incarnation && memcmp(author->replica, seq->replica, 16) == 0;
-        if (same && author->next > seq->next) seq->next = author->next;
+        if (same) seq->next = author->next; /* each is noted once, and nothing was looked at before */
     }
     for (size_t i = 0; i < log->segment_count; i++) {
         if (log->segments[i]->table) authors_in_table(s, log->segments[i]);

@@ -29,7 +29,7 @@ static dbk_result look_through(dbk_log *log, const dbk_segment *segment, uint64_
     if (rc != DBK_OK) return rc;
     dbk_scanner_init(&scanner, image, segment);
     scanner.chunk = LOOK_BYTES;
-    while (from < size && rc == DBK_OK && *zero && !is_closing(log)) {
+    while (from < size && *zero && !is_closing(log)) {
         const uint8_t *at;
         size_t step = size - from < LOOK_BYTES ? (size_t)(size - from) : LOOK_BYTES;
         rc = dbk_scanner_view(&scanner, from, step, &at, NULL);

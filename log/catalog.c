@@ -99,7 +99,7 @@ static void put_rows(dbk_log *log, const dbk_buffer *before, uint64_t count, dbk
         const dbk_segment *segment = log->segments[number - 1];
         const uint8_t *known = find_row(log->port, log->dir, before, number, segment->name);
         uint8_t row[ROW_BYTES] = {0};
-        if (!segment->packed || (!known && !make_row(log->port, log->dir, number, segment->name, row))) return;
+        if (!known && !make_row(log->port, log->dir, number, segment->name, row)) return;
         dbk_buffer_put(out, known ? known : row, ROW_BYTES);
     }
 }

@@ -27,13 +27,13 @@ static void put_note(const dbk_log_state *state, const dbk_segment *segment, dbk
     for (uint32_t i = 0; i < state->range.peak_count; i++) dbk_buffer_put(note, state->range.peaks[i], DBK_LEAF_SIZE);
 }
 
-static bool take_bytes(dbk_reader *reader, void *out, size_t size)
+/* A note has room for all of it, with as many peaks as a range can have. */
+static void take_bytes(dbk_reader *reader, void *out, size_t size)
 {
     dbk_slice taken = dbk_reader_take(reader, size);
 
-    if (!taken.data) return false;
+    if (dbk_never(!taken.data)) return;
     memcpy(out, taken.data, size);
-    return true;
 }
 
 /* The state and place that a note speaks of; false: no writer wrote it. */
@@ -48,15 +48,14 @@ static bool parse_note(const uint8_t *note, dbk_log_state *state, dbk_segment *p
     state->hlc = dbk_reader_u64(&reader);
     state->epoch = dbk_reader_u32(&reader);
     uint32_t ordered = dbk_reader_u32(&reader);
-    if (!take_bytes(&reader, state->top, sizeof(state->top))) return false;
+    take_bytes(&reader, state->top, sizeof(state->top));
     state->ordered = ordered == 1;
     state->range.count = dbk_reader_u64(&reader);
     state->range.peak_count = dbk_reader_u32(&reader);
     if (ordered > 1 || state->range.peak_count > 64 ||
         state->range.peak_count != (uint32_t)__builtin_popcountll(state->range.count))
         return false;
-    for (uint32_t i = 0; i < state->range.peak_count; i++)
-        (void)take_bytes(&reader, state->range.peaks[i], DBK_LEAF_SIZE);
+    for (uint32_t i = 0; i < state->range.peak_count; i++) take_bytes(&reader, state->range.peaks[i], DBK_LEAF_SIZE);
     state->position = state->range.count;
     return !reader.failed;
 }

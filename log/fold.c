@@ -24,7 +24,7 @@ static int compare_keys(const void *a, const void *b)
     int order = memcmp(left->key, right->key, sizeof(left->key));
 
     if (order != 0) return order;
-    return left->position < right->position ? -1 : left->position > right->position;
+    return (left->position > right->position) - (left->position < right->position);
 }
 
 static dbk_result collect_key(dbk_log_fold *fold, uint64_t position, int64_t received_ms, dbk_slice origin,

@@ -123,7 +123,7 @@ static dbk_result place_of(rebuilder *r, size_t bytes, size_t plain_bytes, uint6
 }
 
 /* The next place from *offset on where a block could begin; the table where there is none. */
-static dbk_result find_begin(rebuilder *r, uint64_t *offset, dbk_error *err)
+static void find_begin(rebuilder *r, uint64_t *offset)
 {
     const dbk_image *image = r->image;
     uint64_t end = dbk_pack_blocks_end(&image->head);
@@ -132,17 +132,16 @@ static dbk_result find_begin(rebuilder *r, uint64_t *offset, dbk_error *err)
         size_t size = end - *offset < FIRST_LOOK ? (size_t)(end - *offset) : FIRST_LOOK, got = 0;
         dbk_buffer_clear(&r->packed);
         uint8_t *room = dbk_buffer_extend(&r->packed, size);
-        if (!room) return fail_memory(r, err);
+        if (dbk_never(!room)) break; /* a block was looked for with as much */
         (void)!dbk_io_read(image->port, image->file, image->name, *offset, room, size, &got, NULL);
         for (size_t i = 0; i + 4 <= got; i++) {
             if (!begins(r, dbk_slice_of(room + i, got - i))) continue;
             *offset += i;
-            return DBK_OK;
+            return;
         }
         *offset += got < size || size < FIRST_LOOK ? size : size - 3; /* what cannot be read is passed over */
     }
     *offset = end;
-    return DBK_OK;
 }
 
 /* Damage up to the next block whose place is known, or to the end. */
@@ -154,10 +153,9 @@ static dbk_result skip_damage(rebuilder *r, dbk_error *err)
     for (;; offset++) {
         size_t bytes = 0, plain_bytes;
         uint64_t at = 0;
-        dbk_result rc = find_begin(r, &offset, err);
-        if (rc != DBK_OK) return rc;
+        find_begin(r, &offset);
         if (offset == dbk_pack_blocks_end(head)) break;
-        rc = find_block(r, offset, &bytes, &plain_bytes, err);
+        dbk_result rc = find_block(r, offset, &bytes, &plain_bytes, err);
         if (rc == DBK_OK && bytes) rc = place_of(r, bytes, plain_bytes, &at, err);
         if (rc == DBK_NO_MEMORY) return rc;
         if (rc != DBK_OK || at <= r->plain_offset) continue;

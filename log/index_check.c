@@ -44,8 +44,9 @@ static dbk_result check_fence(checker *c, uint64_t page, const uint8_t *first, d
 
 static bool is_above(dbk_hash128 hash, uint64_t delta, dbk_hash128 before, uint64_t before_delta)
 {
-    if (hash.high != before.high) return hash.high > before.high;
-    return hash.low != before.low ? hash.low > before.low : delta > before_delta;
+    unsigned __int128 own = dbk_hash128_number(hash), other = dbk_hash128_number(before);
+
+    return own != other ? own > other : delta > before_delta;
 }
 
 static dbk_result check_keys(checker *c, dbk_error *err)

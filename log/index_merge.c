@@ -60,9 +60,9 @@ static dbk_result fail_memory(const merger *m, dbk_error *err)
 
 static bool is_above(const merge_key *a, const merge_key *b)
 {
-    if (a->hash.high != b->hash.high) return a->hash.high > b->hash.high;
-    if (a->hash.low != b->hash.low) return a->hash.low > b->hash.low;
-    return a->position > b->position;
+    unsigned __int128 own = dbk_hash128_number(a->hash), other = dbk_hash128_number(b->hash);
+
+    return own != other ? own > other : a->position > b->position;
 }
 
 /* The searches in the new run rest on the order: one that does not keep it is damaged. */
@@ -308,8 +308,7 @@ static dbk_result plan(merger *m, dbk_error *err)
         if (m->job->with_batches[i]) batches += layout->batch_count;
         memcpy(m->layout.store_id, layout->store_id, sizeof(m->layout.store_id));
     }
-    if (source->last_position - source->first_position > UINT32_MAX || keys > UINT32_MAX || blocks > UINT32_MAX ||
-        batches > UINT32_MAX || authors > UINT32_MAX)
+    if (((source->last_position - source->first_position) | keys | blocks | batches | authors) > UINT32_MAX) /* any */
         return dbk_fail(err, DBK_TOO_BIG, "cannot merge into '%s': there are more keys than a run can have", m->name);
     m->layout.source = *source;
     m->layout.key_count = (uint32_t)keys;

@@ -105,7 +105,7 @@ void dbk_index_table_free(dbk_index_table *table)
 
 static bool is_equal(dbk_hash128 a, dbk_hash128 b)
 {
-    return a.high == b.high && a.low == b.low;
+    return dbk_hash128_number(a) == dbk_hash128_number(b);
 }
 
 static uint8_t tag_of(dbk_hash128 hash)

@@ -14,7 +14,7 @@ typedef struct sorted_hash {
 
 static bool is_above(const sorted_hash *a, const sorted_hash *b)
 {
-    return a->hash.high != b->hash.high ? a->hash.high > b->hash.high : a->hash.low > b->hash.low;
+    return dbk_hash128_number(a->hash) > dbk_hash128_number(b->hash);
 }
 
 static void merge(const sorted_hash *from, size_t left, size_t right, size_t end, sorted_hash *to)

@@ -45,11 +45,10 @@ typedef struct mender {
 
 /* ---- looking at one file */
 
-static dbk_result not_whole(gauge *g, const char *why)
+static void not_whole(gauge *g, const char *why)
 {
     g->whole = false;
     if (!g->why[0]) (void)snprintf(g->why, sizeof(g->why), "%.*s", (int)sizeof(g->why) - 1, why); /* cut */
-    return DBK_OK;
 }
 
 static void note_record(gauge *g, const dbk_record *record)
@@ -67,8 +66,8 @@ static uint64_t checksum_at(const gauge *g, uint64_t offset)
 }
 
 /* The first record says what was before; every other one has to follow. */
-static dbk_result take_record(mender *m, gauge *g, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
-                              uint64_t bytes)
+static void take_record(mender *m, gauge *g, dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
+                        uint64_t bytes)
 {
     dbk_slice payload = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes);
     uint8_t head[DBK_LEAF_SIZE];
@@ -76,7 +75,8 @@ static dbk_result take_record(mender *m, gauge *g, dbk_segment *segment, const d
 
     if (record->type == DBK_RECORD_START) {
         if (!dbk_start_decode(payload, &start) || start.range.count != record->first_position - 1) {
-            return not_whole(g, "its start record does not decode");
+            not_whole(g, "its start record does not decode");
+            return;
         }
         dbk_state_begin(m->state, record, &start);
         g->first_position = record->first_position;
@@ -84,17 +84,19 @@ static dbk_result take_record(mender *m, gauge *g, dbk_segment *segment, const d
         memcpy(g->first_head, record->head, DBK_LEAF_SIZE);
     } else if (record->type == DBK_RECORD_ENTRIES &&
                dbk_state_take(m->state, segment, NULL, record, whole, bytes, NULL) != DBK_OK) {
-        return not_whole(g, "a batch of it does not give its head");
+        not_whole(g, "a batch of it does not give its head");
+        return;
     }
     dbk_range_head(&m->state->range, head);
-    if (memcmp(head, record->head, DBK_LEAF_SIZE) != 0)
-        return not_whole(g, "a record of it has another head than its entries");
+    if (memcmp(head, record->head, DBK_LEAF_SIZE) != 0) {
+        not_whole(g, "a record of it has another head than its entries");
+        return;
+    }
     g->sealed = record->type == DBK_RECORD_SEAL;
     g->last = record->checksum;
     g->end = record->offset + bytes;
     g->next_position = record->first_position + record->count;
     memcpy(g->end_head, record->head, DBK_LEAF_SIZE);
-    return DBK_OK;
 }
 
 /* Behind damage: whatever is sound in its place still speaks against a false copy. */
@@ -124,16 +126,17 @@ static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, ga
     dbk_result rc = dbk_scanner_view(scanner, offset, DBK_RECORD_HEADER_SIZE, &whole, err);
     if (rc != DBK_OK) return rc;
     if (dbk_record_decode(whole, scanner->store_id, &record)) expect.position = record.first_position;
-    for (; rc == DBK_OK && !g->sealed; offset += bytes) {
+    for (; !g->sealed; offset += bytes) {
         rc = dbk_scan_record(scanner, offset, &expect, &record, &whole, &bytes, &head, err);
         if (rc != DBK_OK || head != DBK_HEAD_RECORD) break;
         note_record(g, &record);
-        if (take_record(m, g, segment, &record, whole, bytes) != DBK_OK || !g->whole) break;
+        take_record(m, g, segment, &record, whole, bytes);
+        if (!g->whole) break;
         expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
     }
     if (rc != DBK_OK) return rc;
-    if (head != DBK_HEAD_RECORD && head != DBK_HEAD_ZEROS) (void)!not_whole(g, "a record is damaged");
-    if (g->next_position == 0) (void)!not_whole(g, "it has no sound start record");
+    if (head != DBK_HEAD_RECORD && head != DBK_HEAD_ZEROS) not_whole(g, "a record is damaged");
+    if (g->next_position == 0) not_whole(g, "it has no sound start record");
     if (g->whole) return DBK_OK;
     size_t before = g->records.size;
     rc = note_survivors(scanner, offset, g, err); /* its own header too, which names what it had */
@@ -154,12 +157,12 @@ static dbk_result examine_frame(mender *m, dbk_image *image, const dbk_segment *
     if (image->packed) {
         rc = dbk_pack_check(image, &faults, err);
         g->table_lost = image->table_lost;
-        if (rc == DBK_OK && faults.count && !image->table_lost) (void)!not_whole(g, faults.list[0].text);
+        if (rc == DBK_OK && faults.count && !image->table_lost) not_whole(g, faults.list[0].text);
         return rc;
     }
     rc = dbk_segment_count_headers(m->port, image->file, segment->name, &segment->header, &copies, err);
-    if (segment->header.size != size) (void)!not_whole(g, "it has not the size its header names");
-    if (copies < 2) (void)!not_whole(g, "a header is damaged");
+    if (segment->header.size != size) not_whole(g, "it has not the size its header names");
+    if (copies < 2) not_whole(g, "a header is damaged");
     return rc;
 }
 
@@ -188,10 +191,10 @@ static dbk_result examine(mender *m, dbk_image *image, dbk_segment *segment, gau
         return dbk_fail(err, DBK_VERSION, "segment '%s' is written by a later format", segment->name);
     if (rc == DBK_OK && decoded == DBK_DECODED_OK) {
         usable = dbk_load_judge_header(m->options, segment, number, &local) == DBK_OK;
-        if (!usable) (void)!not_whole(g, local.text);
+        if (!usable) not_whole(g, local.text);
         rc = examine_frame(m, image, segment, size, g, err);
     } else if (rc == DBK_OK) {
-        (void)!not_whole(g, "both headers are damaged");
+        not_whole(g, "both headers are damaged");
         rc = dbk_segment_rebuild_header(m->port, file, segment->name, m->options, number, size, &segment->header,
                                         &usable, err);
     }
@@ -220,9 +223,12 @@ static dbk_result look(mender *m, dbk_dir *dir, uint64_t number, gauge *g, dbk_e
     dbk_segment_free(m->port, segment);
     if (rc == DBK_OK && g->records.failed) rc = dbk_fail(&local, DBK_NO_MEMORY, "cannot mend the log: out of memory");
     if (rc == DBK_OK) return DBK_OK;
-    if (rc != DBK_NO_MEMORY && rc != DBK_VERSION) return not_whole(g, local.text);
-    if (err) *err = local;
-    return rc;
+    if (rc == DBK_NO_MEMORY || rc == DBK_VERSION) {
+        if (err) *err = local;
+        return rc;
+    }
+    not_whole(g, local.text);
+    return DBK_OK;
 }
 
 /* ---- judging */
@@ -266,9 +272,10 @@ static const gauge *standing(const mender *m, uint64_t number)
     return g->whole ? g : NULL;
 }
 
+/* Both are whole, so that the one before is sealed: it is not the last. */
 static bool follows(const gauge *before, const gauge *behind)
 {
-    return before->sealed && behind->previous == before->last && behind->first_position == before->next_position &&
+    return behind->previous == before->last && behind->first_position == before->next_position &&
            memcmp(behind->first_head, before->end_head, DBK_LEAF_SIZE) == 0;
 }
 
@@ -281,13 +288,12 @@ static const char *objection(const mender *m, uint64_t number)
     const gauge *behind = number < m->count ? standing(m, number + 1) : NULL;
 
     if (!theirs->there) return "there is no such segment";
-    if (!theirs->whole) return theirs->why;
     if (number < m->base && !theirs->sealed) return "it is an older copy of the segment, from before it was ended";
     if (!reaches_mark(m, number, theirs)) return "it does not hold what the watermark names";
     if (!holds_survivors(ours, theirs)) return "it lacks a record that is still sound here";
     if (number == 1 ? theirs->previous != 0 : before && !follows(before, theirs))
         return "it does not follow the segment before";
-    if (behind && behind->next_position && !follows(theirs, behind)) return "the next segment does not follow it";
+    if (behind && !follows(theirs, behind)) return "the next segment does not follow it";
     return NULL;
 }
 
@@ -295,15 +301,12 @@ static bool is_proven(const mender *m, uint64_t number)
 {
     const gauge *ours = &m->ours[number - 1], *theirs = &m->theirs[number - 1];
 
-    if (m->mark_valid && m->mark.segment == number && theirs->end == m->mark.offset &&
-        theirs->last == m->mark.checksum) {
-        return true;
-    }
+    if (m->mark_valid && m->mark.segment == number && theirs->end == m->mark.offset)
+        return !dbk_never(theirs->last != m->mark.checksum);  /* it reaches the mark, or was objected to */
     for (size_t i = 0; i + 16 <= ours->records.size; i += 16) /* the last one, still sound here */
         if (dbk_load_u64(ours->records.data + i + 8) == theirs->last) return true;
     const gauge *behind = number < m->count ? standing(m, number + 1) : NULL;
-    return behind && behind->next_position && follows(theirs, behind) &&
-           (!m->chosen[number] || is_proven(m, number + 1));
+    return behind && follows(theirs, behind) && (!m->chosen[number] || is_proven(m, number + 1));
 }
 
 /* From all that could be chosen what is spoken against goes, until nothing does. */
@@ -339,12 +342,12 @@ static dbk_result look_at_all(mender *m, dbk_error *err)
         gauge *ours = &m->ours[number - 1];
         if (number == m->base && ours->torn && m->mark_valid && reaches_mark(m, number, ours))
             ours->whole = true; /* a write that was under way; opening puts it aside */
-        if (ours->whole && number < m->base && !ours->sealed) (void)!not_whole(ours, "it is not ended");
-        if (ours->whole && !reaches_mark(m, number, ours)) (void)!not_whole(ours, "its end is gone");
+        if (ours->whole && number < m->base && !ours->sealed) not_whole(ours, "it is not ended");
+        if (ours->whole && !reaches_mark(m, number, ours)) not_whole(ours, "its end is gone");
         if (ours->whole) continue;
         gauge *theirs = &m->theirs[number - 1];
         rc = look(m, m->from, number, theirs, err);
-        if (theirs->whole && theirs->table_lost) (void)!not_whole(theirs, "its table of blocks is damaged");
+        if (theirs->whole && theirs->table_lost) not_whole(theirs, "its table of blocks is damaged");
         if (rc == DBK_OK && !theirs->whole)
             tell_refused(m, number, theirs->there ? theirs->why : "there is no such segment");
     }

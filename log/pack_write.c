@@ -19,6 +19,7 @@ typedef struct pack_writer {
     dbk_pack_block block;
     dbk_range before;     /* the entries in front of it */
     dbk_log_state *state; /* range and position of what was read so far */
+    uint64_t last_offset; /* of the last record: the seal in the end */
     dbk_pack_roots *roots;
     dbk_segment totals; /* top and ordered */
     uint64_t types[DBK_PACK_TYPES_MAX];
@@ -212,6 +213,7 @@ static dbk_result read_records(pack_writer *w, dbk_scanner *scanner, dbk_error *
         if (rc != DBK_OK) return rc;
         expect = (dbk_expect){expect.position + record.count, record.checksum, false};
         w->head.end = at + bytes;
+        w->last_offset = at;
         w->head.seal_checksum = record.checksum;
         memcpy(w->head.head, record.head, DBK_LEAF_SIZE);
     }
@@ -244,7 +246,8 @@ static dbk_result finish(pack_writer *w, dbk_error *err)
     const dbk_segment *segment = &w->job->segment;
     dbk_buffer rest;
 
-    if (w->head.first_position != segment->first_position || w->state->position != segment->last_position) {
+    bool all = w->head.first_position == segment->first_position && w->state->position == segment->last_position;
+    if (!all || w->last_offset != segment->seal_offset) {
         return dbk_log_bad_record(segment, segment->seal_offset, segment->first_position, segment->last_position, err);
     }
     w->head.last_position = segment->last_position;

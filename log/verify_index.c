@@ -193,7 +193,7 @@ static dbk_result gather_lists(holder *h, dbk_index_run *run, uint64_t *offset, 
 
 static bool is_equal(const dbk_seen_sum *a, const dbk_seen_sum *b)
 {
-    return a->count == b->count && a->sum.low == b->sum.low && a->sum.high == b->sum.high;
+    return a->count == b->count && dbk_hash128_number(a->sum) == dbk_hash128_number(b->sum);
 }
 
 /* A file of several segments has batches of those only that were plain. */
