@@ -245,6 +245,49 @@ static void test_records_in_next(void **state)
     place_free(&p);
 }
 
+static void read_at(place *p, const char *name, uint64_t offset, uint8_t *bytes, size_t size)
+{
+    const dbk_port *port = dbk_port_system();
+    dbk_file *file;
+    size_t got;
+
+    assert_int_equal(dbk_io_open(port, p->dir, name, DBK_OPEN_READ, &file, NULL), DBK_OK);
+    assert_int_equal(dbk_io_read(port, file, name, offset, bytes, size, &got, NULL), DBK_OK);
+    assert_int_equal(got, size);
+    port->close_file(port->ctx, file);
+}
+
+/* Opening read zeros behind the clean end; by the first append an entry stands there: it would be newer than what was
+ * told of, so nothing is appended. */
+static void test_entries_behind_the_end(void **state)
+{
+    static const char segment[] = "0000000000000001.seg";
+    static uint8_t before[FAR_BYTES], after[FAR_BYTES];
+    uint8_t mark[DBK_WATERMARK_STRIDE + DBK_WATERMARK_SLOT_SIZE];
+    dbk_error err = {0};
+    place p;
+
+    (void)state;
+    place_new(&p);
+    read_at(&p, segment, 0, before, sizeof(before));
+    read_at(&p, DBK_WATERMARK_NAME, 0, mark, sizeof(mark));
+    assert_int_equal(place_open(&p, false, NULL), DBK_OK);
+    assert_int_equal(append(p.log, 3), DBK_OK);
+    place_close(&p);
+    read_at(&p, segment, 0, after, sizeof(after));
+    write_at(&p, segment, 0, before, sizeof(before));
+    write_at(&p, segment, FAR_BYTES, "rubbish", 7);
+    write_at(&p, DBK_WATERMARK_NAME, 0, mark, sizeof(mark));
+    assert_int_equal(place_open(&p, true, &err), DBK_OK);
+    assert_int_equal(dbk_log_position(p.log), 15);
+    write_at(&p, segment, 0, after, sizeof(after));
+    let_go();
+    assert_int_equal(append_sized(p.log, 3, 0, &err), DBK_POISONED);
+    assert_non_null(strstr(err.text, "behind the clean end"));
+    place_close(&p);
+    place_free(&p);
+}
+
 /* Closing does not wait for the look, and the end stays as clean as it was. */
 static void test_closed_before_the_look(void **state)
 {
@@ -313,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_rubbish_far_behind),
         cmocka_unit_test(test_doubt_stays),
         cmocka_unit_test(test_records_in_next),
+        cmocka_unit_test(test_entries_behind_the_end),
         cmocka_unit_test(test_closed_before_the_look),
         cmocka_unit_test(test_reader),
         cmocka_unit_test(test_reader_follows_a_later_writer),

@@ -289,6 +289,27 @@ static void test_frames(void **state)
     dbk_unpacker_free(NULL);
 }
 
+/* Fewer bytes than say what they begin, and a front that is said to be shorter than one can be. */
+static void test_beginnings(void **state)
+{
+    uint8_t bytes[512];
+
+    (void)state;
+    memset(bytes, 0, sizeof(bytes));
+    assert_false(dbk_unpacker_begins(dbk_slice_of(bytes, 3)));
+    assert_false(dbk_unpacker_begins(dbk_slice_of(bytes, 4)));
+    assert_false(dbk_front_begins(dbk_slice_of(bytes, 3)));
+    assert_false(dbk_front_begins(dbk_slice_of(bytes, 4)));
+    dbk_pack_block row = {.bytes = 100};
+    dbk_segment_header header = {.salt = 1};
+    for (uint32_t size = 0; size < sizeof(bytes); size += 5) {
+        dbk_front_finish(&header, &row, bytes, DBK_FRONT_HEAD_SIZE + 8);
+        dbk_store_u32(bytes + 4, size);
+        uint32_t said = dbk_front_bytes(dbk_slice_of(bytes, 200));
+        assert_true(said == 0 || (said == size && size > DBK_FRONT_HEAD_SIZE && size <= 200));
+    }
+}
+
 static void test_zstd_fails(void **state)
 {
     uint8_t plain[3000] = {0}, out[3000], dictionary[600];
@@ -326,10 +347,8 @@ static void test_zstd_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_block),
-        cmocka_unit_test(test_join),
-        cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_zstd_fails),
+        cmocka_unit_test(test_each_block), cmocka_unit_test(test_join),       cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_beginnings), cmocka_unit_test(test_zstd_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

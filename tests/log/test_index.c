@@ -33,6 +33,27 @@ static void agrees_with_a_plain_list(fixture *f, uint32_t names, int steps, int 
     model_free(&m);
 }
 
+/* Positions that are not the run's. */
+static void batches_of_others(void **state)
+{
+    fixture *f = *state;
+    model m = model_new(5, 100);
+    dbk_index_table *table = dbk_index_table_new(f->port, store_id, FIRST);
+    dbk_index_run *run;
+    dbk_index_batch batch;
+
+    for (int i = 0; i < 5; i++) add_batch(f, &m, table, 4);
+    write_run(f, &m, table);
+    assert_int_equal(open_run(f, &m, &run, NULL), DBK_OK);
+    assert_int_equal(dbk_index_run_find_batch(run, FIRST - 1, &batch, NULL), DBK_NONE);
+    assert_int_equal(dbk_index_run_find_batch(run, m.next, &batch, NULL), DBK_NONE);
+    assert_int_equal(dbk_index_run_find_batch(run, FIRST + 5, &batch, NULL), DBK_OK);
+    assert_int_equal(batch.first_position, FIRST + 4);
+    dbk_index_run_close(run);
+    dbk_index_table_free(table);
+    model_free(&m);
+}
+
 static void few_names_make_long_chains(void **state)
 {
     agrees_with_a_plain_list(*state, 3, 300, 2000);
@@ -186,6 +207,7 @@ static void positions_too_far_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(batches_of_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(few_names_make_long_chains, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_names_make_many_hashes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(small_tables_of_all_sizes, set_up, tear_down),

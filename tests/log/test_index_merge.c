@@ -204,12 +204,33 @@ static void each_call_fails(void **state)
     }
 }
 
+/* So large that it is written in many pieces: each of these finds no room. */
+static void each_piece_fails(void **state)
+{
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_WRITE, .path = ".tmp", .error = ENOSPC};
+    fixture *f = *state;
+    input inputs[RUNS];
+    size_t bad;
+
+    make(f, 14000, inputs);
+    for (bool hit = true; hit; fault.skip++) {
+        want w = {.batches = {true, true, true}};
+        dbk_simdisk_add_fault(f->disk, &fault);
+        dbk_result rc = merge(f, inputs, &w, &bad);
+        hit = dbk_simdisk_fault_hits(f->disk) > 0;
+        dbk_simdisk_clear_faults(f->disk);
+        assert_int_equal(rc, hit ? DBK_NO_SPACE : DBK_OK);
+    }
+    assert_true(fault.skip > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(runs_become_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(inputs_that_lie, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_call_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_piece_fails, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

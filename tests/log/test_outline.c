@@ -1,5 +1,6 @@
 /* Large records: once checked whole, a part of theirs is read alone, and checked alone. */
 #include "log/internal.h"
+#include "log/piece.h"
 #include "log_fixture.h"
 
 /* More than is kept of whole records; and what a part of one has at most. */
@@ -154,12 +155,44 @@ static void test_out_of_memory(void **state)
     world_free(&w);
 }
 
+/* Two readers made an outline of the same record, or there is no memory to keep one: it is let go. The list grows. */
+static void test_twice(void **state)
+{
+    dbk_simdisk_fault none = {.kinds = DBK_SIM_MEMORY};
+    dbk_piece *piece;
+    world w;
+
+    (void)state;
+    world_large(&w);
+    assert_int_equal(dbk_piece_take(w.log, 1, &piece, NULL), DBK_OK); /* from its begin on: it is kept whole */
+    assert_int_equal(w.log->outline_count, 1);
+    dbk_outline *again = dbk_outline_new(w.log, piece, DBK_SEGMENT_DATA_OFFSET);
+    assert_non_null(again);
+    dbk_outline_keep(w.log, again);
+    assert_int_equal(w.log->outline_count, 1);
+    again = dbk_outline_new(w.log, piece, DBK_SEGMENT_DATA_OFFSET);
+    assert_non_null(again);
+    dbk_outline_release(w.log);
+    dbk_simdisk_add_fault(w.disk, &none);
+    dbk_outline_keep(w.log, again);
+    dbk_simdisk_clear_faults(w.disk);
+    assert_int_equal(w.log->outline_count, 0);
+    dbk_piece_give(w.log, piece);
+    for (uint64_t i = 1; i < 5; i++) {
+        assert_int_equal(read_one(&w, 1 + i * ENTRIES + 3), DBK_OK);
+        w.log->outline_room = w.log->outline_count;
+    }
+    assert_int_equal(w.log->outline_count, 4);
+    read_each(&w, 5);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_by_one),    cmocka_unit_test(test_in_order),
         cmocka_unit_test(test_too_many),      cmocka_unit_test(test_rot_behind_the_check),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
