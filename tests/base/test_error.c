@@ -1,6 +1,9 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* The whole list, from which everything else is made: names and values are unique, texts are there. */
 static void every_code_has_a_name_of_its_own(void **state)
@@ -210,6 +213,41 @@ static void errnos_have_their_codes(void **state)
     }
 }
 
+/* In builds for tests what was never to come ends the program, with its place; else it is answered, but where branches
+ * are counted. */
+static void what_never_comes_ends_a_test(void **state)
+{
+    (void)state;
+    int two = 2;
+    bool came = dbk_never(two == 3);
+    assert_false(came);
+#if defined(DBK_NEVER_IS_CONSTANT)
+    came = dbk_never(two == 2);
+    assert_false(came);
+#elif defined(DBK_NEVER_ABORTS)
+    int ends[2], status;
+    char text[200] = "";
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        (void)dup2(ends[1], STDERR_FILENO);
+        _exit(dbk_never(two == 2));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    assert_non_null(strstr(text, "test_error.c:"));
+    assert_non_null(strstr(text, "two == 2"));
+    close(ends[0]);
+    close(ends[1]);
+#else
+    came = dbk_never(two == 2);
+    assert_true(came);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +264,7 @@ int main(void)
         cmocka_unit_test(what_is_no_character_is_marked),
         cmocka_unit_test(a_text_that_cannot_be_formatted_is_empty),
         cmocka_unit_test(errnos_have_their_codes),
+        cmocka_unit_test(what_never_comes_ends_a_test),
     };
 
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);

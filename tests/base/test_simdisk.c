@@ -565,6 +565,19 @@ static void test_hash_and_same(void **state)
     assert_int_equal(dbk_simdisk_flip_bit(disk, "a", 9999, 3), 0);
     assert_int_equal(dbk_simdisk_hash(disk, ""), all);
     assert_true(dbk_simdisk_same(disk, image, where, sizeof where));
+    assert_int_equal(dbk_simdisk_write(disk, "a", 40000, "x", 1), 0); /* it was longer once */
+    assert_int_equal(dbk_simdisk_truncate(disk, "a", 10000), 0);
+    assert_true(dbk_simdisk_same(disk, image, where, sizeof where));
+    dbk_simdisk_image *long_once = dbk_simdisk_snapshot(disk);
+    dbk_simdisk_restore(disk, image);
+    reopen_root(f);
+    assert_true(dbk_simdisk_same(disk, long_once, where, sizeof where));
+    assert_int_equal(dbk_simdisk_remove(disk, "a"), 0); /* a folder where a file was */
+    assert_int_equal(f->port->make_dir(f->port->ctx, f->root, "a", 0700), 0);
+    assert_false(dbk_simdisk_same(disk, image, where, sizeof where));
+    assert_string_equal(where, "a");
+    dbk_simdisk_restore(disk, image);
+    reopen_root(f);
     assert_int_equal(dbk_simdisk_truncate(disk, "d/x", 9002), 0);
     assert_int_not_equal(dbk_simdisk_hash(disk, "d"), below);
     assert_false(dbk_simdisk_same(disk, image, where, sizeof where));

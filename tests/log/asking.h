@@ -7,7 +7,8 @@
 #include "log/internal.h"
 #include "log/pack.h"
 
-typedef enum form { OWN, FIRST_FORM } form;
+/* ROTTEN: of this writer, and a page of each index is damaged. DRAWN: its entries have the hashes of commands. */
+typedef enum form { OWN, FIRST_FORM, ROTTEN, DRAWN } form;
 static uint64_t entries;
 
 /* Whether what is read may be other than what was written: then any failure tells of it. */
@@ -208,8 +209,23 @@ static void lose_table(world *w)
     (void)dbk_simdisk_remove(w->disk, "log/CATALOG");
 }
 
+static void rot_caches(world *w)
+{
+    static const struct {
+        const char *path;
+        uint64_t at;
+    } bits[] = {{"log/CHECKPOINT", 4096 + 50},
+                {"log/CHECKPOINT", 8192 + 10},
+                {"log/0000000000000001.idx", 4096 + 50},
+                {"log/0000000000000002.idx", 8192 + 10}};
+
+    for (size_t i = 0; i < sizeof(bits) / sizeof(*bits); i++)
+        assert_int_equal(dbk_simdisk_flip_bit(w->disk, bits[i].path, bits[i].at, 2), 0);
+}
+
 static void make(world *w, form of, bool lost)
 {
+    with_hashes = of == DRAWN;
     if (of == FIRST_FORM) {
         put_golden(w, &goldens[RUNS]);
         w->port->close_dir(w->port->ctx, w->dir);
@@ -221,6 +237,7 @@ static void make(world *w, form of, bool lost)
         entries = dbk_log_position(w->log);
         world_close(w);
     }
+    if (of == ROTTEN) rot_caches(w);
     if (lost) lose_table(w);
     w->dir = NULL;
 }

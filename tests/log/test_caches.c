@@ -59,6 +59,32 @@ static dbk_simdisk_image *make(world *w)
 static const char merged[] = "log/0000000000000001-0000000000000004.run", caught[] = "log/0000000000000005.idx",
                   point[] = "log/CHECKPOINT", catalog[] = "log/CATALOG";
 
+/* Whoever asks a log with such caches is answered, or told. */
+static void ask(world *w)
+{
+    for (int writer = 0; writer < 2; writer++) {
+        dbk_log_cursor *cursor;
+        uint64_t position;
+        dbk_slice origin;
+        dbk_entry_id id;
+        w->options.read_only = !writer;
+        dbk_result rc = world_open(w, NULL);
+        assert_true(rc == DBK_OK || rc == DBK_CORRUPT);
+        for (uint64_t at = 1; rc == DBK_OK && at <= dbk_log_position(w->log); at += 2) {
+            dbk_result answer = dbk_log_entry_id_at(w->log, at, &id, NULL);
+            assert_true(answer == DBK_OK || answer == DBK_CORRUPT);
+            if (answer == DBK_OK) (void)!dbk_log_find_entry(w->log, &id, &position, NULL);
+            answer = dbk_log_cursor_open(w->log, at, at + 1, &cursor, NULL);
+            while (answer == DBK_OK) answer = dbk_log_cursor_next(cursor, NULL, NULL, &origin, NULL);
+            assert_true(answer == DBK_END || answer == DBK_CORRUPT);
+            dbk_log_cursor_close(cursor);
+        }
+        if (rc == DBK_OK) (void)!dbk_log_find_stream(w->log, dbk_slice_text("note/3"), 0, &position, NULL);
+        world_close(w);
+    }
+    w->options.read_only = false;
+}
+
 static void expect(world *w, const char *path, bool shallow, const char *text)
 {
     findings deep = verify(w, DBK_VERIFY_PROOF), flat = verify(w, DBK_VERIFY_CHECKSUMS);
@@ -67,6 +93,7 @@ static void expect(world *w, const char *path, bool shallow, const char *text)
     assert_string_equal(deep.file, path + 4);
     if (!strstr(deep.text, text)) fail_msg("%s: '%s' is not in: %s", path, text, deep.text);
     assert_int_equal(flat.count > 0, shallow);
+    ask(w);
 }
 
 /* A flipped bit anywhere in any of them. */
@@ -169,7 +196,22 @@ static void test_lies(void **state)
         lie(&w, path, author + 40, incarnation, 4);
         expect(&w, path, false, "other authors than the entries");
 
+        uint8_t fewer[8];
+        dbk_simdisk_restore(w.disk, image);
+        dbk_store_u64(fewer, number_at(&w, path, author + 16, 8) - 5); /* nobody wrote the last entries */
+        lie(&w, path, author + 16, fewer, 8);
+        expect(&w, path, false, "other authors than the entries");
+
         if (batches > 0) {
+            dbk_simdisk_restore(w.disk, image);
+            lie(&w, path, resident(&w, path, 2) + 12, zeros, 4); /* the length of the first batch */
+            expect(&w, path, false, "other batches than the entries");
+
+            dbk_simdisk_restore(w.disk, image);
+            dbk_store_u64(fewer, number_at(&w, path, resident(&w, path, 2), 8) + 1); /* where it begins */
+            lie(&w, path, resident(&w, path, 2), fewer, 8);
+            expect(&w, path, false, "other batches than the entries");
+
             dbk_simdisk_restore(w.disk, image);
             lie(&w, path, resident(&w, path, 2) + 8, zeros, 4); /* the offset of the first batch */
             expect(&w, path, false, "other batches than the entries");

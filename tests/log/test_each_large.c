@@ -1,6 +1,8 @@
 /* Segments of many pages and blocks, so that what fails is in the midst of something: each call of packing them, of merging
  * their indexes and of reading them fails in turn, and each read is deceived. It ends, leaks nothing, tells of it, and
  * all is there when the calls succeed again. */
+#include <errno.h>
+
 #include "log_fixture.h"
 
 #include "log/load.h"
@@ -197,6 +199,64 @@ static void test_deceived(void **state)
     world_free(&w);
 }
 
+static dbk_result append_drawn(dbk_log *log, size_t data_bytes)
+{
+    static uint64_t drawn = 1;
+    uint64_t *data = malloc(data_bytes), first;
+    dbk_event event = {.type = dbk_slice_text("note.put"), .stream = dbk_slice_text("note/1"), .type_version = 1};
+    dbk_entry entry = {.id = {.incarnation = 1, .seq = dbk_log_position(log) + 1},
+                       .epoch = 1,
+                       .hlc = 200 + dbk_log_position(log),
+                       .event_count = 1};
+    dbk_buffer events, origin;
+
+    assert_non_null(data);
+    for (size_t i = 0; i < data_bytes / 8; i++) data[i] = drawn = drawn * 6364136223846793005u + 1442695040888963407u;
+    memset(entry.lineage, 9, 16);
+    event.data = dbk_slice_of((const uint8_t *)data, data_bytes);
+    dbk_buffer_init(&events, dbk_port_system());
+    dbk_buffer_init(&origin, dbk_port_system());
+    dbk_event_encode(&events, &event);
+    entry.events = dbk_buffer_slice(&events);
+    dbk_entry_encode(&origin, &entry);
+    dbk_slice one = dbk_buffer_slice(&origin);
+    dbk_result rc = dbk_log_append(log, &one, 1, FIRST_MS, &first, NULL);
+    dbk_buffer_release(&events);
+    dbk_buffer_release(&origin);
+    free(data);
+    return rc;
+}
+
+/* What does not compress makes a packed file of some MiB, which is synced on the way: each of these syncs fails. */
+static void test_synced_on_the_way(void **state)
+{
+    enum { MIB = 1024 * 1024 };
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_SYNC, .path = ".pack", .error = EIO, .times = 1};
+    dbk_log_report report;
+    bool packed = false;
+
+    (void)state;
+    for (; !packed; fault.skip++) {
+        world w = {0};
+        w.disk = dbk_simdisk_new(32);
+        w.port = dbk_simdisk_port(w.disk);
+        w.options = small_options();
+        w.options.segment_first_bytes = w.options.segment_max_bytes = 3 * MIB;
+        w.dir = root_of(w.port);
+        assert_int_equal(dbk_log_create(w.port, w.dir, &w.options, NULL), DBK_OK);
+        assert_int_equal(world_open(&w, NULL), DBK_OK);
+        dbk_simdisk_add_fault(w.disk, &fault);
+        while (w.log->segment_count < 2) assert_int_equal(append_drawn(w.log, 60000), DBK_OK);
+        packed = dbk_simdisk_fault_hits(w.disk) == 0;
+        assert_int_equal(w.log->segments[0]->packed, packed);
+        dbk_simdisk_clear_faults(w.disk);
+        assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+        assert_int_equal(report.faults, 0);
+        world_free(&w);
+    }
+    assert_true(fault.skip > 4);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +264,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_deceived),
+        cmocka_unit_test(test_synced_on_the_way),
     };
 
     checkpoint_bytes = 2048;
