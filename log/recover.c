@@ -51,7 +51,7 @@ unsigned dbk_recover_decide(const dbk_situation *situation)
 {
     unsigned row = 0;
 
-    while (row < dbk_recovery_row_count && !fits(&dbk_recovery_table[row], situation)) row++;
+    while (!dbk_never(row == dbk_recovery_row_count) && !fits(&dbk_recovery_table[row], situation)) row++;
     assert(row < dbk_recovery_row_count);
     atomic_fetch_add(&marks[row], 1);
     return row;

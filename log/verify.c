@@ -230,8 +230,7 @@ static dbk_result look_at_start(dbk_verifier *v, dbk_file *file, dbk_segment *se
 
     dbk_result rc = read_header(v, file, segment, number, &found, err);
     v->all_bytes += found.file_bytes;
-    if (rc != DBK_OK || segment->header.number != number) return rc;
-    if (found.decoded == DBK_DECODED_NEWER) return DBK_OK;
+    if (rc != DBK_OK || segment->header.number != number) return rc; /* of a later format it has none */
     if (segment->header.size < DBK_SEGMENT_DATA_OFFSET + DBK_UNIT_MIN) return DBK_OK;
     rc = dbk_image_lend(v->port, file, segment->name, true, &image, err);
     if (rc != DBK_OK) return rc;

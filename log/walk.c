@@ -44,13 +44,13 @@ static dbk_result take_record(dbk_log *log, dbk_segment *segment, const dbk_reco
     return DBK_OK;
 }
 
-/* The end that a clean watermark names: nothing was appended since, or an unclean one would stand there. */
-static bool is_clean_end(const dbk_log *log, const dbk_segment *segment, uint64_t offset, const dbk_expect *expect)
+/* The end that a clean watermark names, whose segment it is: nothing was appended since, or an unclean one would stand
+ * there. */
+static bool is_clean_end(const dbk_log *log, uint64_t offset, const dbk_expect *expect)
 {
     const dbk_watermark *mark = &log->mark;
 
-    return mark->segment == segment->header.number && mark->offset == offset && mark->checksum == expect->previous &&
-           mark->position + 1 == expect->position;
+    return mark->offset == offset && mark->checksum == expect->previous && mark->position + 1 == expect->position;
 }
 
 /* Goes no further than to the clean end; what lies beyond the near bytes is left to behind.c. */
@@ -86,7 +86,7 @@ static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limi
             plan->situation.head = DBK_HEAD_MISSING; /* goes on in the next segment */
             return DBK_OK;
         }
-        if (log->trusts_end && is_clean_end(log, segment, plan->offset, &expect))
+        if (log->trusts_end && is_clean_end(log, plan->offset, &expect))
             return stop_at_end(scanner, log->options.near_bytes, plan, err);
         dbk_result rc =
             dbk_scan_record(scanner, plan->offset, &expect, &record, &whole, &bytes, &plan->situation.head, err);
@@ -233,7 +233,7 @@ dbk_result dbk_walk_judge(dbk_log *log, const dbk_survey *survey, dbk_plan *plan
         plan->offset = DBK_SEGMENT_DATA_OFFSET;
     }
     if (head & (DBK_HEAD_BAD | DBK_HEAD_MISDIRECTED | DBK_HEAD_STRANGER)) rc = judge_spot(log, plan, err);
-    if (rc == DBK_OK && survey && survey->count > survey->base) rc = judge_next(log, survey, plan, err);
+    if (rc == DBK_OK && survey->count > survey->base) rc = judge_next(log, survey, plan, err);
     if (rc != DBK_OK) return rc;
     plan->situation.covered = covered(log, plan);
     plan->row = dbk_recover_decide(&plan->situation);

@@ -8,7 +8,8 @@
 #include "log/pack.h"
 
 /* ROTTEN: of this writer, and a page of each index is damaged. DRAWN: its entries have the hashes of commands. */
-typedef enum form { OWN, FIRST_FORM, ROTTEN, DRAWN } form;
+/* DAMAGED: plain, and its segments are damaged in many ways. */
+typedef enum form { OWN, FIRST_FORM, ROTTEN, DRAWN, DAMAGED } form;
 static uint64_t entries;
 
 /* Whether what is read may be other than what was written: then any failure tells of it. */
@@ -139,6 +140,9 @@ static void ask_proofs(dbk_log *log)
     uint8_t head[DBK_LEAF_SIZE];
 
     ask(dbk_log_head_at(log, 61, head, NULL));
+    static dbk_range range;
+    ask(dbk_log_range_at(log, 61, &range, NULL));
+    assert_int_equal(dbk_log_range_at(log, dbk_log_position(log) + 1, &range, NULL), DBK_NONE);
     dbk_result rc = dbk_log_prove(log, 17, 100, &inclusion, NULL);
     assert_true(rc == DBK_OK ? dbk_inclusion_holds(&inclusion) : is_told(rc));
     rc = dbk_log_prove_extension(log, 40, 0, &extension, NULL);
@@ -223,6 +227,23 @@ static void rot_caches(world *w)
         assert_int_equal(dbk_simdisk_flip_bit(w->disk, bits[i].path, bits[i].at, 2), 0);
 }
 
+/* A record, and one of another segment behind it; both headers and the first record; behind the seal. */
+static void damage_plain(world *w)
+{
+    static const char second[] = "log/0000000000000002.seg", third[] = "log/0000000000000003.seg";
+    uint8_t other[512];
+
+    assert_int_equal(dbk_simdisk_flip_bit(w->disk, second, 9000, 2), 0);
+    for (uint64_t at = 8192; at < 16384; at += 512) {
+        assert_int_equal(dbk_simdisk_read(w->disk, "log/0000000000000001.seg", at, other, sizeof(other)), 512);
+        if (dbk_load_u32(other) == 0xdbb00c52 && at > 9500 && at < 11000)
+            assert_int_equal(dbk_simdisk_write(w->disk, second, at, other, sizeof(other)), 0);
+    }
+    dbk_simdisk_write(w->disk, second, (uint64_t)dbk_simdisk_size(w->disk, second) - 9, "x", 1);
+    dbk_simdisk_write(w->disk, "log/0000000000000001.seg", 16384 - 9, "x", 1);
+    for (uint64_t at = 20; at < 13000; at += at < 8000 ? 4096 : 131) dbk_simdisk_flip_bit(w->disk, third, at, 1);
+}
+
 static void make(world *w, form of, bool lost)
 {
     with_hashes = of == DRAWN;
@@ -238,6 +259,7 @@ static void make(world *w, form of, bool lost)
         world_close(w);
     }
     if (of == ROTTEN) rot_caches(w);
+    if (of == DAMAGED) damage_plain(w);
     if (lost) lose_table(w);
     w->dir = NULL;
 }

@@ -271,6 +271,10 @@ static void test_not_believed(void **state)
     lie(&w, point, 64, head, 32);
     assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
     assert_int_equal(dbk_simdisk_write(w.disk, "log/00000000000000ff.idx", 0, head, 32), 0);
+    assert_int_equal(dbk_simdisk_write(w.disk, "log/0000000000000000.idx", 0, head, 32), 0);
+    assert_int_equal(dbk_simdisk_write(w.disk, "log/0000000000000003-0000000000000003.run", 0, head, 32), 0);
+    assert_int_equal(dbk_simdisk_write(w.disk, "log/000000000000000:.idx", 0, head, 32), 0);
+    assert_int_equal(dbk_simdisk_write(w.disk, "log/00000000.0000000.idx", 0, head, 32), 0);
     assert_int_equal(verify(&w, DBK_VERIFY_PROOF).count, 0);
     world_free(&w);
 }

@@ -75,6 +75,16 @@ static void test_hashes_apart(void **state)
     with_hashes = false;
 }
 
+/* Opening refuses; verification goes on behind each damage. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    if (!keep_plain) return;
+    anything_fails = true;
+    each_of(DAMAGED, false);
+    anything_fails = false;
+}
+
 int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
@@ -84,6 +94,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_own),           cmocka_unit_test(test_own_without_table),
         cmocka_unit_test(test_first_form),    cmocka_unit_test(test_first_form_without_table),
         cmocka_unit_test(test_rotten_caches), cmocka_unit_test(test_hashes_apart),
+        cmocka_unit_test(test_damaged),
     };
     int red = run_both_forms(tests);
     printf("%llu runs, in each another call failing: every one of them\n", (unsigned long long)runs);
