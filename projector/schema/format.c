@@ -321,27 +321,30 @@ const char *dbk_schema_format_words(dbk_slice name)
     return found ? found->words : "of its format";
 }
 
-static bool is_regex(const dbk_json_schema *schema, dbk_slice text)
+static bool is_regex(const dbk_json_schema *schema, dbk_slice text, bool *no_memory)
 {
-    dbk_pattern_fault fault;
+    dbk_pattern_fault fault = {0};
     void *code = text.size <= DBK_SCHEMA_PATTERN_MAX ? dbk_schema_pattern_new(schema, text, &fault) : NULL;
 
     dbk_schema_pattern_free(code);
+    *no_memory = fault.no_memory;
     return code != NULL;
 }
 
-bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice name, dbk_slice text)
+bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice name, dbk_slice text, bool *no_memory)
 {
     const format *found = find(name);
 
+    *no_memory = false;
     if (!found) return true;
     if (text.size == 0) text = dbk_slice_text(""); /* an empty one may have no address */
-    if (!found->fits) return is_regex(schema, text);
+    if (!found->fits) return is_regex(schema, text, no_memory);
     if (found->wide == ASCII) return found->fits(text);
     dbk_buffer narrow;
     dbk_buffer_init(&narrow, schema->port);
     bool fits = dbk_schema_narrow(text, found->wide == WIDE_IRI, &narrow) && !narrow.failed &&
                 found->fits(narrow.size ? dbk_buffer_slice(&narrow) : text);
+    *no_memory = narrow.failed;
     dbk_buffer_release(&narrow);
     return fits;
 }

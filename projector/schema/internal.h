@@ -92,7 +92,8 @@ bool dbk_schema_twins(dbk_judgement *j, const dbk_json_node *array, size_t *one,
 
 /* ---- schema/format.c */
 bool dbk_schema_format_known(dbk_slice format);
-bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice format, dbk_slice text); /* unknown: fits */
+/* An unknown one fits; *no_memory: false says nothing. */
+bool dbk_schema_format_fits(const dbk_json_schema *schema, dbk_slice format, dbk_slice text, bool *no_memory);
 const char *dbk_schema_format_words(dbk_slice format); /* "a date like 2026-11-21" */
 
 /* ---- schema/format_wide.c */

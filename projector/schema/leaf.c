@@ -299,7 +299,9 @@ static bool judge_format(dbk_judgement *j, const dbk_json_node *keyword, const d
 {
     if (j->schema->options.no_formats || value->kind != DBK_JSON_STRING || keyword->kind != DBK_JSON_STRING)
         return true;
-    if (dbk_schema_format_fits(j->schema, keyword->text, value->text)) return true;
+    bool no_memory, fits = dbk_schema_format_fits(j->schema, keyword->text, value->text, &no_memory);
+    if (no_memory) j->failed = true;
+    if (fits || no_memory) return fits;
     return dbk_judgement_wrong(j, "is not %s", dbk_schema_format_words(keyword->text));
 }
 

@@ -382,6 +382,30 @@ static void memory_may_fail_at_any_point(void **state)
     assert_int_equal(result, DBK_SCHEMA);
 }
 
+/* A value that fits is never told not to be of its format: it fits, or memory was short. */
+static void want_of_memory_is_no_misfit(void **state)
+{
+    static const char schema[] = "{\"properties\":{\"r\":{\"format\":\"regex\"},\"i\":{\"format\":\"iri\"},"
+                                 "\"e\":{\"format\":\"idn-email\"}}}";
+    static const char value[] = "{\"r\":\"^a+$\",\"i\":\"http://\xc3\xa9.fr/\xc3\xbc\",\"e\":\"\xc3\xa9@a.fr\"}";
+    (void)state;
+    dbk_result result = DBK_NO_MEMORY;
+    size_t at = 1;
+    for (; result == DBK_NO_MEMORY; at++) {
+        thrifty_port thrifty;
+        judged j = {.parser = dbk_json_parser_new(dbk_port_system())};
+        dbk_error err = {0};
+        thrifty_init(&thrifty, at);
+        result = dbk_json_schema_new(&thrifty.port, dbk_slice_text(schema), NULL, keep_fault, &j, &j.schema, &err);
+        if (result == DBK_OK) result = judge_text(&j, value, NULL, &err);
+        if (result != DBK_OK && result != DBK_NO_MEMORY) print_error("allocation %zu: %s\n", at, err.text);
+        drop(&j);
+        assert_int_equal(thrifty.held, 0);
+    }
+    assert_int_equal(result, DBK_OK);
+    assert_true(at > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +420,7 @@ int main(void)
         cmocka_unit_test(patterns_of_other_languages_are_refused),
         cmocka_unit_test(hostile_schemas_and_values_end),
         cmocka_unit_test(memory_may_fail_at_any_point),
+        cmocka_unit_test(want_of_memory_is_no_misfit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
