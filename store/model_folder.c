@@ -168,11 +168,24 @@ dbk_result dbk_model_folder_next(const dbk_model_folder *folder, dbk_buffer *pat
     return result == DBK_OK ? dbk_io_sync_dir(folder->port, folder->dir, folder->below, err) : result;
 }
 
+/* A pointer may stand though pointing failed (the sync behind the rename did): it goes first. */
+static void unpoint(const dbk_model_folder *folder, const char *serial)
+{
+    dbk_buffer text;
+    dbk_buffer_init(&text, folder->port);
+    dbk_result result = dbk_io_read_file(folder->port, folder->dir, "current", 64, &text, NULL);
+    if (result == DBK_OK && dbk_slice_equal(dbk_buffer_slice(&text), dbk_slice_text(serial)))
+        (void)folder->port->unlink(folder->port->ctx, folder->dir, "current");
+    dbk_buffer_release(&text);
+}
+
 void dbk_model_folder_discard(const dbk_model_folder *folder, const char *path)
 {
     char serial[SERIAL_DIGITS + 1];
     serial_of(path, serial);
-    if (is_serial(serial)) remove_serial(folder, serial);
+    if (!is_serial(serial)) return;
+    unpoint(folder, serial);
+    remove_serial(folder, serial);
 }
 
 dbk_result dbk_model_folder_point(const dbk_model_folder *folder, const char *path, dbk_error *err)

@@ -44,8 +44,9 @@ dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, bool staged,
     dbk_model_folder folder = folder_of(engine);
     dbk_result result = staged ? dbk_model_folder_point_staged(&folder, err)
                                : dbk_model_folder_point(&folder, dbk_model_path(shadow), err);
-    if (result != DBK_OK) return result;
     dbk_model *old = engine->model;
+    if (result != DBK_OK && old) (void)!dbk_model_folder_point(&folder, dbk_model_path(old), NULL); /* it goes on */
+    if (result != DBK_OK) return result;
     engine->model = shadow;
     if (engine->checkpointer) dbk_checkpoint_watch(engine->checkpointer, shadow);
     dbk_engine_drop_readers(engine);

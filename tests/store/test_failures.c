@@ -1,6 +1,7 @@
 /* What a store does when the disk, the model or the memory fails: what is answered, what is kept, and that
  * nothing acknowledged is ever gone. */
 #include "tests/store/faulty_port.h"
+#include "tests/store/folder_fixture.h"
 
 #include <sqlite3.h>
 
@@ -545,6 +546,44 @@ static void a_network_file_system_is_refused_unless_forced(void **state)
     put_expect(s, "b", "\"ok\":true,\"position\":2,");
 }
 
+/* Where a pointer is, a whole file stands behind it: else `verify` would name a model that nobody ever had. */
+static void points_at_a_file(const char *store)
+{
+    char serial[64];
+    if (!file_exists(store, "models/current")) return;
+    char *pointer = file_text(store, "models/current");
+    snprintf(serial, sizeof serial, "models/%.8s/main.sqlite", pointer);
+    free(pointer);
+    if (!file_exists(store, serial)) print_error("'%s' is missing\n", serial);
+    assert_true(file_exists(store, serial));
+}
+
+static void a_first_opening_that_fails_leaves_no_pointer_to_nothing(void **state)
+{
+    (void)state;
+    bool opened = false;
+    for (size_t at = 1; !opened; at++) {
+        engine_fixture f;
+        faulty_port faulty;
+        dbk_error error = {0};
+        fixture_start(&f, schema, NULL);
+        dbk_engine_close(f.engine);
+        f.engine = NULL;
+        folder_remove(f.path, "models");
+        faulty_init(&faulty);
+        f.options.port = &faulty.port;
+        faulty.fail_at = at;
+        opened = dbk_engine_open(f.path, &f.options, &f.engine, &error) == DBK_OK && faulty.calls < at;
+        points_at_a_file(f.path);
+        faulty_calm(&faulty);
+        dbk_engine_close(f.engine);
+        f.engine = NULL;
+        points_at_a_file(f.path);
+        f.options.port = NULL;
+        fixture_stop(&f);
+    }
+}
+
 int main(void)
 {
     /* Thousands of stores are made and synced: where the machine has a file system in memory, there. */
@@ -564,6 +603,7 @@ int main(void)
         cmocka_unit_test(every_allocation_fails_from_then_on),
         cmocka_unit_test_setup_teardown(threads_and_locks_that_cannot_be_had_refuse_the_opening, setup, teardown),
         cmocka_unit_test_setup_teardown(a_network_file_system_is_refused_unless_forced, setup, teardown),
+        cmocka_unit_test(a_first_opening_that_fails_leaves_no_pointer_to_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
