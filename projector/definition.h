@@ -277,6 +277,7 @@ typedef struct dbk_sandbox {
     dbk_sql_role role;  /* may be changed between statements; ENGINE allows all */
     const dbk_app *app; /* its search tables are there, and kept right; NULL: none */
     bool answering;     /* a query runs: what is compiled now is FTS5's own */
+    bool by_client;     /* the query is a client's text, not the definition's */
     int64_t time_ms;    /* what CURRENT_TIMESTAMP and datetime('now') mean */
     char denied[160];   /* why the authorizer said no, "" if it did not */
 } dbk_sandbox;

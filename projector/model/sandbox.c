@@ -63,7 +63,10 @@ static int authorize_table(dbk_sandbox *sandbox, int action, const char *table, 
     if (is_engine_table(table)) return deny(sandbox, table, "is a table of the engine");
     if (is_one_of(table, inner) || strncasecmp(table, "pragma_", 7) == 0)
         return deny(sandbox, table, "shows the database file, not the data");
-    if (sandbox->role == DBK_SQL_QUERY && action == SQLITE_READ && is_schema_table(table)) return SQLITE_OK;
+    if (sandbox->role == DBK_SQL_QUERY && action == SQLITE_READ && is_schema_table(table))
+        return !sandbox->by_client || sandbox->answering
+                   ? SQLITE_OK
+                   : deny(sandbox, table, "names the engine's tables too: ask 'daybook_schema', which has the app's");
     if (strncasecmp(table, "sqlite_", 7) == 0) return deny(sandbox, table, "belongs to SQLite");
     if (sandbox->role == DBK_SQL_PROJECTION && column && strcmp(column, "ROWID") == 0)
         return deny(sandbox, "rowid", "is hidden and made by SQLite: it differs between devices");

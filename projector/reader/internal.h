@@ -32,6 +32,7 @@ dbk_result dbk_reader_prepare(dbk_model_reader *reader, dbk_slice sql, sqlite3_s
 dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err);
 /* reader/advice.c: a hint beside SQLite's message, where it knows no such table or column. */
 void dbk_reader_advise(const dbk_model_reader *reader, const char *message, dbk_error *err);
+dbk_result dbk_reader_show_schema(dbk_model_reader *reader, dbk_error *err) DBK_MUST_USE; /* reader/schema.c */
 bool dbk_reader_out_of_time(dbk_model_reader *reader); /* reader/reader.c: the clock of the query in work */
 /* reader/plan.c: `"columns":["plan"],"rows":[[…],…]` */
 dbk_result dbk_reader_put_plan(dbk_model_reader *reader, dbk_slice sql, dbk_buffer *out, dbk_error *err) DBK_MUST_USE;

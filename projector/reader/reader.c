@@ -135,6 +135,7 @@ static dbk_result configure(dbk_model_reader *reader, dbk_error *err)
     sqlite3_limit(reader->db, SQLITE_LIMIT_LENGTH, DBK_SQL_VALUE_MAX_BYTES); /* as where the rows were made */
     for (int i = 0; i <= SQLITE_LIMIT_WORKER_THREADS; i++) reader->usual_limits[i] = sqlite3_limit(reader->db, i, -1);
     if (reader->definition) result = dbk_search_wake(reader->db, reader->port, reader->definition->app, err);
+    if (result == DBK_OK) result = dbk_reader_show_schema(reader, err);
     if (result == DBK_OK) result = find_position(reader, err);
     if (result == DBK_OK) result = prepare_own(reader, "BEGIN", &reader->begin, err);
     if (result == DBK_OK) result = prepare_own(reader, "COMMIT", &reader->end, err);
@@ -351,6 +352,7 @@ static dbk_result run(dbk_model_reader *reader, dbk_slice sql, const dbk_named_q
     dbk_result result = begin_reading(reader, &position, err);
     reader->now = position;
     reader->sandbox.role = DBK_SQL_QUERY;
+    reader->sandbox.by_client = !query;
     set_limits(reader, !query);
     if (result == DBK_OK && explain) result = dbk_reader_put_plan(reader, sql, out, err);
     if (result == DBK_OK && !explain) result = dbk_reader_prepare(reader, sql, &statement, err);

@@ -170,7 +170,7 @@ class Import(Case):
                          [[1, "O'Neil", 120.5, "00FF10"], [2, 'q "q"', 3, ""]])
         self.assertEqual(self.rows("a.daybook", "SELECT order_id, line, sku, qty, price FROM order_items"),
                          [[1, 1, "x", 2, 3.5], [1, 2, "y", 1, 1]])
-        self.assertEqual(self.rows("a.daybook", "SELECT sql FROM sqlite_schema WHERE name = 'paid'"),
+        self.assertEqual(self.rows("a.daybook", "SELECT sql FROM daybook_schema WHERE name = 'paid'"),
                          [["CREATE UNIQUE INDEX paid ON Customer_Orders (total) WHERE(total > 0)"]])
         self.assertEqual(set(self.reasons(answer)),
                          {("column", "order-items.sum"), ("trigger", "t"), ("virtual table", "texts"), ("view", "big"),

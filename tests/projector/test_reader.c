@@ -149,6 +149,56 @@ static void test_what_a_query_may_not_do(void **state)
     teardown(&self);
 }
 
+/* A client is shown what the app has, and not how the engine keeps it. */
+static void test_the_app_is_shown_without_the_engine(void **state)
+{
+    static const char *const asked[] = {
+        "SELECT name FROM sqlite_master",
+        "SELECT name FROM sqlite_schema",
+        "SELECT name FROM main.SQLITE_MASTER",
+        "SELECT (SELECT group_concat(sql) FROM sqlite_schema)",
+        "WITH s AS (SELECT * FROM sqlite_schema) SELECT * FROM s",
+        "SELECT id FROM notes WHERE id IN (SELECT name FROM sqlite_master)",
+        "EXPLAIN SELECT name FROM sqlite_master",
+        "SELECT * FROM pragma_table_list",
+        "SELECT * FROM pragma_table_info('notes')",
+        "PRAGMA table_list",
+        "PRAGMA table_info(_daybook_commits)",
+        "SELECT * FROM _daybook_commits",
+        "SELECT * FROM main._DAYBOOK_META",
+        "SELECT * FROM sqlite_temp_schema",
+    };
+    reader_place self;
+    dbk_error err = {0};
+    (void)state;
+    setup(&self);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        dbk_buffer_clear(&self.out);
+        assert_int_equal(dbk_reader_query(self.reader, dbk_slice_text(asked[i]), NULL, NULL, &self.out, &err),
+                         DBK_DENIED);
+        assert_int_equal(self.out.size, 0);
+    }
+    assert_int_equal(
+        dbk_reader_query(self.reader, dbk_slice_text("SELECT 1 FROM sqlite_schema"), NULL, NULL, &self.out, &err),
+        DBK_DENIED);
+    assert_non_null(strstr(err.text, "ask 'daybook_schema'"));
+    check(&self, "SELECT count(*) FROM daybook_schema WHERE name LIKE '%daybook%' OR name LIKE 'sqlite%'", NULL,
+          "\"columns\":[\"count(*)\"],\"rows\":[[0]],\"position\":4");
+    check(&self,
+          "SELECT type, name, tbl_name, sql LIKE 'CREATE TABLE%' AS made FROM daybook_schema WHERE name = 'notes'",
+          NULL,
+          "\"columns\":[\"type\",\"name\",\"tbl_name\",\"made\"],\"rows\":[[\"table\",\"notes\",\"notes\",1]],"
+          "\"position\":4");
+    /* twice in one statement, and again after it */
+    check(&self,
+          "SELECT count(*) FROM daybook_schema a JOIN daybook_schema b ON a.name = b.name WHERE a.name = 'notes'", NULL,
+          "\"columns\":[\"count(*)\"],\"rows\":[[1]],\"position\":4");
+    assert_int_equal(
+        dbk_reader_query(self.reader, dbk_slice_text("SELECT 1 FROM sqlite_schema"), NULL, NULL, &self.out, &err),
+        DBK_DENIED);
+    teardown(&self);
+}
+
 static void test_limits_of_an_answer(void **state)
 {
     static const char many[] =
@@ -339,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_values_by_declared_type),
         cmocka_unit_test(test_arguments_of_a_query),
         cmocka_unit_test(test_what_a_query_may_not_do),
+        cmocka_unit_test(test_the_app_is_shown_without_the_engine),
         cmocka_unit_test(test_limits_of_an_answer),
         cmocka_unit_test(test_memory_of_a_query),
         cmocka_unit_test(test_named_queries),

@@ -1,0 +1,140 @@
+/* What the app has, as SQL: a virtual table `daybook_schema` on a reader's connection with the rows of sqlite_schema
+ * that are of the app. SQLite's own table names the engine's tables too, and what a search keeps for itself; a client's
+ * SQL is not let at it. */
+#include "projector/model/search.h"
+#include "projector/reader/internal.h"
+
+static const char declaration[] = "CREATE TABLE daybook_schema(type TEXT, name TEXT, tbl_name TEXT, sql TEXT)";
+static const char rows_sql[] =
+    "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    " AND name NOT LIKE '\\_daybook\\_%' ESCAPE '\\' AND tbl_name NOT LIKE '\\_daybook\\_%' ESCAPE '\\'";
+enum { COLUMNS = 4, NAME = 1 };
+
+typedef struct schema_table {
+    sqlite3_vtab base; /* first: SQLite's part */
+    dbk_model_reader *reader;
+} schema_table;
+
+typedef struct schema_cursor {
+    sqlite3_vtab_cursor base;
+    sqlite3_stmt *rows;
+    sqlite3_int64 number;
+    bool at_end;
+} schema_cursor;
+
+static int connect(sqlite3 *db, void *reader, int argc, const char *const *argv, sqlite3_vtab **out, char **message)
+{
+    schema_table *table = sqlite3_malloc(sizeof(*table));
+
+    (void)argc, (void)argv, (void)message;
+    if (!table) return SQLITE_NOMEM;
+    *table = (schema_table){.reader = reader};
+    int rc = sqlite3_declare_vtab(db, declaration);
+    if (rc == SQLITE_OK) *out = &table->base;
+    else sqlite3_free(table);
+    return rc;
+}
+
+static int disconnect(sqlite3_vtab *table)
+{
+    sqlite3_free(table);
+    return SQLITE_OK;
+}
+
+static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
+{
+    (void)table;
+    info->estimatedCost = 100;
+    return SQLITE_OK;
+}
+
+static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out)
+{
+    schema_cursor *cursor = sqlite3_malloc(sizeof(*cursor));
+
+    (void)table;
+    if (!cursor) return SQLITE_NOMEM;
+    *cursor = (schema_cursor){.at_end = true};
+    *out = &cursor->base;
+    return SQLITE_OK;
+}
+
+static int close_cursor(sqlite3_vtab_cursor *base)
+{
+    schema_cursor *cursor = (schema_cursor *)base;
+
+    sqlite3_finalize(cursor->rows);
+    sqlite3_free(cursor);
+    return SQLITE_OK;
+}
+
+/* The engine's own question: it may ask SQLite's table, whoever asked this one. */
+static int step(schema_cursor *cursor)
+{
+    dbk_model_reader *reader = ((schema_table *)cursor->base.pVtab)->reader;
+    dbk_sql_role role = reader->sandbox.role;
+    int rc = SQLITE_OK;
+
+    reader->sandbox.role = DBK_SQL_ENGINE;
+    if (!cursor->rows) rc = sqlite3_prepare_v2(reader->db, rows_sql, -1, &cursor->rows, NULL);
+    if (rc == SQLITE_OK) {
+        do {
+            rc = sqlite3_step(cursor->rows);
+        } while (rc == SQLITE_ROW && reader->definition &&
+                 dbk_search_inner(reader->definition->app, (const char *)sqlite3_column_text(cursor->rows, NAME)));
+    }
+    reader->sandbox.role = role;
+    cursor->number++;
+    cursor->at_end = rc != SQLITE_ROW;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int filter(sqlite3_vtab_cursor *base, int number, const char *text, int argc, sqlite3_value **argv)
+{
+    schema_cursor *cursor = (schema_cursor *)base;
+
+    (void)number, (void)text, (void)argc, (void)argv;
+    cursor->number = 0;
+    sqlite3_reset(cursor->rows);
+    return step(cursor);
+}
+
+static int next(sqlite3_vtab_cursor *base)
+{
+    return step((schema_cursor *)base);
+}
+
+static int at_end(sqlite3_vtab_cursor *base)
+{
+    return ((schema_cursor *)base)->at_end;
+}
+
+static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index)
+{
+    if (index < COLUMNS) sqlite3_result_value(context, sqlite3_column_value(((schema_cursor *)base)->rows, index));
+    return SQLITE_OK;
+}
+
+static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
+{
+    *out = ((schema_cursor *)base)->number;
+    return SQLITE_OK;
+}
+
+static const sqlite3_module schema_module = {.xConnect = connect,
+                                             .xBestIndex = best_index,
+                                             .xDisconnect = disconnect,
+                                             .xOpen = open_cursor,
+                                             .xClose = close_cursor,
+                                             .xFilter = filter,
+                                             .xNext = next,
+                                             .xEof = at_end,
+                                             .xColumn = column,
+                                             .xRowid = row_id};
+
+dbk_result dbk_reader_show_schema(dbk_model_reader *reader, dbk_error *err)
+{
+    int rc = sqlite3_create_module_v2(reader->db, "daybook_schema", &schema_module, reader, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_exec(reader->db, "SELECT 1 FROM daybook_schema LIMIT 0", NULL, NULL, NULL);
+    return rc == SQLITE_OK ? DBK_OK : dbk_sql_failure(reader->db, rc, "show the schema", err);
+}
