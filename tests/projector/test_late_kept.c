@@ -137,9 +137,26 @@ static void any_order_of_arrival_gives_the_fold(void **state)
                  (int)all.shadows);
 }
 
+/* A late row takes another one along, which was changed behind it: that change finds no row then. */
+static void a_late_row_beyond_the_last_ones_asks_for_a_shadow(void **state)
+{
+    (void)state;
+    assert_int_equal(ARRIVE(definition, {0, 1, 10, "j", "jobs/1", "jobs.put", "{\"id\":\"1\",\"title\":\"t\"}"},
+                            {0, 2, 20, "a", "lines/1", "lines.put", "{\"at\":1,\"id\":\"1\",\"job\":\"1\"}"},
+                            {0, 3, 30, "b", "lines/2", "lines.put", "{\"at\":2,\"id\":\"2\",\"job\":\"1\"}"},
+                            {0, 4, 90, "c", "lines/1", "lines.patched", "{\"a\":\"x\"}"},
+                            {1, 1, 50, "d", "lines/3", "lines.put", "{\"at\":3,\"id\":\"3\",\"job\":\"1\"}"}),
+                     A_SHADOW);
+    assert_int_equal(ARRIVE(definition, {0, 1, 10, "a", "beats/1", "beats.put", "{\"at\":1,\"id\":\"1\"}"},
+                            {0, 2, 90, "b", "beats/1", "beats.patched", "{\"a\":\"x\"}"},
+                            {1, 1, 50, "c", "beats/2", "beats.put", "{\"at\":3,\"id\":\"2\"}"}),
+                     A_SHADOW);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_late_row_beyond_the_last_ones_asks_for_a_shadow),
         cmocka_unit_test(any_order_of_arrival_gives_the_fold),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
