@@ -176,6 +176,8 @@ typedef void (*dbk_progress_fn)(void *arg, uint64_t done, uint64_t all);
 dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_changed_fn changed,
                               dbk_progress_fn progress, void *arg, bool *shadow, dbk_error *err) DBK_MUST_USE;
 
+/* Whether a late entry of that kind may be taken without a shadow: what it is about does not forbid it. */
+bool dbk_model_may_amend(dbk_model *model, const dbk_entry *entry);
 /* How many entries were applied once more since the model was opened, because late ones touched their rows. */
 uint64_t dbk_model_amended(const dbk_model *model);
 

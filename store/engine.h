@@ -8,7 +8,8 @@
  *   queue.c, pipeline.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c,
  *   engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
- *   facts.c, way.c, switch.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy, salvage
+ *   facts.c, way.c, switch.c, base.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy,
+ *                       salvage
  *   undo.c              entries put back
  *   settings.c, mirror.c   settings by path, and as files
  *   retention.c         rows whose time is over
@@ -80,6 +81,7 @@ struct dbk_engine {
     bool behind;           /* the model has to catch up before the next command */
     bool keeps_superseded; /* whoever switches removes the model that was, when the turn is over (models.c) */
     char *superseded;      /* its path; NULL: none */
+    struct dbk_base *base; /* base.h: what the next shadow may go on from; of the holder of `turn`. NULL: none */
     bool doubted;          /* subscribers may have seen states that the model lost (models.c) */
     bool suspect;          /* the model was not closed in order, or its WAL came back: it is looked through first */
     uint32_t commit_failures;
@@ -127,7 +129,7 @@ struct dbk_engine {
     bool copied; /* it was found to be a copy and has become a store of its own (place.c) */
     int64_t opened_ms;
     struct {
-        uint64_t commands, entries, events, batches, imports, rebuilds, bytes;
+        uint64_t commands, entries, events, batches, imports, rebuilds, bases, bytes;
         _Atomic uint64_t refused; /* requests are refused beside the turn */
     } counts;
 };

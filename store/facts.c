@@ -10,6 +10,7 @@
  * shadow, all that is left comes with it into one turn: a shadow for each slice would take longer than it saves. */
 #include <stdlib.h>
 
+#include "store/base.h"
 #include "store/disk.h"
 #include "store/request.h"
 #include "store/switch.h"
@@ -50,9 +51,11 @@ typedef struct dbk_round {
     bool has_own;       /* some taken one bears the store's own name */
     dbk_buffer waiting; /* u32 length + origin bytes of those that wait from now on */
     size_t waiting_count;
-    uint64_t dropped; /* for want of room among them */
-    size_t logged;    /* of those taken */
-    uint64_t amended; /* the model's count before the first slice */
+    uint64_t dropped;                /* for want of room among them */
+    size_t logged;                   /* of those taken */
+    uint64_t amended;                /* the model's count before the first slice */
+    uint8_t low[DBK_ORDER_KEY_SIZE]; /* of the next one */
+    bool wants_base, asked_base;     /* the next slice takes a shadow; it was begun, or cannot be */
 } dbk_round;
 
 static bool needs_key(const dbk_entry *entry)
@@ -298,12 +301,35 @@ static dbk_result may_import(dbk_engine *engine, dbk_error *err)
     return engine->disk.full ? dbk_disk_refuse(engine, err) : DBK_OK;
 }
 
+/* A late one among them is of a kind that takes a shadow. */
+static bool takes_shadow(dbk_round *round, size_t end)
+{
+    dbk_engine *engine = round->engine;
+    dbk_model_state state;
+    dbk_model_get_state(engine->model, &state);
+    for (size_t i = round->logged; i < end; i++) {
+        uint8_t key[DBK_ORDER_KEY_SIZE];
+        dbk_entry entry;
+        if (dbk_entry_decode(round->origins[i], &entry, NULL) != DBK_OK) continue;
+        dbk_entry_order_key(&entry, key);
+        if (i == round->logged) memcpy(round->low, key, sizeof round->low);
+        if (memcmp(key, state.top, sizeof key) > 0) return false;
+        if (!dbk_model_may_amend(engine->model, &entry)) return true;
+    }
+    return false;
+}
+
+/* All that is left, once what a shadow needs of the log before it was folded beside the turns. */
 static dbk_result take_slice(dbk_round *round, dbk_error *err)
 {
     dbk_engine *engine = round->engine;
     size_t most = engine->options.import_slice ? engine->options.import_slice : SLICE_FACTS;
-    bool whole = round->has_own || amends_too_much(round) || engine->behind;
+    bool whole = round->has_own || round->asked_base || engine->behind;
     size_t end = slice_end(round, whole ? SIZE_MAX : most, whole ? BATCH_MAX_BYTES : SLICE_BYTES);
+    if (!whole && end > round->logged && (takes_shadow(round, end) || amends_too_much(round))) {
+        round->wants_base = true;
+        return DBK_OK;
+    }
     dbk_result result = append(round, end, err);
     if (result == DBK_OK && !whole && end < round->taken) {
         result = project(engine, &whole, err);
@@ -337,6 +363,32 @@ static dbk_result run_turn(dbk_round *round, const dbk_slice *origins, size_t co
     return result;
 }
 
+/* The rest of the round with a shadow, of which as much as can be is folded first, and removed afterwards what it
+ * replaced. Where there is no such beginning the shadow is built in the turn. */
+static dbk_result take_with_base(dbk_round *round, const dbk_slice *origins, size_t count, dbk_error *err)
+{
+    dbk_engine *engine = round->engine;
+    const dbk_port *port = engine->port;
+    dbk_base base;
+    round->asked_base = true;
+    round->wants_base = false;
+    port->mutex_lock(port->ctx, engine->switch_lock);
+    bool made = dbk_base_make(engine, round->low, &base, NULL) == DBK_OK;
+    port->mutex_lock(port->ctx, engine->turn);
+    uint64_t rebuilds = engine->counts.rebuilds;
+    engine->base = made ? &base : NULL;
+    engine->keeps_superseded = true;
+    dbk_result result = run_turn(round, origins, count, err);
+    engine->base = NULL;
+    engine->keeps_superseded = false;
+    bool adopted = engine->counts.rebuilds > rebuilds;
+    port->mutex_unlock(port->ctx, engine->turn);
+    if (adopted) (void)!dbk_engine_settle(engine, true, NULL);
+    dbk_base_drop(engine, &base);
+    port->mutex_unlock(port->ctx, engine->switch_lock);
+    return result;
+}
+
 static dbk_result run_round(dbk_round *round, const dbk_slice *origins, size_t count, dbk_error *err)
 {
     dbk_engine *engine = round->engine;
@@ -351,6 +403,7 @@ static dbk_result run_round(dbk_round *round, const dbk_slice *origins, size_t c
         if (round->logged == 0 && engine->model) round->amended = dbk_model_amended(engine->model);
         result = run_turn(round, origins, count, err);
         port->mutex_unlock(port->ctx, engine->turn);
+        if (result == DBK_OK && round->wants_base) result = take_with_base(round, origins, count, err);
     } while (result == DBK_OK && round->logged < round->taken);
     return result;
 }

@@ -104,6 +104,7 @@ typedef struct dbk_engine_options { /* zero = default */
     uint64_t scrub_bytes_per_second; /* reads the ended segments again at this rate; 0: it does not */
     bool no_threads;                 /* no worker, no checkpoint thread, no background in the log (simulation) */
     uint32_t import_slice;           /* facts that an import takes in within one turn: 128 */
+    uint64_t base_least;             /* entries that a round's shadow folds beside the turns, else not: 4,096 */
     uint32_t parked_max;             /* facts that may wait before the log: 100,000, of 64 MiB together */
     bool ignore_place;               /* a copied folder keeps its identity (tests) */
     bool given_ids;                  /* create: take lineage, replica, incarnation, timeline from here */

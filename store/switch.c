@@ -13,6 +13,7 @@
  * One that takes the rename back leaves the model of before, whose folder goes when the rename is durable. */
 #include "store/switch.h"
 
+#include "store/base.h"
 #include "store/checkpoint.h"
 #include "store/disk.h"
 #include "store/identity.h"
@@ -71,6 +72,36 @@ static dbk_result build(dbk_switch *s, bool from_image, dbk_error *err)
     options.image = begun > 0;
     return dbk_model_build(engine->port, (const char *)s->path.data, engine->definition, engine->log, &options,
                            &s->shadow, err);
+}
+
+static void give_up(dbk_switch *s)
+{
+    dbk_model_close(s->shadow);
+    s->shadow = NULL;
+    if (s->path.size > 0) dbk_models_discard(s->engine, (const char *)s->path.data);
+    dbk_buffer_clear(&s->path);
+}
+
+/* The shadow that was begun beside the turns, with the rest of the log. It must be one that sorts above all it has; a
+ * failure costs another one, from the beginning. */
+static dbk_result build_on_base(dbk_switch *s, dbk_error *err)
+{
+    dbk_engine *engine = s->engine;
+    dbk_base *base = engine->base;
+    bool again = false;
+    if (!base || !base->model) return build(s, true, err);
+    s->shadow = base->model;
+    base->model = NULL;
+    dbk_buffer_release(&s->path);
+    s->path = base->path;
+    dbk_buffer_init(&base->path, engine->port);
+    dbk_result result = dbk_model_catch_up(s->shadow, STEP_ENTRIES, NULL, s->progress, s->progress_arg, &again, err);
+    if (result == DBK_OK && !again) {
+        engine->counts.bases++;
+        return DBK_OK;
+    }
+    give_up(s);
+    return build(s, true, err);
 }
 
 /* Unless it is there already. */
@@ -151,14 +182,6 @@ static dbk_result adopt(dbk_switch *s, bool reset, dbk_error *err)
     return DBK_OK;
 }
 
-static void give_up(dbk_switch *s)
-{
-    dbk_model_close(s->shadow);
-    s->shadow = NULL;
-    if (s->path.size > 0) dbk_models_discard(s->engine, (const char *)s->path.data);
-    dbk_buffer_clear(&s->path);
-}
-
 static void switch_init(dbk_switch *s, dbk_engine *engine, dbk_progress_fn progress, void *arg)
 {
     *s = (dbk_switch){.engine = engine, .progress = progress, .progress_arg = arg};
@@ -175,7 +198,7 @@ static dbk_result switch_to_shadow(dbk_engine *engine, bool reset, dbk_progress_
 {
     dbk_switch s;
     switch_init(&s, engine, progress, arg);
-    dbk_result result = build(&s, !reset, err);
+    dbk_result result = reset ? build(&s, false, err) : build_on_base(&s, err);
     if (result == DBK_OK) result = adopt(&s, reset, err);
     switch_release(&s);
     return result;

@@ -40,6 +40,26 @@ bool dbk_event_is_tied(dbk_model *model, const dbk_event *event)
            dbk_project_count(model, event->type) == 0 && dbk_row_key_of(table, event->stream, &key);
 }
 
+/* A put whose values others may have, a delete of a row to which others refer: never applied as it comes. */
+static bool may_be_tied(dbk_model *model, const dbk_event *event)
+{
+    const dbk_table *table;
+    dbk_row_op op;
+    if (model->upcaster || !dbk_event_is_tied(model, event) ||
+        !dbk_definition_row_event(model->definition, event->type, &table, &op))
+        return false;
+    return !(op == DBK_OP_PUT && table->unique) && !(op == DBK_OP_DELETED && table->referenced);
+}
+
+bool dbk_model_may_amend(dbk_model *model, const dbk_entry *entry)
+{
+    dbk_slice rest = entry->events;
+    for (dbk_event event; dbk_event_next(&rest, &event);)
+        if (!dbk_event_is_engine(&event) && !dbk_event_is_local(model, &event) && !may_be_tied(model, &event))
+            return false;
+    return true;
+}
+
 static bool is_made(const dbk_tied *tied, dbk_slice stream)
 {
     dbk_entry_id id;

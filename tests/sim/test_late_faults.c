@@ -360,6 +360,7 @@ static void look_ahead(bench *b)
     b->amid = dbk_simdisk_snapshot(b->disk);
     begin(b, b->amid);
     if (deliver(b, 0, FACTS, &parked) != DBK_OK) fail(b, "the rest does not come");
+    if (b->engine->counts.bases != 1) fail(b, "no shadow was begun beside the turns");
     b->rows = check_rows(b);
     close_store(b);
     begin(b, b->amid);
@@ -388,6 +389,7 @@ static void start(bench *b)
                                       .timeline = "t",
                                       .definition = b->definition,
                                       .import_slice = SLICE,
+                                      .base_least = 1,
                                       .hook = at_point,
                                       .hook_arg = b};
     memset(b->options.lineage, 'l', 16);

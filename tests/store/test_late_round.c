@@ -71,6 +71,7 @@ static void reopen(world *w, dbk_hook_fn hook, void *arg)
     dbk_engine_close(w->engines[1]);
     w->options[1].no_threads = false;
     w->options[1].import_slice = SLICE;
+    w->options[1].base_least = 1;
     w->options[1].hook = hook;
     w->options[1].hook_arg = arg;
     world_open(w, 1);
@@ -172,6 +173,7 @@ static void look_at_round(bool lines)
         free(then);
         free(l.seen[i]);
     }
+    assert_int_equal(w.engines[1]->counts.bases, lines);
     check_folds(&w, 1);
     facts_clear(&f);
     world_stop(&w);
@@ -181,7 +183,7 @@ static void a_query_sees_the_state_of_one_position(void **state)
 {
     (void)state;
     look_at_round(false);
-    look_at_round(true); /* the last slices come with a shadow */
+    look_at_round(true); /* the last slices come with a shadow, begun beside the turns */
 }
 
 /* ---- undos between the slices */

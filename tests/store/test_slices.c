@@ -148,6 +148,7 @@ static void die_and_go_on(const char *point, int after, uint32_t slice)
     for (uint64_t i = 1; i <= dbk_log_position(dbk_engine_log(w.engines[0])); i++) facts_take(&f, &w, 0, i);
     dbk_engine_close(w.engines[1]);
     w.options[1].import_slice = slice;
+    w.options[1].base_least = 1;
     w.options[1].hook = die_at;
     w.options[1].hook_arg = &d;
     world_open(&w, 1);

@@ -1,0 +1,18 @@
+/* Internal to store/: the part of a shadow that is built before the entries it is taken for are in the log. */
+#ifndef DBK_STORE_BASE_H
+#define DBK_STORE_BASE_H
+
+#include "store/engine.h"
+
+typedef struct dbk_base {
+    dbk_model *model; /* NULL: none */
+    dbk_buffer path;
+} dbk_base;
+
+/* Beside the turns, engine->switch_lock is held: a shadow of the log up to a position such that all behind it, and all
+ * from the key on, sorts above. Durable when it returns. DBK_NONE: it would spare too little. */
+dbk_result dbk_base_make(dbk_engine *engine, const uint8_t key[DBK_ORDER_KEY_SIZE], dbk_base *base,
+                         dbk_error *err) DBK_MUST_USE;
+void dbk_base_drop(dbk_engine *engine, dbk_base *base); /* with its folder; accepts one that has none */
+
+#endif
