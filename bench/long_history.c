@@ -1,6 +1,7 @@
 /* A store with a million entries: opening it, moments of its past, the pause of a switch, late facts of another
  * replica. `long_history --quick` takes a tenth, `--late` only the late facts, `--tied` these in a table with a foreign
- * key, `--told` in one whose events a projection counts. */
+ * key, `--told` in one whose events a projection counts;
+ * `--recent`: of the last hundredth. */
 #include <dirent.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -24,8 +25,9 @@ static const char told_schema[] =
     "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT) WITHOUT ROWID;"
     "CREATE INDEX package_section ON package(section);"
     "CREATE TABLE section(name TEXT PRIMARY KEY NOT NULL, put INTEGER NOT NULL) WITHOUT ROWID;";
-static const char told_projections[] = "-- on package.put\nINSERT INTO section(name, put) VALUES(coalesce($section, '-'), 1) ON "
-                                       "CONFLICT(name) DO UPDATE SET put = put + 1;\n";
+static const char told_projections[] =
+    "-- on package.put\nINSERT INTO section(name, put) VALUES(coalesce($section, '-'), 1) ON "
+    "CONFLICT(name) DO UPDATE SET put = put + 1;\n";
 static const char newer_schema[] =
     "CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT, body TEXT, note TEXT) WITHOUT "
     "ROWID;CREATE INDEX package_section ON package(section);";
@@ -320,6 +322,7 @@ static void rebuild(history *h)
 
 static dbk_slice *facts;
 static size_t fact_count;
+static unsigned share = 10; /* of the log, from its end */
 
 static uint64_t hlc_at(dbk_log *log, uint64_t position)
 {
@@ -362,10 +365,10 @@ static void make_facts(const history *h)
     dbk_log *log = dbk_engine_log(h->engine);
     uint8_t store_id[16];
     dbk_entry entry = {.id = {{AUTHOR}, 1, 0}, .event_count = 1, .flags = DBK_ENTRY_APP};
-    uint64_t end, begin = hlc_at(log, h->entries / 10 * 9);
+    uint64_t end, begin = hlc_at(log, h->entries - h->entries / share);
     dbk_log_ids(log, store_id, entry.lineage);
     dbk_log_clock(log, &entry.epoch, &end);
-    fact_count = h->entries / 10;
+    fact_count = h->entries / share;
     facts = calloc(fact_count, sizeof *facts);
     for (size_t i = 0; facts && i < fact_count; i++) {
         entry.id.seq = i + 1;
@@ -397,7 +400,8 @@ static void late_figures(history *h, const char *kind)
     double took, pause;
     make_facts(h);
     pause = pause_while(h, import, &took, detail);
-    snprintf(name_of[0], sizeof name_of[0], "late facts%s, a tenth of the log: s", kind);
+    snprintf(name_of[0], sizeof name_of[0], "late facts%s, %s of the log: s", kind,
+             share == 10 ? "a tenth" : "a hundredth");
     snprintf(name_of[1], sizeof name_of[1], "late facts%s: local writes paused, ms", kind);
     bench_figure(name_of[0], 5, took, false, detail);
     bench_figure(name_of[1], 20, pause * 1e3, false, detail);
@@ -405,8 +409,8 @@ static void late_figures(history *h, const char *kind)
 
 int main(int argc, char **argv)
 {
-    bool quick = asked(argc, argv, "--quick"), tied = asked(argc, argv, "--tied"),
-         told = asked(argc, argv, "--told"), late = tied || told || asked(argc, argv, "--late");
+    bool quick = asked(argc, argv, "--quick"), tied = asked(argc, argv, "--tied"), told = asked(argc, argv, "--told"),
+         late = tied || told || asked(argc, argv, "--late");
     history h = {.entries = quick ? 100000 : 1000000};
     char detail[200];
     double took;
@@ -416,6 +420,7 @@ int main(int argc, char **argv)
     int64_t begin_ms = dbk_engine_now(h.engine);
     fill(h.store, h.entries);
     int64_t end_ms = dbk_engine_now(h.engine);
+    if (asked(argc, argv, "--recent")) share = 100;
     if (late) {
         late_figures(&h, tied ? " with links" : told ? " with projections" : "");
         dbk_close(h.store);
