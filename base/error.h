@@ -4,6 +4,8 @@
 #ifndef DBK_ERROR_H
 #define DBK_ERROR_H
 
+#include <stddef.h>
+
 #include "base/result.h"
 
 enum { DBK_ERROR_TEXT_SIZE = 1024, DBK_ERROR_HINT_SIZE = 256 };
@@ -16,6 +18,15 @@ typedef struct dbk_error {
     char text[DBK_ERROR_TEXT_SIZE]; /* what happened to what; NUL-terminated, cut at a UTF-8 border */
     char hint[DBK_ERROR_HINT_SIZE]; /* what to do about it, or "" */
 } dbk_error;
+
+/* Nothing found yet, for who asks often: the rest of the record is not touched. */
+static inline void dbk_error_clear(dbk_error *err)
+{
+    err->code = DBK_OK;
+    err->os_errno = err->line = 0;
+    err->file = NULL;
+    err->text[0] = err->hint[0] = '\0';
+}
 
 /* Fills the record (err may be NULL) and returns `code`, so that callers write
  * `return dbk_fail(err, DBK_CORRUPT, "segment %s: …", name);`. dbk_fail_os takes the errno with

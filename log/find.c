@@ -78,8 +78,9 @@ typedef enum usable { PART_ANSWERS, PART_DAMAGED, PART_USELESS } usable;
 /* run_lock is held. */
 static dbk_result ask_part(dbk_log *log, dbk_part *part, dbk_visit *v, usable *how, dbk_error *err)
 {
-    dbk_error local = {0};
+    dbk_error local;
 
+    dbk_error_clear(&local);
     *how = PART_ANSWERS;
     dbk_result rc = dbk_parts_open(log, part, &local);
     if (rc == DBK_MISSING || rc == DBK_CORRUPT) *how = PART_USELESS;

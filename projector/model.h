@@ -112,7 +112,7 @@ void dbk_draft_init(dbk_draft *draft, const dbk_port *port);
 void dbk_draft_clear(dbk_draft *draft); /* keeps memory and nothing else */
 void dbk_draft_release(dbk_draft *draft);
 
-/* `single`: the command is one put, patch or delete; no savepoint is made where none is needed. */
+/* `single`: the command is one put, patch or delete, or one of the app; no savepoint is made where none is needed. */
 dbk_result dbk_model_entry_begin(dbk_model *model, dbk_draft *draft, bool single, dbk_error *err) DBK_MUST_USE;
 /* Each appends its event (if any) to the draft and projects it. `key`, `data`, `expect` are JSON nodes
  * or NULL where absent. Refusals by name: DBK_UNKNOWN_TABLE, DBK_UNKNOWN_FIELD, DBK_VERSION_CONFLICT,

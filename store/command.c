@@ -340,7 +340,7 @@ static void put_content(dbk_buffer *out, const dbk_json_node *node, dbk_foreknow
 dbk_result dbk_command_hash(dbk_buffer *text, const dbk_json_node *node, dbk_foreknown *known, dbk_error *err)
 {
     size_t from = text->size;
-    *known = (dbk_foreknown){0};
+    *known = (dbk_foreknown){.text = text};
     put_content(text, node, known);
     if (text->failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory to hash a command");
     dbk_digest(DBK_DIGEST_COMMAND, dbk_slice_of(text->data + from, text->size - from), known->hash, 32);

@@ -2,6 +2,7 @@
  * COMMIT, then publish. Nothing is visible before the log has it. */
 #include "store/decide.h"
 #include "store/disk.h"
+#include "store/hashes.h"
 #include "store/prepare.h"
 #include "store/settings.h"
 #include "store/undo.h"
@@ -90,7 +91,8 @@ int dbk_turn_hook(dbk_turn *turn, const char *point, dbk_slice id)
 static dbk_result decide_events(dbk_turn *turn, const dbk_command *c, dbk_error *err)
 {
     dbk_engine *engine = turn->engine;
-    bool single = c->verb <= DBK_DO_APPEND; /* those make a savepoint where they need one */
+    bool single =
+        c->verb <= DBK_DO_APPEND || c->verb == DBK_DO_COMMAND; /* those make a savepoint where they need one */
     dbk_result result = dbk_model_entry_begin(engine->model, &engine->draft, single, err);
     if (result == DBK_OK)
         result = c->verb == DBK_DO_BATCH     ? run_batch(engine, c, err)
@@ -180,11 +182,9 @@ static dbk_result foreknow(dbk_turn *turn, const dbk_json_node *node, const dbk_
     return dbk_command_hash(&turn->text, node, own, err);
 }
 
-static dbk_slice canonical_of(const dbk_turn *turn, const dbk_element *element, const dbk_foreknown *known)
+static dbk_slice canonical_of(const dbk_foreknown *known)
 {
-    const dbk_prepared *prepared = turn->items[element->item].prepared;
-    const dbk_buffer *text = prepared && prepared->known.size > 0 ? &prepared->text : &turn->text;
-    return dbk_slice_of(text->data + known->data, known->data_bytes);
+    return dbk_slice_of(known->text->data + known->data, known->data_bytes);
 }
 
 /* `foreknown` is NULL when it was not prepared. */
@@ -212,7 +212,7 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
     uint64_t hlc;
     dbk_clock_next(engine, turn->now_ms, &epoch, &hlc);
     begin_draft(turn, &command, epoch, hlc);
-    if (command.verb == DBK_DO_APPEND && command.data) engine->draft.canonical = canonical_of(turn, element, foreknown);
+    if (command.verb == DBK_DO_APPEND && command.data) engine->draft.canonical = canonical_of(foreknown);
     result = decide_events(turn, &command, err);
     if (result != DBK_OK) return result;
     result = accept(turn, element, foreknown->hash, epoch, hlc, out, err);
@@ -240,8 +240,9 @@ static dbk_result decide_element(dbk_turn *turn, uint32_t item, uint32_t order, 
     dbk_engine *engine = turn->engine;
     dbk_buffer *out = turn->items[item].answer;
     dbk_element *element = NULL;
-    dbk_error refusal = {0};
+    dbk_error refusal;
     dbk_slice id = {NULL, 0};
+    dbk_error_clear(&refusal);
     dbk_result result = element_new(turn, item, order, &element, err);
     if (result != DBK_OK) return result;
     element->receipt = out->size;
@@ -279,6 +280,31 @@ dbk_result dbk_turn_read_item(dbk_turn *turn, const dbk_turn_item *item, const d
     return prepared->result;
 }
 
+/* Beside the turn, of an array that was not prepared. */
+static void begin_hashes(dbk_engine *engine, const dbk_json_node *array, size_t bytes)
+{
+    if (engine->options.no_threads || array->count < DBK_HASHES_WORTH_COMMANDS) return;
+    if (!engine->hashes) engine->hashes = dbk_hashes_new(engine->port);
+    if (engine->hashes) (void)dbk_hashes_begin(engine->hashes, array, bytes);
+}
+
+static dbk_result decide_array(dbk_turn *turn, uint32_t index, const dbk_json_node *array, const dbk_foreknown *known,
+                               dbk_error *err)
+{
+    dbk_engine *engine = turn->engine;
+    dbk_buffer *out = turn->items[index].answer;
+    const dbk_json_node *child = array + 1;
+    dbk_buffer_put_u8(out, '[');
+    for (uint32_t i = 0; i < array->count; i++, child = dbk_json_next(child)) {
+        if (i > 0) dbk_buffer_put_u8(out, ',');
+        const dbk_foreknown *of = known ? known + i : engine->hashes ? dbk_hashes_take(engine->hashes, i) : NULL;
+        dbk_result result = decide_element(turn, index, i, child, of, err);
+        if (result != DBK_OK || turn->stopped || !dbk_model_in_transaction(engine->model)) return result;
+    }
+    dbk_buffer_put_u8(out, ']');
+    return out->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for receipts") : DBK_OK;
+}
+
 dbk_result dbk_turn_decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
 {
     dbk_turn_item *item = &turn->items[index];
@@ -294,15 +320,10 @@ dbk_result dbk_turn_decide_item(dbk_turn *turn, uint32_t index, dbk_error *err)
     const dbk_foreknown *known =
         item->prepared && item->prepared->known.size > 0 ? (const void *)item->prepared->known.data : NULL;
     if (root->kind != DBK_JSON_ARRAY) return decide_element(turn, index, 0, root, known, err);
-    dbk_buffer_put_u8(item->answer, '[');
-    const dbk_json_node *child = root + 1;
-    for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child)) {
-        if (i > 0) dbk_buffer_put_u8(item->answer, ',');
-        result = decide_element(turn, index, i, child, known ? known + i : NULL, err);
-        if (result != DBK_OK || turn->stopped || !dbk_model_in_transaction(turn->engine->model)) return result;
-    }
-    dbk_buffer_put_u8(item->answer, ']');
-    return item->answer->failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for receipts") : DBK_OK;
+    if (!known) begin_hashes(turn->engine, root, item->json.size);
+    result = decide_array(turn, index, root, known, err);
+    if (turn->engine->hashes) dbk_hashes_end(turn->engine->hashes);
+    return result;
 }
 
 /* Decides all; again without the culprit when SQLite gave up the transaction. */

@@ -5,7 +5,7 @@
  *   definitions.c, upgrade.c, upgrade_app.c   app/ and its past, another definition
  *   disk.c              room on the disk
  *   waits.c             who waits for the log to grow
- *   queue.c, pipeline.c, prepare.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c,
+ *   queue.c, pipeline.c, prepare.c, hashes.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c,
  *   engine_entry.c, publish.c, checkpoint.c   the commit loop
  *   host_command.c      commands that the embedding process registered
  *   facts.c, way.c, switch.c, base.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy,
@@ -74,6 +74,7 @@ struct dbk_engine {
     dbk_buffer batch;               /* origin bytes of an entry of the engine */
     struct dbk_host_command *hosts; /* changed by the holder of `turn` only */
     struct dbk_turn *turn_memory;   /* decide.c */
+    struct dbk_hashes *hashes;      /* hashes.c; NULL: not yet of use */
     struct dbk_undoing *undoing;    /* undo.c: what the turn in work undoes; else NULL */
     bool dead;                      /* a hook stopped it, or poisoned */
     bool reading; /* no model, the log is only read: as asked for, or there is no room to write (state.c) */

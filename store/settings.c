@@ -7,7 +7,7 @@
 
 static dbk_result unknown_namespace(const dbk_app *app, dbk_slice name, dbk_error *err)
 {
-    const char *names[100], *near;
+    const char *names[100] = {NULL}, *near;
     size_t count = 0;
     while (count < app->setting_count && count < 100) {
         names[count] = app->settings[count].name;

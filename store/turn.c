@@ -1,6 +1,7 @@
 /* A whole turn of the commit loop: made ready, decided, finished; or decided ahead of the log. */
 #include "store/decide.h"
 #include "store/disk.h"
+#include "store/hashes.h"
 
 enum { KEPT_BYTES = 4 << 20 };
 
@@ -80,6 +81,7 @@ static void relax(dbk_turn *turn)
                              &draft->events, &draft->result, &draft->detail};
     dbk_json_parser_relax(engine->parser);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_relax(buffers[i], KEPT_BYTES);
+    if (engine->hashes) dbk_hashes_relax(engine->hashes, KEPT_BYTES);
 }
 
 dbk_result dbk_turn_decide(dbk_engine *engine, dbk_turn_item *items, size_t count, int64_t now_ms, dbk_error *err)
@@ -164,6 +166,8 @@ void dbk_turn_free(dbk_turn *turn)
 
 void dbk_turn_release(dbk_engine *engine)
 {
+    dbk_hashes_free(engine->hashes);
+    engine->hashes = NULL;
     dbk_turn_free(engine->turn_memory);
     engine->turn_memory = NULL;
 }

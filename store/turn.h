@@ -38,6 +38,7 @@ bool dbk_command_is_verb(dbk_slice name); /* one that the engine itself understa
 typedef struct dbk_foreknown {
     uint8_t hash[32];
     uint32_t data, data_bytes; /* where its `data` stands in the text that was hashed; 0 bytes: it has none */
+    const dbk_buffer *text;
 } dbk_foreknown;
 /* BLAKE2b-256 over the canonical command without id, actor, correlation, causation, wait (F1), which is put behind what
  * `text` holds. */

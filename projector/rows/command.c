@@ -322,6 +322,15 @@ static dbk_result emit_row(dbk_command_run *run, const dbk_command_step *step, d
     }
 }
 
+/* What can still refuse the command once the step's rows are written. Where nothing can, one row is like a put by
+ * itself: it makes a savepoint where it needs one. */
+static bool is_last_word(const dbk_command_run *run, uint32_t step, size_t rows)
+{
+    const dbk_app_command *command = run->kept->command;
+
+    return rows <= 1 && step + 1 == command->step_count && !command->returns_sql;
+}
+
 static dbk_result emit(dbk_command_run *run, uint32_t step, dbk_error *err)
 {
     const dbk_command_step *s = &run->kept->command->steps[step];
@@ -329,6 +338,7 @@ static dbk_result emit(dbk_command_run *run, uint32_t step, dbk_error *err)
     dbk_result result = gather(run, step, &count, err);
 
     if (result == DBK_OK && count == 0 && !s->may_be_empty) return refuse(run, s->text, ": nothing to do", err);
+    if (result == DBK_OK && !is_last_word(run, step, count)) result = dbk_row_savepoint(run->model, err);
     dbk_reader rest = dbk_reader_of(dbk_buffer_slice(&run->model->commands->rows));
     for (size_t i = 0; result == DBK_OK && i < count; i++) {
         uint32_t size = dbk_reader_u32(&rest);

@@ -278,7 +278,7 @@ dbk_result dbk_row_bind(dbk_model *model, const dbk_table *table, dbk_slice key,
 /* Before the row changes: afterwards the entry itself has touched it. */
 dbk_result dbk_row_take_base(dbk_decision *change, dbk_error *err)
 {
-    return dbk_row_last_writer(change->model, change->table, change->key, change->base, err);
+    return dbk_row_last_entry(change->model, change->table, change->key, &change->base, &change->has_base, err);
 }
 
 dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_event *parts, dbk_error *err)
@@ -295,7 +295,8 @@ dbk_result dbk_row_emit_change(dbk_decision *change, const char *op, const dbk_e
     event.stream = change->stream;
     event.type = dbk_slice_of(type, name + 1 + suffix);
     event.type_version = change->table->version;
-    event.has_base = change->base[0] && dbk_entry_id_parse(dbk_slice_text(change->base), &event.base);
+    event.has_base = change->has_base;
+    if (event.has_base) event.base = change->base;
     if (change->model->work->data.failed || change->model->work->filled.failed) return dbk_row_no_memory(err);
     result = dbk_row_name(change->model, change->table, change->key, true, err);
     if (result != DBK_OK) return result;

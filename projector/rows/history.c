@@ -206,28 +206,24 @@ static bool keeps_records(const dbk_table *table)
 }
 
 /* The last writer without regard to what the entry in work did itself. */
-static dbk_result writer_before(dbk_model *model, const dbk_table *table, dbk_slice key,
-                                char out[DBK_ENTRY_ID_TEXT_SIZE], dbk_error *err)
+static dbk_result entry_before(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_entry_id *out, bool *found,
+                               dbk_error *err)
 {
     dbk_buffer *text = &model->work->scratch;
     uint64_t fresh = 0;
     candidate naming = {0};
     record row;
-    bool holds;
+    bool holds = keeps_records(table);
 
-    out[0] = '\0';
+    *found = false;
     dbk_row_stream(text, table, key);
     if (text->failed) return dbk_row_no_memory(err);
     dbk_slice stream = dbk_buffer_slice(text);
     dbk_result result = read_record(model, dbk_slice_text(table->name), key, &row, err);
     if (result != DBK_OK) return result;
-    if (keeps_records(table)) {
-        memcpy(out, row.last, sizeof(row.last));
-        return DBK_OK;
-    }
-    if (dbk_fresh_find(model->fresh, stream, &naming.id, &fresh)) {
+    if (!holds && dbk_fresh_find(model->fresh, stream, &naming.id, &fresh)) {
         holds = row.found && row.version > fresh;
-    } else {
+    } else if (!holds) {
         if (model->log) result = last_naming(model, stream, &naming, err);
         if (result != DBK_OK) return result;
         holds = row.found;
@@ -235,11 +231,25 @@ static dbk_result writer_before(dbk_model *model, const dbk_table *table, dbk_sl
         if (result != DBK_OK) return result;
     }
     if (holds) {
-        memcpy(out, row.last, sizeof(row.last));
+        *found = row.last[0] && dbk_entry_id_parse(dbk_slice_text(row.last), out);
     } else if (naming.found || fresh) {
-        dbk_entry_id_text(&naming.id, out);
+        *found = true;
+        *out = naming.id;
     }
     return DBK_OK;
+}
+
+/* As text; "" where there is none. */
+static dbk_result writer_before(dbk_model *model, const dbk_table *table, dbk_slice key,
+                                char out[DBK_ENTRY_ID_TEXT_SIZE], dbk_error *err)
+{
+    dbk_entry_id id;
+    bool found;
+    dbk_result result = entry_before(model, table, key, &id, &found, err);
+
+    out[0] = '\0';
+    if (result == DBK_OK && found) dbk_entry_id_text(&id, out);
+    return result;
 }
 
 dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_slice key,
@@ -250,6 +260,15 @@ dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_sli
         return DBK_OK;
     }
     return writer_before(model, table, key, out, err);
+}
+
+dbk_result dbk_row_last_entry(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_entry_id *out, bool *found,
+                              dbk_error *err)
+{
+    *found = dbk_observer_find(model->observer, table, key) != NULL;
+    if (!*found) return entry_before(model, table, key, out, found, err);
+    *out = model->work->id;
+    return DBK_OK;
 }
 
 dbk_result dbk_row_gone(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_error *err)

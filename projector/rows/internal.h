@@ -210,7 +210,8 @@ typedef struct dbk_decision {
     const char *op; /* "put", "patch", "delete" */
     const dbk_json_node *data, *expect;
     dbk_slice key, stream; /* in work->key, work->stream */
-    char base[DBK_ENTRY_ID_TEXT_SIZE];
+    dbk_entry_id base;     /* who wrote the row last, where `has_base` */
+    bool has_base;
 } dbk_decision;
 dbk_result dbk_row_expect(dbk_model *model, dbk_draft *draft, dbk_slice stream, const dbk_json_node *expect,
                           bool exists, dbk_error *err) DBK_MUST_USE;
@@ -297,6 +298,9 @@ bool dbk_fresh_find(const dbk_fresh *fresh, dbk_slice stream, dbk_entry_id *id, 
  * included: its own if it touched the row); "" when none. */
 dbk_result dbk_row_last_writer(dbk_model *model, const dbk_table *table, dbk_slice key,
                                char out[DBK_ENTRY_ID_TEXT_SIZE], dbk_error *err) DBK_MUST_USE;
+/* The same as an id; *found false: none. */
+dbk_result dbk_row_last_entry(dbk_model *model, const dbk_table *table, dbk_slice key, dbk_entry_id *out, bool *found,
+                              dbk_error *err) DBK_MUST_USE;
 /* For each row the entry touched without naming it, or named without touching it: its record. */
 dbk_result dbk_row_records_keep(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_has_record(dbk_model *model, const dbk_table *table, dbk_slice key, bool *has,
