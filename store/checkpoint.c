@@ -39,11 +39,13 @@ void dbk_checkpoint_watch(dbk_checkpointer *checkpointer, dbk_model *model)
     (void)sqlite3_wal_hook(dbk_model_handle(model), note_wal, checkpointer);
 }
 
+/* By PRAGMA: the call in C does nothing on a connection that has read nothing yet, which does not know that there is a
+ * WAL. */
 static void run_passive(const dbk_engine *engine, const char *path)
 {
     sqlite3 *db = NULL;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, engine->options.model.vfs) == SQLITE_OK)
-        (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        (void)sqlite3_exec(db, "PRAGMA wal_checkpoint(PASSIVE)", NULL, NULL, NULL);
     (void)sqlite3_close(db);
 }
 
