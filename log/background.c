@@ -149,6 +149,7 @@ dbk_result dbk_parts_take(dbk_log *log, dbk_error *err)
 {
     dbk_result rc = DBK_OK;
 
+    log->parts_opening = true;
     for (uint64_t number = 1; number <= log->segment_count && rc == DBK_OK;) {
         dbk_segment *segment = log->segments[number - 1];
         dbk_part *part = dbk_parts_pin(log, number);
@@ -189,6 +190,7 @@ void dbk_parts_complete(dbk_log *log)
         segment->table_used = true;
         (void)!make_run(log, segment, NULL);
     }
+    dbk_parts_relax(log);
 }
 
 static void work(dbk_log *log)

@@ -12,15 +12,16 @@
 static dbk_index_table *evict_table(dbk_log *log)
 {
     dbk_segment *oldest = NULL;
-    size_t kept = 0;
+    size_t kept = 0, bytes = 0;
 
     for (size_t i = 0; i + 1 < log->segment_count; i++) {
         dbk_segment *segment = log->segments[i];
         if (!segment->table || segment->table_asked == 0 || segment->table_used) continue;
         kept++;
+        if (log->parts_opening) bytes += dbk_index_table_bytes(segment->table);
         if (!oldest || segment->table_asked < oldest->table_asked) oldest = segment;
     }
-    if (kept <= DBK_TABLES_KEPT) return NULL;
+    if (kept <= DBK_TABLES_KEPT || (log->parts_opening && bytes <= DBK_TABLES_KEPT_BYTES)) return NULL;
     dbk_index_table *table = oldest->table;
     oldest->table = NULL;
     oldest->prefix_last = 0;
@@ -51,6 +52,19 @@ dbk_result dbk_parts_read_segment(dbk_log *log, dbk_segment *segment, dbk_error 
     dbk_log_unlock(log);
     dbk_index_table_free(table);
     return DBK_OK;
+}
+
+void dbk_parts_relax(dbk_log *log)
+{
+    dbk_index_table *unused;
+
+    log->parts_opening = false;
+    do {
+        dbk_log_lock(log);
+        unused = evict_table(log);
+        dbk_log_unlock(log);
+        dbk_index_table_free(unused);
+    } while (unused);
 }
 
 static dbk_result visit_itself(dbk_log *log, uint64_t number, dbk_visit *v, dbk_error *err)

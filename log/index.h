@@ -92,6 +92,7 @@ const dbk_index_batch *dbk_index_run_batch(const dbk_index_run *run, uint64_t po
 dbk_result dbk_index_run_find_batch(dbk_index_run *run, uint64_t position, dbk_index_batch *batch,
                                     dbk_error *err) DBK_MUST_USE;
 const dbk_index_batch *dbk_index_run_batches(const dbk_index_run *run, size_t *count);
+size_t dbk_index_table_bytes(const dbk_index_table *table); /* of memory, about */
 const dbk_index_author_run *dbk_index_table_authors(const dbk_index_table *table, size_t *count);
 const dbk_index_author_run *dbk_index_run_authors(const dbk_index_run *run, size_t *count);
 

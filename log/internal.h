@@ -93,6 +93,7 @@ struct dbk_log {
     dbk_part **parts; /* lock, as the next two; sorted */
     size_t part_count, part_room;
     uint64_t part_clock;
+    bool parts_opening;  /* tables that are read are soon written as runs */
     dbk_author *authors; /* lock, as the next */
     size_t author_count, author_room;
     bool parts_wanting;  /* lock; one, or a segment's table, is damaged: to be made anew at the next chance */

@@ -6,9 +6,10 @@
 
 enum {
     DBK_PART_NAME_SIZE = 48,
-    DBK_PART_FANOUT = 4,     /* so many parts of one width make one of the next */
-    DBK_PARTS_OPEN_MAX = 64, /* files of the index held open */
-    DBK_TABLES_KEPT = 4,     /* tables of sealed segments that were read again because no run answers */
+    DBK_PART_FANOUT = 4,             /* so many parts of one width make one of the next */
+    DBK_PARTS_OPEN_MAX = 64,         /* files of the index held open */
+    DBK_TABLES_KEPT = 4,             /* tables of sealed segments that were read again because no run answers */
+    DBK_TABLES_KEPT_BYTES = 8 << 20, /* of them while opening, which reads all that have no run before it writes one */
 };
 
 /* A run of the index by its name: opened when it is first asked, closed when many others were since. */
@@ -52,6 +53,9 @@ dbk_result dbk_parts_open(dbk_log *log, dbk_part *part, dbk_error *err) DBK_MUST
 
 /* find.c: reads the sealed segment into a table of its own, kept for a while. */
 dbk_result dbk_parts_read_segment(dbk_log *log, dbk_segment *segment, dbk_error *err) DBK_MUST_USE;
+
+/* Opening is through: no more of them than usual. */
+void dbk_parts_relax(dbk_log *log);
 
 /* A question: one of the three is asked. */
 typedef struct dbk_visit {

@@ -517,6 +517,92 @@ static void test_faults(void **state)
     fail_each(DBK_SIM_MEMORY, ENOMEM, 1);
 }
 
+/* ---- an index that is lost */
+
+static dbk_port real;
+static uint64_t bytes_read; /* of segments */
+static const dbk_file *segment_files[512];
+static size_t segment_file_count;
+
+static bool is_segment(const dbk_file *file)
+{
+    for (size_t i = 0; i < segment_file_count; i++)
+        if (segment_files[i] == file) return true;
+    return false;
+}
+
+static int counted_open(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode, dbk_file **out)
+{
+    int rc = real.open_file(ctx, dir, name, flags, mode, out);
+    if (rc != 0) return rc;
+    for (size_t i = 0; i < segment_file_count; i++) /* the memory of one that was closed */
+        if (segment_files[i] == *out) segment_files[i] = NULL;
+    assert_true(segment_file_count < sizeof(segment_files) / sizeof(segment_files[0]));
+    if (strstr(name, ".seg")) segment_files[segment_file_count++] = *out;
+    return 0;
+}
+
+static int64_t counted_pread(void *ctx, dbk_file *file, void *out, size_t size, uint64_t offset)
+{
+    int64_t got = real.pread(ctx, file, out, size, offset);
+    if (got > 0 && is_segment(file)) bytes_read += (uint64_t)got;
+    return got;
+}
+
+static int remove_part(void *arg, const char *name)
+{
+    uint64_t first, last;
+    world *w = arg;
+    dbk_dir *dir = root_of(w->port);
+    if (dbk_part_name_parse(name, &first, &last)) (void)w->port->unlink(w->port->ctx, dir, name);
+    w->port->close_dir(w->port->ctx, dir);
+    return 0;
+}
+
+static uint64_t open_counted(world *w, const dbk_port *counted)
+{
+    dbk_error err = {0};
+    bytes_read = segment_file_count = 0;
+    if (dbk_log_open(counted, w->dir, &w->options, &w->log, &err) != DBK_OK) fail_msg("%s", err.text);
+    return bytes_read;
+}
+
+/* No file of the index, and far more segments than tables are kept: each is read once before anything is written, and
+ * its run is made of what was read. */
+static void test_a_lost_index_is_read_once(void **state)
+{
+    world w;
+
+    (void)state;
+    world_new(&w, 11);
+    fill(&w, BATCHES);
+    dbk_log_close(w.log);
+    real = *w.port;
+    dbk_port counted = real;
+    counted.pread = counted_pread;
+    counted.open_file = counted_open;
+    uint64_t whole = open_counted(&w, &counted);
+    size_t sealed = w.log->segment_count - 1;
+    assert_true(sealed > 3 * DBK_TABLES_KEPT);
+    bytes_read = 0;
+    for (size_t i = 0; i < sealed; i++)
+        assert_int_equal(dbk_parts_read_segment(w.log, w.log->segments[i], NULL), DBK_OK);
+    uint64_t once = bytes_read;
+    dbk_log_close(w.log);
+    dbk_dir *dir = root_of(w.port);
+    assert_int_equal(w.port->list(w.port->ctx, dir, remove_part, &w), 0);
+    w.port->close_dir(w.port->ctx, dir);
+    uint64_t lost = open_counted(&w, &counted);
+    print_message("read: %llu, all tables %llu, without an index %llu\n", (unsigned long long)whole,
+                  (unsigned long long)once, (unsigned long long)lost);
+    assert_true(lost <= whole + once);
+    size_t tables = 0;
+    for (size_t i = 0; i < sealed; i++) tables += w.log->segments[i]->table != NULL;
+    assert_true(tables <= DBK_TABLES_KEPT + 1);
+    check_index(w.log, ENTRIES);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_names_that_lie),
         cmocka_unit_test(test_crash_at_each_step),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_a_lost_index_is_read_once),
     };
 
     return run_both_forms(tests);
