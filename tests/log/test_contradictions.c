@@ -92,6 +92,39 @@ static void test_other_rows(void **state)
     }
 }
 
+/* What is asked for lies in front of the records, behind the file, or across a border. */
+static void test_places_outside(void **state)
+{
+    uint8_t bytes[1024], zeros[1024] = {0};
+    dbk_unpacker *unpacker = NULL;
+    dbk_record record;
+    dbk_image *image;
+    size_t got;
+    world w;
+
+    (void)state;
+    if (keep_plain) return;
+    world_large(&w);
+    assert_int_equal(dbk_segment_pin(w.log, w.log->segments[0], &image, NULL), DBK_OK);
+    assert_int_equal(dbk_image_read(image, &unpacker, image->header.size, bytes, 100, &got, NULL), DBK_OK);
+    assert_int_equal(got, 0);
+    assert_int_equal(dbk_image_read(image, &unpacker, image->header.size - 10, bytes, 100, &got, NULL), DBK_OK);
+    assert_int_equal(got, 10);
+    assert_int_equal(dbk_image_read(image, &unpacker, 0, bytes, 100, &got, NULL), DBK_OK);
+    assert_true(got == 100 && memcmp(bytes, zeros, 100) == 0);
+    assert_int_equal(dbk_image_read(image, &unpacker, DBK_SEGMENT_DATA_OFFSET - 512, bytes, 1024, &got, NULL), DBK_OK);
+    assert_true(got == 1024 && memcmp(bytes, zeros, 512) == 0);
+    assert_int_equal(dbk_load_u32(bytes + 512), 0xdbb00c52);
+    assert_int_equal(dbk_image_find_record(image, &unpacker, 15, &record, NULL), DBK_OK);
+    assert_true(record.first_position <= 15 && 15 < record.first_position + record.count);
+    image->head.last_position += 5; /* it has fewer */
+    assert_int_equal(dbk_image_find_record(image, &unpacker, image->head.last_position, &record, NULL), DBK_CORRUPT);
+    image->head.last_position -= 5;
+    dbk_unpacker_free(unpacker);
+    dbk_segment_unpin(w.log, image);
+    world_free(&w);
+}
+
 /* ---- packing */
 
 static void relink_start(world *w, unsigned number, unsigned at, uint64_t value)
@@ -345,9 +378,10 @@ int main(void)
 {
     checkpoint_bytes = 512;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_other_rows),        cmocka_unit_test(test_packed_as_another),
-        cmocka_unit_test(test_read_back_another), cmocka_unit_test(test_following),
-        cmocka_unit_test(test_seal_of_another),   cmocka_unit_test(test_growing),
+        cmocka_unit_test(test_places_outside),    cmocka_unit_test(test_other_rows),
+        cmocka_unit_test(test_packed_as_another), cmocka_unit_test(test_read_back_another),
+        cmocka_unit_test(test_following),         cmocka_unit_test(test_seal_of_another),
+        cmocka_unit_test(test_growing),
     };
 
     return run_both_forms(tests);

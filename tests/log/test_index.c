@@ -52,6 +52,11 @@ static void batches_of_others(void **state)
     dbk_index_run_close(run);
     dbk_index_table_free(table);
     model_free(&m);
+    static const char name[UINT16_MAX + 1];
+    dbk_hash128 hash;
+    assert_true(dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_of(name, UINT16_MAX), &hash));
+    assert_false(dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_of(name, UINT16_MAX + 1), &hash));
+    assert_false(dbk_index_hash(store_id, DBK_INDEX_STREAM, dbk_slice_of(name, 0), &hash));
 }
 
 static void few_names_make_long_chains(void **state)

@@ -135,6 +135,24 @@ static void test_rot_behind_the_check(void **state)
     world_free(&w);
 }
 
+/* A part cannot be read, or its file was cut: told, and it is read when it is there again. */
+static void test_part_is_gone(void **state)
+{
+    dbk_simdisk_fault fault = {.kinds = DBK_SIM_READ, .error = 5, .times = 1};
+    world w;
+
+    (void)state;
+    world_large(&w);
+    read_each(&w, 3);
+    read_each(&w, 60);
+    dbk_simdisk_add_fault(w.disk, &fault);
+    assert_int_equal(read_one(&w, 1 + 7 * ENTRIES + 100), DBK_IO);
+    assert_int_equal(read_one(&w, 1 + 7 * ENTRIES + 100), DBK_OK);
+    assert_int_equal(dbk_simdisk_truncate(w.disk, "log/0000000000000001.seg", 10000), 0);
+    assert_int_equal(read_one(&w, 1 + 9 * ENTRIES + 100), DBK_CORRUPT);
+    world_free(&w);
+}
+
 /* Memory ends at each point of reading: told, and the same read passes when there is some again. */
 static void test_out_of_memory(void **state)
 {
@@ -193,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_one_by_one),    cmocka_unit_test(test_in_order),
         cmocka_unit_test(test_too_many),      cmocka_unit_test(test_rot_behind_the_check),
         cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_part_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

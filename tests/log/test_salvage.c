@@ -377,9 +377,89 @@ static void test_features(void **state)
     world_free(&w);
 }
 
+/* More stores in one folder than are counted, and watermarks that are short, damaged, or whole in one of two places. */
+static void test_whose(void **state)
+{
+    uint8_t bytes[DBK_SEGMENT_HEADER_SIZE], mark[DBK_WATERMARK_SLOT_SIZE], store_id[16], lineage[16];
+    dbk_segment_header header = {.salt = 5, .size = 16384, .unit = 512};
+    world w;
+
+    (void)state;
+    make(&w);
+    w.dir = root_of(w.port);
+    for (uint64_t number = 20; number < 32; number++) { /* two each of the last */
+        char path[64];
+        snprintf(path, sizeof(path), "log/%016llx.seg", (unsigned long long)number);
+        header.number = number;
+        memset(header.store_id, (int)number, 16);
+        dbk_segment_header_encode(&header, bytes);
+        dbk_simdisk_write(w.disk, path, 0, bytes, sizeof(bytes));
+    }
+    assert_int_equal(dbk_log_identify(w.port, w.dir, store_id, lineage, NULL), DBK_OK);
+    assert_memory_equal(store_id, w.options.store_id, 16);
+    for (uint64_t number = 1; number < 32; number++) {
+        char path[64];
+        snprintf(path, sizeof(path), "log/%016llx.seg", (unsigned long long)number);
+        (void)dbk_simdisk_remove(w.disk, path);
+    }
+    assert_int_equal(dbk_simdisk_read(w.disk, "log/WATERMARK", 0, mark, sizeof(mark)), sizeof(mark));
+    for (unsigned sound = 0; sound < 4; sound++) {
+        for (uint64_t slot = 0; slot < 2; slot++) {
+            mark[40] ^= sound >> slot & 1 ? 0 : 1;
+            dbk_simdisk_write(w.disk, "log/WATERMARK", slot * DBK_WATERMARK_STRIDE, mark, sizeof(mark));
+            mark[40] ^= sound >> slot & 1 ? 0 : 1;
+        }
+        memset(store_id, 0, 16);
+        assert_int_equal(dbk_log_identify(w.port, w.dir, store_id, lineage, NULL), sound ? DBK_OK : DBK_MISSING);
+        if (sound) assert_memory_equal(store_id, w.options.store_id, 16);
+    }
+    dbk_simdisk_truncate(w.disk, "log/WATERMARK", 100);
+    assert_int_equal(dbk_log_identify(w.port, w.dir, store_id, lineage, NULL), DBK_MISSING);
+    world_free(&w);
+}
+
+/* The second header says another number, salt, size or unit than the first, soundly. */
+static void test_second_header(void **state)
+{
+    uint8_t bytes[DBK_SEGMENT_HEADER_SIZE];
+    dbk_segment_header header;
+    world w;
+
+    (void)state;
+    for (int field = 0; field < 5; field++) {
+        make(&w);
+        dbk_simdisk_read(w.disk, second, 0, bytes, sizeof(bytes));
+        assert_int_equal(dbk_segment_header_decode(bytes, &header), DBK_DECODED_OK);
+        if (field == 1) header.number++;
+        if (field == 2) header.salt++;
+        if (field == 3) header.size *= 2;
+        if (field == 4) header.unit *= 2;
+        dbk_segment_header_encode(&header, bytes);
+        dbk_simdisk_write(w.disk, second, DBK_SEGMENT_COPY_OFFSET, bytes, sizeof(bytes));
+        given g = look(&w, true);
+        assert_int_equal(g.faults, field != 0);
+        assert_int_equal(g.count, ENTRIES);
+        world_free(&w);
+    }
+}
+
+/* A log is verified by who does not know its lineage. */
+static void test_any_lineage(void **state)
+{
+    world w;
+
+    (void)state;
+    make(&w);
+    memset(w.options.lineage, 0, sizeof(w.options.lineage));
+    given g = look(&w, true);
+    assert_true(g.faults == 0 && g.count == ENTRIES);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whose),   cmocka_unit_test(test_second_header), cmocka_unit_test(test_any_lineage),
         cmocka_unit_test(test_whole),   cmocka_unit_test(test_headers),       cmocka_unit_test(test_middle),
         cmocka_unit_test(test_start),   cmocka_unit_test(test_tail),          cmocka_unit_test(test_missing),
         cmocka_unit_test(test_sizes),   cmocka_unit_test(test_two_histories), cmocka_unit_test(test_identify),
