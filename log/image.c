@@ -283,7 +283,7 @@ size_t dbk_image_whole_blocks(const dbk_image *image, uint64_t offset, size_t le
 {
     if (!image->packed || offset + most >= image->head.end) return most;
     uint64_t end = image->blocks[dbk_pack_block_at(image->blocks, image->head.block_count, offset + most)].plain_offset;
-    return end >= offset + least && end > offset ? (size_t)(end - offset) : most;
+    return end >= offset + least ? (size_t)(end - offset) : most;
 }
 
 dbk_result dbk_image_read_block(dbk_image *image, dbk_unpacker **unpacker, uint32_t index, uint8_t *out, dbk_error *err)

@@ -121,11 +121,12 @@ static dbk_result put_whole(pack_writer *w, const dbk_record *record, const uint
 
     if (w->records.size + bytes > DBK_PACK_BLOCK_PLAIN || w->payload + record->payload_bytes > DBK_PACK_BLOCK_BYTES)
         rc = flush(w, err);
-    if (rc == DBK_OK && w->records.size == 0) begin_block(w, record->first_position, record->received_ms, false);
+    if (rc != DBK_OK) return rc;
+    if (w->records.size == 0) begin_block(w, record->first_position, record->received_ms, false);
     w->payload += record->payload_bytes;
     dbk_buffer_put(&w->records, whole, (size_t)bytes);
-    if (rc == DBK_OK && record->type == DBK_RECORD_START) rc = flush(w, err); /* it is asked for alone */
-    if (record->type != DBK_RECORD_ENTRIES) return rc;
+    if (record->type == DBK_RECORD_START) return flush(w, err); /* it is asked for alone */
+    if (record->type != DBK_RECORD_ENTRIES) return DBK_OK;
     while (rc == DBK_OK && dbk_record_next_origin(&rest, &origin)) {
         count++;
         rc = take_entry(w, origin, err);

@@ -293,7 +293,7 @@ static dbk_result reserve(dbk_log *log, uint64_t more, dbk_error *err)
     dbk_part **old = log->parts;
     bool needed = log->part_room < room;
     if (needed) {
-        if (old) memcpy(grown, old, log->part_count * sizeof(dbk_part *));
+        memcpy(grown, old, log->part_count * sizeof(dbk_part *)); /* the list was made when the log was opened */
         log->parts = grown;
         log->part_room = room;
     }

@@ -74,6 +74,11 @@ static void ask(world *w)
             dbk_result answer = dbk_log_entry_id_at(w->log, at, &id, NULL);
             assert_true(answer == DBK_OK || answer == DBK_CORRUPT);
             if (answer == DBK_OK) (void)!dbk_log_find_entry(w->log, &id, &position, NULL);
+            dbk_buffer out;
+            dbk_buffer_init(&out, dbk_port_system());
+            answer = dbk_log_read(w->log, at, &out, NULL, NULL);
+            assert_true(answer == DBK_OK || answer == DBK_CORRUPT);
+            dbk_buffer_release(&out);
             answer = dbk_log_cursor_open(w->log, at, at + 1, &cursor, NULL);
             while (answer == DBK_OK) answer = dbk_log_cursor_next(cursor, NULL, NULL, &origin, NULL);
             assert_true(answer == DBK_END || answer == DBK_CORRUPT);

@@ -205,13 +205,33 @@ static void test_twice(void **state)
     world_free(&w);
 }
 
+/* Records of different lengths take turns in the memory that is left. */
+static void test_lengths(void **state)
+{
+    uint64_t firsts[6];
+    world w;
+
+    (void)state;
+    world_large(&w);
+    for (size_t i = 0; i < 6; i++) {
+        firsts[i] = dbk_log_position(w.log) + 1;
+        assert_int_equal(append_sized(w.log, ENTRIES * (1 + i), DATA_BYTES, NULL), DBK_OK);
+    }
+    for (uint64_t turn = 0; turn < 4; turn++) {
+        for (size_t i = 0; i < 6; i++)
+            assert_int_equal(read_one(&w, firsts[turn % 2 ? 5 - i : i] + 20 + 25 * turn), DBK_OK);
+        world_reopen(&w);
+    }
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_by_one),    cmocka_unit_test(test_in_order),
         cmocka_unit_test(test_too_many),      cmocka_unit_test(test_rot_behind_the_check),
         cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_part_is_gone),
+        cmocka_unit_test(test_part_is_gone),  cmocka_unit_test(test_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

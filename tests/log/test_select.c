@@ -1,7 +1,11 @@
 /* Reading by stream, by type, from a time, either way: held against all entries asked one by one. */
 #include "log_fixture.h"
 
+#include "log/internal.h"
+
 enum { ENTRIES = 700 };
+
+static uint64_t early; /* up to there all have a type of their own */
 
 /* Streams in turn, a rare type now and then, all received at a time of their position. */
 static void append_mixed(world *w, uint64_t seq)
@@ -14,7 +18,10 @@ static void append_mixed(world *w, uint64_t seq)
     snprintf(stream, sizeof(stream), "note/%llu", (unsigned long long)(seq % 7));
     memcpy(entry.id.replica, replica_one, 16);
     event.stream = dbk_slice_text(stream);
-    event.type = dbk_slice_text(seq % 97 == 13 ? "note.rare" : seq % 3 ? "note.put" : "note.cut");
+    event.type = dbk_slice_text(seq <= early     ? "note.early"
+                                : seq % 97 == 13 ? "note.rare"
+                                : seq % 3        ? "note.put"
+                                                 : "note.cut");
     event.data = dbk_slice_of("{\"some\":\"data\"}", 15);
     dbk_buffer_init(&events, dbk_port_system());
     dbk_buffer_init(&origin, dbk_port_system());
@@ -167,10 +174,44 @@ static void test_edges(void **state)
     world_free(&w);
 }
 
+/* Many blocks in a segment, and only the first ones have the type, or only the last ones: the others are passed over. */
+static void test_blocks_passed_over(void **state)
+{
+    dbk_log_selection *selection;
+    uint64_t position, count = 0;
+    dbk_slice origin;
+    world w = {0};
+
+    (void)state;
+    if (keep_plain) return;
+    early = 700;
+    w.disk = dbk_simdisk_new(33);
+    w.port = dbk_simdisk_port(w.disk);
+    w.options = small_options();
+    w.options.segment_first_bytes = w.options.segment_max_bytes = 1024 * 1024;
+    w.dir = root_of(w.port);
+    assert_int_equal(dbk_log_create(w.port, w.dir, &w.options, NULL), DBK_OK);
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    for (uint64_t seq = 1; w.log->segment_count < 2; seq++) append_mixed(&w, seq);
+    dbk_log_wish wish = {.type = dbk_slice_text("note.early"), .reverse = true};
+    assert_int_equal(dbk_log_selection_open(w.log, &wish, &selection, NULL), DBK_OK);
+    while (dbk_log_selection_next(selection, &position, NULL, &origin, NULL) == DBK_OK)
+        assert_int_equal(position, early - count++);
+    assert_int_equal(count, early);
+    dbk_log_selection_close(selection);
+    wish = (dbk_log_wish){.type = dbk_slice_text("note.cut")};
+    assert_int_equal(dbk_log_selection_open(w.log, &wish, &selection, NULL), DBK_OK);
+    assert_int_equal(dbk_log_selection_next(selection, &position, NULL, &origin, NULL), DBK_OK);
+    assert_true(position > early && position < early + 6);
+    dbk_log_selection_close(selection);
+    early = 0;
+    world_free(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wishes), cmocka_unit_test(test_rare_type),
-                                       cmocka_unit_test(test_edges)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks_passed_over), cmocka_unit_test(test_wishes),
+                                       cmocka_unit_test(test_rare_type), cmocka_unit_test(test_edges)};
 
     return run_both_forms(tests);
 }
