@@ -409,6 +409,27 @@ static void test_other_batches(void **state)
     }
 }
 
+/* The first record that differs is the damaged one: where the next begins here, the copy has none. */
+static void test_other_places(void **state)
+{
+    uint64_t at = DBK_SEGMENT_DATA_OFFSET;
+    uint8_t bytes[DBK_RECORD_HEADER_SIZE];
+    world w;
+
+    (void)state;
+    make(&w);
+    put_other_history(&w, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(dbk_simdisk_read(w.disk, path_of("log", 1), at, bytes, sizeof(bytes)), sizeof(bytes));
+        at += dbk_record_bytes(dbk_load_u32(bytes + 20), 512);
+    }
+    dbk_simdisk_flip_bit(w.disk, path_of("log", 1), at + 10, 1);
+    told t = mend(&w);
+    assert_true(t.mended == 0 && t.refused == 1);
+    if (!strstr(t.why, "lacks a record")) fail_msg("%s", t.why);
+    world_free(&w);
+}
+
 static const dbk_port *usual;
 static dbk_simdisk *meddled;
 static unsigned opens;
@@ -456,11 +477,17 @@ static void test_blocks_rot_meanwhile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_to_do),   cmocka_unit_test(test_each_segment),
-        cmocka_unit_test(test_several),         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_another_history), cmocka_unit_test(test_unproven_end),
-        cmocka_unit_test(test_crash),           cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_other_batches),   cmocka_unit_test(test_blocks_rot_meanwhile),
+        cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_each_segment),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_another_history),
+        cmocka_unit_test(test_unproven_end),
+        cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_other_batches),
+        cmocka_unit_test(test_other_places),
+        cmocka_unit_test(test_blocks_rot_meanwhile),
     };
     keep_plain = true; /* places of records are damaged; test_pack.c has the packed form */
     return cmocka_run_group_tests(tests, NULL, NULL);
