@@ -6,11 +6,15 @@
 
 #include "base/simdisk_internal.h"
 
-void *sim_host_take(size_t size)
+static void *must(void *memory)
 {
-    void *memory = calloc(1, size);
     if (!memory) abort();
     return memory;
+}
+
+void *sim_host_take(size_t size)
+{
+    return must(calloc(1, size));
 }
 
 void *sim_host_grow(void *items, size_t *room, size_t need, size_t item_size)
@@ -18,10 +22,8 @@ void *sim_host_grow(void *items, size_t *room, size_t need, size_t item_size)
     if (need <= *room) return items;
     size_t more = *room < 8 ? 16 : *room * 2;
     if (more < need) more = need;
-    void *moved = realloc(items, more * item_size);
-    if (!moved) abort();
     *room = more;
-    return moved;
+    return must(realloc(items, more * item_size));
 }
 
 /* Steele, Lea and Flood's SplitMix64: any state will do, and every seed gives another sequence. */

@@ -105,8 +105,7 @@ void dbk_simdisk_image_free(dbk_simdisk *disk, dbk_simdisk_image *image)
 {
     if (!image) return;
     dbk_simdisk_image **at = &disk->images;
-    while (*at && *at != image) at = &(*at)->next;
-    assert(*at);
+    for (; *at != image; at = &(*at)->next) assert(*at);
     *at = image->next;
     sim_tree_release(&image->tree);
     free(image);

@@ -184,13 +184,12 @@ static dbk_result begin_streams(merger *m, dbk_error *err)
 /* The filter's blocks in front of `index` are complete. */
 static dbk_result go_to_block(merger *m, uint64_t index, dbk_error *err)
 {
-    dbk_result rc = DBK_OK;
-
-    for (; m->block_index < index && rc == DBK_OK; m->block_index++) {
-        rc = put(m, &m->filter, m->block, sizeof(m->block), err);
+    for (; m->block_index < index; m->block_index++) {
+        dbk_result rc = put(m, &m->filter, m->block, sizeof(m->block), err);
+        if (rc != DBK_OK) return rc;
         memset(m->block, 0, sizeof(m->block));
     }
-    return rc;
+    return DBK_OK;
 }
 
 static dbk_result put_key(merger *m, const merge_key *key, dbk_error *err)
@@ -225,7 +224,7 @@ static dbk_result merge_keys(merger *m, dbk_error *err)
             if (least == m->job->count || is_above(&m->inputs[least].key, &m->inputs[i].key)) least = i;
         }
         if (least == m->job->count) return DBK_OK;
-        if (m->key_index % KEYS_BETWEEN_STOPS == 0 && m->job->stop && m->job->stop(m->job->arg)) return DBK_END;
+        if (m->key_index % KEYS_BETWEEN_STOPS == 0 && m->job->stop(m->job->arg)) return DBK_END;
         rc = put_key(m, &m->inputs[least].key, err);
         if (rc == DBK_OK) rc = advance(m, least, err);
     }
@@ -274,22 +273,22 @@ static dbk_result put_author(merger *m, const dbk_index_author_run *run, dbk_err
 static dbk_result put_authors(merger *m, dbk_error *err)
 {
     dbk_index_author_run joined = {0};
-    dbk_result rc = DBK_OK;
 
     m->layout.author_count = 0;
     for (size_t i = 0; i < m->job->count; i++) {
         size_t count;
         const dbk_index_author_run *runs = dbk_index_run_authors(m->inputs[i].run, &count);
-        for (size_t j = 0; j < count && rc == DBK_OK; j++) {
+        for (size_t j = 0; j < count; j++) {
             if (joined.count && goes_on(&joined, &runs[j])) {
                 joined.count += runs[j].count;
                 continue;
             }
-            rc = put_author(m, &joined, err);
+            dbk_result rc = put_author(m, &joined, err);
+            if (rc != DBK_OK) return rc;
             joined = runs[j];
         }
     }
-    return rc == DBK_OK ? put_author(m, &joined, err) : rc;
+    return put_author(m, &joined, err);
 }
 
 /* ---- the file */

@@ -112,8 +112,7 @@ static void mark_damaged(dbk_log *log, uint64_t number)
 {
     dbk_log_lock(log);
     dbk_part *part = dbk_parts_of(log, number);
-    if (part) part->damaged = true;
-    log->parts_wanting = log->parts_wanting || part;
+    if (part) part->damaged = log->parts_wanting = true;
     dbk_log_unlock(log);
 }
 

@@ -38,7 +38,7 @@ static dbk_result gather(dbk_log_selection *selection, dbk_error *err)
     for (uint64_t before = selection->last + 1, found = 0;; before = found) {
         dbk_result rc = dbk_log_find_stream(selection->log, dbk_buffer_slice(&selection->stream), before, &found, err);
         if (rc != DBK_OK) return rc;
-        if (found < selection->first || found == 0) break;
+        if (found == 0 || found < selection->first) break;
         dbk_buffer_put_u64(&selection->positions, found);
         if (found == 1) break; /* 0 as a bound would mean none */
     }

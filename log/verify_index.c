@@ -269,8 +269,9 @@ static dbk_result check_part(dbk_verifier *v, uint64_t first, uint64_t last, dbk
     dbk_buffer_release(&salts);
     if (!known) return DBK_OK;
     dbk_result rc = dbk_index_run_open(v->port, v->dir, file, v->options.store_id, &expect, &found, &run, &local);
+    if (rc == DBK_MISSING) return DBK_OK;
     if (rc == DBK_NO_MEMORY && err) *err = local;
-    if (rc == DBK_NO_MEMORY || rc == DBK_MISSING) return rc == DBK_MISSING ? DBK_OK : rc;
+    if (rc == DBK_NO_MEMORY) return rc;
     if (rc != DBK_OK) {
         tell(v, file, 0, local.text);
         return DBK_OK;
@@ -345,8 +346,9 @@ static dbk_result check_checkpoint(dbk_verifier *v, dbk_error *err)
     if (rc == DBK_OK)
         rc = dbk_index_run_open(v->port, v->dir, DBK_CHECKPOINT_NAME, v->options.store_id, &expect, &found, &run,
                                 &local);
+    if (rc == DBK_MISSING) return DBK_OK;
     if (rc == DBK_NO_MEMORY && err) *err = local;
-    if (rc == DBK_NO_MEMORY || rc == DBK_MISSING) return rc == DBK_MISSING ? DBK_OK : rc;
+    if (rc == DBK_NO_MEMORY) return rc;
     if (rc != DBK_OK) {
         tell(v, DBK_CHECKPOINT_NAME, 0, local.text);
         return DBK_OK;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "log/internal.h"
 #include "tests/log/log_fixture.h"
 
 enum { BATCHES = 90, PER_BATCH = 7, FLIPS = 160 };
@@ -295,6 +296,28 @@ static void without_threads_or_memory_it_finds_the_same(void **state)
     place_free(&p);
 }
 
+/* One that nobody watches is read ahead as well, one of a single segment is not. */
+static void with_little_to_do_it_finds_the_same(void **state)
+{
+    dbk_log_report report;
+    char path[80];
+    place p;
+
+    (void)state;
+    place_new(&p, 200);
+    assert_int_equal(dbk_log_verify(machine_of(3), p.dir, &p.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_true(here.started > 0 && report.faults == 0 && report.entries == BATCHES * PER_BATCH);
+    for (uint64_t number = 2; number <= p.segments + 1; number++) {
+        path_of(&p, number, path);
+        (void)unlink(path);
+    }
+    snprintf(path, sizeof(path), "%s/%s", p.path, DBK_WATERMARK_NAME);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(dbk_log_verify(machine_of(3), p.dir, &p.options, DBK_VERIFY_PROOF, NULL, &report, NULL), DBK_OK);
+    assert_int_equal(here.started, 0);
+    place_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +326,7 @@ int main(void)
         cmocka_unit_test(another_history_is_not_taken_over),
         cmocka_unit_test(another_history_behind_a_gap_is_not_taken_over),
         cmocka_unit_test(without_threads_or_memory_it_finds_the_same),
+        cmocka_unit_test(with_little_to_do_it_finds_the_same),
     };
     return run_both_forms(tests);
 }
