@@ -131,9 +131,11 @@ static size_t put_record(dbk_cell_writer *w, dbk_slice plain, const dbk_record *
 static bool has_hash(dbk_slice entries)
 {
     dbk_slice origin;
+    bool there = dbk_record_next_origin(&entries, &origin);
 
-    return dbk_record_next_origin(&entries, &origin) && origin.size >= DBK_COMMAND_HASH_AT + DBK_COMMAND_HASH_SIZE &&
-           !dbk_all_zero(origin.data + DBK_COMMAND_HASH_AT, DBK_COMMAND_HASH_SIZE);
+    if (dbk_never(!there || origin.size < DBK_COMMAND_HASH_AT + DBK_COMMAND_HASH_SIZE))
+        return false; /* it was decoded */
+    return !dbk_all_zero(origin.data + DBK_COMMAND_HASH_AT, DBK_COMMAND_HASH_SIZE);
 }
 
 /* Heads cost 32 bytes each; to compute them, those that the range in front of the block has. */
@@ -147,7 +149,8 @@ static void look_ahead(dbk_cell_writer *w, dbk_slice plain, const dbk_pack_block
     w->heads_computed = false;
     if (block->continued) return; /* of few large records */
     for (size_t at = 0; at < plain.size; records++) {
-        if (!dbk_record_decode(plain.data + at, w->header->store_id, &record)) return;
+        bool right = dbk_record_decode(plain.data + at, w->header->store_id, &record);
+        if (dbk_never(!right)) return; /* whoever packs has scanned it */
         uint64_t whole = dbk_record_bytes(record.payload_bytes, w->header->unit);
         if (whole > plain.size - at) records = 0; /* it goes on: its head is not to be computed here */
         if (!known && record.type == DBK_RECORD_ENTRIES) {
@@ -202,7 +205,8 @@ bool dbk_cell_writer_put(dbk_cell_writer *w, dbk_slice plain, dbk_pack_block *bl
     if (block->continued) at = put_rest(w, plain, block->plain_offset);
     while (at < plain.size) {
         dbk_record record = {0};
-        if (!dbk_record_decode(plain.data + at, w->header->store_id, &record)) break; /* reading back tells */
+        bool right = dbk_record_decode(plain.data + at, w->header->store_id, &record);
+        if (dbk_never(!right)) break; /* reading back would tell */
         at += put_record(w, dbk_slice_of(plain.data + at, plain.size - at), &record, &received_ms, first);
         first = false;
     }

@@ -40,7 +40,7 @@ static dbk_result gather(const dbk_pack_job *job, samples *s, dbk_error *err)
     uint64_t bytes = 0;
 
     dbk_scanner_init(&scanner, job->image, segment);
-    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET; rc == DBK_OK && at < segment->seal_offset; at += bytes) {
+    for (uint64_t at = DBK_SEGMENT_DATA_OFFSET; at < segment->seal_offset; at += bytes) {
         dbk_slice rest, origin;
         dbk_record record;
         const uint8_t *whole;

@@ -97,9 +97,10 @@ static dbk_result clear_range(const dbk_port *port, dbk_file *file, const dbk_pl
     dbk_result rc = DBK_OK;
 
     if (!zeros) return dbk_fail(err, DBK_NO_MEMORY, "cannot clear the torn end of '%s': out of memory", name);
-    for (uint64_t at = plan->offset; at < plan->used_end && rc == DBK_OK; at += 65536) {
+    for (uint64_t at = plan->offset; at < plan->used_end; at += 65536) {
         size_t now = plan->used_end - at < 65536 ? (size_t)(plan->used_end - at) : 65536;
         rc = dbk_io_write(port, file, name, at, zeros, now, err);
+        if (rc != DBK_OK) break;
     }
     dbk_free(port, zeros);
     return rc == DBK_OK ? dbk_io_sync(port, file, name, err) : rc;

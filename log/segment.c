@@ -95,9 +95,10 @@ static dbk_result write_zeros(const dbk_port *port, dbk_file *file, const char *
     dbk_result rc = DBK_OK;
 
     if (!zeros) return dbk_fail(err, DBK_NO_MEMORY, "cannot prepare segment '%s': out of memory", name);
-    for (uint64_t at = 0; at < size && rc == DBK_OK; at += chunk) {
+    for (uint64_t at = 0; at < size; at += chunk) {
         size_t now = size - at < chunk ? (size_t)(size - at) : chunk;
         rc = dbk_io_write(port, file, name, at, zeros, now, err);
+        if (rc != DBK_OK) break;
     }
     dbk_free(port, zeros);
     return rc == DBK_OK ? dbk_io_sync(port, file, name, err) : rc;
