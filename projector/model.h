@@ -274,6 +274,10 @@ dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *pat
 dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes,
                                dbk_error *err) DBK_MUST_USE;
 
+/* The highest position up to `last` at which the model stood and from which on its journal has all that changed; 0:
+ * none. */
+dbk_result dbk_model_commit_below(dbk_model *model, uint64_t last, uint64_t *position, dbk_error *err) DBK_MUST_USE;
+
 /* The rows in which two models of one definition differ, as a step from `before` to `after`: each row as a JSON
  * object, empty where there is none. In order of tables and keys. */
 typedef dbk_result (*dbk_differs_fn)(void *arg, const dbk_table *table, dbk_slice key, dbk_slice before,

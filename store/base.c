@@ -10,7 +10,7 @@
 #include "store/images.h"
 #include "store/switch.h"
 
-enum { LEAST_SPARED = 4096, CHUNKS_MOST = 32768, LOOKS_MOST = 8 };
+enum { LEAST_SPARED = 4096, CHUNKS_MOST = 32768, LOOKS_MOST = 8, FAR_BELOW = 10000 };
 
 /* Runs of positions of which each sorts below all the next ones. */
 typedef struct dbk_chunk {
@@ -106,6 +106,31 @@ static dbk_result find_end(dbk_engine *engine, const uint8_t *key, uint64_t *pos
     return result;
 }
 
+static dbk_result where_model_stood(dbk_engine *engine, uint64_t position, uint64_t *stood, dbk_error *err)
+{
+    const dbk_port *port = engine->port;
+    port->mutex_lock(port->ctx, engine->turn);
+    dbk_result result = engine->dead ? dbk_fail(err, DBK_UNAVAILABLE, "the store is closing")
+                                     : dbk_model_commit_below(engine->model, position, stood, err);
+    port->mutex_unlock(port->ctx, engine->turn);
+    return result;
+}
+
+/* Where the model stood itself its journal says what it changed since, so that the two need not be compared row by row.
+ * Not if that is far below, or not surely such a position as well. */
+static dbk_result stand_with_model(dbk_engine *engine, uint64_t *position, dbk_error *err)
+{
+    uint8_t low[DBK_ORDER_KEY_SIZE];
+    uint64_t stood = 0, below = 0;
+    memset(low, 0xff, sizeof low);
+    dbk_result result = where_model_stood(engine, *position, &stood, err);
+    if (result != DBK_OK || stood == 0 || *position - stood > FAR_BELOW) return result;
+    result = each_key(engine, stood + 1, *position, keep_lowest, low, err);
+    if (result == DBK_OK && stood < *position) result = dbk_log_all_below(engine->log, low, &below, err);
+    if (result == DBK_OK && below >= stood) *position = stood;
+    return result;
+}
+
 /* ---- the fold */
 
 static dbk_result fold(dbk_engine *engine, uint64_t position, dbk_base *base, dbk_error *err)
@@ -128,6 +153,7 @@ dbk_result dbk_base_make(dbk_engine *engine, const uint8_t key[DBK_ORDER_KEY_SIZ
     *base = (dbk_base){0};
     dbk_buffer_init(&base->path, engine->port);
     dbk_result result = find_end(engine, key, &position, err);
+    if (result == DBK_OK) result = stand_with_model(engine, &position, err);
     if (result == DBK_OK && position < least) return DBK_NONE;
     if (result == DBK_OK) result = fold(engine, position, base, err);
     if (result != DBK_OK) dbk_base_drop(engine, base);

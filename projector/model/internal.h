@@ -66,7 +66,7 @@ struct dbk_model {
     dbk_changes changes;           /* of the last commit */
     dbk_arena *changes_arena;
     struct dbk_journal *journal;  /* tables' last positions, what the journal holds (model/journal.h) */
-    sqlite3_stmt *statements[26]; /* fixed engine statements, see dbk_model_statement */
+    sqlite3_stmt *statements[27]; /* fixed engine statements, see dbk_model_statement */
     uint64_t amended;             /* entries applied again, since it was opened (model/amend.c) */
 };
 

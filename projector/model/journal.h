@@ -33,6 +33,7 @@ typedef struct dbk_journal {
     uint64_t newest_rows;  /* of the newest commit row */
     uint32_t behind;       /* commit rows at or below the floor, not deleted yet */
     bool has_commit;       /* there is a newest commit row */
+    uint64_t anew;         /* since it was opened it was begun anew there, and has all changes since; 0: it was not */
     dbk_buffer keys;       /* scratch: the encoded keys of a commit */
     int64_t *last;         /* per table of the definition: position of its last change, -1: never */
     int64_t *next_last;    /* the same with the commit in work */
@@ -86,6 +87,19 @@ dbk_result dbk_model_load_state(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 
 /* model/difference.c */
 dbk_result dbk_model_difference(dbk_model *mine, dbk_model *other, dbk_error *err) DBK_MUST_USE;
+
+/* model/narrow.c: `usable`: the rows named by the journals of both are all in which they may differ */
+typedef struct dbk_narrow {
+    bool usable;
+    dbk_buffer keys; /* dbk_narrow_key … */
+    dbk_arena *arena;
+} dbk_narrow;
+void dbk_narrow_init(dbk_narrow *narrow, const dbk_port *port);
+void dbk_narrow_release(dbk_narrow *narrow);
+/* Before the shadow's journal goes. */
+dbk_result dbk_narrow_collect(dbk_narrow *narrow, dbk_model *shadow, dbk_model *old, dbk_error *err) DBK_MUST_USE;
+/* As dbk_model_difference. */
+dbk_result dbk_narrow_note(dbk_narrow *narrow, dbk_model *shadow, dbk_model *old, dbk_error *err) DBK_MUST_USE;
 
 /* model/keys.c: the keys of a commit: per table u16 name length, name, u32 count, per key u32 length, key */
 void dbk_keys_encode(dbk_buffer *out, const dbk_change *changes, size_t count);

@@ -61,7 +61,7 @@ static void start_journal(dbk_model *shadow)
 {
     dbk_journal *journal = shadow->journal;
 
-    shadow->state.floor = shadow->state.position;
+    shadow->state.floor = journal->anew = shadow->state.position;
     journal->rows = journal->newest_rows = 0;
     for (size_t i = 0; i < shadow->definition->table_count; i++) journal->last[i] = (int64_t)shadow->state.position;
 }
@@ -83,19 +83,25 @@ dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, db
 {
     assert(shadow && (old || reset));
     dbk_model_state state = shadow->state;
+    dbk_narrow narrow;
     dbk_result result = reset ? DBK_OK : check_pair(shadow, old, err);
 
     if (result == DBK_OK) result = dbk_model_begin(shadow, err);
     if (result != DBK_OK) return result;
-    result = drop_journal(shadow, err);
+    dbk_narrow_init(&narrow, shadow->port);
+    if (!reset) result = dbk_narrow_collect(&narrow, shadow, old, err);
+    if (result == DBK_OK) result = drop_journal(shadow, err);
     shadow->journal->behind = 0;
     if (result == DBK_OK && reset) start_journal(shadow);
     if (result == DBK_OK && !reset) result = take_journal(shadow, old, err);
-    if (result == DBK_OK && !reset) result = dbk_model_difference(shadow, old, err);
+    if (result == DBK_OK && !reset)
+        result = narrow.usable ? dbk_narrow_note(&narrow, shadow, old, err) : dbk_model_difference(shadow, old, err);
+    dbk_narrow_release(&narrow);
     if (result == DBK_OK) result = dbk_model_commit(shadow, state.position, state.head, state.top, changes, err);
     if (result == DBK_OK) return DBK_OK;
     /* Memory had moved with the transaction that is no more; the first failure is the one to tell. */
     dbk_model_rollback(shadow);
+    shadow->journal->anew = 0;
     if (dbk_model_load_state(shadow, NULL) != DBK_OK) shadow->state = state;
     return result;
 }

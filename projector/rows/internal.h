@@ -34,7 +34,8 @@ enum {
     DBK_PLACE_RECORD_GONE = 22,
     DBK_PLACE_ORDERED,
     DBK_PLACE_RECORD_DROP,
-    DBK_PLACE_SKIP_DROP
+    DBK_PLACE_SKIP_DROP,
+    DBK_PLACE_COMMIT_BELOW
 };
 
 /* A set of columns of one table, by column number. */
