@@ -25,7 +25,7 @@ enum {
     DBK_PIECE_LARGEST_BYTES = 2 * 1024 * 1024, /* kept, then alone */
     DBK_PIECE_SPARE_BYTES = 512 * 1024,
     DBK_LARGE_RECORD_BYTES = 32 * 1024,        /* as a piece: it gets an outline */
-    DBK_OUTLINE_CACHE_BYTES = 3 * 1024 * 1024, /* enough for 750 MiB of large records */
+    DBK_OUTLINE_CACHE_BYTES = 3 * 1024 * 1024, /* enough for 1.5 GiB of large records */
     DBK_OPEN_FILES_MAX = 64,                   /* sealed segments held open for reading */
     DBK_OPEN_FILES_BYTES = 2816 * 1024,        /* and so much memory of theirs */
 };

@@ -1,11 +1,11 @@
-/* Outlines of large records: parts of some 4 KiB of whole entries, and a checksum for each. A record is checked whole
+/* Outlines of large records: parts of some 8 KiB of whole entries, and a checksum for each. A record is checked whole
  * when it is first read; from then on the part with an entry is read alone and checked alone, as long as the outline
- * is kept, which takes a 250th of the record. Who asks for the first or the last entry is taken for one who walks
+ * is kept, which takes a 500th of the record. Who asks for the first or the last entry is taken for one who walks
  * through all of them, and is given the record whole, unless that is too large to be kept: it would be read anew for
  * each entry. */
 #include "log/piece.h"
 
-enum { PART_BYTES = 4096 };
+enum { PART_BYTES = 8192 };
 
 typedef struct outline_part {
     uint32_t offset; /* of the length of its first entry, from the begin of the record */

@@ -4,7 +4,7 @@
 #include "log_fixture.h"
 
 /* More than is kept of whole records; and what a part of one has at most. */
-enum { BATCHES = 48, ENTRIES = 128, DATA_BYTES = 300, PART_ENTRIES = 4096 / DATA_BYTES };
+enum { BATCHES = 48, ENTRIES = 128, DATA_BYTES = 300, PART_ENTRIES = 8192 / DATA_BYTES };
 
 static void world_large(world *w)
 {
