@@ -4,11 +4,13 @@
  * Who reads the log is given the rows only where they account for the whole file: as many blocks as the head counts,
  * each record sound and behind the one before, the last one the seal that the head names. So nothing is believed that
  * the table was not needed for. Who looks at damage gets rows in any case: bytes that are no block become one that is
- * damaged, and behind it goes on with the next that begins with a record in its place. */
+ * damaged, and behind it goes on with the next that begins with a record in its place. What looks like the beginning of
+ * a block and is none costs a look at all that stands behind it: a file made of such is looked at LOOKS_MAX times over,
+ * and what is left of it then is damage. */
 #include "log/cells_read.h"
 #include "log/internal.h"
 
-enum { FIRST_LOOK = 64 * 1024 };
+enum { FIRST_LOOK = 64 * 1024, LOOKS_MAX = 64 };
 
 typedef struct rebuilder {
     dbk_image *image;
@@ -16,7 +18,9 @@ typedef struct rebuilder {
     dbk_buffer packed, plain;
     dbk_pack_block row; /* of the block in `packed`, where it has cells */
     uint32_t count;     /* rows so far */
+    bool skips;
     uint64_t offset, plain_offset;
+    uint64_t looked; /* bytes that were read to find where blocks begin behind damage */
 } rebuilder;
 
 static dbk_result fail_rebuild(const rebuilder *r, uint64_t offset, dbk_error *err)
@@ -62,6 +66,7 @@ static dbk_result find_block(rebuilder *r, uint64_t offset, size_t *bytes, size_
         if (!room) return fail_memory(r, err);
         dbk_result rc = dbk_io_read(image->port, image->file, image->name, offset, room, size, &got, err);
         if (rc != DBK_OK) return rc;
+        if (r->skips) r->looked += got;
         *bytes = measure(r, dbk_slice_of(room, got), left, plain_bytes);
         if (*bytes || image->head.celled || got < size || size == left || !begins(r, dbk_slice_of(room, got)))
             return DBK_OK;
@@ -134,6 +139,7 @@ static void find_begin(rebuilder *r, uint64_t *offset)
         uint8_t *room = dbk_buffer_extend(&r->packed, size);
         if (dbk_never(!room)) break; /* a block was looked for with as much */
         (void)!dbk_io_read(image->port, image->file, image->name, *offset, room, size, &got, NULL);
+        r->looked += got;
         for (size_t i = 0; i + 4 <= got; i++) {
             if (!begins(r, dbk_slice_of(room + i, got - i))) continue;
             *offset += i;
@@ -150,16 +156,18 @@ static dbk_result skip_damage(rebuilder *r, dbk_error *err)
     const dbk_pack_head *head = &r->image->head;
     uint64_t offset = r->offset + 1;
 
+    r->skips = true;
     for (;; offset++) {
         size_t bytes = 0, plain_bytes;
         uint64_t at = 0;
         find_begin(r, &offset);
-        if (offset == dbk_pack_blocks_end(head)) break;
+        if (offset == dbk_pack_blocks_end(head) || r->looked / LOOKS_MAX > head->file_bytes) break;
         dbk_result rc = find_block(r, offset, &bytes, &plain_bytes, err);
         if (rc == DBK_OK && bytes) rc = place_of(r, bytes, plain_bytes, &at, err);
         if (rc == DBK_NO_MEMORY) return rc;
         if (rc != DBK_OK || at <= r->plain_offset) continue;
         put_damage(r, offset, at);
+        r->skips = false;
         return DBK_OK;
     }
     put_damage(r, dbk_pack_blocks_end(head), head->end);
