@@ -46,6 +46,7 @@ typedef struct dbk_async {
     uint64_t done, of; /* building */
     uint64_t builds;
     const char *healed;    /* why it was built anew while it served; NULL: it never was */
+    int64_t queried_ns;    /* when the last look that a query asked for was asked for; 0: none was */
     int64_t not_before_ns; /* trouble, or stopped: when it is tried again */
     int64_t delay_ns;
     dbk_error trouble; /* code DBK_OK: none */

@@ -3,7 +3,7 @@
 #include "store/replay.h"
 #include "store/request.h"
 
-static const int64_t OPENING_NS = 250000000;
+static const int64_t OPENING_NS = 250000000, LOOK_EVERY_NS = 1000000000;
 enum { OPEN_TRIES = 5 };
 
 dbk_result dbk_request_model(dbk_engine *engine, const dbk_json_node *request, const dbk_definition **model,
@@ -148,6 +148,19 @@ dbk_result dbk_async_borrow(dbk_engine *engine, const dbk_definition *model, dbk
     return result;
 }
 
+/* The mutex is held. Where nothing is written no turn has the model look at its file: who asks it does, now and then,
+ * and waits for nothing. Nobody asks, nobody looks: an idle store does no work. */
+static void look_now_and_then(dbk_async *async)
+{
+    const dbk_port *port = async->all->port;
+    if (async->all->engine->options.no_threads) return;
+    int64_t now_ns = port->monotonic_ns(port->ctx);
+    if (async->queried_ns && now_ns - async->queried_ns < LOOK_EVERY_NS) return;
+    async->queried_ns = now_ns;
+    async->look_asked = true;
+    dbk_asyncs_wake(async->all);
+}
+
 void dbk_async_give_back(dbk_lent_reader *lent, dbk_result result)
 {
     dbk_async *async = lent->async;
@@ -155,6 +168,7 @@ void dbk_async_give_back(dbk_lent_reader *lent, dbk_result result)
     size_t kept = async->definition->rule->readers ? async->definition->rule->readers : DBK_ASYNC_READERS;
     if (result == DBK_CORRUPT) have_it_looked_at(async, true);
     dbk_asyncs_lock(all);
+    look_now_and_then(async);
     for (size_t i = 0; lent->reader && lent->epoch == async->life && result != DBK_CORRUPT && i < kept; i++) {
         if (async->idle[i]) continue;
         async->idle[i] = lent->reader;

@@ -207,6 +207,38 @@ static void test_files_go_while_it_works(void **state)
 }
 
 /* The models of before end and those of after begin, whatever they were at. */
+static uint64_t builds_of(engine_fixture *f, const char *model)
+{
+    dbk_asyncs *all = dbk_asyncs_enter(f->engine);
+    dbk_asyncs_lock(all);
+    uint64_t builds = dbk_asyncs_find(all, model)->builds;
+    dbk_asyncs_unlock(all);
+    dbk_asyncs_leave(all);
+    return builds;
+}
+
+/* Its file is replaced by an older copy while nothing is written: readers that are open still have the right one, and
+ * nobody asks how the model is. That it is queried is enough for it to be built anew. */
+static void test_a_query_has_an_idle_model_look(void **state)
+{
+    static const char query[] = "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM sums\"}";
+    engine_fixture *f = *state;
+    const dbk_port *port = dbk_port_system();
+    feed(f, "a", 0, 20);
+    becomes_current(f, "one");
+    becomes(f, query, "\"rows\":[[10]]"); /* a reader is open from here on */
+    uint64_t builds = builds_of(f, "one");
+    char *serial = file_text(f->path, "models/async-one/current"), name[120];
+    snprintf(name, sizeof name, "models/async-one/%.8s/one.sqlite", serial);
+    free(serial);
+    file_write(f->path, "other", "not a model", 11);
+    file_move(f->path, "other", name);
+    int64_t until_ns = port->monotonic_ns(NULL) + INT64_C(60000000000);
+    while (builds_of(f, "one") == builds && port->monotonic_ns(NULL) < until_ns) free(ask_of(f->engine, query));
+    assert_int_equal(builds_of(f, "one"), builds + 1);
+    becomes(f, query, "\"rows\":[[10]]");
+}
+
 static void test_a_definition_goes_over_at_once(void **state)
 {
     engine_fixture *f = *state;
@@ -267,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_stopped_model_stops_nothing_else, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closing_and_opening, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_go_while_it_works, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_query_has_an_idle_model_look, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_definition_goes_over_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_an_upgrade_builds_is_left_alone, setup, teardown),
     };
