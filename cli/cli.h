@@ -143,6 +143,9 @@ typedef struct dbk_cli_target {
 } dbk_cli_target;
 enum { DBK_CLI_LONG_MS = 24 * 3600 * 1000 }; /* for what goes through a whole log */
 bool dbk_cli_is_url(const char *text);
+/* Where the definition is that the word names: a folder or file of its own, or, of a store, what that runs. The text is
+ * the word or in `room`. */
+const char *dbk_cli_app(const dbk_cli *cli, const char *word, char room[4096]);
 bool dbk_cli_is_store(const dbk_cli *cli, const char *text); /* a URL or an existing folder */
 /* The first word if it names a store (then *words_used is 1), else the default. 0, or the exit status, said. */
 int dbk_cli_store_word(const dbk_cli *cli, bool first_word, dbk_cli_target *target, size_t *words_used);

@@ -39,7 +39,8 @@ static int run(dbk_cli *cli)
     dbk_error err = {0};
     bool json = dbk_cli_flag(cli, "json");
     if (cli->args.word_count != 1) return dbk_cli_usage(cli, "name the app definition: a folder, or one schema.sql");
-    const char *app = cli->args.words[0];
+    char room[4096];
+    const char *app = dbk_cli_app(cli, cli->args.words[0], room);
     dbk_result result = dbk_definition_load(cli->port, app, &definition, &findings, &err);
     put_findings(cli, &findings, json);
     size_t errors = findings.errors, warnings = findings.count - findings.errors;
@@ -61,7 +62,8 @@ const dbk_cli_command dbk_cmd_check = {
     "check",
     "APP",
     "checks an app definition, no store needed",
-    "Shows every error at once, each with file, line, column, the offending text and what to write instead.",
+    "Shows every error at once, each with file, line, column, the offending text and what to write instead.\n"
+    "Of a store it is the definition that it runs.",
     "check app/\ncheck schema.sql --json",
     options,
     1,

@@ -286,7 +286,9 @@ static int run(dbk_cli *cli)
     typing t = {0};
     if (cli->args.word_count != 1) return dbk_cli_usage(cli, "name the app definition: a folder, or one schema.sql");
     dbk_buffer_init(&t.out, cli->port);
-    dbk_result result = dbk_definition_load(cli->port, cli->args.words[0], &definition, &findings, &err);
+    char room[4096];
+    const char *app = dbk_cli_app(cli, cli->args.words[0], room);
+    dbk_result result = dbk_definition_load(cli->port, app, &definition, &findings, &err);
     if (result == DBK_SCHEMA) dbk_error_hint(&err, "'daybook check %s' shows them", cli->args.words[0]);
     dbk_findings_free(&findings);
     t.definition = definition;
@@ -305,7 +307,8 @@ const dbk_cli_command dbk_cmd_types = {
     "APP",
     "prints TypeScript declarations of an app definition",
     "Tables with key, row and what put and patch take; named queries and commands with their arguments and what\n"
-    "they answer. A column is without null only where that is certain. The order is that of the definition.",
+    "they answer. A column is without null only where that is certain. The order is that of the definition;\n"
+    "of a store it is the one that it runs.",
     "types app/ > app.d.ts",
     options,
     1,

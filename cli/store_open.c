@@ -25,6 +25,18 @@ bool dbk_cli_is_store(const dbk_cli *cli, const char *text)
     return dbk_cli_is_url(text) || is_folder(cli->port, text);
 }
 
+const char *dbk_cli_app(const dbk_cli *cli, const char *word, char room[4096])
+{
+    const dbk_port *port = cli->port;
+    dbk_identity identity;
+    dbk_dir *dir = NULL;
+    int size = snprintf(room, 4096, "%s/app", word);
+    if (size < 0 || size >= 4096 || dbk_io_open_dir(port, NULL, word, 0, &dir, NULL) != DBK_OK) return word;
+    bool store = port->identify(port->ctx, dir, "daybook.json", &identity) == 0;
+    port->close_dir(port->ctx, dir);
+    return store ? room : word;
+}
+
 /* ---- the default store */
 
 enum { LEVELS_MAX = 64 };

@@ -43,6 +43,13 @@ class Store(Case):
         self.assertEqual(last, {"ok": True, "app": "app", "tables": 2, "projections": 1, "queries": 2, "warnings": 1})
         self.assertEqual([(f["level"], f["file"], f["line"]) for f in findings], [("warning", "queries.sql", 5)])
 
+    def test_a_store_stands_for_the_definition_that_it_runs(self):
+        self.store()
+        for command in ("check", "types"):
+            of_app = self.daybook(command, "a.daybook/app")
+            self.assertEqual(self.daybook(command, "a.daybook").replace("'a.daybook'", "'a.daybook/app'"), of_app)
+        self.assertIn("no schema.sql", self.run_program("check", ".").stdout)
+
     def test_types_of_a_definition(self):
         made = self.daybook("types", os.path.join(HERE, "types_app"))
         self.golden("types.d.ts", made)
