@@ -113,6 +113,8 @@ static void test_nothing_there(void **state)
     w.options.read_only = true;
     assert_int_equal(world_open(&w, NULL), DBK_OK);
     assert_int_equal(dbk_log_begin(w.log, NULL), DBK_OK);
+    dbk_pack_kick(w.log); /* packs nothing */
+    assert_int_equal(dbk_log_position(w.log), 8);
     world_free(&w);
     dbk_log_leave(NULL);
     dbk_log_close(NULL);
