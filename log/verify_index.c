@@ -288,7 +288,7 @@ static int collect(void *arg, const char *name)
     dbk_buffer *files = arg;
     uint64_t first, last;
 
-    if (!dbk_part_name_parse(name, &first, &last) || first == 0) return 0;
+    if (!dbk_part_name_parse(name, &first, &last)) return 0;
     dbk_buffer_put_u64(files, first);
     dbk_buffer_put_u64(files, last);
     return 0;

@@ -60,6 +60,7 @@ static void test_handle_refusals(void **state)
     assert_int_equal(get(f, writer, 0, &byte, 1), -EBADF);
     assert_int_equal(f->port->allocate(f->port->ctx, writer, 0, 0), -EINVAL);
     assert_int_equal(f->port->allocate(f->port->ctx, writer, UINT64_MAX, 2), -EFBIG);
+    assert_int_equal(f->port->allocate(f->port->ctx, writer, UINT64_C(4) << 30, 2), -EFBIG);
     assert_int_equal(f->port->truncate(f->port->ctx, writer, UINT64_C(5) << 30), -EFBIG);
     assert_int_equal(put(f, writer, UINT64_C(4) << 30, "x", 1), -EFBIG);
     assert_int_equal(put(f, writer, (UINT64_C(4) << 30) - 1, "xy", 2), 1);

@@ -93,7 +93,7 @@ static void test_fronts(void **state)
                 read_celled(&w, c);
                 c->file[block.offset + at] ^= twists[k];
                 mend_block(&w, c, index, &block);
-                ask_slowly(&w, "a front");
+                if (at % 3 == 0) ask_slowly(&w, "a front");
                 look(&w, "a front");
                 lies++;
             }
@@ -115,7 +115,7 @@ static void test_rows(void **state)
     celled *c = malloc(sizeof(*c));
     read_celled(&w, c);
     uint32_t count = c->head.block_count;
-    for (uint32_t lie = 0; lie < 30 * count; lie++) {
+    for (uint32_t lie = 0; lie < 30 * count; lie += step) {
         static const int64_t by[] = {1, -1, 512, -512, 0x7fffffff, 100000};
         uint32_t index = lie / 30;
         dbk_simdisk_restore(w.disk, image);
