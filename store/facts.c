@@ -10,8 +10,8 @@
  * shadow, all that is left comes with it into one turn: a shadow for each slice would take longer than it saves. */
 #include <stdlib.h>
 
-#include "store/base.h"
 #include "store/disk.h"
+#include "store/late_base.h"
 #include "store/request.h"
 #include "store/switch.h"
 #include "store/turn.h"

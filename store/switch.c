@@ -13,11 +13,11 @@
  * One that takes the rename back leaves the model of before, whose folder goes when the rename is durable. */
 #include "store/switch.h"
 
-#include "store/base.h"
 #include "store/checkpoint.h"
 #include "store/disk.h"
 #include "store/identity.h"
 #include "store/images.h"
+#include "store/late_base.h"
 
 /* A backlog over the first is folded in transactions of the second. */
 enum { ONE_STEP_MAX = 20000, STEP_ENTRIES = 10000 };

@@ -5,7 +5,7 @@
  *   2. the fold up to P, from the nearest image, with a journal of its own, made durable
  *   3. in the turn: what comes is logged, the rest of the log is folded on it, and it takes the model's place (switch.c)
  * A death before 3 leaves a folder that the next opening removes. */
-#include "store/base.h"
+#include "store/late_base.h"
 
 #include "store/images.h"
 #include "store/switch.h"

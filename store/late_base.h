@@ -1,6 +1,6 @@
 /* Internal to store/: the part of a shadow that is built before the entries it is taken for are in the log. */
-#ifndef DBK_STORE_BASE_H
-#define DBK_STORE_BASE_H
+#ifndef DBK_STORE_LATE_BASE_H
+#define DBK_STORE_LATE_BASE_H
 
 #include "store/engine.h"
 
