@@ -113,12 +113,18 @@ static void ask(int which, dbk_index_run *run)
     }
 }
 
+static bool go_on(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
 static void merge(dbk_index_run *a, dbk_index_run *b)
 {
     dbk_index_run *const runs[] = {a, b};
     const bool with_batches[] = {true, true};
     dbk_index_source source = source_of(0), found;
-    dbk_index_merge job = {.runs = runs, .count = 2, .with_batches = with_batches, .source = &source};
+    dbk_index_merge job = {.runs = runs, .count = 2, .with_batches = with_batches, .source = &source, .stop = go_on};
     dbk_index_run *merged;
     size_t bad;
 
