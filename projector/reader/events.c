@@ -37,11 +37,6 @@ enum {
 };
 enum { BOUNDS_MAX = 16, CHECK_EVERY = 64 };
 
-typedef struct events_table {
-    sqlite3_vtab base;
-    dbk_model_reader *reader;
-} events_table;
-
 typedef struct events_cursor {
     sqlite3_vtab_cursor base;
     dbk_log_selection *selection;
@@ -57,21 +52,8 @@ typedef struct events_cursor {
 
 static int connect(sqlite3 *db, void *reader, int argc, const char *const *argv, sqlite3_vtab **out, char **message)
 {
-    events_table *table = sqlite3_malloc(sizeof(*table));
-
     (void)argc, (void)argv, (void)message;
-    if (!table) return SQLITE_NOMEM;
-    *table = (events_table){.reader = reader};
-    int rc = sqlite3_declare_vtab(db, declaration);
-    if (rc == SQLITE_OK) *out = &table->base;
-    else sqlite3_free(table);
-    return rc;
-}
-
-static int disconnect(sqlite3_vtab *table)
-{
-    sqlite3_free(table);
-    return SQLITE_OK;
+    return dbk_reader_table_new(db, reader, declaration, out);
 }
 
 static char bound_of(const struct sqlite3_index_constraint *constraint)
@@ -120,7 +102,7 @@ static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
 static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out)
 {
     events_cursor *cursor = sqlite3_malloc(sizeof(*cursor));
-    const dbk_port *port = ((events_table *)table)->reader->port;
+    const dbk_port *port = ((dbk_reader_table *)table)->reader->port;
 
     if (!cursor) return SQLITE_NOMEM;
     *cursor = (events_cursor){.at_end = true};
@@ -143,7 +125,7 @@ static int close_cursor(sqlite3_vtab_cursor *base)
 
 static dbk_model_reader *reader_of(const sqlite3_vtab_cursor *base)
 {
-    return ((events_table *)base->pVtab)->reader;
+    return ((dbk_reader_table *)base->pVtab)->reader;
 }
 
 static int fail(events_cursor *cursor, dbk_result result, const dbk_error *err)
@@ -292,7 +274,7 @@ static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
 /* Without xCreate it is a table-valued name: it needs no CREATE and a table of the app hides it. */
 static const sqlite3_module events_module = {.xConnect = connect,
                                              .xBestIndex = best_index,
-                                             .xDisconnect = disconnect,
+                                             .xDisconnect = dbk_reader_table_free,
                                              .xOpen = open_cursor,
                                              .xClose = close_cursor,
                                              .xFilter = filter,

@@ -27,6 +27,14 @@ struct dbk_model_reader {
     dbk_upcaster *upcaster;
 };
 
+/* Of `events` and `daybook_schema`: reader/table.c. */
+typedef struct dbk_reader_table {
+    sqlite3_vtab base; /* first: SQLite's part */
+    dbk_model_reader *reader;
+} dbk_reader_table;
+int dbk_reader_table_new(sqlite3 *db, dbk_model_reader *reader, const char *declaration, sqlite3_vtab **out);
+int dbk_reader_table_free(sqlite3_vtab *table);
+
 /* One statement prepared for a client. The caller finalizes. */
 dbk_result dbk_reader_prepare(dbk_model_reader *reader, dbk_slice sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_reader_failure(dbk_model_reader *reader, int rc, dbk_error *err);

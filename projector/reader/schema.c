@@ -10,11 +10,6 @@ static const char rows_sql[] =
     " AND name NOT LIKE '\\_daybook\\_%' ESCAPE '\\' AND tbl_name NOT LIKE '\\_daybook\\_%' ESCAPE '\\'";
 enum { COLUMNS = 4, NAME = 1 };
 
-typedef struct schema_table {
-    sqlite3_vtab base; /* first: SQLite's part */
-    dbk_model_reader *reader;
-} schema_table;
-
 typedef struct schema_cursor {
     sqlite3_vtab_cursor base;
     sqlite3_stmt *rows;
@@ -24,21 +19,8 @@ typedef struct schema_cursor {
 
 static int connect(sqlite3 *db, void *reader, int argc, const char *const *argv, sqlite3_vtab **out, char **message)
 {
-    schema_table *table = sqlite3_malloc(sizeof(*table));
-
     (void)argc, (void)argv, (void)message;
-    if (!table) return SQLITE_NOMEM;
-    *table = (schema_table){.reader = reader};
-    int rc = sqlite3_declare_vtab(db, declaration);
-    if (rc == SQLITE_OK) *out = &table->base;
-    else sqlite3_free(table);
-    return rc;
-}
-
-static int disconnect(sqlite3_vtab *table)
-{
-    sqlite3_free(table);
-    return SQLITE_OK;
+    return dbk_reader_table_new(db, reader, declaration, out);
 }
 
 static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
@@ -71,7 +53,7 @@ static int close_cursor(sqlite3_vtab_cursor *base)
 /* The engine's own question: it may ask SQLite's table, whoever asked this one. */
 static int step(schema_cursor *cursor)
 {
-    dbk_model_reader *reader = ((schema_table *)cursor->base.pVtab)->reader;
+    dbk_model_reader *reader = ((dbk_reader_table *)cursor->base.pVtab)->reader;
     dbk_sql_role role = reader->sandbox.role;
     int rc = SQLITE_OK;
 
@@ -123,7 +105,7 @@ static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
 
 static const sqlite3_module schema_module = {.xConnect = connect,
                                              .xBestIndex = best_index,
-                                             .xDisconnect = disconnect,
+                                             .xDisconnect = dbk_reader_table_free,
                                              .xOpen = open_cursor,
                                              .xClose = close_cursor,
                                              .xFilter = filter,

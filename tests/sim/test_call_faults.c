@@ -8,6 +8,7 @@
 #include "base/simdisk.h"
 #include "store/engine.h"
 #include "store/request.h"
+#include "tests/sim/folds.h"
 #include "tests/sim/weather.h"
 #include "tests/support/simvfs.h"
 
@@ -402,18 +403,8 @@ static dbk_hash128 rows_of(const bench *b)
 
 static void check_rows(bench *b)
 {
-    dbk_model_state cold = {0}, live;
-    dbk_hash128 counted;
-    uint64_t rows;
-    dbk_model *model = dbk_engine_model(b->engine);
-    if (dbk_engine_replay(b->engine, NULL, "/cold.sqlite", true, NULL, NULL, &cold, &b->error) != DBK_OK)
-        fail(b, "the log cannot be folded afterwards");
-    if (dbk_model_recount(model, &counted, &rows, &b->error) != DBK_OK) fail(b, "the rows cannot be counted");
-    dbk_model_get_state(model, &live);
-    bool same = memcmp(&cold.fingerprint, &live.fingerprint, sizeof live.fingerprint) == 0 &&
-                memcmp(&counted, &live.fingerprint, sizeof counted) == 0;
-    if (!same) fail(b, "the rows are not what the log folds to");
-    (void)dbk_simdisk_remove(b->disk, "cold.sqlite");
+    const char *wrong = wrong_rows(b->engine, b->disk, &b->error);
+    if (wrong) fail(b, wrong);
 }
 
 /* What the first receipt said is so. */

@@ -3,7 +3,7 @@
  * the rows that it brings without faults.
  *   test_late_faults [STRIDE]   every STRIDE-th call fails (1: all) */
 #include "base/simdisk.h"
-#include "store/engine.h"
+#include "tests/sim/folds.h"
 #include "tests/sim/weather.h"
 #include "tests/support/simvfs.h"
 
@@ -116,19 +116,11 @@ static int at_point(void *arg, dbk_engine *engine, const char *point, dbk_slice 
 
 static dbk_hash128 check_rows(bench *b)
 {
-    dbk_model_state cold = {0}, live;
-    dbk_hash128 counted;
-    uint64_t rows;
-    dbk_model *model = dbk_engine_model(b->engine);
-    if (dbk_engine_replay(b->engine, NULL, "/cold.sqlite", true, NULL, NULL, &cold, &b->error) != DBK_OK)
-        fail(b, "the log cannot be folded afterwards");
-    if (dbk_model_recount(model, &counted, &rows, &b->error) != DBK_OK) fail(b, "the rows cannot be counted");
-    dbk_model_get_state(model, &live);
+    dbk_model_state live;
+    const char *wrong = wrong_rows(b->engine, b->disk, &b->error);
+    if (wrong) fail(b, wrong);
+    dbk_model_get_state(dbk_engine_model(b->engine), &live);
     if (live.position != dbk_log_position(dbk_engine_log(b->engine))) fail(b, "the model is behind the log");
-    bool same = memcmp(&cold.fingerprint, &live.fingerprint, sizeof live.fingerprint) == 0 &&
-                memcmp(&counted, &live.fingerprint, sizeof counted) == 0;
-    if (!same) fail(b, "the rows are not what the log folds to");
-    (void)dbk_simdisk_remove(b->disk, "cold.sqlite");
     return live.fingerprint;
 }
 

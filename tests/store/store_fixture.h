@@ -56,6 +56,22 @@ static inline void live_stop(live_store *s)
     remove_temporary_dir(s->folder);
 }
 
+/* For cmocka: a live_store in *state. */
+static inline int live_setup(void **state, const char *schema)
+{
+    live_store *s = calloc(1, sizeof *s);
+    live_start(s, schema);
+    *state = s;
+    return 0;
+}
+
+static inline int live_teardown(void **state)
+{
+    live_stop(*state);
+    free(*state);
+    return 0;
+}
+
 /* A gate that a thread waits at until it is opened; `waiting` says how many came. */
 typedef struct gate {
     pthread_mutex_t mutex;

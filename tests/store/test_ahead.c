@@ -109,17 +109,7 @@ static void hold_first(live_store *s, int error)
 
 static int setup(void **state)
 {
-    live_store *s = calloc(1, sizeof *s);
-    live_start(s, schema);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    live_stop(*state);
-    free(*state);
-    return 0;
+    return live_setup(state, schema);
 }
 
 static uint64_t position_after_reopening(live_store *s)
@@ -206,11 +196,11 @@ static void a_row_ends_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_next_are_decided_while_the_first_sync, setup, teardown),
-        cmocka_unit_test_setup_teardown(they_see_the_streams_of_the_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(they_know_the_ids_of_the_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_failed_sync_takes_both_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_row_ends_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_next_are_decided_while_the_first_sync, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(they_see_the_streams_of_the_first, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(they_know_the_ids_of_the_first, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_failed_sync_takes_both_back, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_row_ends_it, setup, live_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,13 +82,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    live_stop(*state);
-    free(*state);
-    return 0;
-}
-
 /* It sleeps when the first command comes, and again when the second does: each is there before the next is sent. */
 static void an_entry_wakes_who_sleeps(void **state)
 {
@@ -261,17 +254,17 @@ static void a_reader_beside_the_writer_sees_what_comes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_entry_wakes_who_sleeps, setup, teardown),
-        cmocka_unit_test_setup_teardown(many_followers_are_all_woken_by_one_entry, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_there_comes_first_and_then_what_comes, setup, teardown),
-        cmocka_unit_test_setup_teardown(only_what_is_wanted_comes_and_it_ends_behind_to, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_that_was_stopped_before_does_not_begin, setup, teardown),
-        cmocka_unit_test_setup_teardown(backward_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_request_that_waits_holds_nobody_up, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_waits_is_answered_when_the_store_closes, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_time_of_a_request_ends, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_wait_that_makes_no_sense_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_reader_beside_the_writer_sees_what_comes, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_entry_wakes_who_sleeps, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(many_followers_are_all_woken_by_one_entry, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(what_was_there_comes_first_and_then_what_comes, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(only_what_is_wanted_comes_and_it_ends_behind_to, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(one_that_was_stopped_before_does_not_begin, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(backward_is_refused, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_request_that_waits_holds_nobody_up, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(what_waits_is_answered_when_the_store_closes, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(the_time_of_a_request_ends, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_wait_that_makes_no_sense_is_refused, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_reader_beside_the_writer_sees_what_comes, setup, live_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

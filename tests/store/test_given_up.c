@@ -12,17 +12,7 @@ typedef struct answer {
 
 static int setup(void **state)
 {
-    live_store *s = calloc(1, sizeof *s);
-    live_start(s, schema);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    live_stop(*state);
-    free(*state);
-    return 0;
+    return live_setup(state, schema);
 }
 
 static void take(void *arg, const char *receipt, size_t size)
@@ -69,8 +59,8 @@ static void a_command_of_who_is_gone_is_decided(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_request_of_who_is_gone_is_not_read, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_command_of_who_is_gone_is_decided, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_request_of_who_is_gone_is_not_read, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_command_of_who_is_gone_is_decided, setup, live_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,18 +77,6 @@ static void reopen(world *w, dbk_hook_fn hook, void *arg)
     world_open(w, 1);
 }
 
-static void check_folds(world *w, size_t i)
-{
-    char path[4300], live[33], cold[33];
-    dbk_model_state state;
-    snprintf(path, sizeof path, "%s/cold.sqlite", w->folder);
-    assert_int_equal(dbk_engine_replay(w->engines[i], NULL, path, true, NULL, NULL, &state, &w->error), DBK_OK);
-    remove(path);
-    dbk_fingerprint_text(state.fingerprint, cold);
-    world_fingerprint(w, i, live);
-    assert_string_equal(live, cold);
-}
-
 /* ---- queries */
 
 static const char look_now[] =
@@ -174,7 +162,7 @@ static void look_at_round(bool lines)
         free(l.seen[i]);
     }
     assert_int_equal(w.engines[1]->counts.bases, lines);
-    check_folds(&w, 1);
+    world_assert_folds(&w, 1);
     facts_clear(&f);
     world_stop(&w);
 }
@@ -248,7 +236,7 @@ static void undo_amid(bool lines)
     assert_int_equal(facts_deliver(&f, &w, 1, NULL, &parked), DBK_OK);
     for (int i = 0; i < u.started; i++) pthread_join(u.clients[i], NULL);
     assert_true(u.started >= 5 && atomic_load(&u.accepted) >= 3);
-    check_folds(&w, 1);
+    world_assert_folds(&w, 1);
     facts_clear(&f);
     for (uint64_t i = 1; i <= dbk_log_position(dbk_engine_log(w.engines[1])); i++) facts_take(&f, &w, 1, i);
     w.now_ms[2] = w.now_ms[1];

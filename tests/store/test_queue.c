@@ -11,17 +11,7 @@ enum { THREADS = 8, EACH = 60 };
 
 static int setup(void **state)
 {
-    live_store *s = calloc(1, sizeof *s);
-    live_start(s, schema);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    live_stop(*state);
-    free(*state);
-    return 0;
+    return live_setup(state, schema);
 }
 
 static void write_put(char *out, size_t size, const char *id, long long n)
@@ -666,21 +656,21 @@ static void a_batch_holds_no_more_than_its_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(eight_callers_get_their_own_receipts_in_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(callbacks_come_once_and_in_the_order_of_each_thread, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_a_thread_sent_is_decided_before_what_it_then_does, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_waits_alone_decides_by_itself, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_queue_is_full_at_65536, setup, teardown),
-        cmocka_unit_test_setup_teardown(closing_answers_what_waits, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_callback_may_send_and_is_refused_once_the_store_closes, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_array_is_answered_in_order_and_reads_what_it_wrote, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_batch_waits_until_it_is_full, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_delay_ends, setup, teardown),
-        cmocka_unit_test_setup_teardown(closing_waits_for_no_delay, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_batch_holds_no_more_than_its_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(reading_goes_on_beside_deciding, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_rebuild_beside_deciding_loses_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(subscriptions_come_and_go_beside_deciding, setup, teardown),
+        cmocka_unit_test_setup_teardown(eight_callers_get_their_own_receipts_in_order, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(callbacks_come_once_and_in_the_order_of_each_thread, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(what_a_thread_sent_is_decided_before_what_it_then_does, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(who_waits_alone_decides_by_itself, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(the_queue_is_full_at_65536, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(closing_answers_what_waits, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_callback_may_send_and_is_refused_once_the_store_closes, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(an_array_is_answered_in_order_and_reads_what_it_wrote, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_batch_waits_until_it_is_full, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_delay_ends, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(closing_waits_for_no_delay, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_batch_holds_no_more_than_its_limit, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(reading_goes_on_beside_deciding, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(a_rebuild_beside_deciding_loses_nothing, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(subscriptions_come_and_go_beside_deciding, setup, live_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

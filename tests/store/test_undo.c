@@ -26,19 +26,6 @@ static void must_undo(world *w, size_t i, const char *command, const char *part)
     free(receipt);
 }
 
-/* The model is what a fold of the log alone gives. */
-static void assert_folds(world *w, size_t i)
-{
-    char path[4300], live[33], cold[33];
-    dbk_model_state state;
-    snprintf(path, sizeof path, "%s/cold.sqlite", w->folder);
-    assert_int_equal(dbk_engine_replay(w->engines[i], NULL, path, true, NULL, NULL, &state, &w->error), DBK_OK);
-    remove(path);
-    dbk_fingerprint_text(state.fingerprint, cold);
-    world_fingerprint(w, i, live);
-    assert_string_equal(live, cold);
-}
-
 static void columns_go_back_and_those_of_others_stay(void **state)
 {
     world *w = *state;
@@ -60,7 +47,7 @@ static void columns_go_back_and_those_of_others_stay(void **state)
     must_undo(w, 0, "{\"id\":\"u\",\"do\":\"undo\",\"position\":3}", "\"error\":\"id_reused\"");
     must_undo(w, 0, "{\"id\":\"r\",\"do\":\"undo\",\"position\":4}", "\"kept\":[]");
     world_contains(w, 0, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}", "\"title\":\"B\",\"stars\":3");
-    assert_folds(w, 0);
+    world_assert_folds(w, 0);
 }
 
 /* The children that went by the cascade come back, across a restart, and go again by the redo. */
@@ -76,11 +63,11 @@ static void a_deleted_parent_comes_back_with_its_children(void **state)
     must_undo(w, 0, "{\"id\":\"u\",\"do\":\"undo\",\"position\":4}", "\"kept\":[]");
     world_contains(w, 0, "{\"do\":\"list\",\"table\":\"tags\"}",
                    "[{\"note\":\"n1\",\"name\":\"a/b\"},{\"note\":\"n1\",\"name\":\"c\"}]");
-    assert_folds(w, 0);
+    world_assert_folds(w, 0);
     must_undo(w, 0, "{\"id\":\"r\",\"do\":\"undo\",\"position\":5}", "\"ok\":true");
     world_contains(w, 0, "{\"do\":\"list\",\"table\":\"tags\"}", "\"rows\":[]");
     world_contains(w, 0, "{\"do\":\"list\",\"table\":\"notes\"}", "\"rows\":[]");
-    assert_folds(w, 0);
+    world_assert_folds(w, 0);
 }
 
 /* A later entry that puts the row and deletes it again is the one who wrote it last. */
@@ -97,7 +84,7 @@ static void what_another_put_and_deleted_since_stays_away(void **state)
     world_contains(w, 0, "{\"do\":\"list\",\"table\":\"notes\"}", "\"rows\":[]");
     must_undo(w, 0, "{\"id\":\"v\",\"do\":\"undo\",\"position\":3}", "\"kept\":[]");
     world_contains(w, 0, "{\"do\":\"list\",\"table\":\"notes\"}", "\"rows\":[]");
-    assert_folds(w, 0);
+    world_assert_folds(w, 0);
 }
 
 /* Whoever takes a row away and makes it anew has written all of it, what was filled in too. */
@@ -113,7 +100,7 @@ static void what_another_made_anew_since_stays(void **state)
                  "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{}}]}");
     must_undo(w, 0, "{\"id\":\"u\",\"do\":\"undo\",\"position\":2}", "\"ok\":true");
     world_contains(w, 0, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}", "\"title\":null,\"stars\":0");
-    assert_folds(w, 0);
+    world_assert_folds(w, 0);
 }
 
 static void what_others_depend_on_stays(void **state)
@@ -127,7 +114,7 @@ static void what_others_depend_on_stays(void **state)
     world_contains(w, 0, "{\"do\":\"list\",\"table\":\"notes\"}", "\"rows\":[]");
     world_accept(w, 0, "{\"id\":\"5\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n2\",\"data\":{\"title\":\"A\"}}");
     must_undo(w, 0, "{\"id\":\"x\",\"do\":\"undo\",\"position\":4}", "\"error\":\"constraint\"");
-    assert_folds(w, 0);
+    world_assert_folds(w, 0);
 }
 
 static void several_by_correlation_are_one_entry(void **state)
@@ -149,7 +136,7 @@ static void several_by_correlation_are_one_entry(void **state)
     world_contains(w, 0, "{\"do\":\"list\",\"table\":\"free\"}",
                    "[{\"id\":1,\"what\":\"c\"},{\"id\":2,\"what\":\"x\"}]");
     must_undo(w, 0, "{\"id\":\"n\",\"do\":\"undo\",\"of_correlation\":\"none\"}", "\"error\":\"not_found\"");
-    assert_folds(w, 0);
+    world_assert_folds(w, 0);
 }
 
 static void what_cannot_be_undone_is_refused_by_name(void **state)
@@ -186,14 +173,14 @@ static void undone_and_redone_is_as_before(void **state)
         bool ok = strstr(receipt, "\"ok\":true") != NULL;
         free(receipt);
         if (!ok) continue;
-        assert_folds(w, 0);
+        world_assert_folds(w, 0);
         if (i % 2) continue; /* some stay undone, for later ones to meet */
         snprintf(command, sizeof command, "{\"id\":\"r%d\",\"do\":\"undo\",\"position\":%llu}", i,
                  (unsigned long long)dbk_log_position(dbk_engine_log(w->engines[0])));
         must_undo(w, 0, command, "\"ok\":true");
         world_fingerprint(w, 0, after);
         assert_string_equal(before, after);
-        assert_folds(w, 0);
+        world_assert_folds(w, 0);
         undone++;
     }
     assert_true(undone > 5);

@@ -244,4 +244,17 @@ static inline void world_fingerprint(world *w, size_t i, char out[33])
     dbk_fingerprint_text(state.fingerprint, out);
 }
 
+/* The model is what a fold of the log alone gives. */
+static inline void world_assert_folds(world *w, size_t i)
+{
+    char path[4300], live[33], cold[33];
+    dbk_model_state state;
+    snprintf(path, sizeof path, "%s/cold.sqlite", w->folder);
+    assert_int_equal(dbk_engine_replay(w->engines[i], NULL, path, true, NULL, NULL, &state, &w->error), DBK_OK);
+    remove(path);
+    dbk_fingerprint_text(state.fingerprint, cold);
+    world_fingerprint(w, i, live);
+    assert_string_equal(live, cold);
+}
+
 #endif
