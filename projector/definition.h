@@ -187,6 +187,7 @@ typedef struct dbk_definition {
     const char *model;                 /* of an async model: its name; NULL: this is the whole, and its inline model */
     const struct dbk_model_rule *rule; /* likewise: what app.json says of it */
     bool no_feed, no_journal, no_fingerprint; /* what the model's row observer is not asked for */
+    uint32_t readers, cache_pages;            /* of the inline model; 0: default */
     const char **views;                       /* of an async model */
     size_t view_count;
     void *owner; /* memory: dbk_definition_free */

@@ -67,6 +67,7 @@ struct dbk_rules {
 
 /* ---- the app as a whole */
 
+enum { DBK_MODEL_READERS_MAX = 64 };
 typedef enum dbk_model_mode { DBK_MODEL_INLINE, DBK_MODEL_ASYNC } dbk_model_mode;
 typedef struct dbk_model_rule { /* models.<m> */
     const char *name, *file;    /* file NULL: <name>.sqlite */

@@ -13,7 +13,7 @@
 
 #include "store/model_folder.h"
 
-enum { DBK_ASYNC_READERS_MAX = 64, DBK_ASYNC_READERS = 4 };
+enum { DBK_ASYNC_READERS_MAX = DBK_MODEL_READERS_MAX, DBK_ASYNC_READERS = 4 };
 
 typedef struct dbk_async_note { /* what outlives the process: models/async-<name>/state */
     bool paused;

@@ -103,8 +103,8 @@ struct dbk_engine {
         uint64_t dropped; /* over the limit: whoever sent them sends them again */
     } parked;
     dbk_mutex *readers_lock;
-    dbk_model_reader *readers[4]; /* idle ones */
-    struct dbk_slow_queries {     /* under readers_lock; slow_queries.c */
+    dbk_model_reader *readers[DBK_MODEL_READERS_MAX]; /* idle ones */
+    struct dbk_slow_queries {                         /* under readers_lock; slow_queries.c */
         struct {
             char text[200];
             bool named;

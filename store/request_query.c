@@ -6,7 +6,7 @@
 #include "store/replay.h"
 #include "store/request.h"
 
-enum { READERS_MAX = 4, OPEN_TRIES = 5 };
+enum { READERS_USUAL = 4, OPEN_TRIES = 5 };
 static const dbk_reader_limits client_limits = {.time_ms = DBK_QUERY_MAX_MS,
                                                 .answer_bytes = DBK_ANSWER_MAX_BYTES,
                                                 .rows = DBK_ANSWER_MAX_ROWS,
@@ -28,7 +28,7 @@ static dbk_model_reader *take_idle(dbk_engine *engine, uint64_t *epoch)
     dbk_model_reader *reader = NULL;
     lock(engine);
     *epoch = engine->readers_epoch;
-    for (size_t i = 0; !reader && i < READERS_MAX; i++) {
+    for (size_t i = 0; !reader && i < DBK_MODEL_READERS_MAX; i++) {
         reader = engine->readers[i];
         engine->readers[i] = NULL;
     }
@@ -145,8 +145,9 @@ void dbk_reader_give_back(dbk_engine *engine, dbk_lent_reader *lent)
         return;
     }
     if (!engine->reading) {
+        size_t kept = engine->definition->readers ? engine->definition->readers : READERS_USUAL;
         lock(engine);
-        for (size_t i = 0; reader && lent->epoch == engine->readers_epoch && i < READERS_MAX; i++) {
+        for (size_t i = 0; reader && lent->epoch == engine->readers_epoch && i < kept; i++) {
             if (engine->readers[i]) continue;
             engine->readers[i] = reader;
             reader = NULL;
@@ -160,16 +161,16 @@ void dbk_reader_give_back(dbk_engine *engine, dbk_lent_reader *lent)
 
 void dbk_engine_drop_readers(dbk_engine *engine)
 {
-    dbk_model_reader *idle[READERS_MAX];
+    dbk_model_reader *idle[DBK_MODEL_READERS_MAX];
     if (!engine->readers_lock) return;
     lock(engine);
     engine->readers_epoch++;
-    for (size_t i = 0; i < READERS_MAX; i++) {
+    for (size_t i = 0; i < DBK_MODEL_READERS_MAX; i++) {
         idle[i] = engine->readers[i];
         engine->readers[i] = NULL;
     }
     unlock(engine);
-    for (size_t i = 0; i < READERS_MAX; i++) dbk_reader_close(idle[i]);
+    for (size_t i = 0; i < DBK_MODEL_READERS_MAX; i++) dbk_reader_close(idle[i]);
 }
 
 /* ---- query */

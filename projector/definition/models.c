@@ -6,7 +6,7 @@
 
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
 
-enum { READERS_MAX = 64, CACHE_PAGE_BYTES = 4096, CACHE_MAX_BYTES = 1 << 30 };
+enum { CACHE_PAGE_BYTES = 4096, CACHE_MAX_BYTES = 1 << 30 };
 
 /* ---- models.<m> */
 
@@ -87,8 +87,7 @@ static void read_readers(dbk_app_reading *a, const dbk_json_node *value, const c
     dbk_model_rule *rule = into;
     uint64_t count;
 
-    if (is_main(rule)) return later(a, value, path);
-    if (dbk_app_count(a, value, path, 1, READERS_MAX, &count)) rule->readers = (uint32_t)count;
+    if (dbk_app_count(a, value, path, 1, DBK_MODEL_READERS_MAX, &count)) rule->readers = (uint32_t)count;
 }
 
 static void read_cache(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -96,7 +95,6 @@ static void read_cache(dbk_app_reading *a, const dbk_json_node *value, const cha
     dbk_model_rule *rule = into;
     uint64_t bytes;
 
-    if (is_main(rule)) return later(a, value, path);
     if (!dbk_app_size(a, value, path, &bytes)) return;
     if (bytes > CACHE_MAX_BYTES) return dbk_app_wrong(a, value, "\"64 MiB\"", "'%s' is more than 1 GiB", path);
     rule->cache_pages = (uint32_t)((bytes + CACHE_PAGE_BYTES - 1) / CACHE_PAGE_BYTES);
@@ -156,8 +154,10 @@ static bool is_twice(dbk_app_reading *a, const dbk_json_node *value, const dbk_m
     return false;
 }
 
-static void note_observed(dbk_definition *definition, const dbk_model_rule *rule)
+static void note_main(dbk_definition *definition, const dbk_model_rule *rule)
 {
+    definition->readers = rule->readers;
+    definition->cache_pages = rule->cache_pages;
     definition->no_feed = rule->no_feed;
     definition->no_journal = rule->no_journal;
     definition->no_fingerprint = rule->no_fingerprint;
@@ -186,7 +186,7 @@ void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const c
         dbk_app_members(a, child, inner, model_keys, COUNT_OF(model_keys), rule);
         if (is_twice(a, child, rule)) continue;
         a->app->model_count++;
-        if (is_main(rule)) note_observed(a->check->definition, rule);
+        if (is_main(rule)) note_main(a->check->definition, rule);
     }
 }
 

@@ -69,6 +69,7 @@ dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
     dbk_result result = set_switches(model, err);
 
     if (result != DBK_OK) return result;
+    if (cache == 0 && !bulk) cache = model->definition->cache_pages;
     if (cache == 0) cache = bulk ? BULK_CACHE_PAGES : CACHE_PAGES;
     snprintf(sql, sizeof sql,
              "PRAGMA page_size=%d; PRAGMA cache_size=%" PRIu32 "; PRAGMA temp_store=MEMORY;"
