@@ -52,11 +52,47 @@ static int find_leftover(void *arg, const char *name)
     return 1;
 }
 
-static int unlink_one(void *arg, const char *name)
+/* What the engine keeps there beside the models themselves. */
+static bool is_made(const dbk_model_folder *folder, const char *name)
+{
+    static const char *const names[] = {"current",     "current.next",     "state",
+                                        "current.tmp", "current.next.tmp", "state.tmp"};
+    dbk_identity found;
+    bool named = false;
+    for (size_t i = 0; !named && i < sizeof names / sizeof *names; i++) named = strcmp(name, names[i]) == 0;
+    return named && folder->port->identify(folder->port->ctx, folder->dir, name, &found) == 0 &&
+           found.kind == DBK_IS_FILE;
+}
+
+static int unlink_made(void *arg, const char *name)
 {
     const dbk_model_folder *folder = arg;
-    (void)folder->port->unlink(folder->port->ctx, folder->dir, name);
+    if (is_made(folder, name)) (void)folder->port->unlink(folder->port->ctx, folder->dir, name);
     return 0;
+}
+
+/* A serial that stayed could not be removed: the next opening does. */
+static int find_foreign(void *arg, const char *name)
+{
+    bool serial = strlen(name) == 8 && strspn(name, "0123456789") == 8;
+    return serial || is_made(arg, name) ? 0 : 1;
+}
+
+/* What is not of the engine's making is put aside with the folder. Best effort. */
+static void remove_leftover(dbk_engine *engine, const char *name)
+{
+    const dbk_port *port = engine->port;
+    dbk_dir *dir = NULL;
+    int kind = DBK_IS_DIRECTORY;
+    if (dbk_io_open_dir(port, engine->models_dir, name, 0, &dir, NULL) == DBK_OK) {
+        dbk_model_folder folder = {port, dir, engine->path, name, "", engine->log_dir};
+        (void)!dbk_model_folder_clean(&folder, "", NULL);
+        (void)port->list(port->ctx, dir, unlink_made, &folder);
+        if (port->list(port->ctx, dir, find_foreign, &folder) == 1) kind = DBK_ASIDE_ANYTHING;
+        port->close_dir(port->ctx, dir);
+    }
+    if (port->remove_dir(port->ctx, engine->models_dir, name) != 0)
+        (void)!dbk_aside_put(port, engine->models_dir, "models", name, kind, engine->log_dir, NULL);
 }
 
 void dbk_asyncs_clean(dbk_engine *engine)
@@ -64,15 +100,8 @@ void dbk_asyncs_clean(dbk_engine *engine)
     const dbk_port *port = engine->port;
     dbk_leftover left = {.engine = engine};
     for (int i = 0; i < 2 * DBK_MODELS_MAX; i++) {
-        dbk_dir *dir = NULL;
         if (port->list(port->ctx, engine->models_dir, find_leftover, &left) != 1) return;
-        if (dbk_io_open_dir(port, engine->models_dir, left.name, 0, &dir, NULL) == DBK_OK) {
-            dbk_model_folder folder = {port, dir, engine->path, left.name, "", engine->log_dir};
-            (void)!dbk_model_folder_clean(&folder, "", NULL);
-            (void)port->list(port->ctx, dir, unlink_one, &folder);
-            port->close_dir(port->ctx, dir);
-        }
-        (void)port->remove_dir(port->ctx, engine->models_dir, left.name);
+        remove_leftover(engine, left.name);
     }
 }
 

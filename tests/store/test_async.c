@@ -556,6 +556,37 @@ static void test_late_facts_and_skips_of_others(void **state)
     dbk_definition_free(definition);
 }
 
+/* Named like the folder of a model that the definition does not have: only what the engine makes there is deleted. */
+static void test_what_is_not_of_a_model_that_went_stays(void **state)
+{
+    engine_fixture *f = *state;
+    struct stat info;
+    dbk_engine_close(f->engine);
+    f->engine = NULL;
+    assert_int_equal(mkfifo(path_in(f->path, "models/async-pipe").text, 0600), 0);
+    folder_make(f->path, "models/async-mine");
+    file_write(f->path, "models/async-mine/letter", "mine", 4);
+    file_write(f->path, "models/async-mine/current", "00000001", 8);
+    folder_make(f->path, "models/async-links");
+    assert_int_equal(symlink("nowhere", path_in(f->path, "models/async-links/state").text), 0);
+    folder_make(f->path, "models/async-gone");
+    file_write(f->path, "models/async-gone/state", "{}", 2);
+    folder_make(f->path, "models/async-gone/00000001");
+    file_write(f->path, "models/async-gone/00000001/gone.sqlite", "", 0);
+    for (int i = 0; i < 2; i++) {
+        fixture_open(f);
+        says(f, "{\"do\":\"stats\"}", "models/async-pipe.aside-1");
+        assert_int_equal(lstat(path_in(f->path, "models/async-pipe.aside-1").text, &info), 0);
+        assert_true(S_ISFIFO(info.st_mode));
+        assert_true(file_exists(f->path, "models/async-mine.aside-1/letter"));
+        assert_false(file_exists(f->path, "models/async-mine.aside-1/current"));
+        assert_int_equal(lstat(path_in(f->path, "models/async-links.aside-1/state").text, &info), 0);
+        assert_false(file_exists(f->path, "models/async-gone"));
+        assert_false(file_exists(f->path, "models/async-gone.aside-1"));
+        if (i == 0) dbk_engine_close(f->engine);
+    }
+}
+
 /* Whatever stands where its folder or a file of it was: put aside, and the model is built anew. */
 static void test_what_stands_in_its_way_is_put_aside(void **state)
 {
@@ -594,6 +625,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_deleted_file_is_built_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_and_swapped_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_stands_in_its_way_is_put_aside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_not_of_a_model_that_went_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_it_heals_while_it_serves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_disk_that_fills_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),
