@@ -55,6 +55,9 @@ static dbk_result write_seal(dbk_log *log, dbk_segment *segment, dbk_error *err)
                      segment->records + 1};
     dbk_record record = {.type = DBK_RECORD_SEAL, .payload_bytes = DBK_SEAL_PAYLOAD_SIZE};
 
+    if (bytes > segment->header.size - segment->end) /* no writer of this format leaves less */
+        return dbk_fail(err, DBK_CORRUPT, "cannot end segment '%s': its records leave no room for the seal",
+                        segment->name);
     dbk_result rc = dbk_log_buffer(log, (size_t)bytes, err);
     if (rc != DBK_OK) return rc;
     dbk_seal_encode(&seal, log->buffer + DBK_RECORD_HEADER_SIZE);

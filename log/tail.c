@@ -94,7 +94,7 @@ static dbk_result zero_range(dbk_log *log, dbk_tail tail, uint64_t size, dbk_err
 
     if (!zeros) return dbk_fail(err, DBK_NO_MEMORY, "cannot clear the tail: out of memory");
     memset(zeros, 0, chunk);
-    if (dbk_never(size > room)) size = room; /* it was written there */
+    if (dbk_never(size > room)) size = room; /* whoever wrote had measured it */
     while (done < size && rc == DBK_OK) {
         size_t now = size - done < chunk ? (size_t)(size - done) : chunk;
         rc = dbk_io_write(log->port, *tail.file, tail.segment->name, tail.offset + done, zeros, now, err);

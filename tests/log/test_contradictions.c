@@ -374,6 +374,42 @@ static void test_growing(void **state)
     }
 }
 
+/* A header says that the segment ends with its last record, and the file does: none but a forger leaves no room for the
+ * seal. Nothing is written behind the end, also where that write would have failed, and what is there stays readable. */
+static void test_no_room_for_the_seal(void **state)
+{
+    static const uint64_t copies[] = {0, DBK_SEGMENT_COPY_OFFSET};
+    uint8_t header[DBK_SEGMENT_HEADER_SIZE];
+    world w;
+
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        dbk_simdisk_fault fault = {.kinds = DBK_SIM_WRITE, .path = ".seg", .error = ENOSPC, .times = 1};
+        dbk_error err = {0};
+        world_new(&w, 22);
+        while (dbk_log_active(w.log)->end < DBK_SEGMENT_SIZE_MIN || dbk_log_active(w.log)->end % DBK_UNIT_MAX)
+            assert_int_equal(append(w.log, 1), DBK_OK);
+        const char *path = segment_path("log", (unsigned)w.log->segment_count);
+        uint64_t end = dbk_log_active(w.log)->end;
+        world_close(&w);
+        assert_int_equal(dbk_simdisk_read(w.disk, path, 0, header, sizeof(header)), sizeof(header));
+        dbk_store_u64(header + 64, end);
+        dbk_store_u64(header + 120, dbk_checksum(dbk_slice_of(header, 120), dbk_load_u64(header)));
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(dbk_simdisk_write(w.disk, path, copies[i], header, sizeof(header)), 0);
+        assert_int_equal(dbk_simdisk_truncate(w.disk, path, end), 0);
+        assert_int_equal(world_open(&w, &err), DBK_OK);
+        if (fails) dbk_simdisk_add_fault(w.disk, &fault);
+        assert_int_equal(append_sized(w.log, 1, 0, &err), DBK_CORRUPT);
+        assert_non_null(strstr(err.text, "leave no room for the seal"));
+        dbk_simdisk_clear_faults(w.disk);
+        assert_int_equal(dbk_simdisk_size(w.disk, path), end);
+        world_reopen(&w);
+        check_entries(w.log, 0);
+        world_free(&w);
+    }
+}
+
 int main(void)
 {
     checkpoint_bytes = 512;
@@ -381,7 +417,7 @@ int main(void)
         cmocka_unit_test(test_places_outside),    cmocka_unit_test(test_other_rows),
         cmocka_unit_test(test_packed_as_another), cmocka_unit_test(test_read_back_another),
         cmocka_unit_test(test_following),         cmocka_unit_test(test_seal_of_another),
-        cmocka_unit_test(test_growing),
+        cmocka_unit_test(test_growing),           cmocka_unit_test(test_no_room_for_the_seal),
     };
 
     return run_both_forms(tests);
