@@ -407,7 +407,8 @@ static dbk_result check_copy(mender *m, const char *name, uint64_t number, dbk_e
         rc = examine(m, image, segment, &g, err);
         dbk_image_close(image);
     }
-    bool same = g.whole && g.last == want->last; /* whose checksum covers where it stands, and those before */
+    bool same =
+        g.whole && g.last == want->last && g.end == want->end && memcmp(g.end_head, want->end_head, DBK_LEAF_SIZE) == 0;
     if (rc == DBK_OK && !same) rc = dbk_fail(err, DBK_CORRUPT, "the copy in '%s' is not what was read", name);
     dbk_buffer_release(&g.records);
     dbk_segment_free(m->port, segment);
