@@ -108,7 +108,7 @@ static dbk_result next_batch(dbk_log_cursor *cursor, dbk_error *err)
     }
 }
 
-/* DBK_NONE: the segment has no more, and is left. Where it must have more it is entered again, which tells. */
+/* DBK_NONE: the segment has no more, and is left. */
 static dbk_result next_in_cells(dbk_log_cursor *cursor, uint64_t *position, int64_t *received_ms, dbk_slice *origin,
                                 dbk_error *err)
 {
@@ -116,6 +116,8 @@ static dbk_result next_in_cells(dbk_log_cursor *cursor, uint64_t *position, int6
 
     dbk_result rc = dbk_cell_walk_next(&cursor->cells, &received, origin, err);
     if (rc == DBK_END) {
+        if (cursor->position != cursor->image->head.last_position + 1)
+            return dbk_image_fail(cursor->image, 0, "its blocks have not all positions", err);
         leave(cursor);
         return DBK_NONE;
     }
