@@ -341,7 +341,7 @@ const dbk_index_author_run *dbk_index_table_authors(const dbk_index_table *table
 
 size_t dbk_index_table_bytes(const dbk_index_table *table)
 {
-    size_t slots = table->slots ? (size_t)1 << table->slot_bits : 0;
+    size_t slots = (size_t)1 << table->slot_bits;
 
     return table->chunk_count * DBK_INDEX_CHUNK_RECORDS * sizeof(dbk_index_record) +
            slots * (sizeof(*table->slots) + sizeof(*table->tags)) + table->batch_capacity * sizeof(*table->batches) +
