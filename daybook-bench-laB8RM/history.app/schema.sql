@@ -1,1 +1,0 @@
-CREATE TABLE part(id TEXT PRIMARY KEY NOT NULL);CREATE TABLE package(name TEXT PRIMARY KEY NOT NULL, version TEXT, section TEXT REFERENCES part, body TEXT) WITHOUT ROWID;CREATE INDEX package_section ON package(section);
