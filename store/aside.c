@@ -11,8 +11,14 @@ static const char mark[] = ".aside-";
 
 bool dbk_aside_is(const char *name)
 {
-    const char *at = strstr(name, mark);
-    return at && at > name && at[sizeof mark - 1] && strspn(at + sizeof mark - 1, "0123456789") == strlen(at) - 7;
+    const char *at = strstr(name, mark), *number = at ? at + sizeof mark - 1 : "";
+    return at && at > name && number[0] && strspn(number, "0123456789") == strlen(number);
+}
+
+bool dbk_aside_is_kind(const dbk_port *port, dbk_dir *dir, const char *name, int kind)
+{
+    dbk_identity found;
+    return port->identify(port->ctx, dir, name, &found) == 0 && (int)found.kind == kind;
 }
 
 /* Best effort: the new name tells it too. */

@@ -11,6 +11,8 @@ enum { DBK_ASIDE_ANYTHING = 0 };
  * nothing. `below` stands in texts; `notes` is the log's folder, whose recovery.ndjson tells of it (NULL: nobody). */
 dbk_result dbk_aside_put(const dbk_port *port, dbk_dir *dir, const char *below, const char *name, int kind,
                          dbk_dir *notes, dbk_error *err) DBK_MUST_USE;
-bool dbk_aside_is(const char *name);
+bool dbk_aside_is(const char *name); /* a name that was given so */
+/* There is something of that kind; false also where it cannot be looked at. */
+bool dbk_aside_is_kind(const dbk_port *port, dbk_dir *dir, const char *name, int kind);
 
 #endif

@@ -129,13 +129,6 @@ static bool is_image(const char *name)
     return strlen(name) == 26 && strspn(name, "0123456789") == 20 && strcmp(name + 20, ".image") == 0;
 }
 
-static bool has_folder(dbk_engine *engine)
-{
-    dbk_identity found;
-    return engine->port->identify(engine->port->ctx, engine->dir, "images", &found) == 0 &&
-           found.kind == DBK_IS_DIRECTORY;
-}
-
 /* What cannot be used is removed: leftovers of a crash, images of another definition. The lock is held. */
 static dbk_result load(dbk_engine *engine, dbk_error *err)
 {
@@ -146,7 +139,8 @@ static dbk_result load(dbk_engine *engine, dbk_error *err)
     if (images->loaded) return DBK_OK;
     if (!images->dir) {
         dbk_result result = dbk_io_open_dir(engine->port, engine->dir, "images", 0, &images->dir, err);
-        if (result != DBK_OK) return result == DBK_MISSING || !has_folder(engine) ? DBK_OK : result;
+        bool none = result != DBK_OK && !dbk_aside_is_kind(engine->port, engine->dir, "images", DBK_IS_DIRECTORY);
+        if (result != DBK_OK) return result == DBK_MISSING || none ? DBK_OK : result;
     }
     dbk_names *names = dbk_alloc_zero(engine->port, 1, sizeof *names);
     if (!names) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the list of images");

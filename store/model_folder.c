@@ -21,19 +21,13 @@ typedef struct dbk_serial {
     dbk_dir *dir;
 } dbk_serial;
 
-static bool is_kind(const dbk_port *port, dbk_dir *dir, const char *name, int kind)
-{
-    dbk_identity found;
-    return port->identify(port->ctx, dir, name, &found) == 0 && (int)found.kind == kind;
-}
-
 /* The model's file and what SQLite puts beside it, all of them files. */
 static int find_foreign(void *arg, const char *name)
 {
     const dbk_serial *one = arg;
     const dbk_model_folder *folder = one->folder;
     bool named = strncmp(name, folder->file, strlen(folder->file)) == 0;
-    return named && is_kind(folder->port, one->dir, name, DBK_IS_FILE) ? 0 : 1;
+    return named && dbk_aside_is_kind(folder->port, one->dir, name, DBK_IS_FILE) ? 0 : 1;
 }
 
 static int unlink_one(void *arg, const char *name)
@@ -48,7 +42,7 @@ static void remove_serial(const dbk_model_folder *folder, const char *serial)
 {
     const dbk_port *port = folder->port;
     dbk_serial one = {.folder = folder};
-    bool ours = is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
+    bool ours = dbk_aside_is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
     if (ours && dbk_io_open_dir(port, folder->dir, serial, 0, &one.dir, NULL) != DBK_OK) return;
     ours = ours && port->list(port->ctx, one.dir, find_foreign, &one) <= 0;
     if (ours) (void)port->list(port->ctx, one.dir, unlink_one, &one);
@@ -123,7 +117,7 @@ static bool is_plain(const dbk_model_folder *folder, const char *serial)
     char name[128];
     bool plain = true;
     int rc = port->open_dir(port->ctx, folder->dir, serial, 0, &dir);
-    if (rc != 0) return rc == -ENOENT || is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
+    if (rc != 0) return rc == -ENOENT || dbk_aside_is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
     for (size_t i = 0; plain && i < sizeof ends / sizeof *ends; i++) {
         (void)snprintf(name, sizeof name, "%s%s", folder->file, ends[i]);
         plain = port->identify(port->ctx, dir, name, &found) != 0 || found.kind == DBK_IS_FILE;
@@ -141,7 +135,7 @@ dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *
     if (result == DBK_OK && text.size >= SERIAL_DIGITS) memcpy(serial, text.data, SERIAL_DIGITS);
     dbk_buffer_release(&text);
     if (result != DBK_OK && result != DBK_TOO_BIG && result != DBK_MISSING &&
-        !is_kind(folder->port, folder->dir, "current", DBK_IS_FILE))
+        !dbk_aside_is_kind(folder->port, folder->dir, "current", DBK_IS_FILE))
         return dbk_fail(err, DBK_MISSING, "'%s/current' is no file", folder->below);
     if (result != DBK_OK && result != DBK_TOO_BIG) return result;
     if (!is_serial(serial)) return dbk_fail(err, DBK_MISSING, "'%s/current' names no model", folder->below);

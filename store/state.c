@@ -46,9 +46,7 @@ static dbk_result open_log(dbk_engine *engine, dbk_error *err)
 static dbk_result open_models(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
-    dbk_identity found;
-    bool folder = port->identify(port->ctx, engine->dir, "models", &found) == 0 && found.kind == DBK_IS_DIRECTORY;
-    if (engine->reading && !folder) return DBK_OK;
+    if (engine->reading && !dbk_aside_is_kind(port, engine->dir, "models", DBK_IS_DIRECTORY)) return DBK_OK;
     if (!engine->reading) {
         dbk_result cleared = dbk_aside_put(port, engine->dir, "", "models", DBK_IS_DIRECTORY, engine->log_dir, err);
         if (cleared != DBK_OK) return cleared;
