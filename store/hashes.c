@@ -139,17 +139,21 @@ bool dbk_hashes_begin(dbk_hashes *h, const dbk_json_node *array, size_t bytes)
     return true;
 }
 
+/* The mutex is held. It may return too early: the caller looks again. */
+static void await_thread(dbk_hashes *h)
+{
+    h->waiting = true;
+    (void)h->port->cond_wait(h->port->ctx, h->finished, h->mutex, -1);
+    h->waiting = false;
+}
+
 const dbk_foreknown *dbk_hashes_take(dbk_hashes *h, uint32_t index)
 {
     if (index >= h->count) return NULL; /* nothing was begun */
     lock(h);
     bool own = index < h->high;
     if (own) h->low = index + 1;
-    while (!own && h->busy && index == h->high) {
-        h->waiting = true;
-        (void)h->port->cond_wait(h->port->ctx, h->finished, h->mutex, -1);
-        h->waiting = false;
-    }
+    while (!own && h->busy && index == h->high) await_thread(h);
     unlock(h);
     return !own && h->items[index].good ? &h->items[index].known : NULL;
 }
@@ -159,11 +163,7 @@ void dbk_hashes_end(dbk_hashes *h)
     if (h->count == 0) return;
     lock(h);
     h->low = h->high; /* no further one is begun */
-    while (h->busy) {
-        h->waiting = true;
-        (void)h->port->cond_wait(h->port->ctx, h->finished, h->mutex, -1);
-        h->waiting = false;
-    }
+    while (h->busy) await_thread(h);
     unlock(h);
     h->count = 0;
 }
