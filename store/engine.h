@@ -6,15 +6,15 @@
  *   disk.c              room on the disk
  *   waits.c             who waits for the log to grow
  *   queue.c, pipeline.c, prepare.c, hashes.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c,
- *   engine_entry.c, publish.c, checkpoint.c   the commit loop
+ *   engine_entry.c, publish.c, checkpoint.c, turn.c, known_ids.c   the commit loop
  *   host_command.c      commands that the embedding process registered
- *   facts.c, way.c, switch.c, base.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of, copy,
- *                       salvage
+ *   facts.c, way.c, switch.c, late_base.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of,
+ *                       copy, salvage
  *   undo.c              entries put back
  *   settings.c, mirror.c   settings by path, and as files
  *   retention.c         rows whose time is over
  *   images.c, image_file.c   copies of the model at positions of the past, and their files
- *   async*.c            async models (async.h); model_folder.c   where models are
+ *   async*.c            async models (async.h); model_folder.c   where models are; aside.c   what stands in their way
  *   request.c, request_*.c, row_change.c, slow_queries.c   what is asked and changes nothing */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H
@@ -82,7 +82,7 @@ struct dbk_engine {
     bool behind;           /* the model has to catch up before the next command */
     bool keeps_superseded; /* whoever switches removes the model that was, when the turn is over (models.c) */
     char *superseded;      /* its path; NULL: none */
-    struct dbk_base *base; /* base.h: what the next shadow may go on from; of the holder of `turn`. NULL: none */
+    struct dbk_base *base; /* late_base.h: what the next shadow may go on from; of the holder of `turn`. NULL: none */
     bool doubted;          /* subscribers may have seen states that the model lost (models.c) */
     bool suspect;          /* the model was not closed in order, or its WAL came back: it is looked through first */
     uint32_t commit_failures;

@@ -1,6 +1,6 @@
-/* The rows in which a shadow may differ from the model it replaces, by their journals: both stood at one position of the log
- * with the same rows, and what either changed since is in the keys of its commits. Where that is known, only these rows
- * are compared; else all of them (difference.c). */
+/* The rows in which a shadow may differ from the model it replaces, by their journals: both stood at one position of the
+ * log with the same rows, and what either changed since is in the keys of its commits. Where that is known, only these
+ * rows are compared; else all of them (difference.c). */
 #include "projector/model/journal.h"
 #include "projector/rows/internal.h"
 
