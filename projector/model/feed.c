@@ -178,44 +178,20 @@ static dbk_result put_all_rows(dbk_model *model, const dbk_table *table, dbk_buf
 }
 
 typedef struct dbk_found_keys {
+    const dbk_table *table;
     dbk_arena *arena;
     dbk_buffer keys; /* dbk_slice */
 } dbk_found_keys;
 
-static dbk_result take_keys(dbk_model *model, const dbk_table *table, sqlite3_stmt *statement, dbk_found_keys *found,
-                            dbk_error *err)
+static dbk_result take_key(void *arg, dbk_slice table, dbk_slice key, dbk_error *err)
 {
-    const void *data = sqlite3_column_blob(statement, 0);
-    dbk_keys_walk walk;
-    dbk_slice key;
+    dbk_found_keys *found = arg;
 
-    dbk_keys_begin(&walk, dbk_slice_of(data, data ? (size_t)sqlite3_column_bytes(statement, 0) : 0));
-    while (dbk_keys_next(&walk, &key)) {
-        if (!dbk_slice_equal(walk.table, dbk_slice_text(table->name))) continue;
-        key = dbk_arena_copy(found->arena, key);
-        if (!key.data) return no_memory(err);
-        dbk_buffer_put(&found->keys, &key, sizeof key);
-    }
-    if (walk.rest.failed) return dbk_fail(err, DBK_CORRUPT, "the journal of '%s' is damaged", model->path);
+    if (!dbk_slice_equal(table, dbk_slice_text(found->table->name))) return DBK_OK;
+    key = dbk_arena_copy(found->arena, key);
+    if (!key.data) return no_memory(err);
+    dbk_buffer_put(&found->keys, &key, sizeof key);
     return found->keys.failed ? no_memory(err) : DBK_OK;
-}
-
-static dbk_result find_keys(dbk_model *model, const dbk_table *table, uint64_t above, dbk_found_keys *found,
-                            dbk_error *err)
-{
-    sqlite3_stmt *statement;
-    int rc = SQLITE_DONE;
-    dbk_result result = dbk_model_statement(model, DBK_SQL_KEYS_ABOVE,
-                                            "SELECT keys FROM _daybook_commits WHERE position > ?1", &statement, err);
-
-    if (result != DBK_OK) return result;
-    sqlite3_bind_int64(statement, 1, (int64_t)above);
-    while (result == DBK_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        result = take_keys(model, table, statement, found, err);
-    }
-    if (result == DBK_OK && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "read the journal", err);
-    sqlite3_reset(statement);
-    return result;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -226,9 +202,9 @@ static int compare_keys(const void *a, const void *b)
 static dbk_result put_rows_since(dbk_model *model, const dbk_table *table, uint64_t above, dbk_buffer *out,
                                  dbk_error *err)
 {
-    dbk_found_keys found = {.arena = dbk_arena_new(model->port, KEYS_BLOCK_BYTES)};
+    dbk_found_keys found = {.table = table, .arena = dbk_arena_new(model->port, KEYS_BLOCK_BYTES)};
     dbk_buffer_init(&found.keys, model->port);
-    dbk_result result = found.arena ? find_keys(model, table, above, &found, err) : no_memory(err);
+    dbk_result result = found.arena ? dbk_model_keys_above(model, above, take_key, &found, err) : no_memory(err);
     const dbk_slice *keys = (const dbk_slice *)(const void *)found.keys.data;
     size_t count = found.keys.size / sizeof *keys;
 

@@ -110,5 +110,9 @@ typedef struct dbk_keys_walk {
 } dbk_keys_walk;
 void dbk_keys_begin(dbk_keys_walk *walk, dbk_slice keys);
 bool dbk_keys_next(dbk_keys_walk *walk, dbk_slice *key); /* false: the end, or damage (walk->rest.failed) */
+/* Each key of each commit above that position; key and table's name are the callback's until it returns. */
+typedef dbk_result (*dbk_key_above_fn)(void *arg, dbk_slice table, dbk_slice key, dbk_error *err);
+dbk_result dbk_model_keys_above(dbk_model *model, uint64_t above, dbk_key_above_fn each, void *arg,
+                                dbk_error *err) DBK_MUST_USE;
 
 #endif

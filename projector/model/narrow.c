@@ -44,37 +44,20 @@ dbk_result dbk_model_commit_below(dbk_model *model, uint64_t last, uint64_t *pos
     return DBK_OK;
 }
 
-static dbk_result take_keys(dbk_narrow *narrow, dbk_model *shadow, dbk_slice encoded, dbk_error *err)
-{
-    dbk_keys_walk walk;
-    dbk_slice key;
-    dbk_keys_begin(&walk, encoded);
-    while (dbk_keys_next(&walk, &key)) {
-        dbk_narrow_key item = {dbk_definition_table(shadow->definition, walk.table),
-                               dbk_arena_copy(narrow->arena, key)};
-        if (!item.table) return dbk_fail(err, DBK_CORRUPT, "the journal of '%s' is damaged", shadow->path);
-        dbk_buffer_put(&narrow->keys, &item, sizeof item);
-        if ((!item.key.data && key.size) || narrow->keys.failed) return dbk_row_no_memory(err);
-    }
-    return walk.rest.failed ? dbk_fail(err, DBK_CORRUPT, "the journal of '%s' is damaged", shadow->path) : DBK_OK;
-}
+typedef struct dbk_narrow_taking {
+    dbk_narrow *narrow;
+    dbk_model *shadow;
+} dbk_narrow_taking;
 
-static dbk_result take_journal(dbk_narrow *narrow, dbk_model *shadow, dbk_model *model, dbk_error *err)
+static dbk_result take_key(void *arg, dbk_slice table, dbk_slice key, dbk_error *err)
 {
-    sqlite3_stmt *statement;
-    int rc = SQLITE_DONE;
-    dbk_result result = dbk_model_statement(model, DBK_SQL_KEYS_ABOVE,
-                                            "SELECT keys FROM _daybook_commits WHERE position > ?1", &statement, err);
-    if (result != DBK_OK) return result;
-    (void)sqlite3_bind_int64(statement, 1, (int64_t)shadow->journal->anew);
-    while (result == DBK_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        const void *data = sqlite3_column_blob(statement, 0);
-        size_t size = data ? (size_t)sqlite3_column_bytes(statement, 0) : 0;
-        result = take_keys(narrow, shadow, dbk_slice_of(data, size), err);
-    }
-    if (result == DBK_OK && rc != SQLITE_DONE) result = dbk_model_sql_failure(model, rc, "read the journal", err);
-    (void)sqlite3_reset(statement);
-    return result;
+    const dbk_narrow_taking *taking = arg;
+    dbk_narrow *narrow = taking->narrow;
+    const dbk_model *shadow = taking->shadow;
+    dbk_narrow_key item = {dbk_definition_table(shadow->definition, table), dbk_arena_copy(narrow->arena, key)};
+    if (!item.table) return dbk_fail(err, DBK_CORRUPT, "the journal of '%s' is damaged", shadow->path);
+    dbk_buffer_put(&narrow->keys, &item, sizeof item);
+    return (!item.key.data && key.size) || narrow->keys.failed ? dbk_row_no_memory(err) : DBK_OK;
 }
 
 dbk_result dbk_narrow_collect(dbk_narrow *narrow, dbk_model *shadow, dbk_model *old, dbk_error *err)
@@ -86,8 +69,9 @@ dbk_result dbk_narrow_collect(dbk_narrow *narrow, dbk_model *shadow, dbk_model *
     if (result != DBK_OK || at != begun) return result;
     narrow->arena = dbk_arena_new(shadow->port, KEYS_BLOCK_BYTES);
     if (!narrow->arena) return dbk_row_no_memory(err);
-    result = take_journal(narrow, shadow, shadow, err);
-    if (result == DBK_OK) result = take_journal(narrow, shadow, old, err);
+    dbk_narrow_taking taking = {narrow, shadow};
+    result = dbk_model_keys_above(shadow, begun, take_key, &taking, err);
+    if (result == DBK_OK) result = dbk_model_keys_above(old, begun, take_key, &taking, err);
     narrow->usable = result == DBK_OK;
     return result;
 }
