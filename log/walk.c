@@ -60,12 +60,13 @@ static dbk_result stop_at_end(dbk_scanner *scanner, size_t near, dbk_plan *plan,
     const uint8_t *at;
 
     if (near > left) near = (size_t)left;
+    plan->situation.head = DBK_HEAD_ZEROS;
+    plan->quiet = true;
+    if (!near) return DBK_OK; /* the file ends here too, and nothing of it has been read */
     scanner->chunk = near;
     dbk_result rc = dbk_scanner_view(scanner, plan->offset, near, &at, err);
-    if (rc != DBK_OK) return rc;
-    plan->quiet = dbk_all_zero(at, near);
-    plan->situation.head = DBK_HEAD_ZEROS;
-    return DBK_OK;
+    if (rc == DBK_OK) plan->quiet = dbk_all_zero(at, near);
+    return rc;
 }
 
 static dbk_result walk_records(dbk_log *log, dbk_scanner *scanner, uint64_t limit, bool take, dbk_plan *plan,
