@@ -104,6 +104,25 @@ static inline dbk_result append(dbk_log *log, size_t count)
     return append_sized(log, count, 0, NULL);
 }
 
+/* An entry of that one event, by itself. */
+static inline dbk_result append_event(dbk_log *log, dbk_entry *entry, const dbk_event *event, dbk_error *err)
+{
+    dbk_buffer events, origin;
+    uint64_t first;
+
+    dbk_buffer_init(&events, dbk_port_system());
+    dbk_buffer_init(&origin, dbk_port_system());
+    dbk_event_encode(&events, event);
+    memset(entry->lineage, 9, 16);
+    entry->events = dbk_buffer_slice(&events);
+    dbk_entry_encode(&origin, entry);
+    dbk_slice one = dbk_buffer_slice(&origin);
+    dbk_result rc = dbk_log_append(log, &one, 1, FIRST_MS, &first, err);
+    dbk_buffer_release(&events);
+    dbk_buffer_release(&origin);
+    return rc;
+}
+
 /* Every entry up to the end is the one made from its position, by cursor and by read. */
 static inline void check_entries(dbk_log *log, size_t data_bytes)
 {
@@ -173,6 +192,19 @@ static inline void world_new_with(world *w, uint64_t seed, bool no_direct)
 static inline void world_new(world *w, uint64_t seed)
 {
     world_new_with(w, seed, false);
+}
+
+/* One whose segments have room for some blocks each. */
+static inline void world_wide(world *w, uint64_t seed)
+{
+    memset(w, 0, sizeof(*w));
+    w->disk = dbk_simdisk_new(seed);
+    w->port = dbk_simdisk_port(w->disk);
+    w->options = small_options();
+    w->options.segment_first_bytes = w->options.segment_max_bytes = 262144;
+    w->dir = root_of(w->port);
+    assert_int_equal(dbk_log_create(w->port, w->dir, &w->options, NULL), DBK_OK);
+    assert_int_equal(world_open(w, NULL), DBK_OK);
 }
 
 static inline void world_free(world *w)

@@ -51,14 +51,7 @@ static void read_some(world *w, uint64_t first, uint64_t last, unsigned *told)
 /* Some blocks in each segment. */
 static void world_large(world *w)
 {
-    memset(w, 0, sizeof(*w));
-    w->disk = dbk_simdisk_new(21);
-    w->port = dbk_simdisk_port(w->disk);
-    w->options = small_options();
-    w->options.segment_first_bytes = w->options.segment_max_bytes = 262144;
-    w->dir = root_of(w->port);
-    assert_int_equal(dbk_log_create(w->port, w->dir, &w->options, NULL), DBK_OK);
-    assert_int_equal(world_open(w, NULL), DBK_OK);
+    world_wide(w, 21);
     while (w->log->segment_count < 3) assert_int_equal(append_sized(w->log, 10, 900, NULL), DBK_OK);
 }
 

@@ -247,23 +247,11 @@ static dbk_result append_of(dbk_log *log, uint8_t replica, uint32_t incarnation,
                        .hlc = 200 + dbk_log_position(log),
                        .event_count = 1};
     char command[40];
-    dbk_buffer events, origin;
-    uint64_t first;
 
-    memset(entry.lineage, 9, 16);
     snprintf(command, sizeof(command), "c%d/%d/%d", replica, (int)incarnation, (int)seq);
     if (incarnation != 2) entry.command_id = dbk_slice_text(command); /* one writes without names */
     else event.stream = dbk_slice_of(NULL, 0);
-    dbk_buffer_init(&events, dbk_port_system());
-    dbk_buffer_init(&origin, dbk_port_system());
-    dbk_event_encode(&events, &event);
-    entry.events = dbk_buffer_slice(&events);
-    dbk_entry_encode(&origin, &entry);
-    dbk_slice one = dbk_buffer_slice(&origin);
-    dbk_result rc = dbk_log_append(log, &one, 1, FIRST_MS, &first, err);
-    dbk_buffer_release(&events);
-    dbk_buffer_release(&origin);
-    return rc;
+    return append_event(log, &entry, &event, err);
 }
 
 /* More authors than there was room for at first, of which some share an incarnation and some a replica: each goes on

@@ -202,27 +202,17 @@ static void test_deceived(void **state)
 static dbk_result append_drawn(dbk_log *log, size_t data_bytes)
 {
     static uint64_t drawn = 1;
-    uint64_t *data = malloc(data_bytes), first;
+    uint64_t *data = malloc(data_bytes);
     dbk_event event = {.type = dbk_slice_text("note.put"), .stream = dbk_slice_text("note/1"), .type_version = 1};
     dbk_entry entry = {.id = {.incarnation = 1, .seq = dbk_log_position(log) + 1},
                        .epoch = 1,
                        .hlc = 200 + dbk_log_position(log),
                        .event_count = 1};
-    dbk_buffer events, origin;
 
     assert_non_null(data);
     for (size_t i = 0; i < data_bytes / 8; i++) data[i] = drawn = drawn * 6364136223846793005u + 1442695040888963407u;
-    memset(entry.lineage, 9, 16);
     event.data = dbk_slice_of((const uint8_t *)data, data_bytes);
-    dbk_buffer_init(&events, dbk_port_system());
-    dbk_buffer_init(&origin, dbk_port_system());
-    dbk_event_encode(&events, &event);
-    entry.events = dbk_buffer_slice(&events);
-    dbk_entry_encode(&origin, &entry);
-    dbk_slice one = dbk_buffer_slice(&origin);
-    dbk_result rc = dbk_log_append(log, &one, 1, FIRST_MS, &first, NULL);
-    dbk_buffer_release(&events);
-    dbk_buffer_release(&origin);
+    dbk_result rc = append_event(log, &entry, &event, NULL);
     free(data);
     return rc;
 }

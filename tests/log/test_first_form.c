@@ -76,14 +76,7 @@ static bool stays_celled; /* it is left as the writer packs it */
 /* A log with such a segment in its midst; its batches may be cut into blocks. */
 static void make(world *w, bool large)
 {
-    memset(w, 0, sizeof(*w));
-    w->disk = dbk_simdisk_new(51);
-    w->port = dbk_simdisk_port(w->disk);
-    w->options = small_options();
-    w->options.segment_first_bytes = w->options.segment_max_bytes = 262144;
-    w->dir = root_of(w->port);
-    assert_int_equal(dbk_log_create(w->port, w->dir, &w->options, NULL), DBK_OK);
-    assert_int_equal(world_open(w, NULL), DBK_OK);
+    world_wide(w, 51);
     for (int i = 0; w->log->segment_count < 4; i++)
         assert_int_equal(append_sized(w->log, large ? 60 : 10, DATA_BYTES, NULL), DBK_OK);
     all = dbk_log_position(w->log);
@@ -93,6 +86,16 @@ static void make(world *w, bool large)
     check_entries(w->log, DATA_BYTES);
     world_close(w);
     w->dir = root_of(w->port);
+}
+
+/* The same as the writer leaves it, to be converted with a lie. */
+static dbk_simdisk_image *make_celled(world *w, bool large)
+{
+    stays_celled = true;
+    make(w, large);
+    stays_celled = false;
+    world_close(w);
+    return dbk_simdisk_snapshot(w->disk);
 }
 
 typedef struct found {
@@ -403,11 +406,7 @@ static void test_other_records(void **state)
 
     (void)state;
     for (int large = 0; large < 2; large++) {
-        stays_celled = true;
-        make(&w, large);
-        stays_celled = false;
-        world_close(&w);
-        dbk_simdisk_image *sound = dbk_simdisk_snapshot(w.disk);
+        dbk_simdisk_image *sound = make_celled(&w, large);
         for (uint32_t i = 0; i < 3 * 2 * COUNT(fields); i += (uint32_t)step) {
             dbk_simdisk_restore(w.disk, sound);
             memset(&lie, 0, sizeof(lie));
@@ -446,11 +445,7 @@ static void test_other_cuts(void **state)
 
     (void)state;
     for (int large = 0; large < 2; large++) {
-        stays_celled = true;
-        make(&w, large);
-        stays_celled = false;
-        world_close(&w);
-        dbk_simdisk_image *sound = dbk_simdisk_snapshot(w.disk);
+        dbk_simdisk_image *sound = make_celled(&w, large);
         for (int32_t by = -900; by <= 900; by += 37 * (int32_t)step) {
             dbk_simdisk_restore(w.disk, sound);
             moved.border = 2 + (uint32_t)(by + 900) / 37 % 3;
