@@ -442,6 +442,14 @@ static dbk_index_run *evict(dbk_log *log)
     return run;
 }
 
+/* A link, a fifo, a folder: as good as a damaged file. */
+static bool is_no_file(const dbk_log *log, const char *name)
+{
+    dbk_identity identity;
+
+    return log->port->identify(log->port->ctx, log->dir, name, &identity) == 0 && identity.kind != DBK_IS_FILE;
+}
+
 dbk_result dbk_parts_open(dbk_log *log, dbk_part *part, dbk_error *err)
 {
     dbk_index_source expect, found;
@@ -454,5 +462,6 @@ dbk_result dbk_parts_open(dbk_log *log, dbk_part *part, dbk_error *err)
     expect.page_limit = log->options.read_only ? DBK_READER_PAGES_KEPT : 0;
     dbk_part_name(part->first, part->last, name);
     dbk_index_run_close(evict(log));
-    return dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect, &found, &part->run, err);
+    rc = dbk_index_run_open(log->port, log->dir, name, log->options.store_id, &expect, &found, &part->run, err);
+    return rc == DBK_IO && is_no_file(log, name) ? dbk_fail(err, DBK_CORRUPT, "'%s' is no file", name) : rc;
 }

@@ -112,7 +112,7 @@ void dbk_verify_note_batch(dbk_verifier *v, const dbk_segment *segment, const db
     v->point->seen = *seen;
     v->point->seen.last_position = v->point->last_position;
     memcpy(v->point->seen.head, record->head, DBK_LEAF_SIZE);
-    v->point->seen.known = true;
+    v->point->seen.known = seen->authors.count == position - seen->first_position; /* no record before was damaged */
 }
 
 /* ---- held against a file */

@@ -228,6 +228,37 @@ static void test_lies(void **state)
     world_free(&w);
 }
 
+static void count_laws(void *arg, const dbk_log_fault *fault)
+{
+    unsigned *counts = arg;
+
+    counts[fault->law == 4]++;
+}
+
+/* The entries of a damaged record are not known: a checkpoint that names them has no fault. */
+static void test_point_behind_damage(void **state)
+{
+    unsigned counts[2] = {0};
+    dbk_log_watcher watcher = {.arg = counts, .fault = count_laws};
+    dbk_log_report report;
+    dbk_index_source source;
+    char name[DBK_SEGMENT_NAME_SIZE], path[64];
+    world w;
+
+    (void)state;
+    (void)make(&w);
+    w.dir = root_of(w.port);
+    assert_int_equal(dbk_index_run_peek(w.port, w.dir, "CHECKPOINT", w.options.store_id, &source, NULL), DBK_OK);
+    dbk_segment_name(source.segment, "seg", name);
+    snprintf(path, sizeof(path), "log/%s", name);
+    assert_int_equal(dbk_simdisk_flip_bit(w.disk, path, DBK_SEGMENT_DATA_OFFSET + 150, 3), 0);
+    assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, &watcher, &report, NULL), DBK_OK);
+    assert_true(counts[0] > 0);
+    assert_int_equal(counts[1], 0);
+    world_close(&w);
+    world_free(&w);
+}
+
 /* A row of the catalog that stands for the file there is, and says another head. */
 static void test_catalog(void **state)
 {
@@ -370,6 +401,29 @@ static void test_dropped(void **state)
     world_free(&w);
 }
 
+/* A folder where a file of the index was: the log opens without it. Of another kind it is the same. */
+static void test_no_file(void **state)
+{
+    dbk_dir *dir;
+    world w;
+
+    (void)state;
+    (void)make(&w);
+    assert_int_equal(dbk_simdisk_remove(w.disk, merged), 0);
+    assert_int_equal(w.port->open_dir(w.port->ctx, NULL, merged, DBK_OPEN_DIRECTORY, &dir), 0);
+    w.port->close_dir(w.port->ctx, dir);
+    for (int pass = 0; pass < 4; pass++) {
+        w.options.read_only = pass % 2 == 0;
+        assert_int_equal(world_open(&w, NULL), DBK_OK);
+        check_entries(w.log, 0);
+        world_close(&w);
+    }
+    findings f = verify(&w, DBK_VERIFY_CHECKSUMS);
+    assert_int_equal(f.count, 1);
+    assert_string_equal(f.file, merged + 4);
+    world_free(&w);
+}
+
 static size_t largest;
 static void *(*usual_alloc)(void *ctx, size_t size);
 
@@ -440,9 +494,16 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rot),        cmocka_unit_test(test_lies),         cmocka_unit_test(test_catalog),
-        cmocka_unit_test(test_other_rows), cmocka_unit_test(test_not_believed), cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_failures),   cmocka_unit_test(test_high_number),
+        cmocka_unit_test(test_rot),
+        cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_catalog),
+        cmocka_unit_test(test_other_rows),
+        cmocka_unit_test(test_not_believed),
+        cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_high_number),
+        cmocka_unit_test(test_point_behind_damage),
+        cmocka_unit_test(test_no_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
