@@ -21,13 +21,56 @@ typedef struct dbk_serial {
     dbk_dir *dir;
 } dbk_serial;
 
-/* The model's file and what SQLite puts beside it, all of them files. */
+enum { IS_OURS, IS_FOREIGN, IS_UNKNOWN };
+
+static const char *const ends[] = {"", "-wal", "-shm", "-journal"}; /* what SQLite opens beside a file */
+enum { ENDS = sizeof ends / sizeof *ends };
+
+/* What SQLite puts behind the name of a database; "": it is the name of one. */
+static const char *end_of(const char *name)
+{
+    size_t size = strlen(name);
+    for (size_t i = 1; i < ENDS; i++) {
+        size_t end = strlen(ends[i]);
+        if (size > end && strcmp(name + size - end, ends[i]) == 0) return name + size - end;
+    }
+    return name + size;
+}
+
+/* A database, or nothing yet. */
+static int judge_base(const dbk_serial *one, const char *name)
+{
+    static const char magic[] = "SQLite format 3";
+    const dbk_port *port = one->folder->port;
+    char head[sizeof magic];
+    size_t got = 0;
+    dbk_file *file = NULL;
+    dbk_result result = dbk_io_open(port, one->dir, name, DBK_OPEN_READ, &file, NULL);
+    if (result == DBK_MISSING) return IS_FOREIGN;
+    if (result == DBK_OK) result = dbk_io_read(port, file, name, 0, head, sizeof head, &got, NULL);
+    if (file) port->close_file(port->ctx, file);
+    if (result != DBK_OK) return IS_UNKNOWN;
+    return got == 0 || (got == sizeof head && memcmp(head, magic, sizeof head) == 0) ? IS_OURS : IS_FOREIGN;
+}
+
+/* The model's file and what SQLite puts beside it, all of them files. It had another name in an earlier definition, or
+ * nobody knows it any more: then it is ours if it is a database. */
 static int find_foreign(void *arg, const char *name)
 {
     const dbk_serial *one = arg;
     const dbk_model_folder *folder = one->folder;
-    bool named = strncmp(name, folder->file, strlen(folder->file)) == 0;
-    return named && dbk_aside_is_kind(folder->port, one->dir, name, DBK_IS_FILE) ? 0 : 1;
+    char base[256];
+    if (!dbk_aside_is_kind(folder->port, one->dir, name, DBK_IS_FILE)) return IS_FOREIGN;
+    if (folder->file[0] && strncmp(name, folder->file, strlen(folder->file)) == 0) return IS_OURS;
+    int size = snprintf(base, sizeof base, "%.*s", (int)(end_of(name) - name), name);
+    return size < (int)sizeof base ? judge_base(one, base) : IS_FOREIGN;
+}
+
+static int unlink_beside(void *arg, const char *name)
+{
+    const dbk_serial *one = arg;
+    if (end_of(name)[0]) (void)one->folder->port->unlink(one->folder->port->ctx, one->dir, name);
+    return 0;
 }
 
 static int unlink_one(void *arg, const char *name)
@@ -37,18 +80,20 @@ static int unlink_one(void *arg, const char *name)
     return 0;
 }
 
-/* Best effort: a leftover that stays costs space, not truth. */
+/* Best effort: a leftover that stays costs space, not truth. The database goes last: it tells what the others are. */
 static void remove_serial(const dbk_model_folder *folder, const char *serial)
 {
     const dbk_port *port = folder->port;
     dbk_serial one = {.folder = folder};
-    bool ours = dbk_aside_is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
-    if (ours && dbk_io_open_dir(port, folder->dir, serial, 0, &one.dir, NULL) != DBK_OK) return;
-    ours = ours && port->list(port->ctx, one.dir, find_foreign, &one) <= 0;
-    if (ours) (void)port->list(port->ctx, one.dir, unlink_one, &one);
+    int found = dbk_aside_is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY) ? IS_OURS : IS_FOREIGN;
+    if (found == IS_OURS && dbk_io_open_dir(port, folder->dir, serial, 0, &one.dir, NULL) != DBK_OK) return;
+    if (found == IS_OURS) found = port->list(port->ctx, one.dir, find_foreign, &one);
+    if (found == IS_OURS) (void)port->list(port->ctx, one.dir, unlink_beside, &one);
+    if (found == IS_OURS) (void)port->list(port->ctx, one.dir, unlink_one, &one);
     if (one.dir) port->close_dir(port->ctx, one.dir);
-    if (ours) (void)port->remove_dir(port->ctx, folder->dir, serial);
-    else (void)!dbk_aside_put(port, folder->dir, folder->below, serial, DBK_ASIDE_ANYTHING, folder->notes, NULL);
+    if (found == IS_OURS) (void)port->remove_dir(port->ctx, folder->dir, serial);
+    if (found == IS_FOREIGN)
+        (void)!dbk_aside_put(port, folder->dir, folder->below, serial, DBK_ASIDE_ANYTHING, folder->notes, NULL);
 }
 
 typedef struct dbk_serials {
@@ -110,7 +155,6 @@ dbk_result dbk_model_folder_clear(const dbk_model_folder *folder, const char *ot
 /* Nothing that SQLite would open there is a link, a fifo or a folder. */
 static bool is_plain(const dbk_model_folder *folder, const char *serial)
 {
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
     const dbk_port *port = folder->port;
     dbk_dir *dir = NULL;
     dbk_identity found;
@@ -118,7 +162,7 @@ static bool is_plain(const dbk_model_folder *folder, const char *serial)
     bool plain = true;
     int rc = port->open_dir(port->ctx, folder->dir, serial, 0, &dir);
     if (rc != 0) return rc == -ENOENT || dbk_aside_is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY);
-    for (size_t i = 0; plain && i < sizeof ends / sizeof *ends; i++) {
+    for (size_t i = 0; plain && i < ENDS; i++) {
         (void)snprintf(name, sizeof name, "%s%s", folder->file, ends[i]);
         plain = port->identify(port->ctx, dir, name, &found) != 0 || found.kind == DBK_IS_FILE;
     }

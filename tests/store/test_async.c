@@ -462,6 +462,35 @@ static void test_a_model_comes_changes_and_goes(void **state)
     free(f);
 }
 
+static size_t entries_of(const char *folder, const char *name)
+{
+    DIR *dir = opendir(path_in(folder, name).text);
+    size_t count = 0;
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir));) count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* Its file has another name from now on: the model of before is one of ours all the same, and goes. */
+static void test_its_file_gets_another_name(void **state)
+{
+    static const char renamed[] = "{\"daybook\": 1, \"name\": \"shop\", \"models\": {\"stats\": {\"mode\": \"async\", "
+                                  "\"file\": \"numbers.db\"}}}";
+    engine_fixture *f = *state;
+    char app[4300], file[200];
+    put(f, "o1", "ann", 10);
+    write_app(f, "renamed", stats_projections, app);
+    file_write(app, "app.json", renamed, strlen(renamed));
+    upgrade(f, app, "", "\"upgraded\":true");
+    says(f, totals, "[[\"ann\",10]]");
+    file_of_model(f, file);
+    assert_string_equal(strrchr(file, '/'), "/stats.sqlite"); /* of its folder; the file is the new one */
+    memcpy(strrchr(file, '/'), "/numbers.db", sizeof "/numbers.db");
+    assert_true(file_exists(f->path, file));
+    assert_int_equal(entries_of(f->path, "models/async-stats"), 2); /* `current`, and what it names */
+}
+
 static int dies_at(void *arg, dbk_engine *engine, const char *point, dbk_slice command_id)
 {
     (void)engine;
@@ -573,6 +602,9 @@ static void test_what_is_not_of_a_model_that_went_stays(void **state)
     file_write(f->path, "models/async-gone/state", "{}", 2);
     folder_make(f->path, "models/async-gone/00000001");
     file_write(f->path, "models/async-gone/00000001/gone.sqlite", "", 0);
+    folder_make(f->path, "models/async-held");
+    folder_make(f->path, "models/async-held/00000001");
+    file_write(f->path, "models/async-held/00000001/letter", "mine", 4);
     for (int i = 0; i < 2; i++) {
         fixture_open(f);
         says(f, "{\"do\":\"stats\"}", "models/async-pipe.aside-1");
@@ -583,6 +615,7 @@ static void test_what_is_not_of_a_model_that_went_stays(void **state)
         assert_int_equal(lstat(path_in(f->path, "models/async-links.aside-1/state").text, &info), 0);
         assert_false(file_exists(f->path, "models/async-gone"));
         assert_false(file_exists(f->path, "models/async-gone.aside-1"));
+        assert_true(file_exists(f->path, "models/async-held.aside-1/00000001.aside-1/letter"));
         if (i == 0) dbk_engine_close(f->engine);
     }
 }
@@ -631,6 +664,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading_only, setup, teardown),
         cmocka_unit_test(test_a_model_comes_changes_and_goes),
+        cmocka_unit_test_setup_teardown(test_its_file_gets_another_name, setup, teardown),
         cmocka_unit_test(test_a_crash_in_an_upgrade_of_a_model),
         cmocka_unit_test(test_late_facts_and_skips_of_others),
     };
