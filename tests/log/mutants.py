@@ -17,7 +17,7 @@ COPIED = ["base", "log", "cmake", "tests/support", "tests/log", "CMakeLists.txt"
 TESTS = ["test_recover", "test_guards", "test_behind", "test_hostile_cells", "test_hostile_many", "test_hostile", "test_salvage", "test_mend", "test_scrub",
          "test_pack", "test_cells", "test_cells_broken", "test_proof", "test_log", "test_index", "test_merge", "test_table", "test_first_form", "test_corners", "test_contradictions", "test_log_golden", "test_caches", "test_log_crash",
          "test_log_faults", "test_each_error", "test_each_read", "test_log_rot", "test_log_power", "test_log_model"]
-ARGUMENTS = {"test_each_error": ["1"], "test_each_read": [planted.ROOT, "2"], "test_log_power": ["--seeds", "1..40", "--each", "500"], "test_log_model": ["--seeds", "1..10", "--each", "5000"]}
+ARGUMENTS = {"test_log_golden": [planted.ROOT], "test_first_form": ["5"], "test_hostile_cells": ["5"], "test_each_read": [planted.ROOT, "2"], "test_log_power": ["--seeds", "1..40", "--each", "500"], "test_log_model": ["--seeds", "1..10", "--each", "5000"]}
 
 # name: [(file, text, text instead), …]
 MUTANTS = {
@@ -177,7 +177,7 @@ MUTANTS = {
 
 def commands(folder):
     programs = planted.build(folder, TESTS) / "tests" / "log"
-    return [[programs / name, *ARGUMENTS.get(name, [planted.ROOT])] for name in TESTS]
+    return [[programs / name, *ARGUMENTS.get(name, [])] for name in TESTS]
 
 
 def hunt(folder, tests):

@@ -7,6 +7,8 @@
 #include "log/pack.h"
 #include "log/scrub.h"
 
+#include "tests/support/step.h"
+
 enum { BATCHES = 30, COUNT = 6, ENTRIES = BATCHES * COUNT };
 static const uint32_t kinds[] = {DBK_SIM_MEMORY,
                                  DBK_SIM_READ | DBK_SIM_OPEN | DBK_SIM_LIST | DBK_SIM_IDENTIFY | DBK_SIM_RANDOM,
@@ -376,7 +378,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_follow), cmocka_unit_test(test_lost_table), cmocka_unit_test(test_behind),
     };
 
-    if (argc > 1) step = strtoull(argv[1], NULL, 10) | 1;
+    step = step_argument(argc, argv, 1) | 1;
     checkpoint_bytes = 512;
     int red = run_both_forms(tests);
     printf("%llu runs, in each another call failing: one of every %llu\n", (unsigned long long)runs,

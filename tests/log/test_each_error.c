@@ -7,6 +7,8 @@
 
 #include "log/internal.h"
 
+#include "tests/support/step.h"
+
 static uint64_t runs, step = 1;
 
 /* Everything that a writer does with files, once; how far it was acknowledged. */
@@ -221,7 +223,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_sizes_of_options),
     };
 
-    if (argc > 1) step = strtoull(argv[1], NULL, 10);
+    step = step_argument(argc, argv, 1);
     int red = run_both_forms(tests);
     printf("%llu runs, in each another call failing with an error of its own\n", (unsigned long long)runs);
     return red;

@@ -7,6 +7,8 @@
 
 #include "log/load.h"
 
+#include "tests/support/step.h"
+
 enum { SEGMENT_BYTES = 192 * 1024, DATA_BYTES = 150 };
 static uint64_t runs, step = 1, all;
 
@@ -258,7 +260,7 @@ int main(int argc, char **argv)
     };
 
     checkpoint_bytes = 2048;
-    if (argc > 1) step = strtoull(argv[1], NULL, 10);
+    step = step_argument(argc, argv, 1);
     int red = cmocka_run_group_tests(tests, NULL, NULL);
     printf("%llu runs, in each another call failing: one of every %llu\n", (unsigned long long)runs,
            (unsigned long long)step);

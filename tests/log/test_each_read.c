@@ -5,6 +5,8 @@
 
 #include "log/scrub.h"
 
+#include "tests/support/step.h"
+
 typedef enum deceit { FLIP, ZEROS, NOTHING, ANOTHER } deceit;
 static struct {
     dbk_port port;
@@ -189,7 +191,7 @@ int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
     if (argc > 1) root = argv[1];
-    if (argc > 2) step = strtoull(argv[2], NULL, 10);
+    step = step_argument(argc, argv, 2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own),     cmocka_unit_test(test_own_without_table), cmocka_unit_test(test_first_form),
         cmocka_unit_test(test_changes), cmocka_unit_test(test_mending),

@@ -4,6 +4,8 @@
 
 #include "log/cells_read.h"
 
+#include "tests/support/step.h"
+
 #include <zstd.h>
 
 enum { DATA_BYTES = 900 };
@@ -476,6 +478,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_other_records),    cmocka_unit_test(test_other_cuts),
     };
 
-    if (argc > 1) step = strtoull(argv[1], NULL, 10);
+    step = step_argument(argc, argv, 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

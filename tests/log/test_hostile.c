@@ -8,6 +8,8 @@
 
 #include "log/index_internal.h"
 
+#include "tests/support/step.h"
+
 static const char *segment_path(uint64_t number)
 {
     static char path[64];
@@ -33,7 +35,7 @@ typedef struct field {
 } field;
 typedef void (*mend_fn)(world *w, const char *path, uint64_t at, uint8_t *bytes, size_t size);
 
-static unsigned long step = 1, drawn; /* of lies about headers and records one of so many is told */
+static uint64_t step = 1, drawn; /* of lies about headers and records one of so many is told */
 
 /* Each field of the `size` bytes at `at` set to each value; `mend` makes the checksums right and writes. */
 static void tell_lies(world *w, const dbk_simdisk_image *image, const char *path, uint64_t at, size_t size,
@@ -471,7 +473,7 @@ static void test_no_descriptors(void **state)
 int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
-    if (argc > 1 && strtoul(argv[1], NULL, 10) > 0) step = strtoul(argv[1], NULL, 10);
+    step = step_argument(argc, argv, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_headers),      cmocka_unit_test(test_records),   cmocka_unit_test(test_beneath_a_reader),
         cmocka_unit_test(test_packed),       cmocka_unit_test(test_caches),    cmocka_unit_test(test_cut_anywhere),

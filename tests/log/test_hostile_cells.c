@@ -5,6 +5,8 @@
 #include "log/cells_read.h"
 #include "log/cells_write.h"
 
+#include "tests/support/step.h"
+
 typedef struct celled {
     dbk_segment_header header;
     dbk_pack_head head;
@@ -315,7 +317,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cells),
         cmocka_unit_test(test_joined),
     };
-    if (argc > 1) step = (uint32_t)strtoul(argv[1], NULL, 10);
+    step = (uint32_t)step_argument(argc, argv, 1);
     int red = cmocka_run_group_tests(tests, NULL, NULL);
     printf("%llu lies, none believed silently\n", (unsigned long long)lies);
     return red;

@@ -3,6 +3,8 @@
  * of this writer's, one of the first packed form, or either with a table of blocks that is lost. */
 #include "asking.h"
 
+#include "tests/support/step.h"
+
 static uint64_t runs, step = 1;
 
 static void each_failure(form of, bool lost, bool writer, uint32_t kinds, uint64_t times)
@@ -89,7 +91,7 @@ int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
     if (argc > 1) root = argv[1];
-    if (argc > 2) step = strtoull(argv[2], NULL, 10);
+    step = step_argument(argc, argv, 2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own),           cmocka_unit_test(test_own_without_table),
         cmocka_unit_test(test_first_form),    cmocka_unit_test(test_first_form_without_table),

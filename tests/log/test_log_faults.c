@@ -4,6 +4,8 @@
 
 #include "log_fixture.h"
 
+#include "tests/support/step.h"
+
 enum { STEPS = 24 };
 
 static uint64_t check_all(world *w)
@@ -278,8 +280,7 @@ static void test_misdirected_write(void **state)
 int main(int argc, char **argv)
 {
     checkpoint_bytes = 512;
-    if (argc > 1) step = strtoull(argv[1], NULL, 10);
-    if (step == 0) return 2;
+    step = step_argument(argc, argv, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_io_errors),
         cmocka_unit_test(test_no_space),

@@ -67,6 +67,7 @@ def build(folder, targets, kind="RelWithDebInfo"):
 
 HANGS = "hangs"
 LIMIT_TIMES, LIMIT_LEAST = 20, 60  # a run hangs after so many times what it takes without a bug, and seconds
+LIMIT_WITHOUT = 1200  # seconds for a test without any bug
 
 
 class MayHang(list):
@@ -88,7 +89,9 @@ class Tests:
             if self.key(command) in self.seconds and not again:
                 continue
             begun = time.monotonic()
-            status, out = execute(command, None)
+            status, out = execute(command, LIMIT_WITHOUT)
+            if status == HANGS:
+                return f"without any bug {self.key(command)} does not end within {LIMIT_WITHOUT} s"
             if status:
                 return f"without any bug {Path(command[0]).name} is red: {last_words(status, out)}"
             self.seconds[self.key(command)] = time.monotonic() - begun
