@@ -203,6 +203,7 @@ void dbk_receipt_refused(dbk_engine *engine, dbk_slice id, const dbk_error *erro
 /* request_*.c. They take engine->turn themselves where they need it; the caller does not hold it. false: `do` names no
  * request (a command that writes, or unknown). */
 bool dbk_request_is(const dbk_json_node *request);
+bool dbk_request_only_asks(const dbk_json_node *request); /* and writes no entry and changes no model */
 dbk_result dbk_request_answer(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out,
                               dbk_error *err) DBK_MUST_USE;
 

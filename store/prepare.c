@@ -86,6 +86,15 @@ bool dbk_message_has_request(const dbk_json_node *root)
     return false;
 }
 
+bool dbk_message_only_asks(const dbk_json_node *root)
+{
+    if (root->kind != DBK_JSON_ARRAY) return dbk_request_only_asks(root);
+    const dbk_json_node *child = root + 1;
+    for (uint32_t i = 0; i < root->count; i++, child = dbk_json_next(child))
+        if (!dbk_request_only_asks(child)) return false;
+    return true;
+}
+
 static bool is_append(const dbk_json_node *node)
 {
     const dbk_json_node *verb = node->kind == DBK_JSON_OBJECT ? dbk_json_member(node, "do") : NULL;

@@ -41,5 +41,6 @@ dbk_result dbk_message_parse(dbk_json_parser *parser, dbk_slice message, const d
                              dbk_error *err) DBK_MUST_USE;
 /* Whether it is a request, or an array that holds one. */
 bool dbk_message_has_request(const dbk_json_node *root);
+bool dbk_message_only_asks(const dbk_json_node *root); /* nothing of it changes anything */
 
 #endif

@@ -69,11 +69,22 @@ static void answer_item(dbk_queue *queue, dbk_item *item)
     item->result = dbk_request_answer_all(queue->engine, item->text, &item->answer, &item->error);
 }
 
-/* What a client asked that is gone would be read for nobody, while the others wait behind it. */
+static bool only_asks(const dbk_queue *queue, dbk_slice text)
+{
+    const dbk_json_node *root;
+    dbk_json_parser *parser = dbk_json_parser_new(queue->port);
+    bool asks = parser && dbk_message_parse(parser, text, &root, NULL) == DBK_OK && dbk_message_only_asks(root);
+    dbk_json_parser_free(parser);
+    return asks;
+}
+
+/* What a client asked that is gone would be read for nobody, while the others wait behind it. What it sent to be done
+ * is done. */
 static bool is_given_up(const dbk_queue *queue, dbk_item *item)
 {
     if (!item->done || !item->waiting.cancel) return false;
     if (!dbk_waits_is_cancelled(queue->engine->waits, item->waiting.cancel)) return false;
+    if (!only_asks(queue, item->text)) return false;
     item->result = dbk_fail(&item->error, DBK_UNAVAILABLE, "who asked is gone");
     return true;
 }

@@ -8,8 +8,8 @@ dbk_result dbk_queue_new(dbk_engine *engine, dbk_queue **out, dbk_error *err) DB
 void dbk_queue_free(dbk_queue *queue); /* answers what waits, then ends the threads; accepts NULL */
 dbk_result dbk_queue_send(dbk_queue *queue, const char *json, size_t size, dbk_done_fn done, void *arg,
                           dbk_error *err) DBK_MUST_USE;
-/* Of a request that waits for the log: answered at once when *cancel becomes true, by dbk_waits_cancel. One that was not
- * read by then is refused: DBK_UNAVAILABLE. Commands are decided all the same. */
+/* Of a request that waits for the log: answered at once when *cancel becomes true, by dbk_waits_cancel. What only
+ * asks and was not read by then is refused: DBK_UNAVAILABLE. What is to be done is done all the same. */
 dbk_result dbk_queue_send_until(dbk_queue *queue, const char *json, size_t size, const bool *cancel, dbk_done_fn done,
                                 void *arg, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_queue_send_staged(dbk_queue *queue, const char *json, size_t size, dbk_stage_fn each, void *arg,

@@ -77,7 +77,6 @@ struct dbk_queue {
     bool restless;  /* the store waits for room, or its model is behind: looked at each second */
     bool dozing;    /* the worker waits without a time limit: it must be told of work, also of another's */
     dbk_thread *worker, *reader;
-    dbk_json_parser *read_parser;
     dbk_pipeline *pipeline; /* the worker's; NULL: not used yet, or no memory for it */
 };
 

@@ -63,6 +63,16 @@ bool dbk_request_is(const dbk_json_node *request)
     return form_of(request) != NULL;
 }
 
+bool dbk_request_only_asks(const dbk_json_node *request)
+{
+    static const dbk_request_fn acting[] = {dbk_request_rebuild, dbk_request_upgrade, dbk_request_model_do,
+                                            dbk_request_model_skip};
+    const dbk_request_form *form = form_of(request);
+    bool asks = form && !form->command;
+    for (size_t i = 0; asks && i < sizeof acting / sizeof *acting; i++) asks = form->answer != acting[i];
+    return asks;
+}
+
 /* ---- form */
 
 static bool is_member(const dbk_request_form *form, dbk_slice name)

@@ -216,8 +216,8 @@ dbk_result dbk_engine_head_message(dbk_engine *engine, dbk_buffer *out, dbk_erro
 /* Answers every request that waits for the log to grow, as if its time were over. */
 void dbk_engine_answer_waits(dbk_engine *engine);
 /* Of a store that an engine is behind. As dbk_send; a request that waits for the log is answered as soon as *cancel is
- * true, which dbk_store_cancel sets; one that was not read by then is refused: `unavailable`. Commands are decided all
- * the same. */
+ * true, which dbk_store_cancel sets; what only asks and was not read by then is refused: `unavailable`. What is to be
+ * done is done all the same. */
 dbk_result dbk_store_send_until(dbk_store *store, const char *json, size_t size, const bool *cancel, dbk_done_fn done,
                                 void *arg, dbk_error *err) DBK_MUST_USE;
 void dbk_store_cancel(dbk_store *store, bool *cancel);

@@ -25,7 +25,7 @@ static void take(void *arg, const char *receipt, size_t size)
 /* Each has its own place, which who answers may still hold when the one who asked goes on. */
 static const char *ask(live_store *s, const char *json, const bool *cancel)
 {
-    static answer answers[8];
+    static answer answers[16];
     static size_t count;
     dbk_error error = {0};
     answer *a = &answers[count++];
@@ -56,11 +56,30 @@ static void a_command_of_who_is_gone_is_decided(void **state)
     assert_non_null(strstr(ask(s, request, &there), "\"n\":1"));
 }
 
+/* Commands too, whichever thread it is that decides them: one between requests, and one that is made of an entry. */
+static void what_who_is_gone_sent_to_be_done_is_done(void **state)
+{
+    static const char mixed[] = "[{\"do\":\"get\",\"table\":\"notes\",\"key\":\"k\"},{\"id\":\"c\",\"do\":\"put\","
+                                "\"table\":\"notes\",\"key\":\"k\",\"data\":{\"n\":1}}]";
+    static const char undo[] = "{\"id\":\"u\",\"do\":\"undo\",\"position\":1}";
+    static const char rebuild[] = "{\"do\":\"rebuild\"}", status[] = "{\"do\":\"status\"}";
+    static const char request[] = "{\"do\":\"list\",\"table\":\"notes\"}";
+    live_store *s = *state;
+    bool gone = true, there = false;
+    assert_non_null(strstr(ask(s, mixed, &gone), "\"position\":1"));
+    assert_non_null(strstr(ask(s, request, &there), "\"n\":1"));
+    assert_non_null(strstr(ask(s, undo, &gone), "\"position\":2"));
+    assert_non_null(strstr(ask(s, request, &there), "\"rows\":[]"));
+    assert_non_null(strstr(ask(s, rebuild, &gone), "\"ok\":true"));
+    assert_non_null(strstr(ask(s, status, &there), "\"generation\":2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_request_of_who_is_gone_is_not_read, setup, live_teardown),
         cmocka_unit_test_setup_teardown(a_command_of_who_is_gone_is_decided, setup, live_teardown),
+        cmocka_unit_test_setup_teardown(what_who_is_gone_sent_to_be_done_is_done, setup, live_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
