@@ -5,6 +5,12 @@
 #include "base/bytes.h"
 
 bool dbk_utf8_valid(dbk_slice text); /* well-formed, no surrogates, no overlong forms (RFC 3629) */
+/* Appends the text in normalisation form C (UAX #15), in time and memory that grow as its length; characters that
+ * the tables do not know yet stay. `wide` is room to work in. The text is UTF-8: where it is looked at and is not, the
+ * answer is false and `out` as it was. Out of memory shows in out->failed. */
+bool dbk_utf8_compose(dbk_buffer *out, dbk_slice text, dbk_buffer *wide);
+/* Form C by its bytes alone: false means that it has to be looked at. */
+bool dbk_utf8_is_still(dbk_slice text);
 
 /* The decoders leave `out` as it was when they return false; out of memory is no false but shows in
  * out->failed, as with every put. */

@@ -8,7 +8,7 @@ if(TARGET dbk_bus AND TARGET daybook)
   foreach(folder ${folders})
     list(APPEND objects $<TARGET_OBJECTS:dbk_${folder}>)
   endforeach()
-  set(uses PkgConfig::SQLITE3 PkgConfig::SODIUM PkgConfig::XXHASH PkgConfig::SIMDJSON PkgConfig::PCRE2 PkgConfig::ZSTD ${NNG_LIBRARY} Threads::Threads)
+  set(uses PkgConfig::SQLITE3 PkgConfig::SODIUM PkgConfig::XXHASH PkgConfig::SIMDJSON PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::ZSTD ${NNG_LIBRARY} Threads::Threads)
 
   add_library(daybook_static STATIC ${objects})
   add_library(daybook_shared SHARED ${objects})
@@ -18,7 +18,7 @@ if(TARGET dbk_bus AND TARGET daybook)
   endforeach()
   target_link_libraries(daybook_shared PRIVATE dbk_compiler ${uses})
   # Plain names: who links the archive needs no file of this project's dependencies but the libraries.
-  set(daybook_private_libs sqlite3 sodium xxhash simdjson pcre2-8 zstd nng stdc++)
+  set(daybook_private_libs sqlite3 sodium xxhash simdjson pcre2-8 utf8proc zstd nng stdc++)
   target_link_libraries(daybook_static INTERFACE "$<INSTALL_INTERFACE:${daybook_private_libs};Threads::Threads>")
   target_link_options(daybook_shared PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/daybook.map)
   set_target_properties(daybook_shared PROPERTIES
