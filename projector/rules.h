@@ -23,7 +23,7 @@ typedef enum dbk_key_maker {
     DBK_KEY_INTEGER,
     DBK_KEY_TEXT
 } dbk_key_maker;
-enum { DBK_SANITIZE_CONTROL = 1, DBK_SANITIZE_TRAVERSAL = 2, DBK_SANITIZE_TRIM = 4 };
+enum { DBK_SANITIZE_CONTROL = 1, DBK_SANITIZE_TRAVERSAL = 2, DBK_SANITIZE_TRIM = 4, DBK_SANITIZE_NFC = 8 };
 
 typedef struct dbk_state_move { /* NULL: no value */
     const char *from, *to;

@@ -121,16 +121,13 @@ static void read_derived(dbk_app_reading *a, const dbk_json_node *value, const c
 static void read_cleaning(dbk_app_reading *a, const dbk_json_node *value, const char *path, uint8_t *out)
 {
     static const char *const names[] = {"strip-control", "no-traversal", "trim", "nfc"};
-    static const uint8_t flags[] = {DBK_SANITIZE_CONTROL, DBK_SANITIZE_TRAVERSAL, DBK_SANITIZE_TRIM, 0};
+    static const uint8_t flags[] = {DBK_SANITIZE_CONTROL, DBK_SANITIZE_TRAVERSAL, DBK_SANITIZE_TRIM, DBK_SANITIZE_NFC};
     const dbk_json_node *item = value->kind == DBK_JSON_ARRAY ? dbk_json_child(value) : NULL;
     size_t which;
 
     if (!dbk_app_array(a, value, path)) return;
     for (uint32_t i = 0; i < value->count; i++, item = dbk_json_next(item)) {
-        if (!dbk_app_choice(a, item, path, names, COUNT_OF(names), &which)) continue;
-        if (!flags[which])
-            dbk_app_wrong(a, item, "leave it out", "'%s': '%s' comes with a later version", path, names[which]);
-        *out |= flags[which];
+        if (dbk_app_choice(a, item, path, names, COUNT_OF(names), &which)) *out |= flags[which];
     }
 }
 

@@ -100,7 +100,7 @@ typedef struct dbk_row_work {
     dbk_row_named *named;
     size_t named_count, named_room;
     dbk_buffer named_keys;
-    dbk_buffer key, stream, data, filled, scratch, part, made, origin, place, gone;
+    dbk_buffer key, stream, data, filled, scratch, part, made, origin, place, gone, wide;
     dbk_buffer written;             /* dbk_row_written, for the trail */
     dbk_json_parser *parser;        /* data of events */
     dbk_json_parser *judged;        /* rows and data on their way through a schema; NULL: not needed yet */

@@ -146,35 +146,65 @@ static size_t control_size(dbk_slice text, size_t at)
     return c == 0xc2 && at + 1 < text.size && text.data[at + 1] < 0xa0 ? 2 : 0;
 }
 
-static void clean(dbk_buffer *out, dbk_slice text, uint8_t flags)
+static void strip(dbk_buffer *out, dbk_slice text, uint8_t flags)
 {
-    size_t at = 0, end = text.size;
+    bool dot = false; /* what was put last: it and another one become '_' */
 
-    while ((flags & DBK_SANITIZE_TRIM) && at < end && is_blank(text.data[at])) at++;
-    while ((flags & DBK_SANITIZE_TRIM) && end > at && is_blank(text.data[end - 1])) end--;
-    while (at < end) {
+    for (size_t at = 0, size; at < text.size; at += size) {
+        uint8_t c = text.data[at];
         size_t control = flags & DBK_SANITIZE_CONTROL ? control_size(text, at) : 0;
-        bool slash = (flags & DBK_SANITIZE_TRAVERSAL) && (text.data[at] == '/' || text.data[at] == '\\');
-        bool up = (flags & DBK_SANITIZE_TRAVERSAL) && at + 1 < end && text.data[at] == '.' && text.data[at + 1] == '.';
-        if (!control) dbk_buffer_put_u8(out, slash || up ? '_' : text.data[at]);
-        at += control ? control : up ? 2 : 1;
+        size = control ? control : 1;
+        if (control) continue;
+        if ((flags & DBK_SANITIZE_TRAVERSAL) && c == '.' && dot) {
+            out->data[out->size - 1] = '_';
+            dot = false;
+            continue;
+        }
+        bool slash = (flags & DBK_SANITIZE_TRAVERSAL) && (c == '/' || c == '\\');
+        dbk_buffer_put_u8(out, slash ? '_' : c);
+        dot = c == '.' && !out->failed;
     }
+}
+
+static dbk_slice trim(dbk_slice text)
+{
+    while (text.size && is_blank(text.data[text.size - 1])) text.size--;
+    while (text.size && is_blank(*text.data)) text = dbk_slice_of(text.data + 1, text.size - 1);
+    return text;
+}
+
+/* Characters that go do so first, so that what then stands side by side is seen as such: dots, marks, blanks at an
+ * end. Then cleaning twice is cleaning once. */
+static dbk_result clean(dbk_row_work *work, const dbk_column *column, dbk_cell *cell, uint8_t flags, dbk_error *err)
+{
+    enum { KEPT_BYTES = 64 << 10 };
+    size_t from = work->made.size;
+
+    dbk_buffer_clear(&work->scratch); /* the cell may stand in `made`, which moves as it grows */
+    strip(&work->scratch, dbk_cell_bytes(cell, &work->made), flags);
+    if (work->scratch.failed) return dbk_row_no_memory(err);
+    dbk_slice text = dbk_buffer_slice(&work->scratch);
+    if (flags & DBK_SANITIZE_TRIM) text = trim(text);
+    bool still = !(flags & DBK_SANITIZE_NFC) || dbk_utf8_is_still(text);
+    if (still) dbk_buffer_put_slice(&work->made, text);
+    bool good = still || dbk_utf8_compose(&work->made, text, &work->wide);
+    if (dbk_never(!good)) return dbk_fail(err, DBK_SCHEMA, "the text of '%s' is no UTF-8", column->name);
+    dbk_buffer_relax(&work->wide, KEPT_BYTES);
+    if (work->made.failed) return dbk_row_no_memory(err);
+    *cell = dbk_cell_of_made(&work->made, from);
+    return DBK_OK;
 }
 
 dbk_result dbk_row_sanitize(dbk_decision *change, dbk_error *err)
 {
-    const uint8_t *flags = change->table->rules->sanitize;
+    const dbk_table *table = change->table;
+    const uint8_t *flags = table->rules->sanitize;
     dbk_row_work *work = change->model->work;
-    dbk_buffer *scratch = &work->scratch;
 
-    for (uint16_t i = 0; flags && i < change->table->column_count; i++) {
+    for (uint16_t i = 0; flags && i < table->column_count; i++) {
         if (!flags[i] || !work->values[i] || work->cells[i].type != SQLITE_TEXT) continue;
-        size_t from = work->made.size;
-        dbk_buffer_clear(scratch); /* the cell may stand in `made`, which moves as it grows */
-        clean(scratch, dbk_cell_bytes(&work->cells[i], &work->made), flags[i]);
-        dbk_buffer_put_slice(&work->made, dbk_buffer_slice(scratch));
-        if (scratch->failed || work->made.failed) return dbk_row_no_memory(err);
-        work->cells[i] = dbk_cell_of_made(&work->made, from);
+        dbk_result result = clean(work, &table->columns[i], &work->cells[i], flags[i], err);
+        if (result != DBK_OK) return result;
     }
     return DBK_OK;
 }

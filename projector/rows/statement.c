@@ -250,9 +250,9 @@ static void work_free(dbk_model *model)
 {
     dbk_row_work *work = model->work;
     if (!work) return;
-    dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,
-                             &work->filled,     &work->scratch, &work->part,   &work->made,
-                             &work->origin,     &work->place,   &work->gone,   &work->written};
+    dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,   &work->filled,
+                             &work->scratch,    &work->part,    &work->made,   &work->origin, &work->place,
+                             &work->gone,       &work->written, &work->wide};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) dbk_buffer_release(buffers[i]);
     dbk_json_parser_free(work->parser);
     dbk_json_parser_free(work->old_value);
@@ -266,9 +266,9 @@ static dbk_row_work *work_new(const dbk_port *port)
 {
     dbk_row_work *work = dbk_alloc_zero(port, 1, sizeof(*work));
     if (!work) return NULL;
-    dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,
-                             &work->filled,     &work->scratch, &work->part,   &work->made,
-                             &work->origin,     &work->place,   &work->gone,   &work->written};
+    dbk_buffer *buffers[] = {&work->named_keys, &work->key,     &work->stream, &work->data,   &work->filled,
+                             &work->scratch,    &work->part,    &work->made,   &work->origin, &work->place,
+                             &work->gone,       &work->written, &work->wide};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) dbk_buffer_init(buffers[i], port);
     work->parser = dbk_json_parser_new(port);
     work->old_value = dbk_json_parser_new(port);

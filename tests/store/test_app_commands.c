@@ -362,6 +362,33 @@ static void events_are_judged_by_their_type(void **state)
     must_accept(f, "{\"id\":\"2\",\"do\":\"append\",\"stream\":\"s\",\"type\":\"n.other\",\"data\":{\"at\":7}}");
 }
 
+static const char cleaning_app[] = "{\"daybook\":1,\"name\":\"notes\",\"tables\":{\"notes\":{\"sanitize\":{\"name\":"
+                                   "[\"nfc\",\"trim\"]}}}}";
+static const char cleaning_schema[] = "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, name TEXT);";
+static const char cleaning_commands[] = "-- command add(name TEXT)\n-- put notes\nSELECT 'n' AS id, :name AS name;\n"
+                                        "-- command rename(name TEXT)\n-- patch notes\n"
+                                        "SELECT 'n' AS id, :name AS name;\n";
+
+/* What a step puts or patches is cleaned like what a client sends; its event says the clean text. */
+static void texts_of_steps_are_cleaned(void **state)
+{
+    static const dbk_source sources[] = {
+        {"app.json", {(const uint8_t *)cleaning_app, sizeof cleaning_app - 1}},
+        {"commands.sql", {(const uint8_t *)cleaning_commands, sizeof cleaning_commands - 1}},
+        {"schema.sql", {(const uint8_t *)cleaning_schema, sizeof cleaning_schema - 1}},
+    };
+    engine_fixture f = {0};
+
+    (void)state;
+    fixture_start_with(&f, definition_of_sources(sources, 3));
+    must_accept(&f, "{\"id\":\"1\",\"do\":\"add\",\"args\":{\"name\":\" Cafe\u0301\"}}");
+    assert_row(&f, "SELECT name = 'Caf' || char(233) FROM notes", "1");
+    must_accept(&f, "{\"id\":\"2\",\"do\":\"rename\",\"args\":{\"name\":\"Cafe\u0301\"}}");
+    must_accept(&f, "{\"id\":\"3\",\"do\":\"rename\",\"args\":{\"name\":\"\u212b\"}}");
+    assert_row(&f, "SELECT name = char(197) FROM notes", "1");
+    fixture_stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +403,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_process_reads_and_nothing_else, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_are_judged_as_they_will_be, setup_schemas, teardown),
         cmocka_unit_test_setup_teardown(events_are_judged_by_their_type, setup_schemas, teardown),
+        cmocka_unit_test(texts_of_steps_are_cleaned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
