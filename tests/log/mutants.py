@@ -2,6 +2,7 @@
 """Plants one bug of the log after the other into a copy of the sources and expects its tests to turn red.
 
 usage: mutants.py BUILD_FOLDER [--only NAME]… [--json FILE]
+       mutants.py --check    (whether each bug still has its place in the sources)
 
 Five of them are canaries: they break a checker of the tests, so that what it never looks at would show.
 Prints for each which test found it. A test that does not end (20 times what it takes without any bug, a minute at least) finds
@@ -143,7 +144,7 @@ MUTANTS = {
         ("log/append.c", "    if (dbk_watermark_write(log, false, NULL) == DBK_OK && job->start_bytes)",
          "    if (dbk_watermark_write(log, log->mark.clean, NULL) == DBK_OK && job->start_bytes)")],
     "a clean end is believed over what is written behind it": [
-        ("log/walk.c", "    plan->quiet = dbk_all_zero(at, near);\n", "    plan->quiet = at != NULL;\n"),
+        ("log/walk.c", "    if (rc == DBK_OK) plan->quiet = dbk_all_zero(at, near);\n", "    if (rc == DBK_OK) plan->quiet = at != NULL;\n"),
         ("log/behind.c", "        *zero = rc == DBK_OK && dbk_all_zero(at, step);\n", "        *zero = rc == DBK_OK;\n")],
     "what is far behind a clean end is not judged": [
         ("log/behind.c", "    if (doubted) rc = judge_and_repair(log, err);\n", "    (void)judge_and_repair;\n")],
@@ -192,6 +193,7 @@ def hunt(folder, tests):
 
 
 def main():
+    planted.check(MUTANTS)
     given = planted.arguments(__doc__)
     planted.copy_sources(given.folder, COPIED)
     tests = planted.Tests(given.folder)

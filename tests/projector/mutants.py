@@ -3,6 +3,7 @@
 beside it must turn red.
 
 usage: mutants.py BUILD_FOLDER [--only NAME] [--json FILE]
+       mutants.py --check    (whether each bug still has its place in the sources)
 
 Prints for each which test found it first. Exit 1 when a named test stays green, or when the sources no longer have the
 text that a bug replaces (then the bug has to be planted anew)."""
@@ -149,8 +150,9 @@ def hunt(folder, wanted, tests):
 
 
 def main():
-    given = planted.arguments(__doc__)
     MUTANTS["the journal is written outside the transaction"] = ([SIM], of_store("journal outside the transaction"))
+    planted.check({name: edits for name, (_, edits) in MUTANTS.items()})
+    given = planted.arguments(__doc__)
     planted.copy_sources(given.folder, COPIED)
     needed = {tuple(test) for name, (wanted, _) in MUTANTS.items() for test in wanted if not given.only or name in given.only}
     programs = planted.build(given.folder, sorted({Path(test[0]).name for test in needed})) / "tests"

@@ -2,6 +2,7 @@
 """Plants one bug after the other into a copy of the sources and expects sim_store, or test_queue_schedules, to find it.
 
 usage: mutants.py BUILD_FOLDER [--states N] [--only NAME] [--json FILE]
+       mutants.py --check    (whether each bug still has its place in the sources)
 
 Prints for each bug how many crash states, or schedules, it took; one of them is a canary, a checker that is broken. Exit 1 when one survives N states, or when the
 sources no longer have the text that a bug replaces (then the bug has to be planted anew)."""
@@ -117,6 +118,7 @@ def hunt(given, name, tests):
 
 
 def main():
+    planted.check({**MUTANTS, **QUEUE_MUTANTS})
     given = planted.arguments(__doc__, states=6000)
     planted.copy_sources(given.folder, COPIED)
     tests = planted.Tests(given.folder)

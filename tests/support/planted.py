@@ -43,6 +43,20 @@ def changed(folder, edits):
     return texts
 
 
+def check(mutants):
+    """With the one argument --check: ends the program, and says which bugs the sources no longer have a place for."""
+    if sys.argv[1:] != ["--check"]:
+        return
+    faults = 0
+    for name, edits in mutants.items():
+        try:
+            changed(ROOT, edits)
+        except SystemExit as fault:
+            print(f"'{name}': {fault}")
+            faults += 1
+    sys.exit(min(faults, 1))
+
+
 def plant(folder, edits):
     for name, text in changed(folder, edits).items():
         (folder / name).write_text(text)
