@@ -20,6 +20,12 @@ dbk_definition *late_definition(const char *schema, const char *projections, con
     return definition;
 }
 
+int late_definition_free(void **state)
+{
+    dbk_definition_free(*state);
+    return 0;
+}
+
 unsigned below(uint64_t *seed, unsigned most)
 {
     return (unsigned)(next_random(seed) % most);

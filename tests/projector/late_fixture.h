@@ -7,6 +7,8 @@
 
 /* Prints what the parser finds and fails; any but the schema may be NULL. */
 dbk_definition *late_definition(const char *schema, const char *projections, const char *app);
+/* The end of a group of tests whose state is the definition. */
+int late_definition_free(void **state);
 
 /* 0 … most - 1 */
 unsigned below(uint64_t *seed, unsigned most);

@@ -31,15 +31,7 @@ static dbk_definition *definition;
 
 static int set_up(void **state)
 {
-    (void)state;
-    definition = late_definition(schema, projections, app);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    dbk_definition_free(definition);
+    *state = definition = late_definition(schema, projections, app);
     return 0;
 }
 
@@ -265,5 +257,5 @@ int main(void)
         cmocka_unit_test(what_a_patch_goes_under),
         cmocka_unit_test(a_shared_command_id_asks_for_a_shadow),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, late_definition_free);
 }

@@ -38,15 +38,7 @@ static dbk_definition *definition;
 
 static int set_up(void **state)
 {
-    (void)state;
-    definition = late_definition(schema, projections, app);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    dbk_definition_free(definition);
+    *state = definition = late_definition(schema, projections, app);
     return 0;
 }
 
@@ -159,5 +151,5 @@ int main(void)
         cmocka_unit_test(a_late_row_beyond_the_last_ones_asks_for_a_shadow),
         cmocka_unit_test(any_order_of_arrival_gives_the_fold),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, late_definition_free);
 }

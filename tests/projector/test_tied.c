@@ -34,16 +34,8 @@ static dbk_definition *definition;
 static int set_up(void **state)
 {
     char tables[4096];
-    (void)state;
     snprintf(tables, sizeof tables, "%s%s", schema, counts);
-    definition = late_definition(tables, projections, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    dbk_definition_free(definition);
+    *state = definition = late_definition(tables, projections, NULL);
     return 0;
 }
 
@@ -305,5 +297,5 @@ int main(void)
         cmocka_unit_test(several_events_one_of_which_is_named_behind_ask_for_a_shadow),
         cmocka_unit_test(any_order_of_arrival_gives_the_fold),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, late_definition_free);
 }
