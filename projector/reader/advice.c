@@ -23,14 +23,11 @@ static void add_tables(const dbk_model_reader *reader, names *known)
 
 static void add_columns(const dbk_model_reader *reader, names *known)
 {
-    static const char *const of_events[] = {"position",    "id",        "type",        "stream",
-                                            "time",        "received",  "actor",       "command",
-                                            "correlation", "causation", "typeversion", "data"};
     for (size_t i = 0; i < reader->definition->table_count; i++) {
         const dbk_table *table = &reader->definition->tables[i];
         for (size_t column = 0; column < table->column_count; column++) add(known, table->columns[column].name);
     }
-    for (size_t i = 0; i < sizeof of_events / sizeof *of_events; i++) add(known, of_events[i]);
+    for (size_t i = 0; dbk_reader_events_column(i); i++) add(known, dbk_reader_events_column(i));
 }
 
 static void list_tables(const dbk_model_reader *reader, dbk_error *err)

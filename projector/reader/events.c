@@ -18,12 +18,26 @@ enum {
     EV_CORRELATION,
     EV_CAUSATION,
     EV_TYPE_VERSION,
-    EV_DATA
+    EV_DATA,
+    EV_COLUMNS
 };
-static const char declaration[] =
-    "CREATE TABLE events(position INTEGER, \"index\" INTEGER, id TEXT, type TEXT, stream TEXT, time DATETIME, received "
-    "DATETIME, "
-    "actor TEXT, command TEXT, correlation TEXT, causation TEXT, typeversion INTEGER, data JSON)";
+static const struct {
+    const char *name, *type;
+} columns[EV_COLUMNS] = {
+    [EV_POSITION] = {"position", "INTEGER"},
+    [EV_INDEX] = {"index", "INTEGER"},
+    [EV_ID] = {"id", "TEXT"},
+    [EV_TYPE] = {"type", "TEXT"},
+    [EV_STREAM] = {"stream", "TEXT"},
+    [EV_TIME] = {"time", "DATETIME"},
+    [EV_RECEIVED] = {"received", "DATETIME"},
+    [EV_ACTOR] = {"actor", "TEXT"},
+    [EV_COMMAND] = {"command", "TEXT"},
+    [EV_CORRELATION] = {"correlation", "TEXT"},
+    [EV_CAUSATION] = {"causation", "TEXT"},
+    [EV_TYPE_VERSION] = {"typeversion", "INTEGER"},
+    [EV_DATA] = {"data", "JSON"},
+};
 
 /* idxStr: a letter per argument, in their order; idxNum: 1 backwards. */
 enum {
@@ -52,7 +66,14 @@ typedef struct events_cursor {
 
 static int connect(sqlite3 *db, void *reader, int argc, const char *const *argv, sqlite3_vtab **out, char **message)
 {
+    char declaration[512];
+    int size = snprintf(declaration, sizeof declaration, "CREATE TABLE events");
+
     (void)argc, (void)argv, (void)message;
+    for (int i = 0; i < EV_COLUMNS; i++)
+        size += snprintf(declaration + size, sizeof declaration - (size_t)size, "%s\"%s\" %s", i ? ", " : "(",
+                         columns[i].name, columns[i].type);
+    (void)snprintf(declaration + size, sizeof declaration - (size_t)size, ")");
     return dbk_reader_table_new(db, reader, declaration, out);
 }
 
@@ -283,12 +304,15 @@ static const sqlite3_module events_module = {.xConnect = connect,
                                              .xColumn = column,
                                              .xRowid = row_id};
 
+const char *dbk_reader_events_column(size_t index)
+{
+    return index < EV_COLUMNS ? columns[index].name : NULL;
+}
+
 dbk_result dbk_reader_show_log(dbk_model_reader *reader, dbk_log *log, dbk_error *err)
 {
     reader->log = log;
-    int rc = sqlite3_create_module_v2(reader->db, "events", &events_module, reader, NULL);
-    /* its first use declares it, which a client's role would not be let do */
-    if (rc == SQLITE_OK) rc = sqlite3_exec(reader->db, "SELECT 1 FROM events LIMIT 0", NULL, NULL, NULL);
-    if (rc != SQLITE_OK) return dbk_sql_failure(reader->db, rc, "show the log", err);
-    return reader->definition ? dbk_upcaster_new(reader->port, reader->definition, &reader->upcaster, err) : DBK_OK;
+    dbk_result result = dbk_reader_table_show(reader, "events", &events_module, err);
+    if (result != DBK_OK || !reader->definition) return result;
+    return dbk_upcaster_new(reader->port, reader->definition, &reader->upcaster, err);
 }

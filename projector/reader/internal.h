@@ -34,6 +34,10 @@ typedef struct dbk_reader_table {
 } dbk_reader_table;
 int dbk_reader_table_new(sqlite3 *db, dbk_model_reader *reader, const char *declaration, sqlite3_vtab **out);
 int dbk_reader_table_free(sqlite3_vtab *table);
+/* From here on a query finds the name; a table of the app hides it. */
+dbk_result dbk_reader_table_show(dbk_model_reader *reader, const char *name, const sqlite3_module *module,
+                                 dbk_error *err) DBK_MUST_USE;
+const char *dbk_reader_events_column(size_t index); /* reader/events.c: its name; NULL: there are no more */
 
 /* One statement prepared for a client. The caller finalizes. */
 dbk_result dbk_reader_prepare(dbk_model_reader *reader, dbk_slice sql, sqlite3_stmt **out, dbk_error *err) DBK_MUST_USE;

@@ -50,6 +50,18 @@ static int close_cursor(sqlite3_vtab_cursor *base)
     return SQLITE_OK;
 }
 
+/* To the next row that is of the app. */
+static int find_row(const dbk_definition *definition, sqlite3_stmt *rows)
+{
+    for (;;) {
+        int rc = sqlite3_step(rows);
+        if (rc != SQLITE_ROW || !definition) return rc;
+        const char *name = (const char *)sqlite3_column_text(rows, NAME);
+        if (!name) return SQLITE_NOMEM; /* those without a name are not among the rows */
+        if (!dbk_search_inner(definition->app, name)) return SQLITE_ROW;
+    }
+}
+
 /* The engine's own question: it may ask SQLite's table, whoever asked this one. */
 static int step(schema_cursor *cursor)
 {
@@ -59,12 +71,7 @@ static int step(schema_cursor *cursor)
 
     reader->sandbox.role = DBK_SQL_ENGINE;
     if (!cursor->rows) rc = sqlite3_prepare_v2(reader->db, rows_sql, -1, &cursor->rows, NULL);
-    if (rc == SQLITE_OK) {
-        do {
-            rc = sqlite3_step(cursor->rows);
-        } while (rc == SQLITE_ROW && reader->definition &&
-                 dbk_search_inner(reader->definition->app, (const char *)sqlite3_column_text(cursor->rows, NAME)));
-    }
+    if (rc == SQLITE_OK) rc = find_row(reader->definition, cursor->rows);
     reader->sandbox.role = role;
     cursor->number++;
     cursor->at_end = rc != SQLITE_ROW;
@@ -116,7 +123,5 @@ static const sqlite3_module schema_module = {.xConnect = connect,
 
 dbk_result dbk_reader_show_schema(dbk_model_reader *reader, dbk_error *err)
 {
-    int rc = sqlite3_create_module_v2(reader->db, "daybook_schema", &schema_module, reader, NULL);
-    if (rc == SQLITE_OK) rc = sqlite3_exec(reader->db, "SELECT 1 FROM daybook_schema LIMIT 0", NULL, NULL, NULL);
-    return rc == SQLITE_OK ? DBK_OK : dbk_sql_failure(reader->db, rc, "show the schema", err);
+    return dbk_reader_table_show(reader, "daybook_schema", &schema_module, err);
 }
