@@ -42,6 +42,22 @@ bool dbk_utf8_valid(dbk_slice text)
     return true;
 }
 
+size_t dbk_utf8_readable(dbk_slice text, uint8_t *out)
+{
+    static const uint8_t replacement[DBK_UTF8_READABLE] = {0xef, 0xbf, 0xbd};
+    uint8_t *to = out;
+
+    for (size_t at = 0; at < text.size;) {
+        size_t size = utf8_character(text.data + at, text.size - at), step = size ? size : 1;
+        const uint8_t *from = size ? text.data + at : replacement;
+        if (!size) size = sizeof(replacement);
+        memcpy(to, from, size);
+        to += size;
+        at += step;
+    }
+    return (size_t)(to - out);
+}
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;

@@ -11,6 +11,10 @@ bool dbk_utf8_valid(dbk_slice text); /* well-formed, no surrogates, no overlong 
 bool dbk_utf8_compose(dbk_buffer *out, dbk_slice text, dbk_buffer *wide);
 /* Form C by its bytes alone: false means that it has to be looked at. */
 bool dbk_utf8_is_still(dbk_slice text);
+/* Names of files are whatever bytes the file system holds: as UTF-8, with U+FFFD for each byte that is of no character.
+ * `out` has room for DBK_UTF8_READABLE as many bytes as `text`. Returns how many it is. */
+enum { DBK_UTF8_READABLE = 3 };
+size_t dbk_utf8_readable(dbk_slice text, uint8_t *out);
 
 /* The decoders leave `out` as it was when they return false; out of memory is no false but shows in
  * out->failed, as with every put. */

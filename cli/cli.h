@@ -109,6 +109,8 @@ dbk_result dbk_cli_read_file(const dbk_port *port, const char *path, dbk_buffer 
 /* Readable by its owner only. DBK_EXISTS without `replace`. */
 dbk_result dbk_cli_write_file(const dbk_port *port, const char *path, dbk_slice content, bool replace,
                               dbk_error *err) DBK_MUST_USE;
+/* A name under models/ that the folder of an async model may have. */
+bool dbk_cli_is_async_folder(const char *name);
 
 /* ---- terminal.c */
 bool dbk_terminal_is(FILE *stream);

@@ -290,7 +290,7 @@ static int note_model(void *arg, const char *name)
     dbk_dir *folder = NULL;
     dbk_buffer text;
     char member[96];
-    if (strncmp(name, "async-", 6) != 0 || strlen(name) > 72 || strchr(name, '.')) return 0;
+    if (!dbk_cli_is_async_folder(name)) return 0;
     if (dbk_io_open_dir(m->port, m->dir, name, 0, &folder, NULL) != DBK_OK) return 0;
     dbk_buffer_init(&text, m->port);
     if (dbk_io_read_file(m->port, folder, "state", 16 * 1024, &text, NULL) == DBK_OK && dbk_buffer_text(&text))

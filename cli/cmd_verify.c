@@ -11,7 +11,7 @@ typedef struct verification {
     const dbk_cli *cli;
     dbk_buffer faults; /* lines as they will be printed */
     dbk_buffer mended; /* likewise, of --repair-from */
-    dbk_buffer asides; /* likewise: what was in the way of a cache and was renamed */
+    dbk_buffer asides; /* what was in the way of a cache and was renamed: as JSON, or each with a NUL behind it */
     const char *repair_from;
     uint64_t count;
     bool json;
@@ -58,7 +58,7 @@ static void note_aside(void *arg, const char *path)
     verification *v = arg;
     if (v->json && v->asides.size > 0) dbk_buffer_put_u8(&v->asides, ',');
     if (v->json) dbk_json_put_string(&v->asides, dbk_slice_text(path));
-    else dbk_buffer_printf(&v->asides, "aside       %s\n", path);
+    else dbk_buffer_put(&v->asides, path, strlen(path) + 1);
 }
 
 static void forward(void *arg, uint64_t done, uint64_t all)
@@ -138,7 +138,11 @@ static void show(const verification *v)
            (unsigned long long)r->entries, (unsigned long long)r->batches, (unsigned long long)r->segments,
            (unsigned long long)r->bytes, (unsigned long long)r->file_bytes);
     if (v->depth == DBK_VERIFY_PROOF) printf("head        %s\n", head);
-    dbk_out(dbk_buffer_slice(&v->asides));
+    for (size_t at = 0; at < v->asides.size; at += strlen((const char *)v->asides.data + at) + 1) {
+        fputs("aside       ", stdout);
+        dbk_out_shown(dbk_slice_text((const char *)v->asides.data + at), true); /* one line, whatever the name is */
+        putchar('\n');
+    }
     if (v->count) printf("%llu %s\n", (unsigned long long)v->count, dbk_plural(v->count, "fault", "faults"));
     else printf("no fault found\n");
 }

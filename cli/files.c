@@ -37,3 +37,10 @@ dbk_result dbk_cli_write_file(const dbk_port *port, const char *path, dbk_slice 
     if (dir) port->close_dir(port->ctx, dir);
     return result == DBK_OK ? DBK_OK : dbk_error_wrap(err, result, "cannot write '%s'", path);
 }
+
+bool dbk_cli_is_async_folder(const char *name)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    const char *model = name + 6;
+    return strncmp(name, "async-", 6) == 0 && model[0] && strspn(model, letters) == strlen(model) && strlen(model) < 64;
+}

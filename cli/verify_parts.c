@@ -263,7 +263,7 @@ static int verify_async(void *arg, const char *name)
     const dbk_one_model *all = arg;
     char below[128];
     dbk_one_model model = *all;
-    if (strncmp(name, "async-", 6) != 0 || strlen(name) > 72 || strchr(name, '.')) return 0;
+    if (!dbk_cli_is_async_folder(name)) return 0;
     snprintf(below, sizeof below, "models/%s", name);
     const char *problem = wrong_kind(all->port, all->dir, name, DBK_IS_DIRECTORY);
     if (problem) fault(all->tell, all->arg, DBK_CORRUPT, below, problem);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASIDE_TRIES = 1000, ASIDE_NAME_SIZE = 192 };
+enum { ASIDE_TRIES = 1000, ASIDE_NAME_SIZE = 192, TOLD_SIZE = 640 };
 
 static const char mark[] = ".aside-";
 
@@ -21,6 +21,14 @@ bool dbk_aside_is_kind(const dbk_port *port, dbk_dir *dir, const char *name, int
     return port->identify(port->ctx, dir, name, &found) == 0 && (int)found.kind == kind;
 }
 
+/* A name may be any bytes, what is told of it is JSON. */
+static void put_name(dbk_buffer *out, const char *name)
+{
+    uint8_t text[DBK_UTF8_READABLE * TOLD_SIZE];
+    dbk_slice known = dbk_slice_of(name, strnlen(name, TOLD_SIZE));
+    dbk_json_put_string(out, dbk_slice_of(text, dbk_utf8_readable(known, text)));
+}
+
 /* Best effort: the new name tells it too. */
 static void tell(const dbk_port *port, dbk_dir *notes, const char *below, const char *name, const char *aside)
 {
@@ -28,11 +36,11 @@ static void tell(const dbk_port *port, dbk_dir *notes, const char *below, const 
     if (!notes) return;
     dbk_buffer_init(&line, port);
     dbk_buffer_printf(&line, "{\"time_ms\":%lld,\"case\":\"aside\",\"folder\":", (long long)port->wall_ms(port->ctx));
-    dbk_json_put_string(&line, dbk_slice_text(below));
+    put_name(&line, below);
     dbk_buffer_put_text(&line, ",\"name\":");
-    dbk_json_put_string(&line, dbk_slice_text(name));
+    put_name(&line, name);
     dbk_buffer_put_text(&line, ",\"aside\":");
-    dbk_json_put_string(&line, dbk_slice_text(aside));
+    put_name(&line, aside);
     dbk_buffer_put_u8(&line, '}');
     if (!line.failed) (void)!dbk_log_note(port, notes, dbk_buffer_slice(&line), NULL);
     dbk_buffer_release(&line);
@@ -97,9 +105,10 @@ static void look_into(const dbk_asides *asides, const char *name, bool deeper)
 static int look_at(void *arg, const char *name)
 {
     const dbk_asides *asides = arg;
-    char path[640];
+    char path[TOLD_SIZE], text[DBK_UTF8_READABLE * TOLD_SIZE];
     (void)snprintf(path, sizeof path, "%s%s%s", asides->below, asides->below[0] ? "/" : "", name);
-    if (dbk_aside_is(name)) asides->each(asides->arg, path);
+    text[dbk_utf8_readable(dbk_slice_text(path), (uint8_t *)text)] = 0;
+    if (dbk_aside_is(name)) asides->each(asides->arg, text);
     else if (!asides->below[0] && strcmp(name, "models") == 0) look_into(asides, name, true);
     else if (asides->deeper && strncmp(name, "async-", 6) == 0) look_into(asides, name, false);
     return 0;

@@ -239,7 +239,8 @@ dbk_result dbk_location_check(const dbk_port *port, dbk_dir *dir, bool any_fs, b
 /* place.c: whether the store in that folder was copied or put back there since it was last written. Its next
  * writer then takes a new incarnation and timeline. */
 dbk_result dbk_place_is_copy(const dbk_port *port, dbk_dir *store, bool *copy, dbk_error *err) DBK_MUST_USE;
-/* aside.c: each name, within the store, of what stood in the way of a cache and was renamed. Nobody deletes it. */
+/* aside.c: each name, within the store, of what stood in the way of a cache and was renamed, as UTF-8 of what
+ * bytes it may be. Nobody deletes it. */
 typedef void (*dbk_aside_fn)(void *arg, const char *path);
 void dbk_aside_each(const dbk_port *port, dbk_dir *store, dbk_aside_fn each, void *arg);
 void dbk_engine_cursor(dbk_engine *engine, const char **timeline, uint64_t *generation, uint64_t *position);

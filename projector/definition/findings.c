@@ -31,33 +31,15 @@ static const char *copy(dbk_report *report, dbk_slice text)
     return (const char *)made.data;
 }
 
-/* Bytes of the character at `at`; 0 where none stands. */
-static size_t character(const uint8_t *at, size_t left)
-{
-    for (size_t size = 1; size <= 4 && size <= left; size++)
-        if (dbk_utf8_valid(dbk_slice_of(at, size))) return size;
-    return 0;
-}
-
-/* The names of files and folders are whatever bytes the file system holds, findings are UTF-8: U+FFFD for each byte
- * that is of no character. */
 static const char *copy_readable(dbk_report *report, dbk_slice text)
 {
-    static const uint8_t replacement[] = {0xef, 0xbf, 0xbd};
-
     if (dbk_utf8_valid(text)) return copy(report, text);
-    uint8_t *made = dbk_arena_take(report->arena, text.size * sizeof(replacement) + 1), *to = made;
+    uint8_t *made = dbk_arena_take(report->arena, text.size * DBK_UTF8_READABLE + 1);
     if (!made) {
         report->failed = true;
         return "";
     }
-    for (size_t at = 0; at < text.size;) {
-        size_t size = character(text.data + at, text.size - at);
-        memcpy(to, size ? text.data + at : replacement, size ? size : sizeof(replacement));
-        to += size ? size : sizeof(replacement);
-        at += size ? size : 1;
-    }
-    *to = '\0';
+    made[dbk_utf8_readable(text, made)] = '\0';
     return (const char *)made;
 }
 

@@ -46,6 +46,26 @@ static void every_character_is_valid_and_no_part_of_one(void **state)
     }
 }
 
+static void any_bytes_are_made_readable(void **state)
+{
+    static const struct {
+        const char *text, *readable;
+    } cases[] = {{"", ""},
+                 {"plain \xc3\xa9\xf0\x9f\x98\x80", "plain \xc3\xa9\xf0\x9f\x98\x80"},
+                 {"\xff", "\xef\xbf\xbd"},
+                 {"a\xc3", "a\xef\xbf\xbd"},
+                 {"\xe2\x82z\x80", "\xef\xbf\xbd\xef\xbf\xbdz\xef\xbf\xbd"}};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        dbk_slice text = dbk_slice_text(cases[i].text);
+        uint8_t *made = malloc(text.size * DBK_UTF8_READABLE + 1); /* no byte more: a sanitizer watches */
+        size_t size = dbk_utf8_readable(text, made);
+        assert_true(dbk_slice_equal(dbk_slice_of(made, size), dbk_slice_text(cases[i].readable)));
+        free(made);
+    }
+}
+
 /* All texts of three bytes: the valid ones are counted by arithmetic. Lengths of one, two and three
  * bytes leave 128^3 + 2 * 128 * 1920 + (63488 - 2048) valid texts of exactly three bytes. */
 static void valid_texts_of_three_bytes_are_as_many_as_computed(void **state)
@@ -501,6 +521,7 @@ int main(void)
         cmocka_unit_test(every_character_is_valid_and_no_part_of_one),
         cmocka_unit_test(valid_texts_of_three_bytes_are_as_many_as_computed),
         cmocka_unit_test(malformed_texts_are_refused_anywhere),
+        cmocka_unit_test(any_bytes_are_made_readable),
         cmocka_unit_test(hex_goes_both_ways),
         cmocka_unit_test(text_that_is_no_hex_is_refused),
         cmocka_unit_test(base64_matches_the_rfc),

@@ -195,6 +195,25 @@ class Damage(Case):
             self.assertEqual(len(report["aside"]), number)
             self.assertEqual(sorted(json.loads(self.daybook("stats", "a.daybook", "--json"))["aside"]), sorted(report["aside"]))
 
+    def test_a_name_that_is_no_text_is_told_as_one(self):
+        strange = os.fsencode(self.path("a.daybook", "models", "async-x")) + b"\xff\n\x1b[31m"
+        os.mkdir(strange)
+        with open(os.path.join(strange, b"state"), "wb") as file:
+            file.write(b'{"failed":"\xff"}')
+        os.mkdir(os.path.join(strange, b"00000001"))
+        for args in (("verify", "a.daybook"), ("doctor", "a.daybook")):
+            self.assertNotIn("async-x", self.daybook(*args, "--json"))
+        os.mkdir(os.path.join(strange, b"mine"))
+        self.receipts("a.daybook", "")
+        told = "models/async-x\ufffd\n\x1b[31m.aside-1"
+        self.assertEqual(json.loads(self.daybook("verify", "a.daybook", "--json"))["aside"], [told])
+        self.assertEqual(json.loads(self.daybook("stats", "a.daybook", "--json"))["aside"], [told])
+        self.assertIn("aside       models/async-x\ufffd\\x0a\\x1b[31m.aside-1\n", self.daybook("verify", "a.daybook"))
+        with open(self.path("a.daybook", "log", "recovery.ndjson"), encoding="utf-8") as file:
+            note = [json.loads(line) for line in file][-1]
+        self.assertEqual((note["folder"], note["name"], note["aside"]),
+                         ("models", "async-x\ufffd\n\x1b[31m", "async-x\ufffd\n\x1b[31m.aside-1"))
+
     def test_verify_names_every_fault(self):
         self.flip(self.log[0], self.offset_of(b"notes/n20"))
         os.unlink(self.path("a.daybook", "daybook.json"))
