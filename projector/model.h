@@ -286,7 +286,7 @@ dbk_result dbk_model_compare(dbk_model *before, dbk_model *after, dbk_differs_fn
                              dbk_error *err) DBK_MUST_USE;
 
 /* Rows whose time is over by a rule (rules.h) at `now_ms`, at most `limit` behind the first `skip`, with the entry that
- * wrote each last ("": none). Outside a transaction. */
+ * wrote each last ("": none). Outside a transaction; `each` may read rows. What it returns but DBK_OK ends the look. */
 struct dbk_retention_rule;
 typedef dbk_result (*dbk_due_fn)(void *arg, dbk_slice key, const char *base, dbk_error *err);
 dbk_result dbk_model_due(dbk_model *model, const struct dbk_retention_rule *rule, int64_t now_ms, uint64_t skip,

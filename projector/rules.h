@@ -108,6 +108,8 @@ typedef struct dbk_retention_rule {
     uint64_t older_ms; /* keep: {"for": …}; 0 with `by`: the column names the end itself */
     uint64_t every_ms, limit;
     const dbk_app_command *command; /* `do`: it takes the row's key as arguments; NULL: a delete */
+    const char *archive;            /* path below files/ with {year}, {month}, {day}, {date} in it; NULL: none */
+    bool archive_csv;               /* else .ndjson */
 } dbk_retention_rule;
 
 typedef struct dbk_role_scopes { /* permissions.<role> */

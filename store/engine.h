@@ -12,7 +12,7 @@
  *                       copy, salvage
  *   undo.c              entries put back
  *   settings.c, mirror.c   settings by path, and as files
- *   retention.c         rows whose time is over
+ *   retention.c         rows whose time is over; archive*.c   files that keep them
  *   images.c, image_file.c   copies of the model at positions of the past, and their files
  *   async*.c            async models (async.h); model_folder.c   where models are; aside.c   what stands in their way
  *   request.c, request_*.c, row_change.c, slow_queries.c   what is asked and changes nothing */

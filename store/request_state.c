@@ -5,6 +5,7 @@
 #include "store/disk.h"
 #include "store/replay.h"
 #include "store/request.h"
+#include "store/retention.h"
 #include "store/turn.h"
 
 static void put_bool(dbk_buffer *out, const char *name, bool value)
@@ -127,6 +128,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
     port->mutex_lock(port->ctx, engine->readers_lock);
     if (engine->mirrors_rejected[0]) dbk_buffer_printf(out, ",\"mirrors_rejected\":[%s]", engine->mirrors_rejected);
     port->mutex_unlock(port->ctx, engine->readers_lock);
+    dbk_retention_put(engine, out);
     port->mutex_unlock(port->ctx, engine->turn);
     return DBK_OK;
 }
@@ -204,6 +206,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     put_bool(out, "copied", engine->copied);
     put_asides(engine, out);
     dbk_slow_put(engine, out);
+    dbk_retention_put(engine, out);
     if (engine->definition->model_count > 0) {
         dbk_buffer_put_text(out, ",\"models\":");
         dbk_async_put_all(engine, out);

@@ -5,20 +5,34 @@
  *      come to it, one applies
  *   2. at most a tenth of a table's rows goes in a day (100 always may): a wrong rule is found in time
  *      (of rows that projections write it is a command of the app, with the same id and brake)
- *   3. a clock that jumped is not believed: rules rest until it has been steady again */
+ *   3. a clock that jumped is not believed: rules rest until it has been steady again
+ *   4. a rule with an archive has its rows in that file, durable, before they are deleted (archive.h) */
 #include "store/retention.h"
 
 #include <errno.h>
 #include <stdio.h>
 
+#include "store/archive.h"
+#include "store/request.h"
 #include "store/turn.h"
 
-enum { FLOOR_ROWS = 100, TENTH = 10, LOOK_BACK_ENTRIES = 100000, PIECE = 1000, HELD_MAX = 2000 };
+enum {
+    FLOOR_ROWS = 100,
+    TENTH = 10,
+    LOOK_BACK_ENTRIES = 100000,
+    PIECE = 1000,
+    HELD_MAX = 2000,
+    ARCHIVED_BYTES = 1024 * 1024, /* of a piece, but for its last row */
+};
 static const int64_t minute_ms = 60000, day_ms = 86400000, ms_ns = 1000000;
 static const char actor[] = "daybook:retention";
 
 typedef struct dbk_rule_state {
     int64_t next_ns; /* when it is due */
+    dbk_archive archive;
+    dbk_result failed; /* what the last look came to */
+    int64_t failed_ms;
+    char failure[DBK_ERROR_TEXT_SIZE];
 } dbk_rule_state;
 
 typedef struct dbk_brake { /* per table that has rules */
@@ -36,6 +50,7 @@ struct dbk_retention {
     /* all below: the turn is held */
     const dbk_definition *definition; /* what the states belong to */
     dbk_rule_state *rules;
+    size_t rule_count;
     dbk_brake *brakes;
     int64_t wall_ms, mono_ns; /* of the last look; 0: none yet */
     int64_t rest_until_ns;
@@ -59,6 +74,16 @@ static bool is_steady(struct dbk_retention *r, int64_t wall_ms, int64_t mono_ns)
 
 /* ---- states */
 
+static void free_rules(struct dbk_retention *r)
+{
+    for (size_t i = 0; r->rules && i < r->rule_count; i++)
+        if (r->rules[i].archive.known.port) dbk_buffer_release(&r->rules[i].archive.known);
+    dbk_free(r->engine->port, r->rules);
+    dbk_free(r->engine->port, r->brakes);
+    r->rules = NULL;
+    r->brakes = NULL;
+}
+
 static dbk_result take_definition(struct dbk_retention *r, int64_t mono_ns, dbk_error *err)
 {
     const dbk_port *port = r->engine->port;
@@ -66,10 +91,10 @@ static dbk_result take_definition(struct dbk_retention *r, int64_t mono_ns, dbk_
     const dbk_app *app = definition->app;
 
     if (r->definition == definition) return DBK_OK;
-    dbk_free(port, r->rules);
-    dbk_free(port, r->brakes);
+    free_rules(r);
     r->definition = NULL;
-    r->rules = dbk_alloc_zero(port, app->retention_count + 1, sizeof *r->rules);
+    r->rule_count = app->retention_count;
+    r->rules = dbk_alloc_zero(port, r->rule_count + 1, sizeof *r->rules);
     r->brakes = dbk_alloc_zero(port, app->retention_count + 1, sizeof *r->brakes);
     if (!r->rules || !r->brakes) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the rules of retention");
     for (size_t i = 0; i < app->retention_count; i++) {
@@ -170,10 +195,13 @@ static dbk_result take_brake(struct dbk_retention *r, dbk_brake *brake, int64_t 
 /* ---- deletes */
 
 typedef struct dbk_due {
+    dbk_engine *engine;
     const dbk_retention_rule *rule;
+    dbk_archive *archive;
     dbk_json_parser *parser;
     dbk_buffer commands, id, key;
     size_t count;
+    dbk_archive_piece piece; /* where the rule has an archive: a line for each command */
 } dbk_due;
 
 /* retain/<rule>/<key>/<base>; a key that leaves no room is named by its digest. */
@@ -216,6 +244,18 @@ static dbk_result put_args(dbk_due *due, dbk_slice key, dbk_error *err)
     return DBK_OK;
 }
 
+/* The row as it is before its command; DBK_END: the piece is full with it. */
+static dbk_result add_line(dbk_due *due, dbk_slice key, const char *base, dbk_error *err)
+{
+    dbk_archive_piece *piece = &due->piece;
+
+    dbk_buffer_clear(&piece->row);
+    dbk_result result = dbk_model_row_json(due->engine->model, due->rule->table, key, &piece->row, err);
+    if (result == DBK_NONE) result = dbk_fail(err, DBK_INTERNAL, "a row that a retention rule ends is not there");
+    if (result == DBK_OK) result = dbk_archive_piece_add(piece, key, dbk_buffer_slice(&due->id), base, err);
+    return result == DBK_OK && piece->lines.size >= ARCHIVED_BYTES ? DBK_END : result;
+}
+
 static dbk_result add_command(void *arg, dbk_slice key, const char *base, dbk_error *err)
 {
     dbk_due *due = arg;
@@ -235,63 +275,73 @@ static dbk_result add_command(void *arg, dbk_slice key, const char *base, dbk_er
     }
     dbk_buffer_put_u8(out, '}');
     if (result != DBK_OK) return result;
-    return out->failed || due->id.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends")
-                                         : DBK_OK;
+    if (out->failed || due->id.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends");
+    return rule->archive ? add_line(due, key, base, err) : DBK_OK;
 }
 
 /* Receipts that cannot be read, for want of memory, count as accepted ones: the brake is for what goes wrong. */
-static uint64_t count_deleted(dbk_engine *engine, dbk_slice receipts, uint64_t all)
+static uint64_t count_deleted(dbk_due *due, dbk_slice receipts)
 {
     const dbk_json_node *root, *one;
     uint64_t count = 0;
 
-    if (dbk_json_parse(engine->parser, receipts, &root, NULL) != DBK_OK || root->kind != DBK_JSON_ARRAY) return all;
+    if (dbk_json_parse(due->parser, receipts, &root, NULL) != DBK_OK || root->kind != DBK_JSON_ARRAY) return due->count;
     one = dbk_json_child(root);
     for (uint32_t i = 0; i < root->count; i++, one = dbk_json_next(one)) {
         const dbk_json_node *ok = dbk_json_member(one, "ok");
-        count += ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(one, "again");
+        bool gone = ok && ok->kind == DBK_JSON_TRUE && !dbk_json_member(one, "again");
+        if (!gone && due->rule->archive && i < due->count) dbk_archive_stays(due->archive, &due->piece, i);
+        count += gone;
     }
     return count;
 }
 
 /* Up to `most` rows in one turn, behind the first `held`. */
-static dbk_result delete_due(dbk_engine *engine, dbk_due *due, int64_t now_ms, uint64_t held, uint64_t most,
-                             uint64_t *deleted, dbk_error *err)
+static dbk_result delete_due(dbk_due *due, int64_t now_ms, uint64_t held, uint64_t most, uint64_t *deleted,
+                             dbk_error *err)
 {
+    dbk_engine *engine = due->engine;
     dbk_buffer answer;
     dbk_turn_item item = {.answer = &answer};
     dbk_result result;
 
     dbk_buffer_clear(&due->commands);
+    dbk_archive_piece_clear(&due->piece);
     due->count = 0;
     *deleted = 0;
     result = dbk_model_due(engine->model, due->rule, now_ms, held, most, add_command, due, err);
+    if (result == DBK_END) result = DBK_OK;
     if (result != DBK_OK || due->count == 0) return result;
     dbk_buffer_put_u8(&due->commands, ']');
     if (due->commands.failed) return dbk_fail(err, DBK_NO_MEMORY, "no memory for what a retention rule ends");
+    if (due->rule->archive) result = dbk_archive_keep(engine, due->archive, &due->piece, err);
+    if (result != DBK_OK) return result;
     dbk_buffer_init(&answer, engine->port);
     item.json = dbk_buffer_slice(&due->commands);
     result = dbk_turn_decide(engine, &item, 1, now_ms, err);
-    if (result == DBK_OK) *deleted = count_deleted(engine, dbk_buffer_slice(&answer), due->count);
+    if (result == DBK_OK) *deleted = count_deleted(due, dbk_buffer_slice(&answer));
+    else dbk_archive_doubt(due->archive);
     dbk_buffer_release(&answer);
     return result;
 }
 
-static dbk_result run_rule(struct dbk_retention *r, const dbk_retention_rule *rule, int64_t now_ms, int64_t mono_ns,
-                           uint64_t *deleted, dbk_error *err)
+static dbk_result run_rule(struct dbk_retention *r, size_t index, int64_t now_ms, int64_t mono_ns, uint64_t *deleted,
+                           dbk_error *err)
 {
     const dbk_port *port = r->engine->port;
+    const dbk_retention_rule *rule = &r->definition->app->retention[index];
     dbk_brake *brake = brake_of(r, rule->table);
-    dbk_due due = {.rule = rule, .parser = r->engine->parser};
+    dbk_due due = {.engine = r->engine, .rule = rule, .archive = &r->rules[index].archive, .parser = r->engine->parser};
     uint64_t left = rule->limit, held = 0;
     dbk_result result = take_brake(r, brake, now_ms, mono_ns, err);
 
     dbk_buffer_init(&due.commands, port);
     dbk_buffer_init(&due.id, port);
     dbk_buffer_init(&due.key, port);
+    dbk_archive_piece_init(&due.piece, r->engine, rule, now_ms);
     while (result == DBK_OK && left > 0 && brake->gone < brake->allowed && held < HELD_MAX) {
         uint64_t most = brake->allowed - brake->gone < left ? brake->allowed - brake->gone : left, some = 0;
-        result = delete_due(r->engine, &due, now_ms, held, most < PIECE ? most : PIECE, &some, err);
+        result = delete_due(&due, now_ms, held, most < PIECE ? most : PIECE, &some, err);
         if (due.count == 0) break;
         held += due.count - some; /* refused: they stay where they are, before those that were not looked at */
         brake->gone += some;
@@ -301,26 +351,61 @@ static dbk_result run_rule(struct dbk_retention *r, const dbk_retention_rule *ru
     dbk_buffer_release(&due.commands);
     dbk_buffer_release(&due.id);
     dbk_buffer_release(&due.key);
+    dbk_archive_piece_release(&due.piece);
     return result;
 }
 
 /* ---- a look */
 
+static void note_failure(dbk_rule_state *state, dbk_result result, int64_t now_ms, const dbk_error *error)
+{
+    state->failed = result;
+    state->failed_ms = now_ms;
+    memcpy(state->failure, error->text, sizeof state->failure);
+}
+
+/* A rule that fails is tried again when it is due, and the others go on; the first failure is the answer. */
 static dbk_result look(struct dbk_retention *r, int64_t now_ms, int64_t mono_ns, uint64_t *deleted, dbk_error *err)
 {
     dbk_engine *engine = r->engine;
+    dbk_error error = {0};
     dbk_result result = DBK_OK;
 
     if (engine->dead || engine->reading || engine->behind || !engine->model) return DBK_OK;
     result = take_definition(r, mono_ns, err);
     if (result != DBK_OK || !is_steady(r, now_ms, mono_ns)) return result;
-    for (size_t i = 0; result == DBK_OK && i < r->definition->app->retention_count; i++) {
-        const dbk_retention_rule *rule = &r->definition->app->retention[i];
-        if (mono_ns < r->rules[i].next_ns) continue;
-        result = run_rule(r, rule, now_ms, mono_ns, deleted, err);
-        r->rules[i].next_ns = mono_ns + (int64_t)rule->every_ms * ms_ns;
+    for (size_t i = 0; i < r->rule_count && !engine->dead && !engine->behind; i++) {
+        dbk_rule_state *state = &r->rules[i];
+        if (mono_ns < state->next_ns) continue;
+        dbk_result one = run_rule(r, i, now_ms, mono_ns, deleted, &error);
+        note_failure(state, one, now_ms, &error);
+        if (one != DBK_OK && result == DBK_OK && err) *err = error;
+        if (result == DBK_OK) result = one;
+        state->next_ns = mono_ns + (int64_t)r->definition->app->retention[i].every_ms * ms_ns;
     }
     return result;
+}
+
+void dbk_retention_put(const dbk_engine *engine, dbk_buffer *out)
+{
+    const struct dbk_retention *r = engine->retention;
+    char time[DBK_TIME_TEXT_SIZE];
+    bool first = true;
+
+    for (size_t i = 0; r && r->definition && i < r->rule_count; i++) {
+        const dbk_rule_state *state = &r->rules[i];
+        if (state->failed == DBK_OK) continue;
+        dbk_buffer_printf(out, "%s{\"rule\":\"%s\"", first ? ",\"retention_failed\":[" : ",",
+                          r->definition->app->retention[i].name);
+        dbk_request_put_text(out, "error", dbk_slice_text(dbk_result_wire_name(state->failed)));
+        dbk_request_put_text(out, "class", dbk_slice_text(dbk_class_name(dbk_result_class(state->failed))));
+        dbk_request_put_text(out, "message", dbk_slice_text(state->failure));
+        dbk_time_rfc3339(state->failed_ms, time);
+        dbk_request_put_text(out, "at", dbk_slice_text(time));
+        dbk_buffer_put_u8(out, '}');
+        first = false;
+    }
+    if (!first) dbk_buffer_put_u8(out, ']');
 }
 
 static struct dbk_retention *retention_of(dbk_engine *engine)
@@ -356,7 +441,7 @@ static int64_t shortest_ns(const dbk_engine *engine)
     return shortest * ms_ns;
 }
 
-/* A failure is met again, and said, by the next command; the rules look again later. */
+/* A failure stands in the state of its rule; the rules look again later. */
 static void run(void *arg)
 {
     struct dbk_retention *r = arg;
@@ -401,8 +486,7 @@ void dbk_retention_stop(dbk_engine *engine)
     }
     if (r->wanted) port->cond_free(port->ctx, r->wanted);
     if (r->mutex) port->mutex_free(port->ctx, r->mutex);
-    dbk_free(port, r->rules);
-    dbk_free(port, r->brakes);
+    free_rules(r);
     dbk_free(port, r);
     engine->retention = NULL;
 }

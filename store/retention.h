@@ -9,4 +9,7 @@ dbk_result dbk_retention_start(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 /* The turn is not held. */
 void dbk_retention_stop(dbk_engine *engine);
 
+/* ,"retention_failed":[…] of the rules whose last look failed, if any. The turn is held. */
+void dbk_retention_put(const dbk_engine *engine, dbk_buffer *out);
+
 #endif

@@ -7,7 +7,8 @@
  *   app.c        the file, its top keys        value.c   values by kind
  *   rules.c      tables.<t>                    fields.c  tables.<t>.sync, states
  *   settings.c   settings                      roles.c   events, permissions, limits, disk
- *   retention.c  retention, ttl                models.c  models */
+ *   retention.c  retention, ttl                models.c  models
+ *   archive.c    retention[].archive */
 #ifndef DBK_PROJECTOR_DEFINITION_APP_H
 #define DBK_PROJECTOR_DEFINITION_APP_H
 
@@ -82,6 +83,10 @@ typedef struct dbk_table_reading {
 void dbk_app_read_states(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_sync(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_ttl(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
+/* retention[].archive, when name and table of the rule are known. Whether a file of that name, without a folder, can be
+ * one of those. */
+void dbk_app_archive(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_retention_rule *rule);
+bool dbk_app_archive_may_be(const dbk_app *app, const char *name);
 /* Rules of a table, made when first asked for; NULL: out of memory. */
 dbk_rules *dbk_app_rules(dbk_app_reading *a, dbk_table *table);
 /* Marks what the rules of all tables come to; behind the last reader. */

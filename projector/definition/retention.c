@@ -10,7 +10,7 @@ enum { RULE_NAME_MAX = 23, HOUR_MS = 3600000, MINUTE_MS = 60000, DEFAULT_LIMIT =
 
 typedef struct rule_reading {
     dbk_retention_rule rule;
-    const dbk_json_node *keep, *where, *command;
+    const dbk_json_node *keep, *where, *command, *archive;
     bool broken;
 } rule_reading;
 
@@ -252,6 +252,27 @@ static void note_do(dbk_app_reading *a, const dbk_json_node *value, const char *
     r->command = value;
 }
 
+static void note_archive(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    rule_reading *r = into;
+
+    (void)a, (void)path;
+    r->archive = value;
+}
+
+static void refuse_files(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)into;
+    dbk_app_wrong_name(a, value, "leave it out", "'%s' needs the file classes, which come with a later version", path);
+}
+
+static void refuse_events(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)into;
+    dbk_app_wrong_name(a, value, "leave it out", "'%s' needs the trimming of the log, which comes with a later version",
+                       path);
+}
+
 static bool is_key_column(const dbk_table *table, const char *name)
 {
     for (uint16_t i = 0; i < table->key_count; i++)
@@ -313,6 +334,10 @@ static void finish_rule(dbk_app_reading *a, const dbk_json_node *value, const ch
     read_do(a, dbk_app_path(a, path, dbk_slice_text("do")), r);
     if (r->command && !timed && (r->where || r->keep))
         dbk_app_wrong(a, r->command, "leave it out", "'%s.do': how many rows stay is no rule of time", path);
+    if (r->archive && timed) dbk_app_archive(a, r->archive, dbk_app_path(a, path, dbk_slice_text("archive")), &r->rule);
+    else if (r->archive && r->keep)
+        dbk_app_wrong(a, r->archive, "leave it out, or \"keep\": {\"for\": …}",
+                      "'%s.archive': how many rows stay is part of the fold, which writes no files", path);
     if (timed && !r->rule.table->collection && !r->command)
         dbk_app_wrong(a, value, "\"do\": a command whose event a projection reads",
                       "'%s': projections write '%s', so its rows are not deleted by a rule of time", path,
@@ -321,8 +346,9 @@ static void finish_rule(dbk_app_reading *a, const dbk_json_node *value, const ch
 }
 
 static const dbk_app_key rule_keys[] = {
-    {"name", read_name},   {"table", read_table}, {"where", read_where}, {"keep", note_keep}, {"every", read_every},
-    {"limit", read_limit}, {"files", NULL},       {"events", NULL},      {"do", note_do},     {"archive", NULL},
+    {"name", read_name},   {"table", read_table},     {"where", read_where},   {"keep", note_keep},
+    {"every", read_every}, {"limit", read_limit},     {"files", refuse_files}, {"events", refuse_events},
+    {"do", note_do},       {"archive", note_archive},
 };
 
 void dbk_app_read_retention(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)

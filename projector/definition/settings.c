@@ -146,6 +146,9 @@ static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, cons
         dbk_app_wrong_name(a, member, "letters, digits, '-' and '_'", "'%s' has a mirror: its name is a file's", path);
     if (s->rule->mirror && s->where)
         dbk_app_wrong(a, member, "no 'where'", "'%s': a mirror shows a namespace of one row", path);
+    if (s->rule->mirror && dbk_app_archive_may_be(a->app, s->rule->mirror))
+        dbk_app_wrong(a, member, "a folder in the path of the archive",
+                      "'%s': '%s' may be the archive of a retention rule", path, s->rule->mirror);
     for (size_t i = 0; s->rule->mirror && i + 1 < a->app->setting_count; i++)
         if (a->app->settings[i].mirror && strcmp(a->app->settings[i].mirror, s->rule->mirror) == 0)
             dbk_app_wrong(a, member, "another file", "'%s': '%s' is the mirror of another namespace", path,
