@@ -230,17 +230,18 @@ dbk_result dbk_archive_keep(dbk_engine *engine, dbk_archive *archive, const dbk_
     return dbk_error_wrap(err, result, "cannot archive what the retention rule '%s' ends", piece->rule->name);
 }
 
-/* Where there is no memory for it, its line comes a second time. */
 void dbk_archive_stays(dbk_archive *archive, const dbk_archive_piece *piece, size_t index)
 {
     dbk_archive_mark mark = mark_of(piece, index);
     dbk_buffer *known = &archive->known;
 
     if (is_known(archive, mark.digest)) return;
-    if (known->failed) dbk_buffer_clear(known);
     if (known->size >= (size_t)KNOWN_MAX * DBK_ARCHIVE_DIGEST_SIZE) {
         known->size -= DBK_ARCHIVE_DIGEST_SIZE;
         memmove(known->data, known->data + DBK_ARCHIVE_DIGEST_SIZE, known->size);
     }
     dbk_buffer_put(known, mark.digest, sizeof mark.digest);
+    if (!known->failed) return;
+    known->failed = false;
+    dbk_archive_doubt(archive);
 }

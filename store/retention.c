@@ -285,7 +285,10 @@ static uint64_t count_deleted(dbk_due *due, dbk_slice receipts)
     const dbk_json_node *root, *one;
     uint64_t count = 0;
 
-    if (dbk_json_parse(due->parser, receipts, &root, NULL) != DBK_OK || root->kind != DBK_JSON_ARRAY) return due->count;
+    if (dbk_json_parse(due->parser, receipts, &root, NULL) != DBK_OK || root->kind != DBK_JSON_ARRAY) {
+        dbk_archive_doubt(due->archive);
+        return due->count;
+    }
     one = dbk_json_child(root);
     for (uint32_t i = 0; i < root->count; i++, one = dbk_json_next(one)) {
         const dbk_json_node *ok = dbk_json_member(one, "ok");
@@ -339,7 +342,8 @@ static dbk_result run_rule(struct dbk_retention *r, size_t index, int64_t now_ms
     dbk_buffer_init(&due.id, port);
     dbk_buffer_init(&due.key, port);
     dbk_archive_piece_init(&due.piece, r->engine, rule, now_ms);
-    while (result == DBK_OK && left > 0 && brake->gone < brake->allowed && held < HELD_MAX) {
+    /* a model that is behind still shows what went */
+    while (result == DBK_OK && left > 0 && brake->gone < brake->allowed && held < HELD_MAX && !r->engine->behind) {
         uint64_t most = brake->allowed - brake->gone < left ? brake->allowed - brake->gone : left, some = 0;
         result = delete_due(&due, now_ms, held, most < PIECE ? most : PIECE, &some, err);
         if (due.count == 0) break;
