@@ -218,7 +218,6 @@ dbk_result dbk_archive_keep(dbk_engine *engine, dbk_archive *archive, const dbk_
 {
     dbk_keeping k = {.engine = engine, .port = engine->port, .archive = archive, .piece = piece};
 
-    archive->known.port = engine->port;
     dbk_buffer_init(&k.path, engine->port);
     dbk_buffer_init(&k.out, engine->port);
     dbk_result result = keep(&k, err);

@@ -7,7 +7,8 @@
 #include "projector/rules.h"
 #include "store/engine.h"
 
-/* What is known of a rule's file from piece to piece, so that it is not read again; zero at first. */
+/* What is known of a rule's file from piece to piece, so that it is not read again; zero at first, but for
+ * `known`, which its owner initialises and releases. */
 typedef struct dbk_archive {
     uint64_t path;                /* checksum of its path; 0: nothing is known */
     uint32_t number;              /* of several of that path, from 1 */

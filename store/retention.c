@@ -76,8 +76,7 @@ static bool is_steady(struct dbk_retention *r, int64_t wall_ms, int64_t mono_ns)
 
 static void free_rules(struct dbk_retention *r)
 {
-    for (size_t i = 0; r->rules && i < r->rule_count; i++)
-        if (r->rules[i].archive.known.port) dbk_buffer_release(&r->rules[i].archive.known);
+    for (size_t i = 0; r->rules && i < r->rule_count; i++) dbk_buffer_release(&r->rules[i].archive.known);
     dbk_free(r->engine->port, r->rules);
     dbk_free(r->engine->port, r->brakes);
     r->rules = NULL;
@@ -101,6 +100,7 @@ static dbk_result take_definition(struct dbk_retention *r, int64_t mono_ns, dbk_
         int64_t first =
             (int64_t)app->retention[i].every_ms < minute_ms ? (int64_t)app->retention[i].every_ms : minute_ms;
         r->rules[i].next_ns = mono_ns + first * ms_ns; /* not with the first commands */
+        dbk_buffer_init(&r->rules[i].archive.known, port);
         size_t at = 0;
         while (r->brakes[at].table && r->brakes[at].table != app->retention[i].table) at++;
         r->brakes[at].table = app->retention[i].table;
