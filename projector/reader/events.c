@@ -77,9 +77,16 @@ static int connect(sqlite3 *db, void *reader, int argc, const char *const *argv,
     return dbk_reader_table_new(db, reader, declaration, out);
 }
 
-static char bound_of(const struct sqlite3_index_constraint *constraint)
+/* The log's index compares bytes: a question that calls other texts equal too is left to SQLite. */
+static bool is_by_bytes(sqlite3_index_info *info, int index)
 {
-    bool equal = constraint->op == SQLITE_INDEX_CONSTRAINT_EQ;
+    return sqlite3_stricmp(sqlite3_vtab_collation(info, index), "BINARY") == 0;
+}
+
+static char bound_of(sqlite3_index_info *info, int index)
+{
+    const struct sqlite3_index_constraint *constraint = &info->aConstraint[index];
+    bool equal = constraint->op == SQLITE_INDEX_CONSTRAINT_EQ && is_by_bytes(info, index);
 
     if (!constraint->usable) return 0;
     if (constraint->iColumn == EV_STREAM) return equal ? BOUND_STREAM : 0;
@@ -103,7 +110,7 @@ static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
 
     (void)table;
     for (int i = 0; i < info->nConstraint && count < BOUNDS_MAX; i++) {
-        char bound = bound_of(&info->aConstraint[i]);
+        char bound = bound_of(info, i);
         if (!bound) continue;
         bounds[count] = bound;
         info->aConstraintUsage[i].argvIndex = ++count;

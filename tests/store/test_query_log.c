@@ -72,6 +72,21 @@ static void bounds_are_those_of_sql(void **state)
     expect_rows(a, "actor = 'a1' AND \\\"index\\\" = 0 ORDER BY position LIMIT 2", "[[2,0],[4,0]]");
 }
 
+/* The index of the log knows texts byte by byte: where a question calls others equal, it is not asked. */
+static void a_bound_has_the_collation_of_the_question(void **state)
+{
+    asked *a = *state;
+    expect_rows(a, "stream = 'NOTES/n7' COLLATE NOCASE", "[[8,1]]");
+    expect_rows(a, "stream = 'notes/n7 ' COLLATE RTRIM", "[[8,1]]");
+    expect_rows(a, "type = 'T.B' COLLATE NOCASE AND position < 5", "[[1,0],[4,0]]");
+    expect_rows(a, "stream = 'JOB/1' COLLATE NOCASE AND type = 't.b'", "[[7,0],[22,0],[37,0]]");
+    expect_rows(a, "stream = 'notes/n7' COLLATE BINARY", "[[8,1]]");
+    asked_contains(a,
+                   "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM (SELECT 'Notes/N7' COLLATE NOCASE AS name) x JOIN "
+                   "events e ON x.name = e.stream\"}",
+                   "[[1]]");
+}
+
 static void it_ends_where_the_rows_end(void **state)
 {
     asked *a = *state;
@@ -119,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_event_is_a_row, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(bounds_are_those_of_sql, setup, asked_teardown),
+        cmocka_unit_test_setup_teardown(a_bound_has_the_collation_of_the_question, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(it_ends_where_the_rows_end, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(a_plan_is_told_and_not_run, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(slow_queries_are_kept, setup, asked_teardown),
