@@ -5,8 +5,8 @@
  * each record sound and behind the one before, the last one the seal that the head names. So nothing is believed that
  * the table was not needed for. Who looks at damage gets rows in any case: bytes that are no block become one that is
  * damaged, and behind it goes on with the next that begins with a record in its place. What looks like the beginning of
- * a block and is none costs a look at all that stands behind it: a file made of such is looked at LOOKS_MAX times over,
- * and what is left of it then is damage. */
+ * a block and is none costs a look at all that stands behind it, and at all that it says it holds: a file made of such is
+ * looked at LOOKS_MAX times over, and what is left of it then is damage. */
 #include "log/cells_read.h"
 #include "log/internal.h"
 
@@ -20,7 +20,7 @@ typedef struct rebuilder {
     uint32_t count;     /* rows so far */
     bool skips;
     uint64_t offset, plain_offset;
-    uint64_t looked; /* bytes that were read to find where blocks begin behind damage */
+    uint64_t looked; /* bytes that were read and unpacked to find where blocks begin behind damage */
 } rebuilder;
 
 static dbk_result fail_rebuild(const rebuilder *r, uint64_t offset, dbk_error *err)
@@ -116,6 +116,7 @@ static dbk_result place_of(rebuilder *r, size_t bytes, size_t plain_bytes, uint6
         if (r->row.plain_offset <= r->image->head.end - plain_bytes) *at = r->row.plain_offset;
         return DBK_OK;
     }
+    r->looked += plain_bytes;
     dbk_buffer_clear(&r->plain);
     uint8_t *room = dbk_buffer_extend(&r->plain, plain_bytes);
     if (!room) return fail_memory(r, err);

@@ -268,6 +268,49 @@ static void test_failures(void **state)
     stays_celled = false;
 }
 
+static uint64_t unpacked;
+size_t __real_ZSTD_decompressDCtx(ZSTD_DCtx *context, void *out, size_t room, const void *data, size_t size);
+size_t __wrap_ZSTD_decompressDCtx(ZSTD_DCtx *context, void *out, size_t room, const void *data, size_t size);
+size_t __wrap_ZSTD_decompressDCtx(ZSTD_DCtx *context, void *out, size_t room, const void *data, size_t size)
+{
+    unpacked += room;
+    return __real_ZSTD_decompressDCtx(context, out, room, data, size);
+}
+
+/* A forged file: no table, and nothing but frames that say of themselves that they hold the whole segment. To look whether
+ * one is a block it is unpacked; all together cost no more than some of them. */
+static void test_nothing_but_frames(void **state)
+{
+    enum { CLAIMED = 16 << 20 };
+    static uint8_t file[1 << 20];
+    uint8_t *plain = calloc(1, CLAIMED), frame[4096];
+    dbk_segment_header header;
+    dbk_pack_head head;
+    world w;
+
+    (void)state;
+    make(&w, false);
+    head = head_of(&w);
+    assert_true(head.file_bytes < sizeof(file));
+    assert_int_equal(dbk_simdisk_read(w.disk, second, 0, file, (size_t)head.file_bytes), head.file_bytes);
+    assert_int_equal(dbk_pack_head_decode(file, &header, &head), DBK_DECODED_OK);
+    header.size = head.end = CLAIMED;
+    dbk_pack_head_encode(&header, &head, file);
+    memcpy(file + head.file_bytes - DBK_PACK_HEAD_SIZE, file, DBK_PACK_HEAD_SIZE);
+    size_t size = ZSTD_compress(frame, sizeof(frame), plain, CLAIMED, 3);
+    assert_false(ZSTD_isError(size));
+    free(plain);
+    for (uint64_t at = DBK_PACK_HEAD_SIZE; at + size <= head.table_offset; at += size) memcpy(file + at, frame, size);
+    file[head.table_offset + 7] ^= 8;
+    assert_int_equal(dbk_simdisk_write(w.disk, second, 0, file, (size_t)head.file_bytes), 0);
+    (void)dbk_simdisk_remove(w.disk, "log/CATALOG");
+    reopen_dir(&w);
+    unpacked = 0;
+    assert_true(verify(&w).faults > 0);
+    assert_in_range(unpacked, CLAIMED, 3 * CLAIMED);
+    world_free(&w);
+}
+
 static uint64_t right, told;
 
 static void read_each(world *w, const dbk_pack_head *head)
@@ -474,8 +517,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_and_blocks), cmocka_unit_test(test_each_byte),
-        cmocka_unit_test(test_other_blocks),     cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_other_records),    cmocka_unit_test(test_other_cuts),
+        cmocka_unit_test(test_other_blocks),     cmocka_unit_test(test_nothing_but_frames),
+        cmocka_unit_test(test_failures),         cmocka_unit_test(test_other_records),
+        cmocka_unit_test(test_other_cuts),
     };
 
     step = step_argument(argc, argv, 1);
