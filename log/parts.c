@@ -251,7 +251,7 @@ static dbk_result take_files(dbk_log *log, const dbk_buffer *files, dbk_buffer *
     return rc;
 }
 
-static int collect(void *arg, const char *name)
+int dbk_part_collect(void *arg, const char *name)
 {
     dbk_buffer *files = arg;
     uint64_t first, last;
@@ -267,7 +267,7 @@ dbk_result dbk_parts_list(dbk_log *log, dbk_buffer *stale, dbk_error *err)
     dbk_buffer files;
 
     dbk_buffer_init(&files, log->port);
-    int listed = log->port->list(log->port->ctx, log->dir, collect, &files);
+    int listed = log->port->list(log->port->ctx, log->dir, dbk_part_collect, &files);
     dbk_result rc = DBK_OK;
     if (listed != 0) {
         rc = dbk_fail_os(err, dbk_result_of_errno(listed), listed, "cannot list the log's folder");

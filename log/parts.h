@@ -26,6 +26,7 @@ struct dbk_part {
 /* "<first>.idx", or "<first>-<last>.run" where it is of several. */
 void dbk_part_name(uint64_t first, uint64_t last, char out[DBK_PART_NAME_SIZE]);
 bool dbk_part_name_parse(const char *name, uint64_t *first, uint64_t *last);
+int dbk_part_collect(void *files, const char *name); /* of a listing: first and last of each, into a dbk_buffer */
 
 /* The list becomes what the folder's files can answer for, the widest first; what else there is is put into `stale`
  * (may be NULL). Parts that were there stay. */

@@ -236,7 +236,9 @@ bool dbk_inclusion_holds(const dbk_inclusion *proof)
     return memcmp(node, proof->range.peaks[index], sizeof(node)) == 0;
 }
 
-unsigned dbk_extension_height(uint64_t at, uint64_t count)
+/* Of the tree that comes next behind `at` leaves on the way to `count`, at < count: the largest that fits and may stand
+ * there. */
+static unsigned next_height(uint64_t at, uint64_t count)
 {
     unsigned fits = 63 - (unsigned)__builtin_clzll(count - at);
     unsigned may = at ? (unsigned)__builtin_ctzll(at) : 63;
@@ -256,7 +258,7 @@ dbk_result dbk_log_prove_extension(dbk_log *log, uint64_t old, uint64_t count, d
     dbk_result rc = range_at(p, old, &out->old, err);
     if (rc == DBK_OK) rc = range_at(p, count, &out->range, err);
     for (uint64_t at = old; at < count && rc == DBK_OK;) {
-        unsigned height = dbk_extension_height(at, count);
+        unsigned height = next_height(at, count);
         assert(out->tree_count < DBK_EXTENSION_TREES_MAX);
         rc = tree_root(p, at, height, out->trees[out->tree_count++], err);
         at += 1ull << height;
@@ -276,7 +278,7 @@ bool dbk_extension_holds(const dbk_extension *proof)
     if (proof->old.count > proof->range.count) return false;
     while (range.count < proof->range.count) {
         if (used == proof->tree_count) return false;
-        dbk_range_add_tree(&range, dbk_extension_height(range.count, proof->range.count), proof->trees[used++]);
+        dbk_range_add_tree(&range, next_height(range.count, proof->range.count), proof->trees[used++]);
     }
     return used == proof->tree_count &&
            memcmp(range.peaks, proof->range.peaks, (size_t)range.peak_count * DBK_LEAF_SIZE) == 0;

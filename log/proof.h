@@ -38,9 +38,6 @@ typedef struct dbk_extension {
 dbk_result dbk_log_prove_extension(struct dbk_log *log, uint64_t old, uint64_t count, dbk_extension *out,
                                    dbk_error *err) DBK_MUST_USE;
 bool dbk_extension_holds(const dbk_extension *proof);
-/* The height of the tree that comes next behind `at` leaves on the way to `count`, at < count: the
- * largest that fits and may stand there. */
-unsigned dbk_extension_height(uint64_t at, uint64_t count);
 
 /* ---- JSON: one object, without a line end. `of` says whose log it is. */
 typedef struct dbk_proof_of {

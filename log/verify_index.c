@@ -283,17 +283,6 @@ static dbk_result check_part(dbk_verifier *v, uint64_t first, uint64_t last, dbk
     return rc;
 }
 
-static int collect(void *arg, const char *name)
-{
-    dbk_buffer *files = arg;
-    uint64_t first, last;
-
-    if (!dbk_part_name_parse(name, &first, &last)) return 0;
-    dbk_buffer_put_u64(files, first);
-    dbk_buffer_put_u64(files, last);
-    return 0;
-}
-
 static int compare_pairs(const void *a, const void *b)
 {
     uint64_t left[2], right[2];
@@ -310,7 +299,7 @@ static dbk_result check_parts(dbk_verifier *v, dbk_error *err)
     dbk_buffer files;
 
     dbk_buffer_init(&files, v->port);
-    int listed = v->port->list(v->port->ctx, v->dir, collect, &files);
+    int listed = v->port->list(v->port->ctx, v->dir, dbk_part_collect, &files);
     if (listed != 0) rc = dbk_fail_os(err, dbk_result_of_errno(listed), listed, "cannot list the log's folder");
     if (files.failed) rc = dbk_fail(err, DBK_NO_MEMORY, "cannot verify the index: out of memory");
     if (rc == DBK_OK && files.size) qsort(files.data, files.size / 16, 16, compare_pairs);

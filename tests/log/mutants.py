@@ -150,6 +150,8 @@ MUTANTS = {
         ("log/behind.c", "    if (doubted) rc = judge_and_repair(log, err);\n", "    (void)judge_and_repair;\n")],
     "a block is taken of an image that is gone": [
         ("log/unpack.h", "           place->table_checksum == image->head.table_checksum && place->index == index;", "           place->index == index;")],
+    "what is unpacked to find a block costs nothing": [
+        ("log/image_table.c", "    r->looked += plain_bytes;\n", "")],
     "one copy of a dictionary is asked": [
         ("log/cells_read.c", "    if (rc == DBK_CORRUPT || rc == DBK_IO)\n        rc = dbk_image_read_dictionary(", "    if (false)\n        rc = dbk_image_read_dictionary(")],
     "a computed head without the entries of the block": [
