@@ -88,6 +88,7 @@ uint64_t dbk_segment_next_size(const dbk_log_options *options, uint64_t size)
     return size == 0 ? options->segment_first_bytes : size >= max / 2 ? max : size * 2;
 }
 
+/* Synced on the way, so that no sync of the writer's waits for the whole of it. */
 static dbk_result write_zeros(const dbk_port *port, dbk_file *file, const char *name, uint64_t size, dbk_error *err)
 {
     size_t chunk = size < DBK_SCAN_CHUNK_BYTES ? (size_t)size : DBK_SCAN_CHUNK_BYTES;
@@ -98,10 +99,11 @@ static dbk_result write_zeros(const dbk_port *port, dbk_file *file, const char *
     for (uint64_t at = 0; at < size; at += chunk) {
         size_t now = size - at < chunk ? (size_t)(size - at) : chunk;
         rc = dbk_io_write(port, file, name, at, zeros, now, err);
+        if (rc == DBK_OK) rc = dbk_io_sync(port, file, name, err);
         if (rc != DBK_OK) break;
     }
     dbk_free(port, zeros);
-    return rc == DBK_OK ? dbk_io_sync(port, file, name, err) : rc;
+    return rc;
 }
 
 static dbk_result write_headers(const dbk_port *port, dbk_file *file, const dbk_segment *segment, dbk_error *err)
