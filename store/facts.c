@@ -10,6 +10,7 @@
  * shadow, all that is left comes with it into one turn: a shadow for each slice would take longer than it saves. */
 #include <stdlib.h>
 
+#include "store/checkpoint.h"
 #include "store/disk.h"
 #include "store/late_base.h"
 #include "store/request.h"
@@ -21,12 +22,15 @@ static const uint64_t DAY_MS = 86400000, YEAR_2200_MS = 7258118400000;
 enum {
     BATCH_MAX_BYTES = 32 * 1024 * 1024 /* of one append */,
     SLICE_FACTS = 128,
+    SLICE_FACTS_LEAST = 8,
     SLICE_BYTES = 256 * 1024,
     AMENDED_MIN = 65536,
     AMENDED_SHARE = 2, /* of the log: more is not applied again for a round before a shadow is tried */
     PARKED_MAX = 100000,
     PARKED_MAX_BYTES = 64 * 1024 * 1024
 };
+/* The fold of a slice that takes longer makes the next one smaller, one that takes less than half of it larger. */
+static const int64_t FOLD_NS = 6000000;
 
 typedef enum dbk_fact_fate { FACT_WAITS, FACT_TAKEN, FACT_GONE } dbk_fact_fate;
 
@@ -53,6 +57,7 @@ typedef struct dbk_round {
     size_t waiting_count;
     uint64_t dropped;                /* for want of room among them */
     size_t logged;                   /* of those taken */
+    size_t most;                     /* facts of the next slice */
     uint64_t amended;                /* the model's count before the first slice */
     uint8_t low[DBK_ORDER_KEY_SIZE]; /* of the next one */
     bool wants_base, asked_base;     /* the next slice takes a shadow; it was begun, or cannot be */
@@ -226,7 +231,7 @@ static void forget(dbk_round *round)
     dbk_free(port, round->next_seq);
     dbk_free(port, round->origins);
     dbk_buffer_release(&round->waiting);
-    *round = (dbk_round){.engine = round->engine, .now_ms = round->now_ms};
+    *round = (dbk_round){.engine = round->engine, .now_ms = round->now_ms, .most = round->most};
     dbk_buffer_init(&round->waiting, port);
 }
 
@@ -319,20 +324,36 @@ static bool takes_shadow(dbk_round *round, size_t end)
     return false;
 }
 
+static void pace(dbk_round *round, int64_t fold_ns)
+{
+    if (round->engine->options.import_slice) return;
+    if (fold_ns > FOLD_NS) round->most = round->most / 2 > SLICE_FACTS_LEAST ? round->most / 2 : SLICE_FACTS_LEAST;
+    else if (fold_ns < FOLD_NS / 2) round->most += round->most / 4;
+    if (round->most > SLICE_FACTS) round->most = SLICE_FACTS;
+}
+
+static dbk_result project_slice(dbk_round *round, bool *asks, dbk_error *err)
+{
+    const dbk_port *port = round->engine->port;
+    int64_t begin_ns = port->monotonic_ns(port->ctx);
+    dbk_result result = project(round->engine, asks, err);
+    pace(round, port->monotonic_ns(port->ctx) - begin_ns);
+    return result;
+}
+
 /* All that is left, once what a shadow needs of the log before it was folded beside the turns. */
 static dbk_result take_slice(dbk_round *round, dbk_error *err)
 {
     dbk_engine *engine = round->engine;
-    size_t most = engine->options.import_slice ? engine->options.import_slice : SLICE_FACTS;
     bool whole = round->has_own || round->asked_base || engine->behind;
-    size_t end = slice_end(round, whole ? SIZE_MAX : most, whole ? BATCH_MAX_BYTES : SLICE_BYTES);
+    size_t end = slice_end(round, whole ? SIZE_MAX : round->most, whole ? BATCH_MAX_BYTES : SLICE_BYTES);
     if (!whole && end > round->logged && (takes_shadow(round, end) || amends_too_much(round))) {
         round->wants_base = true;
         return DBK_OK;
     }
     dbk_result result = append(round, end, err);
     if (result == DBK_OK && !whole && end < round->taken) {
-        result = project(engine, &whole, err);
+        result = project_slice(round, &whole, err);
         if (result != DBK_OK || !whole) return result;
     }
     if (result == DBK_OK) result = append_rest(round, err);
@@ -389,15 +410,42 @@ static dbk_result take_with_base(dbk_round *round, const dbk_slice *origins, siz
     return result;
 }
 
+/* What the first slice will ask of the log's index, and who reads the answer first opens and reads files: beside the
+ * turns here. */
+static void warm_up(const dbk_round *round)
+{
+    dbk_log *log = round->engine->log;
+    uint64_t last = dbk_log_position(log), position;
+    size_t end = slice_end(round, round->most, SLICE_BYTES);
+    dbk_buffer origin;
+    if (end <= SLICE_FACTS_LEAST) return;
+    dbk_buffer_init(&origin, round->engine->port);
+    for (size_t i = 0; i < end; i++) {
+        uint8_t key[DBK_ORDER_KEY_SIZE];
+        dbk_entry entry;
+        dbk_event event;
+        if (dbk_entry_decode(round->origins[i], &entry, NULL) != DBK_OK) continue;
+        dbk_entry_order_key(&entry, key);
+        if (i == 0) (void)!dbk_log_all_below(log, key, &position, NULL);
+        for (dbk_slice rest = entry.events; dbk_event_next(&rest, &event);)
+            if (dbk_log_find_stream(log, event.stream, last + 1, &position, NULL) == DBK_OK && position > 0)
+                (void)!dbk_log_read(log, position, &origin, NULL, NULL);
+    }
+    dbk_buffer_release(&origin);
+}
+
 static dbk_result run_round(dbk_round *round, const dbk_slice *origins, size_t count, dbk_error *err)
 {
     dbk_engine *engine = round->engine;
     const dbk_port *port = engine->port;
     dbk_request_enter(engine);
+    round->most = engine->options.import_slice ? engine->options.import_slice : SLICE_FACTS;
     dbk_result result = plan(round, origins, count, err);
+    if (result == DBK_OK) warm_up(round);
     dbk_request_leave(engine);
     if (result != DBK_OK) return result;
     do {
+        dbk_checkpoint_await(engine->checkpointer);
         if (round->logged > 0) dbk_engine_let_others(engine);
         port->mutex_lock(port->ctx, engine->turn);
         if (round->logged == 0 && engine->model) round->amended = dbk_model_amended(engine->model);

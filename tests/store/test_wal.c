@@ -46,11 +46,9 @@ static void a_wal_of_64_mib_is_put_into_the_file_by_the_thread(void **state)
 }
 
 /* How often it was begun anew: of its header. */
-static uint32_t age_of_wal(const char *model)
+static uint32_t age_of_wal(const char *path)
 {
-    char path[4400];
     uint8_t header[16];
-    snprintf(path, sizeof path, "%s-wal", model);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     assert_int_equal(fread(header, 1, sizeof header, file), sizeof header);
@@ -66,14 +64,16 @@ static void a_wal_that_is_written_all_the_while_begins_anew(void **state)
     const dbk_port *port = dbk_port_system();
     live_store s;
     live_start(&s, "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, body TEXT);");
-    const char *path = dbk_model_path(dbk_engine_model(s.engine));
+    char path[4400];
+    snprintf(path, sizeof path, "%s-wal", dbk_model_path(dbk_engine_model(s.engine)));
     unsigned i = 0;
     for (; i < ROWS; i++) put_row(&s, i, BODY_BYTES);
     uint32_t age = age_of_wal(path);
     int64_t until = port->monotonic_ns(port->ctx) + INT64_C(120000000000);
     while (age_of_wal(path) == age) {
         assert_true(port->monotonic_ns(port->ctx) < until);
-        put_row(&s, i++, 10);
+        assert_true(size_of(path) < 160 * MIB);
+        put_row(&s, i++, 20000);
     }
     live_stop(&s);
 }
