@@ -67,7 +67,7 @@ static char *text_of(const asked *a, const char *name)
     if (!file) print_error("%s: %s\n", path_of(a, name), strerror(errno));
     assert_non_null(file);
     assert_non_null(text);
-    (void)fread(text, 1, 2048 * 1024 - 1, file);
+    text[fread(text, 1, 2048 * 1024 - 1, file)] = 0;
     fclose(file);
     return text;
 }
