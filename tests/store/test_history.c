@@ -1,5 +1,6 @@
 /* history, explain, diff: what entries changed, with cascades and projections, in canonical order. */
 #include "tests/store/ask_fixture.h"
+#include "tests/store/faulty_port.h"
 #include "tests/store/world_fixture.h"
 
 static int setup(void **state)
@@ -69,9 +70,8 @@ static void explain_lists_the_rows_of_an_entry(void **state)
 }
 
 /* The other store deleted the row before this one patched it: the patch, imported, is superseded. */
-static void explain_says_why_an_entry_changed_nothing(void **state)
+static void supersede(world *w)
 {
-    world *w = *state;
     facts *f = calloc(1, sizeof *f);
     uint64_t logged, parked;
     world_accept(w, 0, "{\"id\":\"7\",\"do\":\"put\",\"table\":\"free\",\"key\":1,\"data\":{\"what\":\"x\"}}");
@@ -85,6 +85,12 @@ static void explain_says_why_an_entry_changed_nothing(void **state)
     assert_int_equal(facts_deliver(f, w, 0, &logged, &parked), DBK_OK);
     facts_clear(f);
     free(f);
+}
+
+static void explain_says_why_an_entry_changed_nothing(void **state)
+{
+    world *w = *state;
+    supersede(w);
     world_contains(w, 0, "{\"do\":\"explain\",\"position\":9}",
                    "\"rows\":[],\"state\":\"superseded\",\"reason\":\"no row to patch\"");
 }
@@ -154,6 +160,39 @@ static void a_key_may_be_an_empty_text(void **state)
     fixture_stop(&f);
 }
 
+/* Each allocation fails once; among them the one for the ids of entries that the model left out. */
+static void history_says_what_there_was_no_memory_for(void **state)
+{
+    static const char request[] = "{\"do\":\"history\",\"table\":\"free\",\"key\":1}";
+    world *w = *state;
+    faulty_port port;
+    size_t said = 0, failed = 0;
+    supersede(w);
+    char *whole = ask_of(w->engines[0], request);
+    assert_non_null(strstr(whole, "\"op\":\"delete\""));
+    dbk_engine_close(w->engines[0]);
+    faulty_init(&port);
+    w->options[0].port = &port.port;
+    world_open(w, 0);
+    for (size_t at = 1; at == 1 || failed == at - 1; at++) {
+        port.fail_alloc_at = at;
+        char *answer = ask_of(w->engines[0], request);
+        failed += strcmp(answer, whole) != 0;
+        if (failed == at && strncmp(answer, "busy: ", 6) != 0) print_error("%s\n", answer);
+        assert_true(failed < at || strncmp(answer, "busy: ", 6) == 0);
+        said += strcmp(answer, "busy: no memory for what the model left out") == 0;
+        free(answer);
+        faulty_calm(&port);
+    }
+    assert_true(failed > 10);
+    assert_int_equal(said, 1);
+    free(whole);
+    dbk_engine_close(w->engines[0]);
+    assert_int_equal(port.held, 0);
+    w->options[0].port = NULL;
+    world_open(w, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +200,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(history_has_the_cascades_of_parents, setup, world_teardown),
         cmocka_unit_test_setup_teardown(explain_lists_the_rows_of_an_entry, setup, world_teardown),
         cmocka_unit_test_setup_teardown(explain_says_why_an_entry_changed_nothing, setup, world_teardown),
+        cmocka_unit_test_setup_teardown(history_says_what_there_was_no_memory_for, setup, world_teardown),
         cmocka_unit_test_setup_teardown(diff_is_the_step_between_two_moments, setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_row_that_stands_alone_is_told_the_same, setup, world_teardown),
         cmocka_unit_test(a_key_may_be_an_empty_text),
