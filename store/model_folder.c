@@ -263,11 +263,13 @@ bool dbk_model_folder_is_same(const char *path, const char *other)
 dbk_result dbk_model_folder_clean(const dbk_model_folder *folder, const char *path, dbk_error *err)
 {
     dbk_serials serials = {0};
+    char stayed[SERIAL_DIGITS + 1] = "";
     serial_of(path, serials.keep);
     dbk_model_folder_unstage(folder);
     for (int i = 0; i < LEFTOVERS_MAX; i++) {
         dbk_result result = list_serials(folder, &serials, err);
-        if (result != DBK_OK || !serials.leftover[0]) return result;
+        if (result != DBK_OK || strcmp(serials.leftover, stayed) == 0) return result;
+        memcpy(stayed, serials.leftover, sizeof stayed);
         remove_serial(folder, serials.leftover);
     }
     return DBK_OK;
