@@ -1,5 +1,6 @@
 /* Internal to projector/: the parts of a model and who owns which.
  *   model.c, schema.c, path.c, finish.c             the file and its settings; transactions
+ *   coalesce*.c                                     its WAL, written in few calls (coalesce.h)
  *   state.c, commit.c, keys.c                       state and journal, read and written (journal.h)
  *   feed.c, select.c, skips.c                       rows, changes and skip list, told
  *   difference.c, image.c, upgrade.c, due.c         the model as a whole
@@ -29,6 +30,7 @@ struct dbk_model {
     const dbk_port *port;
     const dbk_definition *definition;
     dbk_log *log;
+    struct dbk_coalescer *coalescer; /* model/coalesce.h; NULL: SQLite knows no such file layer */
     sqlite3 *db;
     char *path;
     dbk_model_options options;

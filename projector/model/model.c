@@ -3,6 +3,7 @@
  * What is on disk after which step: dbk_model_create leaves a whole file at position 0, or none. In WAL
  * mode with synchronous=NORMAL a commit survives the process, and a power loss takes back whole commits
  * only: the log is synced before the model commits, so whatever is missing is folded again (R24). */
+#include "projector/model/coalesce.h"
 #include "projector/model/journal.h"
 #include "projector/model/memory.h"
 
@@ -63,14 +64,17 @@ void dbk_model_ask_observer(dbk_model *model)
 static dbk_result connect(dbk_model *model, dbk_error *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-    int rc = sqlite3_open_v2(model->path, &model->db, flags, model->options.vfs);
+    dbk_result result = dbk_coalescer_new(model->port, model->options.vfs, &model->coalescer, err);
 
+    if (result != DBK_OK) return result;
+    const char *vfs = model->coalescer ? dbk_coalescer_name(model->coalescer) : model->options.vfs;
+    int rc = sqlite3_open_v2(model->path, &model->db, flags, vfs);
     if (rc != SQLITE_OK) return dbk_model_sql_failure(model, rc, "open the model", err);
     model->observer = dbk_observer_new(model->port, model->db, model->definition);
     if (!model->observer) return dbk_fail(err, DBK_NO_MEMORY, "cannot open the model: out of memory");
     dbk_model_ask_observer(model);
     if (model->options.written_mib) dbk_observer_set_written_max(model->observer, model->options.written_mib);
-    dbk_result result = dbk_observer_start(model->observer, err);
+    result = dbk_observer_start(model->observer, err);
     if (result == DBK_OK) result = dbk_sql_guard(model->db, &model->sandbox, err);
     if (result == DBK_OK) result = dbk_model_configure(model, err);
     return result;
@@ -198,6 +202,7 @@ void dbk_model_close(dbk_model *model)
         assert(rc == SQLITE_OK);
         (void)rc;
     }
+    dbk_coalescer_free(model->coalescer);
     dbk_arena_free(model->arena);
     dbk_arena_free(model->changes_arena);
     dbk_free(model->port, model->path);
