@@ -7,6 +7,8 @@
 #include "log/index_internal.h"
 #include "log/parts.h"
 
+#include "tests/support/step.h"
+
 enum { BATCHES = 220, COUNT = 6, ENTRIES = BATCHES * COUNT };
 static const char wide[] = "log/0000000000000001-0000000000000004.run";
 
@@ -472,6 +474,8 @@ static void test_crash_at_each_step(void **state)
     world_free(&w);
 }
 
+static uint64_t step = 1; /* of the calls, one of so many fails */
+
 /* The n-th call or allocation of opening, merging and asking fails, once or for ever: no answer is wrong, and
  * afterwards all is found. */
 static void fail_each(uint32_t kinds, int error, uint64_t times)
@@ -483,7 +487,7 @@ static void fail_each(uint32_t kinds, int error, uint64_t times)
     fill(&w, 60);
     world_close(&w);
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
-    for (uint64_t skip = 0; hit; skip++) {
+    for (uint64_t skip = 0; hit; skip += step) {
         dbk_simdisk_fault fault = {.kinds = kinds, .skip = skip, .times = times, .error = error};
         dbk_simdisk_restore(w.disk, image);
         w.dir = root_of(w.port);
@@ -603,8 +607,9 @@ static void test_a_lost_index_is_read_once(void **state)
     world_free(&w);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    step = step_argument(argc, argv, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_few_files_answer),
         cmocka_unit_test(test_present_format),
