@@ -1,10 +1,13 @@
 """examples/jobs: the whole of a media downloader's storage as an app definition, driven over the bus by workers that
 crash, ask twice and come at the same time."""
+import csv
 import json
 import os
 import random
+import shutil
 import sqlite3
 import threading
+import time
 import unittest
 
 from cli_case import TOP, Case, Daemon, ndjson
@@ -175,6 +178,47 @@ class Jobs(Case):
             self.assertEqual(db.execute("SELECT count(*), sum(status = 'DOWNLOADING') FROM jobs").fetchone(), (4, 4))
         self.daemon = Daemon(self, self.place)
         self.assertEqual(json.loads(self.daybook("fingerprint", self.daemon.url, "--json"))["fingerprint"], before)
+
+    def test_old_jobs_are_kept_in_a_file_and_go(self):
+        with open(os.path.join(APP, "app.json"), encoding="utf-8") as f:
+            app = json.load(f)
+        for rule in app["retention"]:
+            rule["every"] = "100 ms"
+        shutil.copytree(APP, self.path("app"))
+        with open(self.path("app", "app.json"), "w", encoding="utf-8") as f:
+            json.dump(app, f)
+        self.daemon.end()
+        self.place = self.path("old.daybook")
+        self.daybook("init", self.place, "--app", self.path("app"))
+        self.env["DAYBOOK_CLOCK"] = "-40d"
+        self.daemon = Daemon(self, self.place)
+        for number in (1, 2):
+            self.ok("job.add", {"id": job(number), "url": f"https://e.org/{number}?a,b"})
+        self.ok("job.claim", {"worker": "w"})
+        self.ok("job.downloaded", {"id": job(1), "video_path": "tmp/v.mkv", "title": "=1+1, \"A\"\nfilm"})
+        self.ok("job.fail", {"id": job(1), "error": "disk"})
+        self.daemon.end()
+        del self.env["DAYBOOK_CLOCK"]
+        self.daemon = Daemon(self, self.place)
+        moved = "SELECT count(*) FROM jobs WHERE created_at < datetime('now', '-39 days')"
+        ids = lambda: [row[0] for row in json.loads(self.daybook("query", self.daemon.url, "SELECT id FROM jobs", "--json"))["rows"]]
+        if len(ids()) == 2 and json.loads(self.daybook("query", self.daemon.url, moved, "--json"))["rows"] == [[0]]:
+            self.skipTest("the clock moves in debug builds alone")
+        end = time.monotonic() + 60
+        while ids() != [job(2)]:
+            self.assertLess(time.monotonic(), end)
+        kept = {}
+        for table in ("jobs", "media"):
+            year = time.gmtime().tm_year
+            with open(os.path.join(self.place, "files", "archive", f"{table}-{year}.csv"), newline="", encoding="utf-8") as f:
+                kept[table] = list(csv.DictReader(f))
+        self.assertEqual([(r["id"], r["status"], r["url"], r["error"]) for r in kept["jobs"]],
+                         [(job(1), "FAILED", "https://e.org/1?a,b", "disk")])
+        self.assertEqual([(r["job_id"], r["source_title"], r["daybook.rule"]) for r in kept["media"]], [(job(1), '=1+1, "A"\nfilm', "old-media")])
+        log = [json.loads(line) for line in self.daybook("log", self.daemon.url, "--json").splitlines()]
+        decided = [e["commandid"] for e in log if e.get("actor") == "daybook:retention"]
+        self.assertEqual(decided, [kept["media"][0]["daybook.id"], kept["jobs"][0]["daybook.id"]])
+        self.assertNotIn("retention_failed", self.daybook("stats", self.daemon.url, "--json"))
 
 
 if __name__ == "__main__":
