@@ -22,6 +22,16 @@ static void read_celled(world *w, celled *c)
     assert_true(c->head.celled);
 }
 
+/* The caller's to free. */
+static celled *celled_of(world *w)
+{
+    celled *c = malloc(sizeof(*c));
+
+    assert_non_null(c);
+    read_celled(w, c);
+    return c;
+}
+
 /* A block of the file with everything right above its cells: the front's checksum, the block's, the table's. */
 static void mend_block(world *w, celled *c, uint32_t index, dbk_pack_block *block)
 {
@@ -84,8 +94,7 @@ static void test_fronts(void **state)
     (void)state;
     if (keep_plain) return;
     dbk_simdisk_image *image = make_log(&w);
-    celled *c = malloc(sizeof(*c));
-    read_celled(&w, c);
+    celled *c = celled_of(&w);
     for (uint32_t index = 0; index < c->head.block_count; index++) {
         dbk_pack_block block = block_of(c, index);
         uint32_t size = dbk_load_u32(c->file + block.offset + 4);
@@ -114,8 +123,7 @@ static void test_rows(void **state)
     (void)state;
     if (keep_plain) return;
     dbk_simdisk_image *image = make_log(&w);
-    celled *c = malloc(sizeof(*c));
-    read_celled(&w, c);
+    celled *c = celled_of(&w);
     uint32_t count = c->head.block_count;
     for (uint32_t lie = 0; lie < 30 * count; lie += step) {
         static const int64_t by[] = {1, -1, 512, -512, 0x7fffffff, 100000};
@@ -155,8 +163,7 @@ static void test_cells(void **state)
     if (keep_plain) return;
     with_hashes = true;
     dbk_simdisk_image *image = make_log(&w);
-    celled *c = malloc(sizeof(*c));
-    read_celled(&w, c);
+    celled *c = celled_of(&w);
     dbk_buffer cells;
     dbk_buffer_init(&cells, dbk_port_system());
     for (uint32_t i = 0; i < 2 * 40; i++) {
@@ -269,8 +276,7 @@ static void lie_in_cells(bool apart)
 
     with_hashes = apart;
     dbk_simdisk_image *sound = make_log(&w);
-    celled *c = malloc(sizeof(*c));
-    read_celled(&w, c);
+    celled *c = celled_of(&w);
     for (uint32_t index = 0; index < c->head.block_count; index++) {
         dbk_pack_block block = block_of(c, index);
         dbk_image *image;
