@@ -80,6 +80,10 @@ MUTANTS = {
     "the search keeps what a cascade deletes": ([["projector/test_search"]], [
         ("projector/model/search.c", "    put_trigger(sql, rule, \"gone\", \"DELETE\");\n    put_on(sql, rule);\n", "    put_trigger(sql, rule, \"gone\", \"DELETE\");\n    put_on(sql, rule);\n"
          "    if (rule->table->column_count > rule->table->key_count) dbk_buffer_put_text(sql, \" WHEN 0\");\n")]),
+    "a file that is not the engine's is deleted with a model": ([["store/test_async"]], [
+        ("store/model_folder.c", "memcmp(head, magic, sizeof head) == 0) ? IS_OURS : IS_FOREIGN;", "head[0]) ? IS_OURS : IS_FOREIGN;")]),
+    "an undo is not done for who is gone": ([["store/test_given_up"]], [
+        ("store/request.c", "    bool asks = form && !form->command;\n", "    bool asks = form;\n")]),
     "a deletion by age has an id of its own": ([["store/test_retention"]], [
         ("store/retention.c", "\"retain/%s/%.*s/%s\", due->rule->name, DBK_SLICE_ARG(key), base);", "\"retain/%s/%.*s/%p%s\", due->rule->name, DBK_SLICE_ARG(key), (void *)due, base);")]),
     "a setting is stored with its defaults": ([["store/test_settings"]], [

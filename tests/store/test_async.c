@@ -604,7 +604,7 @@ static void test_what_is_not_of_a_model_that_went_stays(void **state)
     file_write(f->path, "models/async-gone/00000001/gone.sqlite", "", 0);
     folder_make(f->path, "models/async-held");
     folder_make(f->path, "models/async-held/00000001");
-    file_write(f->path, "models/async-held/00000001/letter", "mine", 4);
+    file_write(f->path, "models/async-held/00000001/letter", "of nobody's making but mine", 27);
     for (int i = 0; i < 2; i++) {
         fixture_open(f);
         says(f, "{\"do\":\"stats\"}", "models/async-pipe.aside-1");
