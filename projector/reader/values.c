@@ -208,11 +208,24 @@ static dbk_result bind_argument(dbk_model_reader *reader, sqlite3_stmt *statemen
     return dbk_value_bind(&column, query->name, value, statement, parameter, &reader->scratch, err);
 }
 
+/* No argument has that name. */
+static dbk_result bind_time(dbk_model_reader *reader, sqlite3_stmt *statement, dbk_error *err)
+{
+    char now[DBK_TIME_TEXT_SIZE];
+    int parameter = sqlite3_bind_parameter_index(statement, ":time");
+
+    if (!parameter) return DBK_OK;
+    dbk_time_stored(reader->sandbox.time_ms, true, now);
+    int rc = bind_text(statement, parameter, dbk_slice_text(now));
+    return rc == SQLITE_OK ? DBK_OK : dbk_reader_failure(reader, rc, err);
+}
+
 /* In the order of the definition, so that what is missing is told whether the SQL uses it or not. */
 dbk_result dbk_reader_bind_named(dbk_model_reader *reader, sqlite3_stmt *statement, const dbk_named_query *query,
                                  const dbk_json_node *args, dbk_error *err)
 {
     dbk_result result = check_names(query, args, err);
+    if (result == DBK_OK) result = bind_time(reader, statement, err);
     bool has_args = args && args->kind == DBK_JSON_OBJECT;
 
     for (uint16_t a = 0; result == DBK_OK && a < query->argument_count; a++) {
