@@ -81,8 +81,10 @@ typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */
     const char *name;
     const dbk_table *table;
     int key, value; /* columns; -1: none */
-    const char *row, *query, *import, *mirror, *schema;
-    const char *where, *defaults; /* JSON objects as written */
+    const char *row, *mirror, *schema;
+    const dbk_named_query *query;  /* in place of a table: its rows are shown */
+    const dbk_app_command *import; /* takes an edited mirror of the query as its one argument; NULL: read only */
+    const char *where, *defaults;  /* JSON objects as written */
     const char **secret;
     size_t secret_count;
     bool no_watch, omits_secrets;

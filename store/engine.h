@@ -124,6 +124,7 @@ struct dbk_engine {
                                         the store alone */
     struct dbk_mirrors *mirrors;     /* mirror.c; NULL: none */
     char mirrors_rejected[1024];     /* under readers_lock: names of files, as elements of a JSON array */
+    char mirror_faults[4096];        /* under readers_lock: what is wrong by file, as members of a JSON object */
     struct dbk_retention *retention; /* retention.c; NULL: not yet */
     dbk_thread *check;               /* counts the model's rows after an unclean end */
     char id_text[DBK_UUID_TEXT_SIZE], own_name[DBK_UUID_TEXT_SIZE + 12];

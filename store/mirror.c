@@ -1,4 +1,5 @@
-/* Mirrors: a namespace of settings as a JSON file that people may edit (files/<mirror> in the store's folder).
+/* Mirrors: a namespace of settings as a JSON file that people may edit (files/<mirror> in the store's folder). Those of
+ * a query are in mirror_rows.c.
  *
  * What was last the same on both sides is the base, kept in mirrors/<namespace>.json. A file that differs from it was
  * edited: what the edit changed is laid over what is set now, judged, and set by a command of actor
@@ -9,27 +10,13 @@
  * opening and the last of closing: also a process that sets one thing leaves both sides the same.
  *
  * Crash between file and base: the file differs from an old base, and laying it over what is set changes nothing. */
-#include "store/mirror.h"
-
 #include <errno.h>
 #include <stdio.h>
 
+#include "store/mirror_look.h"
 #include "store/queue.h"
-#include "store/request.h"
-#include "store/settings.h"
 
-enum { FILE_MAX_BYTES = 1024 * 1024, EVERY_NS = 500 * 1000 * 1000, MS_NS = 1000000 };
-
-typedef struct dbk_mirror {
-    const dbk_setting_rule *rule;
-    dbk_buffer base;   /* document both sides had; empty: none yet */
-    uint64_t rejected; /* checksum of a file that was refused; 0: none */
-    uint64_t shown;    /* sum of the document that the file was last in step with; 0: not known */
-    struct {
-        uint64_t sum; /* what waits until it is quiet; 0: nothing */
-        int64_t since_ns;
-    } edit, change;
-} dbk_mirror;
+enum { EVERY_NS = 500 * 1000 * 1000 };
 
 struct dbk_mirrors {
     dbk_engine *engine;
@@ -42,90 +29,18 @@ struct dbk_mirrors {
     bool closing, last; /* last: what was set is written without waiting */
 };
 
-typedef struct dbk_mirror_step { /* one look at one mirror */
-    dbk_engine *engine;
-    dbk_mirror *mirror;
-    dbk_dir *files, *bases;
-    dbk_json_parser *one, *other;
-    dbk_buffer file, stored, text, request;
-    bool last;
-} dbk_mirror_step;
-
-static dbk_result no_memory(dbk_error *err)
-{
-    return dbk_fail(err, DBK_NO_MEMORY, "no memory for a mirror");
-}
-
-/* Equal for equal documents, whatever the order of their members. */
-static uint64_t sum_of(dbk_mirror_step *s, dbk_slice document)
-{
-    const dbk_json_node *root;
-    dbk_buffer text;
-    uint64_t sum = 0;
-    dbk_buffer_init(&text, s->engine->port);
-    if (dbk_json_parse(s->other, document, &root, NULL) == DBK_OK) {
-        dbk_json_put_canonical(&text, root);
-        sum = text.failed ? 0 : dbk_checksum(dbk_buffer_slice(&text), 1) | 1;
-    }
-    dbk_buffer_release(&text);
-    return sum;
-}
-
-/* ---- the file */
-
-/* Members below each other, two spaces in: for people and their editors. */
-static void put_pretty(dbk_buffer *out, const dbk_json_node *node, int depth)
-{
-    bool object = node->kind == DBK_JSON_OBJECT;
-    const dbk_json_node *child = dbk_json_child(node);
-    if ((!object && node->kind != DBK_JSON_ARRAY) || node->count == 0) {
-        dbk_json_put_minimal(out, node);
-        return;
-    }
-    for (uint32_t i = 0; i < node->count; i++, child = dbk_json_next(child)) {
-        dbk_buffer_printf(out, "%s\n%*s", i ? "," : object ? "{" : "[", 2 * depth + 2, "");
-        if (object) dbk_json_put_string(out, child->name);
-        if (object) dbk_buffer_put_text(out, ": ");
-        put_pretty(out, child, depth + 1);
-    }
-    dbk_buffer_printf(out, "\n%*s%c", 2 * depth, "", object ? '}' : ']');
-}
-
 static dbk_result keep_base(dbk_mirror_step *s, dbk_slice document, dbk_error *err)
 {
-    dbk_buffer_clear(&s->request);
-    dbk_buffer_printf(&s->request, "%s.json", s->mirror->rule->name);
-    const char *name = dbk_buffer_text(&s->request);
-    dbk_buffer_clear(&s->mirror->base);
-    dbk_buffer_put_slice(&s->mirror->base, document);
-    if (!name || s->mirror->base.failed) return no_memory(err);
-    s->mirror->shown = sum_of(s, document);
-    return dbk_io_replace_file(s->engine->port, s->bases, name, document, err);
+    s->mirror->shown = dbk_mirror_sum(s, document);
+    return dbk_mirror_keep_base(s, document, err);
 }
 
 static dbk_result write_file(dbk_mirror_step *s, dbk_error *err)
 {
-    const dbk_json_node *root;
-    dbk_result result = dbk_json_parse(s->one, dbk_buffer_slice(&s->stored), &root, err);
-    if (result != DBK_OK) return result;
-    dbk_buffer_clear(&s->text);
-    put_pretty(&s->text, root, 0);
-    dbk_buffer_put_u8(&s->text, '\n');
-    if (s->text.failed) return no_memory(err);
-    s->mirror->rejected = 0;
-    result = dbk_io_replace_file(s->engine->port, s->files, s->mirror->rule->mirror, dbk_buffer_slice(&s->text), err);
+    dbk_mirror_forget(s->mirror);
+    dbk_result result = dbk_mirror_render(s, err);
+    if (result == DBK_OK) result = dbk_mirror_write(s, err);
     return result == DBK_OK ? keep_base(s, dbk_buffer_slice(&s->stored), err) : result;
-}
-
-/* Aside, not away: the file itself stays as its author left it. */
-static dbk_result reject(dbk_mirror_step *s, dbk_error *err)
-{
-    dbk_buffer_clear(&s->request);
-    dbk_buffer_printf(&s->request, "%s.rejected", s->mirror->rule->mirror);
-    const char *name = dbk_buffer_text(&s->request);
-    if (!name) return no_memory(err);
-    s->mirror->rejected = dbk_checksum(dbk_buffer_slice(&s->file), 1);
-    return dbk_io_replace_file(s->engine->port, s->files, name, dbk_buffer_slice(&s->file), err);
 }
 
 /* ---- an edit */
@@ -144,7 +59,7 @@ static dbk_result put_command(dbk_mirror_step *s, const dbk_json_node *edited, d
     dbk_buffer_init(&changes, s->engine->port);
     if (s->mirror->base.size) result = dbk_json_parse(s->other, dbk_buffer_slice(&s->mirror->base), &base, err);
     if (result == DBK_OK) dbk_setting_put_changes(&changes, base, edited);
-    if (result == DBK_OK && changes.failed) result = no_memory(err);
+    if (result == DBK_OK && changes.failed) result = dbk_mirror_no_memory(err);
     if (result == DBK_OK)
         result = dbk_json_parse(s->one, dbk_buffer_slice(&changes), &patch, err); /* `edited` is gone now */
     if (result == DBK_OK) result = dbk_json_parse(s->other, dbk_buffer_slice(&s->stored), &stored, err);
@@ -158,74 +73,40 @@ static dbk_result put_command(dbk_mirror_step *s, const dbk_json_node *edited, d
     dbk_buffer_put_text(&s->request, ",\"value\":");
     dbk_buffer_put_slice(&s->request, dbk_buffer_slice(&s->text));
     dbk_buffer_put_u8(&s->request, '}');
-    return result == DBK_OK && (s->text.failed || s->request.failed) ? no_memory(err) : result;
+    return result == DBK_OK && (s->text.failed || s->request.failed) ? dbk_mirror_no_memory(err) : result;
 }
 
 /* The file stays as it was written, with its author's spaces, unless something else was set meanwhile: then it must not
  * look as if that had been taken out of it. */
 static dbk_result settle(dbk_mirror_step *s, dbk_error *err)
 {
-    s->mirror->rejected = 0;
-    if (sum_of(s, dbk_buffer_slice(&s->file)) == sum_of(s, dbk_buffer_slice(&s->text)))
+    dbk_mirror_forget(s->mirror);
+    if (dbk_mirror_sum(s, dbk_buffer_slice(&s->file)) == dbk_mirror_sum(s, dbk_buffer_slice(&s->text)))
         return keep_base(s, dbk_buffer_slice(&s->text), err);
     dbk_buffer_clear(&s->stored);
     dbk_buffer_put_slice(&s->stored, dbk_buffer_slice(&s->text));
-    return s->stored.failed ? no_memory(err) : write_file(s, err);
+    return s->stored.failed ? dbk_mirror_no_memory(err) : write_file(s, err);
 }
 
 /* Broken or refused: aside with it. */
 static dbk_result import(dbk_mirror_step *s, dbk_error *err)
 {
-    const dbk_json_node *edited, *root;
-    dbk_text receipt = {0};
-    dbk_result result = dbk_json_parse(s->one, dbk_buffer_slice(&s->file), &edited, err);
-    if (result == DBK_NO_MEMORY) return result;
-    if (result != DBK_OK || edited->kind != DBK_JSON_OBJECT || dbk_setting_has_null(edited)) return reject(s, err);
+    const dbk_json_node *edited;
+    dbk_error fault = {0};
+    dbk_result result = dbk_json_parse(s->one, dbk_buffer_slice(&s->file), &edited, &fault);
+    if (result == DBK_NO_MEMORY) return dbk_mirror_no_memory(err);
+    if (result == DBK_OK && edited->kind != DBK_JSON_OBJECT)
+        result = dbk_fail(&fault, DBK_SCHEMA, "the settings '%s' are an object", s->mirror->rule->name);
+    if (result == DBK_OK && dbk_setting_has_null(edited))
+        result = dbk_fail(&fault, DBK_SCHEMA, "null is no value of a setting");
+    if (result != DBK_OK) return dbk_mirror_reject(s, &fault, err);
     result = put_command(s, edited, err);
-    if (result == DBK_OK)
-        result = dbk_queue_call(s->engine->queue, (const char *)s->request.data, s->request.size, &receipt, err);
-    if (result == DBK_OK) result = dbk_json_parse(s->one, dbk_slice_of(receipt.data, receipt.size), &root, err);
-    if (result == DBK_OK) {
-        dbk_result answer = dbk_answer_result(root, err);
-        dbk_class class_ = dbk_result_class(answer);
-        if (answer != DBK_OK && (class_ == DBK_CLASS_VALIDATION || class_ == DBK_CLASS_PERSISTENT))
-            result = reject(s, err);
-        else if (answer != DBK_OK) result = answer; /* it is tried again */
-        else result = settle(s, err);
-    }
-    dbk_free(s->engine->port, receipt.data); /* the queue's */
-    return result;
+    if (result == DBK_OK) result = dbk_mirror_send(s, &fault, err);
+    if (result != DBK_OK) return result;
+    return fault.text[0] ? dbk_mirror_reject(s, &fault, err) : settle(s, err);
 }
 
 /* ---- one look */
-
-/* *there false: nothing to read, and a file may be written; DBK_NONE: what stands there is left alone. */
-static dbk_result read_file(dbk_mirror_step *s, bool *there, dbk_error *err)
-{
-    const dbk_port *port = s->engine->port;
-    dbk_identity identity;
-    int rc = port->identify(port->ctx, s->files, s->mirror->rule->mirror, &identity);
-    *there = rc == 0;
-    if (rc == -ENOENT) return DBK_OK;
-    if (rc < 0)
-        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->rule->mirror);
-    if (identity.kind != DBK_IS_FILE) return DBK_NONE;
-    dbk_result result = dbk_io_read_file(port, s->files, s->mirror->rule->mirror, FILE_MAX_BYTES, &s->file, err);
-    return result == DBK_TOO_BIG ? DBK_NONE : result;
-}
-
-/* Whether a side has been as it is for the rule's `debounce`. */
-static bool is_quiet(dbk_mirror_step *s, uint64_t sum, uint64_t *seen, int64_t *since_ns)
-{
-    const dbk_port *port = s->engine->port;
-    if (!s->mirror->rule->debounce_ms) return true;
-    int64_t now_ns = port->monotonic_ns(port->ctx);
-    if (*seen != sum) {
-        *seen = sum;
-        *since_ns = now_ns;
-    }
-    return now_ns - *since_ns >= (int64_t)s->mirror->rule->debounce_ms * MS_NS;
-}
 
 static dbk_result look(dbk_mirror_step *s, dbk_error *err)
 {
@@ -233,20 +114,21 @@ static dbk_result look(dbk_mirror_step *s, dbk_error *err)
     bool there = false;
     dbk_result result = dbk_setting_stored(s->engine, s->mirror->rule, &s->stored, err);
     if (result == DBK_OK && s->stored.size == 0) dbk_buffer_put_text(&s->stored, "{}");
-    if (result == DBK_OK) result = read_file(s, &there, err);
+    if (result == DBK_OK) result = dbk_mirror_read(s, &there, err);
     if (result != DBK_OK) return result == DBK_NONE ? DBK_OK : result;
-    if (!s->mirror->shown) s->mirror->shown = sum_of(s, dbk_buffer_slice(&s->mirror->base));
-    bool changed = s->mirror->shown != sum_of(s, dbk_buffer_slice(&s->stored));
+    if (!s->mirror->shown) s->mirror->shown = dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base));
+    bool changed = s->mirror->shown != dbk_mirror_sum(s, dbk_buffer_slice(&s->stored));
     if (!there) return write_file(s, err);
-    uint64_t file = sum_of(s, dbk_buffer_slice(&s->file));
-    bool edited = file == 0 || file != sum_of(s, dbk_buffer_slice(&s->mirror->base));
+    uint64_t file = dbk_mirror_sum(s, dbk_buffer_slice(&s->file));
+    bool edited = file == 0 || file != dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base));
     bool known = s->mirror->rejected && s->mirror->rejected == dbk_checksum(dbk_buffer_slice(&s->file), 1);
     if (!known && !m->rule->no_watch && edited) {
         uint64_t sum = dbk_checksum(dbk_buffer_slice(&s->file), 1);
-        return is_quiet(s, sum, &m->edit.sum, &m->edit.since_ns) ? import(s, err) : DBK_OK;
+        return dbk_mirror_is_quiet(s, sum, &m->edit.sum, &m->edit.since_ns) ? import(s, err) : DBK_OK;
     }
     if (!changed) return DBK_OK;
-    bool quiet = is_quiet(s, sum_of(s, dbk_buffer_slice(&s->stored)), &m->change.sum, &m->change.since_ns);
+    bool quiet =
+        dbk_mirror_is_quiet(s, dbk_mirror_sum(s, dbk_buffer_slice(&s->stored)), &m->change.sum, &m->change.since_ns);
     return quiet || s->last ? write_file(s, err) : DBK_OK;
 }
 
@@ -258,18 +140,24 @@ static dbk_result open_dirs(dbk_mirror_step *s, dbk_error *err)
                             : result;
 }
 
-static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, dbk_error *err)
+static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t position, dbk_error *err)
 {
     const dbk_port *port = m->engine->port;
     dbk_mirror_step s = {.engine = m->engine,
                          .mirror = mirror,
                          .last = m->last,
+                         .position = position,
                          .one = dbk_json_parser_new(port),
                          .other = dbk_json_parser_new(port)};
     dbk_buffer *buffers[] = {&s.file, &s.stored, &s.text, &s.request};
+    bool rows = mirror->rule->query != NULL;
     for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], port);
-    dbk_result result = s.one && s.other ? open_dirs(&s, err) : no_memory(err);
-    if (result == DBK_OK) result = look(&s, err);
+    dbk_result result = s.one && s.other ? open_dirs(&s, err) : dbk_mirror_no_memory(err);
+    if (result == DBK_OK && rows) {
+        dbk_json_parser_any_count(s.one); /* the file's size is the limit, and for a command the queue's are */
+        dbk_json_parser_any_count(s.other);
+    }
+    if (result == DBK_OK) result = rows ? dbk_mirror_look_at_rows(&s, err) : look(&s, err);
     for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
     if (s.files) port->close_dir(port->ctx, s.files);
     if (s.bases) port->close_dir(port->ctx, s.bases);
@@ -282,7 +170,10 @@ static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, dbk_error *err
 
 static void release_items(struct dbk_mirrors *m)
 {
-    for (size_t i = 0; i < m->count; i++) dbk_buffer_release(&m->items[i].base);
+    for (size_t i = 0; i < m->count; i++) {
+        dbk_buffer_release(&m->items[i].base);
+        dbk_buffer_release(&m->items[i].fault);
+    }
     dbk_free(m->engine->port, m->items);
     m->items = NULL;
     m->count = 0;
@@ -297,10 +188,11 @@ static dbk_result load_base(struct dbk_mirrors *m, dbk_mirror *mirror, dbk_error
     dbk_result result = dbk_io_open_dir(port, m->engine->dir, "mirrors", DBK_OPEN_DIRECTORY, &bases, err);
     if (result != DBK_OK) return result;
     (void)snprintf(name, sizeof name, "%.63s.json", mirror->rule->name);
-    result = dbk_io_read_file(port, bases, name, FILE_MAX_BYTES, &mirror->base, err);
+    result = dbk_io_read_file(port, bases, name, DBK_MIRROR_MAX_BYTES, &mirror->base, err);
     port->close_dir(port->ctx, bases);
     if (result == DBK_MISSING) dbk_buffer_clear(&mirror->base);
-    return result == DBK_MISSING ? DBK_OK : result;
+    if (result == DBK_MISSING) result = DBK_OK;
+    return result == DBK_OK && mirror->rule->query ? dbk_mirror_take_rows_base(mirror, port, err) : result;
 }
 
 /* A new definition has other rules: the lists begin anew, the bases are on disk. */
@@ -311,36 +203,50 @@ static dbk_result take_definition(struct dbk_mirrors *m, const dbk_definition *d
     if (m->definition == definition) return DBK_OK;
     release_items(m);
     m->items = dbk_alloc_zero(m->engine->port, app->setting_count + 1, sizeof *m->items);
-    if (!m->items) return no_memory(err);
+    if (!m->items) return dbk_mirror_no_memory(err);
     for (size_t i = 0; result == DBK_OK && i < app->setting_count; i++) {
         if (!app->settings[i].mirror) continue;
         dbk_mirror *mirror = &m->items[m->count++];
         mirror->rule = &app->settings[i];
         dbk_buffer_init(&mirror->base, m->engine->port);
+        dbk_buffer_init(&mirror->fault, m->engine->port);
         result = load_base(m, mirror, err);
     }
     if (result == DBK_OK) m->definition = definition;
     return result;
 }
 
-/* For status: which files were not taken. */
+/* A member more, where it finds room. */
+static void put_listed(dbk_buffer *list, size_t room, const char *name, const dbk_buffer *text)
+{
+    size_t size = list->size;
+    if (size) dbk_buffer_put_u8(list, ',');
+    dbk_json_put_string(list, dbk_slice_text(name));
+    if (text) dbk_buffer_put_u8(list, ':');
+    if (text) dbk_json_put_string(list, dbk_buffer_slice(text));
+    if (list->size >= room) list->size = size;
+}
+
+/* For status: which files were not taken, and what is wrong with which. */
 static void report(struct dbk_mirrors *m)
 {
     const dbk_port *port = m->engine->port;
-    dbk_buffer names;
+    dbk_engine *engine = m->engine;
+    dbk_buffer names, faults;
     dbk_buffer_init(&names, port);
+    dbk_buffer_init(&faults, port);
     for (size_t i = 0; i < m->count; i++) {
-        size_t size = names.size;
-        if (!m->items[i].rejected) continue;
-        if (size) dbk_buffer_put_u8(&names, ',');
-        dbk_json_put_string(&names, dbk_slice_text(m->items[i].rule->mirror));
-        if (names.size >= sizeof m->engine->mirrors_rejected) names.size = size;
+        const char *name = m->items[i].rule->mirror;
+        if (m->items[i].aside) put_listed(&names, sizeof engine->mirrors_rejected, name, NULL);
+        if (m->items[i].fault.size) put_listed(&faults, sizeof engine->mirror_faults, name, &m->items[i].fault);
     }
-    const char *text = dbk_buffer_text(&names);
-    port->mutex_lock(port->ctx, m->engine->readers_lock);
-    if (text) memcpy(m->engine->mirrors_rejected, text, names.size + 1);
-    port->mutex_unlock(port->ctx, m->engine->readers_lock);
+    const char *text = dbk_buffer_text(&names), *why = dbk_buffer_text(&faults);
+    port->mutex_lock(port->ctx, engine->readers_lock);
+    if (text) memcpy(engine->mirrors_rejected, text, names.size + 1);
+    if (why) memcpy(engine->mirror_faults, why, faults.size + 1);
+    port->mutex_unlock(port->ctx, engine->readers_lock);
     dbk_buffer_release(&names);
+    dbk_buffer_release(&faults);
 }
 
 dbk_result dbk_engine_mirror(dbk_engine *engine, dbk_error *err)
@@ -348,13 +254,15 @@ dbk_result dbk_engine_mirror(dbk_engine *engine, dbk_error *err)
     const dbk_port *port = engine->port;
     if (!engine->mirrors) engine->mirrors = dbk_alloc_zero(port, 1, sizeof *engine->mirrors);
     struct dbk_mirrors *m = engine->mirrors;
-    if (!m) return no_memory(err);
+    if (!m) return dbk_mirror_no_memory(err);
     m->engine = engine;
     port->mutex_lock(port->ctx, engine->turn);
     const dbk_definition *definition = engine->definition;
+    dbk_model_state state = {0};
+    if (engine->model) dbk_model_get_state(engine->model, &state);
     port->mutex_unlock(port->ctx, engine->turn);
     dbk_result result = take_definition(m, definition, err);
-    for (size_t i = 0; result == DBK_OK && i < m->count; i++) result = step(m, &m->items[i], err);
+    for (size_t i = 0; result == DBK_OK && i < m->count; i++) result = step(m, &m->items[i], state.position, err);
     report(m);
     return result;
 }
@@ -383,7 +291,7 @@ dbk_result dbk_mirrors_start(dbk_engine *engine, dbk_error *err)
         any |= engine->definition->app->settings[i].mirror != NULL;
     if (!any || engine->options.no_threads || engine->options.read_only) return DBK_OK;
     struct dbk_mirrors *m = engine->mirrors = dbk_alloc_zero(port, 1, sizeof *m);
-    if (!m) return no_memory(err);
+    if (!m) return dbk_mirror_no_memory(err);
     m->engine = engine;
     m->mutex = port->mutex_new(port->ctx);
     m->wanted = port->cond_new(port->ctx);

@@ -81,12 +81,79 @@ static dbk_result merge(dbk_setting_asked *a, const dbk_json_node **merged, bool
     return dbk_json_parse(a->one, dbk_buffer_slice(&a->merged), merged, err);
 }
 
+/* ---- the rows of a query */
+
+static dbk_result put_rows(dbk_json_parser *parser, dbk_slice answer, dbk_buffer *out, uint64_t *position,
+                           dbk_error *err)
+{
+    const dbk_json_node *root;
+    int64_t at = 0;
+    dbk_result result = dbk_json_parse(parser, answer, &root, err);
+    if (result != DBK_OK) return result;
+    const dbk_json_node *columns = dbk_json_member(root, "columns"), *rows = dbk_json_member(root, "rows"),
+                        *row = rows + 1;
+    if (position && dbk_json_is_integer(dbk_json_member(root, "position"), &at)) *position = (uint64_t)at;
+    dbk_buffer_put_u8(out, '[');
+    for (uint32_t i = 0; i < rows->count; i++, row = dbk_json_next(row)) {
+        const dbk_json_node *name = columns + 1, *value = row + 1;
+        dbk_buffer_put_text(out, i ? ",{" : "{");
+        for (uint32_t k = 0; k < columns->count; k++, name = dbk_json_next(name), value = dbk_json_next(value)) {
+            if (k) dbk_buffer_put_u8(out, ',');
+            dbk_json_put_string(out, name->text);
+            dbk_buffer_put_u8(out, ':');
+            dbk_json_put_minimal(out, value);
+        }
+        dbk_buffer_put_u8(out, '}');
+    }
+    dbk_buffer_put_u8(out, ']');
+    return out->failed ? no_memory(err) : DBK_OK;
+}
+
+dbk_result dbk_setting_rows(dbk_engine *engine, const dbk_setting_rule *rule, const dbk_reader_limits *most,
+                            dbk_buffer *out, uint64_t *position, dbk_error *err)
+{
+    dbk_lent_reader lent;
+    dbk_buffer answer;
+    dbk_json_parser *parser = dbk_json_parser_new(engine->port);
+    if (!parser) return no_memory(err);
+    dbk_json_parser_any_count(parser); /* the limits are the reader's */
+    dbk_buffer_init(&answer, engine->port);
+    dbk_buffer_put_u8(&answer, '{');
+    dbk_result result = dbk_reader_borrow(engine, &lent, err);
+    if (result == DBK_OK) {
+        result = dbk_reader_named(lent.reader, dbk_slice_text(rule->query->name), NULL, most, &answer, err);
+        dbk_reader_give_back(engine, &lent);
+    }
+    dbk_buffer_put_u8(&answer, '}');
+    if (result == DBK_OK && answer.failed) result = no_memory(err);
+    if (result == DBK_OK) result = put_rows(parser, dbk_buffer_slice(&answer), out, position, err);
+    dbk_buffer_release(&answer);
+    dbk_json_parser_free(parser);
+    return result;
+}
+
+static dbk_result answer_rows(dbk_setting_asked *a, dbk_buffer *out, dbk_error *err)
+{
+    if (a->place.count > 0) {
+        (void)dbk_fail(err, DBK_BAD_COMMAND, "'%s' shows the rows of a query: no path leads into them",
+                       a->place.rule->name);
+        dbk_error_hint(err, "leave 'path' out");
+        return DBK_BAD_COMMAND;
+    }
+    dbk_buffer_put_text(out, ",\"value\":");
+    dbk_result result = dbk_setting_rows(a->engine, a->place.rule, &limits, out, &a->position, err);
+    dbk_buffer_put_text(out, ",\"set\":false");
+    dbk_request_put_u64(out, "position", a->position);
+    return result;
+}
+
 static dbk_result answer(dbk_setting_asked *a, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     const dbk_json_node *merged, *value;
     bool is_set = false;
     dbk_result result = dbk_setting_place_of(a->engine, dbk_json_member(request, "namespace"),
                                              dbk_json_member(request, "path"), &a->place, err);
+    if (result == DBK_OK && a->place.rule->query) return answer_rows(a, out, err);
     if (result == DBK_OK) result = ask(a, err);
     if (result == DBK_OK) result = put_stored(a, err);
     if (result == DBK_OK) result = merge(a, &merged, &is_set, err);

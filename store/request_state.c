@@ -127,6 +127,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
     dbk_request_put_text(out, "opened", dbk_slice_text(opened));
     port->mutex_lock(port->ctx, engine->readers_lock);
     if (engine->mirrors_rejected[0]) dbk_buffer_printf(out, ",\"mirrors_rejected\":[%s]", engine->mirrors_rejected);
+    if (engine->mirror_faults[0]) dbk_buffer_printf(out, ",\"mirror_faults\":{%s}", engine->mirror_faults);
     port->mutex_unlock(port->ctx, engine->readers_lock);
     dbk_retention_put(engine, out);
     port->mutex_unlock(port->ctx, engine->turn);

@@ -378,9 +378,20 @@ static dbk_result unset(dbk_setting_work *w, bool may_be_missing, dbk_error *err
     return result == DBK_OK ? write_row(w, false, err) : result;
 }
 
+/* What a namespace of a query shows is changed where it comes from. */
+static dbk_result refuse_rows(const dbk_setting_rule *rule, dbk_error *err)
+{
+    (void)dbk_fail(err, DBK_BAD_COMMAND, "'%s' shows the rows of the query '%s': nothing is set in it", rule->name,
+                   rule->query->name);
+    if (rule->import) dbk_error_hint(err, "send the command '%s', or edit '%s'", rule->import->name, rule->mirror);
+    else dbk_error_hint(err, "change the rows of the tables that it reads");
+    return DBK_BAD_COMMAND;
+}
+
 static dbk_result run(dbk_setting_work *w, const dbk_command *command, dbk_error *err)
 {
     dbk_result result = dbk_setting_place_of(w->engine, command->space, command->path, &w->place, err);
+    if (result == DBK_OK && w->place.rule->query) return refuse_rows(w->place.rule, err);
     if (result == DBK_OK && command->verb == DBK_DO_UNSET && (!command->path || command->path->kind == DBK_JSON_NULL))
         result = dbk_fail(err, DBK_BAD_COMMAND, "an unset command needs 'path'; reset takes back all");
     if (result == DBK_OK) result = read_old(w, err);

@@ -30,6 +30,10 @@ bool dbk_setting_has_null(const dbk_json_node *value); /* as a value or a member
 /* What is set in a namespace, as JSON; nothing is appended where there is nothing. */
 dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, dbk_buffer *out,
                               dbk_error *err) DBK_MUST_USE;
+/* The rows of the query that a namespace shows, as an array of objects; *position (may be NULL) is that of the model
+ * that was read. */
+dbk_result dbk_setting_rows(dbk_engine *engine, const dbk_setting_rule *rule, const dbk_reader_limits *limits,
+                            dbk_buffer *out, uint64_t *position, dbk_error *err) DBK_MUST_USE;
 
 /* set, unset, reset: inside the open entry. */
 dbk_result dbk_settings_run(dbk_engine *engine, const dbk_command *command, dbk_error *err) DBK_MUST_USE;

@@ -7,7 +7,7 @@
 
 typedef struct setting_reading {
     dbk_setting_rule *rule;
-    const dbk_json_node *key, *value, *where;
+    const dbk_json_node *key, *value, *where, *import;
 } setting_reading;
 
 static void read_table(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -88,11 +88,65 @@ static void read_debounce(dbk_app_reading *a, const dbk_json_node *value, const 
     (void)dbk_app_span(a, value, path, &((setting_reading *)into)->rule->debounce_ms);
 }
 
+static bool says_each_column_once(dbk_app_reading *a, const dbk_named_query *query)
+{
+    sqlite3_stmt *statement = NULL;
+    bool once = true;
+
+    if (sqlite3_prepare_v2(a->check->db, query->sql, -1, &statement, NULL) != SQLITE_OK) return true; /* said there */
+    for (int i = 1; i < sqlite3_column_count(statement); i++)
+        for (int k = 0; k < i; k++) {
+            const char *name = sqlite3_column_name(statement, i), *other = sqlite3_column_name(statement, k);
+            if (!name || !other) a->check->failed = true;
+            else once = once && strcmp(name, other) != 0;
+        }
+    (void)sqlite3_finalize(statement);
+    return once;
+}
+
+/* Those of async models are no part of it: their rows are a moment behind. */
+static void refuse_query(dbk_app_reading *a, const dbk_json_node *value, const char *path, const char *name)
+{
+    const dbk_definition *definition = a->check->definition;
+    const char *names[DBK_QUERIES_MAX];
+
+    for (size_t i = 0; i < definition->query_count; i++) names[i] = definition->queries[i].name;
+    const char *near = dbk_check_nearest(a->check, dbk_slice_text(name), names, definition->query_count);
+    dbk_app_wrong(a, value, near ? near : "the name of one", "'%s': queries.sql has no query '%s'", path, name);
+}
+
+/* It is asked without arguments, and each row is an object. */
+static void read_query(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    const char *name = NULL;
+
+    if (!dbk_app_text(a, value, path, &name)) return;
+    const dbk_named_query *query = dbk_definition_query(a->check->definition, dbk_slice_text(name));
+    if (!query) {
+        refuse_query(a, value, path, name);
+        return;
+    }
+    for (uint16_t i = 0; i < query->argument_count; i++)
+        if (!query->arguments[i].optional && !query->arguments[i].default_sql)
+            dbk_app_wrong(a, value, "a default for it", "'%s': '%s' needs the argument '%s', and nobody gives it", path,
+                          name, query->arguments[i].name);
+    if (!says_each_column_once(a, query))
+        dbk_app_wrong(a, value, "AS with another name for one of them",
+                      "'%s': rows of '%s' are objects, and two columns have one name", path, name);
+    ((setting_reading *)into)->rule->query = query;
+}
+
+static void note_import(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    (void)a, (void)path;
+    ((setting_reading *)into)->import = value;
+}
+
 static const dbk_app_key setting_keys[] = {
-    {"table", read_table}, {"key", note_key},           {"row", read_row},       {"value", note_value},
-    {"where", read_where}, {"defaults", read_defaults}, {"schema", read_schema}, {"query", NULL},
-    {"import", NULL},      {"mirror", read_mirror},     {"watch", read_watch},   {"debounce", read_debounce},
-    {"secret", NULL},      {"mirror_secrets", NULL},
+    {"table", read_table},   {"key", note_key},           {"row", read_row},       {"value", note_value},
+    {"where", read_where},   {"defaults", read_defaults}, {"schema", read_schema}, {"query", read_query},
+    {"import", note_import}, {"mirror", read_mirror},     {"watch", read_watch},   {"debounce", read_debounce},
+    {"secret", NULL},        {"mirror_secrets", NULL},
 };
 
 /* With `where` one column of the key is left for the member's name, without it the key is one column. */
@@ -132,19 +186,52 @@ static void find_value(dbk_app_reading *a, const dbk_json_node *member, const ch
                       table->columns[s->rule->value].name);
 }
 
+/* A command of the app that is given the edited file, and needs nothing else. */
+static void find_import(dbk_app_reading *a, const char *path, setting_reading *s)
+{
+    const char *name = NULL, *inner = dbk_app_path(a, path, dbk_slice_text("import"));
+
+    if (!dbk_app_text(a, s->import, inner, &name)) return;
+    const dbk_app_command *command = dbk_definition_command(a->check->definition, dbk_slice_text(name));
+    if (!command)
+        dbk_app_wrong(a, s->import, "a command of commands.sql", "'%s': there is no command '%s'", inner, name);
+    else if (command->argument_count != 1 || command->arguments[0].type != DBK_TYPE_JSON)
+        dbk_app_wrong(a, s->import, "-- command NAME(rows JSON)",
+                      "'%s': '%s' takes other arguments than the edited rows", inner, name);
+    else if (s->rule->no_watch)
+        dbk_app_wrong(a, s->import, "one of them", "'%s': with 'watch' false nobody looks for edits", inner);
+    s->rule->import = command;
+}
+
+static void finish_query(dbk_app_reading *a, const dbk_json_node *member, const char *path, setting_reading *s)
+{
+    static const char *const of_tables[] = {"table", "key", "row", "value", "where", "defaults"};
+
+    for (size_t i = 0; i < COUNT_OF(of_tables); i++) {
+        const dbk_json_node *other = dbk_json_member(member, of_tables[i]);
+        if (other)
+            dbk_app_wrong_name(a, other, "leave it out", "'%s.%s': the rows are those of the query", path,
+                               of_tables[i]);
+    }
+    if (!dbk_json_member(member, "mirror"))
+        dbk_app_wrong(a, member, "\"mirror\": \"rows.json\"", "'%s' shows the rows of a query in no file", path);
+    if (s->import) find_import(a, path, s);
+}
+
 /* Columns, when the table is known. */
 static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, const char *path, setting_reading *s)
 {
     const dbk_table *table = s->rule->table;
+    bool asks = member->kind == DBK_JSON_OBJECT && dbk_json_member(member, "query");
 
-    if (!table && member->kind == DBK_JSON_OBJECT && !dbk_json_member(member, "table"))
+    if (!asks && !table && member->kind == DBK_JSON_OBJECT && !dbk_json_member(member, "table"))
         dbk_app_wrong(a, member, "\"table\": …", "'%s' names no table", path);
     if (s->rule->schema && !dbk_definition_schema(a->check->definition, dbk_slice_text(s->rule->schema)))
         dbk_app_wrong(a, member, "the name of a file of schemas/ without its ending", "'%s': there is no schema '%s'",
                       path, s->rule->schema);
     if (s->rule->mirror && (strpbrk(s->rule->name, "/\\.") || strlen(s->rule->name) > 60))
         dbk_app_wrong_name(a, member, "letters, digits, '-' and '_'", "'%s' has a mirror: its name is a file's", path);
-    if (s->rule->mirror && s->where)
+    if (s->rule->mirror && s->where && !asks)
         dbk_app_wrong(a, member, "no 'where'", "'%s': a mirror shows a namespace of one row", path);
     if (s->rule->mirror && dbk_app_archive_may_be(a->app, s->rule->mirror))
         dbk_app_wrong(a, member, "a folder in the path of the archive",
@@ -153,6 +240,12 @@ static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, cons
         if (a->app->settings[i].mirror && strcmp(a->app->settings[i].mirror, s->rule->mirror) == 0)
             dbk_app_wrong(a, member, "another file", "'%s': '%s' is the mirror of another namespace", path,
                           s->rule->mirror);
+    if (asks) {
+        finish_query(a, member, path, s);
+        return;
+    }
+    if (s->import)
+        dbk_app_wrong(a, s->import, "\"query\": …, or leave it out", "'%s.import' takes edited rows of a query", path);
     if (!table) return;
     if (s->key) (void)dbk_app_column(a, s->key, dbk_app_path(a, path, dbk_slice_text("key")), table, &s->rule->key);
     const dbk_json_node *child = s->where && s->where->kind == DBK_JSON_OBJECT ? dbk_json_child(s->where) : NULL;

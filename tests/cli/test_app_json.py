@@ -70,6 +70,31 @@ class Keys(Case):
         with open(mirror, encoding="utf-8") as f:
             self.assertEqual(json.load(f), {"size": 10, "font": "mono"})
 
+    def test_rows_of_a_query_are_shown_and_edited(self):
+        self.made({"settings": {"jobs": {"query": "open_jobs", "mirror": "jobs.json", "import": "jobs.import"}}},
+                  **{"schema.sql": "CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, done BOOLEAN NOT NULL DEFAULT 0);",
+                     "queries.sql": "-- query open_jobs()\nSELECT id, title FROM jobs WHERE NOT done ORDER BY id;\n",
+                     "commands.sql": "-- command jobs.import(rows JSON)\n-- put jobs\n"
+                                     "SELECT value->>'id' AS id, value->>'title' AS title FROM json_each(:rows);\n"})
+        mirror = self.path("k.daybook", "files", "jobs.json")
+        self.answers(*({"do": "put", "table": "jobs", "key": k, "data": {"title": k * 2, "done": k == "b"}} for k in "abc"))
+        with open(mirror, encoding="utf-8") as f:
+            self.assertEqual(json.load(f), [{"id": "a", "title": "aa"}, {"id": "c", "title": "cc"}])
+        with open(mirror, "w", encoding="utf-8") as f:
+            f.write('[{"id": "d", "title": "new"}, {"id": "a", "title": "other"}]')
+        wanted = [{"id": "a", "title": "other"}, {"id": "c", "title": "cc"}, {"id": "d", "title": "new"}]
+        self.assertEqual(json.loads(self.daybook("get", "k.daybook", "jobs")), wanted)
+        self.answers({"do": "patch", "table": "jobs", "key": "c", "data": {"done": True}})
+        with open(mirror, encoding="utf-8") as f:
+            self.assertEqual(json.load(f), [wanted[0], wanted[2]])
+        self.assertIn("send the command 'jobs.import', or edit 'jobs.json'", self.refused(1, "set", "k.daybook", "jobs", "a", "1"))
+        self.assertIn("leave 'path' out", self.refused(1, "get", "k.daybook", "jobs", "a"))
+        with open(mirror, "w", encoding="utf-8") as f:
+            f.write('[{"id": "d"}]')
+        self.assertEqual(len(json.loads(self.daybook("get", "k.daybook", "jobs"))), 2)
+        with open(mirror + ".rejected", encoding="utf-8") as f:
+            self.assertEqual(f.read(), '[{"id": "d"}]')
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -19,6 +19,7 @@
 static const char app[] =
     "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\"}},"
     "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}},"
+    "\"tags\":{\"query\":\"tag_list\",\"import\":\"tags.import\",\"mirror\":\"tags.json\"},"
     "\"plugin\":{\"table\":\"prefs\",\"where\":{\"scope\":\"plugin\"},\"key\":\"name\"}},"
     "\"search\":{\"find\":{\"table\":\"notes\",\"columns\":[\"title\"]}},"
     "\"retention\":[{\"name\":\"old\",\"table\":\"notes\",\"where\":\"stars > 90\",\"every\":\"1m\"}]}";
@@ -36,9 +37,12 @@ static const char commands[] = "-- command note.star(id TEXT)\n-- let now\nSELEC
                                "-- else 'there is none'\n-- patch notes\n"
                                "SELECT id, :now + 1 AS stars FROM notes WHERE id = :id;\n"
                                "-- return\nSELECT stars FROM notes WHERE id = :id;\n"
+                               "-- command tags.import(rows JSON)\n-- put tags\n"
+                               "SELECT value->>'note' AS note, value->>'name' AS name FROM json_each(:rows);\n"
                                "-- undo job.started\n"
                                "SELECT 'job.ended' AS type, :stream AS stream, :data AS data;\n";
-static const char queries[] = "-- query found(word TEXT)\n"
+static const char queries[] = "-- query tag_list()\nSELECT note, name FROM tags ORDER BY note, name;\n"
+                              "-- query found(word TEXT)\n"
                               "SELECT n.id, n.title FROM find AS s JOIN notes AS n ON n.id = s.id\n"
                               "WHERE find MATCH :word ORDER BY n.id;\n";
 static const char upcasts[] = "-- upcast job.started 1 -> 2\nSELECT json_set(:data, '$.pct', 1);\n";
@@ -205,6 +209,18 @@ static void run_mirror_edit(bench *b)
     b->result = dbk_engine_mirror(b->engine, &b->error);
 }
 
+static void run_mirror_of_rows_edit(bench *b)
+{
+    char text[400];
+    int size = snprintf(text, sizeof text, "[{\"note\": \"n1\", \"name\": \"z\"}]");
+    memset(text + size, ' ', sizeof text - (size_t)size - 1); /* more than stands there */
+    text[sizeof text - 1] = 0;
+    put_file(b, "store/files/tags.json", text);
+    b->result = dbk_engine_mirror(b->engine, &b->error);
+    if (b->result == DBK_OK)
+        dbk_buffer_printf(&b->answer, "%llu", (unsigned long long)dbk_log_position(b->engine->log));
+}
+
 static void run_import(bench *b)
 {
     dbk_slice origins[2] = {dbk_buffer_slice(&b->facts[2]), dbk_buffer_slice(&b->facts[3])};
@@ -353,6 +369,7 @@ static const call calls[] = {
     {.name = "retain", .run = run_retain, .varies = true},
     {.name = "mirror", .run = run_mirror},
     {.name = "mirror, edited", .run = run_mirror_edit},
+    {.name = "mirror of rows, edited", .run = run_mirror_of_rows_edit},
     {.name = "import", .run = run_import},
     {.name = "copy", .run = run_copy},
     {.name = "salvage", .run = run_salvage},

@@ -1,0 +1,2 @@
+-- on jobs.put
+INSERT INTO seen VALUES($id);

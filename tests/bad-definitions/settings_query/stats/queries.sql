@@ -1,0 +1,2 @@
+-- query stat_rows()
+SELECT id FROM seen;
