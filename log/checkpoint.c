@@ -12,10 +12,10 @@
 
 enum { SAVED_PART = 8 }; /* a new one is due once this part of the records is behind the last */
 
-static void put_note(const dbk_log_state *state, const dbk_segment *segment, dbk_buffer *note)
+void dbk_checkpoint_put_note(const dbk_log_state *state, uint64_t end, uint64_t records, dbk_buffer *note)
 {
-    dbk_buffer_put_u64(note, segment->end);
-    dbk_buffer_put_u64(note, segment->records);
+    dbk_buffer_put_u64(note, end);
+    dbk_buffer_put_u64(note, records);
     dbk_buffer_put_u64(note, state->previous);
     dbk_buffer_put_u64(note, (uint64_t)state->received_ms);
     dbk_buffer_put_u64(note, state->hlc);
@@ -87,6 +87,22 @@ static bool may_be_used(const dbk_log *log, const dbk_log_state *state, const db
            mark->position >= state->position;
 }
 
+/* The highest key that the note names is not below the last entry's, and is that where all are in order; the clock is
+ * the one in it. */
+static bool is_clock_right(const dbk_log_state *state, const dbk_record *record, const uint8_t *whole)
+{
+    dbk_slice rest = dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), origin = {NULL, 0};
+    uint8_t key[DBK_ORDER_KEY_SIZE];
+    dbk_entry entry;
+
+    while (dbk_record_next_origin(&rest, &origin)) continue;
+    if (dbk_entry_decode(origin, &entry, NULL) != DBK_OK) return false;
+    dbk_entry_order_key(&entry, key);
+    int order = memcmp(key, state->top, sizeof(key));
+    return (state->ordered ? order == 0 : order <= 0) && state->epoch == dbk_load_be32(state->top) &&
+           state->hlc == dbk_load_be64(state->top + 4);
+}
+
 /* The record that the checkpoint was made behind stands in its place, sound in all its parts. */
 static dbk_result look_at_record(dbk_log *log, dbk_segment *segment, const dbk_index_batch *last,
                                  const dbk_log_state *state, const dbk_index_source *source, bool *there,
@@ -108,7 +124,7 @@ static dbk_result look_at_record(dbk_log *log, dbk_segment *segment, const dbk_i
     *there = rc == DBK_OK && head == DBK_HEAD_RECORD && record.type == DBK_RECORD_ENTRIES && bytes == last->bytes &&
              record.checksum == state->previous && record.received_ms == state->received_ms &&
              record.first_position + record.count - 1 == state->position &&
-             memcmp(record.head, source->head, sizeof(record.head)) == 0;
+             memcmp(record.head, source->head, sizeof(record.head)) == 0 && is_clock_right(state, &record, whole);
     dbk_scanner_release(&scanner);
     dbk_segment_unpin(log, image);
     return rc;
@@ -190,7 +206,7 @@ static dbk_result write_run(dbk_log *log, const dbk_segment *segment, const dbk_
     dbk_buffer_init(&note, log->port);
     dbk_segment_source(segment, &source);
     dbk_range_head(&state->range, source.head);
-    put_note(state, segment, &note);
+    dbk_checkpoint_put_note(state, segment->end, segment->records, &note);
     source.note = dbk_buffer_slice(&note);
     dbk_result rc = note.failed ? dbk_fail(err, DBK_NO_MEMORY, "cannot write '%s': out of memory", DBK_CHECKPOINT_NAME)
                                 : dbk_index_run_write(log->port, log->dir, DBK_CHECKPOINT_NAME, table, &source, err);

@@ -342,6 +342,8 @@ void dbk_behind_look(dbk_log *log); /* the background's first piece of work */
 dbk_result dbk_behind_settle(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
 /* checkpoint.c */
+/* What a checkpoint behind `records` records that end at `end` says of the log. */
+void dbk_checkpoint_put_note(const dbk_log_state *state, uint64_t end, uint64_t records, dbk_buffer *note);
 /* Whether so much was appended behind the last checkpoint that a new one is worth its write. */
 bool dbk_checkpoint_due(dbk_log *log);
 /* Makes one of the active segment. From the table and the state there are (the appending thread, once

@@ -1,5 +1,6 @@
 /* The checkpoint of the active segment: opening goes on from it, answers as without it, and never
  * believes one that is damaged, or of another history. */
+#include "log/index_internal.h"
 #include "log/internal.h"
 #include "log_fixture.h"
 
@@ -112,6 +113,36 @@ static void test_goes_on(void **state)
     check_answers(w.log);
     world_reopen(&w);
     check_answers(w.log);
+    world_free(&w);
+}
+
+/* A clock or a highest key that is not the last entry's: what is appended next would be sorted by it. */
+static void test_another_clock(void **state)
+{
+    static const uint64_t offsets[] = {1024 + 32, 1024 + 40, 1024 + 48 + 8, 1024 + 48 + 36};
+    summary right, found;
+    world w;
+
+    (void)state;
+    world_with(&w, SEED, 12);
+    world_reopen(&w);
+    assert_true(used_prefix(w.log) > 0);
+    sum_up(w.log, &right);
+    world_close(&w);
+    dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(*offsets); i++) {
+        uint8_t page[DBK_INDEX_PAGE_SIZE];
+        dbk_simdisk_restore(w.disk, image);
+        assert_int_equal(dbk_simdisk_read(w.disk, CHECKPOINT, 0, page, sizeof(page)), sizeof(page));
+        memset(page + offsets[i], 0xff, 4);
+        dbk_index_page_seal(page, 0, dbk_load_u64(page + 56));
+        assert_int_equal(dbk_simdisk_write(w.disk, CHECKPOINT, 0, page, sizeof(page)), 0);
+        assert_int_equal(world_open(&w, NULL), DBK_OK);
+        assert_int_equal(used_prefix(w.log), 0);
+        sum_up(w.log, &found);
+        assert_memory_equal(&found, &right, sizeof(right));
+        world_close(&w);
+    }
     world_free(&w);
 }
 
@@ -330,9 +361,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_without), cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_damaged),         cmocka_unit_test(test_of_another_history),
-        cmocka_unit_test(test_of_a_twin),       cmocka_unit_test(test_unclean),
-        cmocka_unit_test(test_beside_a_writer), cmocka_unit_test(test_rot_in_front),
-        cmocka_unit_test(test_rot_of_the_last),
+        cmocka_unit_test(test_another_clock),   cmocka_unit_test(test_of_a_twin),
+        cmocka_unit_test(test_unclean),         cmocka_unit_test(test_beside_a_writer),
+        cmocka_unit_test(test_rot_in_front),    cmocka_unit_test(test_rot_of_the_last),
     };
     return run_both_forms(tests);
 }
