@@ -26,6 +26,7 @@ typedef struct gauge {
     uint64_t end;            /* behind the last record */
     uint8_t first_head[DBK_LEAF_SIZE], end_head[DBK_LEAF_SIZE];
     dbk_segment_header header;
+    dbk_pack_head sum;  /* what the records say that a packed head says again */
     dbk_buffer records; /* u64 offset, u64 checksum of each sound record in its place */
     char why[128];      /* not whole */
 } gauge;
@@ -130,6 +131,7 @@ static dbk_result walk(mender *m, dbk_scanner *scanner, dbk_segment *segment, ga
         rc = dbk_scan_record(scanner, offset, &expect, &record, &whole, &bytes, &head, err);
         if (rc != DBK_OK || head != DBK_HEAD_RECORD) break;
         note_record(g, &record);
+        dbk_pack_head_add(&g->sum, &record, whole, bytes);
         take_record(m, g, segment, &record, whole, bytes);
         if (!g->whole) break;
         expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
@@ -173,7 +175,11 @@ static dbk_result walk_image(mender *m, dbk_image *image, dbk_segment *segment, 
     dbk_scanner_init(&scanner, image, segment);
     dbk_result rc = walk(m, &scanner, segment, g, err);
     dbk_scanner_release(&scanner);
-    return rc;
+    if (rc != DBK_OK || !image->packed || !g->whole) return rc;
+    g->sum.ordered = segment->ordered;
+    memcpy(g->sum.top, segment->top, sizeof(g->sum.top));
+    if (!dbk_pack_head_agrees(&image->head, &g->sum)) not_whole(g, DBK_PACK_HEAD_LIES);
+    return DBK_OK;
 }
 
 static dbk_result examine(mender *m, dbk_image *image, dbk_segment *segment, gauge *g, dbk_error *err)

@@ -48,6 +48,11 @@ typedef struct dbk_pack_head {
 void dbk_pack_head_encode(const dbk_segment_header *header, const dbk_pack_head *head, uint8_t out[DBK_PACK_HEAD_SIZE]);
 /* OK only for a packed segment whose counts and places are possible. */
 dbk_decoded dbk_pack_head_decode(const uint8_t at[DBK_PACK_HEAD_SIZE], dbk_segment_header *header, dbk_pack_head *head);
+/* What the records say that a head says again: begun anew by a start, each further record added to it. Keys are for who
+ * decodes entries. */
+void dbk_pack_head_add(dbk_pack_head *sum, const dbk_record *record, const uint8_t *whole, uint64_t bytes);
+bool dbk_pack_head_agrees(const dbk_pack_head *head, const dbk_pack_head *sum);
+#define DBK_PACK_HEAD_LIES "its head says something else of its records than they do"
 uint64_t dbk_pack_table_bytes(const dbk_pack_head *head);
 /* Blocks lie between the two copies of the dictionary. */
 static inline uint64_t dbk_pack_blocks_begin(const dbk_pack_head *head)

@@ -15,6 +15,41 @@ static uint64_t head_checksum(const uint8_t *at)
     return dbk_checksum(dbk_slice_of(at, CHECKSUM), head_twist);
 }
 
+void dbk_pack_head_add(dbk_pack_head *sum, const dbk_record *record, const uint8_t *whole, uint64_t bytes)
+{
+    dbk_start start;
+
+    if (record->type == DBK_RECORD_START) {
+        memset(sum, 0, sizeof(*sum));
+        if (dbk_start_decode(dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), &start))
+            sum->before_seal = start.seal_offset;
+        sum->previous = record->previous;
+    } else if (record->type == DBK_RECORD_ENTRIES && sum->first_position == 0) {
+        sum->first_position = record->first_position;
+        sum->first_received_ms = record->received_ms;
+    }
+    sum->last_position = record->first_position + record->count - 1;
+    sum->last_received_ms = record->received_ms;
+    sum->seal_offset = record->offset;
+    sum->seal_checksum = record->checksum;
+    sum->end = record->offset + bytes;
+    memcpy(sum->head, record->head, sizeof(sum->head));
+    sum->records++;
+}
+
+bool dbk_pack_head_agrees(const dbk_pack_head *head, const dbk_pack_head *sum)
+{
+    bool place = head->end == sum->end && head->seal_offset == sum->seal_offset &&
+                 head->before_seal == sum->before_seal && head->records == sum->records;
+    bool history = head->first_position == sum->first_position && head->last_position == sum->last_position &&
+                   head->previous == sum->previous && head->seal_checksum == sum->seal_checksum &&
+                   memcmp(head->head, sum->head, sizeof(head->head)) == 0;
+    bool times = head->first_received_ms == sum->first_received_ms && head->last_received_ms == sum->last_received_ms;
+    bool keys = head->ordered == sum->ordered && memcmp(head->top, sum->top, sizeof(head->top)) == 0;
+
+    return place && history && times && keys;
+}
+
 uint64_t dbk_pack_table_bytes(const dbk_pack_head *head)
 {
     return (uint64_t)head->block_count * DBK_PACK_BLOCK_ROW + (uint64_t)head->root_count * DBK_LEAF_SIZE +

@@ -131,13 +131,27 @@ static dbk_result check_header(dbk_verifier *v, dbk_file *file, dbk_segment *seg
     return DBK_OK;
 }
 
-/* What the records do not show: the parts of the file around them. */
-static dbk_result check_packed(dbk_verifier *v, dbk_image *image, const dbk_segment *segment, dbk_error *err)
+/* Keys are known of entries that were decoded. */
+static bool is_head_right(dbk_verifier *v, const dbk_image *image, const dbk_segment *segment)
+{
+    const dbk_pack_head *head = &image->head;
+    bool known = v->proof && v->linked;
+
+    v->sum.ordered = known ? segment->ordered : head->ordered;
+    memcpy(v->sum.top, known ? segment->top : head->top, sizeof(v->sum.top));
+    return dbk_pack_head_agrees(head, &v->sum);
+}
+
+/* What the records do not show: the parts of the file around them. `whole`: all of them were sound. */
+static dbk_result check_packed(dbk_verifier *v, dbk_image *image, const dbk_segment *segment, bool whole,
+                               dbk_error *err)
 {
     dbk_pack_faults faults;
 
     dbk_result rc = dbk_pack_check(image, &faults, err);
     if (rc != DBK_OK) return rc;
+    if (whole && !is_head_right(v, image, segment))
+        dbk_verify_say(v, DBK_CORRUPT, segment->name, 0, 0, DBK_PACK_HEAD_LIES);
     for (unsigned i = 0; i < faults.count; i++)
         dbk_verify_say(v, DBK_CORRUPT, segment->name, faults.list[i].offset, 0, faults.list[i].text);
     return DBK_OK;
@@ -147,6 +161,7 @@ static dbk_result check_packed(dbk_verifier *v, dbk_image *image, const dbk_segm
  * them. */
 static dbk_result walk_image(dbk_verifier *v, dbk_file *file, dbk_segment *segment, dbk_error *err)
 {
+    uint64_t faults = v->report->faults;
     dbk_image *image;
     dbk_scanner scanner;
 
@@ -155,7 +170,12 @@ static dbk_result walk_image(dbk_verifier *v, dbk_file *file, dbk_segment *segme
     dbk_scanner_init(&scanner, image, segment);
     rc = dbk_verify_records(v, &scanner, segment, err);
     dbk_scanner_release(&scanner);
-    if (rc == DBK_OK && image->packed) rc = check_packed(v, image, segment, err);
+    bool whole = v->report->faults == faults;
+    if (rc == DBK_OK && image->packed) {
+        rc = check_packed(v, image, segment, whole, err);
+    } else if (rc == DBK_OK && whole && segment->header.features & DBK_FEATURE_PACKED) {
+        dbk_verify_say(v, DBK_CORRUPT, segment->name, 0, 0, "its header says that it is packed, and it is not");
+    }
     dbk_image_close(image);
     return rc;
 }
@@ -297,6 +317,20 @@ static void tell_no_next(dbk_verifier *v)
     dbk_verify_say(v, DBK_LOST, name, 0, 0, "the segment is missing: the packed one before shows that it was there");
 }
 
+/* A start names the place of the seal before it. */
+static void check_links(dbk_verifier *v)
+{
+    for (uint64_t number = 2; number <= v->count; number++) {
+        const dbk_seen *before = v->seen[number - 2], *seen = v->seen[number - 1];
+        char name[DBK_SEGMENT_NAME_SIZE];
+        if (!before || !seen || !before->known || !seen->known || !before->sealed || !seen->first_position) continue;
+        if (seen->before_seal == before->seal_offset) continue;
+        dbk_segment_name(number, "seg", name);
+        dbk_verify_say(v, DBK_CORRUPT, name, DBK_SEGMENT_DATA_OFFSET, 0,
+                       "its start names another place of the seal before it");
+    }
+}
+
 dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_options *options, dbk_verify_depth depth,
                           const dbk_log_watcher *watcher, dbk_log_report *report, dbk_error *err)
 {
@@ -320,6 +354,7 @@ dbk_result dbk_log_verify(const dbk_port *port, dbk_dir *dir, const dbk_log_opti
             if (v.firsts[i]) next = v.firsts[i];
     }
     if (rc == DBK_OK) rc = dbk_verify_files(&v, err);
+    if (rc == DBK_OK) check_links(&v);
     if (rc == DBK_OK && v.last_packed && v.last_packed == v.count) tell_no_next(&v);
     if (rc == DBK_OK) rc = dbk_verify_caches(&v, err);
     report->file_bytes = dbk_log_file_bytes(port, dir);

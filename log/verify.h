@@ -25,6 +25,7 @@ typedef struct dbk_seen {
     bool known;  /* all of it was read, and no fault met */
     bool failed; /* not everything could be added up */
     uint64_t salt, first_position, last_position;
+    uint64_t seal_offset, before_seal; /* of the seal; of that of the segment before, as the start says */
     uint8_t head[DBK_LEAF_SIZE];
     dbk_seen_sum keys, authors, batches; /* at the depth PROOF */
 } dbk_seen;
@@ -33,6 +34,10 @@ typedef struct dbk_seen {
 typedef struct dbk_verify_point {
     uint64_t segment, last_position; /* as CHECKPOINT names them */
     dbk_seen seen;
+    bool noted; /* the next three are known: what the checkpoint has to say of the log there */
+    bool ordered;
+    uint8_t top[DBK_ORDER_KEY_SIZE];
+    uint8_t note[DBK_INDEX_NOTE_BYTES];
 } dbk_verify_point;
 
 typedef struct dbk_verifier {
@@ -51,9 +56,10 @@ typedef struct dbk_verifier {
     uint64_t last_packed; /* the next one had begun */
     dbk_expect expect;    /* of the next record, across segments */
     dbk_log_state *state;
-    bool linked;  /* state holds all before expect.position: the proof can go on */
-    bool ended;   /* by the watcher, or for lack of memory: not a fault of a file */
-    bool doubted; /* a record of another history was met: what follows is not known to be this one's */
+    dbk_pack_head sum; /* of the segment in work */
+    bool linked;       /* state holds all before expect.position: the proof can go on */
+    bool ended;        /* by the watcher, or for lack of memory: not a fault of a file */
+    bool doubted;      /* a record of another history was met: what follows is not known to be this one's */
     uint64_t all_bytes, done_bytes;
     dbk_verify_begun *begun; /* NULL: nobody asks */
     dbk_seen **seen;         /* [number - 1]; NULL: no such file was read. Of one segment one thread at a time, as the
@@ -81,6 +87,8 @@ void dbk_verify_progress(dbk_verifier *v, uint64_t bytes);
 void dbk_verify_find_point(dbk_verifier *v, dbk_verify_point *point); /* before any record is read */
 void dbk_verify_note_batch(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
                            uint64_t bytes);
+/* Behind a batch that was taken into v->state, and ends at `end`. */
+void dbk_verify_note_point(dbk_verifier *v, const dbk_segment *segment, uint64_t end);
 /* Behind all segments. Damage is told; DBK_NO_MEMORY, or the folder cannot be listed. */
 dbk_result dbk_verify_caches(dbk_verifier *v, dbk_error *err) DBK_MUST_USE;
 

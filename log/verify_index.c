@@ -322,16 +322,40 @@ void dbk_verify_find_point(dbk_verifier *v, dbk_verify_point *point)
     point->last_position = source.last_position;
 }
 
+void dbk_verify_note_point(dbk_verifier *v, const dbk_segment *segment, uint64_t end)
+{
+    dbk_verify_point *point = v->point;
+    dbk_buffer note;
+
+    if (segment->header.number != point->segment || v->state->position != point->last_position) return;
+    dbk_buffer_init(&note, v->port);
+    dbk_checkpoint_put_note(v->state, end, v->sum.records, &note);
+    point->noted = !note.failed && note.size <= sizeof(point->note);
+    memset(point->note, 0, sizeof(point->note));
+    if (point->noted) memcpy(point->note, note.data, note.size);
+    memcpy(point->top, segment->top, sizeof(point->top));
+    point->ordered = segment->ordered;
+    dbk_buffer_release(&note);
+}
+
+static bool is_noted(const dbk_verify_point *point, const dbk_index_source *found, const uint8_t *note)
+{
+    return found->ordered == point->ordered && memcmp(found->top, point->top, sizeof(point->top)) == 0 &&
+           memcmp(note, point->note, sizeof(point->note)) == 0;
+}
+
 /* One of an earlier segment, or of records that were cut since, is not believed: only its pages are looked at. */
 static dbk_result check_checkpoint(dbk_verifier *v, dbk_error *err)
 {
     static const dbk_seen nothing, *const none = &nothing;
+    uint8_t note[DBK_INDEX_NOTE_BYTES];
     dbk_index_source expect, found;
     dbk_index_run *run = NULL;
     dbk_error local = {0};
 
     dbk_result rc = dbk_index_run_peek(v->port, v->dir, DBK_CHECKPOINT_NAME, v->options.store_id, &expect, &local);
     expect.page_limit = KEPT_PAGES;
+    expect.note_out = note;
     if (rc == DBK_OK)
         rc = dbk_index_run_open(v->port, v->dir, DBK_CHECKPOINT_NAME, v->options.store_id, &expect, &found, &run,
                                 &local);
@@ -346,6 +370,8 @@ static dbk_result check_checkpoint(dbk_verifier *v, dbk_error *err)
     bool ours = seen->known && seen->salt == found.salt && seen->first_position == found.first_position &&
                 v->point->segment == found.segment && v->point->last_position == found.last_position &&
                 memcmp(seen->head, found.head, DBK_LEAF_SIZE) == 0;
+    if (ours && v->point->noted && !is_noted(v->point, &found, note))
+        tell(v, DBK_CHECKPOINT_NAME, DBK_INDEX_NOTE_OFFSET, "it says something else of the log than the entries");
     rc = hold(v, DBK_CHECKPOINT_NAME, run, ours ? &seen : &none, 1, err);
     dbk_index_run_close(run);
     return rc;

@@ -41,8 +41,10 @@ static dbk_result check_batch(dbk_verifier *v, dbk_segment *segment, const dbk_r
     v->report->batches++;
     v->report->entries += record->count;
     if (v->proof && v->linked) {
-        if (dbk_state_take(v->state, segment, NULL, record, whole, bytes, &local) == DBK_OK)
+        if (dbk_state_take(v->state, segment, NULL, record, whole, bytes, &local) == DBK_OK) {
+            dbk_verify_note_point(v, segment, record->offset + bytes);
             return give(v, segment, record, whole, err);
+        }
         v->linked = false;
         dbk_verify_say(v, local.code, segment->name, record->offset, last, local.text);
         return DBK_OK;
@@ -193,20 +195,46 @@ static dbk_result check_rest(dbk_verifier *v, dbk_scanner *scanner, uint64_t off
     return DBK_OK;
 }
 
-/* Where the segment begins and ends, for the caches. */
-static void note_place(dbk_verifier *v, const dbk_scanner *scanner, const dbk_record *record)
+static void check_seal(dbk_verifier *v, const dbk_scanner *scanner, const dbk_seen *seen, const dbk_record *record,
+                       const uint8_t *whole)
+{
+    dbk_seal seal;
+    bool right = dbk_seal_decode(dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), &seal) &&
+                 (!seen->first_position || (seal.first_position == seen->first_position &&
+                                            seal.entries == record->first_position - seen->first_position));
+    if (!right) dbk_verify_say(v, DBK_CORRUPT, scanner->name, record->offset, 0, "the seal is not that of its segment");
+}
+
+/* Where the segment begins and ends, for what is held against it. */
+static void note_place(dbk_verifier *v, const dbk_scanner *scanner, const dbk_record *record, const uint8_t *whole)
 {
     dbk_seen *seen = v->seen[scanner->header.number - 1];
 
     if (record->type == DBK_RECORD_START) {
         seen->salt = record->salt;
         seen->first_position = record->first_position;
+        seen->before_seal = v->sum.before_seal;
         seen->packed = scanner->image->packed;
     } else if (record->type == DBK_RECORD_SEAL) {
+        check_seal(v, scanner, seen, record, whole);
         seen->sealed = seen->first_position != 0;
         seen->last_position = record->first_position - 1;
+        seen->seal_offset = record->offset;
         memcpy(seen->head, record->head, DBK_LEAF_SIZE);
     }
+}
+
+/* Two histories meet also where the watermark names a place of this one, and the record of another. */
+static void check_mark(dbk_verifier *v, const dbk_scanner *scanner, uint64_t checksum, uint64_t end)
+{
+    const dbk_watermark *mark = &v->mark;
+
+    if (!v->mark_valid || mark->segment != scanner->header.number || mark->offset != end || mark->checksum == checksum)
+        return;
+    dbk_verify_tell(v, (dbk_log_fault){.code = DBK_CORRUPT,
+                                       .file = DBK_WATERMARK_NAME,
+                                       .law = 2,
+                                       .text = "it was written behind another record"});
 }
 
 dbk_result dbk_verify_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segment *segment, dbk_error *err)
@@ -223,18 +251,20 @@ dbk_result dbk_verify_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segment
             if (rc == DBK_OK) continue;
         }
         if (rc != DBK_OK) return rc;
+        dbk_pack_head_add(&v->sum, &record, whole, bytes);
         if (record.type == DBK_RECORD_START) check_start(v, segment, &record, whole);
         if (record.type == DBK_RECORD_ENTRIES) {
             dbk_verify_note_batch(v, segment, &record, whole, bytes);
             rc = check_batch(v, segment, &record, whole, bytes, err);
             if (rc != DBK_OK) return rc;
         }
-        note_place(v, scanner, &record);
+        note_place(v, scanner, &record, whole);
         memcpy(v->report->head, record.head, DBK_LEAF_SIZE);
         v->expect = (dbk_expect){record.first_position + record.count, record.checksum, false};
         v->report->bytes += bytes;
         dbk_verify_progress(v, bytes);
         offset += bytes;
+        check_mark(v, scanner, record.checksum, offset);
         if (record.type == DBK_RECORD_SEAL) return check_rest(v, scanner, offset, err);
     }
     return DBK_OK;

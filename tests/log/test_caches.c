@@ -228,6 +228,29 @@ static void test_lies(void **state)
     world_free(&w);
 }
 
+/* What the checkpoint says of the log as a whole: opening goes on from it, so that a lie would become one of what is
+ * appended next. */
+static void test_lies_of_the_log(void **state)
+{
+    static const struct {
+        uint64_t offset;
+        size_t size;
+    } numbers[] = {{1024 + 8, 8},  {1024 + 16, 8}, {1024 + 24, 8}, {1024 + 32, 8}, {1024 + 40, 4},
+                   {1024 + 44, 4}, {1024 + 48, 8}, {1024 + 80, 8}, {96, 8},        {136, 4}};
+    world w;
+
+    (void)state;
+    dbk_simdisk_image *image = make(&w);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        uint8_t other[8];
+        dbk_simdisk_restore(w.disk, image);
+        dbk_store_u64(other, number_at(&w, point, numbers[i].offset, numbers[i].size) ^ 1);
+        lie(&w, point, numbers[i].offset, other, numbers[i].size);
+        expect(&w, point, false, "something else of the log than the entries");
+    }
+    world_free(&w);
+}
+
 static void count_laws(void *arg, const dbk_log_fault *fault)
 {
     unsigned *counts = arg;
@@ -496,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rot),
         cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_lies_of_the_log),
         cmocka_unit_test(test_catalog),
         cmocka_unit_test(test_other_rows),
         cmocka_unit_test(test_not_believed),
