@@ -2,8 +2,10 @@
  * that nothing behind them could have kept from applying. They are applied as they come.
  *
  * A row that is there, and that no entry behind the late one put, was there then: rows of collections come by puts alone.
- *   put       of a row that the log never named, in a table without UNIQUE; the rows it refers to are there, and were then.
- *             Nothing behind it refers to it, or it would have failed
+ *   put       in a table without UNIQUE; the rows it refers to are there, and were then. Of a row that the log never named:
+ *             nothing behind it refers to it, or it would have failed. Or of a row that is there, was then, and is named by
+ *             nothing behind it: what it referred to before is there too, or its delete would have been left out, or have
+ *             taken the row along
  *   patched   a row that is there and was then; columns that tie it stay as they are (under.c for patches behind it)
  *   deleted   a row that is there, was then, and is named by nothing behind it; of a table to which nobody refers
  * What was left out behind a late put or delete might apply now, so there must be nothing of the kind. Rows that only
@@ -228,15 +230,17 @@ static dbk_result has_parents(dbk_tied *tied, const dbk_table *table, const dbk_
 /* ---- the events */
 
 static dbk_result put_fits(dbk_tied *tied, const dbk_table *table, const dbk_event *event, const uint8_t *key,
-                           bool *fits, dbk_error *err)
+                           bool *named, bool *fits, dbk_error *err)
 {
     uint64_t position = 0;
+    bool may = true;
     *fits = false;
     if (table->unique) return DBK_OK;
     dbk_result result = dbk_log_find_stream(tied->model->log, event->stream, tied->done + 1, &position, err);
-    if (result == DBK_OK && position == 0) result = is_last_left_out_below(tied, key, fits, err);
+    if (result == DBK_OK && position > 0) result = is_there(tied, table, event->stream, key, named, &may, err);
+    if (result == DBK_OK && may && !*named) result = is_last_left_out_below(tied, key, fits, err);
     if (result == DBK_OK && *fits) result = has_parents(tied, table, event, key, fits, err);
-    return result == DBK_OK && *fits ? remember(tied, event->stream, err) : result;
+    return result == DBK_OK && *fits && position == 0 ? remember(tied, event->stream, err) : result;
 }
 
 static dbk_result event_fits(dbk_tied *tied, const dbk_event *event, const uint8_t *key, bool *named, bool *fits,
@@ -252,7 +256,7 @@ static dbk_result event_fits(dbk_tied *tied, const dbk_event *event, const uint8
         result = ask_later(tied, event->stream, key, named, &put, err);
         *fits = !*named;
     } else if (op == DBK_OP_PUT) {
-        result = put_fits(tied, table, event, key, fits, err);
+        result = put_fits(tied, table, event, key, named, fits, err);
     } else {
         bool may = !table->referenced;
         if (op == DBK_OP_PATCHED) result = dbk_under_may(tied->model, table, event, &may, err);

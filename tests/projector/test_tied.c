@@ -89,7 +89,7 @@ static void draw_put(world *w, drawn_event *out)
     if (table == TALKS && below(w->seed, 3)) table = MESSAGES;
     if (table == MESSAGES && !pick(w, TALKS)) table = TALKS;
     if (table == TAGS && !pick(w, MESSAGES)) table = PLAIN;
-    if (below(w->seed, 100) == 0 && pick(w, table)) id = pick(w, table);
+    if (below(w->seed, 12) == 0 && pick(w, table)) id = pick(w, table);
     if (table == TAGS) id = pick(w, MESSAGES); /* its key is the message's */
     if (table == MESSAGES) reference(one, "talk", pick(w, TALKS), false);
     if (table == MESSAGES) reference(two, "member", below(w->seed, 2) ? pick(w, MEMBERS) : 0, true);
@@ -215,6 +215,12 @@ static void what_changes_nothing_behind_it_comes(void **state)
     assert_true(COMES({0, 1, 10, "a", "mails/1", "mails.put", "{\"id\":\"1\",\"mail\":\"m\",\"name\":\"n\"}"},
                       {0, 2, 90, "x", "plain/1", "plain.put", "{\"a\":\"1\",\"id\":\"1\"}"},
                       LATE("mails.deleted", "mails/1", "{}")));
+    assert_true(COMES(TALK(10, 1), {0, 2, 90, "x", "plain/1", "plain.put", "{\"a\":\"1\",\"id\":\"1\"}"},
+                      LATE("talks.put", "talks/1", "{\"id\":\"1\",\"last\":null,\"title\":\"y\"}")));
+    assert_true(COMES(
+        TALK(10, 1), {0, 2, 11, "y", "talks/2", "talks.put", "{\"id\":\"2\",\"last\":null,\"title\":\"a\"}"},
+        MESSAGE(0, 20, 3), {0, 4, 90, "x", "plain/1", "plain.put", "{\"a\":\"1\",\"id\":\"1\"}"},
+        LATE("messages.put", "messages/1", "{\"body\":\"c\",\"id\":\"1\",\"member\":null,\"n\":2,\"talk\":\"2\"}")));
 }
 
 /* Of each of these what is applied at the end would not be what a fold gives. */
@@ -254,6 +260,22 @@ static void what_others_depend_on_asks_for_a_shadow(void **state)
     assert_false(COMES({0, 1, 10, "a", "mails/1", "mails.put", "{\"id\":\"1\",\"mail\":\"m\",\"name\":\"n\"}"},
                        {0, 2, 90, "x", "mails/1", "mails.patched", "{\"mail\":\"o\"}"},
                        LATE("mails.put", "mails/2", "{\"id\":\"2\",\"mail\":\"m\",\"name\":\"n\"}")));
+    /* a put of a row that is named behind it, that was not there, or whose new parent was not */
+    assert_false(COMES(TALK(10, 1), {0, 2, 90, "x", "talks/1", "talks.patched", "{\"title\":\"z\"}"},
+                       LATE("talks.put", "talks/1", "{\"id\":\"1\",\"last\":null,\"title\":\"y\"}")));
+    assert_false(COMES(TALK(10, 1), {0, 2, 20, "x", "talks/1", "talks.deleted", "{}"},
+                       {0, 3, 90, "y", "plain/1", "plain.put", "{\"a\":\"1\",\"id\":\"1\"}"},
+                       LATE("talks.put", "talks/1", "{\"id\":\"1\",\"last\":null,\"title\":\"y\"}")));
+    assert_false(COMES(
+        TALK(10, 1), MESSAGE(0, 20, 2),
+        {0, 3, 90, "y", "talks/2", "talks.put", "{\"id\":\"2\",\"last\":null,\"title\":\"a\"}"},
+        LATE("messages.put", "messages/1", "{\"body\":\"c\",\"id\":\"1\",\"member\":null,\"n\":2,\"talk\":\"2\"}")));
+    /* what its old value kept from being deleted would go */
+    assert_false(COMES(TALK(10, 1),
+                       {0, 2, 11, "y", "talks/2", "talks.put", "{\"id\":\"2\",\"last\":null,\"title\":\"a\"}"},
+                       {0, 3, 20, "c", "checked/1", "checked.put", "{\"a\":1,\"id\":\"1\",\"talk\":\"1\"}"},
+                       {0, 4, 90, "x", "talks/1", "talks.deleted", "{}"},
+                       LATE("checked.put", "checked/1", "{\"a\":1,\"id\":\"1\",\"talk\":\"2\"}")));
     /* rows that refer to it */
     assert_false(COMES(TALK(10, 1), MESSAGE(0, 90, 2), LATE("talks.deleted", "talks/1", "{}")));
     /* a delete behind which it is named */
