@@ -85,6 +85,35 @@ static void test_other_rows(void **state)
     }
 }
 
+/* The blocks of a segment come to an end before all its positions: what was given is not taken for the whole. */
+static void test_too_few(void **state)
+{
+    dbk_log_cursor *cursor;
+    dbk_error err = {0};
+    uint64_t position;
+    dbk_slice origin;
+    dbk_image *image;
+    dbk_result rc;
+    world w;
+
+    (void)state;
+    if (keep_plain) return;
+    world_large(&w);
+    uint64_t last = w.log->segments[1]->last_position;
+    assert_int_equal(dbk_segment_pin(w.log, w.log->segments[1], &image, NULL), DBK_OK);
+    assert_true(image->packed && image->head.celled);
+    assert_int_equal(dbk_log_cursor_open(w.log, last - 3, 0, &cursor, NULL), DBK_OK);
+    assert_int_equal(dbk_log_cursor_next(cursor, &position, NULL, &origin, NULL), DBK_OK);
+    image->head.last_position += 5;
+    while ((rc = dbk_log_cursor_next(cursor, &position, NULL, &origin, &err)) == DBK_OK) assert_true(position <= last);
+    assert_int_equal(rc, DBK_CORRUPT);
+    assert_non_null(strstr(err.text, "not all positions"));
+    image->head.last_position -= 5;
+    dbk_log_cursor_close(cursor);
+    dbk_segment_unpin(w.log, image);
+    world_free(&w);
+}
+
 /* What is asked for lies in front of the records, behind the file, or across a border. */
 static void test_places_outside(void **state)
 {
@@ -411,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_packed_as_another), cmocka_unit_test(test_read_back_another),
         cmocka_unit_test(test_following),         cmocka_unit_test(test_seal_of_another),
         cmocka_unit_test(test_growing),           cmocka_unit_test(test_no_room_for_the_seal),
+        cmocka_unit_test(test_too_few),
     };
 
     return run_both_forms(tests);
