@@ -100,6 +100,35 @@ static void read_cache(dbk_app_reading *a, const dbk_json_node *value, const cha
     rule->cache_pages = (uint32_t)((bytes + CACHE_PAGE_BYTES - 1) / CACHE_PAGE_BYTES);
 }
 
+/* The value that says what every model does is taken; the other one is named. */
+static void read_logged(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    bool logged = true;
+
+    (void)into;
+    if (dbk_app_flag(a, value, path, &logged) && !logged)
+        dbk_app_wrong(a, value, "leave it out", "'%s': models outside the log come with a later version", path);
+}
+
+static void read_undo(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    bool undo = true;
+
+    (void)into;
+    if (dbk_app_flag(a, value, path, &undo) && !undo)
+        dbk_app_wrong(a, value, "leave it out", "'%s': models without undo come with a later version", path);
+}
+
+static void read_backup(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    static const char *const names[] = {"rebuild", "image", "exclude"};
+    size_t which;
+
+    (void)into;
+    if (dbk_app_choice(a, value, path, names, COUNT_OF(names), &which) && which > 0)
+        dbk_app_wrong(a, value, "\"rebuild\"", "'%s': '%s' comes with a later version", path, names[which]);
+}
+
 /* Of an async model there is neither feed nor journal in any case. */
 static void read_observed(dbk_app_reading *a, const dbk_json_node *value, const char *path, bool of_main, bool *off)
 {
@@ -136,11 +165,9 @@ static void read_observe(dbk_app_reading *a, const dbk_json_node *value, const c
 }
 
 static const dbk_app_key model_keys[] = {
-    {"mode", read_mode},   {"on_error", read_on_error},
-    {"file", read_file},   {"readers", read_readers},
-    {"cache", read_cache}, {"observe", read_observe},
-    {"logged", NULL},      {"budget", NULL},
-    {"backup", NULL},      {"undo", NULL},
+    {"mode", read_mode},     {"on_error", read_on_error}, {"file", read_file},     {"readers", read_readers},
+    {"cache", read_cache},   {"observe", read_observe},   {"logged", read_logged}, {"budget", NULL},
+    {"backup", read_backup}, {"undo", read_undo},
 };
 
 static bool is_twice(dbk_app_reading *a, const dbk_json_node *value, const dbk_model_rule *rule)
