@@ -86,13 +86,21 @@ dbk_result dbk_send_staged(dbk_store *store, const char *json, size_t size, dbk_
 
 /* ---- answers of requests as results */
 
-static dbk_result code_of_wire(dbk_slice name)
+/* Of the codes with that name the one of that class; of these the one that is called so itself, else the first. */
+static dbk_result code_of_wire(dbk_slice name, dbk_slice class_)
 {
-#define X(code, value, precise, wire, class_, text)                                                                    \
-    if ((value) < 0 && dbk_slice_equal(name, dbk_slice_text(wire))) return DBK_##code;
+    dbk_result found = DBK_INTERNAL;
+    int best = 0;
+#define X(code, value, precise, wire, of_class, text)                                                                  \
+    if ((value) < 0 && dbk_slice_equal(name, dbk_slice_text(wire))) {                                                  \
+        bool same = dbk_slice_equal(class_, dbk_slice_text(dbk_class_name(DBK_CLASS_##of_class)));                     \
+        int fits = 1 + 2 * same + (strcmp(precise, wire) == 0);                                                        \
+        if (fits > best) found = DBK_##code;                                                                           \
+        if (fits > best) best = fits;                                                                                  \
+    }
     DBK_RESULT_LIST(X)
 #undef X
-    return DBK_INTERNAL;
+    return found;
 }
 
 dbk_result dbk_answer_result(const dbk_json_node *root, dbk_error *err)
@@ -102,8 +110,10 @@ dbk_result dbk_answer_result(const dbk_json_node *root, dbk_error *err)
     const dbk_json_node *name = ok ? dbk_json_member(root, "error") : NULL;
     const dbk_json_node *message = ok ? dbk_json_member(root, "message") : NULL;
     const dbk_json_node *hint = ok ? dbk_json_member(root, "hint") : NULL;
+    const dbk_json_node *class_ = ok ? dbk_json_member(root, "class") : NULL;
     if (!name || !message) return dbk_fail(err, DBK_INTERNAL, "an answer without 'ok'");
-    dbk_result result = dbk_fail(err, code_of_wire(name->text), "%.*s", DBK_SLICE_ARG(message->text));
+    dbk_result result = dbk_fail(err, code_of_wire(name->text, class_ ? class_->text : dbk_slice_of(NULL, 0)), "%.*s",
+                                 DBK_SLICE_ARG(message->text));
     if (hint) dbk_error_hint(err, "%.*s", DBK_SLICE_ARG(hint->text));
     return result;
 }

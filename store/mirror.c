@@ -93,8 +93,11 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
 {
     const dbk_json_node *edited;
     dbk_error fault = {0};
+    uint64_t sum = dbk_mirror_sum(s, dbk_buffer_slice(&s->file));
     dbk_result result = dbk_json_parse(s->one, dbk_buffer_slice(&s->file), &edited, &fault);
-    if (result == DBK_NO_MEMORY) return dbk_mirror_no_memory(err);
+    if (result == DBK_NO_MEMORY || (result == DBK_OK && !sum)) return dbk_mirror_no_memory(err);
+    if (sum && sum == dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base)))
+        return DBK_OK; /* there was no memory to see it */
     if (result == DBK_OK && edited->kind != DBK_JSON_OBJECT)
         result = dbk_fail(&fault, DBK_SCHEMA, "the settings '%s' are an object", s->mirror->rule->name);
     if (result == DBK_OK && dbk_setting_has_null(edited))
