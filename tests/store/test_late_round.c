@@ -1,5 +1,6 @@
 /* What others see and do while a late round comes in slices: every query sees the state of one position, undos go between two
  * slices, and in the end the rows are what the log folds to. */
+#include "tests/store/dying.h"
 #include "tests/store/world_fixture.h"
 
 #include <pthread.h>
@@ -265,18 +266,6 @@ static void undos_go_between_the_slices(void **state)
 }
 
 /* ---- deaths */
-
-typedef struct dying {
-    int left;
-    const char *point;
-} dying;
-
-static int die_at(void *arg, dbk_engine *engine, const char *point, dbk_slice id)
-{
-    dying *d = arg;
-    (void)engine, (void)id;
-    return strcmp(point, d->point) == 0 && d->left-- == 0;
-}
 
 /* New rows, patches, and rows that are put again: none of them takes a shadow, whichever slice was the last. */
 static void die_amid(const char *point, int after)

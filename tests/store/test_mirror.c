@@ -1,5 +1,5 @@
 /* Settings as a file that people edit: both ways, at the same time, and what cannot be taken. */
-#include "tests/store/engine_fixture.h"
+#include "tests/store/mirror_fixture.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -14,24 +14,7 @@ static int setup(void **state)
     dbk_source sources[] = {{"app.json", dbk_slice_text(app)},
                             {"schema.sql", dbk_slice_text(schema)},
                             {"schemas/ui.json", dbk_slice_text(ui)}};
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start_with(f, definition_of_sources(sources, 3));
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
-}
-
-static void look(engine_fixture *f)
-{
-    dbk_result result = dbk_engine_mirror(f->engine, &f->error);
-    if (result != DBK_OK) print_error("%s\n", f->error.text);
-    assert_int_equal(result, DBK_OK);
+    return start(state, sources, 3);
 }
 
 static const char *name_of(const engine_fixture *f, const char *name)

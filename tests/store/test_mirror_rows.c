@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "tests/store/engine_fixture.h"
+#include "tests/store/mirror_fixture.h"
 
 static const char app[] =
     "{\"daybook\":1,\"name\":\"rows\",\"settings\":{"
@@ -39,24 +39,7 @@ static int setup(void **state)
                             {"queries.sql", dbk_slice_text(queries)},
                             {"schema.sql", dbk_slice_text(schema)},
                             {"schemas/list.json", dbk_slice_text(list_schema)}};
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start_with(f, definition_of_sources(sources, 5));
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
-}
-
-static void look(engine_fixture *f)
-{
-    dbk_result result = dbk_engine_mirror(f->engine, &f->error);
-    if (result != DBK_OK) print_error("%s\n", f->error.text);
-    assert_int_equal(result, DBK_OK);
+    return start(state, sources, 5);
 }
 
 static const char *path_of(const engine_fixture *f, const char *name)

@@ -1,5 +1,6 @@
 /* A round of facts taken in slice by slice: who wants to decide meanwhile goes between two of them, what is seen there
  * is a state of the log, and in the end all is as if it had come at once. */
+#include "tests/store/dying.h"
 #include "tests/store/world_fixture.h"
 
 #include <pthread.h>
@@ -119,18 +120,6 @@ static void a_command_goes_between_two_slices(void **state)
 }
 
 /* ---- one state, however it is sliced */
-
-typedef struct dying {
-    int left;
-    const char *point;
-} dying;
-
-static int die_at(void *arg, dbk_engine *engine, const char *point, dbk_slice id)
-{
-    dying *d = arg;
-    (void)engine, (void)id;
-    return strcmp(point, d->point) == 0 && d->left-- == 0;
-}
 
 /* Facts that take a shadow come with local commands before them; a store dies at every point between the slices, and
  * the facts come again. */
