@@ -14,7 +14,8 @@
 #include <stdio.h>
 
 #include "store/mirror_look.h"
-#include "store/queue.h"
+#include "store/switch.h"
+#include "store/turn.h"
 
 enum { EVERY_NS = 500 * 1000 * 1000 };
 
@@ -39,33 +40,34 @@ static dbk_result write_file(dbk_mirror_step *s, dbk_error *err)
 {
     dbk_mirror_forget(s->mirror);
     dbk_result result = dbk_mirror_render(s, err);
+    if (result == DBK_OK && s->text.size > DBK_MIRROR_MAX_BYTES)
+        return dbk_fail(err, DBK_TOO_BIG, "'%s' would have %zu bytes, over the %d of a mirror", s->mirror->rule->mirror,
+                        s->text.size, DBK_MIRROR_MAX_BYTES);
     if (result == DBK_OK) result = dbk_mirror_write(s, err);
     return result == DBK_OK ? keep_base(s, dbk_buffer_slice(&s->stored), err) : result;
 }
 
 /* ---- an edit */
 
-/* {"id":…,"do":"set",…} of what is set with the edit laid over it; s->text gets the whole document. */
-static dbk_result put_command(dbk_mirror_step *s, const dbk_json_node *edited, dbk_error *err)
+/* What the edit changed of the base, as a merge patch. */
+static dbk_result put_changes(dbk_mirror_step *s, const dbk_json_node *edited, dbk_buffer *changes, dbk_error *err)
 {
-    const dbk_json_node *base = NULL, *stored, *patch;
-    uint8_t random[16];
-    char id[DBK_UUID_TEXT_SIZE];
-    dbk_buffer changes;
+    const dbk_json_node *base = NULL;
     dbk_result result = DBK_OK;
-    int rc = s->engine->port->random(s->engine->port->ctx, random, sizeof random);
-    if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
-    dbk_uuid_text(random, id);
-    dbk_buffer_init(&changes, s->engine->port);
     if (s->mirror->base.size) result = dbk_json_parse(s->other, dbk_buffer_slice(&s->mirror->base), &base, err);
-    if (result == DBK_OK) dbk_setting_put_changes(&changes, base, edited);
-    if (result == DBK_OK && changes.failed) result = dbk_mirror_no_memory(err);
-    if (result == DBK_OK)
-        result = dbk_json_parse(s->one, dbk_buffer_slice(&changes), &patch, err); /* `edited` is gone now */
-    if (result == DBK_OK) result = dbk_json_parse(s->other, dbk_buffer_slice(&s->stored), &stored, err);
+    if (result == DBK_OK) dbk_setting_put_changes(changes, base, edited);
+    return result == DBK_OK && changes->failed ? dbk_mirror_no_memory(err) : result;
+}
+
+/* {"id":…,"do":"set",…} of what is set with the changes laid over it; s->text gets the whole document. */
+static dbk_result put_command(dbk_mirror_step *s, dbk_slice changes, const char *id, dbk_error *err)
+{
+    const dbk_json_node *stored = NULL, *patch;
+    dbk_result result = dbk_json_parse(s->one, changes, &patch, err);
+    if (result == DBK_OK && s->stored.size)
+        result = dbk_json_parse(s->other, dbk_buffer_slice(&s->stored), &stored, err);
     dbk_buffer_clear(&s->text);
     if (result == DBK_OK) dbk_json_merge_patch(&s->text, stored, patch);
-    dbk_buffer_release(&changes);
     dbk_buffer_clear(&s->request);
     dbk_buffer_printf(&s->request,
                       "{\"id\":\"mirror-%s\",\"actor\":\"daybook:mirror\",\"do\":\"set\",\"namespace\":", id);
@@ -74,6 +76,42 @@ static dbk_result put_command(dbk_mirror_step *s, const dbk_json_node *edited, d
     dbk_buffer_put_slice(&s->request, dbk_buffer_slice(&s->text));
     dbk_buffer_put_u8(&s->request, '}');
     return result == DBK_OK && (s->text.failed || s->request.failed) ? dbk_mirror_no_memory(err) : result;
+}
+
+/* In one turn: the command says the whole document, so what is set between reading and deciding would be taken back. */
+static dbk_result decide(dbk_mirror_step *s, dbk_slice changes, dbk_buffer *receipt, dbk_error *err)
+{
+    dbk_engine *engine = s->engine;
+    dbk_turn_item item = {.answer = receipt};
+    dbk_result result = DBK_OK;
+    uint8_t random[16];
+    char id[DBK_UUID_TEXT_SIZE];
+    int rc = engine->port->random(engine->port->ctx, random, sizeof random);
+    if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
+    dbk_uuid_text(random, id);
+    dbk_engine_take_turn(engine);
+    if (engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
+    else if (engine->behind) result = dbk_engine_catch_up(engine, err);
+    dbk_buffer_clear(&s->stored);
+    if (result == DBK_OK) result = dbk_setting_stored(engine, s->mirror->rule, &s->stored, err);
+    if (result == DBK_OK) result = put_command(s, changes, id, err);
+    item.json = dbk_buffer_slice(&s->request);
+    if (result == DBK_OK) result = dbk_turn_decide(engine, &item, 1, dbk_engine_now(engine), err);
+    dbk_engine_end_turn(engine);
+    return result == DBK_OK && receipt->failed ? dbk_mirror_no_memory(err) : result;
+}
+
+static dbk_result set_edit(dbk_mirror_step *s, const dbk_json_node *edited, dbk_error *fault, dbk_error *err)
+{
+    dbk_buffer changes, receipt;
+    dbk_buffer_init(&changes, s->engine->port);
+    dbk_buffer_init(&receipt, s->engine->port);
+    dbk_result result = put_changes(s, edited, &changes, err);
+    if (result == DBK_OK) result = decide(s, dbk_buffer_slice(&changes), &receipt, err);
+    if (result == DBK_OK) result = dbk_mirror_judge_receipt(s, dbk_buffer_slice(&receipt), fault, err);
+    dbk_buffer_release(&changes);
+    dbk_buffer_release(&receipt);
+    return result;
 }
 
 /* The file stays as it was written, with its author's spaces, unless something else was set meanwhile: then it must not
@@ -103,8 +141,7 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
     if (result == DBK_OK && dbk_setting_has_null(edited))
         result = dbk_fail(&fault, DBK_SCHEMA, "null is no value of a setting");
     if (result != DBK_OK) return dbk_mirror_reject(s, &fault, err);
-    result = put_command(s, edited, err);
-    if (result == DBK_OK) result = dbk_mirror_send(s, &fault, err);
+    result = set_edit(s, edited, &fault, err);
     if (result != DBK_OK) return result;
     return fault.text[0] ? dbk_mirror_reject(s, &fault, err) : settle(s, err);
 }
@@ -143,6 +180,28 @@ static dbk_result open_dirs(dbk_mirror_step *s, dbk_error *err)
                             : result;
 }
 
+/* Without a base the settings are it: a file that stands there already was edited while nobody looked. What is no JSON
+ * is none. */
+static dbk_result load_base(dbk_mirror_step *s, dbk_error *err)
+{
+    dbk_mirror *mirror = s->mirror;
+    const dbk_json_node *root;
+    const dbk_port *port = s->engine->port;
+    char name[80];
+    if (mirror->loaded) return DBK_OK;
+    (void)snprintf(name, sizeof name, "%.63s.json", mirror->rule->name);
+    dbk_buffer_clear(&mirror->base);
+    dbk_result result = dbk_io_read_file(port, s->bases, name, DBK_MIRROR_MAX_BYTES, &mirror->base, err);
+    if (result == DBK_OK) result = dbk_json_parse(s->other, dbk_buffer_slice(&mirror->base), &root, err);
+    if (result == DBK_MISSING || result == DBK_TOO_BIG || result == DBK_BAD_JSON) {
+        dbk_buffer_clear(&mirror->base);
+        result = DBK_OK;
+    }
+    if (result == DBK_OK && mirror->rule->query) result = dbk_mirror_take_rows_base(mirror, port, err);
+    mirror->loaded = result == DBK_OK;
+    return result;
+}
+
 static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t position, dbk_error *err)
 {
     const dbk_port *port = m->engine->port;
@@ -155,11 +214,13 @@ static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t posit
     dbk_buffer *buffers[] = {&s.file, &s.stored, &s.text, &s.request};
     bool rows = mirror->rule->query != NULL;
     for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], port);
+    dbk_buffer_clear(&mirror->failure);
     dbk_result result = s.one && s.other ? open_dirs(&s, err) : dbk_mirror_no_memory(err);
     if (result == DBK_OK && rows) {
         dbk_json_parser_any_count(s.one); /* the file's size is the limit, and for a command the queue's are */
         dbk_json_parser_any_count(s.other);
     }
+    if (result == DBK_OK) result = load_base(&s, err);
     if (result == DBK_OK) result = rows ? dbk_mirror_look_at_rows(&s, err) : look(&s, err);
     for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
     if (s.files) port->close_dir(port->ctx, s.files);
@@ -176,47 +237,32 @@ static void release_items(struct dbk_mirrors *m)
     for (size_t i = 0; i < m->count; i++) {
         dbk_buffer_release(&m->items[i].base);
         dbk_buffer_release(&m->items[i].fault);
+        dbk_buffer_release(&m->items[i].failure);
     }
     dbk_free(m->engine->port, m->items);
     m->items = NULL;
     m->count = 0;
 }
 
-/* Without a base the settings are it: a file that stands there already was edited while nobody looked. */
-static dbk_result load_base(struct dbk_mirrors *m, dbk_mirror *mirror, dbk_error *err)
-{
-    const dbk_port *port = m->engine->port;
-    dbk_dir *bases;
-    char name[80];
-    dbk_result result = dbk_io_open_dir(port, m->engine->dir, "mirrors", DBK_OPEN_DIRECTORY, &bases, err);
-    if (result != DBK_OK) return result;
-    (void)snprintf(name, sizeof name, "%.63s.json", mirror->rule->name);
-    result = dbk_io_read_file(port, bases, name, DBK_MIRROR_MAX_BYTES, &mirror->base, err);
-    port->close_dir(port->ctx, bases);
-    if (result == DBK_MISSING) dbk_buffer_clear(&mirror->base);
-    if (result == DBK_MISSING) result = DBK_OK;
-    return result == DBK_OK && mirror->rule->query ? dbk_mirror_take_rows_base(mirror, port, err) : result;
-}
-
 /* A new definition has other rules: the lists begin anew, the bases are on disk. */
 static dbk_result take_definition(struct dbk_mirrors *m, const dbk_definition *definition, dbk_error *err)
 {
     const dbk_app *app = definition->app;
-    dbk_result result = DBK_OK;
     if (m->definition == definition) return DBK_OK;
     release_items(m);
+    m->definition = NULL;
     m->items = dbk_alloc_zero(m->engine->port, app->setting_count + 1, sizeof *m->items);
     if (!m->items) return dbk_mirror_no_memory(err);
-    for (size_t i = 0; result == DBK_OK && i < app->setting_count; i++) {
+    for (size_t i = 0; i < app->setting_count; i++) {
         if (!app->settings[i].mirror) continue;
         dbk_mirror *mirror = &m->items[m->count++];
         mirror->rule = &app->settings[i];
         dbk_buffer_init(&mirror->base, m->engine->port);
         dbk_buffer_init(&mirror->fault, m->engine->port);
-        result = load_base(m, mirror, err);
+        dbk_buffer_init(&mirror->failure, m->engine->port);
     }
-    if (result == DBK_OK) m->definition = definition;
-    return result;
+    m->definition = definition;
+    return DBK_OK;
 }
 
 /* A member more, where it finds room. */
@@ -241,7 +287,8 @@ static void report(struct dbk_mirrors *m)
     for (size_t i = 0; i < m->count; i++) {
         const char *name = m->items[i].rule->mirror;
         if (m->items[i].aside) put_listed(&names, sizeof engine->mirrors_rejected, name, NULL);
-        if (m->items[i].fault.size) put_listed(&faults, sizeof engine->mirror_faults, name, &m->items[i].fault);
+        const dbk_buffer *fault = m->items[i].fault.size ? &m->items[i].fault : &m->items[i].failure;
+        if (fault->size) put_listed(&faults, sizeof engine->mirror_faults, name, fault);
     }
     const char *text = dbk_buffer_text(&names), *why = dbk_buffer_text(&faults);
     port->mutex_lock(port->ctx, engine->readers_lock);
@@ -250,6 +297,21 @@ static void report(struct dbk_mirrors *m)
     port->mutex_unlock(port->ctx, engine->readers_lock);
     dbk_buffer_release(&names);
     dbk_buffer_release(&faults);
+}
+
+/* One that fails is tried again by the next look, and the others go on; the first failure is the answer. */
+static dbk_result look_at_all(struct dbk_mirrors *m, uint64_t position, dbk_error *err)
+{
+    dbk_result result = DBK_OK;
+    for (size_t i = 0; i < m->count; i++) {
+        dbk_error error = {0};
+        dbk_result one = step(m, &m->items[i], position, &error);
+        if (one == DBK_OK) continue;
+        dbk_mirror_say(&m->items[i].failure, &error);
+        if (result == DBK_OK && err) *err = error;
+        if (result == DBK_OK) result = one;
+    }
+    return result;
 }
 
 dbk_result dbk_engine_mirror(dbk_engine *engine, dbk_error *err)
@@ -265,7 +327,7 @@ dbk_result dbk_engine_mirror(dbk_engine *engine, dbk_error *err)
     if (engine->model) dbk_model_get_state(engine->model, &state);
     port->mutex_unlock(port->ctx, engine->turn);
     dbk_result result = take_definition(m, definition, err);
-    for (size_t i = 0; result == DBK_OK && i < m->count; i++) result = step(m, &m->items[i], state.position, err);
+    if (result == DBK_OK) result = look_at_all(m, state.position, err);
     report(m);
     return result;
 }

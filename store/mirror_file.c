@@ -28,6 +28,15 @@ uint64_t dbk_mirror_sum(dbk_mirror_step *s, dbk_slice document)
     return sum;
 }
 
+static dbk_result leave_alone(dbk_mirror_step *s, const char *why)
+{
+    dbk_error fault = {0};
+    (void)dbk_fail(&fault, DBK_EXISTS, "'%s' %s: it is left alone, and nothing is shown in it", s->mirror->rule->mirror,
+                   why);
+    dbk_mirror_say(&s->mirror->failure, &fault);
+    return DBK_NONE;
+}
+
 dbk_result dbk_mirror_read(dbk_mirror_step *s, bool *there, dbk_error *err)
 {
     const dbk_port *port = s->engine->port;
@@ -37,9 +46,9 @@ dbk_result dbk_mirror_read(dbk_mirror_step *s, bool *there, dbk_error *err)
     if (rc == -ENOENT) return DBK_OK;
     if (rc < 0)
         return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->rule->mirror);
-    if (identity.kind != DBK_IS_FILE) return DBK_NONE;
+    if (identity.kind != DBK_IS_FILE) return leave_alone(s, "is no ordinary file");
     dbk_result result = dbk_io_read_file(port, s->files, s->mirror->rule->mirror, DBK_MIRROR_MAX_BYTES, &s->file, err);
-    return result == DBK_TOO_BIG ? DBK_NONE : result;
+    return result == DBK_TOO_BIG ? leave_alone(s, "is over the 1 MiB of a mirror") : result;
 }
 
 /* Members below each other, two spaces in: for people and their editors. */
@@ -87,10 +96,10 @@ dbk_result dbk_mirror_write(dbk_mirror_step *s, dbk_error *err)
     return dbk_io_replace_file(s->engine->port, s->files, s->mirror->rule->mirror, dbk_buffer_slice(&s->text), err);
 }
 
-void dbk_mirror_say(dbk_mirror *mirror, const dbk_error *fault)
+void dbk_mirror_say(dbk_buffer *into, const dbk_error *fault)
 {
-    dbk_buffer_clear(&mirror->fault);
-    dbk_buffer_put_text(&mirror->fault, fault->text);
+    dbk_buffer_clear(into);
+    dbk_buffer_put_text(into, fault->text);
 }
 
 void dbk_mirror_forget(dbk_mirror *mirror)
@@ -109,7 +118,7 @@ dbk_result dbk_mirror_reject(dbk_mirror_step *s, const dbk_error *fault, dbk_err
     if (!name) return dbk_mirror_no_memory(err);
     s->mirror->rejected = dbk_checksum(dbk_buffer_slice(&s->file), 1);
     s->mirror->aside = true;
-    dbk_mirror_say(s->mirror, fault);
+    dbk_mirror_say(&s->mirror->fault, fault);
     return dbk_io_replace_file(s->engine->port, s->files, name, dbk_buffer_slice(&s->file), err);
 }
 
@@ -125,19 +134,23 @@ bool dbk_mirror_is_quiet(dbk_mirror_step *s, uint64_t sum, uint64_t *seen, int64
     return now_ns - *since_ns >= (int64_t)s->mirror->rule->debounce_ms * MS_NS;
 }
 
-dbk_result dbk_mirror_send(dbk_mirror_step *s, dbk_error *fault, dbk_error *err)
+dbk_result dbk_mirror_judge_receipt(dbk_mirror_step *s, dbk_slice receipt, dbk_error *fault, dbk_error *err)
 {
     const dbk_json_node *root;
-    dbk_text receipt = {0};
     *fault = (dbk_error){0};
+    dbk_result result = dbk_json_parse(s->one, receipt, &root, err);
+    if (result != DBK_OK) return result;
+    dbk_result answer = dbk_answer_result(root, fault);
+    dbk_class class_ = dbk_result_class(answer);
+    if (answer == DBK_OK || class_ == DBK_CLASS_VALIDATION || class_ == DBK_CLASS_PERSISTENT) return DBK_OK;
+    return dbk_fail(err, answer, "%s", fault->text); /* it is tried again */
+}
+
+dbk_result dbk_mirror_send(dbk_mirror_step *s, dbk_error *fault, dbk_error *err)
+{
+    dbk_text receipt = {0};
     dbk_result result = dbk_queue_call(s->engine->queue, (const char *)s->request.data, s->request.size, &receipt, err);
-    if (result == DBK_OK) result = dbk_json_parse(s->one, dbk_slice_of(receipt.data, receipt.size), &root, err);
-    if (result == DBK_OK) {
-        dbk_result answer = dbk_answer_result(root, fault);
-        dbk_class class_ = dbk_result_class(answer);
-        if (answer != DBK_OK && class_ != DBK_CLASS_VALIDATION && class_ != DBK_CLASS_PERSISTENT)
-            result = dbk_fail(err, answer, "%s", fault->text); /* it is tried again */
-    }
+    if (result == DBK_OK) result = dbk_mirror_judge_receipt(s, dbk_slice_of(receipt.data, receipt.size), fault, err);
     dbk_free(s->engine->port, receipt.data); /* the queue's */
     return result;
 }

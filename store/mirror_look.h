@@ -12,11 +12,13 @@ enum { DBK_MIRROR_MAX_BYTES = 1024 * 1024 };
 
 typedef struct dbk_mirror {
     const dbk_setting_rule *rule;
-    dbk_buffer base;   /* as it is on disk; of settings: the document both sides had; empty: none yet */
-    uint64_t rejected; /* checksum of a file that was refused; 0: none */
-    bool aside;        /* a file that was not taken lies beside it, for status */
-    uint64_t shown;    /* sum of the document that the file was last in step with; 0: not known */
-    dbk_buffer fault;  /* why a file was not taken, or rows are not shown; empty: nothing is wrong */
+    dbk_buffer base;    /* as it is on disk; of settings: the document both sides had; empty: none yet */
+    uint64_t rejected;  /* checksum of a file that was refused; 0: none */
+    bool aside;         /* a file that was not taken lies beside it, for status */
+    uint64_t shown;     /* sum of the document that the file was last in step with; 0: not known */
+    dbk_buffer fault;   /* why a file was not taken, or rows are not shown; empty: nothing is wrong */
+    dbk_buffer failure; /* what the last look could not do; empty: nothing */
+    bool loaded;        /* the base was read */
     struct {
         uint64_t sum; /* what waits until it is quiet; 0: nothing */
         int64_t since_ns;
@@ -45,7 +47,8 @@ typedef struct dbk_mirror_step { /* one look at one mirror */
 dbk_result dbk_mirror_no_memory(dbk_error *err);
 /* Equal for equal documents, whatever the order of their members; 0: no JSON. */
 uint64_t dbk_mirror_sum(dbk_mirror_step *s, dbk_slice document);
-/* *there false: nothing to read, and a file may be written; DBK_NONE: what stands there is left alone. */
+/* *there false: nothing to read, and a file may be written; DBK_NONE: what stands there is left alone, mirror->failure
+ * says why. */
 dbk_result dbk_mirror_read(dbk_mirror_step *s, bool *there, dbk_error *err) DBK_MUST_USE;
 /* s->stored for people and their editors, in s->text. */
 dbk_result dbk_mirror_render(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE;
@@ -53,12 +56,14 @@ dbk_result dbk_mirror_write(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE; /*
 dbk_result dbk_mirror_keep_base(dbk_mirror_step *s, dbk_slice base, dbk_error *err) DBK_MUST_USE;
 /* The file goes aside as a copy; `fault` says why, for status. */
 dbk_result dbk_mirror_reject(dbk_mirror_step *s, const dbk_error *fault, dbk_error *err) DBK_MUST_USE;
-void dbk_mirror_say(dbk_mirror *mirror, const dbk_error *fault);
+void dbk_mirror_say(dbk_buffer *into, const dbk_error *fault);
 void dbk_mirror_forget(dbk_mirror *mirror); /* what was said and put aside: it is in step again */
 /* Whether a side has been as it is for the rule's `debounce`. */
 bool dbk_mirror_is_quiet(dbk_mirror_step *s, uint64_t sum, uint64_t *seen, int64_t *since_ns);
-/* s->request through the queue. DBK_OK: accepted, *fault empty; or refused for good, *fault says why. Others: to be
- * tried again. */
+/* DBK_OK: accepted, *fault empty; or refused for good, *fault says why. Others: to be tried again. */
+dbk_result dbk_mirror_judge_receipt(dbk_mirror_step *s, dbk_slice receipt, dbk_error *fault,
+                                    dbk_error *err) DBK_MUST_USE;
+/* s->request through the queue, and what came of it. */
 dbk_result dbk_mirror_send(dbk_mirror_step *s, dbk_error *fault, dbk_error *err) DBK_MUST_USE;
 
 /* ---- mirror_rows.c */

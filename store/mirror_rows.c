@@ -82,7 +82,7 @@ static dbk_result fail(dbk_mirror_step *s, dbk_result result, const dbk_error *f
 {
     if (!is_lasting(result)) return dbk_fail(err, result, "%s", fault->text);
     s->mirror->rows.failed = true;
-    dbk_mirror_say(s->mirror, fault);
+    dbk_mirror_say(&s->mirror->fault, fault);
     return DBK_OK;
 }
 

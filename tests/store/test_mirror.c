@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{\"ui\":{\"table\":\"settings\",\"mirror\":"
                           "\"ui.json\",\"schema\":\"ui\"}}}";
@@ -282,9 +283,163 @@ static void a_side_is_taken_over_when_it_is_quiet(void **state)
     free(f);
 }
 
+/* A port that sets something else when an edit has been read, and asks for the id of its command. */
+typedef struct meddling_port {
+    dbk_port port;
+    engine_fixture *f;
+    int left;
+} meddling_port;
+
+static int set_beside(void *ctx, void *out, size_t size)
+{
+    meddling_port *meddling = ctx;
+    if (meddling->left > 0) {
+        char command[120];
+        snprintf(command, sizeof command, SET("beside-%d", "beside", "%d"), meddling->left, meddling->left);
+        meddling->left--;
+        must_accept(meddling->f, command);
+    }
+    return dbk_port_system()->random(NULL, out, size);
+}
+
+static void what_is_set_while_an_edit_is_taken_stays(void **state)
+{
+    engine_fixture *f = *state;
+    meddling_port meddling = {.port = *dbk_port_system(), .f = f};
+    meddling.port.ctx = &meddling;
+    meddling.port.random = set_beside;
+    dbk_engine_close(f->engine);
+    f->options.port = &meddling.port;
+    fixture_open(f);
+    must_accept(f, SET("1", "size", "5"));
+    look(f);
+    write_file(f, "{\"size\":6}");
+    meddling.left = 1;
+    look(f);
+    assert_int_equal(meddling.left, 0);
+    expect_setting(f, "\"size\":6");
+    expect_setting(f, "\"beside\":1");
+    look(f);
+    expect_file(f, "ui.json", "{\n  \"size\": 6,\n  \"beside\": 1\n}\n");
+    dbk_engine_close(f->engine);
+    f->options.port = NULL;
+    fixture_open(f);
+}
+
+static void expect_no_fault(engine_fixture *f)
+{
+    dbk_store *store;
+    dbk_text answer = {0};
+    assert_int_equal(dbk_engine_wrap(f->engine, &store, &f->error), DBK_OK);
+    assert_int_equal(dbk_do(store, "{\"do\":\"status\"}", 15, &answer, &f->error), DBK_OK);
+    assert_null(strstr(answer.data, "mirror_faults"));
+    dbk_text_free(&answer);
+    dbk_free(dbk_port_system(), store);
+}
+
+/* A base is made again: one that is broken keeps no edit from being taken. */
+static void a_broken_base_is_none(void **state)
+{
+    static const char *const broken[] = {"", "{\"size\":", "[1]", "\xff\xfe{}"};
+    engine_fixture *f = *state;
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char set[120], edit[40], want[40];
+        snprintf(set, sizeof set, SET("%zu", "other", "%zu"), i, i + 10);
+        must_accept(f, set);
+        look(f);
+        dbk_engine_close(f->engine);
+        FILE *file = fopen(name_of(f, "../mirrors/ui.json"), "w");
+        assert_non_null(file);
+        assert_true(fputs(broken[i], file) >= 0);
+        assert_int_equal(fclose(file), 0);
+        fixture_open(f);
+        snprintf(edit, sizeof edit, "{\"size\":%zu}", i);
+        write_file(f, edit);
+        look(f);
+        look(f);
+        snprintf(want, sizeof want, "\"size\":%zu", i);
+        expect_setting(f, want);
+        expect_no_fault(f);
+    }
+}
+
+/* What may not be taken as an edit, or be shown, is said. A file over the limit is not read, and none is written that
+ * could not be read again. */
+static void what_is_too_large_is_said(void **state)
+{
+    enum { LARGE = 1024 * 1024 };
+    engine_fixture *f = *state;
+    char *text = malloc(LARGE + 200);
+    assert_non_null(text);
+    must_accept(f, SET("1", "size", "5"));
+    look(f);
+    memset(text, ' ', LARGE + 10);
+    memcpy(text, "{\"size\":6}", 10);
+    text[LARGE + 10] = 0;
+    write_file(f, text);
+    look(f);
+    expect_setting(f, "\"size\":5");
+    expect_answer(f, "{\"do\":\"status\"}", "\"mirror_faults\":{\"ui.json\":\"'ui.json' is over");
+    write_file(f, "{\"size\":7}");
+    look(f);
+    expect_setting(f, "\"size\":7");
+    expect_no_fault(f);
+    for (int i = 0; i < 3; i++) {
+        int head = snprintf(text, 120,
+                            "{\"id\":\"l%d\",\"do\":\"set\",\"namespace\":\"ui\",\"path\":\"t%d\",\"value\":\"", i, i);
+        memset(text + head, 'a', LARGE / 5 * 2);
+        memcpy(text + head + LARGE / 5 * 2, "\"}", 3);
+        must_accept(f, text);
+    }
+    assert_int_equal(dbk_engine_mirror(f->engine, &f->error), DBK_TOO_BIG);
+    expect_answer(f, "{\"do\":\"status\"}", "\"mirror_faults\":{\"ui.json\":\"'ui.json' would have");
+    expect_file(f, "ui.json", "{\"size\":7}");
+    must_accept(f, "{\"id\":\"2\",\"do\":\"unset\",\"namespace\":\"ui\",\"path\":\"t1\"}");
+    must_accept(f, "{\"id\":\"3\",\"do\":\"unset\",\"namespace\":\"ui\",\"path\":\"t2\"}");
+    must_accept(f, "{\"id\":\"4\",\"do\":\"unset\",\"namespace\":\"ui\",\"path\":\"t0\"}");
+    look(f);
+    expect_no_fault(f);
+    free(text);
+}
+
+/* What is wrong with one file says nothing of the others, and is told. */
+static void one_that_fails_does_not_hold_up_the_others(void **state)
+{
+    static const char two[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{"
+                              "\"a\":{\"table\":\"settings\",\"mirror\":\"a.json\"},"
+                              "\"ui\":{\"table\":\"settings\",\"mirror\":\"ui.json\"}}}";
+    dbk_source sources[] = {{"app.json", dbk_slice_text(two)}, {"schema.sql", dbk_slice_text(schema)}};
+    engine_fixture *f = calloc(1, sizeof *f);
+    const char *base = "../mirrors/a.json";
+    (void)state;
+    fixture_start_with(f, definition_of_sources(sources, 2));
+    look(f);
+    assert_int_equal(remove(name_of(f, base)), 0);
+    assert_int_equal(mkdir(name_of(f, base), 0700), 0);
+    must_accept(f, "{\"id\":\"1\",\"do\":\"set\",\"namespace\":\"a\",\"path\":\"x\",\"value\":1}");
+    for (int opened = 0; opened < 2; opened++) {
+        must_accept(f, opened ? SET("3", "size", "6") : SET("2", "size", "5"));
+        assert_int_not_equal(dbk_engine_mirror(f->engine, &f->error), DBK_OK);
+        expect_file(f, "ui.json", opened ? "{\n  \"size\": 6\n}\n" : "{\n  \"size\": 5\n}\n");
+        expect_answer(f, "{\"do\":\"status\"}", "\"mirror_faults\":{\"a.json\":\"");
+        dbk_engine_close(f->engine);
+        fixture_open(f);
+    }
+    assert_int_equal(rmdir(name_of(f, base)), 0);
+    look(f);
+    expect_file(f, "a.json", "{\n  \"x\": 1\n}\n");
+    expect_no_fault(f);
+    fixture_stop(f);
+    free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_set_while_an_edit_is_taken_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_broken_base_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_too_large_is_said, setup, teardown),
+        cmocka_unit_test(one_that_fails_does_not_hold_up_the_others),
         cmocka_unit_test_setup_teardown(settings_are_shown_and_edits_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(an_edit_and_a_change_at_the_same_time_both_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_edit_is_kept_aside_and_wipes_nothing, setup, teardown),
