@@ -184,8 +184,9 @@ typedef struct dbk_definition {
      * them. */
     struct dbk_definition **models; /* in order of app.json; theirs are none */
     size_t model_count;
-    const char *model;                 /* of an async model: its name; NULL: this is the whole, and its inline model */
-    const struct dbk_model_rule *rule; /* likewise: what app.json says of it */
+    const struct dbk_definition *whole; /* of an async model: what it is part of, freed with it; else NULL */
+    const char *model;                  /* of an async model: its name; NULL: this is the whole, and its inline model */
+    const struct dbk_model_rule *rule;  /* likewise: what app.json says of it */
     bool no_feed, no_journal, no_fingerprint; /* what the model's row observer is not asked for */
     uint32_t readers, cache_pages;            /* of the inline model; 0: default */
     const char **views;                       /* of an async model */

@@ -2,6 +2,7 @@
  * a definition of their own in a scratch database of their own, against the events of the whole. */
 #include "projector/definition/models.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
@@ -322,10 +323,40 @@ static bool take_sources(dbk_check *check, const dbk_check *of)
 
 /* What its rows follow from: tables, projections, and how old events are read; and whether they are counted. Queries
  * change no row. */
+static bool hears(const dbk_definition *definition, const char *table, const char *op)
+{
+    char type[DBK_NAME_MAX + 16];
+    int size = snprintf(type, sizeof type, "%s.%s", table, op);
+
+    for (size_t i = 0; i < definition->projection_count; i++)
+        if (dbk_pattern_matches(definition->projections[i].pattern, dbk_slice_of(type, (size_t)size))) return true;
+    return false;
+}
+
+/* What the keys of the patches and deletes are that it hears of: they are read off streams. */
+static const char *keys_heard(dbk_check *check, const dbk_definition *of)
+{
+    const char *keys = "";
+
+    for (size_t i = 0; i < of->table_count && keys; i++) {
+        const dbk_table *table = &of->tables[i];
+        if (!hears(check->definition, table->name, "patched") && !hears(check->definition, table->name, "deleted"))
+            continue;
+        keys = dbk_check_printf(check, "%s%s:", keys, table->name);
+        for (uint16_t k = 0; k < table->key_count && keys; k++) {
+            const dbk_column *column = &table->columns[table->key_columns[k]];
+            keys = dbk_check_printf(check, "%s%s %d,", keys, column->name, (int)column->type);
+        }
+    }
+    return keys;
+}
+
+/* When its projections are known. */
 static void hash_model(dbk_check *check, const dbk_check *of)
 {
     static const char *const own[] = {"projections.sql", "schema.sql"};
-    dbk_source parts[4];
+    const char *keys = keys_heard(check, of->definition);
+    dbk_source parts[5];
     size_t count = 0;
 
     for (size_t i = 0; i < COUNT_OF(own); i++) {
@@ -335,6 +366,7 @@ static void hash_model(dbk_check *check, const dbk_check *of)
     const dbk_source *upcasts = dbk_check_source(of, "upcasts.sql");
     if (upcasts) parts[count++] = *upcasts;
     if (check->definition->no_fingerprint) parts[count++] = (dbk_source){"observe", dbk_slice_text("no fingerprint")};
+    if (keys && *keys) parts[count++] = (dbk_source){"keys", dbk_slice_text(keys)};
     dbk_check_hash(check, parts, count);
 }
 
@@ -384,12 +416,12 @@ static void run_model(dbk_check *check, dbk_check *of, dbk_error *err)
 
     if (!take_sources(check, of)) return;
     require_files(check, of);
-    hash_model(check, of);
     if (!dbk_check_open(check, err)) {
         check->failed = true;
         return;
     }
     for (size_t i = 0; i < COUNT_OF(steps) && !check->failed; i++) steps[i](check);
+    hash_model(check, of);
     if (check->steps > DBK_CHECK_STEPS_MAX)
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "fewer tables, keys and columns",
                          "the model '%s' takes too long to check", check->definition->model);
@@ -410,6 +442,7 @@ static void check_one(dbk_check *of, const dbk_model_rule *rule)
     *definition = (dbk_definition){.owner = check.arena,
                                    .name = of->definition->name,
                                    .version = of->definition->version,
+                                   .whole = of->definition,
                                    .model = rule->name,
                                    .rule = rule,
                                    .no_feed = true,

@@ -6,7 +6,7 @@
 
 /* The tables' last positions are written once in so many commits: the newest commit rows, whose keys name
  * their tables, say the rest at open. A write of its own for each commit costs one page of the WAL. */
-enum { DBK_JOURNAL_ROWS_DEFAULT = 1000000, DBK_MODEL_FORMAT = 2, DBK_LASTS_EVERY = 64 };
+enum { DBK_JOURNAL_ROWS_DEFAULT = 1000000, DBK_MODEL_FORMAT = 3, DBK_LASTS_EVERY = 64 };
 
 enum { /* places in model->statements */
        DBK_SQL_BEGIN,

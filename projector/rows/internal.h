@@ -2,6 +2,7 @@
  *
  *   entry.c      begin, end, drop, savepoint        decide.c   put, patch, delete (put.c, patch.c, deep.c)
  *   key.c        keys of streams                    append.c   append, engine events
+ *   keyed.c      keys in what projections are offered
  *   value.c      values by declared type            apply.c    facts: the fold's step
  *   cell.c       values between JSON and SQLite     merge.c    RFC 7396
  *   json.c       is a text JSON                     upcast.c   old versions of events
@@ -122,12 +123,24 @@ bool dbk_json_text_valid(dbk_slice text); /* one JSON value, at most 32 deep, no
 bool dbk_key_next(dbk_slice *rest, dbk_buffer *part);
 bool dbk_key_part_bind(dbk_buffer *memory, const dbk_column *column, dbk_slice part, sqlite3_stmt *statement,
                        int parameter);
+/* Takes the next part off *rest and appends it as JSON; what cannot be decoded is an empty text. */
+void dbk_key_next_to_json(const dbk_column *column, dbk_slice *rest, dbk_buffer *out);
 /* Appends one part; the error names table and column. */
 dbk_result dbk_key_part_put(const dbk_table *table, const dbk_column *column, const dbk_json_node *value,
                             dbk_buffer *encoded, dbk_error *err) DBK_MUST_USE;
 
 /* The key that a stream "table/key" names; false: it is another table's, or none. */
 bool dbk_row_key_of(const dbk_table *table, dbk_slice stream, dbk_slice *key);
+
+/* rows/keyed.c. The table whose `.patched` or `.deleted` the event is, and the key that its stream names; NULL: it is
+ * another event. Of an async model: a table of the whole. */
+const dbk_table *dbk_keyed_table(const dbk_model *model, const dbk_event *event, dbk_slice *key);
+int dbk_keyed_column(const dbk_table *table, dbk_slice name); /* of the key, by its name; -1: none */
+/* Binds the column of the key as `$column` of a put is bound; NULL where the stream has no such part. A code of SQLite. */
+int dbk_keyed_bind(dbk_model *model, const dbk_table *table, dbk_slice key, int column, sqlite3_stmt *statement,
+                   int at);
+/* Appends the event's data with the key in front. */
+void dbk_keyed_data(const dbk_table *table, dbk_slice key, const dbk_json_node *data, dbk_buffer *out);
 
 /* rows/value.c. The texts made are appended to `made`. */
 dbk_result dbk_cell_of_json(const dbk_column *column, const char *table, const dbk_json_node *value, dbk_buffer *made,

@@ -265,22 +265,28 @@ static void part_to_json(const dbk_column *column, dbk_slice part, dbk_buffer *o
     }
 }
 
-void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out)
+void dbk_key_next_to_json(const dbk_column *column, dbk_slice *rest, dbk_buffer *out)
 {
-    dbk_slice rest = encoded;
     dbk_buffer part;
 
     dbk_buffer_init(&part, out->port);
+    bool found = dbk_key_next(rest, &part);
+    out->failed |= part.failed; /* a want of memory is no empty part */
+    if (!found) dbk_buffer_clear(&part);
+    part_to_json(column, dbk_buffer_slice(&part), out);
+    dbk_buffer_release(&part);
+}
+
+void dbk_key_to_json(const dbk_table *table, dbk_slice encoded, dbk_buffer *out)
+{
+    dbk_slice rest = encoded;
+
     if (table->key_count > 1) dbk_buffer_put_u8(out, '[');
     for (uint16_t i = 0; i < table->key_count; i++) {
         if (i > 0) dbk_buffer_put_u8(out, ',');
-        bool found = dbk_key_next(&rest, &part);
-        out->failed |= part.failed; /* a want of memory is no empty part */
-        if (!found) dbk_buffer_clear(&part);
-        part_to_json(&table->columns[table->key_columns[i]], dbk_buffer_slice(&part), out);
+        dbk_key_next_to_json(&table->columns[table->key_columns[i]], &rest, out);
     }
     if (table->key_count > 1) dbk_buffer_put_u8(out, ']');
-    dbk_buffer_release(&part);
 }
 
 static bool part_from_value(const dbk_column *column, sqlite3_value *value, dbk_buffer *out)

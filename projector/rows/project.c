@@ -52,6 +52,8 @@ typedef struct offer {
     dbk_model *model;
     const dbk_event *event;
     const dbk_json_node *data;
+    const dbk_table *keyed; /* of a patch or delete: the key is in the stream; else NULL */
+    dbk_slice key;
     char time[DBK_TIME_TEXT_SIZE];
     char id[DBK_ENTRY_ID_TEXT_SIZE + 12];
     char order[2 * DBK_ORDER_KEY_SIZE + 9];
@@ -278,15 +280,32 @@ int dbk_row_bind_json(dbk_model *model, sqlite3_stmt *statement, int at, const d
     return text->failed ? SQLITE_NOMEM : bind_slice(statement, at, dbk_buffer_slice(text));
 }
 
+static int bind_member(const offer *o, sqlite3_stmt *statement, int at)
+{
+    const char *path = sqlite3_bind_parameter_name(statement, at) + 1;
+    int column = o->keyed ? dbk_keyed_column(o->keyed, dbk_slice_text(path)) : -1;
+
+    if (column >= 0) return dbk_keyed_bind(o->model, o->keyed, o->key, column, statement, at);
+    return dbk_row_bind_json(o->model, statement, at, find_member(o->data, path));
+}
+
+static int bind_data(const offer *o, sqlite3_stmt *statement, int at)
+{
+    dbk_buffer *text = &o->model->work->scratch;
+
+    if (!o->keyed) return bind_slice(statement, at, o->event->data);
+    dbk_buffer_clear(text);
+    dbk_keyed_data(o->keyed, o->key, o->data, text);
+    return text->failed ? SQLITE_NOMEM : bind_slice(statement, at, dbk_buffer_slice(text));
+}
+
 static int bind_parameter(const offer *o, sqlite3_stmt *statement, int at, const parameter *p)
 {
     const dbk_row_work *work = o->model->work;
 
     switch (p->kind) {
-    case P_MEMBER:
-        return dbk_row_bind_json(o->model, statement, at,
-                                 find_member(o->data, sqlite3_bind_parameter_name(statement, at) + 1));
-    case P_DATA: return bind_slice(statement, at, o->event->data);
+    case P_MEMBER: return bind_member(o, statement, at);
+    case P_DATA: return bind_data(o, statement, at);
     case P_TYPE: return bind_slice(statement, at, o->event->type);
     case P_STREAM: return bind_slice(statement, at, o->event->stream);
     case P_TIME: return bind_slice(statement, at, dbk_slice_text(o->time));
@@ -345,6 +364,7 @@ static void fill_offer(offer *o)
 {
     const dbk_row_work *work = o->model->work;
 
+    o->keyed = dbk_keyed_table(o->model, o->event, &o->key);
     dbk_time_stored(work->time_ms, true, o->time);
     (void)snprintf(o->id, sizeof(o->id), "%s.%u", work->id_text, work->event_index);
     dbk_hex_encode(dbk_slice_of(work->order, sizeof(work->order)), o->order);

@@ -173,7 +173,7 @@ static void write_async(const m_app *app, m_texts *texts)
                       "-- on t0.put\n"
                       "INSERT INTO q1(name, n) VALUES ('put', 1) ON CONFLICT(name) DO UPDATE SET n = n + 1;\n"
                       "-- on t0.deleted\n"
-                      "INSERT INTO q1(name, n) VALUES ('deleted', 1) ON CONFLICT(name) DO UPDATE SET n = n + 1;\n",
+                      "INSERT INTO q1(name, n) VALUES ($id, 1) ON CONFLICT(name) DO UPDATE SET n = n + 1;\n",
                       app->async == 2 ? "1" : "$n");
 }
 
@@ -285,6 +285,7 @@ void m_extras_tell(const m_app *app, m_texts *texts, o_definition *definition)
     o_definition *async =
         o_define(dbk_buffer_text(&texts->async_schema), dbk_buffer_text(&texts->async_projections), NULL, NULL, NULL);
     async->version = app->version;
+    async->whole = definition;
     tell_upcasts(app, async);
     definition->async = async;
 }

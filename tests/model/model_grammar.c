@@ -239,6 +239,13 @@ static void write_projections(const m_app *app, m_texts *texts)
                           "INSERT INTO p1(name, n) VALUES ('%s', 1) ON CONFLICT(name) DO UPDATE SET n = n + 1;\n"
                           "-- on %s.deleted\n-- may change nothing\nUPDATE p1 SET n = n - 1 WHERE name = '%s';\n",
                           name, name, name, name);
+        if (app->tables[i].key != M_KEY_TEXT) continue;
+        dbk_buffer_printf(&texts->projections,
+                          "-- on %s.patched\n"
+                          "INSERT INTO p1(name, n) VALUES ($id, 1) ON CONFLICT(name) DO UPDATE SET n = n + 1;\n"
+                          "-- on %s.deleted\n"
+                          "INSERT INTO p1(name, n) VALUES ($id, 9) ON CONFLICT(name) DO UPDATE SET n = n + 9;\n",
+                          name, name);
     }
 }
 

@@ -249,6 +249,7 @@ typedef struct o_definition {
     o_time_rule times[O_RULES];
     int setting_count, upcast_count, undo_count, time_count;
     const struct o_definition *async; /* its tables and projections, or NULL */
+    const struct o_definition *whole; /* of an async one: what it is part of */
     o_table tables[O_TABLES];
     int table_count;
     o_projection projections[24];

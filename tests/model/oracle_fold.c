@@ -205,13 +205,25 @@ o_event o_upcast_event(const o_definition *definition, const o_event *event)
     return now;
 }
 
+/* What a patch or delete does not hold in its data: the columns of its key. */
+static int offer_key(const o_definition *definition, const o_event *event, o_field *fields)
+{
+    const o_definition *of = definition->whole ? definition->whole : definition;
+    o_value values[O_COLUMNS];
+    int at = event->kind == O_PATCHED || event->kind == O_DELETED ? o_table_of(of, event->table) : -1, count = 0;
+    if (at < 0 || !o_key_values(&of->tables[at], event->key, values)) return 0;
+    for (const o_table *t = &of->tables[at]; count < t->key_count; count++)
+        fields[count] = (o_field){t->columns[t->keys[count]].name, values[t->keys[count]]};
+    return count;
+}
+
 static o_result run_projection(o_state *state, const o_projection *projection, const o_event *event)
 {
-    o_field fields[O_COLUMNS + 2];
-    int count = 0;
+    o_field fields[2 * O_COLUMNS + 2];
+    int count = offer_key(state->definition, event, fields);
     fields[count++] = (o_field){o_text("stream"), o_string(event->stream)};
     fields[count++] = (o_field){o_text("type"), o_string(event->type)};
-    for (int i = 0; i < event->field_count && count < O_COLUMNS + 2; i++) fields[count++] = event->fields[i];
+    for (int i = 0; i < event->field_count && count < 2 * O_COLUMNS + 2; i++) fields[count++] = event->fields[i];
     for (int i = 0; i < projection->count; i++) {
         int changed = o_run(state, projection->statements[i].sql, fields, count);
         if (changed < 0) return O_CONSTRAINT;

@@ -30,6 +30,10 @@ MUTANTS = {
         ("store/models.c", "    return dbk_model_folder_next(&folder, path, err);",
          "    dbk_result result = dbk_model_folder_next(&folder, path, err);\n"
          "    return result == DBK_OK ? dbk_model_folder_point(&folder, (const char *)path->data, err) : result;")]),
+    "a patch offers no key": ([["projector/test_row_project"], MODEL], [
+        ("projector/rows/project.c", "    o->keyed = dbk_keyed_table(o->model, o->event, &o->key);\n", "")]),
+    "an async model reads no keys of the whole": ([["store/test_async"], MODEL], [
+        ("projector/definition/models.c", "                                   .whole = of->definition,\n", "")]),
     "random is allowed": ([["projector/test_sandbox"], ["projector/test_definition", planted.ROOT / "tests/bad-definitions", planted.ROOT / "tests/data/definitions"]], [
         ("projector/model/sandbox.c", "random[] = {\"random\", \"randomblob\", NULL}", "random[] = {NULL}")]),
     "the fingerprint misses a column": ([["projector/test_observer"]], [

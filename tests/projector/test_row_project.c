@@ -3,10 +3,14 @@
 
 #include <stdio.h>
 
-static const char schema[] = "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT);\n"
-                             "CREATE TABLE titles(id TEXT NOT NULL PRIMARY KEY, title TEXT, was TEXT);\n"
-                             "CREATE TABLE seen(id TEXT NOT NULL PRIMARY KEY, a, b, c, d, e, f);\n"
-                             "CREATE TABLE told(type TEXT NOT NULL PRIMARY KEY, n INTEGER);\n";
+static const char schema[] =
+    "CREATE TABLE notes(id TEXT NOT NULL PRIMARY KEY, title TEXT);\n"
+    "CREATE TABLE titles(id TEXT NOT NULL PRIMARY KEY, title TEXT, was TEXT);\n"
+    "CREATE TABLE seen(id TEXT NOT NULL PRIMARY KEY, a, b, c, d, e, f);\n"
+    "CREATE TABLE places(area TEXT NOT NULL, n INTEGER NOT NULL, mark BLOB NOT NULL, x REAL, "
+    "PRIMARY KEY(area, n, mark));\n"
+    "CREATE TABLE trail(n INTEGER PRIMARY KEY NOT NULL, type TEXT, area, kind, m, mark, data);\n"
+    "CREATE TABLE told(type TEXT NOT NULL PRIMARY KEY, n INTEGER);\n";
 static const char projections[] =
     "-- on told.values\n"
     "INSERT INTO seen VALUES($id, $a, $b::c, typeof($n), $o, $none, $a::b::c);\n"
@@ -25,9 +29,11 @@ static const char projections[] =
     "-- on notes.put\n"
     "INSERT INTO titles VALUES($id, $title, (SELECT title FROM notes WHERE id = $id));\n"
     "-- on notes.patched\n"
-    "UPDATE titles SET title = $title WHERE 'notes/' || id = :stream;\n"
+    "UPDATE titles SET title = $title WHERE id = $id;\n"
     "-- on notes.deleted\n"
-    "DELETE FROM titles WHERE 'notes/' || id = :stream;\n";
+    "DELETE FROM titles WHERE id = :data->>'$.id' AND id = $id;\n"
+    "-- on places.*\n"
+    "INSERT INTO trail VALUES((SELECT count(*) FROM trail), :type, $area, typeof($n), $n, $mark, :data);\n";
 
 static row_bench bench;
 
@@ -121,6 +127,35 @@ static void a_row_is_projected_after_it_changed(void **state)
     assert_replay(&bench);
 }
 
+/* Their data does not hold it, so a projection that counted on it would find nothing. */
+static void patches_and_deletes_offer_their_key(void **state)
+{
+    (void)state;
+    accept(&bench, "{\"do\":\"put\",\"table\":\"places\",\"key\":[\"a/b %\",-7,\"AP8=\"],\"data\":{\"x\":1}}", NULL);
+    accept(&bench, "{\"do\":\"patch\",\"table\":\"places\",\"key\":[\"a/b %\",-7,\"AP8=\"],\"data\":{\"x\":2.5}}",
+           "places/a%2Fb%20%25/-7/AP8%3D places.patched {\"x\":2.5} ^1");
+    accept(&bench, "{\"do\":\"delete\",\"table\":\"places\",\"key\":[\"a/b %\",-7,\"AP8=\"]}", NULL);
+    assert_rows(bench.model, "SELECT * FROM trail",
+                "0|places.put|a/b %|integer|-7|AP8=|{\"area\":\"a/b %\",\"mark\":\"AP8=\",\"n\":-7,\"x\":1.0}\n"
+                "1|places.patched|a/b %|integer|-7|AP8=|{\"area\":\"a/b %\",\"n\":-7,\"mark\":\"AP8=\",\"x\":2.5}\n"
+                "2|places.deleted|a/b %|integer|-7|AP8=|{\"area\":\"a/b %\",\"n\":-7,\"mark\":\"AP8=\"}");
+    assert_replay(&bench);
+}
+
+/* A foreign author's data does not speak for the stream. */
+static void the_stream_counts_not_the_data(void **state)
+{
+    row_fact patch = {.author = 1, .seq = 1, .ms = 1800000000000, .stream = "notes/n", .type = "notes.patched"};
+    (void)state;
+    accept(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"t\"}}", NULL);
+    accept(&bench, "{\"do\":\"put\",\"table\":\"notes\",\"key\":\"m\",\"data\":{\"title\":\"t\"}}", NULL);
+    patch.data = "{\"id\":\"m\",\"title\":\"u\"}";
+    log_fact(&bench, &patch);
+    fold(&bench);
+    assert_rows(bench.model, "SELECT id, title FROM titles ORDER BY id", "m|t\nn|u");
+    assert_replay(&bench);
+}
+
 /* More types than are remembered: each still finds its statements. */
 static void many_types_are_no_trouble(void **state)
 {
@@ -141,6 +176,7 @@ int main(void)
         T(members_bind_by_their_kind),          T(an_event_tells_of_itself),
         T(a_block_runs_once_for_an_event),      T(a_statement_must_change_something),
         T(a_row_is_projected_after_it_changed), T(many_types_are_no_trouble),
+        T(patches_and_deletes_offer_their_key), T(the_stream_counts_not_the_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

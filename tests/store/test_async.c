@@ -18,7 +18,8 @@ static const char stats_schema[] =
 static const char stats_projections[] =
     "-- on orders.put\nINSERT INTO totals(customer, sum) VALUES ($customer, $total) "
     "ON CONFLICT(customer) DO UPDATE SET sum = sum + $total;\n"
-    "-- on order.paid\nUPDATE totals SET sum = sum - $paid WHERE customer = $by;\n";
+    "-- on order.paid\nUPDATE totals SET sum = sum - $paid WHERE customer = $by;\n"
+    "-- on orders.deleted\nINSERT INTO totals(customer, sum) VALUES ('without ' || $id, 0);\n";
 static const char stats_queries[] = "-- query richest()\nSELECT customer FROM rich;\n";
 
 enum { SOURCES = 5 };
@@ -103,6 +104,29 @@ static void test_it_follows_the_log(void **state)
     reopen(f);
     says(f, totals, "\"rows\":[[\"ann\",60],[\"bob\",7]],\"position\":4");
     says(f, list, "\"builds\":0");
+}
+
+/* The key stands in the stream, and whose key it is in the definition of the whole. */
+static void test_a_delete_offers_its_key(void **state)
+{
+    engine_fixture *f = *state;
+    dbk_source sources[SOURCES];
+    put(f, "o1", "ann", 10);
+    must_accept(f, "{\"id\":\"d\",\"do\":\"delete\",\"table\":\"orders\",\"key\":\"o1\"}");
+    says(f, totals, "\"rows\":[[\"ann\",10],[\"without o1\",0]],\"position\":3");
+    sources_of(sources);
+    dbk_definition *before = definition_of_sources(sources, SOURCES);
+    sources[1].text = dbk_slice_text(
+        "CREATE TABLE orders(id INTEGER PRIMARY KEY NOT NULL, customer TEXT NOT NULL, total INTEGER NOT NULL);\n");
+    dbk_definition *other_key = definition_of_sources(sources, SOURCES);
+    sources[1].text =
+        dbk_slice_text("CREATE TABLE orders(id TEXT PRIMARY KEY NOT NULL, customer TEXT, total INTEGER);\n");
+    dbk_definition *same_key = definition_of_sources(sources, SOURCES);
+    assert_memory_not_equal(before->models[0]->hash, other_key->models[0]->hash, 16);
+    assert_memory_equal(before->models[0]->hash, same_key->models[0]->hash, 16);
+    dbk_definition_free(before);
+    dbk_definition_free(other_key);
+    dbk_definition_free(same_key);
 }
 
 static void test_as_of_and_replay(void **state)
@@ -650,6 +674,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_it_follows_the_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_delete_offers_its_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_as_of_and_replay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_it_stops_at_what_it_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_it_stops_at_the_first_entry, setup, teardown),
