@@ -1,11 +1,13 @@
 /* The WAL of the model (semantics.md §3.8): SQLite's own checkpoints are off. A thread with a connection of its own
- * runs PASSIVE when the WAL has grown by 64 MiB. Commits go on meanwhile, so that it never gets to the end, and without
- * that the WAL grows on:
+ * runs PASSIVE when the WAL has grown by 64 MiB, a quarter of what it may be. Commits go on meanwhile, so that it never
+ * gets to the end, and without that the WAL grows on:
  *   1. the thread copies, until little is left, and syncs both files
  *   2. behind its next commit the decider copies that little, with nearly nothing to sync: the commit behind that one
  *      begins the WAL anew, unless somebody reads an older one
- * At 256 MiB the decider stands still for one RESTART. Without threads it does both itself. What a round of late facts
- * writes is copied each 8 MiB: the disk is then never so busy that the sync of a local write has to wait long. */
+ * At 256 MiB the decider stands still for one RESTART, which waits seconds for a reader of an old state; with such a
+ * reader that goes on, for one more behind each further 64 MiB. Without threads it does both itself. What a
+ * round of late facts writes is copied each 8 MiB: the disk is then never so busy that the sync of a local write has to
+ * wait long. */
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -15,10 +17,7 @@
 #include "store/checkpoint.h"
 #include "store/images.h"
 
-enum { PAGE_BYTES = 4096 };
-static const int passive_pages = 64 * 1024 * 1024 / PAGE_BYTES;
-static const int import_pages = 8 * 1024 * 1024 / PAGE_BYTES;
-static const int restart_pages = 256 * 1024 * 1024 / PAGE_BYTES;
+enum { PAGE_BYTES = 4096, WAL_BYTES_MAX = 256 * 1024 * 1024, IMPORT_PAGES = 8 * 1024 * 1024 / PAGE_BYTES };
 static const int64_t AWAIT_NS = 1000000000;
 enum { LITTLE_PAGES = 512, PASSES_MAX = 4 };
 
@@ -31,6 +30,8 @@ struct dbk_checkpointer {
     char *path; /* of the model to work on; NULL: nothing to do */
     bool busy, closing, finishing;
     bool to_end;     /* of the path: the WAL is to begin anew */
+    int most_pages;  /* at which the decider stands still */
+    int step_pages;  /* by which it grows from one checkpoint to the next */
     int wal_pages;   /* as the last commit left it */
     int asked_pages; /* when the thread was asked last */
     int copied;      /* of them, by the thread; the decider's while `near` */
@@ -134,7 +135,7 @@ static void ask_thread(dbk_checkpointer *c, const dbk_model *model)
     c->port->mutex_lock(c->port->ctx, c->mutex);
     if (!c->busy && !c->path) {
         c->path = dbk_copy_text(c->port, dbk_model_path(model));
-        c->to_end = c->wal_pages >= passive_pages;
+        c->to_end = c->wal_pages >= c->step_pages;
         c->port->cond_signal(c->port->ctx, c->wanted);
     }
     c->port->mutex_unlock(c->port->ctx, c->mutex);
@@ -152,9 +153,9 @@ static void finish_near(dbk_checkpointer *c, dbk_model *model)
 {
     int left = c->wal_pages - c->copied, most = LITTLE_PAGES;
     if (left < 0) return; /* the WAL began anew, or is another one */
-    if (c->wal_pages > 2 * passive_pages) most += c->wal_pages / 8;
-    if (left > most && c->wal_pages < restart_pages) return ask_thread(c, model);
-    checkpoint(model, c->wal_pages < restart_pages ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART);
+    if (c->wal_pages > 2 * c->step_pages) most += c->wal_pages / 8;
+    if (left > most && c->wal_pages < c->most_pages) return ask_thread(c, model);
+    checkpoint(model, c->wal_pages < c->most_pages ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART);
     c->asked_pages = c->wal_pages; /* if somebody reads the old one */
 }
 
@@ -164,13 +165,14 @@ void dbk_checkpoint_after_commit(dbk_checkpointer *c, dbk_model *model)
     dbk_images_after_commit(c->engine, model);
     dbk_asyncs_step(c->engine);
     if (c->wal_pages < c->asked_pages) c->asked_pages = 0; /* it began anew */
-    int step = atomic_load(&c->engine->importing) ? import_pages : passive_pages;
+    bool full = c->wal_pages >= c->most_pages;
+    int step = atomic_load(&c->engine->importing) && !full ? IMPORT_PAGES : c->step_pages;
     if (c->thread && atomic_exchange(&c->near, false)) finish_near(c, model);
     else if (c->wal_pages - c->asked_pages < step) return;
-    else if (c->thread && c->wal_pages < restart_pages) ask_thread(c, model);
+    else if (c->thread && !full) ask_thread(c, model);
     else {
-        checkpoint(model, c->wal_pages >= restart_pages ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
-        c->asked_pages = 0;
+        checkpoint(model, full ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE);
+        c->asked_pages = c->wal_pages; /* once: a reader of an old state may have kept it from ending */
     }
 }
 
@@ -178,10 +180,10 @@ void dbk_checkpoint_await(dbk_checkpointer *c)
 {
     if (!c) return;
     c->port->mutex_lock(c->port->ctx, c->mutex);
-    int64_t left = AWAIT_NS, until = c->port->monotonic_ns(c->port->ctx) + left;
-    while (c->finishing && left > 0) {
-        (void)c->port->cond_wait(c->port->ctx, c->finished, c->mutex, left);
-        left = until - c->port->monotonic_ns(c->port->ctx);
+    int64_t left_ns = AWAIT_NS, until_ns = c->port->monotonic_ns(c->port->ctx) + left_ns;
+    while (c->finishing && left_ns > 0) {
+        (void)c->port->cond_wait(c->port->ctx, c->finished, c->mutex, left_ns);
+        left_ns = until_ns - c->port->monotonic_ns(c->port->ctx);
     }
     c->port->mutex_unlock(c->port->ctx, c->mutex);
 }
@@ -210,6 +212,8 @@ dbk_result dbk_checkpointer_new(dbk_engine *engine, dbk_checkpointer **out, dbk_
     if (!c) return dbk_fail(err, DBK_NO_MEMORY, "no memory for the checkpoints");
     c->engine = engine;
     c->port = port;
+    c->most_pages = (int)((engine->options.wal_bytes_max ? engine->options.wal_bytes_max : WAL_BYTES_MAX) / PAGE_BYTES);
+    c->step_pages = c->most_pages / 4;
     c->mutex = port->mutex_new(port->ctx);
     c->wanted = port->cond_new(port->ctx);
     c->finished = port->cond_new(port->ctx);

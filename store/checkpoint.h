@@ -4,11 +4,17 @@
 
 #include "store/engine.h"
 
+/* With its thread, unless the engine has none. DBK_NO_MEMORY, or what the system says of a thread. The caller's until
+ * free. */
 dbk_result dbk_checkpointer_new(dbk_engine *engine, dbk_checkpointer **out, dbk_error *err) DBK_MUST_USE;
-void dbk_checkpointer_free(dbk_checkpointer *checkpointer);                  /* waits for one that runs; accepts NULL */
+void dbk_checkpointer_free(dbk_checkpointer *checkpointer); /* waits for a checkpoint that runs; accepts NULL */
+
+/* The next two by the holder of the turn. No failure is told: a WAL that was not copied is whole, and only grows. */
 void dbk_checkpoint_watch(dbk_checkpointer *checkpointer, dbk_model *model); /* a model that begins to serve */
-void dbk_checkpoint_after_commit(dbk_checkpointer *checkpointer, dbk_model *model); /* by the decider */
-/* Who writes much, and can wait: until the thread is through that is near the WAL's end. Accepts NULL. */
+/* What follows a commit: images, async models without threads, then a checkpoint where it is time. Accepts NULL. */
+void dbk_checkpoint_after_commit(dbk_checkpointer *checkpointer, dbk_model *model);
+/* Who writes much, and can wait, waits a second at most until the thread is through that is near the WAL's end; without
+ * the turn, by any thread. Accepts NULL. */
 void dbk_checkpoint_await(dbk_checkpointer *checkpointer);
 
 #endif

@@ -106,6 +106,7 @@ typedef struct dbk_engine_options { /* zero = default */
     uint32_t import_slice;           /* facts that an import takes in within one turn: 128 */
     uint64_t base_least;             /* entries that a round's shadow folds beside the turns, else not: 4,096 */
     uint32_t parked_max;             /* facts that may wait before the log: 100,000, of 64 MiB together */
+    uint32_t wal_bytes_max;          /* of the model's WAL, where the decider stands still for it: 256 MiB */
     bool ignore_place;               /* a copied folder keeps its identity (tests) */
     bool given_ids;                  /* create: take lineage, replica, incarnation, timeline from here */
     uint8_t lineage[16], replica[16];

@@ -2,6 +2,7 @@
 #include "tests/store/store_fixture.h"
 
 #include <sched.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 enum { ROWS = 80, BODY_BYTES = 900 * 1024, MIB = 1 << 20 };
@@ -78,9 +79,43 @@ static void a_wal_that_is_written_all_the_while_begins_anew(void **state)
     live_stop(&s);
 }
 
+static int count_waits(void *arg, int tries)
+{
+    (void)tries;
+    ++*(int *)arg;
+    return 0; /* no more */
+}
+
+/* A reader of an old state keeps the WAL from beginning anew. The decider waits for it once, and again when as much has
+ * come as before the thread is told: not with each commit. */
+static void a_reader_of_an_old_state_is_not_waited_for_by_each_commit(void **state)
+{
+    (void)state;
+    enum { WAL_BYTES = 2 * MIB, MANY = 1000, FEW = 12 };
+    live_store s;
+    sqlite3 *reader = NULL;
+    int waits = 0;
+    live_start(&s, "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, body TEXT);");
+    live_close(&s);
+    s.options.wal_bytes_max = WAL_BYTES;
+    live_open(&s);
+    put_row(&s, 0, 10);
+    const char *path = dbk_model_path(dbk_engine_model(s.engine));
+    assert_int_equal(sqlite3_open_v2(path, &reader, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM notes", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_busy_handler(dbk_model_handle(dbk_engine_model(s.engine)), count_waits, &waits);
+    unsigned number = 1;
+    while (waits == 0 && number < MANY) put_row(&s, number++, 16 * 1024);
+    for (int i = 0; i < WAL_BYTES / (16 * 1024); i++) put_row(&s, number++, 16 * 1024);
+    assert_in_range(waits, 1, FEW);
+    sqlite3_close(reader);
+    live_stop(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reader_of_an_old_state_is_not_waited_for_by_each_commit),
         cmocka_unit_test(a_wal_of_64_mib_is_put_into_the_file_by_the_thread),
         cmocka_unit_test(a_wal_that_is_written_all_the_while_begins_anew),
     };
