@@ -122,7 +122,8 @@ struct dbk_engine {
     struct dbk_images *images;       /* images.c; NULL until the store is open */
     struct dbk_asyncs *asyncs;       /* async.c; NULL: none. Changed under readers_lock, by who holds the turn or has
                                         the store alone */
-    struct dbk_mirrors *mirrors;     /* mirror.c; NULL: none */
+    struct dbk_mirrors *mirrors;     /* mirror.c; NULL: none. Made by who holds the turn or has the store alone */
+    bool mirrors_over;               /* under the turn: the store closes, none is made any more */
     char mirrors_rejected[1024];     /* under readers_lock: names of files, as elements of a JSON array */
     char mirror_faults[4096];        /* under readers_lock: what is wrong by file, as members of a JSON object */
     struct dbk_retention *retention; /* retention.c; NULL: not yet */

@@ -348,27 +348,56 @@ static void run(void *arg)
     port->mutex_unlock(port->ctx, m->mutex);
 }
 
-dbk_result dbk_mirrors_start(dbk_engine *engine, dbk_error *err)
+static bool has_mirror(const dbk_engine *engine)
+{
+    const dbk_app *app = engine->definition->app;
+    for (size_t i = 0; i < app->setting_count; i++)
+        if (app->settings[i].mirror) return !engine->options.no_threads && !engine->options.read_only;
+    return false;
+}
+
+static dbk_result make(dbk_engine *engine, dbk_error *err)
 {
     const dbk_port *port = engine->port;
-    bool any = false;
-    for (size_t i = 0; i < engine->definition->app->setting_count; i++)
-        any |= engine->definition->app->settings[i].mirror != NULL;
-    if (!any || engine->options.no_threads || engine->options.read_only) return DBK_OK;
-    struct dbk_mirrors *m = engine->mirrors = dbk_alloc_zero(port, 1, sizeof *m);
+    if (!engine->mirrors) engine->mirrors = dbk_alloc_zero(port, 1, sizeof *engine->mirrors);
+    struct dbk_mirrors *m = engine->mirrors;
     if (!m) return dbk_mirror_no_memory(err);
     m->engine = engine;
-    m->mutex = port->mutex_new(port->ctx);
-    m->wanted = port->cond_new(port->ctx);
-    (void)!dbk_engine_mirror(engine, NULL); /* a failure is met again by the thread */
-    int rc = m->mutex && m->wanted ? port->thread_start(port->ctx, "dbk-mirror", run, m, &m->thread) : -ENOMEM;
+    if (!m->mutex) m->mutex = port->mutex_new(port->ctx);
+    if (!m->wanted) m->wanted = port->cond_new(port->ctx);
+    return m->mutex && m->wanted ? DBK_OK : dbk_mirror_no_memory(err);
+}
+
+static dbk_result start_thread(struct dbk_mirrors *m, dbk_error *err)
+{
+    const dbk_port *port = m->engine->port;
+    int rc = port->thread_start(port->ctx, "dbk-mirror", run, m, &m->thread);
     return rc == 0 ? DBK_OK : dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot start the thread of the mirrors");
+}
+
+dbk_result dbk_mirrors_start(dbk_engine *engine, dbk_error *err)
+{
+    if (!has_mirror(engine)) return DBK_OK;
+    dbk_result result = make(engine, err);
+    if (result != DBK_OK) return result;
+    (void)!dbk_engine_mirror(engine, NULL); /* a failure is met again by the thread */
+    return start_thread(engine->mirrors, err);
+}
+
+dbk_result dbk_mirrors_follow(dbk_engine *engine, dbk_error *err)
+{
+    if (engine->mirrors_over || !has_mirror(engine) || (engine->mirrors && engine->mirrors->thread)) return DBK_OK;
+    dbk_result result = make(engine, err);
+    return result == DBK_OK ? start_thread(engine->mirrors, err) : result;
 }
 
 void dbk_mirrors_stop(dbk_engine *engine)
 {
-    struct dbk_mirrors *m = engine->mirrors;
     const dbk_port *port = engine->port;
+    if (engine->turn) port->mutex_lock(port->ctx, engine->turn);
+    engine->mirrors_over = true; /* an upgrade may be under way */
+    struct dbk_mirrors *m = engine->mirrors;
+    if (engine->turn) port->mutex_unlock(port->ctx, engine->turn);
     if (!m) return;
     if (m->thread) {
         port->mutex_lock(port->ctx, m->mutex);

@@ -46,7 +46,7 @@ struct dbk_retention {
     dbk_mutex *mutex;
     dbk_cond *wanted;
     dbk_thread *thread;
-    bool closing;
+    bool closing, woken; /* under the mutex; woken: looks at once */
     /* all below: the turn is held */
     const dbk_definition *definition; /* what the states belong to */
     dbk_rule_state *rules;
@@ -435,13 +435,16 @@ dbk_result dbk_engine_retain(dbk_engine *engine, int64_t now_ms, int64_t mono_ns
 
 /* ---- the thread */
 
-static int64_t shortest_ns(const dbk_engine *engine)
+static int64_t shortest_ns(dbk_engine *engine)
 {
+    const dbk_port *port = engine->port;
     int64_t shortest = minute_ms;
-    const dbk_app *app = engine->definition->app;
 
+    port->mutex_lock(port->ctx, engine->turn);
+    const dbk_app *app = engine->definition->app;
     for (size_t i = 0; i < app->retention_count; i++)
         if ((int64_t)app->retention[i].every_ms < shortest) shortest = (int64_t)app->retention[i].every_ms;
+    port->mutex_unlock(port->ctx, engine->turn);
     return shortest * ms_ns;
 }
 
@@ -455,12 +458,23 @@ static void run(void *arg)
     port->mutex_lock(port->ctx, r->mutex);
     while (!r->closing) {
         uint64_t deleted;
-        (void)port->cond_wait(port->ctx, r->wanted, r->mutex, wait_ns);
+        if (!r->woken) (void)port->cond_wait(port->ctx, r->wanted, r->mutex, wait_ns);
         if (r->closing) break;
+        r->woken = false;
         port->mutex_unlock(port->ctx, r->mutex);
         (void)!dbk_engine_retain(r->engine, dbk_engine_now(r->engine), port->monotonic_ns(port->ctx), &deleted, NULL);
+        wait_ns = shortest_ns(r->engine);
         port->mutex_lock(port->ctx, r->mutex);
     }
+    port->mutex_unlock(port->ctx, r->mutex);
+}
+
+static void wake(struct dbk_retention *r)
+{
+    const dbk_port *port = r->engine->port;
+    port->mutex_lock(port->ctx, r->mutex);
+    r->woken = true;
+    port->cond_signal(port->ctx, r->wanted);
     port->mutex_unlock(port->ctx, r->mutex);
 }
 
@@ -469,7 +483,10 @@ dbk_result dbk_retention_start(dbk_engine *engine, dbk_error *err)
     const dbk_port *port = engine->port;
     if (engine->options.no_threads || engine->definition->app->retention_count == 0) return DBK_OK;
     struct dbk_retention *r = retention_of(engine);
-    if (r && r->thread) return DBK_OK;
+    if (r && r->thread) {
+        wake(r); /* the rules may be others, and due more often */
+        return DBK_OK;
+    }
     if (r && !r->mutex) r->mutex = port->mutex_new(port->ctx);
     if (r && !r->wanted) r->wanted = port->cond_new(port->ctx);
     int rc = r && r->mutex && r->wanted ? port->thread_start(port->ctx, "dbk-retention", run, r, &r->thread) : -ENOMEM;

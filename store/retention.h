@@ -4,7 +4,8 @@
 
 #include "store/engine.h"
 
-/* Starts what carries the rules out, if the definition has any and it does not run; the last step of opening. */
+/* Starts the thread that carries the rules out, if the definition has any, or wakes it: the last step of opening, and
+ * behind an upgrade, the turn being held. DBK_NO_MEMORY, or what the system says of a thread. */
 dbk_result dbk_retention_start(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 /* The turn is not held. */
 void dbk_retention_stop(dbk_engine *engine);

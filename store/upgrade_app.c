@@ -11,7 +11,9 @@
 #include "store/definitions.h"
 #include "store/disk.h"
 #include "store/images.h"
+#include "store/mirror.h"
 #include "store/request.h"
+#include "store/retention.h"
 #include "store/switch.h"
 #include "store/upgrade_models.h"
 
@@ -267,6 +269,16 @@ static dbk_result take(dbk_upgrade *up, bool last, dbk_error *err)
     return result;
 }
 
+/* The definition may be the first with mirrors or rules of time. */
+static dbk_result begin_beside(dbk_engine *engine, dbk_error *err)
+{
+    engine->port->mutex_lock(engine->port->ctx, engine->turn);
+    dbk_result result = dbk_retention_start(engine, err);
+    if (result == DBK_OK) result = dbk_mirrors_follow(engine, err);
+    engine->port->mutex_unlock(engine->port->ctx, engine->turn);
+    return result;
+}
+
 /* What needs no turn any more. A failure here is told, and the definition is the new one all the same. */
 static dbk_result leave(dbk_upgrade *up, dbk_error *err)
 {
@@ -286,7 +298,9 @@ static dbk_result leave(dbk_upgrade *up, dbk_error *err)
     }
     dbk_pasts_forget(engine);
     dbk_result taken = dbk_upgrade_models_take(up->models, result == DBK_OK ? err : NULL);
-    return result == DBK_OK ? taken : result;
+    if (result == DBK_OK) result = taken;
+    dbk_result begun = begin_beside(engine, result == DBK_OK ? err : NULL);
+    return result == DBK_OK ? begun : result;
 }
 
 static dbk_result change(dbk_upgrade *up, dbk_error *err)

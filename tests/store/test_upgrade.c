@@ -1,6 +1,7 @@
 /* upgrade: whatever step the process dies in, the next opening has the one definition or the other, whole. */
 #include "tests/store/ask_fixture.h"
 
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "store/engine.h"
@@ -9,16 +10,21 @@ static const char first_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT 
 static const char second_schema[] =
     "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER, more TEXT DEFAULT 'm');\n";
 
-static void write_app(const engine_fixture *f, const char *name, const char *schema, char path[4300])
+static void write_file(const char *folder, const char *name, const char *text)
 {
     char file[4400];
-    snprintf(path, 4300, "%s/%s", f->folder, name);
-    mkdir(path, 0700);
-    snprintf(file, sizeof file, "%s/schema.sql", path);
+    snprintf(file, sizeof file, "%s/%s", folder, name);
     FILE *out = fopen(file, "w");
     assert_non_null(out);
-    fputs(schema, out);
+    fputs(text, out);
     fclose(out);
+}
+
+static void write_app(const engine_fixture *f, const char *name, const char *schema, char path[4300])
+{
+    snprintf(path, 4300, "%s/%s", f->folder, name);
+    mkdir(path, 0700);
+    write_file(path, "schema.sql", schema);
 }
 
 static int setup(void **state)
@@ -142,16 +148,14 @@ static void what_would_be_skipped_needs_consent(void **state)
 static void an_older_app_only_reads(void **state)
 {
     engine_fixture *f = *state;
-    char app[4300], file[4400];
+    char app[4300], own[4300];
     dbk_engine *engine = NULL;
     write_app(f, "v2", second_schema, app);
     request_upgrade(f, app, "", "\"upgraded\":true");
     dbk_engine_close(f->engine);
     f->engine = NULL;
-    snprintf(file, sizeof file, "%s/app/schema.sql", f->path);
-    FILE *out = fopen(file, "w");
-    fputs(first_schema, out);
-    fclose(out);
+    snprintf(own, sizeof own, "%s/app", f->path);
+    write_file(own, "schema.sql", first_schema);
     assert_int_equal(dbk_engine_open(f->path, &f->options, &engine, &f->error), DBK_READ_ONLY);
     assert_non_null(strstr(f->error.text, "was upgraded to a definition that came after the one in 'app'"));
     f->options.read_only = true;
@@ -257,9 +261,67 @@ static void a_switch_syncs_and_removes_nothing_in_its_turn(void **state)
     assert_true(row_has(f, "\"more\":\"m\""));
 }
 
+/* ---- what a definition wants done beside the commands */
+
+static const char mirrored_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT, stars INTEGER);\n"
+                                      "CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value JSON NOT NULL);\n";
+static void write_mirrored(const engine_fixture *f, const char *name, const char *every, char path[4300])
+{
+    char app[400];
+    snprintf(app, sizeof app,
+             "{\"daybook\":1,\"name\":\"t\",\"settings\":{\"ui\":{\"table\":\"settings\",\"mirror\":\"ui.json\"}},"
+             "\"retention\":[{\"name\":\"old\",\"table\":\"notes\",\"where\":\"stars > 5\",\"every\":\"%s\"}]}",
+             every);
+    write_app(f, name, mirrored_schema, path);
+    write_file(path, "app.json", app);
+}
+
+static bool is_shown(engine_fixture *f)
+{
+    char file[4400];
+    struct stat there;
+    snprintf(file, sizeof file, "%s/files/ui.json", f->path);
+    return stat(file, &there) == 0;
+}
+
+static bool is_deleted(engine_fixture *f)
+{
+    char *row = ask_of(f->engine, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
+    bool gone = strstr(row, "not_found") != NULL;
+    free(row);
+    return gone;
+}
+
+static void await(engine_fixture *f, bool (*is_so)(engine_fixture *))
+{
+    const dbk_port *port = dbk_port_system();
+    int64_t until_ns = port->monotonic_ns(port->ctx) + INT64_C(120000000000);
+    while (!is_so(f)) {
+        assert_true(port->monotonic_ns(port->ctx) < until_ns);
+        sched_yield();
+    }
+}
+
+/* The definition before has neither a mirror nor a rule of time, so nobody looks after such things. */
+static void mirrors_and_rules_of_an_upgrade_begin_with_it(void **state)
+{
+    engine_fixture *f = *state;
+    char app[4300];
+    dbk_engine_close(f->engine);
+    f->options.no_threads = false;
+    fixture_open(f);
+    write_mirrored(f, "v2", "1 day", app);
+    request_upgrade(f, app, "", "\"upgraded\":true");
+    await(f, is_shown);
+    write_mirrored(f, "v3", "20 ms", app);
+    request_upgrade(f, app, "", "\"upgraded\":true");
+    await(f, is_deleted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(mirrors_and_rules_of_an_upgrade_begin_with_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_switch_syncs_and_removes_nothing_in_its_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_crash_at_any_step_leaves_one_definition, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_is_gone_between_its_renames_is_mended, setup, teardown),
