@@ -14,8 +14,9 @@
 #include <stdio.h>
 
 #include "store/disk.h"
+#include "store/folders.h"
 
-enum { NAME_SIZE = 256, FOLDERS_MAX = 10, NUMBER_MAX = 9999, KNOWN_MAX = 4000 };
+enum { NAME_SIZE = 256, NUMBER_MAX = 9999, KNOWN_MAX = 4000 };
 
 typedef struct dbk_keeping { /* one call */
     dbk_engine *engine;
@@ -23,8 +24,7 @@ typedef struct dbk_keeping { /* one call */
     dbk_archive *archive;
     const dbk_archive_piece *piece;
     dbk_buffer path, out;
-    dbk_dir *folders[FOLDERS_MAX]; /* from files/ on */
-    size_t folder_count;
+    dbk_folders folders;
     char name[NAME_SIZE];
     dbk_file *file;
     dbk_identity identity;
@@ -57,33 +57,6 @@ static dbk_result put_path(dbk_keeping *k, dbk_error *err)
     return DBK_OK;
 }
 
-static dbk_result open_folder(dbk_keeping *k, const char *name, dbk_error *err)
-{
-    dbk_dir *parent = k->folder_count ? k->folders[k->folder_count - 1] : k->engine->dir;
-    dbk_result result =
-        k->folder_count == FOLDERS_MAX ? dbk_fail(err, DBK_TOO_BIG, "too many folders in a path") : DBK_OK;
-
-    if (result == DBK_OK)
-        result = dbk_io_open_dir(k->port, parent, name, DBK_OPEN_DIRECTORY, &k->folders[k->folder_count], err);
-    if (result == DBK_OK) k->folder_count++;
-    return result;
-}
-
-/* The folders of the path; *file is what is behind them. */
-static dbk_result open_folders(dbk_keeping *k, const char **file, dbk_error *err)
-{
-    dbk_result result = open_folder(k, "files", err);
-    const char *at = (const char *)k->path.data, *slash;
-
-    while (result == DBK_OK && (slash = strchr(at, '/'))) {
-        (void)snprintf(k->name, sizeof k->name, "%.*s", (int)(slash - at), at);
-        result = open_folder(k, k->name, err);
-        at = slash + 1;
-    }
-    *file = at;
-    return result;
-}
-
 static void name_file(dbk_keeping *k, const char *file)
 {
     const char *dot = strrchr(file, '.');
@@ -104,7 +77,7 @@ static bool is_as_it_was_left(const dbk_keeping *k)
 static dbk_result open_file(dbk_keeping *k, dbk_error *err)
 {
     int flags = DBK_OPEN_READ | DBK_OPEN_WRITE | DBK_OPEN_CREATE;
-    dbk_result result = dbk_io_open(k->port, k->folders[k->folder_count - 1], k->name, flags, &k->file, err);
+    dbk_result result = dbk_io_open(k->port, dbk_folders_last(&k->folders), k->name, flags, &k->file, err);
 
     if (result != DBK_OK) return result;
     int rc = k->port->identify_file(k->port->ctx, k->file, &k->identity);
@@ -128,7 +101,7 @@ static void close_file(dbk_keeping *k)
 static dbk_result find_file(dbk_keeping *k, dbk_error *err)
 {
     const char *file;
-    dbk_result result = open_folders(k, &file, err);
+    dbk_result result = dbk_folders_open(k->engine, &k->folders, (const char *)k->path.data, &file, err);
 
     while (result == DBK_OK) {
         name_file(k, file);
@@ -173,15 +146,6 @@ static dbk_result put_new_lines(dbk_keeping *k, dbk_error *err)
     return k->out.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for lines of an archive") : DBK_OK;
 }
 
-static dbk_result sync_folders(dbk_keeping *k, dbk_error *err)
-{
-    dbk_result result = dbk_io_sync_dir(k->port, k->engine->dir, k->engine->path, err);
-
-    for (size_t i = 0; result == DBK_OK && i < k->folder_count; i++)
-        result = dbk_io_sync_dir(k->port, k->folders[i], "files", err);
-    return result;
-}
-
 /* What could not be made durable is taken back: what a failed sync leaves nobody knows, and a full disk needs the room. */
 static dbk_result write_lines(dbk_keeping *k, dbk_error *err)
 {
@@ -193,7 +157,7 @@ static dbk_result write_lines(dbk_keeping *k, dbk_error *err)
         if (result == DBK_OK) result = dbk_io_sync(k->port, k->file, k->name, err);
         if (result != DBK_OK) (void)k->port->truncate(k->port->ctx, k->file, k->sight.size);
     }
-    return result == DBK_OK && k->looked ? sync_folders(k, err) : result;
+    return result == DBK_OK && k->looked ? dbk_folders_sync(k->engine, &k->folders, err) : result;
 }
 
 static dbk_result keep(dbk_keeping *k, dbk_error *err)
@@ -222,7 +186,7 @@ dbk_result dbk_archive_keep(dbk_engine *engine, dbk_archive *archive, const dbk_
     dbk_buffer_init(&k.out, engine->port);
     dbk_result result = keep(&k, err);
     close_file(&k);
-    while (k.folder_count) k.port->close_dir(k.port->ctx, k.folders[--k.folder_count]);
+    dbk_folders_close(engine, &k.folders);
     dbk_buffer_release(&k.path);
     dbk_buffer_release(&k.out);
     if (result == DBK_OK) return DBK_OK;

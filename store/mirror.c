@@ -172,10 +172,11 @@ static dbk_result look(dbk_mirror_step *s, dbk_error *err)
     return quiet || s->last ? write_file(s, err) : DBK_OK;
 }
 
+/* A folder that is a link, or cannot be opened, fails the look. */
 static dbk_result open_dirs(dbk_mirror_step *s, dbk_error *err)
 {
     const dbk_port *port = s->engine->port;
-    dbk_result result = dbk_io_open_dir(port, s->engine->dir, "files", DBK_OPEN_DIRECTORY, &s->files, err);
+    dbk_result result = dbk_folders_open(s->engine, &s->folders, s->mirror->rule->mirror, &s->file_name, err);
     return result == DBK_OK ? dbk_io_open_dir(port, s->engine->dir, "mirrors", DBK_OPEN_DIRECTORY, &s->bases, err)
                             : result;
 }
@@ -223,7 +224,7 @@ static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t posit
     if (result == DBK_OK) result = load_base(&s, err);
     if (result == DBK_OK) result = rows ? dbk_mirror_look_at_rows(&s, err) : look(&s, err);
     for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
-    if (s.files) port->close_dir(port->ctx, s.files);
+    dbk_folders_close(s.engine, &s.folders);
     if (s.bases) port->close_dir(port->ctx, s.bases);
     dbk_json_parser_free(s.one);
     dbk_json_parser_free(s.other);

@@ -41,13 +41,14 @@ dbk_result dbk_mirror_read(dbk_mirror_step *s, bool *there, dbk_error *err)
 {
     const dbk_port *port = s->engine->port;
     dbk_identity identity;
-    int rc = port->identify(port->ctx, s->files, s->mirror->rule->mirror, &identity);
+    dbk_dir *folder = dbk_folders_last(&s->folders);
+    int rc = port->identify(port->ctx, folder, s->file_name, &identity);
     *there = rc == 0;
     if (rc == -ENOENT) return DBK_OK;
     if (rc < 0)
         return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->rule->mirror);
     if (identity.kind != DBK_IS_FILE) return leave_alone(s, "is no ordinary file");
-    dbk_result result = dbk_io_read_file(port, s->files, s->mirror->rule->mirror, DBK_MIRROR_MAX_BYTES, &s->file, err);
+    dbk_result result = dbk_io_read_file(port, folder, s->file_name, DBK_MIRROR_MAX_BYTES, &s->file, err);
     return result == DBK_TOO_BIG ? leave_alone(s, "is over the 1 MiB of a mirror") : result;
 }
 
@@ -93,7 +94,11 @@ dbk_result dbk_mirror_render(dbk_mirror_step *s, dbk_error *err)
 
 dbk_result dbk_mirror_write(dbk_mirror_step *s, dbk_error *err)
 {
-    return dbk_io_replace_file(s->engine->port, s->files, s->mirror->rule->mirror, dbk_buffer_slice(&s->text), err);
+    dbk_result result = dbk_io_replace_file(s->engine->port, dbk_folders_last(&s->folders), s->file_name,
+                                            dbk_buffer_slice(&s->text), err);
+    if (result == DBK_OK && !s->mirror->kept) result = dbk_folders_sync(s->engine, &s->folders, err);
+    s->mirror->kept = s->mirror->kept || result == DBK_OK;
+    return result;
 }
 
 void dbk_mirror_say(dbk_buffer *into, const dbk_error *fault)
@@ -113,13 +118,13 @@ void dbk_mirror_forget(dbk_mirror *mirror)
 dbk_result dbk_mirror_reject(dbk_mirror_step *s, const dbk_error *fault, dbk_error *err)
 {
     dbk_buffer_clear(&s->request);
-    dbk_buffer_printf(&s->request, "%s.rejected", s->mirror->rule->mirror);
+    dbk_buffer_printf(&s->request, "%s.rejected", s->file_name);
     const char *name = dbk_buffer_text(&s->request);
     if (!name) return dbk_mirror_no_memory(err);
     s->mirror->rejected = dbk_checksum(dbk_buffer_slice(&s->file), 1);
     s->mirror->aside = true;
     dbk_mirror_say(&s->mirror->fault, fault);
-    return dbk_io_replace_file(s->engine->port, s->files, name, dbk_buffer_slice(&s->file), err);
+    return dbk_io_replace_file(s->engine->port, dbk_folders_last(&s->folders), name, dbk_buffer_slice(&s->file), err);
 }
 
 bool dbk_mirror_is_quiet(dbk_mirror_step *s, uint64_t sum, uint64_t *seen, int64_t *since_ns)

@@ -5,6 +5,7 @@
 #ifndef DBK_STORE_MIRROR_LOOK_H
 #define DBK_STORE_MIRROR_LOOK_H
 
+#include "store/folders.h"
 #include "store/mirror.h"
 #include "store/settings.h"
 
@@ -19,6 +20,7 @@ typedef struct dbk_mirror {
     dbk_buffer fault;   /* why a file was not taken, or rows are not shown; empty: nothing is wrong */
     dbk_buffer failure; /* what the last look could not do; empty: nothing */
     bool loaded;        /* the base was read */
+    bool kept;          /* its folders are durable: a file was written in them */
     struct {
         uint64_t sum; /* what waits until it is quiet; 0: nothing */
         int64_t since_ns;
@@ -36,7 +38,9 @@ typedef struct dbk_mirror {
 typedef struct dbk_mirror_step { /* one look at one mirror */
     dbk_engine *engine;
     dbk_mirror *mirror;
-    dbk_dir *files, *bases;
+    dbk_folders folders;   /* of the file, from files/ on */
+    const char *file_name; /* in the last of them */
+    dbk_dir *bases;
     dbk_json_parser *one, *other;
     dbk_buffer file, stored, text, request;
     uint64_t position; /* of the model */

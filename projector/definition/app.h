@@ -8,7 +8,8 @@
  *   rules.c      tables.<t>                    fields.c  tables.<t>.sync, states
  *   settings.c   settings                      roles.c   events, permissions, limits, disk
  *   retention.c  retention, ttl                models.c  models
- *   archive.c    retention[].archive */
+ *   archive.c    retention[].archive          mirror.c  settings.<ns>.mirror
+ *   path.c       paths below files/ */
 #ifndef DBK_PROJECTOR_DEFINITION_APP_H
 #define DBK_PROJECTOR_DEFINITION_APP_H
 
@@ -83,10 +84,21 @@ typedef struct dbk_table_reading {
 void dbk_app_read_states(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_sync(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_ttl(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
-/* retention[].archive, when name and table of the rule are known. Whether a file of that name, without a folder, can be
- * one of those. */
+/* retention[].archive, when name and table of the rule are known. Whether a file of that path, or a folder on it, can
+ * be one of those. */
 void dbk_app_archive(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_retention_rule *rule);
-bool dbk_app_archive_may_be(const dbk_app *app, const char *name);
+bool dbk_app_archive_may_be(const dbk_app *app, const char *path);
+/* settings.<ns>.mirror: the value alone; behind the other keys what it is beside, of the rules read so far. */
+void dbk_app_read_mirror(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_setting_rule *rule);
+void dbk_app_check_mirror(dbk_app_reading *a, const dbk_json_node *member, const char *path,
+                          const dbk_setting_rule *rule);
+
+/* ---- definition/path.c */
+enum { DBK_APP_PART_MAX_BYTES = 120, DBK_APP_PARTS_MAX = 8 };
+bool dbk_app_is_path(const char *text);
+/* Whether two paths may be one, or one a folder of the other, whatever stands for what they have between braces; also
+ * where a file system takes letters of either case for one. */
+bool dbk_app_paths_meet(const char *one, const char *other);
 /* Rules of a table, made when first asked for; NULL: out of memory. */
 dbk_rules *dbk_app_rules(dbk_app_reading *a, dbk_table *table);
 /* Marks what the rules of all tables come to; behind the last reader. */

@@ -4,9 +4,8 @@
  * {day} and {date} of the sweep, which are not. Its ending says the form. */
 #include "projector/definition/app.h"
 
+#include <stdio.h>
 #include <string.h>
-
-enum { PART_MAX_BYTES = 120, PARTS_MAX = 8 };
 
 typedef struct piece {
     const char *name;
@@ -51,21 +50,6 @@ static bool fill(dbk_app_reading *a, const dbk_json_node *value, const char *pat
     return true;
 }
 
-/* Names of a path in order, the last a file's with something in front of its ending. */
-static bool is_path(const char *text)
-{
-    size_t parts = 0;
-
-    for (const char *c = text; *c; c++)
-        if (*c == '\\' || (unsigned char)*c < ' ' || *c == 0x7f) return false;
-    for (;;) {
-        size_t size = strcspn(text, "/");
-        if (size == 0 || size > PART_MAX_BYTES || text[0] == '.' || ++parts > PARTS_MAX) return false;
-        if (text[size] == '\0') return true;
-        text += size + 1;
-    }
-}
-
 static bool has_form(const char *text)
 {
     return ends_with(text, ".ndjson") || ends_with(text, ".csv");
@@ -82,10 +66,10 @@ void dbk_app_archive(dbk_app_reading *a, const dbk_json_node *value, const char 
     bool good = fill(a, value, path, text, rule, &whole, false) && fill(a, value, path, text, rule, &sample, true);
     const char *looked = good ? dbk_buffer_text(&sample) : NULL;
     if (good && !looked) a->check->failed = true;
-    if (looked && !is_path(looked))
+    if (looked && !dbk_app_is_path(looked))
         dbk_app_wrong(a, value, "\"archive/{rule}-{year}.ndjson\"",
                       "'%s' is a path below 'files': %d names at most, of %d bytes, none begins with '.'", path,
-                      PARTS_MAX, PART_MAX_BYTES);
+                      DBK_APP_PARTS_MAX, DBK_APP_PART_MAX_BYTES);
     else if (looked && !has_form(looked))
         dbk_app_wrong(a, value, "\"archive/{rule}-{year}.ndjson\"", "'%s' ends in '.ndjson' or '.csv'", path);
     else if (looked) rule->archive = dbk_check_text(a->check, dbk_buffer_slice(&whole));
@@ -94,12 +78,15 @@ void dbk_app_archive(dbk_app_reading *a, const dbk_json_node *value, const char 
     dbk_buffer_release(&sample);
 }
 
-bool dbk_app_archive_may_be(const dbk_app *app, const char *name)
+/* A number may stand before the ending. */
+bool dbk_app_archive_may_be(const dbk_app *app, const char *path)
 {
     for (size_t i = 0; i < app->retention_count; i++) {
-        const dbk_retention_rule *rule = &app->retention[i];
-        const char *end = rule->archive_csv ? ".csv" : ".ndjson";
-        if (rule->archive && !strchr(rule->archive, '/') && ends_with(name, end)) return true;
+        char open[(DBK_APP_PART_MAX_BYTES + 64) * DBK_APP_PARTS_MAX];
+        const char *archive = app->retention[i].archive, *end = archive ? strrchr(archive, '.') : NULL;
+        if (!end) continue;
+        int size = snprintf(open, sizeof open, "%.*s{}%s", (int)(end - archive), archive, end);
+        if (size < 0 || (size_t)size >= sizeof open || dbk_app_paths_meet(open, path)) return true;
     }
     return false;
 }

@@ -63,17 +63,9 @@ static void read_schema(dbk_app_reading *a, const dbk_json_node *value, const ch
     s->rule->schema = dbk_check_text(a->check, dbk_slice_of(text, size));
 }
 
-/* One name: the file stands in the store's own folder for such files. */
 static void read_mirror(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
 {
-    const char *name = NULL;
-
-    if (!dbk_app_text(a, value, path, &name)) return;
-    bool good = name[0] && name[0] != '.' && strlen(name) <= 100 && !strpbrk(name, "/\\");
-    if (good) ((setting_reading *)into)->rule->mirror = name;
-    else
-        dbk_app_wrong(a, value, "\"mirror\": \"ui.json\"", "'%s' is a file's name without folders, 100 bytes at most",
-                      path);
+    dbk_app_read_mirror(a, value, path, ((setting_reading *)into)->rule);
 }
 
 static void read_watch(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -229,17 +221,9 @@ static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, cons
     if (s->rule->schema && !dbk_definition_schema(a->check->definition, dbk_slice_text(s->rule->schema)))
         dbk_app_wrong(a, member, "the name of a file of schemas/ without its ending", "'%s': there is no schema '%s'",
                       path, s->rule->schema);
-    if (s->rule->mirror && (strpbrk(s->rule->name, "/\\.") || strlen(s->rule->name) > 60))
-        dbk_app_wrong_name(a, member, "letters, digits, '-' and '_'", "'%s' has a mirror: its name is a file's", path);
     if (s->rule->mirror && s->where && !asks)
         dbk_app_wrong(a, member, "no 'where'", "'%s': a mirror shows a namespace of one row", path);
-    if (s->rule->mirror && dbk_app_archive_may_be(a->app, s->rule->mirror))
-        dbk_app_wrong(a, member, "a folder in the path of the archive",
-                      "'%s': '%s' may be the archive of a retention rule", path, s->rule->mirror);
-    for (size_t i = 0; s->rule->mirror && i + 1 < a->app->setting_count; i++)
-        if (a->app->settings[i].mirror && strcmp(a->app->settings[i].mirror, s->rule->mirror) == 0)
-            dbk_app_wrong(a, member, "another file", "'%s': '%s' is the mirror of another namespace", path,
-                          s->rule->mirror);
+    if (s->rule->mirror) dbk_app_check_mirror(a, member, path, s->rule);
     if (asks) {
         finish_query(a, member, path, s);
         return;

@@ -19,6 +19,7 @@
 static const char app[] =
     "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\"}},"
     "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}},"
+    "\"app\":{\"table\":\"settings\",\"mirror\":\"config/a/app.json\"},"
     "\"tags\":{\"query\":\"tag_list\",\"import\":\"tags.import\",\"mirror\":\"tags.json\"},"
     "\"plugin\":{\"table\":\"prefs\",\"where\":{\"scope\":\"plugin\"},\"key\":\"name\"}},"
     "\"search\":{\"find\":{\"table\":\"notes\",\"columns\":[\"title\"]}},"
@@ -209,6 +210,13 @@ static void run_mirror_edit(bench *b)
     b->result = dbk_engine_mirror(b->engine, &b->error);
 }
 
+/* Its folders are made. */
+static void run_mirror_in_folder(bench *b)
+{
+    send(b, "{\"id\":\"app\",\"do\":\"set\",\"namespace\":\"app\",\"path\":\"x\",\"value\":1}");
+    if (b->result == DBK_OK) b->result = dbk_engine_mirror(b->engine, &b->error);
+}
+
 static void run_mirror_of_rows_edit(bench *b)
 {
     char text[400];
@@ -369,6 +377,7 @@ static const call calls[] = {
     {.name = "retain", .run = run_retain, .varies = true},
     {.name = "mirror", .run = run_mirror},
     {.name = "mirror, edited", .run = run_mirror_edit},
+    {.name = "mirror in a folder", .run = run_mirror_in_folder},
     {.name = "mirror of rows, edited", .run = run_mirror_of_rows_edit},
     {.name = "import", .run = run_import},
     {.name = "copy", .run = run_copy},
@@ -508,6 +517,20 @@ static void take_facts(bench *b)
     close_store(b);
 }
 
+/* So that whoever needs them makes them. */
+static void remove_folders(bench *b)
+{
+    const dbk_port *port = b->options.port;
+    static const char *const folders[] = {"/store/files/config", "/store/files"}, *const names[] = {"a", "config"};
+    if (dbk_simdisk_remove(b->disk, "store/files/config/a/app.json") != 0) abort();
+    for (size_t i = 0; i < 2; i++) {
+        dbk_dir *dir;
+        if (port->open_dir(port->ctx, NULL, folders[i], 0, &dir) != 0) abort();
+        if (port->remove_dir(port->ctx, dir, names[i]) != 0) abort();
+        port->close_dir(port->ctx, dir);
+    }
+}
+
 static void fill_store(bench *b)
 {
     static const char *const all[] = {
@@ -543,6 +566,7 @@ static void fill_store(bench *b)
     must(b, "{\"do\":\"models\"}");
     if (dbk_engine_mirror(b->engine, &b->error) != DBK_OK) fail(b, "no mirror");
     close_store(b);
+    remove_folders(b);
     dbk_simdisk_sync_all(b->disk);
 }
 
