@@ -56,6 +56,17 @@ void dbk_app_wrong_name(dbk_app_reading *a, const dbk_json_node *value, const ch
     va_end(args);
 }
 
+void dbk_app_doubt_name(dbk_app_reading *a, const dbk_json_node *value, const char *advice, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    dbk_report_warning(a->check->report, name_span(a, value), advice, "%s", text);
+}
+
 /* ---- members */
 
 const char *dbk_app_path(dbk_app_reading *a, const char *path, dbk_slice name)

@@ -6,6 +6,7 @@
  *
  *   app.c        the file, its top keys        value.c   values by kind
  *   rules.c      tables.<t>                    fields.c  tables.<t>.sync, states
+ *   messages.c   tables.<t>.messages
  *   settings.c   settings                      roles.c   events, permissions, limits, disk
  *   retention.c  retention, ttl                models.c  models
  *   archive.c    retention[].archive          mirror.c  settings.<ns>.mirror
@@ -42,6 +43,9 @@ void dbk_app_members(dbk_app_reading *a, const dbk_json_node *object, const char
 const char *dbk_app_path(dbk_app_reading *a, const char *path, dbk_slice name);
 /* An error at a value, or at the name before it. */
 void dbk_app_wrong(dbk_app_reading *a, const dbk_json_node *value, const char *advice, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* A warning at the member's name. */
+void dbk_app_doubt_name(dbk_app_reading *a, const dbk_json_node *value, const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void dbk_app_wrong_name(dbk_app_reading *a, const dbk_json_node *value, const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -83,6 +87,7 @@ typedef struct dbk_table_reading {
 } dbk_table_reading;
 void dbk_app_read_states(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_sync(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
+void dbk_app_read_messages(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 void dbk_app_read_ttl(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into);
 /* retention[].archive, when name and table of the rule are known. Whether a file of that path, or a folder on it, can
  * be one of those. */

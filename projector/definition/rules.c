@@ -175,37 +175,6 @@ static void read_logged(dbk_app_reading *a, const dbk_json_node *value, const ch
         dbk_app_wrong(a, value, "leave it out", "'%s': tables outside the log come with a later version", path);
 }
 
-/* ---- messages */
-
-static bool is_constraint(dbk_slice name)
-{
-    static const char *const kinds[] = {"UNIQUE", "NOT NULL", "CHECK", "FOREIGN KEY", "PRIMARY KEY"};
-
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (name.size >= strlen(kinds[i]) && memcmp(name.data, kinds[i], strlen(kinds[i])) == 0) return true;
-    return false;
-}
-
-static void read_messages(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
-{
-    dbk_table_reading *t = into;
-    const dbk_json_node *child = value->kind == DBK_JSON_OBJECT ? dbk_json_child(value) : NULL;
-
-    if (!dbk_app_object(a, value, path)) return;
-    t->rules->messages = dbk_check_take(a->check, (size_t)value->count + 1, sizeof(*t->rules->messages));
-    for (uint32_t i = 0; t->rules->messages && i < value->count; i++, child = dbk_json_next(child)) {
-        dbk_message *message = &t->rules->messages[t->rules->message_count];
-        if (!is_constraint(child->name)) {
-            dbk_app_wrong_name(a, child,
-                               "as receipts name them: \"UNIQUE notes.title\", \"NOT NULL notes.title\", \"CHECK …\"",
-                               "'%s': '%.*s' names no constraint", path, DBK_SLICE_ARG(child->name));
-            continue;
-        }
-        message->constraint = dbk_check_text(a->check, child->name);
-        if (dbk_app_text(a, child, dbk_app_path(a, path, child->name), &message->text)) t->rules->message_count++;
-    }
-}
-
 /* ---- all of a table */
 
 static const dbk_app_key table_keys[] = {
@@ -219,7 +188,7 @@ static const dbk_app_key table_keys[] = {
     {"derived", read_derived},
     {"sanitize", read_sanitize},
     {"max_row", read_max_row},
-    {"messages", read_messages},
+    {"messages", dbk_app_read_messages},
     {"sync", dbk_app_read_sync},
 };
 
