@@ -211,7 +211,8 @@ static dbk_result create_temporary(const dbk_port *port, dbk_dir *dir, const cha
 
 /* The content is durable under the temporary name before the rename, or a crash could leave `name`
  * on empty blocks; the rename is durable before success is reported. */
-dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name, dbk_slice content, dbk_error *err)
+dbk_result dbk_io_replace_file_if(const dbk_port *port, dbk_dir *dir, const char *name, dbk_slice content,
+                                  bool (*may)(void *arg), void *arg, dbk_error *err)
 {
     char temporary[NAME_MAX_ + 1];
     dbk_file *file;
@@ -227,6 +228,10 @@ dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *n
     if (rc == DBK_OK) rc = dbk_io_sync(port, file, temporary, err);
     port->close_file(port->ctx, file);
     if (rc < 0) goto remove;
+    if (may && !may(arg)) {
+        (void)port->unlink(port->ctx, dir, temporary);
+        return DBK_NONE;
+    }
     RETRY(renamed, port->rename(port->ctx, dir, temporary, dir, name));
     if (renamed < 0) {
         rc = fail_call(err, renamed, "rename", temporary);
@@ -239,6 +244,11 @@ remove:
     (void)port->unlink(port->ctx, dir, temporary);
 fail:
     return dbk_error_wrap(err, rc, "cannot replace '%s'", name);
+}
+
+dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name, dbk_slice content, dbk_error *err)
+{
+    return dbk_io_replace_file_if(port, dir, name, content, NULL, NULL, err);
 }
 
 void dbk_identity_text(const dbk_identity *identity, char out[DBK_IDENTITY_TEXT_SIZE])

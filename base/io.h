@@ -37,6 +37,10 @@ dbk_result dbk_io_read_file(const dbk_port *port, dbk_dir *dir, const char *name
  * sync (R16). After a failure the old content stands, or the new one: never a mixture. */
 dbk_result dbk_io_replace_file(const dbk_port *port, dbk_dir *dir, const char *name, dbk_slice content,
                                dbk_error *err) DBK_MUST_USE;
+/* The same for a file that others write too: `may` (NULL: always) is asked when all is done but the rename; where it
+ * says no, `name` stays as it is and the answer is DBK_NONE. */
+dbk_result dbk_io_replace_file_if(const dbk_port *port, dbk_dir *dir, const char *name, dbk_slice content,
+                                  bool (*may)(void *arg), void *arg, dbk_error *err) DBK_MUST_USE;
 
 /* What of an identity stays with the inode and leaves with no copy: the time it was made, else its number. */
 enum { DBK_IDENTITY_TEXT_SIZE = 24 };

@@ -123,7 +123,10 @@ static dbk_result settle(dbk_mirror_step *s, dbk_error *err)
         return keep_base(s, dbk_buffer_slice(&s->text), err);
     dbk_buffer_clear(&s->stored);
     dbk_buffer_put_slice(&s->stored, dbk_buffer_slice(&s->text));
-    return s->stored.failed ? dbk_mirror_no_memory(err) : write_file(s, err);
+    if (s->stored.failed) return dbk_mirror_no_memory(err);
+    dbk_result result = write_file(s, err);
+    return result == DBK_NONE ? keep_base(s, dbk_buffer_slice(&s->file), err)
+                              : result; /* it was edited on from there */
 }
 
 /* Broken or refused: aside with it. */
@@ -151,14 +154,13 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
 static dbk_result look(dbk_mirror_step *s, dbk_error *err)
 {
     dbk_mirror *m = s->mirror;
-    bool there = false;
     dbk_result result = dbk_setting_stored(s->engine, s->mirror->rule, &s->stored, err);
     if (result == DBK_OK && s->stored.size == 0) dbk_buffer_put_text(&s->stored, "{}");
-    if (result == DBK_OK) result = dbk_mirror_read(s, &there, err);
-    if (result != DBK_OK) return result == DBK_NONE ? DBK_OK : result;
+    if (result == DBK_OK) result = dbk_mirror_read(s, err);
+    if (result != DBK_OK) return result;
     if (!s->mirror->shown) s->mirror->shown = dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base));
     bool changed = s->mirror->shown != dbk_mirror_sum(s, dbk_buffer_slice(&s->stored));
-    if (!there) return write_file(s, err);
+    if (!s->there) return write_file(s, err);
     uint64_t file = dbk_mirror_sum(s, dbk_buffer_slice(&s->file));
     bool edited = file == 0 || file != dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base));
     bool known = s->mirror->rejected && s->mirror->rejected == dbk_checksum(dbk_buffer_slice(&s->file), 1);
@@ -223,6 +225,7 @@ static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t posit
     }
     if (result == DBK_OK) result = load_base(&s, err);
     if (result == DBK_OK) result = rows ? dbk_mirror_look_at_rows(&s, err) : look(&s, err);
+    if (result == DBK_NONE) result = DBK_OK; /* the file is for another look, or for nobody */
     for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
     dbk_folders_close(s.engine, &s.folders);
     if (s.bases) port->close_dir(port->ctx, s.bases);

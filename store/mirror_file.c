@@ -37,13 +37,13 @@ static dbk_result leave_alone(dbk_mirror_step *s, const char *why)
     return DBK_NONE;
 }
 
-dbk_result dbk_mirror_read(dbk_mirror_step *s, bool *there, dbk_error *err)
+dbk_result dbk_mirror_read(dbk_mirror_step *s, dbk_error *err)
 {
     const dbk_port *port = s->engine->port;
     dbk_identity identity;
     dbk_dir *folder = dbk_folders_last(&s->folders);
     int rc = port->identify(port->ctx, folder, s->file_name, &identity);
-    *there = rc == 0;
+    s->there = rc == 0;
     if (rc == -ENOENT) return DBK_OK;
     if (rc < 0)
         return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->rule->mirror);
@@ -92,10 +92,25 @@ dbk_result dbk_mirror_render(dbk_mirror_step *s, dbk_error *err)
     return s->text.failed ? dbk_mirror_no_memory(err) : DBK_OK;
 }
 
+/* What cannot be read is no longer what was read. */
+static bool is_as_it_was(void *arg)
+{
+    const dbk_mirror_step *s = arg;
+    const dbk_port *port = s->engine->port;
+    dbk_buffer now;
+    dbk_buffer_init(&now, port);
+    dbk_result result =
+        dbk_io_read_file(port, dbk_folders_last(&s->folders), s->file_name, DBK_MIRROR_MAX_BYTES, &now, NULL);
+    bool same = s->there ? result == DBK_OK && dbk_slice_equal(dbk_buffer_slice(&now), dbk_buffer_slice(&s->file))
+                         : result == DBK_MISSING;
+    dbk_buffer_release(&now);
+    return same;
+}
+
 dbk_result dbk_mirror_write(dbk_mirror_step *s, dbk_error *err)
 {
-    dbk_result result = dbk_io_replace_file(s->engine->port, dbk_folders_last(&s->folders), s->file_name,
-                                            dbk_buffer_slice(&s->text), err);
+    dbk_result result = dbk_io_replace_file_if(s->engine->port, dbk_folders_last(&s->folders), s->file_name,
+                                               dbk_buffer_slice(&s->text), is_as_it_was, s, err);
     if (result == DBK_OK && !s->mirror->kept) result = dbk_folders_sync(s->engine, &s->folders, err);
     s->mirror->kept = s->mirror->kept || result == DBK_OK;
     return result;

@@ -44,6 +44,7 @@ typedef struct dbk_mirror_step { /* one look at one mirror */
     dbk_json_parser *one, *other;
     dbk_buffer file, stored, text, request;
     uint64_t position; /* of the model */
+    bool there;        /* `file` is what stands in the file */
     bool last;         /* what was set is written without waiting */
 } dbk_mirror_step;
 
@@ -51,12 +52,13 @@ typedef struct dbk_mirror_step { /* one look at one mirror */
 dbk_result dbk_mirror_no_memory(dbk_error *err);
 /* Equal for equal documents, whatever the order of their members; 0: no JSON. */
 uint64_t dbk_mirror_sum(dbk_mirror_step *s, dbk_slice document);
-/* *there false: nothing to read, and a file may be written; DBK_NONE: what stands there is left alone, mirror->failure
- * says why. */
-dbk_result dbk_mirror_read(dbk_mirror_step *s, bool *there, dbk_error *err) DBK_MUST_USE;
+/* s->there false: nothing to read, and a file may be written; DBK_NONE: what stands there is left alone,
+ * mirror->failure says why. */
+dbk_result dbk_mirror_read(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE;
 /* s->stored for people and their editors, in s->text. */
 dbk_result dbk_mirror_render(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE;
-dbk_result dbk_mirror_write(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE; /* s->text is the file */
+/* s->text is the file; DBK_NONE: not written, for somebody wrote it since it was read, which the next look takes up. */
+dbk_result dbk_mirror_write(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_mirror_keep_base(dbk_mirror_step *s, dbk_slice base, dbk_error *err) DBK_MUST_USE;
 /* The file goes aside as a copy; `fault` says why, for status. */
 dbk_result dbk_mirror_reject(dbk_mirror_step *s, const dbk_error *fault, dbk_error *err) DBK_MUST_USE;

@@ -128,10 +128,10 @@ static dbk_result write_rows(dbk_mirror_step *s, uint64_t before, bool base_last
     return result == DBK_OK && (before || base_last) ? keep_base(s, 0, m->rows.sum, err) : result;
 }
 
-static dbk_result show(dbk_mirror_step *s, bool there, uint64_t file, dbk_error *err)
+static dbk_result show(dbk_mirror_step *s, uint64_t file, dbk_error *err)
 {
     dbk_mirror *m = s->mirror;
-    bool ours = there && file && (file == m->shown || file == m->rows.before);
+    bool there = s->there, ours = there && file && (file == m->shown || file == m->rows.before);
     dbk_result result = is_asked(s) ? DBK_OK : ask(s, err);
     if (result != DBK_OK || m->rows.failed) return result;
     bool changed = m->rows.sum != m->shown;
@@ -216,14 +216,14 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
 dbk_result dbk_mirror_look_at_rows(dbk_mirror_step *s, dbk_error *err)
 {
     dbk_mirror *m = s->mirror;
-    bool there = false;
-    dbk_result result = dbk_mirror_read(s, &there, err);
-    if (result != DBK_OK) return result == DBK_NONE ? DBK_OK : result;
+    dbk_result result = dbk_mirror_read(s, err);
+    if (result != DBK_OK) return result;
+    bool there = s->there;
     uint64_t file = there ? dbk_mirror_sum(s, dbk_buffer_slice(&s->file)) : 0;
     uint64_t bytes = there ? dbk_checksum(dbk_buffer_slice(&s->file), 1) : 0;
     bool ours = there && file && (file == m->shown || file == m->rows.before);
     bool known = m->rejected && m->rejected == bytes;
-    if (!there || ours || known || m->rule->no_watch) return show(s, there, file, err);
+    if (!there || ours || known || m->rule->no_watch) return show(s, file, err);
     if (!dbk_mirror_is_quiet(s, bytes, &m->edit.sum, &m->edit.since_ns)) return DBK_OK;
     return m->rule->import && m->shown ? import(s, err) : replace(s, err);
 }

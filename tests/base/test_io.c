@@ -421,6 +421,26 @@ static void reading_a_file_without_memory_says_so(void **state)
     dbk_buffer_release(&content);
 }
 
+static bool may_be(void *arg)
+{
+    assert_true(exists("a.tmp"));
+    return *(const bool *)arg;
+}
+
+/* Who may write it too is asked about it last. */
+static void a_file_is_replaced_if_it_may_be(void **state)
+{
+    bool may = false;
+    (void)state;
+    assert_int_equal(dbk_io_replace_file(port, dir, "a", dbk_slice_text("first"), &err), DBK_OK);
+    assert_int_equal(dbk_io_replace_file_if(port, dir, "a", dbk_slice_text("2nd"), may_be, &may, &err), DBK_NONE);
+    assert_content("a", "first");
+    assert_false(exists("a.tmp"));
+    may = true;
+    assert_int_equal(dbk_io_replace_file_if(port, dir, "a", dbk_slice_text("2nd"), may_be, &may, &err), DBK_OK);
+    assert_content("a", "2nd");
+}
+
 /* Made, then replaced by something shorter, over what an earlier, cut short replacement left. */
 static void files_are_replaced_whole(void **state)
 {
@@ -513,6 +533,7 @@ int main(void)
         TEST(growing_files_are_read_to_their_end),
         TEST(reading_a_file_without_memory_says_so),
         TEST(files_are_replaced_whole),
+        TEST(a_file_is_replaced_if_it_may_be),
         TEST(a_failed_replacement_leaves_old_or_new),
         TEST(a_leftover_that_cannot_be_removed_stops_the_replacement),
         TEST(a_name_without_room_for_the_suffix_is_refused),

@@ -337,6 +337,59 @@ static void expect_no_fault(engine_fixture *f)
     dbk_free(dbk_port_system(), store);
 }
 
+/* A port that edits the file when the one that is to replace it is written. */
+typedef struct saving_port {
+    dbk_port port;
+    const engine_fixture *f;
+    const char *text;
+} saving_port;
+
+static int open_and_save(void *ctx, dbk_dir *dir, const char *name, int flags, uint32_t mode, dbk_file **out)
+{
+    saving_port *saving = ctx;
+    if (saving->text && strcmp(name, "ui.json.tmp") == 0) {
+        write_file(saving->f, saving->text);
+        saving->text = NULL;
+    }
+    return dbk_port_system()->open_file(NULL, dir, name, flags, mode, out);
+}
+
+static void what_is_saved_while_the_file_is_written_stays(void **state)
+{
+    engine_fixture *f = *state;
+    saving_port saving = {.port = *dbk_port_system(), .f = f};
+    saving.port.ctx = &saving;
+    saving.port.open_file = open_and_save;
+    dbk_engine_close(f->engine);
+    f->options.port = &saving.port;
+    fixture_open(f);
+    saving.text = "{\"size\":4}"; /* there was none */
+    look(f);
+    expect_file(f, "ui.json", "{\"size\":4}");
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":4}");
+    must_accept(f, SET("1", "other", "1"));
+    saving.text = "{\"size\":6}";
+    look(f);
+    expect_file(f, "ui.json", "{\"size\":6}");
+    look(f);
+    expect_setting(f, "\"value\":{\"size\":6,\"other\":1}");
+    /* an edit, taken together with what was set, and gone on from and back meanwhile */
+    write_file(f, "{\"size\":7,\"other\":1}");
+    must_accept(f, SET("2", "more", "2"));
+    saving.text = "{\"size\":6,\"other\":3}";
+    look(f);
+    assert_null(saving.text);
+    look(f);
+    look(f);
+    expect_setting(f, "\"size\":6");
+    expect_setting(f, "\"other\":3");
+    expect_setting(f, "\"more\":2");
+    dbk_engine_close(f->engine);
+    f->options.port = NULL;
+    fixture_open(f);
+}
+
 /* A base is made again: one that is broken keeps no edit from being taken. */
 static void a_broken_base_is_none(void **state)
 {
@@ -437,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_set_while_an_edit_is_taken_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_saved_while_the_file_is_written_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_base_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_too_large_is_said, setup, teardown),
         cmocka_unit_test(one_that_fails_does_not_hold_up_the_others),
