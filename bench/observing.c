@@ -75,6 +75,7 @@ static void open_side(bench_side *side, int part, const dbk_definition *definiti
     snprintf(path, sizeof path, "%s/%s.sqlite", bench_folder(), parts[part]);
     bench_must(dbk_model_create(port, path, definition, NULL, NULL, &side->model, &err), &err, "create");
     if (part == 0) sqlite3_preupdate_hook(dbk_model_handle(side->model), NULL, NULL);
+    if (part == PARTS - 1) dbk_model_keep_rows(side->model, true); /* as where somebody subscribes */
     if (part == 1) dbk_observer_set_bulk(side->model->observer, true);
 }
 

@@ -70,15 +70,25 @@ void dbk_model_rollback(dbk_model *model);
 dbk_result dbk_model_go_on(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 /* Whether a statement of the definition runs for events of that type: if none does, they change no row. */
 bool dbk_model_reads_type(dbk_model *model, dbk_slice type);
+/* Whether messages of what changes will be asked for (dbk_model_change_json): rows are then kept as they change, which
+ * costs less than reading them again. Said or not, the messages are the same. */
+void dbk_model_keep_rows(dbk_model *model, bool keep);
 bool dbk_model_in_transaction(dbk_model *model); /* false: SQLite dropped it (semantics.md §3.1) */
+
+/* A row as the commit leaves it. */
+typedef struct dbk_seen_row {
+    bool known, exists; /* not known: it is read where it is wanted */
+    dbk_slice values;   /* of all columns, for dbk_row_value_next */
+} dbk_seen_row;
 
 /* A change of one table in a commit. */
 typedef struct dbk_change {
     const dbk_table *table;
     uint64_t previous; /* position of the table's change before this one, 0: none */
     size_t key_count;
-    const dbk_slice *keys; /* encoded (as in stream names), sorted by bytes */
-    const bool *existed;   /* per key: the row was there before the commit */
+    const dbk_slice *keys;    /* encoded (as in stream names), sorted by bytes */
+    const bool *existed;      /* per key: the row was there before the commit */
+    const dbk_seen_row *seen; /* per key; NULL: none is known */
 } dbk_change;
 typedef struct dbk_changes { /* sorted by table name; borrowed from the model until its next begin */
     const dbk_change *items;

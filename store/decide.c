@@ -332,6 +332,7 @@ dbk_result dbk_turn_decide_all(dbk_turn *turn, dbk_error *err)
     dbk_engine *engine = turn->engine;
     uint64_t seq = engine->next_seq, hlc = engine->hlc;
     uint32_t epoch = engine->epoch;
+    dbk_engine_expect_changes(engine);
     for (size_t attempt = 0; attempt <= sizeof turn->culprits / sizeof turn->culprits[0]; attempt++) {
         engine->next_seq = seq;
         engine->hlc = hlc;

@@ -196,6 +196,7 @@ dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *d
                                      dbk_error *err) DBK_MUST_USE;
 /* publish.c */
 void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes);
+void dbk_engine_expect_changes(dbk_engine *engine); /* before a turn: changed rows are kept while somebody subscribes */
 dbk_result dbk_engine_subscribe(dbk_engine *engine, const char *table, const char *from, dbk_change_fn each, void *arg,
                                 void **out, dbk_error *err) DBK_MUST_USE;
 void dbk_engine_unsubscribe(dbk_engine *engine, void *subscription);

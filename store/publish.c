@@ -40,6 +40,11 @@ static bool is_anyone_there(const dbk_engine *engine)
            (engine->publish && (!engine->publish_wanted || engine->publish_wanted(engine->publish_arg)));
 }
 
+void dbk_engine_expect_changes(dbk_engine *engine)
+{
+    dbk_model_keep_rows(engine->model, !engine->definition->no_feed && is_anyone_there(engine));
+}
+
 void dbk_engine_publish(dbk_engine *engine, const dbk_changes *changes)
 {
     if (!is_anyone_there(engine) || engine->definition->no_feed) return;

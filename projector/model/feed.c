@@ -39,31 +39,46 @@ dbk_result dbk_model_row_json(dbk_model *model, const dbk_table *table, dbk_slic
     return finish(out, size, result, err);
 }
 
+static void put_begin(const dbk_table *table, dbk_slice key, const char *op, dbk_buffer *out)
+{
+    dbk_buffer_put_text(out, "{\"op\":\"");
+    dbk_buffer_put_text(out, op);
+    dbk_buffer_put_text(out, "\",\"key\":");
+    dbk_key_to_json(table, key, out);
+}
+
 /* One change: the row as it is now, or that there is none. */
 static dbk_result put_row(dbk_model *model, const dbk_table *table, dbk_slice key, const char *op, dbk_buffer *out,
                           dbk_error *err)
 {
     size_t begin = out->size;
 
-    dbk_buffer_put_text(out, "{\"op\":\"");
-    dbk_buffer_put_text(out, op);
-    dbk_buffer_put_text(out, "\",\"key\":");
-    dbk_key_to_json(table, key, out);
+    put_begin(table, key, op, out);
     dbk_buffer_put_text(out, ",\"row\":");
     dbk_result result = dbk_model_row_json(model, table, key, out, err);
     if (result == DBK_NONE) {
         if (out->size > begin) out->size = begin;
-        dbk_buffer_put_text(out, "{\"op\":\"delete\",\"key\":");
-        dbk_key_to_json(table, key, out);
+        put_begin(table, key, "delete", out);
         result = DBK_OK;
     }
     dbk_buffer_put_u8(out, '}');
     return result;
 }
 
+/* The same of a row that was seen as it changed. */
+static void put_seen(const dbk_table *table, dbk_slice key, const char *op, const dbk_seen_row *row, dbk_buffer *out)
+{
+    put_begin(table, key, row->exists ? op : "delete", out);
+    if (row->exists) {
+        dbk_buffer_put_text(out, ",\"row\":");
+        dbk_row_put_values(table, row->values, out);
+    }
+    dbk_buffer_put_u8(out, '}');
+}
+
 /* ---- the message of a change */
 
-/* One transaction for all rows of a message: alone, each of them would lock the file and let it go. Without it they
+/* One transaction for all rows of a message that have to be read: alone, each of them would lock the file and let it go. Without it they
  * are read all the same; nobody writes meanwhile. */
 static bool begin_reading(dbk_model *model)
 {
@@ -88,12 +103,17 @@ static dbk_result put_rows(dbk_model *model, const dbk_change *change, size_t mo
 {
     size_t begin = out->size;
     dbk_result result = DBK_OK;
-    bool reading = change->key_count > 1 && begin_reading(model);
+    bool reading = false;
 
     dbk_buffer_put_text(out, "\"changes\":[");
     for (size_t i = 0; result == DBK_OK && i < change->key_count; i++) {
+        const char *op = change->existed[i] ? "update" : "insert";
+        const dbk_seen_row *seen = change->seen ? &change->seen[i] : NULL;
+        bool known = seen && seen->known;
         if (i) dbk_buffer_put_u8(out, ',');
-        result = put_row(model, change->table, change->keys[i], change->existed[i] ? "update" : "insert", out, err);
+        if (!known && !reading && change->key_count > 1) reading = begin_reading(model);
+        if (known) put_seen(change->table, change->keys[i], op, seen, out);
+        else result = put_row(model, change->table, change->keys[i], op, out, err);
         if (result == DBK_OK && most && out->size - begin > most) result = DBK_TOO_BIG;
     }
     if (reading) end_reading(model);

@@ -112,6 +112,7 @@ bool dbk_key_bind(const dbk_table *table, dbk_slice encoded, sqlite3_stmt *state
 dbk_result dbk_value_bind(const dbk_column *column, const char *table, const dbk_json_node *value,
                           sqlite3_stmt *statement, int parameter, dbk_buffer *scratch, dbk_error *err) DBK_MUST_USE;
 void dbk_value_out(dbk_column_type type, sqlite3_value *value, bool stored, dbk_buffer *out);
+void dbk_row_value_out(dbk_column_type type, const dbk_row_value *value, bool stored, dbk_buffer *out);
 /* rows/statement.c … made and freed by model/model.c's open and close */
 dbk_result dbk_rows_open(dbk_model *model, dbk_error *err) DBK_MUST_USE;
 void dbk_rows_close(dbk_model *model);

@@ -67,6 +67,8 @@ dbk_result dbk_select_by_key(dbk_model *model, const dbk_table *table, sqlite3_s
 dbk_result dbk_select_all(dbk_model *model, const dbk_table *table, bool sorted, sqlite3_stmt **out,
                           dbk_error *err) DBK_MUST_USE;
 void dbk_row_put_json(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out);
+void dbk_row_put_values(const dbk_table *table, dbk_slice values,
+                        dbk_buffer *out); /* the same, as the observer has it */
 /* dbk_sandbox_install, with the codes of SQLite's failures */
 dbk_result dbk_sql_guard(sqlite3 *db, dbk_sandbox *sandbox, dbk_error *err) DBK_MUST_USE;
 

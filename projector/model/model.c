@@ -280,6 +280,11 @@ void dbk_model_rollback(dbk_model *model)
     if (model->observer) dbk_observer_transaction_begin(model->observer);
 }
 
+void dbk_model_keep_rows(dbk_model *model, bool keep)
+{
+    dbk_observer_keep_rows(model->observer, keep);
+}
+
 bool dbk_model_in_transaction(dbk_model *model)
 {
     return sqlite3_get_autocommit(model->db) == 0;

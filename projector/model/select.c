@@ -73,6 +73,17 @@ dbk_result dbk_select_all(dbk_model *model, const dbk_table *table, bool sorted,
     return prepare(model, &sql, out, err);
 }
 
+void dbk_row_put_values(const dbk_table *table, dbk_slice values, dbk_buffer *out)
+{
+    dbk_row_value value;
+
+    for (uint16_t i = 0; i < table->column_count && dbk_row_value_next(&values, &value); i++) {
+        dbk_put_member_name(out, i == 0, table->columns[i].name);
+        dbk_row_value_out(table->columns[i].type, &value, false, out);
+    }
+    dbk_buffer_put_u8(out, '}');
+}
+
 void dbk_row_put_json(const dbk_table *table, sqlite3_stmt *row, dbk_buffer *out)
 {
     for (uint16_t i = 0; i < table->column_count; i++) {

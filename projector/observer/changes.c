@@ -22,8 +22,22 @@ static int compare_rows(const void *left, const void *right)
     return order ? order : dbk_slice_compare(a->key, b->key);
 }
 
-static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, bool *existed, dbk_change *changes,
-                 size_t *filled)
+/* What is told of each row, in arrays of the arena. */
+typedef struct dbk_told {
+    dbk_slice *keys;
+    bool *existed;
+    dbk_seen_row *seen; /* NULL: rows are not kept */
+} dbk_told;
+
+static dbk_seen_row seen_row(const dbk_observer *observer, const dbk_kept *kept)
+{
+    dbk_seen_row row = {.known = kept->known, .exists = kept->exists};
+    if (kept->exists) row.values = dbk_buffer_part(&observer->rows, kept->at, kept->size);
+    return row;
+}
+
+static void fill(const dbk_observer *observer, const dbk_dirty *const *rows, uint32_t count, const dbk_told *told,
+                 dbk_change *changes, size_t *filled)
 {
     dbk_change *change = NULL;
 
@@ -31,10 +45,12 @@ static void fill(const dbk_dirty *const *rows, uint32_t count, dbk_slice *keys, 
     for (uint32_t i = 0; i < count; i++) {
         if (!change || change->table != rows[i]->table) {
             change = &changes[(*filled)++];
-            *change = (dbk_change){.table = rows[i]->table, .keys = keys + i, .existed = existed + i};
+            *change = (dbk_change){.table = rows[i]->table, .keys = told->keys + i, .existed = told->existed + i};
+            if (told->seen) change->seen = told->seen + i;
         }
-        keys[i] = rows[i]->key;
-        existed[i] = rows[i]->existed;
+        told->keys[i] = rows[i]->key;
+        told->existed[i] = rows[i]->existed;
+        if (told->seen) told->seen[i] = seen_row(observer, &rows[i]->now);
         change->key_count++;
     }
 }
@@ -65,8 +81,7 @@ dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, si
 {
     uint32_t all = observer->bulk && !observer->has_added ? 0 : dbk_dirty_count(observer), rows = 0;
     const dbk_dirty **sorted;
-    dbk_slice *keys;
-    bool *existed;
+    dbk_told told = {0};
 
     *changes = NULL;
     *count = 0;
@@ -74,15 +89,16 @@ dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, si
     for (uint32_t i = 0; i < all; i++) rows += !dbk_dirty_at(observer, i)->same;
     if (rows == 0) return DBK_OK;
     sorted = dbk_arena_take(observer->changes_arena, rows * sizeof *sorted);
-    keys = dbk_arena_take(observer->changes_arena, rows * sizeof *keys);
-    existed = dbk_arena_take(observer->changes_arena, rows * sizeof *existed);
-    if (!sorted || !keys || !existed) goto no_memory;
+    told.keys = dbk_arena_take(observer->changes_arena, rows * sizeof *told.keys);
+    told.existed = dbk_arena_take(observer->changes_arena, rows * sizeof *told.existed);
+    if (observer->keep_rows) told.seen = dbk_arena_take(observer->changes_arena, rows * sizeof *told.seen);
+    if (!sorted || !told.keys || !told.existed || (observer->keep_rows && !told.seen)) goto no_memory;
     for (uint32_t i = 0, at = 0; i < all; i++)
         if (!dbk_dirty_at(observer, i)->same) sorted[at++] = dbk_dirty_at(observer, i);
     qsort(sorted, rows, sizeof *sorted, compare_rows);
     *changes = dbk_arena_take(observer->changes_arena, count_tables(sorted, rows) * sizeof **changes);
     if (!*changes) goto no_memory;
-    fill(sorted, rows, keys, existed, *changes, count);
+    fill(observer, sorted, rows, &told, *changes, count);
     return DBK_OK;
 no_memory:
     return dbk_fail(err, DBK_NO_MEMORY, "cannot list the changed rows: out of memory");

@@ -4,6 +4,12 @@
 
 #include "projector/rows/internal.h"
 
+/* What the last change left of a row, where rows are kept: its values as they were hashed. */
+typedef struct dbk_kept {
+    size_t at, size;    /* in `rows` of the observer */
+    bool known, exists; /* not known: nobody looked, or there was too much */
+} dbk_kept;
+
 /* A dirty row of the transaction. Its place in the entry's touched rows counts only while `entry` is
  * the entry in work. */
 typedef struct dbk_dirty {
@@ -15,6 +21,7 @@ typedef struct dbk_dirty {
     bool existed;       /* before the transaction */
     bool same;          /* it came out as it was: no change */
     dbk_hash128 before; /* where it existed */
+    dbk_kept now;
 } dbk_dirty;
 
 /* What one change did to the lists; walking these back undoes it. */
@@ -26,6 +33,8 @@ typedef struct dbk_step {
     uint32_t dirty_touched;
     uint32_t dirty;
     dbk_hash128 now;
+    dbk_kept kept;
+    size_t rows_size; /* of `rows` before it */
 } dbk_step;
 
 typedef struct dbk_mark {
@@ -45,7 +54,7 @@ struct dbk_observer {
     const dbk_definition *definition;
     dbk_tracked *tracked; /* as in definition->tables */
     const dbk_tracked *last_tracked;
-    bool bulk, unhashed, keep_inserted, keep_before, show_before;
+    bool bulk, unhashed, keep_inserted, keep_before, show_before, keep_rows;
     bool has_added; /* by dbk_observer_add, in this transaction */
     bool stops;     /* the statement in work, once there is too much */
     uint64_t bytes; /* that statements of the entry wrote, those taken back included */
@@ -71,6 +80,7 @@ struct dbk_observer {
     dbk_buffer before_at; /* dbk_place beside each of `touched` */
     const dbk_table *inserted_table;
     dbk_buffer inserted; /* the values as they were hashed */
+    dbk_buffer rows;     /* the same of dirty rows, see dbk_kept */
     dbk_arena *changes_arena;
 };
 
@@ -115,6 +125,8 @@ typedef struct dbk_row_change {
     dbk_slice key; /* copied when it is new */
     bool existed, exists;
     dbk_hash128 before, now;
+    bool seen; /* `values` is all of the row as it is now, empty where there is none */
+    dbk_slice values;
 } dbk_row_change;
 dbk_result dbk_observer_record(dbk_observer *observer, const dbk_row_change *change);
 void dbk_observer_cut(dbk_observer *observer, const dbk_mark *mark);

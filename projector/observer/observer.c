@@ -70,12 +70,15 @@ static dbk_result read_side(dbk_observer *observer, const dbk_tracked *tracked, 
     return is_key ? DBK_OK : DBK_INTERNAL;
 }
 
-/* `size`: of the row as it will be. A row that is changed again and again counts each time: the entry keeps a step
- * of each change. */
-static dbk_result record(dbk_observer *observer, const dbk_row_change *change, size_t size, dbk_preupdate *call)
+/* `row`: what was hashed of it as it will be. A row that is changed again and again counts each time: the entry keeps a
+ * step of each change. */
+static dbk_result record(dbk_observer *observer, dbk_row_change *change, const dbk_buffer *row, dbk_preupdate *call)
 {
     uint32_t touched = dbk_touched_count(observer);
-    observer->bytes += sizeof(dbk_step) + (change->exists ? size : 0);
+    observer->bytes += sizeof(dbk_step) + (change->exists ? row->size : 0);
+    change->seen = true;
+    if (change->exists && row->size > sizeof(dbk_hash128))
+        change->values = dbk_buffer_part(row, sizeof(dbk_hash128), row->size - sizeof(dbk_hash128));
     if (dbk_observer_is_heavy(observer)) return DBK_TOO_BIG;
     dbk_result result = dbk_observer_record(observer, change);
     if (result == DBK_OK && observer->keep_before && dbk_touched_count(observer) > touched)
@@ -101,9 +104,8 @@ static dbk_result observe_set(dbk_observer *observer, const dbk_tracked *tracked
                                        call, &changed);
     if (call->failed || observer->changed.failed) return DBK_NO_MEMORY;
     if (observer->set_changed) *observer->set_changed = changed;
-    return observer->set_changed && dbk_mask_is_empty(&changed)
-               ? DBK_OK
-               : record(observer, change, observer->changed.size, call);
+    return observer->set_changed && dbk_mask_is_empty(&changed) ? DBK_OK
+                                                                : record(observer, change, &observer->changed, call);
 }
 
 static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, int op, dbk_preupdate *call)
@@ -113,7 +115,7 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
     dbk_row_change came = {.table = tracked->table, .exists = op != SQLITE_DELETE};
     dbk_result result = DBK_OK;
     /* what comes did change, unless it went before; and what its hash is taken of is the copy of it */
-    bool plain = observer->unhashed && op == SQLITE_INSERT && !observer->keep_inserted;
+    bool plain = observer->unhashed && op == SQLITE_INSERT && !observer->keep_inserted && !observer->keep_rows;
 
     dbk_buffer_clear(&observer->key);
     if (gone.existed) result = read_side(observer, tracked, old_column, call, &old_at, &gone.before);
@@ -130,18 +132,17 @@ static dbk_result observe(dbk_observer *observer, const dbk_tracked *tracked, in
         }
     }
     if (result != DBK_OK) return result;
-    size_t size = observer->row.size;
     gone.key = dbk_buffer_part(&observer->key, old_at, old_end - old_at); /* the key of an empty text has no bytes */
     came.key = dbk_buffer_part(&observer->key, new_at, observer->key.size - new_at);
     if (op == SQLITE_UPDATE && dbk_slice_equal(gone.key, came.key)) {
         gone.exists = true;
         gone.now = came.now;
-        return record(observer, &gone, observer->row.size, call);
+        return record(observer, &gone, &observer->row, call);
     }
-    if (gone.existed) result = record(observer, &gone, 0, call);
+    if (gone.existed) result = record(observer, &gone, &observer->row, call);
     if (result == DBK_OK && gone.existed && tracked->table->rules && tracked->table->rules->edit_wins)
         result = dbk_observer_take_gone(observer, tracked->table, old_column, call);
-    if (result == DBK_OK && came.exists) result = record(observer, &came, size, call);
+    if (result == DBK_OK && came.exists) result = record(observer, &came, &observer->row, call);
     return result;
 }
 
@@ -182,7 +183,8 @@ dbk_observer *dbk_observer_new(const dbk_port *port, sqlite3 *db, const dbk_defi
     observer->bytes_max = (uint64_t)DBK_ENTRY_WRITTEN_MAX_MIB << 20;
     dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,  &observer->steps,
                              &observer->key,   &observer->row,     &observer->before,  &observer->before_at,
-                             &observer->gone,  &observer->gone_at, &observer->changed, &observer->inserted};
+                             &observer->gone,  &observer->gone_at, &observer->changed, &observer->inserted,
+                             &observer->rows};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_init(buffers[i], port);
     observer->arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
     observer->changes_arena = dbk_arena_new(port, ARENA_BLOCK_BYTES);
@@ -200,7 +202,8 @@ void dbk_observer_free(dbk_observer *observer)
     sqlite3_preupdate_hook(observer->db, NULL, NULL);
     dbk_buffer *buffers[] = {&observer->dirty, &observer->touched, &observer->hashes,  &observer->steps,
                              &observer->key,   &observer->row,     &observer->before,  &observer->before_at,
-                             &observer->gone,  &observer->gone_at, &observer->changed, &observer->inserted};
+                             &observer->gone,  &observer->gone_at, &observer->changed, &observer->inserted,
+                             &observer->rows};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_release(buffers[i]);
     dbk_arena_free(observer->arena);
     dbk_arena_free(observer->changes_arena);
@@ -317,6 +320,11 @@ void dbk_observer_sets(dbk_observer *observer, const dbk_table *table, const dbk
 void dbk_observer_set_written_max(dbk_observer *observer, uint32_t mib)
 {
     observer->bytes_max = (uint64_t)mib << 20;
+}
+
+void dbk_observer_keep_rows(dbk_observer *observer, bool keep)
+{
+    observer->keep_rows = keep;
 }
 
 void dbk_observer_keep_inserted(dbk_observer *observer, bool keep)

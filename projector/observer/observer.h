@@ -78,6 +78,9 @@ void dbk_observer_keep_before(dbk_observer *observer, bool keep, bool shown);
 /* The touched row at `index` as it was before the entry, a JSON object of its columns;
  * empty: there was none. */
 dbk_slice dbk_observer_before(const dbk_observer *observer, size_t index);
+/* Whether changed rows are kept for dbk_observer_changes (default false) as the last change leaves them, up to a bound; not in
+ * bulk. It may change at any time: rows that nobody kept are told without values. */
+void dbk_observer_keep_rows(dbk_observer *observer, bool keep);
 /* The dirty rows of the transaction as changes without `previous`, sorted by table name and key. */
 dbk_result dbk_observer_changes(dbk_observer *observer, dbk_change **changes, size_t *count,
                                 dbk_error *err) DBK_MUST_USE;

@@ -3,7 +3,9 @@
  * first and changes afterwards, so that a failure leaves the lists as they were. */
 #include "projector/observer/internal.h"
 
-enum { SLOTS_MIN = 256 };
+/* Values over this in one transaction are not kept: who wants them reads the rows. Most of a message that has so many
+ * says keys only (model/feed.c). */
+enum { SLOTS_MIN = 256, ROWS_BYTES_MAX = 512 * 1024 };
 
 static uint64_t hash_of(const dbk_table *table, dbk_slice key)
 {
@@ -51,9 +53,16 @@ static bool reserve_slot(dbk_observer *observer)
     return true;
 }
 
-static bool reserve(dbk_observer *observer)
+static bool keeps(const dbk_observer *observer, const dbk_row_change *change)
 {
-    return reserve_slot(observer) && dbk_buffer_reserve(&observer->dirty, sizeof(dbk_dirty)) &&
+    return observer->keep_rows && !observer->bulk && change->seen &&
+           observer->rows.size + change->values.size <= ROWS_BYTES_MAX;
+}
+
+static bool reserve(dbk_observer *observer, const dbk_row_change *change)
+{
+    return (!keeps(observer, change) || dbk_buffer_reserve(&observer->rows, change->values.size)) &&
+           reserve_slot(observer) && dbk_buffer_reserve(&observer->dirty, sizeof(dbk_dirty)) &&
            dbk_buffer_reserve(&observer->touched, sizeof(dbk_touched)) &&
            dbk_buffer_reserve(&observer->hashes, 2 * sizeof(dbk_hash128)) &&
            dbk_buffer_reserve(&observer->steps, sizeof(dbk_step));
@@ -82,6 +91,21 @@ static void add_touched(dbk_observer *observer, const dbk_row_change *change, db
     dbk_buffer_put(&observer->hashes, both, sizeof both);
 }
 
+/* The last one counts; what a change left that nobody saw is not known any more. */
+static void keep_values(dbk_observer *observer, const dbk_row_change *change, dbk_step *step)
+{
+    dbk_dirty *dirty = dbk_dirty_at(observer, step->dirty);
+
+    step->kept = dirty->now;
+    step->rows_size = observer->rows.size;
+    dirty->now = (dbk_kept){.known = keeps(observer, change)};
+    if (!dirty->now.known || !change->exists) return;
+    dirty->now.exists = true;
+    dirty->now.at = observer->rows.size;
+    dirty->now.size = change->values.size;
+    dbk_buffer_put_slice(&observer->rows, change->values);
+}
+
 static void apply_change(dbk_observer *observer, const dbk_row_change *change, dbk_step *step)
 {
     dbk_touched *touched = dbk_touched_at(observer, step->touched);
@@ -106,7 +130,7 @@ dbk_result dbk_observer_record(dbk_observer *observer, const dbk_row_change *cha
     uint32_t slot;
     dbk_dirty *dirty;
 
-    if (!reserve(observer)) return DBK_NO_MEMORY;
+    if (!reserve(observer, change)) return DBK_NO_MEMORY;
     slot = slot_of(observer, change->table, change->key, hash);
     if (observer->slots[slot]) {
         step.dirty = observer->slots[slot] - 1;
@@ -123,6 +147,7 @@ dbk_result dbk_observer_record(dbk_observer *observer, const dbk_row_change *cha
     step.dirty_touched = dirty->touched;
     if (step.is_new_touched) add_touched(observer, change, dirty);
     step.touched = dirty->touched;
+    keep_values(observer, change, &step);
     apply_change(observer, change, &step);
     return DBK_OK;
 }
@@ -142,6 +167,8 @@ static void walk_back(dbk_observer *observer, const dbk_step *step)
     dbk_touched *touched = dbk_touched_at(observer, step->touched);
     dbk_dirty *dirty = dbk_dirty_at(observer, step->dirty);
 
+    observer->rows.size = step->rows_size;
+    dirty->now = step->kept;
     if (step->is_new_touched) {
         observer->touched.size -= sizeof(dbk_touched);
         observer->hashes.size -= 2 * sizeof(dbk_hash128);
@@ -166,7 +193,8 @@ void dbk_observer_cut(dbk_observer *observer, const dbk_mark *mark)
     }
     observer->steps.size = mark->steps * sizeof *steps;
     if (observer->gone_at.size) dbk_observer_cut_gone(observer, mark->steps);
-    observer->dirty.failed = observer->touched.failed = observer->hashes.failed = observer->steps.failed = false;
+    observer->rows.failed = observer->dirty.failed = observer->touched.failed = observer->hashes.failed =
+        observer->steps.failed = false;
     observer->difference = mark->difference;
     observer->failure = mark->failure;
 }
@@ -182,5 +210,6 @@ void dbk_observer_forget_rows(dbk_observer *observer)
         while (dbk_dirty_count(observer)) pop_dirty(observer);
     }
     dbk_buffer_clear(&observer->dirty);
+    dbk_buffer_clear(&observer->rows);
     dbk_arena_clear(observer->arena);
 }

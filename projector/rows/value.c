@@ -227,26 +227,34 @@ static void real_out(double real, dbk_buffer *out)
     }
 }
 
-void dbk_value_out(dbk_column_type type, sqlite3_value *value, bool stored, dbk_buffer *out)
+void dbk_row_value_out(dbk_column_type type, const dbk_row_value *value, bool stored, dbk_buffer *out)
 {
-    int64_t integer;
-
-    switch (sqlite3_value_type(value)) {
+    switch (value->type) {
     case SQLITE_NULL: dbk_buffer_put_text(out, "null"); return;
     case SQLITE_INTEGER:
-        integer = sqlite3_value_int64(value);
-        if (type == DBK_TYPE_BOOLEAN && (integer == 0 || integer == 1)) {
-            dbk_buffer_put_text(out, integer ? "true" : "false");
+        if (type == DBK_TYPE_BOOLEAN && (value->integer == 0 || value->integer == 1)) {
+            dbk_buffer_put_text(out, value->integer ? "true" : "false");
         } else if (type == DBK_TYPE_REAL) {
-            real_out((double)integer, out); /* SQLite's hook shows a whole REAL as an integer */
+            real_out((double)value->integer, out); /* SQLite's hook shows a whole REAL as an integer */
         } else {
-            dbk_json_put_i64(out, integer);
+            dbk_json_put_i64(out, value->integer);
         }
         return;
-    case SQLITE_FLOAT: real_out(sqlite3_value_double(value), out); return;
-    case SQLITE_TEXT:
-        text_out(type, dbk_slice_of(sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)), stored, out);
-        return;
-    default: base64_out(dbk_slice_of(sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)), out);
+    case SQLITE_FLOAT: real_out(value->real, out); return;
+    case SQLITE_TEXT: text_out(type, value->bytes, stored, out); return;
+    default: base64_out(value->bytes, out);
     }
+}
+
+void dbk_value_out(dbk_column_type type, sqlite3_value *value, bool stored, dbk_buffer *out)
+{
+    dbk_row_value row = {.type = sqlite3_value_type(value)};
+
+    switch (row.type) {
+    case SQLITE_NULL: break;
+    case SQLITE_INTEGER: row.integer = sqlite3_value_int64(value); break;
+    case SQLITE_FLOAT: row.real = sqlite3_value_double(value); break;
+    default: row.bytes = dbk_slice_of(sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value));
+    }
+    dbk_row_value_out(type, &row, stored, out);
 }

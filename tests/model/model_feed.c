@@ -16,13 +16,29 @@ static bool is_true(const dbk_json_node *message, const char *name)
     return node && node->kind == DBK_JSON_TRUE;
 }
 
-static void take_changes(m_store *store, const dbk_table *table, const dbk_json_node *message)
+/* The row of the message, kept as it changed, is the one that the model has, byte for byte. */
+static void check_told(m_store *store, const dbk_table *table, dbk_slice key, const dbk_json_node *one,
+                       dbk_slice message)
+{
+    bool has_row = dbk_json_member(one, "row") != NULL;
+    dbk_model *model = store->engine ? dbk_engine_model(store->engine) : NULL;
+    dbk_buffer row;
+    if (!model || !dbk_json_member(one, "op")) return;
+    dbk_buffer_init(&row, dbk_port_system());
+    dbk_result result = dbk_model_row_json(model, table, key, &row, NULL);
+    if (result == DBK_OK && (!has_row || !memmem(message.data, message.size, row.data, row.size))) abort();
+    if (result == DBK_NONE && has_row) abort();
+    dbk_buffer_release(&row);
+}
+
+static void take_changes(m_store *store, const dbk_table *table, const dbk_json_node *message, dbk_slice text)
 {
     const dbk_json_node *changes = dbk_json_member(message, "changes"), *one = changes ? dbk_json_child(changes) : NULL;
     dbk_buffer key;
     dbk_buffer_init(&key, dbk_port_system());
     for (uint32_t i = 0; changes && i < changes->count; i++, one = dbk_json_next(one)) {
         if (dbk_key_from_json(table, dbk_json_member(one, "key"), &key, NULL) != DBK_OK) abort();
+        check_told(store, table, dbk_buffer_slice(&key), one, text);
         dbk_buffer_printf(&store->feed, "%s/%.*s\n", table->name, DBK_SLICE_ARG(dbk_buffer_slice(&key)));
     }
     dbk_buffer_release(&key);
@@ -39,7 +55,7 @@ void m_feed_take(void *arg, const char *table, const char *message, size_t size)
     const dbk_table *found = dbk_definition_table(definition, dbk_slice_text(table));
     if (!parser || !found || dbk_json_parse(parser, dbk_slice_of(message, size), &root, NULL) != DBK_OK) abort();
     if (is_true(root, "reset")) store->announced[found - definition->tables] = true;
-    else take_changes(store, found, root);
+    else take_changes(store, found, root, dbk_slice_of(message, size));
     dbk_json_parser_free(parser);
 }
 

@@ -147,6 +147,55 @@ static void test_message_limits_by_bytes(void **state)
     feed_done(&feed);
 }
 
+/* The same message whether the rows were kept as they changed or are read: of each declared type, of more than is kept,
+ * and of rows that joined a commit at one position, which nobody saw. */
+static void check_both(feed_place *feed, const dbk_changes *changes, bool known)
+{
+    dbk_buffer read;
+    dbk_buffer_init(&read, feed->place.port);
+    assert_true(changes->count > 0);
+    for (size_t i = 0; i < changes->count; i++) {
+        dbk_change change = changes->items[i];
+        assert_non_null(change.seen);
+        assert_int_equal(change.seen[0].known, known);
+        assert_ok(dbk_model_change_json(feed->model, &change, &feed->out, &feed->place.err), &feed->place.err);
+        change.seen = NULL;
+        assert_ok(dbk_model_change_json(feed->model, &change, &read, &feed->place.err), &feed->place.err);
+        assert_text(&feed->out, dbk_buffer_text(&read));
+        dbk_buffer_clear(&read);
+    }
+    dbk_buffer_release(&read);
+}
+
+static void test_kept_rows_are_told_as_read_ones(void **state)
+{
+    static const char types[] =
+        "VALUES('a/b', 'q\"', 3, 2, x'010203', 1.5, '2026-11-21 07:00:00.25', 1, '{\"x\":[1.10]}'),"
+        "('', char(1) || 'é', 0, 1e300, x'', 'z', 'never', 7, '{'), "
+        "('c', NULL, 1, -0.0, 'raw', 9007199254740993, 5, 0, cast(x'ff' AS TEXT))";
+    feed_place feed;
+    dbk_changes changes;
+    (void)state;
+    feed_init(&feed, &(dbk_model_options){.keys_only_over = 100000});
+    dbk_model_keep_rows(feed.model, true);
+    changes = commit_sql(feed.model, 1, "INSERT INTO notes %s", types);
+    check_both(&feed, &changes, true);
+    changes = commit_sql(feed.model, 2,
+                         "UPDATE notes SET score=stars, doc=json_object('a', id); DELETE FROM notes WHERE id=''");
+    check_both(&feed, &changes, true);
+    changes = put_pairs(feed.model, 3, 40000);
+    size_t known = 0;
+    for (size_t i = 0; i < 40000; i++) known += changes.items[0].seen[i].known;
+    assert_true(known > 10000 && known < 39000);
+    check_both(&feed, &changes, true);
+    changes = commit_sql(feed.model, 4, "UPDATE pairs SET v='one' WHERE a < 3");
+    changes = commit_sql(feed.model, 4, "UPDATE pairs SET v='two' WHERE a = 2");
+    assert_int_equal(changes.items[0].key_count, 2);
+    assert_false(changes.items[0].seen[1].known);
+    check_both(&feed, &changes, false);
+    feed_done(&feed);
+}
+
 /* Every key touched since, once, with its row of now or a tombstone; nothing for whoever is up to date. */
 static void test_catch_up_since_a_position(void **state)
 {
@@ -379,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_change_message_with_rows_and_tombstones),
         cmocka_unit_test(test_message_limits_by_number),
         cmocka_unit_test(test_message_limits_by_bytes),
+        cmocka_unit_test(test_kept_rows_are_told_as_read_ones),
         cmocka_unit_test(test_catch_up_since_a_position),
         cmocka_unit_test(test_catch_up_below_the_floor),
         cmocka_unit_test(test_lossy_subscriber_ends_equal),

@@ -52,6 +52,7 @@ static dbk_result create_and_commit(model_place *place, dbk_error *err)
     dbk_model *model;
     dbk_result result = dbk_model_create(place->port, place_file(place, "model"), place->definition, NULL,
                                          &(dbk_model_options){.journal_rows = 3}, &model, err);
+    if (result == DBK_OK) dbk_model_keep_rows(model, true);
     for (uint64_t position = 1; result == DBK_OK && position < 4; position++) {
         dbk_changes changes;
         result = dbk_model_begin(model, err);

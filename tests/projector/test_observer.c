@@ -1,6 +1,8 @@
 /* The observer against what the tables really hold. */
 #include "tests/projector/model_fixture.h"
 
+#include "projector/rows/internal.h"
+
 enum { ROWS_MAX = 400, ROW_TEXT = 400 };
 
 typedef struct seen_row {
@@ -161,18 +163,42 @@ static void keep_touched(dbk_model *model, kept_rows *kept)
     }
 }
 
-static void random_entry(dbk_model *model, uint64_t *seed, seen_rows *before, seen_rows *after, kept_rows *kept)
+/* An UPDATE of which the columns are said beforehand. */
+static int try_set(dbk_model *model, uint64_t *seed)
 {
     char text[300];
+    const dbk_table *notes = table_of(model, "notes");
+    dbk_mask mask = {0};
+
+    dbk_mask_add(&mask, 3);
+    dbk_mask_add(&mask, 5);
+    snprintf(text, sizeof text, "UPDATE notes SET score=%s, amount=%s WHERE id='n%u'", any_value(seed), any_value(seed),
+             (unsigned)(next_random(seed) % 8));
+    dbk_observer_sets(model->observer, notes, &mask, NULL);
+    int rc = sql_try(model, text);
+    dbk_observer_sets(model->observer, NULL, NULL, NULL);
+    return rc;
+}
+
+static int try_any(dbk_model *model, uint64_t *seed)
+{
+    char text[300];
+
+    if (next_random(seed) % 8 == 0) return try_set(model, seed);
+    random_statement(seed, text, sizeof text);
+    return sql_try(model, text);
+}
+
+static void random_entry(dbk_model *model, uint64_t *seed, seen_rows *before, seen_rows *after, kept_rows *kept)
+{
     bool keeps = next_random(seed) % 3 != 0;
 
     see(model, before);
     dbk_observer_entry_begin(model->observer);
     sql(model, "SAVEPOINT entry");
     for (uint64_t n = next_random(seed) % 6; n > 0; n--) {
-        random_statement(seed, text, sizeof text);
         dbk_observer_statement_mark(model->observer);
-        if (sql_try(model, text) != SQLITE_OK) dbk_observer_statement_drop(model->observer);
+        if (try_any(model, seed) != SQLITE_OK) dbk_observer_statement_drop(model->observer);
         assert_int_equal(dbk_observer_failure(model->observer), DBK_OK);
     }
     if (!keeps) {
@@ -218,6 +244,32 @@ static void check_sorted(const dbk_changes *changes)
     }
 }
 
+/* What was kept of each row gives the message that reading them gives; how many rows were kept. */
+static size_t check_messages(dbk_model *model, const dbk_changes *changes, bool all)
+{
+    dbk_buffer kept, read;
+    dbk_error err;
+    size_t known = 0;
+
+    dbk_buffer_init(&kept, dbk_port_system());
+    dbk_buffer_init(&read, dbk_port_system());
+    for (size_t c = 0; c < changes->count; c++) {
+        dbk_change change = changes->items[c];
+        assert_ok(dbk_model_change_json(model, &change, &kept, &err), &err);
+        for (size_t k = 0; k < change.key_count; k++) {
+            bool is_known = change.seen && change.seen[k].known;
+            assert_true(is_known || !all);
+            known += is_known;
+        }
+        change.seen = NULL;
+        assert_ok(dbk_model_change_json(model, &change, &read, &err), &err);
+        assert_true(dbk_slice_equal(dbk_buffer_slice(&kept), dbk_buffer_slice(&read)));
+    }
+    dbk_buffer_release(&kept);
+    dbk_buffer_release(&read);
+    return known;
+}
+
 /* Random statements in entries, kept and dropped, in transactions, committed and rolled back: the
  * fingerprint equals a full count after each, and the touched rows are those that differ. */
 static void test_random_statements_are_seen_exactly(void **state)
@@ -229,12 +281,20 @@ static void test_random_statements_are_seen_exactly(void **state)
     seen_rows *seen = calloc(3, sizeof *seen);
     kept_rows *kept = calloc(1, sizeof *kept);
     uint64_t seed = 20261121, position = 0;
+    size_t known = 0;
 
     for (int turn = 0; turn < 1200; turn++) {
         see(model, &seen[2]);
         kept->count = 0;
+        bool keeps = next_random(&seed) % 3 != 0, all = keeps;
+        dbk_model_keep_rows(model, keeps);
         assert_ok(dbk_model_begin(model, &place.err), &place.err);
-        for (uint64_t n = next_random(&seed) % 4; n > 0; n--) random_entry(model, &seed, &seen[0], &seen[1], kept);
+        for (uint64_t n = next_random(&seed) % 4; n > 0; n--) {
+            random_entry(model, &seed, &seen[0], &seen[1], kept);
+            if (next_random(&seed) % 4) continue;
+            all = false; /* a subscriber comes or goes */
+            dbk_model_keep_rows(model, keeps = !keeps);
+        }
         if (next_random(&seed) % 4 == 0) {
             dbk_model_rollback(model);
         } else {
@@ -243,9 +303,11 @@ static void test_random_statements_are_seen_exactly(void **state)
             see(model, &seen[1]);
             check_changes(&changes, kept, &seen[2], &seen[1]);
             check_sorted(&changes);
+            known += check_messages(model, &changes, all);
         }
         assert_recount(model);
     }
+    assert_true(known > 300);
     free(seen);
     free(kept);
     dbk_model_close(model);
