@@ -210,7 +210,8 @@ static dbk_result decide_command(dbk_turn *turn, dbk_element *element, const dbk
 
     uint32_t epoch;
     uint64_t hlc;
-    dbk_clock_next(engine, turn->now_ms, &epoch, &hlc);
+    result = dbk_clock_next(engine, turn->now_ms, &epoch, &hlc, err);
+    if (result != DBK_OK) return result;
     begin_draft(turn, &command, epoch, hlc);
     if (command.verb == DBK_DO_APPEND && command.data) engine->draft.canonical = canonical_of(foreknown);
     result = decide_events(turn, &command, err);

@@ -27,14 +27,15 @@ static dbk_result decide(dbk_engine *engine, const char *stream, const char *typ
     dbk_draft *draft = &engine->draft;
     uint32_t epoch;
     uint64_t hlc;
-    dbk_clock_next(engine, now_ms, &epoch, &hlc);
+    dbk_result result = dbk_clock_next(engine, now_ms, &epoch, &hlc, err);
+    if (result != DBK_OK) return result;
     dbk_draft_clear(draft);
     memcpy(draft->id.replica, engine->identity.replica, 16);
     draft->id.incarnation = engine->identity.incarnation;
     draft->id.seq = engine->next_seq;
     draft->position = dbk_log_position(engine->log) + 1;
     draft->time_ms = now_ms;
-    dbk_result result = dbk_model_entry_begin(engine->model, draft, false, err);
+    result = dbk_model_entry_begin(engine->model, draft, false, err);
     if (result == DBK_OK) result = dbk_model_engine_event(engine->model, draft, stream, type, data, err);
     if (result == DBK_OK) result = dbk_model_entry_end(engine->model, draft, err);
     if (result == DBK_OK) result = encode(engine, now_ms, epoch, hlc, err);

@@ -81,8 +81,11 @@ void dbk_receipt_begin(dbk_engine *engine);  /* before the first one of a turn *
 void dbk_receipt_show(dbk_buffer *receipts); /* what was durable is visible now: `"projected":false` goes */
 void dbk_receipt_accepted(dbk_engine *engine, const dbk_draft *draft, uint64_t version, dbk_buffer *out);
 void dbk_receipt_again(dbk_engine *engine, const dbk_entry *entry, uint64_t position, dbk_buffer *out);
-/* store/clock.c: the next stamp of the decider: max(wall clock, last + 1) in the highest epoch seen (§5). */
-void dbk_clock_next(dbk_engine *engine, int64_t now_ms, uint32_t *epoch, uint64_t *hlc);
+/* store/clock.c: the next stamp of the decider: max(wall clock, last + 1) in the highest epoch seen (§5). It is taken when
+ * the caller puts it into the engine. DBK_UNAVAILABLE: the wall clock is beyond what a stamp holds; DBK_CORRUPT: the last
+ * stamp was the last there is. */
+dbk_result dbk_clock_next(const dbk_engine *engine, int64_t now_ms, uint32_t *epoch, uint64_t *hlc,
+                          dbk_error *err) DBK_MUST_USE;
 
 /* decide_entries.c: the events of these commands, within the draft's entry */
 dbk_result dbk_turn_run_dismiss(dbk_engine *engine, const dbk_command *c, dbk_error *err) DBK_MUST_USE;

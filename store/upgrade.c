@@ -84,12 +84,12 @@ dbk_result dbk_engine_log_definition(dbk_engine *engine, const dbk_definition *d
     memcpy(entry.id.replica, engine->identity.replica, 16);
     entry.id.incarnation = engine->identity.incarnation;
     entry.id.seq = engine->next_seq;
-    dbk_clock_next(engine, now_ms, &entry.epoch, &entry.hlc);
+    dbk_result result = dbk_clock_next(engine, now_ms, &entry.epoch, &entry.hlc, err);
     dbk_entry_encode(&origin, &entry);
     dbk_slice slice = dbk_buffer_slice(&origin);
-    dbk_result result = data.failed || event.failed || origin.failed
-                            ? dbk_fail(err, DBK_NO_MEMORY, "no memory for an entry")
-                            : dbk_engine_append(engine, &slice, 1, now_ms, err);
+    if (result == DBK_OK && (data.failed || event.failed || origin.failed))
+        result = dbk_fail(err, DBK_NO_MEMORY, "no memory for an entry");
+    if (result == DBK_OK) result = dbk_engine_append(engine, &slice, 1, now_ms, err);
     if (result == DBK_OK) {
         engine->epoch = entry.epoch;
         engine->hlc = entry.hlc;

@@ -4,6 +4,8 @@
 
 #include <sqlite3.h>
 
+#include "store/engine.h"
+
 static const char schema[] =
     "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL UNIQUE, stars INTEGER DEFAULT 0,\n"
     "                    body TEXT, CHECK (stars >= 0));\n"
@@ -275,9 +277,32 @@ static void limits_hold_at_their_edge(void **state)
     free(big);
 }
 
+/* Beyond the ends of the stamp a later entry would sort below the ones before. */
+static void a_clock_at_its_end_is_refused(void **state)
+{
+    engine_fixture *f = *state;
+    int64_t now_ms = f->now_ms;
+    f->now_ms = INT64_C(1) << 48;
+    must_refuse(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"items\",\"data\":{}}", "unavailable",
+                "\"message\":\"the clock of this machine is beyond the year 10889, which no entry can bear\"");
+    f->now_ms = now_ms;
+    must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"items\",\"data\":{}}");
+    f->engine->hlc = UINT64_MAX - 1;
+    must_accept(f, "{\"id\":\"2\",\"do\":\"put\",\"table\":\"items\",\"data\":{}}");
+    assert_true(f->engine->hlc == UINT64_MAX);
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"put\",\"table\":\"items\",\"data\":{}}", "corrupt",
+                "\"message\":\"the log has an entry with the last clock there is: nothing sorts behind it\"");
+    dbk_engine_close(f->engine);
+    fixture_open(f);
+    must_refuse(f, "{\"id\":\"3\",\"do\":\"put\",\"table\":\"items\",\"data\":{}}", "corrupt",
+                "nothing sorts behind it");
+    assert_int_equal(dbk_log_position(dbk_engine_log(f->engine)), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_clock_at_its_end_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(accepted_commands_are_answered_with_position_and_cursor, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_id_is_answered_again_another_content_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(what_changes_nothing_is_an_entry_without_events, setup, teardown),
