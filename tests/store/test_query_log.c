@@ -87,6 +87,15 @@ static void a_bound_has_the_collation_of_the_question(void **state)
                    "[[1]]");
 }
 
+/* A DATETIME is numeric to SQLite, so a text that reads as a number is one: docs/definition.md says so. */
+static void a_year_alone_is_a_number_to_a_time(void **state)
+{
+    asked *a = *state;
+    asked_contains(a, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM events WHERE time < '9000'\"}", "[[0]]");
+    asked_contains(a, "{\"do\":\"query\",\"sql\":\"SELECT count(*) > 0 FROM events WHERE time < '9000-01-01'\"}",
+                   "[[1]]");
+}
+
 static void it_ends_where_the_rows_end(void **state)
 {
     asked *a = *state;
@@ -135,6 +144,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_event_is_a_row, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(bounds_are_those_of_sql, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(a_bound_has_the_collation_of_the_question, setup, asked_teardown),
+        cmocka_unit_test_setup_teardown(a_year_alone_is_a_number_to_a_time, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(it_ends_where_the_rows_end, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(a_plan_is_told_and_not_run, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(slow_queries_are_kept, setup, asked_teardown),
