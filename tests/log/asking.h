@@ -3,9 +3,7 @@
 #define DBK_TEST_ASKING_H
 
 #include "golden.h"
-
-#include "log/internal.h"
-#include "log/pack.h"
+#include "packed_fixture.h"
 
 /* ROTTEN: of this writer, and a page of each index is damaged. DRAWN: its entries have the hashes of commands. */
 /* DAMAGED: plain, and its segments are damaged in many ways. */
@@ -205,13 +203,7 @@ static void ask_all(world *w, bool writer)
 static void lose_table(world *w)
 {
     static const char path[] = "log/0000000000000002.seg";
-    uint8_t bytes[DBK_PACK_HEAD_SIZE];
-    dbk_segment_header header;
-    dbk_pack_head head;
-
-    assert_int_equal(dbk_simdisk_read(w->disk, path, 0, bytes, sizeof(bytes)), sizeof(bytes));
-    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
-    assert_int_equal(dbk_simdisk_flip_bit(w->disk, path, head.table_offset + 3, 3), 0);
+    assert_int_equal(dbk_simdisk_flip_bit(w->disk, path, pack_head_of(w, path).table_offset + 3, 3), 0);
     (void)dbk_simdisk_remove(w->disk, "log/CATALOG");
 }
 

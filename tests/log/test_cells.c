@@ -1,36 +1,20 @@
 /* Blocks with cells: that they give the plain form again, and what damage leads to: to a dictionary, and to each part
  * of a block, which tells it by itself. */
-#include "log_fixture.h"
+#include "packed_fixture.h"
 
 #include "log/cells_read.h"
-#include "log/internal.h"
 
 static const char two[] = "log/0000000000000002.seg";
-
-/* A closed log of some packed segments; its last one is plain. */
-static dbk_simdisk_image *packed_log(world *w, size_t batches, size_t count)
-{
-    world_new(w, 11);
-    for (size_t i = 0; i < batches; i++) assert_int_equal(append(w->log, count), DBK_OK);
-    for (size_t i = 0; i + 1 < w->log->segment_count; i++) assert_true(w->log->segments[i]->packed);
-    assert_true(w->log->segment_count > 2);
-    world_close(w);
-    return dbk_simdisk_snapshot(w->disk);
-}
 
 /* One copy of a dictionary is enough, and the other's damage is told; without both the entries cannot be read. */
 static void test_two_dictionaries(void **state)
 {
-    uint8_t bytes[DBK_PACK_HEAD_SIZE];
-    dbk_segment_header header;
     dbk_log_report report;
-    dbk_pack_head head;
     world w;
 
     (void)state;
-    dbk_simdisk_image *image = packed_log(&w, 40, 6);
-    assert_int_equal(dbk_simdisk_read(w.disk, two, 0, bytes, sizeof(bytes)), sizeof(bytes));
-    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
+    dbk_simdisk_image *image = world_packed(&w, 40, 6);
+    dbk_pack_head head = pack_head_of(&w, two);
     assert_true(head.celled && head.dictionary_bytes > 100);
     for (int kind = 1; kind <= 3; kind++) {
         dbk_simdisk_restore(w.disk, image);
@@ -132,7 +116,7 @@ static void look_new(looker *l, bool hashes)
 {
     memset(l, 0, sizeof(*l));
     with_hashes = hashes;
-    packed_log(&l->w, 60, 6);
+    world_packed(&l->w, 60, 6);
     with_hashes = false;
     l->w.dir = root_of(l->w.port);
     assert_int_equal(dbk_image_open(l->w.port, l->w.dir, two + 4, &l->image, NULL), DBK_OK);
@@ -261,20 +245,15 @@ static void test_cell_of_entry(void **state)
 static void test_another_dictionary(void **state)
 {
     static const char three[] = "log/0000000000000003.seg";
-    uint8_t bytes[DBK_PACK_HEAD_SIZE], other[32768];
+    uint8_t other[32768];
     dbk_pack_head heads[2];
-    dbk_segment_header header;
     dbk_error err = {0};
     dbk_image *image;
     world w;
 
     (void)state;
-    packed_log(&w, 60, 6);
-    for (int i = 0; i < 2; i++) {
-        const char *path = i ? three : two;
-        assert_int_equal(dbk_simdisk_read(w.disk, path, 0, bytes, sizeof(bytes)), sizeof(bytes));
-        assert_int_equal(dbk_pack_head_decode(bytes, &header, &heads[i]), DBK_DECODED_OK);
-    }
+    world_packed(&w, 60, 6);
+    for (int i = 0; i < 2; i++) heads[i] = pack_head_of(&w, i ? three : two);
     size_t size = heads[0].dictionary_bytes;
     assert_int_equal(heads[1].dictionary_bytes, size); /* as long, so that its length does not tell */
     assert_int_not_equal(heads[1].dictionary_checksum, heads[0].dictionary_checksum);

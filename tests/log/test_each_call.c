@@ -1,10 +1,9 @@
 /* What is seldom done, with each of its calls and allocations failing in turn, once and from there on, asked for a
  * reason or not: it ends, leaks nothing, says nothing false, and what was acknowledged is there when the calls succeed
  * again. */
-#include "log_fixture.h"
+#include "packed_fixture.h"
 
 #include "log/load.h"
-#include "log/pack.h"
 #include "log/scrub.h"
 
 #include "tests/support/step.h"
@@ -114,11 +113,7 @@ static dbk_pack_head head;
 
 static void lose_table(world *w, const char *path)
 {
-    uint8_t bytes[DBK_PACK_HEAD_SIZE];
-    dbk_segment_header header;
-
-    assert_int_equal(dbk_simdisk_read(w->disk, path, 0, bytes, sizeof(bytes)), sizeof(bytes));
-    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
+    head = pack_head_of(w, path);
     assert_int_equal(dbk_simdisk_flip_bit(w->disk, path, head.table_offset + 5, 2), 0);
     (void)dbk_simdisk_remove(w->disk, "log/CATALOG");
 }

@@ -1,6 +1,7 @@
 /* Packed segments of the first form, which are only read since: damage to their tables and blocks together, any byte of
  * them, and blocks that are other bytes under checksums that are right. */
 #include "lies.h"
+#include "packed_fixture.h"
 
 #include "log/cells_read.h"
 
@@ -145,12 +146,7 @@ static void reopen_dir(world *w)
 
 static dbk_pack_head head_of(const world *w)
 {
-    uint8_t bytes[DBK_PACK_HEAD_SIZE];
-    dbk_segment_header header;
-    dbk_pack_head head;
-
-    assert_int_equal(dbk_simdisk_read(w->disk, second, 0, bytes, sizeof(bytes)), sizeof(bytes));
-    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
+    dbk_pack_head head = pack_head_of(w, second);
     assert_int_equal(head.celled, stays_celled);
     return head;
 }

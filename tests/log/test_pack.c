@@ -2,24 +2,13 @@
  * both forms answer alike. */
 #include <errno.h>
 
-#include "log_fixture.h"
+#include "packed_fixture.h"
 
 #include "log/load.h"
 #include "log/pack_write.h"
 
 static const char one[] = "log/0000000000000001.seg", two[] = "log/0000000000000002.seg",
                   beside[] = "log/0000000000000001.pack";
-
-/* A closed log of some packed segments; its last one is plain. */
-static dbk_simdisk_image *packed_log(world *w, size_t batches, size_t count)
-{
-    world_new(w, 11);
-    for (size_t i = 0; i < batches; i++) assert_int_equal(append(w->log, count), DBK_OK);
-    for (size_t i = 0; i + 1 < w->log->segment_count; i++) assert_true(w->log->segments[i]->packed);
-    assert_true(w->log->segment_count > 2);
-    world_close(w);
-    return dbk_simdisk_snapshot(w->disk);
-}
 
 /* These changes of a file leave its time as it was, as rot does: opening would believe the catalog. */
 static void without_catalog(world *w)
@@ -104,7 +93,7 @@ static void test_roots(void **state)
     world w;
 
     (void)state;
-    packed_log(&w, 40, 7);
+    world_packed(&w, 40, 7);
     assert_int_equal(world_open(&w, NULL), DBK_OK);
     dbk_range_init(&range);
     for (size_t i = 0; i + 1 < w.log->segment_count; i++) {
@@ -180,7 +169,7 @@ static void test_next_is_gone(void **state)
     world w;
 
     (void)state;
-    dbk_simdisk_image *image = packed_log(&w, 20, 6);
+    dbk_simdisk_image *image = world_packed(&w, 20, 6);
     unsigned count = 1;
     for (;; count++) {
         snprintf(last, sizeof(last), "log/%016x.seg", count + 1);
@@ -213,7 +202,7 @@ static void test_misplaced(void **state)
     world w, other;
 
     (void)state;
-    dbk_simdisk_image *image = packed_log(&w, 30, 6);
+    dbk_simdisk_image *image = world_packed(&w, 30, 6);
     dbk_simdisk_swap(w.disk, one, two);
     expect_refusal(&w, DBK_DUPLICATE, "is a copy of");
     dbk_simdisk_restore(w.disk, image);
@@ -247,7 +236,7 @@ static void test_newer(void **state)
     world w;
 
     (void)state;
-    packed_log(&w, 20, 6);
+    world_packed(&w, 20, 6);
     assert_int_equal(dbk_simdisk_read(w.disk, one, 0, bytes, sizeof(bytes)), sizeof(bytes));
     assert_int_equal(dbk_load_u32(bytes + 12), DBK_FEATURE_PACKED | DBK_FEATURE_CELLS);
     assert_int_equal(dbk_segment_header_decode(bytes, &header), DBK_DECODED_OK);
@@ -266,7 +255,7 @@ static void test_two_heads(void **state)
     world w;
 
     (void)state;
-    dbk_simdisk_image *image = packed_log(&w, 20, 6);
+    dbk_simdisk_image *image = world_packed(&w, 20, 6);
     uint64_t tail = (uint64_t)dbk_simdisk_size(w.disk, one) - 512;
     for (int kind = 1; kind <= 3; kind++) {
         dbk_simdisk_restore(w.disk, image);
@@ -530,7 +519,7 @@ static void test_other_content(void **state)
     world w;
 
     (void)state;
-    packed_log(&w, 20, 6);
+    world_packed(&w, 20, 6);
     size_t size = (size_t)dbk_simdisk_read(w.disk, one, 0, file, sizeof(file));
     assert_int_equal(dbk_pack_head_decode(file, &header, &head), DBK_DECODED_OK);
     file[head.table_offset + DBK_PACK_BLOCK_ROW + 33] ^= 1; /* of the plain checksum of the first block with entries */
@@ -562,7 +551,7 @@ static void test_deterministic(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         world w;
-        packed_log(&w, 30, 6);
+        world_packed(&w, 30, 6);
         hash[i] = dbk_simdisk_hash(w.disk, two);
         world_free(&w);
     }

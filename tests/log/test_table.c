@@ -1,6 +1,6 @@
 /* A packed segment whose table of blocks is damaged: the blocks say what stood in it. Nothing is lost, it is told, and
  * who writes makes the table again; where a block is damaged too, opening refuses and the rest can be saved. */
-#include "log_fixture.h"
+#include "packed_fixture.h"
 
 #include "log/load.h"
 #include "log/scrub.h"
@@ -26,17 +26,6 @@ static void packed_log_of(world *w, uint32_t segment_bytes, size_t batches, size
 static void packed_log(world *w, size_t batches, size_t count, size_t data_bytes)
 {
     packed_log_of(w, 16384, batches, count, data_bytes);
-}
-
-static dbk_pack_head head_of(const world *w, const char *path)
-{
-    uint8_t bytes[DBK_PACK_HEAD_SIZE];
-    dbk_segment_header header;
-    dbk_pack_head head;
-
-    assert_int_equal(dbk_simdisk_read(w->disk, path, 0, bytes, sizeof(bytes)), sizeof(bytes));
-    assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
-    return head;
 }
 
 /* Rot leaves the time of a file as it was: with its catalog, opening does not look at the table. */
@@ -106,7 +95,7 @@ static void test_table_alone(void **state)
         packed_log(&w, i ? 12 : 60, i ? 60 : 5, data_bytes[i]);
         dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
         uint64_t whole = dbk_simdisk_hash(w.disk, two);
-        dbk_pack_head head = head_of(&w, two);
+        dbk_pack_head head = pack_head_of(&w, two);
         uint64_t size = dbk_pack_table_bytes(&head);
         for (uint64_t at = 0; at < size; at += 1 + size / 24) {
             dbk_log_options reading = w.options;
@@ -155,7 +144,7 @@ static void test_asked_without(void **state)
     packed_log(&w, 60, 5, 0);
     for (int damaged = 0; damaged < 2; damaged++) {
         w.options.read_only = true;
-        if (damaged) flip(&w, two, head_of(&w, two).table_offset, false);
+        if (damaged) flip(&w, two, pack_head_of(&w, two).table_offset, false);
         assert_int_equal(world_open(&w, NULL), DBK_OK);
         for (size_t i = 0; i < 3; i++) {
             dbk_log_selection *selection;
@@ -184,7 +173,7 @@ static void damage_blocks(bool large)
 
     packed_log_of(&w, 262144, large ? 30 : 180, large ? 60 : 10, 900);
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
-    dbk_pack_head head = head_of(&w, two);
+    dbk_pack_head head = pack_head_of(&w, two);
     assert_true(head.block_count > 5);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         dbk_image *sound;
@@ -231,7 +220,7 @@ static void test_other_blocks(void **state)
 
     (void)state;
     packed_log(&w, 60, 5, 0);
-    dbk_pack_head head = head_of(&w, two), third = head_of(&w, "log/0000000000000003.seg");
+    dbk_pack_head head = pack_head_of(&w, two), third = pack_head_of(&w, "log/0000000000000003.seg");
     assert_true(dbk_simdisk_read(w.disk, two, 0, mine, sizeof(mine)) > 0);
     assert_true(dbk_simdisk_read(w.disk, "log/0000000000000003.seg", 0, other, sizeof(other)) > 0);
     assert_true(third.table_offset >= 1024 && head.table_offset >= 1024);
@@ -265,7 +254,7 @@ static void test_other_heads(void **state)
 
     (void)state;
     packed_log_of(&w, 262144, 180, 10, 900);
-    flip(&w, two, head_of(&w, two).table_offset, false);
+    flip(&w, two, pack_head_of(&w, two).table_offset, false);
     assert_int_equal(dbk_simdisk_read(w.disk, two, 0, bytes, sizeof(bytes)), sizeof(bytes));
     assert_int_equal(dbk_pack_head_decode(bytes, &header, &head), DBK_DECODED_OK);
     for (int lie = 0; lie < 7; lie++) {
@@ -329,7 +318,7 @@ static void test_mended_alone(void **state)
     (void)state;
     packed_log(&w, 60, 5, 0);
     uint64_t whole = dbk_simdisk_hash(w.disk, two), mended;
-    dbk_pack_head head = head_of(&w, two);
+    dbk_pack_head head = pack_head_of(&w, two);
     uint8_t bytes[65536];
     int64_t size = dbk_simdisk_read(w.disk, two, 0, bytes, sizeof(bytes));
     w.dir = root_of(w.port);
@@ -365,7 +354,7 @@ static void test_glance(void **state)
     (void)state;
     packed_log(&w, 60, 5, 0);
     uint64_t whole = dbk_simdisk_hash(w.disk, two);
-    flip(&w, two, head_of(&w, two).table_offset + 40, true);
+    flip(&w, two, pack_head_of(&w, two).table_offset + 40, true);
     assert_int_equal(world_open(&w, NULL), DBK_OK);
     assert_int_not_equal(dbk_simdisk_hash(w.disk, two), whole);
     assert_int_equal(dbk_scrub_start(w.log, &options, &scrub, NULL), DBK_OK);
@@ -391,7 +380,7 @@ static void test_failures(void **state)
 
     (void)state;
     packed_log(&w, 60, 5, 0);
-    flip(&w, two, head_of(&w, two).table_offset, false);
+    flip(&w, two, pack_head_of(&w, two).table_offset, false);
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w.disk);
     for (size_t i = 0; i < 3; i++) {
         dbk_simdisk_fault fault = {.kinds = kinds[i], .times = 1, .error = 5};
@@ -432,7 +421,7 @@ static void test_nothing_but_beginnings(void **state)
 
     (void)state;
     packed_log(&w, 12, 60, 900);
-    dbk_pack_head head = head_of(&w, two);
+    dbk_pack_head head = pack_head_of(&w, two);
     uint64_t begin = dbk_pack_blocks_begin(&head), size = head.table_offset - begin;
     uint8_t *bytes = malloc(size);
     assert_non_null(bytes);
