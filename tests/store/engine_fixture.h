@@ -77,6 +77,23 @@ static inline void fixture_stop(engine_fixture *f)
     remove_temporary_dir(f->folder);
 }
 
+/* For cmocka: an engine_fixture in *state. Takes the definition. */
+static inline int fixture_setup(void **state, dbk_definition *definition)
+{
+    engine_fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    fixture_start_with(f, definition);
+    *state = f;
+    return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    fixture_stop(*state);
+    free(*state);
+    return 0;
+}
+
 /* One turn over `count` commands; the receipts are the caller's to free. */
 static inline void decide_turn(engine_fixture *f, const char *const *commands, size_t count, char **receipts)
 {

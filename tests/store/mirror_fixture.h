@@ -6,18 +6,12 @@
 
 static inline int start(void **state, const dbk_source *sources, size_t count)
 {
-    engine_fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    fixture_start_with(f, definition_of_sources(sources, count));
-    *state = f;
-    return 0;
+    return fixture_setup(state, definition_of_sources(sources, count));
 }
 
 static inline int teardown(void **state)
 {
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return fixture_teardown(state);
 }
 
 static inline void look(engine_fixture *f)

@@ -78,18 +78,8 @@ static int setup(void **state)
     static const char *const texts[] = {commands, projections, schema};
     static const char *const names[] = {"commands.sql", "projections.sql", "schema.sql"};
     dbk_source sources[3];
-    engine_fixture *f = calloc(1, sizeof *f);
     for (int i = 0; i < 3; i++) sources[i] = (dbk_source){names[i], dbk_slice_text(texts[i])};
-    fixture_start_with(f, definition_of_sources(sources, 3));
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return fixture_setup(state, definition_of_sources(sources, 3));
 }
 
 static void assert_row(engine_fixture *f, const char *sql, const char *expected)
@@ -317,11 +307,8 @@ static int setup_schemas(void **state)
                                "\"date-time\"},\"done\":{\"const\":true}}}"},
     };
     dbk_source copies[4];
-    engine_fixture *f = calloc(1, sizeof *f);
     for (int i = 0; i < 4; i++) copies[i] = (dbk_source){files[i][0], dbk_slice_text(files[i][1])};
-    fixture_start_with(f, definition_of_sources(copies, 4));
-    *state = f;
-    return 0;
+    return fixture_setup(state, definition_of_sources(copies, 4));
 }
 
 static void rows_are_judged_as_they_will_be(void **state)
@@ -392,17 +379,17 @@ static void texts_of_steps_are_cleaned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(steps_run_in_order_in_one_entry, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_accepted_is_folded_again_to_the_same_rows, setup, teardown),
-        cmocka_unit_test_setup_teardown(sent_again_it_is_known_by_its_id, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_to_do_is_refused_unless_it_is_ok, setup, teardown),
-        cmocka_unit_test_setup_teardown(arguments_are_checked_before_anything_runs, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_refused_step_takes_all_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(values_that_do_not_fit_are_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_process_decides_in_the_same_turn, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_process_reads_and_nothing_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(rows_are_judged_as_they_will_be, setup_schemas, teardown),
-        cmocka_unit_test_setup_teardown(events_are_judged_by_their_type, setup_schemas, teardown),
+        cmocka_unit_test_setup_teardown(steps_run_in_order_in_one_entry, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_was_accepted_is_folded_again_to_the_same_rows, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(sent_again_it_is_known_by_its_id, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(nothing_to_do_is_refused_unless_it_is_ok, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(arguments_are_checked_before_anything_runs, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_refused_step_takes_all_back, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(values_that_do_not_fit_are_named, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(the_process_decides_in_the_same_turn, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(the_process_reads_and_nothing_else, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(rows_are_judged_as_they_will_be, setup_schemas, fixture_teardown),
+        cmocka_unit_test_setup_teardown(events_are_judged_by_their_type, setup_schemas, fixture_teardown),
         cmocka_unit_test(texts_of_steps_are_cleaned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

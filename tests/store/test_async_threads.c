@@ -45,13 +45,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static void put(engine_fixture *f, const char *id, int n)
 {
     char command[200];
@@ -295,13 +288,13 @@ static void test_what_an_upgrade_builds_is_left_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_all_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_stopped_model_stops_nothing_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_closing_and_opening, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_files_go_while_it_works, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_query_has_an_idle_model_look, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_definition_goes_over_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_an_upgrade_builds_is_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_at_once, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_stopped_model_stops_nothing_else, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_closing_and_opening, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_files_go_while_it_works, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_query_has_an_idle_model_look, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_definition_goes_over_at_once, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_what_an_upgrade_builds_is_left_alone, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,17 +38,7 @@ static void put_chain(engine_fixture *f, const char *last)
 
 static int setup(void **state)
 {
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start(f, schema, NULL);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return fixture_setup(state, definition_of(schema, NULL));
 }
 
 static void assert_folds(engine_fixture *f)
@@ -127,9 +117,9 @@ static void what_was_made_anew_behind_a_cascade_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_was_made_anew_behind_a_cascade_stays, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_deep_chain_goes_with_its_root_and_comes_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_ring_is_refused_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_made_anew_behind_a_cascade_stays, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_deep_chain_goes_with_its_root_and_comes_back, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_ring_is_refused_whole, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

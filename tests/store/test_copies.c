@@ -8,20 +8,12 @@ static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, 
 
 static int setup(void **state)
 {
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start(f, schema, NULL);
+    int result = fixture_setup(state, definition_of(schema, NULL));
+    engine_fixture *f = *state;
     must_accept(f, "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"T\"}}");
     dbk_engine_close(f->engine);
     f->engine = NULL;
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return result;
 }
 
 static void close_it(engine_fixture *f)
@@ -189,14 +181,14 @@ static void a_copy_that_cannot_be_opened_is_left_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_store_that_is_reopened_keeps_its_name, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_store_that_is_renamed_keeps_its_name, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_copy_takes_a_name_of_its_own_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_store_and_its_copy_meet_without_a_fork, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_backup_put_back_in_place_takes_a_new_name, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_only_reads_changes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_proves_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_copy_that_cannot_be_opened_is_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_is_reopened_keeps_its_name, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_is_renamed_keeps_its_name, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_copy_takes_a_name_of_its_own_once, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_store_and_its_copy_meet_without_a_fork, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_backup_put_back_in_place_takes_a_new_name, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(who_only_reads_changes_nothing, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_proves_nothing, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_copy_that_cannot_be_opened_is_left_alone, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,17 +21,7 @@ static const char projections[] = "-- on job.started\n"
 
 static int setup(void **state)
 {
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start(f, schema, projections);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return fixture_setup(state, definition_of(schema, projections));
 }
 
 #define E(seq) "\"entry\":\"72727272727272727272727272727272.1." seq "\""
@@ -302,14 +292,16 @@ static void a_clock_at_its_end_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_clock_at_its_end_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(accepted_commands_are_answered_with_position_and_cursor, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_same_id_is_answered_again_another_content_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_changes_nothing_is_an_entry_without_events, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_refusal_says_what_and_leaves_no_trace, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_batch_is_one_entry_or_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_lost_transaction_costs_only_its_culprit, setup, teardown),
-        cmocka_unit_test_setup_teardown(limits_hold_at_their_edge, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_at_its_end_is_refused, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(accepted_commands_are_answered_with_position_and_cursor, setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(the_same_id_is_answered_again_another_content_is_refused, setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_changes_nothing_is_an_entry_without_events, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_refusal_says_what_and_leaves_no_trace, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_batch_is_one_entry_or_nothing, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_lost_transaction_costs_only_its_culprit, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(limits_hold_at_their_edge, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

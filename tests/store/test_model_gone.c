@@ -11,18 +11,10 @@ static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, 
 
 static int setup(void **state)
 {
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start(f, schema, NULL);
+    int result = fixture_setup(state, definition_of(schema, NULL));
+    engine_fixture *f = *state;
     must_accept(f, "{\"id\":\"1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"a\",\"data\":{\"title\":\"one\"}}");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return result;
 }
 
 /* Whatever is answered now: opened again, all that was acknowledged is there, and the model is the log's. */
@@ -117,9 +109,9 @@ static void a_model_that_is_damaged_is_told_and_made_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_model_that_is_deleted_is_made_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_model_of_another_store_is_not_believed, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_model_that_is_damaged_is_told_and_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_model_that_is_deleted_is_made_again, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_model_of_another_store_is_not_believed, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_model_that_is_damaged_is_told_and_made_again, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

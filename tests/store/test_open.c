@@ -9,18 +9,10 @@ static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, 
 
 static int setup(void **state)
 {
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start(f, schema, NULL);
+    int result = fixture_setup(state, definition_of(schema, NULL));
+    engine_fixture *f = *state;
     f->options.ignore_place = true; /* logs are taken out and put in here; test_copies.c is about that */
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return result;
 }
 
 static void put_notes(engine_fixture *f, int from, int to)
@@ -582,23 +574,24 @@ static void after_a_death_only_closing_is_possible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_folder_that_is_no_store_is_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_identity_cut_anywhere_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_identity_with_a_wrong_member_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_second_writer_is_told_who_holds_the_store, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_reader_beside_the_writer_sees_and_changes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(reading_alone_changes_nothing_and_needs_no_model, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_definition_that_is_gone_or_broken_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_definition_is_folded_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_log_that_is_gone_or_damaged_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_newer_file_is_told_from_damage, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_damaged_model_is_built_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_row_that_rotted_is_found_after_an_unclean_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_unclean_end_with_a_sound_model_keeps_the_generation, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_model_that_is_behind_is_brought_up, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_model_that_is_ahead_or_of_another_log_is_built_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(leftovers_of_models_are_removed_and_nothing_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(after_a_death_only_closing_is_possible, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_is_no_store_is_named, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(an_identity_cut_anywhere_is_refused, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(an_identity_with_a_wrong_member_is_refused, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_second_writer_is_told_who_holds_the_store, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_reader_beside_the_writer_sees_and_changes_nothing, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(reading_alone_changes_nothing_and_needs_no_model, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_definition_that_is_gone_or_broken_is_refused, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(another_definition_is_folded_anew, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_log_that_is_gone_or_damaged_is_refused, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_newer_file_is_told_from_damage, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_model_is_built_anew, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_row_that_rotted_is_found_after_an_unclean_end, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(an_unclean_end_with_a_sound_model_keeps_the_generation, setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_model_that_is_behind_is_brought_up, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_model_that_is_ahead_or_of_another_log_is_built_anew, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(leftovers_of_models_are_removed_and_nothing_else, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(after_a_death_only_closing_is_possible, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,17 +21,7 @@ static const int64_t ms_ns = 1000000;
 static int setup(void **state)
 {
     dbk_source sources[2] = {{"schema.sql", dbk_slice_text(schema)}, {"app.json", dbk_slice_text(app)}};
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start_with(f, definition_of_sources(sources, 2));
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
+    return fixture_setup(state, definition_of_sources(sources, 2));
 }
 
 static long long count(engine_fixture *f, const char *sql)
@@ -310,7 +300,7 @@ static void a_command_ends_rows_with_long_keys(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(rows_go_when_their_time_is_over),
         TEST(a_row_names_its_own_end),

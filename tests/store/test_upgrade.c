@@ -45,13 +45,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static bool row_has(engine_fixture *f, const char *part)
 {
     char *row = ask_of(f->engine, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n1\"}");
@@ -88,7 +81,7 @@ static void a_crash_at_any_step_leaves_one_definition(void **state)
     char first[4300], second[4300], here[4400];
     struct stat there;
     for (size_t i = 0; i < 4; i++) {
-        teardown(state);
+        fixture_teardown(state);
         setup(state);
         f = *state;
         write_app(f, "v2", second_schema, second);
@@ -321,12 +314,12 @@ static void mirrors_and_rules_of_an_upgrade_begin_with_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(mirrors_and_rules_of_an_upgrade_begin_with_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_switch_syncs_and_removes_nothing_in_its_turn, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_crash_at_any_step_leaves_one_definition, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_folder_that_is_gone_between_its_renames_is_mended, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_would_be_skipped_needs_consent, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_older_app_only_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(mirrors_and_rules_of_an_upgrade_begin_with_it, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_switch_syncs_and_removes_nothing_in_its_turn, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_crash_at_any_step_leaves_one_definition, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_is_gone_between_its_renames_is_mended, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_would_be_skipped_needs_consent, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(an_older_app_only_reads, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
