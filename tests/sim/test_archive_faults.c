@@ -1,14 +1,10 @@
 /* Rules of time with an archive under failing I/O, failing allocations, deaths and lost power. Whatever happens, a row is
  * in its table or whole in its archive; and a sweep that nothing disturbs ends what is left.
  *   test_archive_faults [STRIDE]   every STRIDE-th call fails (1: all) */
-#include "base/simdisk.h"
-#include "tests/sim/folds.h"
+#include "tests/sim/fault_bench.h"
 #include "tests/sim/weather.h"
-#include "tests/support/simvfs.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 static const char schema[] = "CREATE TABLE lines(id TEXT PRIMARY KEY NOT NULL, body TEXT, n INTEGER);\n"
                              "CREATE TABLE cells(id TEXT PRIMARY KEY NOT NULL, body TEXT, n INTEGER);\n";
@@ -21,40 +17,22 @@ static const int64_t START_MS = 1700000000000, MINUTE_MS = 60000, MS_NS = 100000
 enum { ROWS = 8, EARLIER = 3, FILE_BYTES = 256 * 1024 };
 
 typedef struct bench {
-    dbk_simdisk *disk;
-    simvfs *vfs;
-    dbk_definition *definition;
-    dbk_engine_options options;
-    dbk_engine *engine;
+    fault_bench s;
     dbk_json_parser *parser;
     dbk_simdisk_image *fresh, *later; /* nothing is archived yet; the first rows are */
-    int64_t now_ms;
-    size_t memory, handles; /* while the store is closed */
-    uint64_t twice;         /* lines that were written a second time, of all runs */
+    uint64_t twice;                   /* lines that were written a second time, of all runs */
     char body[400];
-    char context[120];
-    dbk_error error;
 } bench;
-
-_Noreturn static void fail(const bench *b, const char *what)
-{
-    printf("%s: %s\n  %s\n", b->context, what, b->error.text);
-    fflush(stdout);
-    _Exit(1);
-}
 
 static bool open_store(bench *b)
 {
-    b->engine = NULL;
-    return dbk_engine_open("/store", &b->options, &b->engine, &b->error) == DBK_OK;
+    return bench_open(&b->s, "/store");
 }
 
 static void close_store(bench *b)
 {
-    dbk_engine_close(b->engine);
-    b->engine = NULL;
-    if (dbk_simdisk_memory_count(b->disk) != b->memory) fail(b, "memory is not given back");
-    if (dbk_simdisk_handle_count(b->disk) != b->handles) fail(b, "handles are not closed");
+    bench_close(&b->s);
+    bench_check_given_back(&b->s);
 }
 
 /* ---- the rows that are left, and those that were kept */
@@ -63,19 +41,20 @@ static bool is_in_table(bench *b, const char *table, int number)
 {
     char key[8];
     dbk_buffer row;
-    const dbk_table *found = dbk_definition_table(b->definition, dbk_slice_text(table));
+    const dbk_table *found = dbk_definition_table(b->s.definition, dbk_slice_text(table));
     snprintf(key, sizeof key, "k%d", number);
     dbk_buffer_init(&row, dbk_port_system());
-    dbk_result result = dbk_model_row_json(dbk_engine_model(b->engine), found, dbk_slice_text(key), &row, &b->error);
+    dbk_result result =
+        dbk_model_row_json(dbk_engine_model(b->s.engine), found, dbk_slice_text(key), &row, &b->s.error);
     dbk_buffer_release(&row);
-    if (result != DBK_OK && result != DBK_NONE) fail(b, "a row cannot be read");
+    if (result != DBK_OK && result != DBK_NONE) bench_fail(&b->s, "a row cannot be read");
     return result == DBK_OK;
 }
 
 static dbk_slice read_archive(bench *b, const char *path)
 {
     static char text[FILE_BYTES];
-    int64_t size = dbk_simdisk_read(b->disk, path, 0, text, sizeof text);
+    int64_t size = dbk_simdisk_read(b->s.disk, path, 0, text, sizeof text);
     return dbk_slice_of(text, size > 0 ? (size_t)size : 0);
 }
 
@@ -93,7 +72,8 @@ static void count_lines(bench *b, const char *path, int *counts)
         const dbk_json_node *key = dbk_json_member(root, "key");
         row = dbk_json_member(root, "row");
         int number = key && key->kind == DBK_JSON_STRING && key->text.size > 1 ? key->text.data[1] - '0' : -1;
-        if (number < 0 || number >= ROWS || !row || !dbk_json_member(row, "body")) fail(b, "a line of no row");
+        if (number < 0 || number >= ROWS || !row || !dbk_json_member(row, "body"))
+            bench_fail(&b->s, "a line of no row");
         if (dbk_json_text_is(dbk_json_member(row, "body"), b->body)) counts[number]++;
     }
 }
@@ -145,13 +125,13 @@ static void check_rows(bench *b, bool all_gone)
     for (int i = 1; i < 6; i++) {
         if (i == 1) snprintf(path, sizeof path, "store/files/two.csv");
         else snprintf(path, sizeof path, "store/files/two-%d.csv", i);
-        if (dbk_simdisk_exists(b->disk, path)) count_records(b, path, records);
+        if (dbk_simdisk_exists(b->s.disk, path)) count_records(b, path, records);
     }
     for (int i = 0; i < ROWS; i++) {
         bool line = is_in_table(b, "lines", i), cell = is_in_table(b, "cells", i);
-        if ((!line && !lines[i]) || (!cell && !records[i])) fail(b, "a row is gone and was not kept");
-        if (all_gone && (line || cell)) fail(b, "a row is left");
-        if (lines[i] > 2 || records[i] > 2) fail(b, "a row was kept again and again");
+        if ((!line && !lines[i]) || (!cell && !records[i])) bench_fail(&b->s, "a row is gone and was not kept");
+        if (all_gone && (line || cell)) bench_fail(&b->s, "a row is left");
+        if (lines[i] > 2 || records[i] > 2) bench_fail(&b->s, "a row was kept again and again");
         b->twice += lines[i] > 1;
     }
 }
@@ -162,31 +142,30 @@ static void check_rows(bench *b, bool all_gone)
 static dbk_result sweep(bench *b)
 {
     uint64_t deleted;
-    int64_t mono_ns = b->now_ms * MS_NS;
-    b->now_ms += 5 * MINUTE_MS;
-    dbk_result result = dbk_engine_retain(b->engine, b->now_ms - 3 * MINUTE_MS, mono_ns, &deleted, &b->error);
+    int64_t mono_ns = b->s.now_ms * MS_NS;
+    b->s.now_ms += 5 * MINUTE_MS;
+    dbk_result result = dbk_engine_retain(b->s.engine, b->s.now_ms - 3 * MINUTE_MS, mono_ns, &deleted, &b->s.error);
     if (result != DBK_OK) return result;
-    return dbk_engine_retain(b->engine, b->now_ms, mono_ns + 3 * MINUTE_MS * MS_NS, &deleted, &b->error);
+    return dbk_engine_retain(b->s.engine, b->s.now_ms, mono_ns + 3 * MINUTE_MS * MS_NS, &deleted, &b->s.error);
 }
 
 /* Afterwards, without faults. */
 static void check_store(bench *b)
 {
-    if (!open_store(b)) fail(b, "it does not open afterwards");
-    const char *wrong = wrong_rows(b->engine, b->disk, &b->error);
-    if (wrong) fail(b, wrong);
+    if (!open_store(b)) bench_fail(&b->s, "it does not open afterwards");
+    bench_check_rows(&b->s);
     check_rows(b, false);
-    if (sweep(b) != DBK_OK) fail(b, "a sweep without faults fails");
+    if (sweep(b) != DBK_OK) bench_fail(&b->s, "a sweep without faults fails");
     check_rows(b, true);
     close_store(b);
 }
 
 static void begin(bench *b, const dbk_simdisk_image *image)
 {
-    dbk_simdisk_restore(b->disk, image);
-    b->now_ms = START_MS + 10 * MINUTE_MS;
-    b->error = (dbk_error){0};
-    if (!open_store(b)) fail(b, "it does not open");
+    dbk_simdisk_restore(b->s.disk, image);
+    b->s.now_ms = START_MS + 10 * MINUTE_MS;
+    b->s.error = (dbk_error){0};
+    if (!open_store(b)) bench_fail(&b->s, "it does not open");
 }
 
 /* ---- faults */
@@ -208,23 +187,23 @@ static const weather weathers[] = {
 static bool fail_once(bench *b, const dbk_simdisk_image *image, const weather *w, uint64_t skip, bool dies)
 {
     dbk_simdisk_fault fault = weather_fault(w, skip);
-    snprintf(b->context, sizeof b->context, "%s at call %llu%s%s", w->name, (unsigned long long)skip,
+    snprintf(b->s.context, sizeof b->s.context, "%s at call %llu%s%s", w->name, (unsigned long long)skip,
              image == b->fresh ? ", first sweep" : "", dies ? ", another process goes on" : "");
     begin(b, image);
-    dbk_simdisk_add_fault(b->disk, &fault);
+    dbk_simdisk_add_fault(b->s.disk, &fault);
     dbk_result result = sweep(b);
-    bool hit = dbk_simdisk_fault_hits(b->disk) > 0;
-    dbk_simdisk_clear_faults(b->disk);
-    if (result != DBK_OK && !hit) fail(b, "it failed without a fault");
+    bool hit = dbk_simdisk_fault_hits(b->s.disk) > 0;
+    dbk_simdisk_clear_faults(b->s.disk);
+    if (result != DBK_OK && !hit) bench_fail(&b->s, "it failed without a fault");
     check_rows(b, false);
     if (dies) {
         close_store(b);
-        if (!open_store(b)) fail(b, "it does not open afterwards");
+        if (!open_store(b)) bench_fail(&b->s, "it does not open afterwards");
     }
     (void)!sweep(b);
     check_rows(b, false);
     close_store(b);
-    dbk_simdisk_crash(b->disk, DBK_SIM_ALL_OLD, skip);
+    dbk_simdisk_crash(b->s.disk, DBK_SIM_ALL_OLD, skip);
     check_store(b);
     return hit;
 }
@@ -252,21 +231,21 @@ static unsigned old_or_new(void *arg, dbk_simdisk_question question, unsigned op
 static bool lose_power(bench *b, const dbk_simdisk_image *image, uint64_t at, uint64_t how)
 {
     uint64_t state = at * 31 + how;
-    snprintf(b->context, sizeof b->context, "power lost at change %llu, %llu%s", (unsigned long long)at,
+    snprintf(b->s.context, sizeof b->s.context, "power lost at change %llu, %llu%s", (unsigned long long)at,
              (unsigned long long)how, image == b->fresh ? ", first sweep" : "");
     begin(b, image);
-    dbk_simdisk_power_off_at(b->disk, at);
+    dbk_simdisk_power_off_at(b->s.disk, at);
     (void)!sweep(b);
-    bool off = dbk_simdisk_power_is_off(b->disk);
+    bool off = dbk_simdisk_power_is_off(b->s.disk);
     close_store(b);
-    if (how < 2) dbk_simdisk_crash(b->disk, how ? DBK_SIM_ALL_NEW : DBK_SIM_ALL_OLD, at);
+    if (how < 2) dbk_simdisk_crash(b->s.disk, how ? DBK_SIM_ALL_NEW : DBK_SIM_ALL_OLD, at);
     else if (image == b->fresh && how < 5)
-        dbk_simdisk_crash(b->disk,
+        dbk_simdisk_crash(b->s.disk,
                           how == 2   ? DBK_SIM_ALL_ZERO
                           : how == 3 ? DBK_SIM_ALL_GARBAGE
                                      : DBK_SIM_RANDOM_MIX,
                           at);
-    else dbk_simdisk_crash_with(b->disk, old_or_new, &state, at);
+    else dbk_simdisk_crash_with(b->s.disk, old_or_new, &state, at);
     check_store(b);
     return off;
 }
@@ -293,9 +272,9 @@ static void put(bench *b, const char *table, int number)
     dbk_json_put_string(&json, dbk_slice_text(b->body));
     dbk_buffer_put_text(&json, ",\"n\":1}}");
     text = dbk_buffer_slice(&json);
-    if (dbk_engine_decide(b->engine, &text, 1, b->now_ms, &receipt, &b->error) != DBK_OK ||
+    if (dbk_engine_decide(b->s.engine, &text, 1, b->s.now_ms, &receipt, &b->s.error) != DBK_OK ||
         !strstr(dbk_buffer_text(&receipt), "\"ok\":true"))
-        fail(b, "no row");
+        bench_fail(&b->s, "no row");
     dbk_buffer_release(&json);
     dbk_buffer_release(&receipt);
 }
@@ -309,60 +288,34 @@ static void put_rows(bench *b, int begin, int end)
     }
 }
 
-static dbk_simdisk_image *take_image(bench *b)
-{
-    dbk_engine_close(b->engine);
-    b->engine = NULL;
-    dbk_simdisk_sync_all(b->disk);
-    b->memory = dbk_simdisk_memory_count(b->disk);
-    b->handles = dbk_simdisk_handle_count(b->disk);
-    return dbk_simdisk_snapshot(b->disk);
-}
-
 static void fill(bench *b)
 {
     memset(b->body, 'b', sizeof b->body - 1);
     memcpy(b->body, "a \"text\",\r\nof two lines\n", 24);
-    snprintf(b->context, sizeof b->context, "without faults");
-    b->now_ms = START_MS;
-    if (dbk_engine_create("/store", NULL, &b->options, NULL, &b->error) != DBK_OK) fail(b, "no store");
-    dbk_simdisk_image *empty = dbk_simdisk_snapshot(b->disk);
-    if (!open_store(b)) fail(b, "it does not open");
+    snprintf(b->s.context, sizeof b->s.context, "without faults");
+    b->s.now_ms = START_MS;
+    if (dbk_engine_create("/store", NULL, &b->s.options, NULL, &b->s.error) != DBK_OK) bench_fail(&b->s, "no store");
+    dbk_simdisk_image *empty = dbk_simdisk_snapshot(b->s.disk);
+    if (!open_store(b)) bench_fail(&b->s, "it does not open");
     put_rows(b, 0, ROWS);
-    b->fresh = take_image(b);
-    dbk_simdisk_restore(b->disk, empty);
-    dbk_simdisk_image_free(b->disk, empty);
-    if (!open_store(b)) fail(b, "it does not open");
+    bench_close(&b->s);
+    b->fresh = bench_take_image(&b->s);
+    dbk_simdisk_restore(b->s.disk, empty);
+    dbk_simdisk_image_free(b->s.disk, empty);
+    if (!open_store(b)) bench_fail(&b->s, "it does not open");
     put_rows(b, 0, EARLIER);
-    if (sweep(b) != DBK_OK) fail(b, "no sweep");
+    if (sweep(b) != DBK_OK) bench_fail(&b->s, "no sweep");
     put_rows(b, EARLIER, ROWS);
-    b->later = take_image(b);
+    bench_close(&b->s);
+    b->later = bench_take_image(&b->s);
 }
 
 static void start(bench *b)
 {
-    dbk_source sources[] = {{"schema.sql", dbk_slice_text(schema)}, {"app.json", dbk_slice_text(app)}};
-    dbk_findings findings = {0};
-    memset(b, 0, sizeof *b);
-    b->disk = dbk_simdisk_new(11);
-    b->vfs = simvfs_register("archive", dbk_simdisk_port(b->disk), NULL);
+    bench_start(&b->s, "archive", 11);
+    bench_define(&b->s, schema, app);
     b->parser = dbk_json_parser_new(dbk_port_system());
-    if (!b->vfs || !b->parser) abort();
-    if (dbk_definition_parse(dbk_port_system(), sources, 2, "archive", &b->definition, &findings, &b->error) != DBK_OK)
-        fail(b, "no definition");
-    dbk_findings_free(&findings);
-    b->options = (dbk_engine_options){.port = dbk_simdisk_port(b->disk),
-                                      .definition = b->definition,
-                                      .no_threads = true,
-                                      .given_ids = true,
-                                      .ignore_place = true,
-                                      .incarnation = 1,
-                                      .timeline = "t"};
-    memset(b->options.replica, 'a', 16);
-    memset(b->options.lineage, 'l', 16);
-    b->options.disk.off = true;
-    b->options.model.vfs = "archive";
-    b->options.log = (dbk_log_options){.no_background = true, .no_direct = true, .segment_first_bytes = 65536};
+    if (!b->parser) abort();
     fill(b);
 }
 
@@ -374,13 +327,11 @@ int main(int argc, char **argv)
     start(&b);
     uint64_t powers = lose_all(&b, b.fresh) + lose_all(&b, b.later);
     uint64_t faults = fail_all(&b, b.fresh, stride) + fail_all(&b, b.later, stride);
-    dbk_simdisk_image_free(b.disk, b.fresh);
-    dbk_simdisk_image_free(b.disk, b.later);
-    dbk_definition_free(b.definition);
+    dbk_simdisk_image_free(b.s.disk, b.fresh);
+    dbk_simdisk_image_free(b.s.disk, b.later);
     dbk_json_parser_free(b.parser);
-    simvfs_unregister(b.vfs);
-    dbk_simdisk_free(b.disk);
-    if (b.twice) fail(&b, "lines of a dead sweep were written again");
+    bench_end(&b.s);
+    if (b.twice) bench_fail(&b.s, "lines of a dead sweep were written again");
     printf("%llu losses of power, %llu faults\n", (unsigned long long)powers, (unsigned long long)faults);
     return powers < 200 || faults * stride < 1000; /* it saw nothing */
 }
