@@ -88,8 +88,9 @@ static void put_key_members(const dbk_setting_place *place, dbk_buffer *out)
     const dbk_setting_rule *rule = place->rule;
     if (place->of_members) { /* the object as written, without its braces */
         dbk_slice where = dbk_slice_text(rule->where);
+        bool fixes = strspn(rule->where + 1, " \t\r\n") + 2 < where.size; /* else the name is the whole key */
         dbk_buffer_put(out, where.data + 1, where.size - 2);
-        if (place->member.size) dbk_buffer_put_u8(out, ',');
+        if (fixes && place->member.size) dbk_buffer_put_u8(out, ',');
     }
     if (place->of_members && place->member.size == 0) return;
     dbk_json_put_string(out, dbk_slice_text(rule->table->columns[rule->key].name));
@@ -130,17 +131,9 @@ void dbk_setting_put_select(const dbk_setting_place *place, dbk_buffer *sql, dbk
     dbk_json_parser_free(parser);
 }
 
-static const dbk_json_node *child_named(const dbk_json_node *object, dbk_slice name)
-{
-    const dbk_json_node *child = object->kind == DBK_JSON_OBJECT ? dbk_json_child(object) : NULL;
-    for (uint32_t i = 0; child && i < object->count; i++, child = dbk_json_next(child))
-        if (dbk_slice_equal(child->name, name)) return child;
-    return NULL;
-}
-
 const dbk_json_node *dbk_setting_at(const dbk_json_node *document, const dbk_setting_place *place)
 {
-    for (size_t i = 0; document && i < place->count; i++) document = child_named(document, place->parts[i]);
+    for (size_t i = 0; document && i < place->count; i++) document = dbk_json_find(document, place->parts[i]);
     return document;
 }
 
@@ -193,7 +186,7 @@ static bool is_same(const dbk_json_node *a, const dbk_json_node *b)
     if (a->kind != b->kind || a->count != b->count) return false;
     if (a->kind == DBK_JSON_NUMBER || a->kind == DBK_JSON_STRING) return dbk_slice_equal(a->text, b->text);
     for (uint32_t i = 0; i < a->count; i++, one = dbk_json_next(one)) {
-        const dbk_json_node *same = a->kind == DBK_JSON_OBJECT ? child_named(b, one->name) : other;
+        const dbk_json_node *same = a->kind == DBK_JSON_OBJECT ? dbk_json_find(b, one->name) : other;
         if (!same || !is_same(one, same)) return false;
         other = dbk_json_next(other);
     }
@@ -218,14 +211,14 @@ void dbk_setting_put_changes(dbk_buffer *out, const dbk_json_node *old, const db
     dbk_buffer_put_u8(out, '{');
     const dbk_json_node *child = dbk_json_child(value);
     for (uint32_t i = 0; i < value->count; i++, child = dbk_json_next(child)) {
-        const dbk_json_node *before = child_named(old, child->name);
+        const dbk_json_node *before = dbk_json_find(old, child->name);
         if (before && is_same(before, child)) continue;
         put_member_name(out, child, &first);
         dbk_setting_put_changes(out, before, child);
     }
     child = dbk_json_child(old);
     for (uint32_t i = 0; i < old->count; i++, child = dbk_json_next(child)) {
-        if (child_named(value, child->name)) continue;
+        if (dbk_json_find(value, child->name)) continue;
         put_member_name(out, child, &first);
         dbk_buffer_put_text(out, "null");
     }
@@ -291,8 +284,8 @@ static dbk_result make_row(dbk_setting_work *w, dbk_slice document, bool key_in_
     dbk_result result = where_of(&w->place, w->parser, &where, err);
     if (result != DBK_OK) return result;
     dbk_buffer_init(&row, w->engine->port);
-    dbk_buffer_put_text(&row, "{\"key\":");
-    if (w->place.of_members) dbk_buffer_put_u8(&row, '[');
+    bool list = rule->table->key_count > 1;
+    dbk_buffer_put_text(&row, list ? "{\"key\":[" : "{\"key\":");
     for (uint16_t i = 0; i < rule->table->key_count; i++) {
         uint16_t column = rule->table->key_columns[i];
         const dbk_json_node *fixed = where ? dbk_json_member(where, rule->table->columns[column].name) : NULL;
@@ -302,7 +295,7 @@ static dbk_result make_row(dbk_setting_work *w, dbk_slice document, bool key_in_
             dbk_json_put_string(&row, w->place.of_members ? w->place.member
                                                           : dbk_slice_text(rule->row ? rule->row : rule->name));
     }
-    dbk_buffer_put_text(&row, w->place.of_members ? "],\"data\":{" : ",\"data\":{");
+    dbk_buffer_put_text(&row, list ? "],\"data\":{" : ",\"data\":{");
     if (key_in_data) put_key_members(&w->place, &row);
     if (document.size) {
         if (key_in_data) dbk_buffer_put_u8(&row, ',');

@@ -5,9 +5,11 @@ static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{"
                           "\"ui\":{\"table\":\"settings\",\"defaults\":{\"theme\":\"light\",\"editor\":{\"font\":"
                           "\"mono\",\"size\":12}},\"schema\":\"ui.json\"},"
                           "\"paths\":{\"table\":\"settings\",\"row\":\"p\"},"
+                          "\"flags\":{\"table\":\"flags\",\"where\":{ }},"
                           "\"plugin\":{\"table\":\"prefs\",\"key\":\"name\",\"where\":{\"scope\":\"plugin\"},"
                           "\"defaults\":{\"a\":{\"on\":true}}}}}";
 static const char schema[] = "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NULL, value JSON);\n"
+                             "CREATE TABLE flags(name TEXT PRIMARY KEY NOT NULL, value JSON);\n"
                              "CREATE TABLE prefs(scope TEXT NOT NULL, name TEXT NOT NULL, value JSON, PRIMARY "
                              "KEY(scope, name)) WITHOUT ROWID;\n";
 static const char ui[] = "{\"properties\":{\"theme\":{\"enum\":[\"light\",\"dark\"]},\"editor\":{\"properties\":{"
@@ -112,9 +114,25 @@ static void what_is_wrong_is_refused(void **state)
                    "\"error\":\"bad_command\"");
 }
 
+/* No column of the key is fixed: the name is all of it. */
+static void a_namespace_may_have_all_rows_of_a_table(void **state)
+{
+    asked *a = *state;
+    must_accept(&a->f, SET("1", "flags", "b", "7"));
+    must_accept(&a->f, SET("2", "flags", "a.level", "2"));
+    asked_contains(a, "{\"do\":\"get\",\"namespace\":\"flags\"}", "\"value\":{\"a\":{\"level\":2},\"b\":7}");
+    asked_contains(a, GET("flags", "a.level"), "\"value\":2,\"set\":true");
+    must_accept(&a->f, SET("3", "flags", "b", "8"));
+    must_accept(&a->f, UNSET("4", "flags", "a"));
+    asked_contains(a, "{\"do\":\"list\",\"table\":\"flags\"}", "\"rows\":[{\"name\":\"b\",\"value\":8}]");
+    must_accept(&a->f, "{\"id\":\"5\",\"do\":\"reset\",\"namespace\":\"flags\"}");
+    asked_contains(a, "{\"do\":\"get\",\"namespace\":\"flags\"}", "\"value\":{}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_namespace_may_have_all_rows_of_a_table, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(what_is_set_counts_before_its_default, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(an_object_replaces_and_only_what_differs_is_logged, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(a_namespace_may_have_a_row_per_member, setup, asked_teardown),
