@@ -1,21 +1,8 @@
-/* Internal to store/: an open engine and who owns which part.
- *   handle.c, read_log.c  daybook.h over dbk_store_ops
- *   create.c, identity.c, location.c, place.c, open.c, state.c, models.c   the folder, daybook.json, where it may
- *                       be, copies, self-healing open, models/current
- *   definitions.c, upgrade.c, upgrade_app.c   app/ and its past, another definition
- *   disk.c              room on the disk
- *   waits.c             who waits for the log to grow
- *   queue.c, pipeline.c, prepare.c, hashes.c, command.c, decide.c, decide_entries.c, finish.c, clock.c, receipt.c,
- *   engine_entry.c, publish.c, checkpoint.c, turn.c, known_ids.c   the commit loop
- *   host_command.c      commands that the embedding process registered
- *   facts.c, way.c, switch.c, late_base.c, replay.c, copy.c, salvage.c, carry.c   import, shadow and switch, as of,
- *                       copy, salvage
- *   undo.c              entries put back
- *   settings.c, mirror.c   settings by path, and as files
- *   retention.c         rows whose time is over; archive*.c   files that keep them
- *   images.c, image_file.c   copies of the model at positions of the past, and their files
- *   async*.c            async models (async.h); model_folder.c   where models are; aside.c   what stands in their way
- *   request.c, request_*.c, row_change.c, slow_queries.c   what is asked and changes nothing */
+/* Internal to store/: an open engine, its parts, and whose they are. Which file does what stands in docs/architecture.md,
+ * whose map is held to the folder by script/check-tree.
+ *
+ * One thread at a time decides: it holds `turn`, and it alone touches model, clock and the log's end. Locks are taken in
+ * this order: import_lock, switch_lock, turn. Whoever holds one of the others takes none of these three. */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H
 

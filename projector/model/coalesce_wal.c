@@ -3,9 +3,6 @@
  * What fails: a write of SQLite fails when the one that carries it fails, and then the transaction is over: what is
  * kept is forgotten, lest a commit that was told to have failed comes into the file later. Any other call that has to
  * write first fails with it and forgets nothing: the transaction may go on, and the next call tries again. */
-#include <assert.h>
-#include <limits.h>
-
 #include "projector/model/coalesce_internal.h"
 
 enum {
