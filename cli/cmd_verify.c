@@ -73,6 +73,7 @@ static dbk_result look(verification *v, const char *path, dbk_dir *store, dbk_er
     const dbk_port *port = v->cli->port;
     dbk_log_options options = {0};
     dbk_dir *log = NULL;
+    char file[DBK_VERIFY_FILE_SIZE];
     dbk_log_watcher watcher = {.arg = v, .fault = note_log, .progress = forward};
     dbk_buffer_clear(&v->faults);
     dbk_buffer_clear(&v->asides);
@@ -92,8 +93,8 @@ static dbk_result look(verification *v, const char *path, dbk_dir *store, dbk_er
         result = dbk_log_verify(port, log, &options, v->depth, &watcher, &v->report, err);
         dbk_bar_end(&v->bar);
     }
-    if (result == DBK_OK) dbk_verify_app(port, path, known ? log : NULL, &options, note, v);
-    if (result == DBK_OK) dbk_verify_models(port, store, note, v);
+    if (result == DBK_OK) dbk_verify_app(port, path, known ? log : NULL, &options, note, v, file);
+    if (result == DBK_OK) dbk_verify_models(port, store, file, note, v);
     if (log) port->close_dir(port->ctx, log);
     return result;
 }

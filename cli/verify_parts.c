@@ -147,7 +147,7 @@ static void compare(const dbk_port *port, dbk_dir *dir, const dbk_log_options *g
 }
 
 void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const dbk_log_options *options,
-                    dbk_verify_fn tell, void *arg)
+                    dbk_verify_fn tell, void *arg, char file[DBK_VERIFY_FILE_SIZE])
 {
     dbk_error err = {0};
     dbk_findings findings = {0};
@@ -161,6 +161,10 @@ void dbk_verify_app(const dbk_port *port, const char *path, dbk_dir *log, const 
     if (result == DBK_SCHEMA && findings.count > 0) fault(tell, arg, DBK_CORRUPT, "app", findings.items[0].text);
     else if (result != DBK_OK) fault(tell, arg, result, "app", err.text);
     else if (log) compare(port, log, options, definition, tell, arg);
+    (void)snprintf(file, DBK_VERIFY_FILE_SIZE, "%s",
+                   !definition        ? ""
+                   : definition->file ? definition->file
+                                      : "main.sqlite");
     dbk_definition_free(definition);
     dbk_findings_free(&findings);
     dbk_buffer_release(&folder);
@@ -204,13 +208,19 @@ typedef struct dbk_one_model {
     const char *below; /* "models", or "models/async-<name>" */
     dbk_verify_fn tell;
     void *arg;
-    char file[80]; /* of the model; "": it is to be found */
+    char file[DBK_VERIFY_FILE_SIZE]; /* of the model; "": it is to be found */
 } dbk_one_model;
 
 static bool ends_with(const char *name, const char *end)
 {
     size_t size = strlen(name), tail = strlen(end);
     return size >= tail && strcmp(name + size - tail, end) == 0;
+}
+
+static bool has(const dbk_port *port, dbk_dir *dir, const char *name)
+{
+    dbk_identity found;
+    return name[0] && port->identify(port->ctx, dir, name, &found) == 0;
 }
 
 /* app.json names the file of an async model; here it is what SQLite did not put beside it. */
@@ -230,7 +240,8 @@ static void verify_file(dbk_one_model *model, const char *serial)
     const char *problem = NULL;
     if (dbk_io_open_dir(port, model->dir, serial, 0, &one, NULL) != DBK_OK)
         problem = wrong_kind(port, model->dir, serial, DBK_IS_DIRECTORY);
-    else if (!model->file[0] && port->list(port->ctx, one, find_file, model) != 1) problem = "it is missing";
+    else if (!has(port, one, model->file) && port->list(port->ctx, one, find_file, model) != 1)
+        problem = "it is missing";
     else problem = wrong_kind(port, one, model->file, DBK_IS_FILE);
     if (!one && !problem) problem = "it is missing";
     if (!problem) problem = sqlite_problem(port, one, model->file, text, sizeof text);
@@ -275,9 +286,10 @@ static int verify_async(void *arg, const char *name)
     return 0;
 }
 
-void dbk_verify_models(const dbk_port *port, dbk_dir *store, dbk_verify_fn tell, void *arg)
+void dbk_verify_models(const dbk_port *port, dbk_dir *store, const char *file, dbk_verify_fn tell, void *arg)
 {
-    dbk_one_model model = {.port = port, .below = "models", .tell = tell, .arg = arg, .file = "main.sqlite"};
+    dbk_one_model model = {.port = port, .below = "models", .tell = tell, .arg = arg};
+    (void)snprintf(model.file, sizeof model.file, "%s", file);
     const char *problem = wrong_kind(port, store, "models", DBK_IS_DIRECTORY);
     if (problem) fault(tell, arg, DBK_CORRUPT, "models", problem);
     if (looked(dbk_io_open_dir(port, store, "models", 0, &model.dir, NULL)) != DBK_OK) return;

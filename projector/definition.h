@@ -189,6 +189,7 @@ typedef struct dbk_definition {
     const struct dbk_model_rule *rule;  /* likewise: what app.json says of it */
     bool no_feed, no_journal, no_fingerprint; /* what the model's row observer is not asked for */
     uint32_t readers, cache_pages;            /* of the inline model; 0: default */
+    const char *file;                         /* of the inline model; NULL: main.sqlite */
     const char **views;                       /* of an async model */
     size_t view_count;
     void *owner; /* memory: dbk_definition_free */

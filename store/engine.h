@@ -141,15 +141,17 @@ void dbk_request_leave(dbk_engine *engine);
 /* models.c */
 dbk_result dbk_models_open(dbk_engine *engine, dbk_error *err) DBK_MUST_USE; /* current model, healed */
 bool dbk_models_checked_at_open(const dbk_engine *engine); /* after an unclean end; else a thread looks through it */
-dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err) DBK_MUST_USE; /* for a shadow */
+/* For a shadow that is folded with the definition, which names the file. */
+dbk_result dbk_models_next_path(dbk_engine *engine, const dbk_definition *definition, dbk_buffer *path,
+                                dbk_error *err) DBK_MUST_USE;
 /* Pointer, close old, remove its folder. `staged`: what dbk_models_stage wrote becomes the pointer, which the next sync
  * of models/ makes durable. */
 dbk_result dbk_models_switch(dbk_engine *engine, dbk_model *shadow, bool staged, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_models_stage(dbk_engine *engine, const char *path, dbk_error *err) DBK_MUST_USE;
 void dbk_models_unstage(dbk_engine *engine);
-/* The path of the model that models/current names; DBK_MISSING: it names none. */
-dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
-                              dbk_error *err) DBK_MUST_USE;
+/* The path of the model that models/current names, whatever its file is called: an upgrade may be about to name it
+ * otherwise. For whoever reads it beside the turn. DBK_MISSING: it names none. */
+dbk_result dbk_models_current(dbk_engine *engine, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
 /* Position not beyond the log, and the same head there: else it is another log's model (R24). */
 dbk_result dbk_model_belongs(dbk_engine *engine, const dbk_model *model, bool *yes, dbk_error *err) DBK_MUST_USE;
 void dbk_models_discard(dbk_engine *engine, const char *path); /* removes the folder of a shadow given up */

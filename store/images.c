@@ -254,7 +254,7 @@ static uint64_t model_bytes(dbk_engine *engine)
     dbk_dir *dir = NULL;
     dbk_buffer path;
     dbk_buffer_init(&path, port);
-    dbk_result result = dbk_models_current(port, engine->models_dir, engine->path, &path, NULL);
+    dbk_result result = dbk_models_current(engine, &path, NULL);
     const char *text = result == DBK_OK ? dbk_buffer_text(&path) : NULL;
     char *slash = text ? strrchr((char *)path.data, '/') : NULL;
     if (slash) {

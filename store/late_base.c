@@ -138,7 +138,7 @@ static dbk_result fold(dbk_engine *engine, uint64_t position, dbk_base *base, db
     dbk_shadow_options options = {.model = engine->options.model, .last = position};
     dbk_past past = {.position = position};
     uint64_t begun = 0;
-    dbk_result result = dbk_models_next_path(engine, &base->path, err);
+    dbk_result result = dbk_models_next_path(engine, engine->definition, &base->path, err);
     const char *path = (const char *)base->path.data;
     if (result == DBK_OK) result = dbk_images_start(engine, &past, path, &begun, err);
     if (result != DBK_OK) return result;

@@ -61,9 +61,9 @@ static int find_foreign(void *arg, const char *name)
     const dbk_model_folder *folder = one->folder;
     char base[256];
     if (!dbk_aside_is_kind(folder->port, one->dir, name, DBK_IS_FILE)) return IS_FOREIGN;
-    if (folder->file[0] && strncmp(name, folder->file, strlen(folder->file)) == 0) return IS_OURS;
     int size = snprintf(base, sizeof base, "%.*s", (int)(end_of(name) - name), name);
-    return size < (int)sizeof base ? judge_base(one, base) : IS_FOREIGN;
+    if (size >= (int)sizeof base) return IS_FOREIGN;
+    return strcmp(base, folder->file) == 0 ? IS_OURS : judge_base(one, base);
 }
 
 static int unlink_beside(void *arg, const char *name)
@@ -186,6 +186,42 @@ dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *
     if (!is_plain(folder, serial))
         return dbk_fail(err, DBK_MISSING, "what '%s/current' names holds what is no file of a model", folder->below);
     return path_of(folder, serial, path, err);
+}
+
+typedef struct dbk_found {
+    dbk_serial one;
+    char name[128];
+} dbk_found;
+
+static int find_database(void *arg, const char *name)
+{
+    dbk_found *found = arg;
+    const dbk_port *port = found->one.folder->port;
+    dbk_identity file;
+    if (end_of(name)[0] || strlen(name) >= sizeof found->name) return 0;
+    if (port->identify(port->ctx, found->one.dir, name, &file) != 0 || file.kind != DBK_IS_FILE) return 0;
+    if (file.size_bytes == 0 || judge_base(&found->one, name) != IS_OURS) return 0;
+    memcpy(found->name, name, strlen(name) + 1);
+    return 1;
+}
+
+dbk_result dbk_model_folder_found(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err)
+{
+    const dbk_port *port = folder->port;
+    char serial[SERIAL_DIGITS + 1];
+    dbk_found found = {.one.folder = folder};
+    dbk_identity named;
+    dbk_result result = dbk_model_folder_current(folder, path, err);
+    if (result != DBK_OK) return result;
+    serial_of((const char *)path->data, serial);
+    if (port->open_dir(port->ctx, folder->dir, serial, 0, &found.one.dir) != 0)
+        return DBK_OK; /* who opens it is told */
+    if (port->identify(port->ctx, found.one.dir, folder->file, &named) != 0)
+        (void)port->list(port->ctx, found.one.dir, find_database, &found);
+    port->close_dir(port->ctx, found.one.dir);
+    dbk_model_folder other = *folder;
+    other.file = found.name;
+    return found.name[0] && is_plain(&other, serial) ? path_of(&other, serial, path, err) : DBK_OK;
 }
 
 dbk_result dbk_model_folder_next(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err)

@@ -11,7 +11,7 @@ typedef struct dbk_model_folder { /* all borrowed */
     const dbk_port *port;
     dbk_dir *dir;
     const char *store, *below; /* its path: the store's, and below that, "models" */
-    const char *file;          /* "main.sqlite" */
+    const char *file;          /* "main.sqlite"; "": nobody knows it */
     dbk_dir *notes;            /* the log's folder, where it is noted what was put aside; NULL: nowhere */
 } dbk_model_folder;
 
@@ -20,6 +20,9 @@ typedef struct dbk_model_folder { /* all borrowed */
 dbk_result dbk_model_folder_clear(const dbk_model_folder *folder, const char *other, dbk_error *err) DBK_MUST_USE;
 /* The path of the model that serves; DBK_MISSING: none is named, or what stands there is not of our making. */
 dbk_result dbk_model_folder_current(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
+/* The same, and where no file of that name stands, the database that does: for whoever has an earlier definition, or a
+ * later one, than the one by which the file was named. */
+dbk_result dbk_model_folder_found(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
 /* A path in a new folder of its own, whose name is durable. */
 dbk_result dbk_model_folder_next(const dbk_model_folder *folder, dbk_buffer *path, dbk_error *err) DBK_MUST_USE;
 /* From here on the model at the path serves, also after a power loss. */

@@ -1,23 +1,29 @@
-/* The inline model: models/<serial>/main.sqlite and the pointer models/current (model_folder.h). What the pointer does
- * not name is removed at open. */
+/* The inline model: models/<serial>/<file>, which is main.sqlite unless app.json says otherwise, and the pointer
+ * models/current (model_folder.h). What the pointer does not name is removed at open; so is a model whose file had
+ * another name in the definition before, once the one of today stands. */
 #include "store/checkpoint.h"
 #include "store/model_folder.h"
 
+static dbk_model_folder folder_with(const dbk_engine *engine, const dbk_definition *definition)
+{
+    const char *file = definition->file ? definition->file : "main.sqlite";
+    return (dbk_model_folder){engine->port, engine->models_dir, engine->path, "models", file, engine->log_dir};
+}
+
 static dbk_model_folder folder_of(const dbk_engine *engine)
 {
-    return (dbk_model_folder){engine->port, engine->models_dir, engine->path, "models", "main.sqlite", engine->log_dir};
+    return folder_with(engine, engine->definition);
 }
 
-dbk_result dbk_models_current(const dbk_port *port, dbk_dir *models, const char *store_path, dbk_buffer *path,
-                              dbk_error *err)
-{
-    dbk_model_folder folder = {port, models, store_path, "models", "main.sqlite", NULL};
-    return dbk_model_folder_current(&folder, path, err);
-}
-
-dbk_result dbk_models_next_path(dbk_engine *engine, dbk_buffer *path, dbk_error *err)
+dbk_result dbk_models_current(dbk_engine *engine, dbk_buffer *path, dbk_error *err)
 {
     dbk_model_folder folder = folder_of(engine);
+    return dbk_model_folder_found(&folder, path, err);
+}
+
+dbk_result dbk_models_next_path(dbk_engine *engine, const dbk_definition *definition, dbk_buffer *path, dbk_error *err)
+{
+    dbk_model_folder folder = folder_with(engine, definition);
     return dbk_model_folder_next(&folder, path, err);
 }
 

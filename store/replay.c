@@ -288,7 +288,8 @@ static dbk_result choose_path(dbk_engine *engine, uint64_t number, dbk_buffer *p
         return dbk_buffer_text(path) ? DBK_OK : dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
     }
     dbk_result result = DBK_EXISTS;
-    for (int i = 0; result == DBK_EXISTS && i < NAME_TRIES; i++) result = dbk_models_next_path(engine, path, err);
+    for (int i = 0; result == DBK_EXISTS && i < NAME_TRIES; i++)
+        result = dbk_models_next_path(engine, engine->definition, path, err);
     return result;
 }
 

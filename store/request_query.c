@@ -93,7 +93,7 @@ static dbk_result borrow_reading(dbk_engine *engine, dbk_lent_reader *lent, dbk_
     dbk_buffer_init(&path, engine->port);
     dbk_result result = DBK_MISSING;
     for (int i = 0; i < OPEN_TRIES && result == DBK_MISSING && engine->models_dir; i++) {
-        result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
+        result = dbk_models_current(engine, &path, err);
         if (result == DBK_OK)
             result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs,
                                      engine->definition, &lent->reader, err);
@@ -110,7 +110,7 @@ static dbk_result borrow_current(dbk_engine *engine, dbk_lent_reader *lent, dbk_
     dbk_result result = DBK_BUSY;
     dbk_buffer_init(&path, engine->port);
     for (int i = 0; i < OPEN_TRIES; i++) {
-        result = dbk_models_current(engine->port, engine->models_dir, engine->path, &path, err);
+        result = dbk_models_current(engine, &path, err);
         if (result == DBK_OK)
             result = dbk_reader_open(engine->port, (const char *)path.data, engine->options.model.vfs,
                                      engine->definition, &lent->reader, err);

@@ -97,7 +97,7 @@ static void check_later(void *arg)
     dbk_model *model = NULL;
     dbk_buffer path;
     dbk_buffer_init(&path, port);
-    dbk_result result = dbk_models_current(port, engine->models_dir, engine->path, &path, NULL);
+    dbk_result result = dbk_models_current(engine, &path, NULL);
     if (result == DBK_OK)
         result = dbk_model_open(port, (const char *)path.data, engine->definition, engine->log, &engine->options.model,
                                 &model, NULL);

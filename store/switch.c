@@ -65,7 +65,7 @@ static dbk_result build(dbk_switch *s, bool from_image, dbk_error *err)
         .model = engine->options.model, .progress = s->progress, .progress_arg = s->progress_arg};
     dbk_past all = {.position = dbk_log_position(engine->log)};
     uint64_t begun = 0;
-    dbk_result result = dbk_models_next_path(engine, &s->path, err);
+    dbk_result result = dbk_models_next_path(engine, engine->definition, &s->path, err);
     if (result == DBK_OK && from_image)
         result = dbk_images_start(engine, &all, (const char *)s->path.data, &begun, err);
     if (result != DBK_OK) return result;

@@ -44,7 +44,7 @@ static dbk_result list_lost(dbk_engine *engine, const dbk_definition *definition
     dbk_shadow_options options = {.model = engine->options.model};
     dbk_entry_ids before = {.port = engine->port}, after = {.port = engine->port};
     dbk_buffer_init(&path, engine->port);
-    dbk_result result = dbk_models_next_path(engine, &path, err);
+    dbk_result result = dbk_models_next_path(engine, definition, &path, err);
     if (result == DBK_OK)
         result =
             dbk_model_build(engine->port, (const char *)path.data, definition, engine->log, &options, &shadow, err);

@@ -71,7 +71,7 @@ static dbk_result fold(dbk_upgrade *up, dbk_error *err)
     dbk_engine *engine = up->engine;
     dbk_shadow_options options = {.model = engine->options.model};
     int64_t began_ns = engine->port->monotonic_ns(engine->port->ctx);
-    dbk_result result = dbk_models_next_path(engine, &up->path, err);
+    dbk_result result = dbk_models_next_path(engine, up->definition, &up->path, err);
     if (result == DBK_OK)
         result = dbk_model_build(engine->port, (const char *)up->path.data, up->definition, engine->log, &options,
                                  &up->shadow, err);
@@ -131,7 +131,7 @@ static dbk_result compare(dbk_upgrade *up, dbk_error *err)
     dbk_engine *engine = up->engine;
     dbk_buffer current;
     dbk_buffer_init(&current, engine->port);
-    dbk_result result = dbk_models_current(engine->port, engine->models_dir, engine->path, &current, err);
+    dbk_result result = dbk_models_current(engine, &current, err);
     dbk_upgrade_side before = {(const char *)current.data, engine->definition},
                      after = {(const char *)up->path.data, up->definition};
     if (result == DBK_OK)

@@ -16,11 +16,6 @@ static bool is_main(const dbk_model_rule *rule)
     return strcmp(rule->name, "main") == 0;
 }
 
-static void later(dbk_app_reading *a, const dbk_json_node *value, const char *path)
-{
-    dbk_app_wrong_name(a, value, "leave it out", "'%s' comes with a later version", path);
-}
-
 static void read_mode(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
 {
     static const char *const names[] = {"inline", "async"};
@@ -32,7 +27,7 @@ static void read_mode(dbk_app_reading *a, const dbk_json_node *value, const char
         dbk_app_wrong(a, value, "\"inline\"", "'%s': 'main' is what commands decide on", path);
     if (!is_main(rule) && which == DBK_MODEL_INLINE)
         dbk_app_wrong(a, value, "\"async\", or its tables in 'main'",
-                      "'%s': a second inline model comes with a later version", path);
+                      "'%s': 'main' is the one inline model, for one file is committed with the log", path);
 }
 
 static void read_on_error(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -51,14 +46,14 @@ static bool is_file_name(dbk_slice name)
     return true;
 }
 
-/* What the engine and SQLite put beside a model's file. */
-static bool is_taken_name(const char *name)
+/* What the engine and SQLite put beside a model's file, or above it. */
+static bool is_taken_name(const char *name, bool of_main)
 {
-    static const char *const whole[] = {"current", "state"};
+    static const char *const whole[] = {"current", "state", "boot"};
     static const char *const ends[] = {"-wal", "-shm", "-journal"};
     size_t size = strlen(name);
 
-    for (size_t i = 0; i < COUNT_OF(whole); i++)
+    for (size_t i = 0; i < COUNT_OF(whole) - !of_main; i++)
         if (strcasecmp(name, whole[i]) == 0) return true;
     for (size_t i = 0; i < COUNT_OF(ends); i++) {
         size_t end = strlen(ends[i]);
@@ -70,17 +65,13 @@ static bool is_taken_name(const char *name)
 static void read_file(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
 {
     dbk_model_rule *rule = into;
-    const char *text = NULL;
+    const char *text = NULL, *advice = is_main(rule) ? "\"notes.sqlite\"" : "\"stats.sqlite\"";
 
-    if (is_main(rule)) return later(a, value, path);
     if (!dbk_app_text(a, value, path, &text)) return;
-    if (is_file_name(dbk_slice_text(text)) && is_taken_name(text))
-        dbk_app_wrong(a, value, "\"stats.sqlite\"", "'%s': '%s' is what the engine or SQLite puts beside such a file",
-                      path, text);
+    if (is_file_name(dbk_slice_text(text)) && is_taken_name(text, is_main(rule)))
+        dbk_app_wrong(a, value, advice, "'%s': '%s' is what the engine or SQLite puts beside such a file", path, text);
     else if (is_file_name(dbk_slice_text(text))) rule->file = text;
-    else
-        dbk_app_wrong(a, value, "\"stats.sqlite\"",
-                      "'%s' is a file name of letters, digits, '_', '-' and '.', 63 at most", path);
+    else dbk_app_wrong(a, value, advice, "'%s' is a file name of letters, digits, '_', '-' and '.', 63 at most", path);
 }
 
 static void read_readers(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -108,7 +99,9 @@ static void read_logged(dbk_app_reading *a, const dbk_json_node *value, const ch
 
     (void)into;
     if (dbk_app_flag(a, value, path, &logged) && !logged)
-        dbk_app_wrong(a, value, "leave it out", "'%s': models outside the log come with a later version", path);
+        dbk_app_wrong(a, value, "leave it out",
+                      "'%s': collections outside the log come with the key 'logged' of tables, in a later version",
+                      path);
 }
 
 static void read_undo(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -127,7 +120,10 @@ static void read_backup(dbk_app_reading *a, const dbk_json_node *value, const ch
 
     (void)into;
     if (dbk_app_choice(a, value, path, names, COUNT_OF(names), &which) && which > 0)
-        dbk_app_wrong(a, value, "\"rebuild\"", "'%s': '%s' comes with a later version", path, names[which]);
+        dbk_app_wrong(a, value, "\"rebuild\"",
+                      "'%s': '%s' says what a snapshot does with the model's file, and comes with 'backup' of app.json "
+                      "in a later version",
+                      path, names[which]);
 }
 
 /* Of an async model there is neither feed nor journal in any case. */
@@ -182,8 +178,31 @@ static bool is_twice(dbk_app_reading *a, const dbk_json_node *value, const dbk_m
     return false;
 }
 
+static bool has_file(const dbk_model_rule *rule, const char *name)
+{
+    static const char usual[] = ".sqlite";
+    size_t size = strlen(rule->name);
+
+    if (rule->file) return strcasecmp(rule->file, name) == 0;
+    return strncasecmp(rule->name, name, size) == 0 && strcasecmp(name + size, usual) == 0;
+}
+
+/* They stand in folders of their own, but whoever copies them out of these is to have two files. Of a main without
+ * `file` nothing is asked: its name came after those of others. */
+static void check_file_of_main(dbk_app_reading *a, const dbk_json_node *value, const dbk_model_rule *main)
+{
+    for (size_t i = 0; main->file && i < a->app->model_count; i++) {
+        const dbk_model_rule *rule = &a->app->models[i];
+        if (rule == main || !has_file(rule, main->file)) continue;
+        const dbk_json_node *node = dbk_json_member(dbk_json_member(value, main->name), "file");
+        return dbk_app_wrong(a, node, "another name", "'models.main.file': '%s' is the file of the model '%s'",
+                             main->file, rule->name);
+    }
+}
+
 static void note_main(dbk_definition *definition, const dbk_model_rule *rule)
 {
+    definition->file = rule->file;
     definition->readers = rule->readers;
     definition->cache_pages = rule->cache_pages;
     definition->no_feed = rule->no_feed;
@@ -216,6 +235,8 @@ void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const c
         a->app->model_count++;
         if (is_main(rule)) note_main(a->check->definition, rule);
     }
+    for (size_t i = 0; i < a->app->model_count; i++)
+        if (is_main(&a->app->models[i])) check_file_of_main(a, value, &a->app->models[i]);
 }
 
 /* ---- which files are whose */

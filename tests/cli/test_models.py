@@ -1,4 +1,5 @@
 """Async models from the outside: a daemon and a store of one's own, failures, upgrades, kills in the middle."""
+import glob
 import json
 import os
 import shutil
@@ -148,6 +149,38 @@ class Models(Case):
         with open(os.path.join(folder, "current"), "w") as f:
             f.write("x")
         self.assertIn("models/async-stats/current", self.run_program("verify", "v.daybook", "--json").stdout)
+
+    def test_the_file_of_main_has_the_name_that_app_json_says(self):
+        store = self.shop(order(1), models='{"main": {"file": "shop.db"}, "stats": {"mode": "async"}}')
+
+        def files():
+            found = glob.glob(self.path(store, "models", "[0-9]*", "*"))
+            return sorted(os.path.basename(name) for name in found if not name.endswith(("-wal", "-shm")))
+        self.assertEqual(files(), ["shop.db"])
+        self.daybook("verify", store)
+        daemon = Daemon(self, store)
+        self.daybook("upgrade", daemon.url, "--app", self.app("next", models='{"main": {"file": "next.sqlite"}, "stats": {"mode": "async"}}'))
+        self.assertEqual(self.rows(daemon.url, "SELECT id FROM orders"), [["o1"]])
+        self.assertEqual(self.rows(store, "SELECT id FROM orders"), [["o1"]])
+        self.send(order(2), store=daemon.url)
+        self.assertEqual(daemon.end(), 0)
+        self.assertEqual(files(), ["next.sqlite"])
+        self.assertEqual(self.rows(store, "SELECT count(*) FROM orders"), [[2]])
+        self.daybook("verify", store)
+        self.daybook("doctor", store)
+        name = glob.glob(self.path(store, "models", "[0-9]*", "next.sqlite"))[0]
+        with open(name, "r+b") as f:
+            f.write(b"no database")
+        self.assertRegex(self.run_program("verify", store, "--json").stdout,
+                         r'"file":"models/\d{8}/next.sqlite","offset":0,"law":4,"message":"it is no SQLite file"')
+        os.rename(name, name.replace("next.sqlite", "shop.db"))  # as an upgrade leaves it that the next opening ends
+        self.assertRegex(self.run_program("verify", store, "--json").stdout, r'"file":"models/\d{8}/shop.db",.*"it is no SQLite file"')
+        os.remove(name.replace("next.sqlite", "shop.db"))
+        self.assertRegex(self.run_program("verify", store, "--json").stdout, r'"file":"models/\d{8}/next.sqlite",.*"it is missing"')
+        self.assertEqual(self.rows(store, "SELECT count(*) FROM orders"), [[2]])
+        self.send(order(3))
+        self.assertEqual(files(), ["next.sqlite"])
+        self.daybook("verify", store)
 
     def test_upgrades_change_one_model_alone(self):
         self.daybook("init", "s.daybook", "--app", self.app("none", models=""))

@@ -12,8 +12,9 @@
 
 #include <errno.h>
 
-static const char app[] =
-    "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\"}},"
+/* The definition of `next` names the inline model's file anew. */
+static const char app_format[] =
+    "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\"}%s},"
     "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}},"
     "\"app\":{\"table\":\"settings\",\"mirror\":\"config/a/app.json\"},"
     "\"tags\":{\"query\":\"tag_list\",\"import\":\"tags.import\",\"mirror\":\"tags.json\"},"
@@ -89,6 +90,7 @@ static void make_folder(bench *b, dbk_dir *parent, const char *name)
 
 static void write_app(bench *b, const char *folder, const char *schema_text)
 {
+    char app[sizeof app_format + 40];
     const struct {
         const char *name, *text;
     } files[] = {
@@ -97,6 +99,7 @@ static void write_app(bench *b, const char *folder, const char *schema_text)
         {"schemas/ui.json", ui},    {"stats/schema.sql", stats_schema}, {"stats/projections.sql", stats_projections}};
     char path[80];
     dbk_dir *root = NULL, *dir = NULL;
+    snprintf(app, sizeof app, app_format, strcmp(folder, "next") == 0 ? ",\"main\":{\"file\":\"calls.db\"}" : "");
     if (dbk_io_open_dir(b->s.options.port, NULL, "/", 0, &root, NULL) != DBK_OK) abort();
     make_folder(b, root, folder);
     if (dbk_io_open_dir(b->s.options.port, root, folder, 0, &dir, NULL) != DBK_OK) abort();

@@ -1,0 +1,2 @@
+-- on orders.put
+INSERT INTO totals(customer, sum) VALUES ($customer, $total) ON CONFLICT(customer) DO UPDATE SET sum = sum + $total;

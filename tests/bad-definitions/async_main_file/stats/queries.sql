@@ -1,0 +1,2 @@
+-- query richest()
+SELECT customer FROM rich;
