@@ -76,6 +76,8 @@ int dbk_cli_wrong(const dbk_cli *cli, const dbk_error *err);
 void dbk_cli_fail_in_json(void); /* from here on */
 /* {"ok":false,"error":…,"class":…,"message":…,"hint":… without the closing brace. */
 void dbk_cli_put_failure(dbk_buffer *out, const dbk_error *err);
+/* A path, or what names one, as JSON text: it may be any bytes, and what is no UTF-8 becomes U+FFFD. */
+void dbk_cli_put_path(dbk_buffer *out, const char *path);
 /* A word as a value of a request: JSON where it reads as JSON, else text. */
 dbk_result dbk_cli_put_word(dbk_buffer *request, dbk_json_parser *parser, dbk_slice word, dbk_error *err) DBK_MUST_USE;
 void dbk_cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

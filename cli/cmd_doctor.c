@@ -25,7 +25,7 @@ static void put_name(report *r, const char *name)
 static void put_text(report *r, const char *name, const char *text)
 {
     put_name(r, name);
-    dbk_json_put_string(&r->members, dbk_slice_text(text));
+    dbk_cli_put_path(&r->members, text);
 }
 
 static void put_number(report *r, const char *name, uint64_t value)

@@ -7,7 +7,7 @@ static void put_made(const dbk_port *port, const char *path, bool json)
     dbk_buffer_init(&line, port);
     if (json) {
         dbk_buffer_put_text(&line, "{\"ok\":true,\"store\":");
-        dbk_json_put_string(&line, dbk_slice_text(path));
+        dbk_cli_put_path(&line, path);
         dbk_buffer_put_u8(&line, '}');
     } else {
         dbk_buffer_printf(&line, "made store '%s'", path);

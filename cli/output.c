@@ -24,6 +24,17 @@ static void put_message(const char *label, const char *colour, const char *text)
     fputc('\n', stderr);
 }
 
+void dbk_cli_put_path(dbk_buffer *out, const char *path)
+{
+    dbk_slice name = dbk_slice_text(path);
+    dbk_buffer text;
+    dbk_buffer_init(&text, dbk_port_system());
+    uint8_t *shown = dbk_buffer_extend(&text, name.size * DBK_UTF8_READABLE + 1);
+    if (shown) dbk_json_put_string(out, dbk_slice_of(shown, dbk_utf8_readable(name, shown)));
+    else out->failed = true;
+    dbk_buffer_release(&text);
+}
+
 void dbk_cli_put_failure(dbk_buffer *out, const dbk_error *err)
 {
     dbk_buffer_printf(out,

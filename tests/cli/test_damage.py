@@ -8,7 +8,7 @@ import struct
 import subprocess
 import unittest
 
-from cli_case import PROGRAM, Case, ndjson, put
+from cli_case import APP, PROGRAM, Case, ndjson, put
 
 F_OFD_SETLK = 37
 
@@ -194,6 +194,16 @@ class Damage(Case):
             report = json.loads(self.daybook("verify", "a.daybook", "--json"))
             self.assertEqual(len(report["aside"]), number)
             self.assertEqual(sorted(json.loads(self.daybook("stats", "a.daybook", "--json"))["aside"]), sorted(report["aside"]))
+
+    def test_a_store_whose_path_is_no_text_is_told_as_one(self):
+        name = os.fsencode(self.path("strange")) + b"\xff\xc3.daybook"
+        told = self.path("strange\ufffd\ufffd.daybook")
+        self.assertEqual(json.loads(self.daybook("init", name, "--app", APP, "--json")), {"ok": True, "store": told})
+        again = self.run_program("init", name, "--app", APP, "--json")
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("strange??.daybook' exists", json.loads(again.stdout)["message"])
+        self.assertEqual(json.loads(self.daybook("doctor", name, "--json"))["store"], told)
+        self.assertEqual(self.receipts(name, "{}\n", status=1)[0]["error"], "bad_command")
 
     def test_a_name_that_is_no_text_is_told_as_one(self):
         strange = os.fsencode(self.path("a.daybook", "models", "async-x")) + b"\xff\n\x1b[31m"
