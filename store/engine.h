@@ -121,6 +121,7 @@ struct dbk_engine {
     struct {
         uint64_t commands, entries, events, batches, imports, rebuilds, bases, bytes;
         _Atomic uint64_t refused; /* requests are refused beside the turn */
+        _Atomic uint64_t mirror_failures;
     } counts;
 };
 

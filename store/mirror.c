@@ -224,6 +224,7 @@ static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t posit
         dbk_json_parser_any_count(s.other);
     }
     if (result == DBK_OK) result = load_base(&s, err);
+    if (result == DBK_OK && mirror->unkept) result = dbk_mirror_write_base(&s, err);
     if (result == DBK_OK) result = rows ? dbk_mirror_look_at_rows(&s, err) : look(&s, err);
     if (result == DBK_NONE) result = DBK_OK; /* the file is for another look, or for nobody */
     for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
@@ -311,6 +312,7 @@ static dbk_result look_at_all(struct dbk_mirrors *m, uint64_t position, dbk_erro
         dbk_error error = {0};
         dbk_result one = step(m, &m->items[i], position, &error);
         if (one == DBK_OK) continue;
+        atomic_fetch_add_explicit(&m->engine->counts.mirror_failures, 1, memory_order_relaxed);
         dbk_mirror_say(&m->items[i].failure, &error);
         if (result == DBK_OK && err) *err = error;
         if (result == DBK_OK) result = one;

@@ -70,15 +70,25 @@ static void put_pretty(dbk_buffer *out, const dbk_json_node *node, int depth)
     dbk_buffer_printf(out, "\n%*s%c", 2 * depth, "", object ? '}' : ']');
 }
 
+dbk_result dbk_mirror_write_base(dbk_mirror_step *s, dbk_error *err)
+{
+    dbk_mirror *m = s->mirror;
+    dbk_buffer_clear(&s->request);
+    dbk_buffer_printf(&s->request, "%s.json", m->rule->name);
+    const char *name = dbk_buffer_text(&s->request);
+    m->loaded = m->loaded && !m->base.failed; /* the one on disk is read again */
+    m->unkept = m->loaded && !m->rule->query;
+    if (!name || m->base.failed) return dbk_mirror_no_memory(err);
+    dbk_result result = dbk_io_replace_file(s->engine->port, s->bases, name, dbk_buffer_slice(&m->base), err);
+    if (result == DBK_OK) m->unkept = false;
+    return result;
+}
+
 dbk_result dbk_mirror_keep_base(dbk_mirror_step *s, dbk_slice base, dbk_error *err)
 {
-    dbk_buffer_clear(&s->request);
-    dbk_buffer_printf(&s->request, "%s.json", s->mirror->rule->name);
-    const char *name = dbk_buffer_text(&s->request);
     dbk_buffer_clear(&s->mirror->base);
     dbk_buffer_put_slice(&s->mirror->base, base);
-    if (!name || s->mirror->base.failed) return dbk_mirror_no_memory(err);
-    return dbk_io_replace_file(s->engine->port, s->bases, name, base, err);
+    return dbk_mirror_write_base(s, err);
 }
 
 dbk_result dbk_mirror_render(dbk_mirror_step *s, dbk_error *err)

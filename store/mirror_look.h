@@ -21,6 +21,7 @@ typedef struct dbk_mirror {
     dbk_buffer failure; /* what the last look could not do; empty: nothing */
     bool loaded;        /* the base was read */
     bool kept;          /* its folders are durable: a file was written in them */
+    bool unkept;        /* of settings: that failed when it was to be written, and is tried again */
     struct {
         uint64_t sum; /* what waits until it is quiet; 0: nothing */
         int64_t since_ns;
@@ -60,6 +61,7 @@ dbk_result dbk_mirror_render(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE;
 /* s->text is the file; DBK_NONE: not written, for somebody wrote it since it was read, which the next look takes up. */
 dbk_result dbk_mirror_write(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_mirror_keep_base(dbk_mirror_step *s, dbk_slice base, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_mirror_write_base(dbk_mirror_step *s, dbk_error *err) DBK_MUST_USE; /* mirror->base, as it is */
 /* The file goes aside as a copy; `fault` says why, for status. */
 dbk_result dbk_mirror_reject(dbk_mirror_step *s, const dbk_error *fault, dbk_error *err) DBK_MUST_USE;
 void dbk_mirror_say(dbk_buffer *into, const dbk_error *fault);

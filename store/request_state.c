@@ -205,6 +205,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_disk_put(engine, out);
     dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);
     put_bool(out, "copied", engine->copied);
+    dbk_request_put_u64(out, "mirror_failures", engine->counts.mirror_failures);
     put_asides(engine, out);
     dbk_slow_put(engine, out);
     dbk_retention_put(engine, out);
