@@ -190,6 +190,7 @@ typedef struct dbk_definition {
     bool no_feed, no_journal, no_fingerprint; /* what the model's row observer is not asked for */
     uint32_t readers, cache_pages;            /* of the inline model; 0: default */
     const char *file;                         /* of the inline model; NULL: main.sqlite */
+    bool no_undo;                             /* the inline model's entries are not undone */
     const char **views;                       /* of an async model */
     size_t view_count;
     void *owner; /* memory: dbk_definition_free */

@@ -75,6 +75,7 @@ typedef struct dbk_model_rule { /* models.<m> */
     bool pauses;                              /* on_error: pause; else park */
     uint32_t readers, cache_pages;            /* 0: default */
     bool no_feed, no_journal, no_fingerprint; /* observe */
+    bool no_undo;
 } dbk_model_rule;
 
 typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */

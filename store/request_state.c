@@ -21,6 +21,12 @@ static void put_fingerprint(dbk_buffer *out, const dbk_definition *definition, d
     dbk_buffer_printf(out, ",\"fingerprint\":\"%s\"", text);
 }
 
+/* Only where it is off: whoever shows a button for it asks for this. */
+static void put_undo(const dbk_engine *engine, dbk_buffer *out)
+{
+    if (engine->definition->no_undo) put_bool(out, "undo", false);
+}
+
 static void put_identity(dbk_engine *engine, dbk_buffer *out)
 {
     dbk_request_put_text(out, "store", dbk_slice_text(engine->id_text));
@@ -82,6 +88,7 @@ dbk_result dbk_request_hello(dbk_engine *engine, const dbk_json_node *request, d
     }
     dbk_buffer_put_u8(out, ']');
     put_bool(out, "read_only", engine->options.read_only);
+    put_undo(engine, out);
     return DBK_OK;
 }
 
@@ -122,6 +129,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
         dbk_async_put_all(engine, out);
     }
     put_bool(out, "copied", engine->copied);
+    put_undo(engine, out);
     dbk_request_put_u64(out, "parked", engine->parked.count);
     dbk_time_rfc3339(engine->opened_ms, opened);
     dbk_request_put_text(out, "opened", dbk_slice_text(opened));
@@ -197,6 +205,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_request_put_u64(out, "bytes", engine->counts.bytes);
     dbk_request_put_u64(out, "imports", engine->counts.imports);
     dbk_request_put_u64(out, "rebuilds", engine->counts.rebuilds);
+    dbk_request_put_u64(out, "mirror_failures", engine->counts.mirror_failures);
     dbk_buffer_put_u8(out, '}');
     dbk_buffer_printf(out, ",\"parked\":{\"facts\":%zu,\"bytes\":%zu,\"dropped\":%llu}", engine->parked.count,
                       engine->parked.bytes.size, (unsigned long long)engine->parked.dropped);
@@ -205,7 +214,6 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     dbk_disk_put(engine, out);
     dbk_request_put_u64(out, "incarnation", engine->identity.incarnation);
     put_bool(out, "copied", engine->copied);
-    dbk_request_put_u64(out, "mirror_failures", engine->counts.mirror_failures);
     put_asides(engine, out);
     dbk_slow_put(engine, out);
     dbk_retention_put(engine, out);

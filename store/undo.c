@@ -228,6 +228,13 @@ static void refuse(dbk_engine *engine, const dbk_json_node *command, dbk_error *
                         (dbk_slice){NULL, 0}, false, receipt);
 }
 
+static dbk_result undo_is_off(dbk_error *err)
+{
+    (void)dbk_fail(err, DBK_BAD_COMMAND, "the app has no undo: 'models.main.undo' of app.json is false");
+    dbk_error_hint(err, "set it to true and upgrade, or send the command that puts the rows back");
+    return DBK_BAD_COMMAND;
+}
+
 static dbk_result decide(dbk_undo_work *work, dbk_slice json, const dbk_json_node *command, int64_t now_ms,
                          dbk_buffer *receipt, dbk_error *err)
 {
@@ -236,7 +243,9 @@ static dbk_result decide(dbk_undo_work *work, dbk_slice json, const dbk_json_nod
     dbk_error error = {0};
     engine->port->mutex_lock(engine->port->ctx, engine->turn);
     bool known = is_known(engine, command);
+    bool off = engine->definition->no_undo; /* an upgrade may have come between */
     dbk_result ready = known              ? DBK_OK
+                       : off              ? undo_is_off(&error)
                        : work->past.model ? complete(work, &error)
                                           : dbk_fail(&error, DBK_INTERNAL, "an undo without its fold");
     dbk_result result = DBK_OK;
@@ -257,6 +266,7 @@ static dbk_result prepare(dbk_undo_work *work, const dbk_json_node *command, dbk
     dbk_command form;
     dbk_result result = dbk_command_read(work->engine, command, false, &form, err);
     if (result != DBK_OK || is_known(work->engine, command)) return result;
+    if (work->engine->definition->no_undo) return undo_is_off(err);
     result = find_targets(work, command, err);
     if (result == DBK_OK) result = take_targets(work, err);
     if (result == DBK_OK) result = dbk_undone_begin(&work->undone, work->undo, err);

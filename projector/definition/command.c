@@ -523,6 +523,9 @@ static bool read_undo(work *w, const dbk_block *block, dbk_line *line)
     w->undoes = true;
     w->block = block;
     check_undone(w, type);
+    if (w->check->definition->no_undo)
+        dbk_report_warning(w->check->report, block->line, "leave it out, or \"undo\": true",
+                           "nothing asks for it: 'models.main.undo' of app.json is false");
     add_events(w, block->first);
     return true;
 }

@@ -104,13 +104,13 @@ static void read_logged(dbk_app_reading *a, const dbk_json_node *value, const ch
                       path);
 }
 
+/* An async model takes either value: it has nothing of undo. */
 static void read_undo(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
 {
+    dbk_model_rule *rule = into;
     bool undo = true;
 
-    (void)into;
-    if (dbk_app_flag(a, value, path, &undo) && !undo)
-        dbk_app_wrong(a, value, "leave it out", "'%s': models without undo come with a later version", path);
+    if (dbk_app_flag(a, value, path, &undo)) rule->no_undo = !undo;
 }
 
 static void read_backup(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -208,6 +208,7 @@ static void note_main(dbk_definition *definition, const dbk_model_rule *rule)
     definition->no_feed = rule->no_feed;
     definition->no_journal = rule->no_journal;
     definition->no_fingerprint = rule->no_fingerprint;
+    definition->no_undo = rule->no_undo;
 }
 
 void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)

@@ -182,6 +182,15 @@ class Models(Case):
         self.assertEqual(files(), ["next.sqlite"])
         self.daybook("verify", store)
 
+    def test_an_app_without_undo_refuses_it_by_name(self):
+        store = self.shop(order(1), models='{"main": {"undo": false}, "stats": {"mode": "async", "undo": false}}')
+        self.assertIn("the app has no undo: 'models.main.undo' of app.json is false", self.refused(1, "undo", store, "2"))
+        daemon = Daemon(self, store)
+        told = json.loads(self.run_program("undo", daemon.url, "2", "--json").stdout)
+        self.assertEqual((told["ok"], told["error"], told["class"]), (False, "bad_command", "validation"))
+        self.assertEqual(self.rows(daemon.url, "SELECT id FROM orders"), [["o1"]])
+        self.assertEqual(daemon.end(), 0)
+
     def test_upgrades_change_one_model_alone(self):
         self.daybook("init", "s.daybook", "--app", self.app("none", models=""))
         self.send(*[order(i) for i in range(1, 51)])

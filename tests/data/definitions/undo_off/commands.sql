@@ -1,0 +1,2 @@
+-- undo order.paid
+SELECT 'order.unpaid' AS type, :stream AS stream, :data AS data;

@@ -1,0 +1,2 @@
+-- on order.paid, order.unpaid
+INSERT INTO sums(customer, total) VALUES ($customer, $total) ON CONFLICT(customer) DO UPDATE SET total = total + $total;
