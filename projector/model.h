@@ -284,6 +284,28 @@ dbk_result dbk_image_look(const dbk_port *port, const char *vfs, const char *pat
 dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, dbk_changes *changes,
                                dbk_error *err) DBK_MUST_USE;
 
+/* A round of facts folded into a shadow before the log has it (model/ahead.c), so that the turn in which it is logged has
+ * little left to do. `origins` are in canonical order, the log has none of them, and all of them, with all that the log has
+ * behind the shadow's position, sort above what the shadow has. Borrowed, like the shadow, until dbk_ahead_free.
+ * What the shadow holds meanwhile is no state of the log: where *fits is false, or after a failure, it has to go. */
+typedef struct dbk_ahead dbk_ahead;
+/* Beside the turns: up to the log's end. *out NULL with DBK_OK: command ids of the round stand twice, or in the log; the
+ * shadow is as it was. */
+dbk_result dbk_ahead_make(dbk_model *shadow, const dbk_slice *origins, size_t count, dbk_ahead **out,
+                          dbk_error *err) DBK_MUST_USE;
+uint64_t dbk_ahead_position(const dbk_ahead *ahead); /* up to where the log's entries are in the shadow */
+/* Beside the turns: what the log got since. *fits false: one of these sorts below something that was folded, or has the
+ * command id of one of the round. */
+dbk_result dbk_ahead_follow(dbk_ahead *ahead, bool *fits, dbk_error *err) DBK_MUST_USE;
+/* In the turn, when the log ends with the round: the shadow is the log's fold then, committed. *fits as above. */
+dbk_result dbk_ahead_land(dbk_ahead *ahead, bool *fits, dbk_error *err) DBK_MUST_USE;
+void dbk_ahead_free(dbk_ahead *ahead); /* before its shadow; accepts NULL */
+
+/* Before dbk_model_take_over, beside the turns: compares the shadow with the model that it will replace, of which `old`
+ * is another connection (dbk_model_hold), where their journals say in which rows they may differ. The switch then only
+ * looks at what either changes from here on. */
+dbk_result dbk_model_compare_ahead(dbk_model *shadow, dbk_model *old, dbk_error *err) DBK_MUST_USE;
+
 /* The highest position up to `last` at which the model stood and from which on its journal has all that changed; 0:
  * none. */
 dbk_result dbk_model_commit_below(dbk_model *model, uint64_t last, uint64_t *position, dbk_error *err) DBK_MUST_USE;

@@ -4,7 +4,8 @@
  *   state.c, commit.c, keys.c                       state and journal, read and written (journal.h)
  *   feed.c, select.c, skips.c                       rows, changes and skip list, told
  *   difference.c, image.c, upgrade.c, due.c         the model as a whole
- *   fold.c, amend.c, under.c                        catch up (amend.h)
+ *   fold.c, amend.c, under.c, tied.c                catch up (amend.h)
+ *   ahead.c                                         a round folded before the log has it (ahead.h)
  *   shadow.c, shadow_index.c, take_over.c           build, take over
  *   sandbox*.c, memory.c                            deterministic SQL, its memory
  *   sql_failure.c                                   what SQLite's codes mean
@@ -64,9 +65,11 @@ struct dbk_model {
     const struct dbk_mask *hidden; /* model/under.c: of the patch in work these columns were set later; NULL: none */
     dbk_slice only;                /* rows/alone.c: only events of this stream are carried out; empty: all */
     const dbk_trail *trail;        /* of a build that tells what entries change; else NULL */
-    dbk_arena *arena;              /* cleared at entry_begin */
-    dbk_changes changes;           /* of the last commit */
+    const dbk_ahead *ahead; /* model/ahead.c: entries that are folded and that the log does not have yet; or NULL */
+    dbk_arena *arena;       /* cleared at entry_begin */
+    dbk_changes changes;    /* of the last commit */
     dbk_arena *changes_arena;
+    struct dbk_narrow *compared;  /* model/narrow.c: of a shadow, what differed before the switch; or NULL */
     struct dbk_journal *journal;  /* tables' last positions, what the journal holds (model/journal.h) */
     sqlite3_stmt *statements[27]; /* fixed engine statements, see dbk_model_statement */
     uint64_t amended;             /* entries applied again, since it was opened (model/amend.c) */

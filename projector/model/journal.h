@@ -95,11 +95,16 @@ typedef struct dbk_narrow {
     bool usable;
     dbk_buffer keys; /* dbk_narrow_key … */
     dbk_arena *arena;
+    uint64_t mine, other;      /* of a comparison before the switch: where both stood */
+    struct dbk_narrow *before; /* that one; borrowed, or NULL */
 } dbk_narrow;
 void dbk_narrow_init(dbk_narrow *narrow, const dbk_port *port);
 void dbk_narrow_release(dbk_narrow *narrow);
 /* Before the shadow's journal goes. */
 dbk_result dbk_narrow_collect(dbk_narrow *narrow, dbk_model *shadow, dbk_model *old, dbk_error *err) DBK_MUST_USE;
+/* The same, of what came behind dbk_model_compare_ahead, where that was. */
+dbk_result dbk_narrow_collect_since(dbk_narrow *narrow, dbk_model *shadow, dbk_model *old, dbk_error *err) DBK_MUST_USE;
+void dbk_narrow_forget(dbk_model *shadow);
 /* As dbk_model_difference. */
 dbk_result dbk_narrow_note(dbk_narrow *narrow, dbk_model *shadow, dbk_model *old, dbk_error *err) DBK_MUST_USE;
 

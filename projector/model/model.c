@@ -195,6 +195,7 @@ void dbk_model_close(dbk_model *model)
     if (model->db) {
         dbk_model_rollback(model);
         dbk_rows_close(model);
+        dbk_narrow_forget(model);
         dbk_journal_close(model);
         finalize_statements(model);
         dbk_observer_free(model->observer);

@@ -89,7 +89,7 @@ dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, db
     if (result == DBK_OK) result = dbk_model_begin(shadow, err);
     if (result != DBK_OK) return result;
     dbk_narrow_init(&narrow, shadow->port);
-    if (!reset) result = dbk_narrow_collect(&narrow, shadow, old, err);
+    if (!reset) result = dbk_narrow_collect_since(&narrow, shadow, old, err);
     if (result == DBK_OK) result = drop_journal(shadow, err);
     shadow->journal->behind = 0;
     if (result == DBK_OK && reset) start_journal(shadow);
@@ -97,6 +97,7 @@ dbk_result dbk_model_take_over(dbk_model *shadow, dbk_model *old, bool reset, db
     if (result == DBK_OK && !reset)
         result = narrow.usable ? dbk_narrow_note(&narrow, shadow, old, err) : dbk_model_difference(shadow, old, err);
     dbk_narrow_release(&narrow);
+    dbk_narrow_forget(shadow);
     if (result == DBK_OK) result = dbk_model_commit(shadow, state.position, state.head, state.top, changes, err);
     if (result == DBK_OK) return DBK_OK;
     /* Memory had moved with the transaction that is no more; the first failure is the one to tell. */

@@ -3,6 +3,7 @@
  *
  * A record says: as of the entry `at`, `last` wrote the row. Whatever names the row and stands
  * above `at` in canonical order overrides it. Skipped entries wrote nothing. */
+#include "projector/model/ahead.h"
 #include "projector/rows/rules.h"
 
 #include <stdio.h>
@@ -146,8 +147,8 @@ static bool names_row(const dbk_model *model, const dbk_entry *entry, dbk_slice 
     return false;
 }
 
-/* The highest naming entry in canonical order. Where the log is ordered the first one met is it. */
-static dbk_result last_naming(dbk_model *model, dbk_slice stream, candidate *best, dbk_error *err)
+/* The highest naming entry of the log in canonical order. Where it is ordered the first one met is it. */
+static dbk_result last_logged(dbk_model *model, dbk_slice stream, candidate *best, dbk_error *err)
 {
     bool ordered = dbk_log_is_ordered(model->log), folded;
     uint64_t position = 0;
@@ -173,12 +174,76 @@ static dbk_result last_naming(dbk_model *model, dbk_slice stream, candidate *bes
     }
 }
 
+/* Among those that are folded before the log has them. */
+static dbk_result last_ahead(dbk_model *model, dbk_slice stream, candidate *best, dbk_error *err)
+{
+    dbk_ahead_entry item;
+    for (size_t index = SIZE_MAX; dbk_ahead_find_stream(model->ahead, stream, &index, &item);) {
+        char text[DBK_ENTRY_ID_TEXT_SIZE];
+        dbk_entry entry;
+        bool skipped;
+        if (memcmp(item.key, model->work->order, DBK_ORDER_KEY_SIZE) >= 0) continue;
+        if (best->found && memcmp(item.key, best->key, sizeof(best->key)) < 0) return DBK_OK;
+        dbk_result result = dbk_entry_decode(item.origin, &entry, err);
+        if (result != DBK_OK) return result;
+        dbk_entry_id_text(&entry.id, text);
+        result = dbk_row_is_skipped(model, text, &skipped, err);
+        if (result != DBK_OK) return result;
+        if (skipped || !names_row(model, &entry, stream)) continue;
+        *best = (candidate){.found = true, .id = entry.id};
+        memcpy(best->key, item.key, sizeof(best->key));
+        return DBK_OK;
+    }
+    return DBK_OK;
+}
+
+static dbk_result last_naming(dbk_model *model, dbk_slice stream, candidate *best, dbk_error *err)
+{
+    dbk_result result = last_logged(model, stream, best, err);
+    return result == DBK_OK && model->ahead ? last_ahead(model, stream, best, err) : result;
+}
+
+/* *known false: of the open transaction. */
+static dbk_result key_of_entry(dbk_model *model, const dbk_entry_id *id, uint8_t key[DBK_ORDER_KEY_SIZE], bool *known,
+                               dbk_error *err)
+{
+    char text[DBK_ENTRY_ID_TEXT_SIZE];
+    uint64_t position = 0;
+    dbk_entry entry;
+    dbk_entry_id_text(id, text);
+    const uint8_t *ahead = dbk_ahead_key_of(model->ahead, text);
+    *known = true;
+    if (ahead) {
+        memcpy(key, ahead, DBK_ORDER_KEY_SIZE);
+        return DBK_OK;
+    }
+    dbk_result result = dbk_log_find_entry(model->log, id, &position, err);
+    *known = position > 0;
+    if (result == DBK_OK && *known) result = read_entry(model, position, &entry, NULL, err);
+    if (result == DBK_OK && *known) dbk_entry_order_key(&entry, key);
+    return result;
+}
+
+static dbk_result record_holds_ahead(dbk_model *model, const record *row, const candidate *naming, bool *holds,
+                                     dbk_error *err)
+{
+    uint8_t at[DBK_ORDER_KEY_SIZE], other[DBK_ORDER_KEY_SIZE];
+    bool known;
+    *holds = true;
+    dbk_result result = key_of_entry(model, &row->at, at, &known, err);
+    if (result != DBK_OK || !known) return result;
+    result = key_of_entry(model, &naming->id, other, &known, err);
+    *holds = result == DBK_OK && memcmp(at, other, sizeof(at)) >= 0;
+    return result;
+}
+
 /* Whether the record holds against the candidate: `at` is not below it in canonical order. */
 static dbk_result record_holds(dbk_model *model, const record *row, const candidate *naming, bool *holds,
                                dbk_error *err)
 {
     uint64_t at = 0, other = 0;
     uint8_t at_key[DBK_ORDER_KEY_SIZE], other_key[DBK_ORDER_KEY_SIZE];
+    if (model->ahead) return record_holds_ahead(model, row, naming, holds, err);
     dbk_result result = dbk_log_find_entry(model->log, &row->at, &at, err);
     dbk_entry entry;
 
