@@ -176,6 +176,12 @@ void dbk_checkpoint_after_commit(dbk_checkpointer *c, dbk_model *model)
     }
 }
 
+void dbk_checkpoint_beside(dbk_checkpointer *c, const char *path)
+{
+    int copied;
+    if (c) (void)copy_most(c, path, false, &copied);
+}
+
 void dbk_checkpoint_await(dbk_checkpointer *c)
 {
     if (!c) return;

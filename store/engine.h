@@ -119,7 +119,8 @@ struct dbk_engine {
     bool copied; /* it was found to be a copy and has become a store of its own (place.c) */
     int64_t opened_ms;
     struct {
-        uint64_t commands, entries, events, batches, imports, rebuilds, bases, bytes;
+        uint64_t commands, entries, events, batches, imports, rebuilds, bases, aheads, bytes;
+        uint64_t tail; /* with those of the round: entries that the last one folded ahead of the log left to the turn */
         _Atomic uint64_t refused; /* requests are refused beside the turn */
         _Atomic uint64_t mirror_failures;
     } counts;

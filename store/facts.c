@@ -394,7 +394,8 @@ static dbk_result take_with_base(dbk_round *round, const dbk_slice *origins, siz
     round->asked_base = true;
     round->wants_base = false;
     port->mutex_lock(port->ctx, engine->switch_lock);
-    bool made = dbk_base_make(engine, round->low, &base, NULL) == DBK_OK;
+    bool made = dbk_base_make(engine, round->low, round->origins + round->logged, round->taken - round->logged, &base,
+                              NULL) == DBK_OK;
     port->mutex_lock(port->ctx, engine->turn);
     uint64_t rebuilds = engine->counts.rebuilds;
     engine->base = made ? &base : NULL;
@@ -402,8 +403,11 @@ static dbk_result take_with_base(dbk_round *round, const dbk_slice *origins, siz
     dbk_result result = run_turn(round, origins, count, err);
     engine->base = NULL;
     engine->keeps_superseded = false;
-    bool adopted = engine->counts.rebuilds > rebuilds;
+    bool adopted = engine->counts.rebuilds > rebuilds && !engine->dead;
+    char *path = adopted ? dbk_copy_text(port, dbk_model_path(engine->model)) : NULL;
     port->mutex_unlock(port->ctx, engine->turn);
+    if (path) dbk_checkpoint_beside(engine->checkpointer, path);
+    dbk_free(port, path);
     if (adopted) (void)!dbk_engine_settle(engine, true, NULL);
     dbk_base_drop(engine, &base);
     port->mutex_unlock(port->ctx, engine->switch_lock);

@@ -1,16 +1,23 @@
-/* A round that takes a shadow folds the log again behind its lowest key: what sorts below all that comes can be folded
- * before it is logged, while commands are decided (docs/decisions/0038).
+/* A round that takes a shadow folds the log again behind its lowest key: all of that can be done before it is logged,
+ * while commands are decided (docs/decisions/0038, 0046).
  *
  *   1. the highest position P such that what is behind it, and what comes, sorts above all up to it
  *   2. the fold up to P, from the nearest image, with a journal of its own, made durable
- *   3. in the turn: what comes is logged, the rest of the log is folded on it, and it takes the model's place (switch.c)
- * A death before 3 leaves a folder that the next opening removes. */
+ *   3. the fold of what comes and of the log behind P, then of what is decided meanwhile, again and again, until that
+ *      is little (projector/model/ahead.c); made durable once more
+ *   4. in the turn: what comes is logged, the little that is left is folded, and the shadow takes the model's place
+ *      (switch.c)
+ * Where 3 cannot be, the log behind P is folded in 4. A death before 4 leaves a folder that the next opening removes. */
 #include "store/late_base.h"
 
 #include "store/images.h"
 #include "store/switch.h"
 
-enum { LEAST_SPARED = 4096, CHUNKS_MOST = 32768, LOOKS_MOST = 8, FAR_BELOW = 10000 };
+/* Fewer entries are folded in the turn. */
+enum { LEAST_SPARED = 4096, LEAST_AHEAD = 256 };
+/* What is left for the turn; so often it is tried. */
+enum { NEAR_ENTRIES = 16, APPROACHES_MAX = 8 };
+enum { CHUNKS_MOST = 32768, LOOKS_MOST = 8, FAR_BELOW = 10000 };
 
 /* Runs of positions of which each sorts below all the next ones. */
 typedef struct dbk_chunk {
@@ -147,23 +154,86 @@ static dbk_result fold(dbk_engine *engine, uint64_t position, dbk_base *base, db
     return result == DBK_OK ? dbk_engine_begin_anew(base->model, err) : result;
 }
 
-dbk_result dbk_base_make(dbk_engine *engine, const uint8_t key[DBK_ORDER_KEY_SIZE], dbk_base *base, dbk_error *err)
+/* What was decided meanwhile, until little is left. */
+static dbk_result approach(dbk_engine *engine, dbk_base *base, bool *fits, dbk_error *err)
 {
-    uint64_t position = 0, least = engine->options.base_least ? engine->options.base_least : LEAST_SPARED;
+    dbk_result result = DBK_OK;
+    for (int i = 0; result == DBK_OK && *fits && i < APPROACHES_MAX; i++) {
+        if (dbk_engine_stops_at(engine, "ahead")) return dbk_fail(err, DBK_UNAVAILABLE, "stopped");
+        if (dbk_log_position(engine->log) - dbk_ahead_position(base->ahead) <= NEAR_ENTRIES) break;
+        result = dbk_ahead_follow(base->ahead, fits, err);
+    }
+    return result;
+}
+
+/* On a connection of its own. Where this does not go, the switch compares. */
+static void compare(dbk_engine *engine, dbk_base *base)
+{
+    const dbk_port *port = engine->port;
+    dbk_model *old = NULL;
+    port->mutex_lock(port->ctx, engine->turn);
+    char *path = engine->dead ? NULL : dbk_copy_text(port, dbk_model_path(engine->model));
+    port->mutex_unlock(port->ctx, engine->turn);
+    dbk_result result =
+        path ? dbk_model_open(port, path, engine->definition, engine->log, &engine->options.model, &old, NULL)
+             : DBK_UNAVAILABLE;
+    if (result == DBK_OK) result = dbk_model_hold(old, NULL);
+    if (result == DBK_OK) result = dbk_model_compare_ahead(base->model, old, NULL);
+    dbk_model_close(old);
+    dbk_free(port, path);
+}
+
+/* A failure, or a decision that sorts below what was folded, leaves a shadow that is of no log. All syncs are made here:
+ * what comes behind is in its WAL, as with any commit. */
+static dbk_result fold_ahead(dbk_engine *engine, const dbk_slice *origins, size_t count, dbk_base *base, bool *fits,
+                             dbk_error *err)
+{
+    dbk_result result = dbk_ahead_make(base->model, origins, count, &base->ahead, err);
+    *fits = true;
+    if (result != DBK_OK || !base->ahead) return result;
+    result = approach(engine, base, fits, err);
+    if (result == DBK_OK && *fits) result = dbk_model_finish(base->model, false, err);
+    if (result == DBK_OK && *fits) compare(engine, base);
+    if (result == DBK_OK && *fits) result = dbk_models_stage(engine, (const char *)base->path.data, err);
+    base->staged = result == DBK_OK && *fits;
+    return base->staged ? approach(engine, base, fits, err) : result;
+}
+
+static dbk_result make(dbk_engine *engine, uint64_t position, const dbk_slice *origins, size_t count, dbk_base *base,
+                       dbk_error *err)
+{
+    bool fits = true;
+    dbk_result result = fold(engine, position, base, err);
+    if (result == DBK_OK && count > 0) result = fold_ahead(engine, origins, count, base, &fits, err);
+    if (result == DBK_OK && fits) return DBK_OK;
+    dbk_base_drop(engine, base);
+    return result == DBK_OK ? fold(engine, position, base, err) : result;
+}
+
+dbk_result dbk_base_make(dbk_engine *engine, const uint8_t key[DBK_ORDER_KEY_SIZE], const dbk_slice *origins,
+                         size_t count, dbk_base *base, dbk_error *err)
+{
+    const dbk_engine_options *options = &engine->options;
+    uint64_t position = 0, least = options->base_least ? options->base_least : LEAST_SPARED;
+    uint64_t least_ahead = options->base_least ? options->base_least : LEAST_AHEAD;
     *base = (dbk_base){0};
     dbk_buffer_init(&base->path, engine->port);
     dbk_result result = find_end(engine, key, &position, err);
     if (result == DBK_OK) result = stand_with_model(engine, &position, err);
-    if (result == DBK_OK && position < least) return DBK_NONE;
-    if (result == DBK_OK) result = fold(engine, position, base, err);
+    bool ahead = position > 0 && dbk_log_position(engine->log) - position + count >= least_ahead;
+    if (result == DBK_OK && !ahead && position < least) return DBK_NONE;
+    if (result == DBK_OK) result = make(engine, position, origins, ahead ? count : 0, base, err);
     if (result != DBK_OK) dbk_base_drop(engine, base);
     return result;
 }
 
 void dbk_base_drop(dbk_engine *engine, dbk_base *base)
 {
+    dbk_ahead_free(base->ahead);
     dbk_model_close(base->model);
+    if (base->staged && !engine->dead) dbk_models_unstage(engine);
     if (base->path.size > 0 && !engine->dead) dbk_models_discard(engine, (const char *)base->path.data);
     dbk_buffer_release(&base->path);
-    base->model = NULL;
+    *base = (dbk_base){0};
+    dbk_buffer_init(&base->path, engine->port);
 }

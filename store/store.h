@@ -70,7 +70,7 @@ typedef struct dbk_engine dbk_engine;
 enum { DBK_FOLDER_TEXT_SIZE = 48 };
 
 /* Where a test stops the turn: "decide" (in a command, before it ends; `command_id` set), "logged",
- * "committed". Non-zero: the process "dies" here (the call returns DBK_UNAVAILABLE, the engine only allows close). */
+ * "committed"; beside the turns, before what was decided is folded into what a late round takes: "ahead". Non-zero: the process "dies" here (the call returns DBK_UNAVAILABLE, the engine only allows close). */
 typedef int (*dbk_hook_fn)(void *arg, dbk_engine *engine, const char *point, dbk_slice command_id);
 
 /* Messages of the feed, as published: called on the deciding thread after each commit. `table` NULL: a head

@@ -82,22 +82,38 @@ static void give_up(dbk_switch *s)
     dbk_buffer_clear(&s->path);
 }
 
-/* The shadow that was begun beside the turns, with the rest of the log. It must be one that sorts above all it has; a
- * failure costs another one, from the beginning. */
+/* With what comes in it already, or with the rest of the log to fold. */
+static dbk_result go_on_from(dbk_switch *s, dbk_ahead *ahead, bool *fits, dbk_error *err)
+{
+    bool again = false;
+    if (ahead) return dbk_ahead_land(ahead, fits, err);
+    dbk_result result = dbk_model_catch_up(s->shadow, STEP_ENTRIES, NULL, s->progress, s->progress_arg, &again, err);
+    *fits = !again;
+    return result;
+}
+
+/* The shadow that was begun beside the turns. It must be one that sorts above all it has; a failure costs another one,
+ * from the beginning. */
 static dbk_result build_on_base(dbk_switch *s, dbk_error *err)
 {
     dbk_engine *engine = s->engine;
     dbk_base *base = engine->base;
-    bool again = false;
+    bool fits = false;
     if (!base || !base->model) return build(s, true, err);
+    dbk_ahead *ahead = base->ahead;
+    if (ahead) engine->counts.tail = dbk_log_position(engine->log) - dbk_ahead_position(ahead);
     s->shadow = base->model;
     base->model = NULL;
+    base->ahead = NULL;
     dbk_buffer_release(&s->path);
     s->path = base->path;
     dbk_buffer_init(&base->path, engine->port);
-    dbk_result result = dbk_model_catch_up(s->shadow, STEP_ENTRIES, NULL, s->progress, s->progress_arg, &again, err);
-    if (result == DBK_OK && !again) {
+    dbk_result result = go_on_from(s, ahead, &fits, err);
+    dbk_ahead_free(ahead);
+    if (result == DBK_OK && fits) {
         engine->counts.bases++;
+        engine->counts.aheads += ahead != NULL;
+        s->ready = base->staged;
         return DBK_OK;
     }
     give_up(s);
@@ -172,6 +188,7 @@ static dbk_result adopt(dbk_switch *s, bool reset, dbk_error *err)
     if (result == DBK_OK && reset) result = next_generation(engine, err);
     if (result == DBK_OK) result = dbk_models_switch(engine, s->shadow, s->ready, err);
     if (result != DBK_OK) return result;
+    if (engine->base) engine->base->staged = false;
     s->adopted = true;
     engine->behind = false;
     engine->commit_failures = 0;
@@ -228,7 +245,9 @@ static dbk_result catch_up(dbk_engine *engine, bool *asks, dbk_error *err)
     uint64_t end = dbk_log_position(engine->log);
     uint32_t step = end > state.position && end - state.position > ONE_STEP_MAX ? STEP_ENTRIES : 0;
     if (doubted) dbk_model_doubt(engine->model);
-    dbk_result result = dbk_model_catch_up(engine->model, step, on_changed, on_progress, engine, &shadow, err);
+    dbk_result result = DBK_OK;
+    if (engine->base && engine->base->ahead && !doubted) shadow = true; /* it was asked before, and answered */
+    else result = dbk_model_catch_up(engine->model, step, on_changed, on_progress, engine, &shadow, err);
     if (asks) *asks = shadow;
     if (result == DBK_OK && shadow && asks) return DBK_OK;
     if (result == DBK_OK && shadow)

@@ -208,11 +208,11 @@ static bool die_once(bench *b, const char *point, int deaths, bool power, bool u
 
 static uint64_t deaths(bench *b)
 {
-    static const char *const points[] = {"logged", "committed"};
+    static const char *const points[] = {"logged", "committed", "ahead"};
     uint64_t runs = 0;
     for (int power = 0; power < 2; power++)
         for (int undoes = 0; undoes < 2; undoes++)
-            for (size_t i = 0; i < 2; i++)
+            for (size_t i = 0; i < 3; i++)
                 for (int n = 0; die_once(b, points[i], n, power, undoes); n++) runs++;
     return runs;
 }
@@ -314,7 +314,7 @@ static void look_ahead(bench *b)
     b->amid = bench_take_image(&b->s);
     begin(b, b->amid);
     if (deliver(b, 0, FACTS, &parked) != DBK_OK) bench_fail(&b->s, "the rest does not come");
-    if (b->s.engine->counts.bases != 1) bench_fail(&b->s, "no shadow was begun beside the turns");
+    if (b->s.engine->counts.aheads != 1) bench_fail(&b->s, "no shadow was folded beside the turns");
     b->rows = check_rows(b);
     bench_close(&b->s);
     begin(b, b->amid);

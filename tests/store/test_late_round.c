@@ -169,7 +169,7 @@ static void look_at_round(bool lines)
         free(then);
         free(l.seen[i]);
     }
-    assert_int_equal(w.engines[1]->counts.bases, lines);
+    assert_int_equal(w.engines[1]->counts.aheads, lines);
     world_assert_folds(&w, 1);
     facts_clear(&f);
     world_stop(&w);
