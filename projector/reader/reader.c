@@ -123,11 +123,11 @@ static dbk_result find_position(dbk_model_reader *reader, dbk_error *err)
 static dbk_result configure(dbk_model_reader *reader, dbk_error *err)
 {
     char sql[128];
-    dbk_result result = dbk_sql_guard(reader->db, &reader->sandbox, err);
 
+    sqlite3_busy_timeout(reader->db, BUSY_MS); /* the guard reads the file, which its writer may be recovering */
+    dbk_result result = dbk_sql_guard(reader->db, &reader->sandbox, err);
     if (result != DBK_OK) return result;
     sqlite3_extended_result_codes(reader->db, 1);
-    sqlite3_busy_timeout(reader->db, BUSY_MS);
     snprintf(sql, sizeof sql,
              "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=%d;", CACHE_PAGES);
     int rc = sqlite3_exec(reader->db, sql, NULL, NULL, NULL);

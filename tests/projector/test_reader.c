@@ -383,10 +383,47 @@ static void test_memory_runs_out(void **state)
     teardown(&self);
 }
 
+static sqlite3 *holder;
+
+static int let_go(sqlite3_vfs *vfs, int microseconds)
+{
+    (void)vfs;
+    assert_int_equal(sqlite3_close(holder), SQLITE_OK);
+    holder = NULL;
+    return microseconds;
+}
+
+/* As while the writer of a killed process' model recovers its WAL. */
+static void test_a_file_that_is_held_is_waited_for(void **state)
+{
+    reader_place self;
+    static sqlite3_vfs waking;
+    (void)state;
+    waking = *sqlite3_vfs_find(NULL);
+    setup(&self);
+    dbk_reader_close(self.reader);
+    dbk_model_close(self.model);
+    self.model = NULL;
+    waking.zName = "waking";
+    waking.xSleep = let_go;
+    assert_int_equal(sqlite3_vfs_register(&waking, 0), SQLITE_OK);
+    assert_int_equal(sqlite3_open(place_file(&self.place, "model"), &holder), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(holder, "PRAGMA locking_mode=EXCLUSIVE; SELECT * FROM notes", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_ok(dbk_reader_open(self.place.port, place_file(&self.place, "model"), "waking", self.place.definition,
+                              &self.reader, &self.place.err),
+              &self.place.err);
+    assert_null(holder);
+    check(&self, "SELECT count(*) FROM notes", NULL, "\"columns\":[\"count(*)\"],\"rows\":[[2]],\"position\":4");
+    teardown(&self);
+    assert_int_equal(sqlite3_vfs_unregister(&waking), SQLITE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_by_declared_type),
+        cmocka_unit_test(test_a_file_that_is_held_is_waited_for),
         cmocka_unit_test(test_arguments_of_a_query),
         cmocka_unit_test(test_what_a_query_may_not_do),
         cmocka_unit_test(test_the_app_is_shown_without_the_engine),
