@@ -411,6 +411,8 @@ dbk_result dbk_reader_open(const dbk_port *port, const char *path, const char *v
 dbk_result dbk_reader_open_still(const dbk_port *port, const char *path, const dbk_definition *definition,
                                  dbk_model_reader **out, dbk_error *err) DBK_MUST_USE;
 void dbk_reader_close(dbk_model_reader *reader); /* accepts NULL */
+/* The model's position as a query would see it now; 0 for a plain file. */
+dbk_result dbk_reader_position(dbk_model_reader *reader, uint64_t *position, dbk_error *err) DBK_MUST_USE;
 /* Makes a table `events` of the log (borrowed until close) for clients' SQL, up to the model's position: position,
  * "index", id, type, stream, time, received, actor, command, correlation, causation, typeversion, data. */
 dbk_result dbk_reader_show_log(dbk_model_reader *reader, dbk_log *log, dbk_error *err) DBK_MUST_USE;

@@ -48,6 +48,8 @@ struct dbk_engine {
     dbk_mutex *switch_lock;            /* one change of the model's file beside the turns at a time, before turn */
     dbk_mutex *identity_lock;          /* who writes daybook.json; the innermost */
     uint64_t generation_written;       /* identity_lock: the highest known to be in daybook.json; 0: not known */
+    atomic_uint_least64_t stays_at;    /* of a store that is only read: position from which the model did not move on */
+    atomic_uint_least64_t unfolded;    /* the same: of the log, of which no other model could be made */
     dbk_mutex *import_lock, *way_lock; /* one import at a time, before turn; way.c */
     dbk_cond *way;
     atomic_bool importing;

@@ -6,7 +6,7 @@
 #include "store/replay.h"
 #include "store/request.h"
 
-enum { READERS_USUAL = 4, OPEN_TRIES = 5 };
+enum { READERS_USUAL = 4, OPEN_TRIES = 5, BEHIND_LOOKS = 20, BEHIND_NS = 10000000 };
 static const dbk_reader_limits client_limits = {.time_ms = DBK_QUERY_MAX_MS,
                                                 .answer_bytes = DBK_ANSWER_MAX_BYTES,
                                                 .rows = DBK_ANSWER_MAX_ROWS,
@@ -81,6 +81,43 @@ static dbk_result borrow_still(dbk_engine *engine, const char *path, dbk_lent_re
     return result;
 }
 
+/* A loss of power takes commits of the model back, not entries of the log: until somebody folds them again, the model
+ * does not show what is durable, and what was seen. A writer that is at work commits within a moment. */
+static bool stays_behind(dbk_engine *engine, dbk_model_reader *reader, uint64_t wanted)
+{
+    const dbk_port *port = engine->port;
+    for (int i = 0;; i++) {
+        uint64_t position = 0;
+        if (dbk_reader_position(reader, &position, NULL) != DBK_OK || position >= wanted) return false;
+        if (engine->lock || position == atomic_load(&engine->stays_at)) return true;
+        if (i == BEHIND_LOOKS) {
+            atomic_store(&engine->stays_at, position);
+            return true;
+        }
+        port->mutex_lock(port->ctx, engine->way_lock);
+        (void)port->cond_wait(port->ctx, engine->way, engine->way_lock, BEHIND_NS);
+        port->mutex_unlock(port->ctx, engine->way_lock);
+    }
+}
+
+/* Then the log is folded into a file elsewhere; where that fails the model is shown as it stands. */
+static void show_what_is_durable(dbk_engine *engine, dbk_lent_reader *lent)
+{
+    dbk_model_reader *model = lent->reader;
+    uint64_t wanted = dbk_log_position(engine->log);
+    if (!stays_behind(engine, model, wanted) || atomic_load(&engine->unfolded) == wanted) return;
+    if (dbk_pasts_enter(engine, NULL, NULL, &lent->reader, NULL, NULL) != DBK_OK) {
+        dbk_pasts_leave(engine);
+        lent->reader = model;
+        atomic_store(&engine->unfolded, wanted);
+        return;
+    }
+    dbk_reader_close(model);
+    if (lent->held) engine->port->close_file(engine->port->ctx, lent->held);
+    lent->held = NULL;
+    lent->past = true;
+}
+
 static bool is_passing(dbk_result result)
 {
     return result == DBK_OK || result == DBK_NO_MEMORY || result == DBK_NO_FILES || result == DBK_BUSY;
@@ -99,6 +136,7 @@ static dbk_result borrow_reading(dbk_engine *engine, dbk_lent_reader *lent, dbk_
                                      engine->definition, &lent->reader, err);
     }
     if (!is_passing(result)) result = borrow_still(engine, path.size ? dbk_buffer_text(&path) : NULL, lent, err);
+    if (result == DBK_OK && !lent->past) show_what_is_durable(engine, lent);
     dbk_buffer_release(&path);
     return result;
 }

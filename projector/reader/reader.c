@@ -305,6 +305,11 @@ static dbk_result read_position(dbk_model_reader *reader, uint64_t *position, db
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? DBK_OK : dbk_sql_failure(reader->db, rc, "read the position", err);
 }
 
+dbk_result dbk_reader_position(dbk_model_reader *reader, uint64_t *position, dbk_error *err)
+{
+    return read_position(reader, position, err);
+}
+
 static void start_clock(dbk_model_reader *reader, const dbk_reader_limits *limits)
 {
     bool timed = limits && limits->time_ms;

@@ -244,6 +244,35 @@ static void reading_alone_changes_nothing_and_needs_no_model(void **state)
     expect_open(f, 2, 1);
 }
 
+/* A loss of power took the model's last commits back, as copies of its files from before do: what is in the log was
+ * acknowledged and seen. */
+static void reading_shows_what_the_log_has(void **state)
+{
+    engine_fixture *f = *state;
+    dbk_engine *writer = NULL;
+    dbk_engine_options options = f->options;
+    put_notes(f, 1, 2);
+    close_it(f);
+    folder_copy_in(f->path, "models", "kept");
+    fixture_open(f);
+    put_notes(f, 3, 4);
+    close_it(f);
+    folder_remove(f->path, "models");
+    file_move(f->path, "kept", "models");
+    f->options.read_only = true;
+    fixture_open(f);
+    for (int i = 0; i < 2; i++)
+        expect_answer(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM notes\"}", "[[4]],\"position\":4");
+    expect_answer(f->engine, "{\"do\":\"get\",\"table\":\"notes\",\"key\":\"n4\"}", "title number 4");
+    /* a writer opens beside it, and makes the model whole */
+    assert_int_equal(dbk_engine_open(f->path, &options, &writer, &f->error), DBK_OK);
+    expect_answer(f->engine, "{\"do\":\"query\",\"sql\":\"SELECT count(*) FROM notes\"}", "[[4]],\"position\":4");
+    dbk_engine_close(writer);
+    close_it(f);
+    f->options.read_only = false;
+    expect_open(f, 4, 1);
+}
+
 /* ---- app/ */
 
 static const char app_schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, title TEXT);\n";
@@ -580,6 +609,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_writer_is_told_who_holds_the_store, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_reader_beside_the_writer_sees_and_changes_nothing, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(reading_alone_changes_nothing_and_needs_no_model, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(reading_shows_what_the_log_has, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_definition_that_is_gone_or_broken_is_refused, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(another_definition_is_folded_anew, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_log_that_is_gone_or_damaged_is_refused, setup, fixture_teardown),
