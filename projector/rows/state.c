@@ -173,11 +173,14 @@ static dbk_slice trim(dbk_slice text)
     return text;
 }
 
-/* Characters that go do so first, so that what then stands side by side is seen as such: dots, marks, blanks at an
+/* Some characters are three times as long in form C: a text that grows may be no longer than a command that brings it,
+ * or no query could answer with it.
+ *
+ * Characters that go do so first, so that what then stands side by side is seen as such: dots, marks, blanks at an
  * end. Then cleaning twice is cleaning once. */
 static dbk_result clean(dbk_row_work *work, const dbk_column *column, dbk_cell *cell, uint8_t flags, dbk_error *err)
 {
-    enum { KEPT_BYTES = 64 << 10 };
+    enum { KEPT_BYTES = 64 << 10, GROWN_MAX_BYTES = 1 << 20 };
     size_t from = work->made.size;
 
     dbk_buffer_clear(&work->scratch); /* the cell may stand in `made`, which moves as it grows */
@@ -191,6 +194,10 @@ static dbk_result clean(dbk_row_work *work, const dbk_column *column, dbk_cell *
     if (dbk_never(!good)) return dbk_fail(err, DBK_SCHEMA, "the text of '%s' is no UTF-8", column->name);
     dbk_buffer_relax(&work->wide, KEPT_BYTES);
     if (work->made.failed) return dbk_row_no_memory(err);
+    size_t size = work->made.size - from;
+    if (size > text.size && size > GROWN_MAX_BYTES)
+        return dbk_fail(err, DBK_TOO_BIG, "'%s' is %zu bytes in normalisation form C, over %d", column->name, size,
+                        GROWN_MAX_BYTES);
     *cell = dbk_cell_of_made(&work->made, from);
     return DBK_OK;
 }

@@ -144,6 +144,23 @@ static void out_of_memory_refuses_the_command(void **state)
     assert_rows(bench.model, "SELECT length(name), unicode(name) FROM files", "40000|7865"); /* one joined, in order */
 }
 
+/* U+1D160 has four bytes, and twelve in form C. */
+static void a_text_that_grows_has_a_limit(void **state)
+{
+    enum { COUNT = 1024 * 1024 / 12 };
+    char *command = malloc(4 * COUNT + 200);
+    (void)state;
+    assert_non_null(command);
+    for (size_t more = 0; more < 2; more++) {
+        size_t size = (size_t)sprintf(
+            command, "{\"do\":\"put\",\"table\":\"files\",\"key\":\"n%zu\",\"data\":{\"form\":\"", more);
+        for (size_t i = 0; i < COUNT + more; i++, size += 4) memcpy(command + size, "\xf0\x9d\x85\xa0", 4);
+        memcpy(command + size, "\"}}", 4);
+        assert_int_equal(decide(&bench, command), more ? DBK_TOO_BIG : DBK_OK);
+    }
+    free(command);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -152,6 +169,7 @@ int main(void)
         TEST(the_event_carries_the_composed_text),
         TEST(another_form_of_the_same_text_changes_nothing),
         TEST(facts_stay_as_they_are),
+        TEST(a_text_that_grows_has_a_limit),
         TEST(out_of_memory_refuses_the_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
