@@ -44,6 +44,7 @@ static void make(world *w)
 static void each_call(world *w, act_fn act, uint64_t left)
 {
     dbk_simdisk_image *image = dbk_simdisk_snapshot(w->disk);
+    uint64_t before = runs;
 
     for (size_t i = 0; i < 4 * sizeof(kinds) / sizeof(*kinds); i++) {
         dbk_simdisk_fault fault = {.kinds = kinds[i / 4], .times = i % 2, .error = i % 4 > 1 ? 28 : 5};
@@ -65,6 +66,7 @@ static void each_call(world *w, act_fn act, uint64_t left)
             world_close(w);
         }
     }
+    assert_true((runs - before) * step >= 100); /* else it saw nothing */
     world_free(w);
 }
 

@@ -107,6 +107,7 @@ static void check_left(world *w, uint64_t call)
 static void each_call(const dbk_simdisk_fault *kind)
 {
     dbk_simdisk_fault fault = *kind;
+    uint64_t before = runs;
     world w;
 
     make(&w);
@@ -123,6 +124,7 @@ static void each_call(const dbk_simdisk_fault *kind)
         check_left(&w, fault.skip);
         runs++;
     }
+    assert_true((runs - before) * step >= 40); /* else it saw nothing */
     world_free(&w);
 }
 

@@ -84,8 +84,9 @@ static uint64_t fault_runs, step = 1;
 static void loop(uint32_t kinds, dbk_simdisk_action action, int error, uint64_t times)
 {
     for (int no_direct = 0; no_direct < 2; no_direct++) {
-        uint64_t skip = no_direct ? step / 2 : 0;
+        uint64_t skip = no_direct ? step / 2 : 0, before = fault_runs;
         for (; one_fault(kinds, action, error, skip, times, no_direct); skip += step) fault_runs++;
+        assert_true((fault_runs - before) * step >= 40); /* else it saw nothing */
     }
 }
 

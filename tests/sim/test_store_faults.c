@@ -351,5 +351,5 @@ int main(int argc, char **argv)
     runs += run_small_disks(&machine, definition);
     dbk_definition_free(definition);
     printf("%llu faults in %zu scenarios\n", (unsigned long long)runs, sizeof scenarios / sizeof scenarios[0]);
-    return 0;
+    return runs * stride < 10000; /* no faults: it saw nothing */
 }
