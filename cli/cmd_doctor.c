@@ -321,6 +321,29 @@ static void async_models(const dbk_port *port, dbk_dir *dir, report *r)
                "says how far that is");
 }
 
+typedef struct asides {
+    report *r;
+    size_t count;
+} asides;
+
+static void note_aside(void *arg, const char *path)
+{
+    asides *a = arg;
+    if (a->count++ == 0) put_name(a->r, "aside");
+    dbk_buffer_put_u8(&a->r->members, a->count == 1 ? '[' : ',');
+    dbk_json_put_string(&a->r->members, dbk_slice_text(path));
+}
+
+static void put_asides(const dbk_port *port, dbk_dir *dir, report *r)
+{
+    asides a = {.r = r};
+    dbk_aside_each(port, dir, note_aside, &a);
+    if (a.count == 0) return;
+    dbk_buffer_put_u8(&r->members, ']');
+    advise(r, "what is none of Daybook's lay where it keeps a cache, and was renamed: take it to another folder, or "
+              "remove it");
+}
+
 static int examine_store(const dbk_cli *cli, const char *path, report *r)
 {
     const dbk_port *port = cli->port;
@@ -340,6 +363,7 @@ static int examine_store(const dbk_cli *cli, const char *path, report *r)
     origin(port, dir, r);
     scrub(port, dir, r);
     async_models(port, dir, r);
+    put_asides(port, dir, r);
     port->close_dir(port->ctx, dir);
     return DBK_EXIT_DONE;
 }

@@ -1,6 +1,6 @@
 /* Internal to store/: what stands where Daybook keeps a cache and is not of its making (a link, a fifo, a file in place
  * of a folder) is not opened and not deleted: it gets another name beside the old one, and the cache is made anew. The
- * new names are told by `stats` and `verify` until somebody takes them away. One thread at a time uses a folder. */
+ * new names are told by `stats`, `verify` and `doctor` until somebody takes them away. One thread at a time uses a folder. */
 #ifndef DBK_STORE_ASIDE_H
 #define DBK_STORE_ASIDE_H
 

@@ -219,6 +219,9 @@ class Damage(Case):
         self.assertEqual(json.loads(self.daybook("verify", "a.daybook", "--json"))["aside"], [told])
         self.assertEqual(json.loads(self.daybook("stats", "a.daybook", "--json"))["aside"], [told])
         self.assertIn("aside       models/async-x\ufffd\\x0a\\x1b[31m.aside-1\n", self.daybook("verify", "a.daybook"))
+        advice = json.loads(self.daybook("doctor", "a.daybook", "--json"))
+        self.assertEqual(advice["aside"], [told])
+        self.assertIn("what is none of Daybook's lay where it keeps a cache", "".join(advice["advice"]))
         with open(self.path("a.daybook", "log", "recovery.ndjson"), encoding="utf-8") as file:
             note = [json.loads(line) for line in file][-1]
         self.assertEqual((note["folder"], note["name"], note["aside"]),
