@@ -19,6 +19,7 @@ static bool is_serial(const char *name)
 typedef struct dbk_serial {
     const dbk_model_folder *folder;
     dbk_dir *dir;
+    char own[256]; /* the database that is the model; "": none was met yet */
 } dbk_serial;
 
 enum { IS_OURS, IS_FOREIGN, IS_UNKNOWN };
@@ -54,16 +55,26 @@ static int judge_base(const dbk_serial *one, const char *name)
 }
 
 /* The model's file and what SQLite puts beside it, all of them files. It had another name in an earlier definition, or
- * nobody knows it any more: then it is ours if it is a database. */
+ * nobody knows it any more: then it is ours if it is a database, and the only one: a second one is somebody's copy. */
 static int find_foreign(void *arg, const char *name)
 {
-    const dbk_serial *one = arg;
-    const dbk_model_folder *folder = one->folder;
-    char base[256];
-    if (!dbk_aside_is_kind(folder->port, one->dir, name, DBK_IS_FILE)) return IS_FOREIGN;
+    dbk_serial *one = arg;
+    const dbk_port *port = one->folder->port;
+    char base[sizeof one->own];
+    if (!dbk_aside_is_kind(port, one->dir, name, DBK_IS_FILE)) return IS_FOREIGN;
     int size = snprintf(base, sizeof base, "%.*s", (int)(end_of(name) - name), name);
     if (size >= (int)sizeof base) return IS_FOREIGN;
-    return strcmp(base, folder->file) == 0 ? IS_OURS : judge_base(one, base);
+    if (one->own[0]) return strcmp(base, one->own) == 0 ? IS_OURS : IS_FOREIGN;
+    int found = judge_base(one, base);
+    if (found == IS_OURS) memcpy(one->own, base, (size_t)size + 1);
+    return found;
+}
+
+static void find_own(dbk_serial *one)
+{
+    const char *file = one->folder->file;
+    if (file[0] && dbk_aside_is_kind(one->folder->port, one->dir, file, DBK_IS_FILE))
+        (void)snprintf(one->own, sizeof one->own, "%s", file);
 }
 
 static int unlink_beside(void *arg, const char *name)
@@ -87,6 +98,7 @@ static void remove_serial(const dbk_model_folder *folder, const char *serial)
     dbk_serial one = {.folder = folder};
     int found = dbk_aside_is_kind(port, folder->dir, serial, DBK_IS_DIRECTORY) ? IS_OURS : IS_FOREIGN;
     if (found == IS_OURS && dbk_io_open_dir(port, folder->dir, serial, 0, &one.dir, NULL) != DBK_OK) return;
+    if (found == IS_OURS) find_own(&one);
     if (found == IS_OURS) found = port->list(port->ctx, one.dir, find_foreign, &one);
     if (found == IS_OURS) (void)port->list(port->ctx, one.dir, unlink_beside, &one);
     if (found == IS_OURS) (void)port->list(port->ctx, one.dir, unlink_one, &one);

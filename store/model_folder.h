@@ -1,7 +1,8 @@
 /* Internal to store/: a folder of models of which one serves. `<serial>/<file>` is a model, `current` names the serial
  * of the one that serves. The pointer is replaced atomically, a live database is never renamed; what it does not name
- * is a leftover; one that holds what is not ours is put aside whole (aside.h). Ours is a database, of whatever name: an
- * upgrade may give it another one. One thread at a time uses a folder, but for the current one's path. */
+ * is a leftover; one that holds what is not ours is put aside whole (aside.h). Ours is one database, of whatever name
+ * (an upgrade may give it another one), with what SQLite puts beside it; a copy of it is not. One thread at a time uses
+ * a folder, but for the current one's path. */
 #ifndef DBK_STORE_MODEL_FOLDER_H
 #define DBK_STORE_MODEL_FOLDER_H
 

@@ -6,17 +6,9 @@ static const char schema[] = "CREATE TABLE notes (id TEXT PRIMARY KEY NOT NULL, 
 
 static int setup(void **state)
 {
-    engine_fixture *f = calloc(1, sizeof *f);
-    fixture_start(f, schema, NULL);
-    must_accept(f, "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"one\"}}");
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_stop(*state);
-    free(*state);
+    (void)fixture_setup(state, definition_of(schema, NULL));
+    must_accept(*state,
+                "{\"id\":\"c1\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n1\",\"data\":{\"title\":\"one\"}}");
     return 0;
 }
 
@@ -161,7 +153,7 @@ static void what_stands_in_the_way_of_a_model_is_put_aside(void **state)
             dbk_engine_close(f->engine);
             f->engine = NULL;
             is_put_aside(f, cases[i][0], cases[i][1], kind);
-            teardown((void **)&f);
+            fixture_teardown((void **)&f);
         }
     }
 }
@@ -198,15 +190,38 @@ static void what_was_put_aside_is_never_replaced(void **state)
     assert_true(file_exists(f->path, "models/current.aside-3"));
 }
 
+/* Whatever it is called, and even if it is a database: only what the engine made goes with a model. */
+static void what_lies_beside_a_model_stays(void **state)
+{
+    static const char *const names[] = {"main.sqlite.bak", "main.sqlite.old", "main.sqlite2", "notes.txt", "empty"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char beside[80], aside[120];
+        size_t size;
+        setup(state);
+        engine_fixture *f = *state;
+        snprintf(beside, sizeof beside, "models/00000001/%s", names[i]);
+        snprintf(aside, sizeof aside, "models/00000001.aside-1/%s", names[i]);
+        char *model = file_bytes(f->path, "models/00000001/main.sqlite", &size);
+        file_write(f->path, beside, model, i == 0 ? size : i == 4 ? 0 : 9); /* the first is a copy of it */
+        free(model);
+        assert_int_equal(dbk_engine_rebuild(f->engine, NULL, NULL, &f->error), DBK_OK);
+        open_again(f);
+        assert_true(file_exists(f->path, aside));
+        assert_false(file_exists(f->path, "models/00000001"));
+        fixture_teardown(state);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_replay_leaves_the_stores_folder_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_pointer_of_any_size_is_made_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(after_the_last_serial_come_the_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_replay_leaves_the_stores_folder_alone, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_pointer_of_any_size_is_made_again, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(after_the_last_serial_come_the_first, setup, fixture_teardown),
         cmocka_unit_test(what_stands_in_the_way_of_a_model_is_put_aside),
-        cmocka_unit_test_setup_teardown(a_reader_passes_over_what_is_no_model, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_put_aside_is_never_replaced, setup, teardown),
+        cmocka_unit_test(what_lies_beside_a_model_stays),
+        cmocka_unit_test_setup_teardown(a_reader_passes_over_what_is_no_model, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_was_put_aside_is_never_replaced, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
