@@ -159,6 +159,9 @@ void dbk_cli_close(dbk_cli_target *target);
 /* For what needs a daemon and has found none: 0 where the store could be opened, else 3, said. */
 int dbk_cli_is_openable(const dbk_cli *cli, const char *path);
 
+/* Begins a command of that verb, with an id that nobody has: {"id":…,"do":"verb". DBK_IO: the system gave no random
+ * bytes. */
+dbk_result dbk_cli_put_command(const dbk_cli *cli, const char *verb, dbk_buffer *request, dbk_error *err) DBK_MUST_USE;
 /* One request and its parsed answer. */
 typedef struct dbk_cli_answer {
     dbk_text text;

@@ -72,20 +72,6 @@ static dbk_result find_entry(const dbk_cli *cli, dbk_cli_target *target, const c
     return result;
 }
 
-static dbk_result put_command(const dbk_cli *cli, const char *verb, const dbk_buffer *entry, dbk_buffer *request,
-                              dbk_error *err)
-{
-    uint8_t random[16];
-    char id[DBK_UUID_TEXT_SIZE];
-    int rc = cli->port->random(cli->port->ctx, random, sizeof random);
-    if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
-    dbk_uuid_text(random, id);
-    dbk_buffer_printf(request, "{\"id\":\"cli-%s\",\"do\":\"%s\",\"entry\":", id, verb);
-    dbk_json_put_string(request, dbk_buffer_slice(entry));
-    dbk_buffer_put_u8(request, '}');
-    return DBK_OK;
-}
-
 static int decide(const dbk_cli *cli, dbk_cli_target *target, const char *verb, const char *word)
 {
     dbk_cli_answer answer = {0};
@@ -94,7 +80,10 @@ static int decide(const dbk_cli *cli, dbk_cli_target *target, const char *verb, 
     dbk_buffer_init(&entry, cli->port);
     dbk_buffer_init(&request, cli->port);
     dbk_result result = find_entry(cli, target, word, &entry, &err);
-    if (result == DBK_OK) result = put_command(cli, verb, &entry, &request, &err);
+    if (result == DBK_OK) result = dbk_cli_put_command(cli, verb, &request, &err);
+    dbk_buffer_put_text(&request, ",\"entry\":");
+    dbk_json_put_string(&request, dbk_buffer_slice(&entry));
+    dbk_buffer_put_u8(&request, '}');
     if (result == DBK_OK) result = dbk_cli_ask(target, &request, &answer, &err);
     bool json = dbk_cli_flag(cli, "json"), told = json && answer.root && result != DBK_INTERNAL;
     if (result == DBK_OK || told) dbk_out_line(answer.root->text);

@@ -8,17 +8,6 @@ static bool first_is_store(const dbk_cli *cli, size_t most)
     return dbk_cli_is_store(cli, cli->args.words[0]) || cli->args.word_count > most;
 }
 
-static dbk_result put_id(const dbk_cli *cli, const char *verb, dbk_buffer *request, dbk_error *err)
-{
-    uint8_t random[16];
-    char id[DBK_UUID_TEXT_SIZE];
-    int rc = cli->port->random(cli->port->ctx, random, sizeof random);
-    if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
-    dbk_uuid_text(random, id);
-    dbk_buffer_printf(request, "{\"id\":\"cli-%s\",\"do\":\"%s\"", id, verb);
-    return DBK_OK;
-}
-
 static dbk_result put_word(dbk_buffer *request, const char *name, const char *word, dbk_error *err)
 {
     if (!dbk_utf8_valid(dbk_slice_text(word))) return dbk_fail(err, DBK_USAGE, "the %s is not UTF-8", name);
@@ -51,7 +40,7 @@ static dbk_result put_request(const dbk_cli *cli, size_t first, dbk_buffer *requ
                         : needs_path ? "a namespace and a path"
                                      : "a namespace");
     if (strcmp(verb, "get") == 0) dbk_buffer_put_text(request, "{\"do\":\"get\"");
-    else result = put_id(cli, verb, request, err);
+    else result = dbk_cli_put_command(cli, verb, request, err);
     if (result == DBK_OK) result = put_word(request, "namespace", words[0], err);
     if (result == DBK_OK && count > 1) result = put_word(request, "path", words[1], err);
     if (result == DBK_OK && sets) result = put_value(cli, words[2], request, err);

@@ -59,18 +59,13 @@ static bool first_is_store(const dbk_cli *cli)
 static dbk_result put_request(const dbk_cli *cli, dbk_buffer *request, dbk_error *err)
 {
     size_t first = first_is_store(cli) ? 1 : 0;
-    uint8_t random[16];
-    char id[DBK_UUID_TEXT_SIZE];
     const char *correlation = dbk_cli_value(cli, "correlation");
     if (first >= cli->args.word_count && !correlation)
         return dbk_fail(err, DBK_USAGE, "give the positions of entries, or '--correlation'");
-    int rc = cli->port->random(cli->port->ctx, random, sizeof random);
-    if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
     if (correlation && !dbk_utf8_valid(dbk_slice_text(correlation)))
         return dbk_fail(err, DBK_USAGE, "the correlation is not UTF-8");
-    dbk_uuid_text(random, id);
-    dbk_buffer_printf(request, "{\"id\":\"cli-%s\",\"do\":\"undo\"", id);
-    dbk_result result = DBK_OK;
+    dbk_result result = dbk_cli_put_command(cli, "undo", request, err);
+    if (result != DBK_OK) return result;
     if (first < cli->args.word_count) result = put_targets(cli, first, request, err);
     if (correlation) {
         dbk_buffer_put_text(request, ",\"of_correlation\":");

@@ -205,6 +205,17 @@ void dbk_cli_close(dbk_cli_target *target)
 
 /* ---- asking */
 
+dbk_result dbk_cli_put_command(const dbk_cli *cli, const char *verb, dbk_buffer *request, dbk_error *err)
+{
+    uint8_t random[16];
+    char id[DBK_UUID_TEXT_SIZE];
+    int rc = cli->port->random(cli->port->ctx, random, sizeof random);
+    if (rc != 0) return dbk_fail_os(err, DBK_IO, rc, "the system gave no random bytes for a command id");
+    dbk_uuid_text(random, id);
+    dbk_buffer_printf(request, "{\"id\":\"cli-%s\",\"do\":\"%s\"", id, verb);
+    return DBK_OK;
+}
+
 dbk_result dbk_cli_ask(dbk_cli_target *target, dbk_buffer *request, dbk_cli_answer *answer, dbk_error *err)
 {
     *answer = (dbk_cli_answer){.parser = dbk_json_parser_new(request->port)};

@@ -1,8 +1,8 @@
-/* Internal to store/: an open engine, its parts, and whose they are. Which file does what stands in docs/architecture.md,
- * whose map is held to the folder by script/check-tree.
+/* Internal to store/: an open engine, its parts, and whose they are. Which file does what stands in
+ * docs/architecture.md, whose map is held to the folder by script/check-tree.
  *
- * One thread at a time decides: it holds `turn`, and it alone touches model, clock and the log's end. Locks are taken in
- * this order: import_lock, switch_lock, turn. Whoever holds one of the others takes none of these three. */
+ * One thread at a time decides: it holds `turn`, and it alone touches model, clock and the log's end. Locks are taken
+ * in this order: import_lock, switch_lock, turn. Whoever holds one of the others takes none of these three. */
 #ifndef DBK_STORE_ENGINE_H
 #define DBK_STORE_ENGINE_H
 
