@@ -28,6 +28,7 @@ typedef struct dbk_lines { /* mutex and cond are the caller's; the members below
     bool stop;    /* nobody wants more */
     int os_errno; /* reading failed */
 } dbk_lines;
+/* From here on `in` is the thread's, until finish. Another result than DBK_OK: what the system says of a thread. */
 dbk_result dbk_lines_start(dbk_lines *lines, const dbk_port *port, FILE *in, dbk_mutex *mutex, dbk_cond *changed,
                            dbk_error *err) DBK_MUST_USE;
 /* Under the mutex: takes the first line; free it with dbk_free. NULL: none is there. */

@@ -31,8 +31,11 @@ dbk_result dbk_catalog_check(const dbk_port *port, dbk_dir *dir, const uint8_t s
                              void (*tell)(void *arg, uint64_t offset, const char *wrong), void *arg,
                              dbk_error *err) DBK_MUST_USE;
 
+/* The numbers of the segments in the folder, u64 each, ascending; `numbers` is initialised by the caller. */
 dbk_result dbk_load_list(const dbk_port *port, dbk_dir *dir, dbk_buffer *numbers, dbk_error *err) DBK_MUST_USE;
+/* Never DBK_OK: the code and text of the plan's row, with the place and `detail` ("": none). */
 dbk_result dbk_load_refuse(const dbk_plan *plan, const char *file, const char *detail, dbk_error *err) DBK_MUST_USE;
+/* Of a header that is sound. DBK_FOREIGN: of another store or lineage; DBK_DUPLICATE: of a segment of another number. */
 dbk_result dbk_load_judge_header(const dbk_log_options *options, const dbk_segment *segment, uint64_t number,
                                  dbk_error *err) DBK_MUST_USE;
 /* The start record, if a sound one is there: fills first_position, end, …, *record and *start. */

@@ -60,10 +60,10 @@ dbk_result dbk_log_idle(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 /* Read-only opener: takes in what the writer has appended since and made durable. */
 dbk_result dbk_log_refresh(dbk_log *log, dbk_error *err) DBK_MUST_USE;
 
-void dbk_log_ids(const dbk_log *log, uint8_t store_id[16], uint8_t lineage[16]);
+void dbk_log_ids(const dbk_log *log, uint8_t store_id[16], uint8_t lineage[16]); /* those of its segments' headers */
 uint64_t dbk_log_position(const dbk_log *log); /* of the last durable entry, 0 when empty */
 bool dbk_log_was_clean(const dbk_log *log);    /* the last close was orderly */
-bool dbk_log_poisoned(const dbk_log *log);
+bool dbk_log_poisoned(const dbk_log *log);     /* a sync failed: nothing is appended until it is opened again */
 void dbk_log_head(const dbk_log *log, uint8_t head[DBK_LEAF_SIZE]); /* of all entries */
 /* The head over the first `position` entries; cheap at the end of a batch. DBK_NONE beyond the end. */
 dbk_result dbk_log_head_at(dbk_log *log, uint64_t position, uint8_t head[DBK_LEAF_SIZE], dbk_error *err) DBK_MUST_USE;

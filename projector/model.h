@@ -60,6 +60,7 @@ typedef struct dbk_model_state { /* of the last commit */
     uint64_t floor;                  /* the journal begins above this position */
     uint8_t definition[16];
 } dbk_model_state;
+/* As the last commit left it; by whoever may use the model. */
 void dbk_model_get_state(const dbk_model *model, dbk_model_state *state);
 
 /* ---- a transaction of the fold: begin, entries, then commit or rollback (without effect where none is open) */

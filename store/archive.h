@@ -48,6 +48,7 @@ static inline void dbk_archive_doubt(dbk_archive *archive)
 
 /* ---- archive_line.c */
 
+/* `engine`, its parser and `rule` are borrowed, until release. Clear forgets the lines, not the rule. */
 void dbk_archive_piece_init(dbk_archive_piece *piece, dbk_engine *engine, const dbk_retention_rule *rule,
                             int64_t now_ms);
 void dbk_archive_piece_release(dbk_archive_piece *piece);

@@ -1,5 +1,8 @@
 /* Internal to store/: requests, one function each. A function appends the members of its answer behind
- * `{"ok":true`, each with a comma in front; what it appended before a failure is cut off by the caller. */
+ * `{"ok":true`, each with a comma in front; what it appended before a failure is cut off by the caller. The turn is not
+ * held; what of the model only its decider may touch is asked for in a turn of its own. DBK_BAD_COMMAND: the request is
+ * not of its form (docs/commands.md); others as what they call has them. Most change nothing; rebuild, upgrade, undo,
+ * apply and those about models do. */
 #ifndef DBK_STORE_REQUEST_H
 #define DBK_STORE_REQUEST_H
 

@@ -20,6 +20,7 @@ typedef struct dbk_waiting { /* a member of what waits */
 /* Answers the owner; called without a lock. */
 typedef void (*dbk_waited_fn)(void *arg, void *owner);
 
+/* Its thread begins with the first that waits. DBK_NO_MEMORY. The caller's until free. */
 dbk_result dbk_waits_new(dbk_engine *engine, dbk_waited_fn answer, void *arg, dbk_waits **out,
                          dbk_error *err) DBK_MUST_USE;
 /* DBK_OK: it waits, and `answer` is called once for its owner. DBK_NONE: there is nothing to wait for, the

@@ -52,6 +52,7 @@ typedef struct dbk_amend {
     uint64_t read, most; /* entries that were read for it, and how many may be */
 } dbk_amend;
 
+/* `most`: entries that may be read for it. The model is borrowed. */
 void dbk_amend_init(dbk_amend *amend, dbk_model *model, uint64_t most);
 void dbk_amend_release(dbk_amend *amend);
 /* The row of that stream is made again. */
