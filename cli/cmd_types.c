@@ -256,6 +256,54 @@ static dbk_result put_commands(typing *t, dbk_error *err)
     return result;
 }
 
+/* ---- settings */
+
+static bool has_template(const dbk_app *app)
+{
+    for (size_t i = 0; i < app->setting_count; i++)
+        if (app->settings[i].variable) return true;
+    return false;
+}
+
+/* [name: `plugin:${string}`], with what means something between backquotes escaped. */
+static void put_template(typing *t, const dbk_setting_rule *rule)
+{
+    const char *at = strstr(rule->name, rule->variable), *end = rule->name + strlen(rule->name);
+    put(t, "[name: `");
+    for (const char *c = rule->name; c < end; c++) {
+        if (c == at) put(t, "${string}");
+        if (c == at) c += strlen(rule->variable);
+        if (c == end) break;
+        if (*c == '`' || *c == '\\' || *c == '$') dbk_buffer_put_u8(&t->out, '\\');
+        dbk_buffer_put_u8(&t->out, (uint8_t)*c);
+    }
+    put(t, "`]");
+}
+
+/* What 'get' answers of a namespace. Where there are templates, each member is to be one of theirs. */
+static void put_settings(typing *t)
+{
+    const dbk_app *app = t->definition->app;
+    bool open = has_template(app);
+    if (!app->setting_count) return;
+    put(t, "export interface Settings {\n");
+    for (size_t i = 0; i < app->setting_count; i++) {
+        const dbk_setting_rule *rule = &app->settings[i];
+        put(t, "  ");
+        if (rule->variable) put_template(t, rule);
+        else put_name(t, rule->name);
+        put(t, ": ");
+        if (rule->query && !open) {
+            put(t, "Queries[");
+            dbk_json_put_string(&t->out, dbk_slice_text(rule->query->name));
+            put(t, "][\"row\"][];\n");
+        } else {
+            put(t, "Json;\n");
+        }
+    }
+    put(t, "}\n\n");
+}
+
 /* ---- all */
 
 static dbk_result put_all(typing *t, const dbk_port *port, dbk_error *err)
@@ -271,9 +319,11 @@ static dbk_result put_all(typing *t, const dbk_port *port, dbk_error *err)
     put_tables(t);
     dbk_result result = put_queries(t, port, err);
     if (result == DBK_OK) result = put_commands(t, err);
+    put_settings(t);
     put(t, "export interface App {\n  name: ");
     dbk_json_put_string(&t->out, dbk_slice_text(t->definition->name));
-    put(t, ";\n  tables: Tables;\n  queries: Queries;\n  commands: Commands;\n}\n");
+    put(t, ";\n  tables: Tables;\n  queries: Queries;\n  commands: Commands;\n");
+    put(t, t->definition->app->setting_count ? "  settings: Settings;\n}\n" : "}\n");
     if (result == DBK_OK && t->out.failed) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the declarations");
     return result;
 }
@@ -307,7 +357,8 @@ const dbk_cli_command dbk_cmd_types = {
     "APP",
     "prints TypeScript declarations of an app definition",
     "Tables with key, row and what put and patch take; named queries and commands with their arguments and what\n"
-    "they answer. A column is without null only where that is certain. The order is that of the definition;\n"
+    "they answer; the namespaces of settings. A column is without null only where that is certain. The order is that "
+    "of the definition;\n"
     "of a store it is the one that it runs.",
     "types app/ > app.d.ts",
     options,

@@ -79,7 +79,8 @@ typedef struct dbk_model_rule { /* models.<m> */
 } dbk_model_rule;
 
 typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */
-    const char *name;
+    const char *name;             /* of a template with its variable, as "plugin:{id}" */
+    const char *variable;         /* "{id}", also in row, mirror and where; NULL: the rule is of one namespace */
     const dbk_table *table;
     int key, value; /* columns; -1: none */
     const char *row, *mirror, *schema;
@@ -91,6 +92,15 @@ typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */
     bool no_watch, omits_secrets;
     uint64_t debounce_ms; /* a side of the mirror is taken over when it was quiet for so long */
 } dbk_setting_rule;
+
+/* The rule of a namespace, and what stands in its name for the variable (else empty; within `name`): 1 to 64 of
+ * [A-Za-z0-9_.-], the first neither '.' nor '-'. One that has this very name comes before templates. NULL: none. */
+const dbk_setting_rule *dbk_definition_setting(const dbk_definition *definition, dbk_slice name, dbk_slice *value);
+/* Of a template: whether `text` is `pattern` (its name or row) with something for the variable, and what. */
+bool dbk_setting_value_in(const dbk_setting_rule *rule, const char *pattern, dbk_slice text, dbk_slice *value);
+bool dbk_setting_may_mean(const dbk_setting_rule *rule, dbk_slice name); /* it is one but for what stands there */
+/* A text of the rule with `value` in place of the variable, if it has one. */
+void dbk_setting_fill(const dbk_setting_rule *rule, const char *pattern, dbk_slice value, dbk_buffer *out);
 
 typedef struct dbk_search_rule { /* search.<name> */
     const char *name;

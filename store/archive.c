@@ -101,7 +101,7 @@ static void close_file(dbk_keeping *k)
 static dbk_result find_file(dbk_keeping *k, dbk_error *err)
 {
     const char *file;
-    dbk_result result = dbk_folders_open(k->engine, &k->folders, (const char *)k->path.data, &file, err);
+    dbk_result result = dbk_folders_open(k->engine, &k->folders, (const char *)k->path.data, true, &file, err);
 
     while (result == DBK_OK) {
         name_file(k, file);

@@ -5,27 +5,27 @@
 
 enum { NAME_SIZE = 256 };
 
-static dbk_result open_one(dbk_engine *engine, dbk_folders *folders, const char *name, dbk_error *err)
+static dbk_result open_one(dbk_engine *engine, dbk_folders *folders, const char *name, bool make, dbk_error *err)
 {
+    int flags = make ? DBK_OPEN_DIRECTORY : 0;
     dbk_dir *parent = folders->count ? dbk_folders_last(folders) : engine->dir;
 
     if (folders->count == DBK_FOLDERS_MAX) return dbk_fail(err, DBK_TOO_BIG, "too many folders in a path");
-    dbk_result result =
-        dbk_io_open_dir(engine->port, parent, name, DBK_OPEN_DIRECTORY, &folders->items[folders->count], err);
+    dbk_result result = dbk_io_open_dir(engine->port, parent, name, flags, &folders->items[folders->count], err);
     if (result == DBK_OK) folders->count++;
     return result;
 }
 
-dbk_result dbk_folders_open(dbk_engine *engine, dbk_folders *folders, const char *path, const char **file,
+dbk_result dbk_folders_open(dbk_engine *engine, dbk_folders *folders, const char *path, bool make, const char **file,
                             dbk_error *err)
 {
     char name[NAME_SIZE];
     const char *slash;
-    dbk_result result = open_one(engine, folders, "files", err);
+    dbk_result result = open_one(engine, folders, "files", make, err);
 
     while (result == DBK_OK && (slash = strchr(path, '/'))) {
         (void)snprintf(name, sizeof name, "%.*s", (int)(slash - path), path);
-        result = open_one(engine, folders, name, err);
+        result = open_one(engine, folders, name, make, err);
         path = slash + 1;
     }
     *file = path;

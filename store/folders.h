@@ -11,10 +11,11 @@ typedef struct dbk_folders {         /* zero at first */
     size_t count;
 } dbk_folders;
 
-/* Opens files/ and what stands before each '/' of `path`; what is missing is made (0700), no link is followed. *file:
+/* Opens files/ and what stands before each '/' of `path`; what is missing is made (0700) where
+ * `make` says so, no link is followed. *file:
  * what is behind them, within `path`. What is open is the caller's also after a failure, whose text names the folder:
  * dbk_folders_close. */
-dbk_result dbk_folders_open(dbk_engine *engine, dbk_folders *folders, const char *path, const char **file,
+dbk_result dbk_folders_open(dbk_engine *engine, dbk_folders *folders, const char *path, bool make, const char **file,
                             dbk_error *err) DBK_MUST_USE;
 static inline dbk_dir *dbk_folders_last(const dbk_folders *folders)
 {

@@ -17,18 +17,7 @@
 #include "store/switch.h"
 #include "store/turn.h"
 
-enum { EVERY_NS = 500 * 1000 * 1000 };
-
-struct dbk_mirrors {
-    dbk_engine *engine;
-    const dbk_definition *definition;
-    dbk_mirror *items;
-    size_t count;
-    dbk_mutex *mutex;
-    dbk_cond *wanted;
-    dbk_thread *thread;
-    bool closing, last; /* last: what was set is written without waiting */
-};
+enum { EVERY_NS = 500 * 1000 * 1000, FRESH_MS = 2000 };
 
 static dbk_result keep_base(dbk_mirror_step *s, dbk_slice document, dbk_error *err)
 {
@@ -41,7 +30,7 @@ static dbk_result write_file(dbk_mirror_step *s, dbk_error *err)
     dbk_mirror_forget(s->mirror);
     dbk_result result = dbk_mirror_render(s, err);
     if (result == DBK_OK && s->text.size > DBK_MIRROR_MAX_BYTES)
-        return dbk_fail(err, DBK_TOO_BIG, "'%s' would have %zu bytes, over the %d of a mirror", s->mirror->rule->mirror,
+        return dbk_fail(err, DBK_TOO_BIG, "'%s' would have %zu bytes, over the %d of a mirror", s->mirror->path,
                         s->text.size, DBK_MIRROR_MAX_BYTES);
     if (result == DBK_OK) result = dbk_mirror_write(s, err);
     return result == DBK_OK ? keep_base(s, dbk_buffer_slice(&s->stored), err) : result;
@@ -71,7 +60,7 @@ static dbk_result put_command(dbk_mirror_step *s, dbk_slice changes, const char 
     dbk_buffer_clear(&s->request);
     dbk_buffer_printf(&s->request,
                       "{\"id\":\"mirror-%s\",\"actor\":\"daybook:mirror\",\"do\":\"set\",\"namespace\":", id);
-    dbk_json_put_string(&s->request, dbk_slice_text(s->mirror->rule->name));
+    dbk_json_put_string(&s->request, dbk_slice_text(s->mirror->name));
     dbk_buffer_put_text(&s->request, ",\"value\":");
     dbk_buffer_put_slice(&s->request, dbk_buffer_slice(&s->text));
     dbk_buffer_put_u8(&s->request, '}');
@@ -93,7 +82,7 @@ static dbk_result decide(dbk_mirror_step *s, dbk_slice changes, dbk_buffer *rece
     if (engine->dead) result = dbk_fail(err, DBK_UNAVAILABLE, "the store is closing");
     else if (engine->behind) result = dbk_engine_catch_up(engine, err);
     dbk_buffer_clear(&s->stored);
-    if (result == DBK_OK) result = dbk_setting_stored(engine, s->mirror->rule, &s->stored, err);
+    if (result == DBK_OK) result = dbk_setting_stored(engine, s->mirror->rule, s->mirror->name, &s->stored, err);
     if (result == DBK_OK) result = put_command(s, changes, id, err);
     item.json = dbk_buffer_slice(&s->request);
     if (result == DBK_OK) result = dbk_turn_decide(engine, &item, 1, dbk_engine_now(engine), err);
@@ -140,7 +129,7 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
     if (sum && sum == dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base)))
         return DBK_OK; /* there was no memory to see it */
     if (result == DBK_OK && edited->kind != DBK_JSON_OBJECT)
-        result = dbk_fail(&fault, DBK_SCHEMA, "the settings '%s' are an object", s->mirror->rule->name);
+        result = dbk_fail(&fault, DBK_SCHEMA, "the settings '%s' are an object", s->mirror->name);
     if (result == DBK_OK && dbk_setting_has_null(edited))
         result = dbk_fail(&fault, DBK_SCHEMA, "null is no value of a setting");
     if (result != DBK_OK) return dbk_mirror_reject(s, &fault, err);
@@ -151,16 +140,38 @@ static dbk_result import(dbk_mirror_step *s, dbk_error *err)
 
 /* ---- one look */
 
+/* Neither a row nor a file: nobody asks for a mirror of it any more. */
+static dbk_result forget(dbk_mirror_step *s, dbk_error *err)
+{
+    const dbk_port *port = s->engine->port;
+    int rc = port->unlink(port->ctx, s->bases, s->mirror->base_name);
+    if (rc < 0 && rc != -ENOENT)
+        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot remove '%s'", s->mirror->base_name);
+    s->mirror->gone = true;
+    return DBK_OK;
+}
+
+/* Both sides say the same, or what differs is known and stays. A file changed a moment ago may change again within the
+ * time that its clock can tell. */
+static dbk_result rest(dbk_mirror_step *s)
+{
+    int64_t since_ms = s->engine->port->wall_ms(s->engine->port->ctx) - s->identity.modified_ms;
+    s->mirror->still.known = since_ms > FRESH_MS;
+    s->mirror->still.position = s->position;
+    s->mirror->still.file = s->identity;
+    return DBK_OK;
+}
+
 static dbk_result look(dbk_mirror_step *s, dbk_error *err)
 {
     dbk_mirror *m = s->mirror;
-    dbk_result result = dbk_setting_stored(s->engine, s->mirror->rule, &s->stored, err);
-    if (result == DBK_OK && s->stored.size == 0) dbk_buffer_put_text(&s->stored, "{}");
-    if (result == DBK_OK) result = dbk_mirror_read(s, err);
+    bool set = s->stored.size > 0;
+    if (!set) dbk_buffer_put_text(&s->stored, "{}");
+    dbk_result result = s->stored.failed ? dbk_mirror_no_memory(err) : dbk_mirror_read(s, err);
     if (result != DBK_OK) return result;
     if (!s->mirror->shown) s->mirror->shown = dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base));
     bool changed = s->mirror->shown != dbk_mirror_sum(s, dbk_buffer_slice(&s->stored));
-    if (!s->there) return write_file(s, err);
+    if (!s->there) return set || !m->rule->variable ? write_file(s, err) : forget(s, err);
     uint64_t file = dbk_mirror_sum(s, dbk_buffer_slice(&s->file));
     bool edited = file == 0 || file != dbk_mirror_sum(s, dbk_buffer_slice(&s->mirror->base));
     bool known = s->mirror->rejected && s->mirror->rejected == dbk_checksum(dbk_buffer_slice(&s->file), 1);
@@ -168,19 +179,22 @@ static dbk_result look(dbk_mirror_step *s, dbk_error *err)
         uint64_t sum = dbk_checksum(dbk_buffer_slice(&s->file), 1);
         return dbk_mirror_is_quiet(s, sum, &m->edit.sum, &m->edit.since_ns) ? import(s, err) : DBK_OK;
     }
-    if (!changed) return DBK_OK;
+    if (!changed) return rest(s);
     bool quiet =
         dbk_mirror_is_quiet(s, dbk_mirror_sum(s, dbk_buffer_slice(&s->stored)), &m->change.sum, &m->change.since_ns);
     return quiet || s->last ? write_file(s, err) : DBK_OK;
 }
 
-/* A folder that is a link, or cannot be opened, fails the look. */
+/* A folder that is a link, or cannot be opened, fails the look. What has no row needs no folder. */
 static dbk_result open_dirs(dbk_mirror_step *s, dbk_error *err)
 {
     const dbk_port *port = s->engine->port;
-    dbk_result result = dbk_folders_open(s->engine, &s->folders, s->mirror->rule->mirror, &s->file_name, err);
-    return result == DBK_OK ? dbk_io_open_dir(port, s->engine->dir, "mirrors", DBK_OPEN_DIRECTORY, &s->bases, err)
-                            : result;
+    bool make = s->stored.size > 0 || !s->mirror->rule->variable;
+    dbk_result result = dbk_io_open_dir(port, s->engine->dir, "mirrors", DBK_OPEN_DIRECTORY, &s->bases, err);
+    if (result == DBK_OK) result = dbk_folders_open(s->engine, &s->folders, s->mirror->path, make, &s->file_name, err);
+    if (result != DBK_MISSING || make) return result;
+    result = forget(s, err);
+    return result == DBK_OK ? DBK_NONE : result;
 }
 
 /* Without a base the settings are it: a file that stands there already was edited while nobody looked. What is no JSON
@@ -190,11 +204,9 @@ static dbk_result load_base(dbk_mirror_step *s, dbk_error *err)
     dbk_mirror *mirror = s->mirror;
     const dbk_json_node *root;
     const dbk_port *port = s->engine->port;
-    char name[80];
     if (mirror->loaded) return DBK_OK;
-    (void)snprintf(name, sizeof name, "%.63s.json", mirror->rule->name);
     dbk_buffer_clear(&mirror->base);
-    dbk_result result = dbk_io_read_file(port, s->bases, name, DBK_MIRROR_MAX_BYTES, &mirror->base, err);
+    dbk_result result = dbk_io_read_file(port, s->bases, mirror->base_name, DBK_MIRROR_MAX_BYTES, &mirror->base, err);
     if (result == DBK_OK) result = dbk_json_parse(s->other, dbk_buffer_slice(&mirror->base), &root, err);
     if (result == DBK_MISSING || result == DBK_TOO_BIG || result == DBK_BAD_JSON) {
         dbk_buffer_clear(&mirror->base);
@@ -205,9 +217,43 @@ static dbk_result load_base(dbk_mirror_step *s, dbk_error *err)
     return result;
 }
 
+/* Cheap, for there may be many: nothing was written since both sides were in step, and the file is as it was. */
+static bool is_still(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t position)
+{
+    const dbk_port *port = m->engine->port;
+    dbk_folders folders = {0};
+    const char *name;
+    dbk_identity now = {0}, *then = &mirror->still.file;
+    if (!mirror->still.known || mirror->still.position != position) return false;
+    bool same = dbk_folders_open(m->engine, &folders, mirror->path, false, &name, NULL) == DBK_OK &&
+                port->identify(port->ctx, dbk_folders_last(&folders), name, &now) == 0 && now.kind == DBK_IS_FILE &&
+                now.inode == then->inode && now.device == then->device && now.size_bytes == then->size_bytes &&
+                now.modified_ms == then->modified_ms;
+    dbk_folders_close(m->engine, &folders);
+    return same;
+}
+
+static dbk_result look_at(dbk_mirror_step *s, dbk_error *err)
+{
+    const dbk_setting_rule *rule = s->mirror->rule;
+    dbk_result result = DBK_OK;
+    if (rule->query) {
+        dbk_json_parser_any_count(s->one); /* the file's size is the limit, and for a command the queue's are */
+        dbk_json_parser_any_count(s->other);
+    } else {
+        result = dbk_setting_stored(s->engine, rule, s->mirror->name, &s->stored, err);
+    }
+    if (result == DBK_OK) result = open_dirs(s, err);
+    if (result == DBK_OK) result = load_base(s, err);
+    if (result == DBK_OK && s->mirror->unkept) result = dbk_mirror_write_base(s, err);
+    if (result == DBK_OK) result = rule->query ? dbk_mirror_look_at_rows(s, err) : look(s, err);
+    return result == DBK_NONE ? DBK_OK : result;
+}
+
 static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t position, dbk_error *err)
 {
     const dbk_port *port = m->engine->port;
+    if (is_still(m, mirror, position)) return DBK_OK;
     dbk_mirror_step s = {.engine = m->engine,
                          .mirror = mirror,
                          .last = m->last,
@@ -215,18 +261,10 @@ static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t posit
                          .one = dbk_json_parser_new(port),
                          .other = dbk_json_parser_new(port)};
     dbk_buffer *buffers[] = {&s.file, &s.stored, &s.text, &s.request};
-    bool rows = mirror->rule->query != NULL;
     for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], port);
     dbk_buffer_clear(&mirror->failure);
-    dbk_result result = s.one && s.other ? open_dirs(&s, err) : dbk_mirror_no_memory(err);
-    if (result == DBK_OK && rows) {
-        dbk_json_parser_any_count(s.one); /* the file's size is the limit, and for a command the queue's are */
-        dbk_json_parser_any_count(s.other);
-    }
-    if (result == DBK_OK) result = load_base(&s, err);
-    if (result == DBK_OK && mirror->unkept) result = dbk_mirror_write_base(&s, err);
-    if (result == DBK_OK) result = rows ? dbk_mirror_look_at_rows(&s, err) : look(&s, err);
-    if (result == DBK_NONE) result = DBK_OK; /* the file is for another look, or for nobody */
+    mirror->still.known = false;
+    dbk_result result = s.one && s.other ? look_at(&s, err) : dbk_mirror_no_memory(err);
     for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
     dbk_folders_close(s.engine, &s.folders);
     if (s.bases) port->close_dir(port->ctx, s.bases);
@@ -236,39 +274,6 @@ static dbk_result step(struct dbk_mirrors *m, dbk_mirror *mirror, uint64_t posit
 }
 
 /* ---- all of them */
-
-static void release_items(struct dbk_mirrors *m)
-{
-    for (size_t i = 0; i < m->count; i++) {
-        dbk_buffer_release(&m->items[i].base);
-        dbk_buffer_release(&m->items[i].fault);
-        dbk_buffer_release(&m->items[i].failure);
-    }
-    dbk_free(m->engine->port, m->items);
-    m->items = NULL;
-    m->count = 0;
-}
-
-/* A new definition has other rules: the lists begin anew, the bases are on disk. */
-static dbk_result take_definition(struct dbk_mirrors *m, const dbk_definition *definition, dbk_error *err)
-{
-    const dbk_app *app = definition->app;
-    if (m->definition == definition) return DBK_OK;
-    release_items(m);
-    m->definition = NULL;
-    m->items = dbk_alloc_zero(m->engine->port, app->setting_count + 1, sizeof *m->items);
-    if (!m->items) return dbk_mirror_no_memory(err);
-    for (size_t i = 0; i < app->setting_count; i++) {
-        if (!app->settings[i].mirror) continue;
-        dbk_mirror *mirror = &m->items[m->count++];
-        mirror->rule = &app->settings[i];
-        dbk_buffer_init(&mirror->base, m->engine->port);
-        dbk_buffer_init(&mirror->fault, m->engine->port);
-        dbk_buffer_init(&mirror->failure, m->engine->port);
-    }
-    m->definition = definition;
-    return DBK_OK;
-}
 
 /* A member more, where it finds room. */
 static void put_listed(dbk_buffer *list, size_t room, const char *name, const dbk_buffer *text)
@@ -290,10 +295,14 @@ static void report(struct dbk_mirrors *m)
     dbk_buffer_init(&names, port);
     dbk_buffer_init(&faults, port);
     for (size_t i = 0; i < m->count; i++) {
-        const char *name = m->items[i].rule->mirror;
+        const char *name = m->items[i].path;
         if (m->items[i].aside) put_listed(&names, sizeof engine->mirrors_rejected, name, NULL);
         const dbk_buffer *fault = m->items[i].fault.size ? &m->items[i].fault : &m->items[i].failure;
         if (fault->size) put_listed(&faults, sizeof engine->mirror_faults, name, fault);
+    }
+    if (m->without.size && faults.size + m->without.size + 1 < sizeof engine->mirror_faults) {
+        if (faults.size) dbk_buffer_put_u8(&faults, ',');
+        dbk_buffer_put_slice(&faults, dbk_buffer_slice(&m->without));
     }
     const char *text = dbk_buffer_text(&names), *why = dbk_buffer_text(&faults);
     port->mutex_lock(port->ctx, engine->readers_lock);
@@ -317,6 +326,7 @@ static dbk_result look_at_all(struct dbk_mirrors *m, uint64_t position, dbk_erro
         if (result == DBK_OK && err) *err = error;
         if (result == DBK_OK) result = one;
     }
+    dbk_mirrors_forget_gone(m);
     return result;
 }
 
@@ -332,8 +342,11 @@ dbk_result dbk_engine_mirror(dbk_engine *engine, dbk_error *err)
     dbk_model_state state = {0};
     if (engine->model) dbk_model_get_state(engine->model, &state);
     port->mutex_unlock(port->ctx, engine->turn);
-    dbk_result result = take_definition(m, definition, err);
-    if (result == DBK_OK) result = look_at_all(m, state.position, err);
+    dbk_error error = {0};
+    dbk_result result = dbk_mirrors_list(m, definition, state.position, &error);
+    dbk_result looked = m->definition ? look_at_all(m, state.position, err) : DBK_OK;
+    if (result == DBK_OK) result = looked;
+    else if (err) *err = error;
     report(m);
     return result;
 }
@@ -417,7 +430,7 @@ void dbk_mirrors_stop(dbk_engine *engine)
     if (m->wanted) port->cond_free(port->ctx, m->wanted);
     if (m->mutex) port->mutex_free(port->ctx, m->mutex);
     m->engine = engine;
-    release_items(m);
+    dbk_mirrors_release(m);
     dbk_free(port, m);
     engine->mirrors = NULL;
 }

@@ -31,8 +31,7 @@ uint64_t dbk_mirror_sum(dbk_mirror_step *s, dbk_slice document)
 static dbk_result leave_alone(dbk_mirror_step *s, const char *why)
 {
     dbk_error fault = {0};
-    (void)dbk_fail(&fault, DBK_EXISTS, "'%s' %s: it is left alone, and nothing is shown in it", s->mirror->rule->mirror,
-                   why);
+    (void)dbk_fail(&fault, DBK_EXISTS, "'%s' %s: it is left alone, and nothing is shown in it", s->mirror->path, why);
     dbk_mirror_say(&s->mirror->failure, &fault);
     return DBK_NONE;
 }
@@ -40,14 +39,12 @@ static dbk_result leave_alone(dbk_mirror_step *s, const char *why)
 dbk_result dbk_mirror_read(dbk_mirror_step *s, dbk_error *err)
 {
     const dbk_port *port = s->engine->port;
-    dbk_identity identity;
     dbk_dir *folder = dbk_folders_last(&s->folders);
-    int rc = port->identify(port->ctx, folder, s->file_name, &identity);
+    int rc = port->identify(port->ctx, folder, s->file_name, &s->identity);
     s->there = rc == 0;
     if (rc == -ENOENT) return DBK_OK;
-    if (rc < 0)
-        return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->rule->mirror);
-    if (identity.kind != DBK_IS_FILE) return leave_alone(s, "is no ordinary file");
+    if (rc < 0) return dbk_fail_os(err, dbk_result_of_errno(rc), rc, "cannot look at the mirror '%s'", s->mirror->path);
+    if (s->identity.kind != DBK_IS_FILE) return leave_alone(s, "is no ordinary file");
     dbk_result result = dbk_io_read_file(port, folder, s->file_name, DBK_MIRROR_MAX_BYTES, &s->file, err);
     return result == DBK_TOO_BIG ? leave_alone(s, "is over the 1 MiB of a mirror") : result;
 }
@@ -73,13 +70,10 @@ static void put_pretty(dbk_buffer *out, const dbk_json_node *node, int depth)
 dbk_result dbk_mirror_write_base(dbk_mirror_step *s, dbk_error *err)
 {
     dbk_mirror *m = s->mirror;
-    dbk_buffer_clear(&s->request);
-    dbk_buffer_printf(&s->request, "%s.json", m->rule->name);
-    const char *name = dbk_buffer_text(&s->request);
     m->loaded = m->loaded && !m->base.failed; /* the one on disk is read again */
     m->unkept = m->loaded && !m->rule->query;
-    if (!name || m->base.failed) return dbk_mirror_no_memory(err);
-    dbk_result result = dbk_io_replace_file(s->engine->port, s->bases, name, dbk_buffer_slice(&m->base), err);
+    if (m->base.failed) return dbk_mirror_no_memory(err);
+    dbk_result result = dbk_io_replace_file(s->engine->port, s->bases, m->base_name, dbk_buffer_slice(&m->base), err);
     if (result == DBK_OK) m->unkept = false;
     return result;
 }

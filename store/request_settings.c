@@ -22,7 +22,6 @@ static dbk_result ask(dbk_setting_asked *a, dbk_error *err)
 {
     const dbk_json_node *args;
     dbk_lent_reader lent;
-    dbk_setting_put_select(&a->place, &a->sql, &a->args);
     if (a->sql.failed || a->args.failed) return no_memory(err);
     dbk_result result = dbk_json_parse(a->one, dbk_buffer_slice(&a->args), &args, err);
     if (result == DBK_OK) result = dbk_reader_borrow(a->engine, &lent, err);
@@ -154,13 +153,15 @@ static dbk_result answer(dbk_setting_asked *a, const dbk_json_node *request, dbk
     dbk_result result = dbk_setting_place_of(a->engine, dbk_json_member(request, "namespace"),
                                              dbk_json_member(request, "path"), &a->place, err);
     if (result == DBK_OK && a->place.rule->query) return answer_rows(a, out, err);
+    if (result == DBK_OK) dbk_setting_put_select(&a->place, &a->sql, &a->args);
     if (result == DBK_OK) result = ask(a, err);
     if (result == DBK_OK) result = put_stored(a, err);
     if (result == DBK_OK) result = merge(a, &merged, &is_set, err);
     if (result != DBK_OK) return result;
     value = merged ? dbk_setting_at(merged, &a->place) : NULL;
     if (!value)
-        return dbk_fail(err, DBK_NOT_FOUND, "nothing is set there in '%s', and it has no default", a->place.rule->name);
+        return dbk_fail(err, DBK_NOT_FOUND, "nothing is set there in '%.*s', and it has no default",
+                        DBK_SLICE_ARG(a->place.name));
     dbk_buffer_put_text(out, ",\"value\":");
     dbk_json_put_minimal(out, value);
     dbk_buffer_printf(out, ",\"set\":%s", is_set ? "true" : "false");
@@ -181,18 +182,78 @@ dbk_result dbk_request_setting(dbk_engine *engine, const dbk_json_node *request,
     return result;
 }
 
-dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, dbk_buffer *out, dbk_error *err)
+dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, const char *name, dbk_buffer *out,
+                              dbk_error *err)
 {
     dbk_setting_asked a = {.engine = engine, .one = dbk_json_parser_new(engine->port)};
     dbk_buffer *buffers[] = {&a.sql, &a.args, &a.rows, &a.document};
+    a.place.port = engine->port;
     a.place.rule = rule;
+    a.place.name = dbk_slice_text(name);
+    if (rule->variable) (void)dbk_setting_value_in(rule, rule->name, a.place.name, &a.place.value);
     a.place.of_members = rule->where != NULL;
     for (size_t i = 0; i < 4; i++) dbk_buffer_init(buffers[i], engine->port);
+    dbk_setting_put_select(&a.place, &a.sql, &a.args);
     dbk_result result = a.one ? ask(&a, err) : no_memory(err);
     if (result == DBK_OK) result = put_stored(&a, err);
     if (result == DBK_OK) dbk_buffer_put_slice(out, dbk_buffer_slice(&a.document));
     if (result == DBK_OK && out->failed) result = no_memory(err);
     for (size_t i = 0; i < 4; i++) dbk_buffer_release(buffers[i]);
+    dbk_json_parser_free(a.one);
+    return result;
+}
+
+/* ---- the namespaces of a template */
+
+/* The key of a row is what stands before and behind the variable in `row`, with a value between: '/' and '{' are the
+ * characters beside those that begin one. */
+static void put_names_query(dbk_setting_asked *a, size_t most)
+{
+    const dbk_setting_rule *rule = a->place.rule;
+    const char *pattern = rule->row ? rule->row : rule->name, *at = strstr(pattern, rule->variable);
+    const char *key = rule->table->columns[rule->key].name;
+    dbk_slice head = dbk_slice_of(pattern, (size_t)(at - pattern));
+    dbk_buffer_printf(&a->sql,
+                      "SELECT \"%s\" AS name FROM \"%s\" WHERE \"%s\" > :head || '/' AND \"%s\" < :head || '{' AND "
+                      "substr(\"%s\", length(:head) + 1, length(\"%s\") - length(:head) - length(:tail)) "
+                      "NOT GLOB '*[^-A-Za-z0-9_.]*' AND substr(\"%s\", length(\"%s\") - length(:tail) + 1) = :tail "
+                      "ORDER BY 1 LIMIT %zu",
+                      key, rule->table->name, key, key, key, key, key, key, most);
+    dbk_buffer_put_text(&a->args, "{\"head\":");
+    dbk_json_put_string(&a->args, head);
+    dbk_buffer_put_text(&a->args, ",\"tail\":");
+    dbk_json_put_string(&a->args, dbk_slice_text(at + strlen(rule->variable)));
+    dbk_buffer_put_u8(&a->args, '}');
+}
+
+static dbk_result put_names(dbk_setting_asked *a, dbk_buffer *out, dbk_error *err)
+{
+    const dbk_setting_rule *rule = a->place.rule;
+    const dbk_json_node *root;
+    dbk_slice value;
+    dbk_result result = dbk_json_parse(a->one, dbk_buffer_slice(&a->rows), &root, err);
+    if (result != DBK_OK) return result;
+    const dbk_json_node *rows = dbk_json_member(root, "rows"), *row = rows + 1;
+    for (uint32_t i = 0; i < rows->count; i++, row = dbk_json_next(row)) {
+        dbk_slice key = row[1].text;
+        if (!dbk_setting_value_in(rule, rule->row ? rule->row : rule->name, key, &value)) continue;
+        dbk_setting_fill(rule, rule->name, value, out);
+        dbk_buffer_put_u8(out, 0);
+    }
+    return out->failed ? no_memory(err) : DBK_OK;
+}
+
+dbk_result dbk_setting_names(dbk_engine *engine, const dbk_setting_rule *rule, size_t most, dbk_buffer *out,
+                             dbk_error *err)
+{
+    dbk_setting_asked a = {.engine = engine, .one = dbk_json_parser_new(engine->port)};
+    dbk_buffer *buffers[] = {&a.sql, &a.args, &a.rows};
+    a.place.rule = rule;
+    for (size_t i = 0; i < 3; i++) dbk_buffer_init(buffers[i], engine->port);
+    put_names_query(&a, most);
+    dbk_result result = a.one ? ask(&a, err) : no_memory(err);
+    if (result == DBK_OK) result = put_names(&a, out, err);
+    for (size_t i = 0; i < 3; i++) dbk_buffer_release(buffers[i]);
     dbk_json_parser_free(a.one);
     return result;
 }

@@ -14,9 +14,16 @@ static dbk_result unknown_namespace(const dbk_app *app, dbk_slice name, dbk_erro
         count++;
     }
     near = dbk_nearest(name, names, count);
+    const dbk_setting_rule *template = NULL;
+    for (size_t i = 0; !template && i < app->setting_count; i++)
+        if (app->settings[i].variable && dbk_setting_may_mean(&app->settings[i], name)) template = &app->settings[i];
     (void)dbk_fail(err, DBK_UNKNOWN_FIELD, "there are no settings '%.*s'", (int)(name.size < 128 ? name.size : 128),
                    (const char *)name.data);
-    if (near) dbk_error_hint(err, "did you mean '%s'?", near);
+    if (template)
+        dbk_error_hint(err,
+                       "of '%s', %s is 1 to 64 letters, digits, '_', '.' and '-', and begins with none of the last two",
+                       template->name, template->variable);
+    else if (near) dbk_error_hint(err, "did you mean '%s'?", near);
     else if (count > 0) dbk_error_hint(err, "the app has '%s'%s", names[0], count > 1 ? " and others" : "");
     else dbk_error_hint(err, "app.json names none: see 'settings' in docs/definition.md");
     return DBK_UNKNOWN_FIELD;
@@ -51,12 +58,11 @@ static bool take_path(const dbk_json_node *path, dbk_setting_place *place)
 dbk_result dbk_setting_place_of(const dbk_engine *engine, const dbk_json_node *name, const dbk_json_node *path,
                                 dbk_setting_place *place, dbk_error *err)
 {
-    const dbk_app *app = engine->definition->app;
-    *place = (dbk_setting_place){0};
+    *place = (dbk_setting_place){.port = engine->port};
     if (!name || name->kind != DBK_JSON_STRING) return dbk_fail(err, DBK_BAD_COMMAND, "'namespace' must be text");
-    for (size_t i = 0; i < app->setting_count; i++)
-        if (dbk_slice_equal(dbk_slice_text(app->settings[i].name), name->text)) place->rule = &app->settings[i];
-    if (!place->rule) return unknown_namespace(app, name->text, err);
+    place->rule = dbk_definition_setting(engine->definition, name->text, &place->value);
+    place->name = name->text;
+    if (!place->rule) return unknown_namespace(engine->definition->app, name->text, err);
     if (path && path->kind != DBK_JSON_NULL && !take_path(path, place))
         return dbk_fail(err, DBK_BAD_COMMAND, "'path' is names with dots between, or an array of names, %d at most",
                         DBK_SETTING_PARTS_MAX);
@@ -74,12 +80,40 @@ static void put_name(dbk_buffer *sql, const char *name)
     dbk_buffer_printf(sql, "\"%s\"", name);
 }
 
+/* What may stand for a variable needs no escapes in a JSON text. */
+static void put_filled(const dbk_setting_place *place, const char *text, dbk_buffer *out)
+{
+    dbk_setting_fill(place->rule, text, place->value, out);
+}
+
 /* `where` is text of the definition: an object whose members are key columns. NULL: of a namespace of one row. */
 static dbk_result where_of(const dbk_setting_place *place, dbk_json_parser *parser, const dbk_json_node **where,
                            dbk_error *err)
 {
+    dbk_buffer text;
     *where = NULL;
-    return place->of_members ? dbk_json_parse(parser, dbk_slice_text(place->rule->where), where, err) : DBK_OK;
+    if (!place->of_members) return DBK_OK;
+    dbk_buffer_init(&text, place->port);
+    put_filled(place, place->rule->where, &text);
+    dbk_result result = text.failed ? dbk_fail(err, DBK_NO_MEMORY, "no memory for a setting")
+                                    : dbk_json_parse(parser, dbk_buffer_slice(&text), where, err);
+    dbk_buffer_release(&text);
+    return result;
+}
+
+/* What the key column has that is for the name: of a row per member the member's name. */
+static void put_key(const dbk_setting_place *place, dbk_buffer *out)
+{
+    dbk_buffer key;
+    if (place->of_members || !place->rule->row) {
+        dbk_json_put_string(out, place->of_members ? place->member : place->name);
+        return;
+    }
+    dbk_buffer_init(&key, out->port);
+    put_filled(place, place->rule->row, &key);
+    if (key.failed) out->failed = true;
+    else dbk_json_put_string(out, dbk_buffer_slice(&key));
+    dbk_buffer_release(&key);
 }
 
 /* The members of the row's key: {"scope":"ui","name":"font"}, without the braces. */
@@ -87,15 +121,19 @@ static void put_key_members(const dbk_setting_place *place, dbk_buffer *out)
 {
     const dbk_setting_rule *rule = place->rule;
     if (place->of_members) { /* the object as written, without its braces */
-        dbk_slice where = dbk_slice_text(rule->where);
-        bool fixes = strspn(rule->where + 1, " \t\r\n") + 2 < where.size; /* else the name is the whole key */
-        dbk_buffer_put(out, where.data + 1, where.size - 2);
+        bool fixes = strspn(rule->where + 1, " \t\r\n") + 2 < strlen(rule->where); /* else the name is the whole key */
+        dbk_buffer where;
+        dbk_buffer_init(&where, out->port);
+        put_filled(place, rule->where, &where);
+        if (where.failed) out->failed = true;
+        else dbk_buffer_put(out, where.data + 1, where.size - 2);
+        dbk_buffer_release(&where);
         if (fixes && place->member.size) dbk_buffer_put_u8(out, ',');
     }
     if (place->of_members && place->member.size == 0) return;
     dbk_json_put_string(out, dbk_slice_text(rule->table->columns[rule->key].name));
     dbk_buffer_put_u8(out, ':');
-    dbk_json_put_string(out, place->of_members ? place->member : dbk_slice_text(rule->row ? rule->row : rule->name));
+    put_key(place, out);
 }
 
 void dbk_setting_put_select(const dbk_setting_place *place, dbk_buffer *sql, dbk_buffer *args)
@@ -265,7 +303,7 @@ static dbk_result judge(dbk_setting_work *w, dbk_slice patch, dbk_error *err)
     if (result == DBK_OK) result = dbk_json_parse(w->parser, dbk_buffer_slice(&document), &root, err);
     if (result == DBK_OK) result = dbk_json_schema_judge(schema, root, &errors, err);
     if (result == DBK_SCHEMA) {
-        (void)dbk_error_wrap(err, DBK_SCHEMA, "settings '%s'", w->place.rule->name);
+        (void)dbk_error_wrap(err, DBK_SCHEMA, "settings '%.*s'", DBK_SLICE_ARG(w->place.name));
         dbk_buffer_put_text(&w->engine->draft.detail, w->engine->draft.detail.size ? ",\"errors\":" : "\"errors\":");
         dbk_buffer_put_slice(&w->engine->draft.detail, dbk_buffer_slice(&errors));
     }
@@ -291,9 +329,7 @@ static dbk_result make_row(dbk_setting_work *w, dbk_slice document, bool key_in_
         const dbk_json_node *fixed = where ? dbk_json_member(where, rule->table->columns[column].name) : NULL;
         if (i) dbk_buffer_put_u8(&row, ',');
         if (fixed) dbk_json_put_minimal(&row, fixed);
-        else
-            dbk_json_put_string(&row, w->place.of_members ? w->place.member
-                                                          : dbk_slice_text(rule->row ? rule->row : rule->name));
+        else put_key(&w->place, &row);
     }
     dbk_buffer_put_text(&row, list ? "],\"data\":{" : ",\"data\":{");
     if (key_in_data) put_key_members(&w->place, &row);
@@ -330,9 +366,9 @@ static dbk_result write_row(dbk_setting_work *w, bool removes, dbk_error *err)
 static dbk_result set(dbk_setting_work *w, const dbk_json_node *value, dbk_error *err)
 {
     if (w->place.of_members && w->place.member.size == 0)
-        return dbk_fail(err, DBK_BAD_COMMAND, "'path' names a member of '%s'", w->place.rule->name);
+        return dbk_fail(err, DBK_BAD_COMMAND, "'path' names a member of '%.*s'", DBK_SLICE_ARG(w->place.name));
     if (!w->place.of_members && w->place.count == 0 && value->kind != DBK_JSON_OBJECT)
-        return dbk_fail(err, DBK_SCHEMA, "the settings '%s' are an object", w->place.rule->name);
+        return dbk_fail(err, DBK_SCHEMA, "the settings '%.*s' are an object", DBK_SLICE_ARG(w->place.name));
     if (dbk_setting_has_null(value)) {
         (void)dbk_fail(err, DBK_SCHEMA, "null is no value of a setting");
         dbk_error_hint(err, "unset it: then its default counts");
@@ -363,7 +399,7 @@ static dbk_result unset(dbk_setting_work *w, bool may_be_missing, dbk_error *err
     const dbk_json_node *found = w->old ? dbk_setting_at(w->old, &w->place) : NULL;
     if (w->place.count == 0 && (!w->place.of_members || w->place.member.size == 0)) return remove_all(w, err);
     if (!found && may_be_missing) return DBK_OK;
-    if (!found) return dbk_fail(err, DBK_NOT_FOUND, "nothing is set there in '%s'", w->place.rule->name);
+    if (!found) return dbk_fail(err, DBK_NOT_FOUND, "nothing is set there in '%.*s'", DBK_SLICE_ARG(w->place.name));
     if (w->place.count == 0) return write_row(w, true, err);
     put_at_path(w, NULL, false, &w->text);
     if (w->text.failed) return no_memory(err);

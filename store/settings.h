@@ -9,6 +9,8 @@ enum { DBK_SETTING_PARTS_MAX = 32 };
 /* What a path means: a row, and a place in the document of its value column. */
 typedef struct dbk_setting_place {
     const dbk_setting_rule *rule;
+    const dbk_port *port;
+    dbk_slice name, value;                  /* of the namespace; what stands in it for the rule's variable */
     dbk_slice parts[DBK_SETTING_PARTS_MAX]; /* of the path in the document */
     size_t count;
     dbk_slice member; /* where each member is a row: its name; empty: all of them */
@@ -27,9 +29,12 @@ const dbk_json_node *dbk_setting_at(const dbk_json_node *document,
 /* The merge patch that makes `value` of `old` (NULL: of nothing): what is to go is null. */
 void dbk_setting_put_changes(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *value);
 bool dbk_setting_has_null(const dbk_json_node *value); /* as a value or a member, at any depth outside arrays */
-/* What is set in a namespace, as JSON; nothing is appended where there is nothing. */
-dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, dbk_buffer *out,
+/* What is set in a namespace of the rule, as JSON; nothing is appended where there is nothing. */
+dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, const char *name, dbk_buffer *out,
                               dbk_error *err) DBK_MUST_USE;
+/* Of a template that has a row for each namespace: the names that have one, up to `most` in order, each with its NUL. */
+dbk_result dbk_setting_names(dbk_engine *engine, const dbk_setting_rule *rule, size_t most, dbk_buffer *out,
+                             dbk_error *err) DBK_MUST_USE;
 /* The rows of the query that a namespace shows, as an array of objects; *position (may be NULL) is that of the model
  * that was read. */
 dbk_result dbk_setting_rows(dbk_engine *engine, const dbk_setting_rule *rule, const dbk_reader_limits *limits,

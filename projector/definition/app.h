@@ -10,7 +10,7 @@
  *   settings.c   settings                      roles.c   events, permissions, limits, disk
  *   retention.c  retention, ttl                models.c  models
  *   archive.c    retention[].archive          mirror.c  settings.<ns>.mirror
- *   path.c       paths below files/ */
+ *   path.c       paths below files/           template.c  names of settings with {…} in them */
 #ifndef DBK_PROJECTOR_DEFINITION_APP_H
 #define DBK_PROJECTOR_DEFINITION_APP_H
 
@@ -97,6 +97,14 @@ bool dbk_app_archive_may_be(const dbk_app *app, const char *path);
 void dbk_app_read_mirror(dbk_app_reading *a, const dbk_json_node *value, const char *path, dbk_setting_rule *rule);
 void dbk_app_check_mirror(dbk_app_reading *a, const dbk_json_node *member, const char *path,
                           const dbk_setting_rule *rule);
+
+/* ---- definition/template.c */
+void dbk_app_name_setting(dbk_app_reading *a, const dbk_json_node *member, const char *path, dbk_setting_rule *rule);
+/* Behind the other keys: that each namespace of a template has a row and a file of its own, also beside the rules read
+ * so far. */
+void dbk_app_check_template(dbk_app_reading *a, const dbk_json_node *member, const char *path, dbk_setting_rule *rule);
+/* Of two mirrors that meet: a namespace and the template that it comes before, with the file it would have there. */
+bool dbk_app_mirror_comes_before(const dbk_setting_rule *one, const dbk_setting_rule *other, dbk_check *check);
 
 /* ---- definition/path.c */
 enum { DBK_APP_PART_MAX_BYTES = 120, DBK_APP_PARTS_MAX = 8 };

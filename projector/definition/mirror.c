@@ -4,7 +4,7 @@
 
 #include <strings.h>
 
-enum { NAME_MAX_BYTES = 60 };
+enum { NAME_MAX_BYTES = 60, AROUND_MAX_BYTES = 30 };
 
 static bool ends_as_what_is_beside(const char *path)
 {
@@ -35,10 +35,15 @@ void dbk_app_read_mirror(dbk_app_reading *a, const dbk_json_node *value, const c
     else rule->mirror = text;
 }
 
-/* The base has the name of the namespace. */
-static bool names_a_file(const char *name)
+/* The base has the name of the namespace. Those of templates are written otherwise, and begin with '='. */
+static bool names_a_file(const dbk_setting_rule *rule)
 {
-    return !strpbrk(name, "/\\.") && strlen(name) <= NAME_MAX_BYTES;
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:";
+    if (!rule->variable)
+        return !strpbrk(rule->name, "/\\.") && rule->name[0] != '=' && strlen(rule->name) <= NAME_MAX_BYTES;
+    size_t own = strlen(rule->variable), head = strspn(rule->name, plain), size = strlen(rule->name);
+    return rule->name[head] == '{' && size - own <= AROUND_MAX_BYTES &&
+           strspn(rule->name + head + own, plain) == size - head - own;
 }
 
 static void say_meeting(dbk_app_reading *a, const dbk_json_node *member, const char *path, const dbk_setting_rule *rule,
@@ -51,6 +56,9 @@ static void say_meeting(dbk_app_reading *a, const dbk_json_node *member, const c
         dbk_app_wrong(a, member, "another file",
                       "'%s': '%s' and '%s', the mirror of '%s', are one where a file system takes either case", path,
                       rule->mirror, other->mirror, other->name);
+    else if (other->variable || rule->variable)
+        dbk_app_wrong(a, member, "another folder", "'%s': '%s' may meet '%s', the mirror of '%s'", path, rule->mirror,
+                      other->mirror, other->name);
     else
         dbk_app_wrong(a, member, "another folder",
                       "'%s': '%s' and '%s', the mirror of '%s', would be file and folder of one name", path,
@@ -60,8 +68,11 @@ static void say_meeting(dbk_app_reading *a, const dbk_json_node *member, const c
 void dbk_app_check_mirror(dbk_app_reading *a, const dbk_json_node *member, const char *path,
                           const dbk_setting_rule *rule)
 {
-    if (!names_a_file(rule->name))
-        dbk_app_wrong_name(a, member, "letters, digits, '-' and '_'", "'%s' has a mirror: its name is a file's", path);
+    if (!names_a_file(rule))
+        dbk_app_wrong_name(a, member,
+                           rule->variable ? "30 letters, digits, '-', '_', '.' and ':' around the braces"
+                                          : "letters, digits, '-' and '_'",
+                           "'%s' has a mirror: its name is a file's", path);
     if (dbk_app_archive_may_be(a->app, rule->mirror))
         dbk_app_wrong(a, member, "another folder", "'%s': '%s' may be the archive of a retention rule", path,
                       rule->mirror);
@@ -71,6 +82,7 @@ void dbk_app_check_mirror(dbk_app_reading *a, const dbk_json_node *member, const
             dbk_app_wrong_name(a, member, "another name", "'%s' has a mirror, and '%s' differs in case only", path,
                                other->name);
         if (!dbk_app_paths_meet(other->mirror, rule->mirror)) continue;
+        if (dbk_app_mirror_comes_before(other, rule, a->check)) continue;
         say_meeting(a, member, path, rule, other);
         return;
     }

@@ -221,6 +221,7 @@ static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, cons
     if (s->rule->schema && !dbk_definition_schema(a->check->definition, dbk_slice_text(s->rule->schema)))
         dbk_app_wrong(a, member, "the name of a file of schemas/ without its ending", "'%s': there is no schema '%s'",
                       path, s->rule->schema);
+    if (member->kind == DBK_JSON_OBJECT) dbk_app_check_template(a, member, path, s->rule);
     if (s->rule->mirror && s->where && !asks)
         dbk_app_wrong(a, member, "no 'where'", "'%s': a mirror shows a namespace of one row", path);
     if (s->rule->mirror) dbk_app_check_mirror(a, member, path, s->rule);
@@ -251,6 +252,7 @@ void dbk_app_read_settings(dbk_app_reading *a, const dbk_json_node *value, const
         setting_reading s = {.rule = rule};
         const char *inner = dbk_app_path(a, path, child->name);
         *rule = (dbk_setting_rule){.name = dbk_check_text(a->check, child->name), .key = -1, .value = -1};
+        dbk_app_name_setting(a, child, inner, rule);
         dbk_app_members(a, child, inner, setting_keys, COUNT_OF(setting_keys), &s);
         finish_setting(a, child, inner, &s);
     }

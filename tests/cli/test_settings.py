@@ -76,6 +76,39 @@ class Settings(Case):
         self.until(True, lambda: os.path.exists(mirror + ".rejected"))
         self.assertEqual(json.loads(self.daybook("get", "s.daybook", "ui", "mine")), 1)
 
+    def test_namespaces_of_a_template(self):
+        app = {"daybook": 1, "name": "set", "settings": {
+            "plugin:{id}": {"table": "settings", "defaults": {"font": {"size": 9}}, "mirror": "plugins/{id}/data.json"},
+            "plugin:core": {"table": "settings"},
+            "names": {"query": "names", "mirror": "names.json"}}}
+        for name, text in (("app.json", json.dumps(app)), ("schema.sql", APP["schema.sql"]),
+                           ("queries.sql", "-- query names()\nSELECT name FROM settings ORDER BY name;\n")):
+            os.makedirs(self.path("plugins"), exist_ok=True)
+            with open(self.path("plugins", name), "w", encoding="utf-8") as f:
+                f.write(text)
+        self.daybook("init", "p.daybook", "--app", "plugins")
+        for daemon in (False, True):
+            if daemon:
+                Daemon(self, "p.daybook")
+            self.daybook("set", "p.daybook", "plugin:dict", "font.size", "12")
+            self.daybook("set", "p.daybook", "plugin:core", "x", "1")
+            mirror = self.path("p.daybook", "files", "plugins", "dict", "data.json")
+            self.until('{\n  "font": {\n    "size": 12\n  }\n}\n', lambda mirror=mirror: self.text_of(mirror))
+            self.assertEqual(self.daybook("get", "p.daybook", "plugin:dict", "font.size"), "12\n")
+            self.assertEqual(self.daybook("get", "p.daybook", "plugin:other", "font.size"), "9\n")
+            with open(mirror, "w", encoding="utf-8") as f:
+                f.write('{"mine": 1}')
+            self.until({"font": {"size": 9}, "mine": 1}, lambda: json.loads(self.daybook("get", "p.daybook", "plugin:dict")))
+            self.assertIn("nothing is set there in 'plugin:dict'", self.refused(1, "unset", "p.daybook", "plugin:dict", "font"))
+            self.daybook("unset", "p.daybook", "plugin:dict", "mine")
+            self.assertIn("there are no settings 'plugin:-x'", self.refused(1, "set", "p.daybook", "plugin:-x", "a", "1"))
+            self.assertIn("{id} is 1 to 64 letters", self.refused(1, "get", "p.daybook", "plugin:"))
+            self.daybook("reset", "p.daybook", "plugin:dict")
+            self.until("{}\n", lambda mirror=mirror: self.text_of(mirror))
+        types = self.daybook("types", "plugins")
+        self.assertIn("  [name: `plugin:${string}`]: Json;\n", types)
+        self.assertIn('  "plugin:core": Json;\n', types)
+
     def test_the_store_may_go_unsaid(self):
         self.daybook("set", "ui", "editor.size", "9")
         self.assertEqual(self.daybook("get", "ui", "editor.size"), "9\n")

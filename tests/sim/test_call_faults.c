@@ -18,6 +18,8 @@ static const char app_format[] =
     "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}},"
     "\"app\":{\"table\":\"settings\",\"mirror\":\"config/a/app.json\"},"
     "\"tags\":{\"query\":\"tag_list\",\"import\":\"tags.import\",\"mirror\":\"tags.json\"},"
+    "\"tool:{id}\":{\"table\":\"settings\",\"row\":\"t-{id}\",\"mirror\":\"tools/{id}/data.json\"},"
+    "\"plugin:{id}\":{\"table\":\"prefs\",\"where\":{\"scope\":\"p-{id}\"}},"
     "\"plugin\":{\"table\":\"prefs\",\"where\":{\"scope\":\"plugin\"},\"key\":\"name\"}},"
     "\"search\":{\"find\":{\"table\":\"notes\",\"columns\":[\"title\"]}},"
     "\"retention\":[{\"name\":\"old\",\"table\":\"notes\",\"where\":\"stars > 90\",\"every\":\"1m\"}]}";
@@ -197,6 +199,15 @@ static void run_mirror_in_folder(bench *b)
     if (b->result == DBK_OK) b->result = dbk_engine_mirror(b->s.engine, &b->s.error);
 }
 
+/* One that comes, one that is edited, and one that is gone on both sides. */
+static void run_mirrors_of_template(bench *b)
+{
+    put_file(b, "store/files/tools/a/data.json", "{\"x\": 5}     \n");
+    send(b, "{\"id\":\"t1\",\"do\":\"set\",\"namespace\":\"tool:Z\",\"path\":\"x\",\"value\":1}");
+    if (b->result == DBK_OK) b->result = dbk_engine_mirror(b->s.engine, &b->s.error);
+    if (b->result == DBK_OK) b->result = dbk_engine_mirror(b->s.engine, &b->s.error);
+}
+
 static void run_mirror_of_rows_edit(bench *b)
 {
     char text[400];
@@ -358,6 +369,14 @@ static const call calls[] = {
     {.name = "mirror", .run = run_mirror},
     {.name = "mirror, edited", .run = run_mirror_edit},
     {.name = "mirror in a folder", .run = run_mirror_in_folder},
+    {.name = "mirrors of a template", .run = run_mirrors_of_template},
+    {.name = "set of a template",
+     .json = "{\"id\":\"w\",\"do\":\"set\",\"namespace\":\"tool:b\",\"path\":\"x\",\"value\":{\"y\":2}}"},
+    {.name = "set of a member of a template",
+     .json = "{\"id\":\"w\",\"do\":\"set\",\"namespace\":\"plugin:b\",\"path\":\"x\",\"value\":2}"},
+    {.name = "reset of a template", .json = "{\"id\":\"w\",\"do\":\"reset\",\"namespace\":\"tool:a\"}"},
+    {.name = "get of a template", .json = "{\"do\":\"get\",\"namespace\":\"tool:a\"}"},
+    {.name = "get of no template", .json = "{\"do\":\"get\",\"namespace\":\"plugin:c\"}"},
     {.name = "mirror of rows, edited", .run = run_mirror_of_rows_edit},
     {.name = "import", .run = run_import},
     {.name = "copy", .run = run_copy},
@@ -532,9 +551,13 @@ static void fill_store(bench *b)
     /* a member, and a row of another scope that is named as it is */
     must(b, "{\"id\":\"11\",\"do\":\"set\",\"namespace\":\"plugin\",\"path\":\"font\",\"value\":9}");
     must(b, "{\"id\":\"12\",\"do\":\"put\",\"table\":\"prefs\",\"key\":[\"font\",\"font\"],\"data\":{\"value\":1}}");
+    must(b, "{\"id\":\"13\",\"do\":\"set\",\"namespace\":\"tool:a\",\"path\":\"x\",\"value\":9}");
+    must(b, "{\"id\":\"14\",\"do\":\"set\",\"namespace\":\"tool:gone\",\"path\":\"x\",\"value\":9}");
     must(b, "{\"do\":\"models\"}");
     if (dbk_engine_mirror(b->s.engine, &b->s.error) != DBK_OK) fail(b, "no mirror");
+    must(b, "{\"id\":\"15\",\"do\":\"reset\",\"namespace\":\"tool:gone\"}");
     bench_close(&b->s);
+    if (dbk_simdisk_remove(b->s.disk, "store/files/tools/gone/data.json") != 0) abort();
     remove_folders(b);
 }
 

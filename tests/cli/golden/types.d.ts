@@ -1,4 +1,4 @@
-// Made by 'daybook types' of the app 'jobs', version 3, definition 8a0333ad1eb147f2aece99dea79ebe8d.
+// Made by 'daybook types' of the app 'jobs', version 3, definition 240d8bddc1a6896142c7d8adb8cabb8b.
 // Make it anew when the definition changes; do not edit it.
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
@@ -48,9 +48,15 @@ export interface Commands {
   };
 }
 
+export interface Settings {
+  ui: Json;
+  [name: `tab:\$\`${string}`]: Json;
+}
+
 export interface App {
   name: "jobs";
   tables: Tables;
   queries: Queries;
   commands: Commands;
+  settings: Settings;
 }

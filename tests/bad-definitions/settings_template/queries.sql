@@ -1,0 +1,2 @@
+-- query names()
+SELECT name FROM settings;
