@@ -156,6 +156,9 @@ typedef struct dbk_source { /* a file of the definition as it was read */
     dbk_slice text;
 } dbk_source;
 
+/* Of a model's file; and how many of them the engine's own tables are, while they are empty. */
+enum { DBK_MODEL_PAGE_BYTES = 4096, DBK_MODEL_OWN_PAGES = 6 };
+
 typedef struct dbk_definition {
     uint8_t hash[16]; /* digest "def" over the sources in order of name: (u32 length, name, u32 length, text)… */
     uint8_t (*ancestors)[16]; /* hashes of the definitions before it, oldest first */
@@ -191,6 +194,7 @@ typedef struct dbk_definition {
     uint32_t readers, cache_pages;            /* of the inline model; 0: default */
     const char *file;                         /* of the inline model; NULL: main.sqlite */
     bool no_undo;                             /* the inline model's entries are not undone */
+    uint64_t budget_bytes;                    /* of the model's file; 0: none */
     const char **views;                       /* of an async model */
     size_t view_count;
     void *owner; /* memory: dbk_definition_free */

@@ -30,6 +30,8 @@ typedef struct dbk_model_options { /* zero = default */
                                    the log; default 400,000. A part of the fold: only tests say otherwise */
     uint32_t fold_mib;       /* the same of memory, in MiB; default 256. A decision has a quarter */
     uint32_t written_mib;    /* the same of what an entry's changes write; default DBK_ENTRY_WRITTEN_MAX_MIB */
+    uint64_t budget_bytes;   /* of an async model: it stops where its file would hold more; 0: none. Files of moments
+                                have none */
     bool passing;            /* the file is for this process alone: dbk_model_finish does not make it durable */
     bool put_keeps_unnamed;  /* a put leaves the columns it does not name on an existing row as they are:
                                    the reference model's reading, for its traces (docs/decisions/0005) */
@@ -51,6 +53,8 @@ void dbk_model_abandon(dbk_model *model);
 dbk_result dbk_model_finish(dbk_model *model, bool plain, dbk_error *err) DBK_MUST_USE;
 struct sqlite3 *dbk_model_handle(dbk_model *model); /* for tests and checkpoints; borrowed */
 const char *dbk_model_path(const dbk_model *model);
+/* Bytes of the pages in use, those that were given back not among them; what a budget is held against. */
+dbk_result dbk_model_used(dbk_model *model, uint64_t *bytes, dbk_error *err) DBK_MUST_USE;
 
 typedef struct dbk_model_state { /* of the last commit */
     uint64_t position;
@@ -202,6 +206,7 @@ typedef struct dbk_model_stop {
     dbk_entry_id entry;
     char type[128];   /* of its first event that the model has a projection for */
     char reason[512]; /* what SQLite said, with the place in projections.sql */
+    bool over_budget; /* no entry's fault: the next one that needs room would stop it too */
 } dbk_model_stop;
 const dbk_model_stop *dbk_model_stopped(const dbk_model *model); /* of the last catch-up; borrowed */
 #define DBK_MODEL_STREAM "daybook/model/"                        /* and the model's name: of what is said to it */

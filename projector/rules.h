@@ -76,6 +76,8 @@ typedef struct dbk_model_rule { /* models.<m> */
     uint32_t readers, cache_pages;            /* 0: default */
     bool no_feed, no_journal, no_fingerprint; /* observe */
     bool no_undo;
+    uint64_t budget_bytes;        /* 0: none */
+    size_t budget_at, budget_end; /* where app.json says so */
 } dbk_model_rule;
 
 typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */

@@ -45,6 +45,7 @@ typedef struct dbk_async {
     uint64_t tried;    /* stopped: where the log ended when it was tried last */
     uint64_t done, of; /* building */
     uint64_t builds;
+    uint64_t used_bytes;   /* by the file, as of the last piece of work; only where there is a budget */
     const char *healed;    /* why it was built anew while it served; NULL: it never was */
     int64_t queried_ns;    /* when the last look that a query asked for was asked for; 0: none was */
     int64_t not_before_ns; /* trouble, or stopped: when it is tried again */

@@ -63,6 +63,8 @@ static void note_result(dbk_async *async, dbk_result result, const dbk_model_sto
     bool stopped = stop && stop->position > 0;
     dbk_asyncs_lock(all);
     if (async->model) dbk_model_get_state(async->model, &async->state);
+    if (async->model && async->definition->budget_bytes)
+        (void)!dbk_model_used(async->model, &async->used_bytes, NULL); /* as it was, where it cannot be asked */
     async->trouble.code = DBK_OK;
     if (stop && (result == DBK_OK || stopped)) {
         bool same = stop->position == async->note.stop.position && strcmp(stop->reason, async->note.stop.reason) == 0;
@@ -216,6 +218,7 @@ static dbk_model_options options_of(dbk_async *async)
     const struct dbk_model_rule *rule = async->definition->rule;
     options.halt = &async->halt;
     if (rule->cache_pages) options.cache_pages = rule->cache_pages;
+    options.budget_bytes = rule->budget_bytes;
     return options;
 }
 

@@ -26,6 +26,8 @@ static void read_stop(const dbk_json_node *failed, dbk_model_stop *stop)
     stop->position = (uint64_t)number;
     read_text(failed, "type", stop->type, sizeof stop->type);
     read_text(failed, "error", stop->reason, sizeof stop->reason);
+    const dbk_json_node *over = dbk_json_member(failed, "over_budget");
+    stop->over_budget = over && over->kind == DBK_JSON_TRUE;
 }
 
 /* What cannot be read is as if it were not there: the log tells the rest. */
@@ -57,6 +59,7 @@ void dbk_async_put_stop(dbk_buffer *out, const dbk_model_stop *stop)
     dbk_request_put_text(out, "entry", dbk_slice_text(id));
     dbk_request_put_text(out, "type", dbk_slice_text(stop->type));
     dbk_request_put_text(out, "error", dbk_slice_text(stop->reason));
+    if (stop->over_budget) dbk_buffer_put_text(out, ",\"over_budget\":true");
     dbk_buffer_put_u8(out, '}');
 }
 
@@ -80,7 +83,7 @@ typedef struct dbk_async_view {
     dbk_async_note note;
     dbk_model_state state;
     bool has_file, working, building; /* working: a thread is on it */
-    uint64_t done, of, builds, end;
+    uint64_t done, of, builds, end, used_bytes;
     dbk_error trouble;
     const char *healed;
 } dbk_async_view;
@@ -117,6 +120,7 @@ static void put_view(const dbk_definition *model, const dbk_async_view *view, db
         dbk_fingerprint_text(view->state.fingerprint, fingerprint);
         dbk_request_put_text(out, "fingerprint", dbk_slice_text(fingerprint));
     }
+    if (model->budget_bytes) dbk_request_put_budget(out, model->budget_bytes, view->used_bytes);
     dbk_request_put_hex(out, "definition", dbk_slice_of(model->hash, 16));
     if (view->working) dbk_request_put_u64(out, "builds", view->builds);
     dbk_buffer_put_u8(out, '}');
@@ -132,6 +136,7 @@ static void view_of(const dbk_async *async, dbk_async_view *view)
     view->done = async->done;
     view->of = async->of;
     view->builds = async->builds;
+    view->used_bytes = async->path ? async->used_bytes : 0;
     view->trouble = async->trouble;
     view->healed = async->healed;
 }

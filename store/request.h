@@ -94,6 +94,7 @@ dbk_result dbk_request_moment(const dbk_json_node *request, dbk_moment *at, bool
 dbk_result dbk_request_refresh(dbk_engine *engine, dbk_error *err) DBK_MUST_USE;
 void dbk_request_put_hex(dbk_buffer *out, const char *name, dbk_slice bytes); /* ,"name":"0af…" */
 void dbk_request_put_u64(dbk_buffer *out, const char *name, uint64_t value);
+void dbk_request_put_budget(dbk_buffer *out, uint64_t bytes, uint64_t used); /* request_models.c; used 0: not known */
 void dbk_request_put_text(dbk_buffer *out, const char *name, dbk_slice text);
 void dbk_request_put_events(dbk_buffer *out, dbk_slice events); /* ,"events":[{"type":…,"subject":…},…] of an entry */
 /* What a turn answered. One that was cut short makes `out` fail: the outcome is unknown, as of any lost answer. */

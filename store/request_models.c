@@ -9,15 +9,23 @@
 
 static const int64_t DONE_NS = 1000000000;
 
+void dbk_request_put_budget(dbk_buffer *out, uint64_t bytes, uint64_t used)
+{
+    dbk_buffer_printf(out, ",\"budget\":{\"bytes\":%llu", (unsigned long long)bytes);
+    if (used) dbk_request_put_u64(out, "used", used);
+    dbk_buffer_put_u8(out, '}');
+}
+
 /* The inline model in the form of the others. */
 static void put_main(dbk_engine *engine, dbk_buffer *out)
 {
     const dbk_port *port = engine->port;
-    uint64_t end = dbk_log_position(engine->log);
+    uint64_t end = dbk_log_position(engine->log), used = 0;
     dbk_model_state state = {.position = end};
     port->mutex_lock(port->ctx, engine->turn);
     bool known = engine->model != NULL, failed = engine->commit_failures >= 2;
     if (known) dbk_model_get_state(engine->model, &state);
+    if (known && engine->definition->budget_bytes) (void)!dbk_model_used(engine->model, &used, NULL);
     port->mutex_unlock(port->ctx, engine->turn);
     const char *word = failed ? "failed" : state.position < end ? "behind" : "running";
     dbk_buffer_printf(out, "{\"model\":\"main\",\"mode\":\"inline\",\"state\":\"%s\",\"position\":%llu,\"behind\":%llu",
@@ -28,6 +36,7 @@ static void put_main(dbk_engine *engine, dbk_buffer *out)
         dbk_fingerprint_text(state.fingerprint, fingerprint);
         dbk_request_put_text(out, "fingerprint", dbk_slice_text(fingerprint));
     }
+    if (engine->definition->budget_bytes) dbk_request_put_budget(out, engine->definition->budget_bytes, used);
     dbk_request_put_hex(out, "definition", dbk_slice_of(engine->definition->hash, 16));
     dbk_buffer_put_u8(out, '}');
 }
@@ -197,6 +206,12 @@ static dbk_result stopped_at(dbk_engine *engine, const dbk_definition *model, ui
     dbk_model_stop stop = async->note.stop;
     dbk_asyncs_unlock(async->all);
     dbk_asyncs_leave(async->all);
+    if (stop.over_budget) {
+        (void)dbk_fail(err, DBK_REJECTED, "the model '%s' is over its budget, and leaving an entry out makes no room",
+                       model->model);
+        dbk_error_hint(err, "raise 'models.%s.budget' of app.json and upgrade, or keep less", model->model);
+        return DBK_REJECTED;
+    }
     if (stop.position > 0 && (*position == 0 || *position == stop.position)) {
         *position = stop.position;
         *entry = stop.entry;

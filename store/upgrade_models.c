@@ -47,6 +47,7 @@ static dbk_result build(dbk_engine *engine, dbk_plan *plan, dbk_error *err)
     int64_t began_ns = port->monotonic_ns(port->ctx);
     dbk_model *model = NULL;
     dbk_shadow_options options = {.model = engine->options.model, .stop = &plan->stop};
+    options.model.budget_bytes = plan->model->budget_bytes;
     dbk_result result =
         dbk_async_folder(engine, plan->model, true, plan->below, plan->file, &plan->dir, &plan->folder, err);
     if (result == DBK_OK) result = dbk_model_folder_next(&plan->folder, &plan->path, err);

@@ -153,6 +153,16 @@ static void read_fingerprint(dbk_app_reading *a, const dbk_json_node *value, con
     read_observed(a, value, path, true, &rule->no_fingerprint);
 }
 
+static void read_budget(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
+{
+    dbk_model_rule *rule = into;
+
+    if (!dbk_app_size(a, value, path, &rule->budget_bytes)) return;
+    if (rule->budget_bytes == UINT64_MAX) rule->budget_bytes = 0; /* "*" */
+    rule->budget_at = value->offset;
+    rule->budget_end = value->offset + value->text.size + 2;
+}
+
 static const dbk_app_key observe_keys[] = {
     {"feed", read_feed}, {"journal", read_journal}, {"fingerprint", read_fingerprint}};
 
@@ -163,7 +173,7 @@ static void read_observe(dbk_app_reading *a, const dbk_json_node *value, const c
 
 static const dbk_app_key model_keys[] = {
     {"mode", read_mode},     {"on_error", read_on_error}, {"file", read_file},     {"readers", read_readers},
-    {"cache", read_cache},   {"observe", read_observe},   {"logged", read_logged}, {"budget", NULL},
+    {"cache", read_cache},   {"observe", read_observe},   {"logged", read_logged}, {"budget", read_budget},
     {"backup", read_backup}, {"undo", read_undo},
 };
 
@@ -209,6 +219,7 @@ static void note_main(dbk_definition *definition, const dbk_model_rule *rule)
     definition->no_journal = rule->no_journal;
     definition->no_fingerprint = rule->no_fingerprint;
     definition->no_undo = rule->no_undo;
+    definition->budget_bytes = rule->budget_bytes;
 }
 
 void dbk_app_read_models(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -429,6 +440,28 @@ static void require_files(dbk_check *check, const dbk_check *of)
     }
 }
 
+/* The scratch database has what the app makes; the engine's own tables are a page each. */
+static void check_budget(dbk_check *check, const dbk_check *of, const dbk_model_rule *rule)
+{
+    sqlite3_stmt *pages = NULL;
+    const dbk_source *app = dbk_check_source(of, "app.json");
+    uint64_t least = 0;
+
+    if (rule->budget_bytes == 0 || check->report->errors > 0) return;
+    int rc = sqlite3_prepare_v2(check->db, "PRAGMA page_count", -1, &pages, NULL);
+    if (rc == SQLITE_OK && sqlite3_step(pages) == SQLITE_ROW)
+        least = (uint64_t)(sqlite3_column_int64(pages, 0) + DBK_MODEL_OWN_PAGES) * DBK_MODEL_PAGE_BYTES;
+    sqlite3_finalize(pages);
+    if (rc == SQLITE_NOMEM) check->failed = true;
+    if (rule->budget_bytes >= least) return;
+    dbk_report_warning(
+        check->report, (dbk_span){app, rule->budget_at, rule->budget_end},
+        dbk_check_printf(check, "\"%llu kB\", better many times that", (unsigned long long)(least / 1000 + 1)),
+        is_main(rule) ? "'models.%s.budget': the empty model takes %llu bytes, so next to nothing finds room"
+                      : "'models.%s.budget': the empty model takes %llu bytes, so it stops at one of the first events",
+        rule->name, (unsigned long long)least);
+}
+
 static void run_model(dbk_check *check, dbk_check *of, dbk_error *err)
 {
     static void (*const steps[])(dbk_check *) = {
@@ -444,6 +477,7 @@ static void run_model(dbk_check *check, dbk_check *of, dbk_error *err)
     }
     for (size_t i = 0; i < COUNT_OF(steps) && !check->failed; i++) steps[i](check);
     hash_model(check, of);
+    if (!check->failed) check_budget(check, of, check->definition->rule);
     if (check->steps > DBK_CHECK_STEPS_MAX)
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "fewer tables, keys and columns",
                          "the model '%s' takes too long to check", check->definition->model);
@@ -470,6 +504,7 @@ static void check_one(dbk_check *of, const dbk_model_rule *rule)
                                    .no_feed = true,
                                    .no_journal = true,
                                    .no_fingerprint = rule->no_fingerprint,
+                                   .budget_bytes = rule->budget_bytes,
                                    .app = app,
                                    .upcasts = of->definition->upcasts,
                                    .upcast_count = of->definition->upcast_count};
@@ -506,5 +541,6 @@ void dbk_check_models(dbk_check *check)
     check->definition->models = dbk_check_take(check, app->model_count + 1, sizeof(*check->definition->models));
     for (size_t i = 0; check->definition->models && i < app->model_count && !check->failed; i++)
         if (app->models[i].mode == DBK_MODEL_ASYNC) check_one(check, &app->models[i]);
+        else check_budget(check, check, &app->models[i]);
     for (const dbk_heard *heard = check->heard; heard && !check->failed; heard = heard->next) check_heard(check, heard);
 }

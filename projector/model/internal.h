@@ -2,6 +2,7 @@
  *   model.c, schema.c, path.c, finish.c             the file and its settings; transactions
  *   coalesce*.c                                     its WAL, written in few calls (coalesce.h)
  *   state.c, commit.c, keys.c                       state and journal, read and written (journal.h)
+ *   budget.c                                        what the file may hold
  *   feed.c, select.c, skips.c                       rows, changes and skip list, told
  *   difference.c, image.c, upgrade.c, due.c         the model as a whole
  *   fold.c, amend.c, under.c, tied.c                catch up (amend.h)
@@ -42,6 +43,9 @@ struct dbk_model {
     bool deciding;             /* a decision, else a fact */
     bool undo;                 /* the entry in work is an undo (F10) */
     bool has_surplus;          /* some table keeps its last rows only */
+    bool bounded, over_budget; /* model/budget.c: the entry in work may not grow beyond it; it would have */
+    uint64_t budget_bytes;     /* of the inline model for decisions, of an async one for all it folds; 0: none */
+    uint64_t used_before;      /* the entry in work, where it is bounded */
     bool doubted;              /* see dbk_model_doubt */
     bool has_skips;            /* the skip list has rows, or had some in this transaction */
     bool has_row_records;      /* _daybook_rows has rows, or had some in this transaction */
@@ -71,7 +75,7 @@ struct dbk_model {
     dbk_arena *changes_arena;
     struct dbk_narrow *compared;  /* model/narrow.c: of a shadow, what differed before the switch; or NULL */
     struct dbk_journal *journal;  /* tables' last positions, what the journal holds (model/journal.h) */
-    sqlite3_stmt *statements[27]; /* fixed engine statements, see dbk_model_statement */
+    sqlite3_stmt *statements[28]; /* fixed engine statements, see dbk_model_statement */
     uint64_t amended;             /* entries applied again, since it was opened (model/amend.c) */
 };
 
@@ -95,7 +99,7 @@ enum { DBK_STATEMENTS_OF_MODEL = 12 };
  *        ever written; gone = the row as it was deleted under edit_wins */
 /* model.c: what the observer is to gather, by the definition and the options. */
 void dbk_model_ask_observer(dbk_model *model);
-/* A fixed statement of the engine by its place 0 … 25 in model->statements, prepared on first use. */
+/* A fixed statement of the engine by its place 0 … 27 in model->statements, prepared on first use. */
 dbk_result dbk_model_statement(dbk_model *model, int place, const char *sql, sqlite3_stmt **out,
                                dbk_error *err) DBK_MUST_USE;
 /* The result for an SQLite return code: FULL → no_space, NOMEM → no_memory, CONSTRAINT → constraint (text

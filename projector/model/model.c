@@ -42,6 +42,7 @@ static dbk_model *new_model(const dbk_port *port, const char *path, const dbk_de
     model->definition = definition;
     model->log = log;
     if (options) model->options = *options;
+    model->budget_bytes = definition->model ? model->options.budget_bytes : definition->budget_bytes;
     if (model->options.journal_rows == 0) model->options.journal_rows = DBK_JOURNAL_ROWS_DEFAULT;
     if (!model->options.vfs) model->options.vfs = port->sqlite_vfs;
     model->sandbox = (dbk_sandbox){.role = DBK_SQL_ENGINE, .app = definition->app};

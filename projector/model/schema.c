@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { PAGE_BYTES = 4096, CACHE_PAGES = 512, BULK_CACHE_PAGES = 16384, BUSY_MS = 5000 };
+enum { CACHE_PAGES = 512, BULK_CACHE_PAGES = 16384, BUSY_MS = 5000 };
 
 static const char engine_tables[] =
     "CREATE TABLE _daybook_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -76,8 +76,8 @@ dbk_result dbk_model_configure(dbk_model *model, dbk_error *err)
              "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
              "PRAGMA reverse_unordered_selects=%d; PRAGMA synchronous=%s;"
              "PRAGMA locking_mode=%s; PRAGMA journal_mode=%s;",
-             PAGE_BYTES, cache, model->options.reverse_unordered, bulk || model->options.passing ? "OFF" : "NORMAL",
-             bulk ? "EXCLUSIVE" : "NORMAL", bulk ? "MEMORY" : "WAL");
+             DBK_MODEL_PAGE_BYTES, cache, model->options.reverse_unordered,
+             bulk || model->options.passing ? "OFF" : "NORMAL", bulk ? "EXCLUSIVE" : "NORMAL", bulk ? "MEMORY" : "WAL");
     return dbk_model_exec(model, sql, "set up the model", err);
 }
 

@@ -22,7 +22,8 @@ typedef struct dbk_build {
     dbk_buffer indexes; /* SQL of those that were set aside */
 } dbk_build;
 
-/* The file: an image where there is one, else an empty one, whose indexes can wait. */
+/* The file: an image where there is one, else an empty one, whose indexes can wait; not where all that the file holds is
+ * counted as it comes. */
 static dbk_result open_file(dbk_build *build, const dbk_port *port, const char *path, const dbk_definition *definition,
                             dbk_log *log, dbk_error *err)
 {
@@ -30,7 +31,8 @@ static dbk_result open_file(dbk_build *build, const dbk_port *port, const char *
     bulk.bulk = true;
     if (!build->options->image) {
         dbk_result result = dbk_model_create(port, path, definition, log, &bulk, &build->model, err);
-        if (result == DBK_OK) result = dbk_indexes_set_aside(build->model, &build->indexes, err);
+        if (result == DBK_OK && bulk.budget_bytes == 0)
+            result = dbk_indexes_set_aside(build->model, &build->indexes, err);
         if (result == DBK_OK) build->model->indexes_aside = build->indexes.size > 0;
         return result;
     }

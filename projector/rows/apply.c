@@ -368,6 +368,7 @@ static dbk_result judge_async(dbk_model *model, uint64_t position, const dbk_ent
         v->reason = same ? "" : "id_reused";
         return DBK_OK;
     }
+    if (result == DBK_OK) result = dbk_budget_begin(model, failure);
     if (result == DBK_OK) result = project_all(model, entry, failure);
     if (is_by_data(result) || result == DBK_BUSY) dbk_row_stop(model, position, entry, failure->text);
     return result;

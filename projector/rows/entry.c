@@ -115,7 +115,7 @@ dbk_result dbk_row_entry_start(dbk_model *model, bool savepoint, dbk_error *err)
     dbk_observer_entry_begin(model->observer);
     dbk_observer_keep_inserted(model->observer, model->deciding);
     model->in_entry = true;
-    model->savepoint = false;
+    model->savepoint = model->bounded = false;
     return savepoint ? dbk_row_savepoint(model, err) : DBK_OK;
 }
 
@@ -133,7 +133,8 @@ dbk_result dbk_model_entry_begin(dbk_model *model, dbk_draft *draft, bool single
     work->causation = draft->causation;
     model->deciding = true;
     model->undo = draft->undo;
-    return dbk_row_entry_start(model, !single, err);
+    dbk_result result = dbk_row_entry_start(model, !single || model->budget_bytes, err);
+    return result == DBK_OK ? dbk_budget_begin(model, err) : result;
 }
 
 /* Without a savepoint nothing but the failed statement can have changed something, and that undid
@@ -179,6 +180,7 @@ dbk_result dbk_row_entry_finish(dbk_model *model, dbk_error *err)
 
     if (result == DBK_OK) result = check_deferred(model, err);
     if (result == DBK_OK && !dbk_row_is_async(model)) result = dbk_row_records_keep(model, err);
+    if (result == DBK_OK && model->bounded) result = dbk_budget_check(model, err);
     if (result == DBK_OK && model->savepoint)
         result = run_fixed(model, DBK_PLACE_RELEASE, "RELEASE _daybook_entry", err);
     if (result != DBK_OK) return result;
@@ -193,6 +195,7 @@ dbk_result dbk_model_entry_end(dbk_model *model, dbk_draft *draft, dbk_error *er
     dbk_event event;
 
     if (!model->in_entry) return dbk_fail(err, DBK_INTERNAL, "no entry is open");
+    if (model->bounded && dbk_budget_spares(model, draft)) model->bounded = false;
     result = dbk_row_entry_finish(model, err);
     if (result != DBK_OK) return dbk_row_note_constraint(model, draft, result, err);
     rest = dbk_buffer_slice(&draft->events);

@@ -36,7 +36,8 @@ enum {
     DBK_PLACE_ORDERED,
     DBK_PLACE_RECORD_DROP,
     DBK_PLACE_SKIP_DROP,
-    DBK_PLACE_COMMIT_BELOW
+    DBK_PLACE_COMMIT_BELOW,
+    DBK_PLACE_FREE_PAGES
 };
 
 /* A set of columns of one table, by column number. */
@@ -114,6 +115,11 @@ typedef struct dbk_row_work {
         size_t at, size;
     } recorded_at[DBK_COLUMNS_MAX];
 } dbk_row_work;
+
+/* model/budget.c. From `begin` on the entry is bounded, where there is a budget; `check` says whether it stays below. */
+dbk_result dbk_budget_begin(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+dbk_result dbk_budget_check(dbk_model *model, dbk_error *err) DBK_MUST_USE;
+bool dbk_budget_spares(const dbk_model *model, const dbk_draft *draft); /* an entry that is never refused for it */
 
 /* rows/json.c */
 bool dbk_json_text_valid(dbk_slice text); /* one JSON value, at most 32 deep, nothing behind it */

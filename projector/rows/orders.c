@@ -167,7 +167,8 @@ void dbk_row_stop(dbk_model *model, uint64_t position, const dbk_entry *entry, c
     dbk_model_stop *stop = &model->stop;
     dbk_event event;
 
-    *stop = (dbk_model_stop){.position = position, .entry = entry->id};
+    *stop =
+        (dbk_model_stop){.position = position, .entry = entry->id, .over_budget = model->bounded && model->over_budget};
     (void)snprintf(stop->reason, sizeof stop->reason, "%s", reason);
     for (dbk_slice rest = entry->events; dbk_event_next(&rest, &event);) {
         if (dbk_event_is_engine(&event) || dbk_project_count(model, event.type) == 0) continue;

@@ -182,6 +182,35 @@ class Models(Case):
         self.assertEqual(files(), ["next.sqlite"])
         self.daybook("verify", store)
 
+    def test_a_budget_bounds_commands_and_stops_an_async_model(self):
+        def models(main, stats):
+            return f'{{"main": {{"budget": "{main}"}}, "stats": {{"mode": "async", "budget": "{stats}"}}}}'
+
+        def many(numbers):
+            return ndjson([order(i, customer=f"{i:0500}") for i in numbers])
+        store = self.shop(models=models("128 KiB", "80 KiB"))
+        answers = self.receipts(store, many(range(1000, 1200)), status=1)
+        taken = [r["ok"] for r in answers].index(False)
+        refused = answers[taken]
+        self.assertGreater(taken, 20)
+        self.assertEqual((refused["error"], refused["outcome"]), ("no_space", "none"))
+        self.assertIn("the model 'main' would hold", refused["message"])
+        self.assertIn("raise 'models.main.budget' of app.json and upgrade", refused["hint"])
+        self.assertEqual(self.rows(store, "SELECT count(*) FROM orders"), [[sum(r["ok"] for r in answers)]])
+        stopped = self.model()
+        self.assertEqual((stopped["state"], stopped["failed"]["over_budget"], stopped["budget"]["bytes"]), ("failed", True, 81920))
+        self.assertIn("over its budget of 81920", self.daybook("model", "list", store))
+        self.assertIn("leaving an entry out makes no room", self.refused(1, "model", "skip", store, "stats"))
+        self.send(*[{"id": f"d{i}", "do": "delete", "table": "orders", "key": f"o{i}"} for i in range(1000, 1010)])
+        self.send(order(7, customer="after the deletes"))
+        daemon = Daemon(self, store)
+        self.daybook("upgrade", daemon.url, "--app", self.app("more", models=models("4 MiB", "4 MiB")))
+        self.wait(daemon.url, state="running", behind=0)
+        self.assertTrue(all(r["ok"] for r in self.receipts(daemon.url, many(range(2000, 2200)))))
+        self.wait(daemon.url, state="running", behind=0)
+        self.assertEqual(daemon.end(), 0)
+        self.daybook("verify", store)
+
     def test_an_app_without_undo_refuses_it_by_name(self):
         store = self.shop(order(1), models='{"main": {"undo": false}, "stats": {"mode": "async", "undo": false}}')
         self.assertIn("the app has no undo: 'models.main.undo' of app.json is false", self.refused(1, "undo", store, "2"))

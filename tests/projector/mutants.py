@@ -34,6 +34,15 @@ MUTANTS = {
         ("projector/rows/project.c", "    o->keyed = dbk_keyed_table(o->model, o->event, &o->key);\n", "")]),
     "an async model reads no keys of the whole": ([["store/test_async"], MODEL], [
         ("projector/definition/models.c", "                                   .whole = of->definition,\n", "")]),
+    "a file is named by the definition before": ([["store/test_main_file"]], [
+        ("store/upgrade_app.c", "dbk_models_next_path(engine, up->definition, &up->path, err)", "dbk_models_next_path(engine, engine->definition, &up->path, err)")]),
+    "a base stands beside a file of others": ([["store/test_mirror_disk"]], [
+        ("store/mirror_rows.c", "    return write_rows(s, ours ? file : 0, there && !m->shown, err);", "    return write_rows(s, ours ? file : 0, false, err);")]),
+    "facts are held against a budget": ([["store/test_budget"]], [
+        ("projector/rows/apply.c", "    if (result == DBK_OK && known) result = project_all(model, entry, failure);",
+         "    if (result == DBK_OK && known) result = dbk_budget_begin(model, failure);\n    if (result == DBK_OK && known) result = project_all(model, entry, failure);")]),
+    "what makes room is held against a budget": ([["store/test_budget"]], [
+        ("projector/model/budget.c", " || used <= model->used_before) return result;", ") return result;")]),
     "random is allowed": ([["projector/test_sandbox"], ["projector/test_definition", planted.ROOT / "tests/bad-definitions", planted.ROOT / "tests/data/definitions"]], [
         ("projector/model/sandbox.c", "random[] = {\"random\", \"randomblob\", NULL}", "random[] = {NULL}")]),
     "the fingerprint misses a column": ([["projector/test_observer"]], [

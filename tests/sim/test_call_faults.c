@@ -12,9 +12,10 @@
 
 #include <errno.h>
 
-/* The definition of `next` names the inline model's file anew. */
+/* The files of models are measured with each command; the definition of `next` names the inline model's anew. */
 static const char app_format[] =
-    "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\"}%s},"
+    "{\"daybook\":1,\"name\":\"calls\",\"version\":2,\"models\":{\"stats\":{\"mode\":\"async\",\"budget\":"
+    "\"1 MiB\"},\"main\":{\"budget\":\"4 MiB\"%s}},"
     "\"settings\":{\"ui\":{\"table\":\"settings\",\"schema\":\"ui\",\"mirror\":\"ui.json\",\"defaults\":{\"size\":12}},"
     "\"app\":{\"table\":\"settings\",\"mirror\":\"config/a/app.json\"},"
     "\"tags\":{\"query\":\"tag_list\",\"import\":\"tags.import\",\"mirror\":\"tags.json\"},"
@@ -101,7 +102,7 @@ static void write_app(bench *b, const char *folder, const char *schema_text)
         {"schemas/ui.json", ui},    {"stats/schema.sql", stats_schema}, {"stats/projections.sql", stats_projections}};
     char path[80];
     dbk_dir *root = NULL, *dir = NULL;
-    snprintf(app, sizeof app, app_format, strcmp(folder, "next") == 0 ? ",\"main\":{\"file\":\"calls.db\"}" : "");
+    snprintf(app, sizeof app, app_format, strcmp(folder, "next") == 0 ? ",\"file\":\"calls.db\"" : "");
     if (dbk_io_open_dir(b->s.options.port, NULL, "/", 0, &root, NULL) != DBK_OK) abort();
     make_folder(b, root, folder);
     if (dbk_io_open_dir(b->s.options.port, root, folder, 0, &dir, NULL) != DBK_OK) abort();
