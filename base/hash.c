@@ -13,35 +13,14 @@ static const unsigned char personalisations[][crypto_generichash_blake2b_PERSONA
     [DBK_DIGEST_DEFINITION] = "daybook.def", [DBK_DIGEST_ROW] = "daybook.row",
 };
 
-/* The same functions for the widest vectors that the processor has. A build of the library for other processors, or its
- * archive for static linking, has none of them. */
-XXH64_hash_t XXH3_64bits_withSeed_dispatch(const void *data, size_t size, XXH64_hash_t seed) __attribute__((weak));
-XXH128_hash_t XXH3_128bits_dispatch(const void *data, size_t size) __attribute__((weak));
-
-static struct {
-    XXH64_hash_t (*of_64)(const void *, size_t, XXH64_hash_t);
-    XXH128_hash_t (*of_128)(const void *, size_t);
-} xxh3 = {XXH3_64bits_withSeed, XXH3_128bits};
-
-/* Before there is a second thread. The library looks at the processor at its first long input, which this is. */
-static __attribute__((constructor)) void choose_vectors(void)
-{
-    static const uint8_t input[1024];
-
-    if (XXH3_64bits_withSeed_dispatch) xxh3.of_64 = XXH3_64bits_withSeed_dispatch;
-    if (XXH3_128bits_dispatch) xxh3.of_128 = XXH3_128bits_dispatch;
-    (void)xxh3.of_64(input, sizeof input, 0);
-    (void)xxh3.of_128(input, sizeof input);
-}
-
 uint64_t dbk_checksum(dbk_slice data, uint64_t seed)
 {
-    return xxh3.of_64(data.data, data.size, seed);
+    return XXH3_64bits_withSeed(data.data, data.size, seed);
 }
 
 dbk_hash128 dbk_checksum128(dbk_slice data)
 {
-    XXH128_hash_t hash = xxh3.of_128(data.data, data.size);
+    XXH128_hash_t hash = XXH3_128bits(data.data, data.size);
 
     return (dbk_hash128){hash.low64, hash.high64};
 }

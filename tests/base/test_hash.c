@@ -1,10 +1,6 @@
 /* The vectors are in tests/data/model/vectors.json, made by the model of the design. */
 #include "fixture.h"
 
-#define XXH_INLINE_ALL
-#define XXH_VECTOR 0 /* no vectors */
-#include <xxhash.h>
-
 static dbk_buffer vectors_text;
 static dbk_json_parser *parser;
 static const dbk_json_node *vectors;
@@ -151,22 +147,6 @@ static void checksums_are_xxh3(void **state)
     assert_true(dbk_checksum(text, 1) == dbk_checksum(dbk_slice_text("daybook"), 1));
 }
 
-/* Whatever vectors the processor has: of every length up to where the library's ways for short ones end, and of a page. */
-static void checksums_are_the_same_without_vectors(void **state)
-{
-    static uint8_t input[4096];
-    (void)state;
-    for (size_t i = 0; i < sizeof input; i++) input[i] = (uint8_t)(i * i >> 3 ^ i);
-    for (size_t size = 0; size <= sizeof input; size += size < 1200 ? 1 : 181) {
-        size_t at = size < sizeof input ? size % 7 % (sizeof input - size) : 0;
-        dbk_slice part = dbk_slice_of(input + at, size);
-        XXH128_hash_t wide = XXH3_128bits(part.data, size);
-        dbk_hash128 hash = dbk_checksum128(part);
-        assert_true(dbk_checksum(part, size * 77) == XXH3_64bits_withSeed(part.data, size, size * 77));
-        assert_true(hash.low == wide.low64 && hash.high == wide.high64);
-    }
-}
-
 /* Sums carry from the low half into the high one, and differences borrow back. */
 static void hash_sums_are_modulo_2_to_the_128(void **state)
 {
@@ -191,7 +171,6 @@ int main(void)
         cmocka_unit_test(leaves_of_entries_match_the_model),
         cmocka_unit_test(heads_of_ranges_match_the_model),
         cmocka_unit_test(checksums_are_xxh3),
-        cmocka_unit_test(checksums_are_the_same_without_vectors),
         cmocka_unit_test(hash_sums_are_modulo_2_to_the_128),
     };
 
