@@ -193,6 +193,10 @@ dbk_result dbk_model_catch_up(dbk_model *model, uint32_t entries, dbk_model_chan
 
 /* Whether a late entry of that kind may be taken without a shadow: what it is about does not forbid it. */
 bool dbk_model_may_amend(dbk_model *model, const dbk_entry *entry);
+/* Before the log has them: *fits false where the next catch-up with these entries (origin bytes, in canonical order) would
+ * ask for a shadow for one about a table with foreign keys or UNIQUE. Reads rows and the log, changes nothing. */
+dbk_result dbk_model_foresee(dbk_model *model, const dbk_slice *origins, size_t count, bool *fits,
+                             dbk_error *err) DBK_MUST_USE;
 /* How many entries were applied once more since the model was opened, because late ones touched their rows. */
 uint64_t dbk_model_amended(const dbk_model *model);
 

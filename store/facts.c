@@ -306,7 +306,16 @@ static dbk_result may_import(dbk_engine *engine, dbk_error *err)
     return engine->disk.full ? dbk_disk_refuse(engine, err) : DBK_OK;
 }
 
-/* A late one among them is of a kind that takes a shadow. */
+/* As the next slice is tried it would be too late: a shadow is then built in the turn. What cannot be foreseen is tried. */
+static bool is_foreseen(const dbk_round *round, size_t end)
+{
+    bool fits = true;
+    dbk_result result =
+        dbk_model_foresee(round->engine->model, round->origins + round->logged, end - round->logged, &fits, NULL);
+    return result == DBK_OK && !fits;
+}
+
+/* A late one among them is of a kind that takes a shadow, or meets what came behind it. */
 static bool takes_shadow(dbk_round *round, size_t end)
 {
     dbk_engine *engine = round->engine;
@@ -318,10 +327,10 @@ static bool takes_shadow(dbk_round *round, size_t end)
         if (dbk_entry_decode(round->origins[i], &entry, NULL) != DBK_OK) continue;
         dbk_entry_order_key(&entry, key);
         if (i == round->logged) memcpy(round->low, key, sizeof round->low);
-        if (memcmp(key, state.top, sizeof key) > 0) return false;
+        if (memcmp(key, state.top, sizeof key) > 0) break;
         if (!dbk_model_may_amend(engine->model, &entry)) return true;
     }
-    return false;
+    return is_foreseen(round, end);
 }
 
 static void pace(dbk_round *round, int64_t fold_ns)

@@ -232,6 +232,48 @@ static dbk_result needs_shadow(dbk_catch *catch, bool *shadow, dbk_error *err)
     return result;
 }
 
+/* One that the log does not have yet, and that sorts below the model's top. Of row-local tables alone nothing is said: what
+ * these take is found as they are folded. */
+static dbk_result foresee_one(dbk_catch *catch, const dbk_newcomer *item, const dbk_entry *entry, bool *fits,
+                              dbk_error *err)
+{
+    uint64_t other = 0;
+    dbk_event event;
+    bool tied = false;
+    dbk_result result = DBK_OK;
+    for (dbk_slice rest = entry->events; dbk_event_next(&rest, &event);)
+        tied = tied || dbk_event_is_tied(catch->model, &event);
+    if (!tied) return DBK_OK;
+    if (entry->command_id.size > 0) result = dbk_log_find_command(catch->model->log, entry->command_id, 0, &other, err);
+    *fits = other == 0;
+    return result == DBK_OK && *fits ? fits_tied(catch, item, entry, fits, err) : result;
+}
+
+dbk_result dbk_model_foresee(dbk_model *model, const dbk_slice *origins, size_t count, bool *fits, dbk_error *err)
+{
+    dbk_catch catch = {.model = model, .done = model->state.position, .end = model->state.position};
+    dbk_result result = DBK_OK;
+    *fits = true;
+    dbk_buffer_init(&catch.other, model->port);
+    dbk_buffer_init(&catch.hidden, model->port);
+    dbk_tied_init(&catch.tied, model, &catch.looked);
+    for (size_t i = 0; result == DBK_OK && *fits && i < count; i++) {
+        dbk_newcomer item = {.position = model->state.position + 1 + i};
+        dbk_entry entry;
+        result = dbk_entry_decode(origins[i], &entry, err);
+        if (result != DBK_OK) break;
+        dbk_entry_order_key(&entry, item.key);
+        if (!is_late(&catch, &item)) break;
+        if (i == 0) result = dbk_log_all_below(model->log, item.key, &catch.below, err);
+        if (result == DBK_OK) result = foresee_one(&catch, &item, &entry, fits, err);
+        *fits = *fits && catch.looked <= catch.done + LOOKS_FREE;
+    }
+    dbk_tied_release(&catch.tied);
+    dbk_buffer_release(&catch.other);
+    dbk_buffer_release(&catch.hidden);
+    return result;
+}
+
 /* The next of those that are applied again, where it sorts below what is new. */
 static const dbk_again *next_again(const dbk_catch *catch)
 {

@@ -161,6 +161,37 @@ static void decisions_below_the_round_take_another_shadow(void **state)
     stop(&w, &f);
 }
 
+/* A tag fits by its kind, but the note that it is about came back behind it: that is seen before it is logged. */
+static void what_meets_a_later_row_is_foreseen(void **state)
+{
+    static facts f;
+    char command[200];
+    world w;
+    (void)state;
+    memset(&f, 0, sizeof f);
+    world_start(&w, 5);
+    world_accept(&w, 1, "{\"id\":\"n\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"n\"}}");
+    facts_take(&f, &w, 1, 1);
+    assert_int_equal(facts_deliver(&f, &w, 0, NULL, NULL), DBK_OK);
+    facts_clear(&f);
+    w.now_ms[0] = w.now_ms[1] + 10;
+    for (int i = 0; i < FACTS; i++) {
+        snprintf(command, sizeof command, "{\"id\":\"f%d\",\"do\":\"put\",\"table\":\"tags\",\"key\":[\"n\",\"x%d\"]}",
+                 i, i);
+        world_accept(&w, 0, command);
+        facts_take(&f, &w, 0, 2 + (uint64_t)i);
+    }
+    w.now_ms[1] += 1000000;
+    world_accept(&w, 1, "{\"id\":\"d\",\"do\":\"delete\",\"table\":\"notes\",\"key\":\"n\"}");
+    world_accept(&w, 1, "{\"id\":\"n2\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n\",\"data\":{\"title\":\"m\"}}");
+    reopen(&w, NULL, NULL);
+    assert_int_equal(facts_deliver(&f, &w, 1, NULL, NULL), DBK_OK);
+    assert_int_equal(w.engines[1]->counts.rebuilds, 1);
+    assert_int_equal(w.engines[1]->counts.aheads, 1);
+    assert_same_elsewhere(&w);
+    stop(&w, &f);
+}
+
 static void a_death_at_any_point_loses_nothing(void **state)
 {
     static const char *const points[] = {"ahead", "logged", "committed"};
@@ -249,6 +280,7 @@ int main(void)
         cmocka_unit_test(what_is_decided_meanwhile_is_folded_before_the_turn),
         cmocka_unit_test(the_approach_ends),
         cmocka_unit_test(decisions_below_the_round_take_another_shadow),
+        cmocka_unit_test(what_meets_a_later_row_is_foreseen),
         cmocka_unit_test(a_death_at_any_point_loses_nothing),
         cmocka_unit_test(random_rounds_are_the_fold_whatever_comes_between),
     };
