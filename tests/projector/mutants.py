@@ -143,6 +143,23 @@ MUTANTS = {
         ("store/known_ids.c", "for (dbk_turn *decided = turn; decided; decided = decided->before) {\n        const dbk_element *fresh", "for (dbk_turn *decided = turn; decided; decided = NULL) {\n        const dbk_element *fresh")]),
     "a command sent twice is promised before its entry": ([["store/test_failures"]], [
         ("store/known_ids.c", "decided == turn) element->again = (uint32_t)(fresh - turn->elements) + 1;", "decided == turn) element->again = 0;")]),
+    "the positions of a round ahead of the log stay provisional": ([["projector/test_round_ahead"], ["store/test_round_beside"]], [
+        ("projector/model/ahead.c", "    result = set_right(ahead, first, err);\n", "    (void)set_right;\n")]),
+    "who wrote in a round ahead of the log is unknown": ([["projector/test_round_ahead"]], [
+        ("projector/rows/history.c", "return result == DBK_OK && model->ahead ? last_ahead", "return result == DBK_OK && false ? last_ahead")]),
+    "rows changed behind the comparison are not looked at": ([["projector/test_round_ahead"]], [
+        ("projector/model/narrow.c", "(at < others && compare_keys(&other[at], &items[i]) == 0)", "(at > others)")]),
+    "a decision below a round ahead of the log is folded behind it": ([["projector/test_round_ahead"]], [
+        ("projector/model/ahead.c", "memcmp(key, ahead->top, sizeof key) > 0 &&", "key[0] < 255 &&")]),
+    "what is decided beside a late round is left to its turn": ([["store/test_round_beside"]], [
+        ("store/late_base.c", "NEAR_ENTRIES = 16, APPROACHES_MAX = 8", "NEAR_ENTRIES = 16, APPROACHES_MAX = 1")]),
+    "a late tie is found as it is folded": ([["projector/test_tied"], ["store/test_round_beside"]], [
+        ("projector/model/fold.c", "    return result == DBK_OK && *fits ? fits_tied(catch, item, entry, fits, err) : result;\n}\n\ndbk_result dbk_model_foresee",
+         "    (void)item;\n    return result;\n}\n\ndbk_result dbk_model_foresee")]),
+    "slices stay as large whatever their fold takes": ([["store/test_slices"]], [
+        ("store/facts.c", "    if (fold_ns > FOLD_NS) round->most", "    if (fold_ns < 0) round->most")]),
+    "a slice does not stand aside": ([["store/test_slices"]], [
+        ("store/facts.c", "        if (round->logged > 0) dbk_engine_let_others(engine);\n", "")]),
 }
 
 

@@ -119,6 +119,64 @@ static void a_command_goes_between_two_slices(void **state)
     world_stop(&w);
 }
 
+/* ---- at the pace of the fold, by a clock of the test's own */
+
+enum { PACED = 400, PACES = 64 };
+
+typedef struct pacing {
+    int slices;
+    uint64_t sizes[PACES], last;
+} pacing;
+
+static int64_t paced_ns;
+
+static int64_t read_paced(void *ctx)
+{
+    (void)ctx;
+    return paced_ns;
+}
+
+/* The first five folds take long, two take about as long as they may, the others are short. */
+static int fold_takes(void *arg, dbk_engine *engine, const char *point, dbk_slice id)
+{
+    pacing *p = arg;
+    (void)id;
+    if (strcmp(point, "logged") != 0) return 0;
+    assert_true(p->slices < PACES);
+    uint64_t now = dbk_log_position(dbk_engine_log(engine));
+    p->sizes[p->slices] = now - p->last;
+    p->last = now;
+    paced_ns += p->slices < 5 ? 20000000 : p->slices < 7 ? 4000000 : 1000000;
+    p->slices++;
+    return 0;
+}
+
+static void slices_follow_the_time_that_their_fold_takes(void **state)
+{
+    (void)state;
+    static const uint64_t expected[] = {128, 64, 32, 16, 8, 8, 8, 8, 10, 12, 15};
+    static facts f;
+    dbk_port port = *dbk_port_system();
+    pacing p = {0};
+    world w;
+    port.monotonic_ns = read_paced;
+    world_start(&w, 3);
+    author_facts(&w, &f, "free", PACED);
+    dbk_engine_close(w.engines[1]);
+    w.options[1].port = &port;
+    w.options[1].hook = fold_takes;
+    w.options[1].hook_arg = &p;
+    world_open(&w, 1);
+    assert_int_equal(facts_deliver(&f, &w, 1, NULL, NULL), DBK_OK);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) assert_int_equal(p.sizes[i], expected[i]);
+    for (int i = 8; i + 2 < p.slices; i++) assert_true(p.sizes[i + 1] > p.sizes[i] && p.sizes[i + 1] <= 128);
+    assert_int_equal(p.last, PACED);
+    w.engines[1]->options.hook = NULL;
+    check_rebuilt(w.engines[1]);
+    facts_clear(&f);
+    world_stop(&w);
+}
+
 /* ---- one state, however it is sliced */
 
 /* Facts that take a shadow come with local commands before them; a store dies at every point between the slices, and
@@ -226,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_goes_between_two_slices),
+        cmocka_unit_test(slices_follow_the_time_that_their_fold_takes),
         cmocka_unit_test(a_death_between_slices_leaves_what_was_before),
         cmocka_unit_test(facts_under_the_stores_own_name_come_whole),
         cmocka_unit_test(progress_is_told_of_opening_alone),
