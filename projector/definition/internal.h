@@ -2,7 +2,7 @@
  *   load.c                             sources from a folder, a file or memory
  *   findings.c                         what was found
  *   token.c                            SQL tokens
- *   scan.c                             blocks and statements of a file
+ * *   scan.c, misspelt.c                 blocks and statements of a file; comments that are nearly directives
  *   schema.c                           DDL into the scratch database
  *   table.c                            tables, keys, indexes
  *   link.c                             foreign keys
@@ -187,6 +187,8 @@ const char *dbk_check_nearest_table(dbk_check *check, dbk_slice name);
 const char *dbk_check_nearest_column(dbk_check *check, const dbk_table *table, dbk_slice name);
 
 /* `words` are the directive words of this kind of file, ended by NULL. */
+/* Warns of a comment line (source->text from `at` to `end`) that is nearly a directive: misspelt.c. */
+void dbk_scan_doubt(dbk_check *check, const dbk_source *source, const char *const *words, size_t at, size_t end);
 void dbk_scan(dbk_check *check, const dbk_source *source, const char *const *words, dbk_script *script);
 
 /* A cursor over a directive's line. */

@@ -51,6 +51,13 @@ static const char *directive_word(const scanner *s, size_t at)
     return NULL;
 }
 
+/* A comment in column 1 that is no directive. */
+static void doubt(scanner *s, size_t at)
+{
+    if ((at == s->begin || s->text.data[at - 1] == '\n') && begins_with(s->text, at, "--"))
+        dbk_scan_doubt(s->check, s->source, s->words, at, line_trimmed(s->text, at));
+}
+
 static dbk_block *add_block(scanner *s, const char *word, dbk_span line)
 {
     dbk_block *block = dbk_check_take(s->check, 1, sizeof(*block));
@@ -119,7 +126,9 @@ static size_t read_tokens(scanner *s, dbk_sql *sql, size_t at)
     while (at < s->text.size && !s->check->failed) {
         size_t blank = dbk_token_blank(s->text, at);
         if (blank) {
-            if (!sql->swallowed && directive_word(s, at)) sql->swallowed = at;
+            bool directive = directive_word(s, at) != NULL;
+            if (!directive) doubt(s, at);
+            else if (!sql->swallowed) sql->swallowed = at;
             at += blank;
             continue;
         }
@@ -183,6 +192,7 @@ static size_t scan_blank(scanner *s, size_t at, size_t size)
         (void)add_block(s, word, (dbk_span){s->source, at, line_trimmed(s->text, at)});
     } else {
         scan_mark(s, at);
+        doubt(s, at);
     }
     return at + size;
 }
@@ -241,11 +251,24 @@ bool dbk_line_string(dbk_line *line, dbk_slice *literal)
     return false;
 }
 
+/* "-- query open_jobs": without arguments the brackets stand all the same. */
+static const char *with_brackets(dbk_check *check, const dbk_block *block, const char *text, size_t size)
+{
+    size_t at = 3 + strlen(block->word) + 1;
+
+    if (strcmp(block->word, "query") != 0 && strcmp(block->word, "command") != 0) return NULL;
+    for (size_t i = at; i < size; i++)
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.", text[i])) return NULL;
+    return at < size ? dbk_check_printf(check, "%.*s()", (int)size, text) : NULL;
+}
+
 void dbk_line_lookalike(dbk_check *check, const dbk_block *block, const char *advice)
 {
     size_t size = block->line.end - block->line.begin;
     const char *text = (const char *)block->line.source->text.data + block->line.begin;
+    const char *nearer = with_brackets(check, block, text, size);
 
+    if (nearer) advice = nearer;
     dbk_report_error(check->report, block->line, advice, "looks like a directive: '%.*s'", (int)(size > 80 ? 80 : size),
                      text);
 }

@@ -1,0 +1,3 @@
+-- command jobs.clear
+-- delete jobs
+SELECT id FROM jobs;

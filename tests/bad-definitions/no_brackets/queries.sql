@@ -1,0 +1,2 @@
+-- query all_jobs
+SELECT id FROM jobs;
