@@ -13,6 +13,8 @@ static bool read_state(dbk_app_reading *a, const dbk_json_node *value, const cha
     return value->kind == DBK_JSON_NULL || dbk_app_text(a, value, path, out);
 }
 
+enum { MOVES_FOLLOWED = 128 };
+
 static bool same_state(const char *one, const char *other)
 {
     return one == other || (one && other && strcmp(one, other) == 0);
@@ -74,6 +76,46 @@ static void read_moves(dbk_app_reading *a, const dbk_json_node *value, const cha
         read_moves_of(a, child, dbk_app_path(a, path, child->name), machine);
 }
 
+/* Whether a chain of moves leads there from a start: `come` marks the moves that a row can make. Small machines only. */
+static bool is_led_to(const dbk_machine *machine, const char *state)
+{
+    bool come[MOVES_FOLLOWED] = {false}, more = true;
+
+    if (machine->move_count > MOVES_FOLLOWED) return true;
+    for (size_t i = 0; i < machine->start_count; i++)
+        if (same_state(machine->start[i], state)) return true;
+    while (more) {
+        more = false;
+        for (size_t i = 0; i < machine->move_count; i++) {
+            const dbk_state_move *move = &machine->moves[i];
+            bool from = false;
+            for (size_t k = 0; k < machine->start_count; k++) from |= same_state(machine->start[k], move->from);
+            for (size_t k = 0; k < machine->move_count; k++)
+                from |= come[k] && same_state(machine->moves[k].to, move->from);
+            if (come[i] || !from) continue;
+            come[i] = more = true;
+            if (same_state(move->to, state)) return true;
+        }
+    }
+    return false;
+}
+
+/* A put that does not name the column begins with its DEFAULT. */
+static void check_default(dbk_app_reading *a, const dbk_json_node *value, const char *path, const dbk_machine *machine,
+                          const dbk_column *column)
+{
+    const char *text = column->default_sql;
+    size_t size = text ? strlen(text) : 0;
+
+    if (size < 2 || text[0] != '\'' || memchr(text + 1, '\'', size - 2) || machine->start_count == 0) return;
+    for (size_t i = 0; i < machine->start_count; i++)
+        if (machine->start[i] && dbk_slice_equal(dbk_slice_text(machine->start[i]), dbk_slice_of(text + 1, size - 2)))
+            return;
+    dbk_app_doubt_name(a, value, "a start that is the column's DEFAULT",
+                       "'%s': a put that does not name it begins with %s, which is no start, and is refused", path,
+                       text);
+}
+
 static void check_reached(dbk_app_reading *a, const dbk_json_node *value, const char *path, const dbk_machine *machine)
 {
     const dbk_json_node *moves = value->kind == DBK_JSON_OBJECT ? dbk_json_member(value, "moves") : NULL;
@@ -86,6 +128,10 @@ static void check_reached(dbk_app_reading *a, const dbk_json_node *value, const 
         if (!can_be(machine, from))
             dbk_app_wrong_name(a, child, "a state of 'start', or one that another moves to",
                                "'%s': no row comes to '%.*s'", path, DBK_SLICE_ARG(child->name));
+        else if (!is_led_to(machine, from))
+            dbk_app_doubt_name(a, child, "a move that leads there from a state of 'start'",
+                               "'%s': no row comes to '%.*s': what moves to it is not come to either", path,
+                               DBK_SLICE_ARG(child->name));
     }
 }
 
@@ -120,6 +166,7 @@ void dbk_app_read_states(dbk_app_reading *a, const dbk_json_node *value, const c
         dbk_machine *machine = &t->rules->machines[t->rules->machine_count++];
         machine->column = (uint16_t)column;
         read_machine(a, child, inner, machine);
+        check_default(a, child, inner, machine, &t->table->columns[column]);
     }
 }
 

@@ -1,4 +1,4 @@
-// Made by 'daybook types' of the app 'jobs', version 3, definition 240d8bddc1a6896142c7d8adb8cabb8b.
+// Made by 'daybook types' of the app 'jobs', version 3, definition b2249d696865f5719d337b52ad010b43.
 // Make it anew when the definition changes; do not edit it.
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
@@ -35,6 +35,10 @@ export interface Queries {
   progress_of: {
     args: { id: string };
     row: { id: string | null; status: "QUEUED" | "RUNNING" | "DONE" | null; job: string | null; percent: number | null; picture: string | null; anything: Value };
+  };
+  urgent: {
+    args: {};
+    row: { id: string | null; title: string | null };
   };
 }
 

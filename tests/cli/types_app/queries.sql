@@ -6,3 +6,6 @@ SELECT status, count(*) AS jobs FROM jobs GROUP BY status;
 
 -- query progress_of(id)
 SELECT jobs.id, jobs.status, progress.* FROM jobs LEFT JOIN progress ON progress.job = jobs.id WHERE jobs.id = :id;
+
+-- query urgent()
+SELECT id, title FROM urgent_jobs ORDER BY id;

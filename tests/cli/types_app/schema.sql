@@ -14,3 +14,4 @@ CREATE TABLE tags (
 ) WITHOUT ROWID;
 CREATE TABLE progress (job TEXT PRIMARY KEY NOT NULL, percent INTEGER NOT NULL DEFAULT 0, picture BLOB, anything);
 CREATE INDEX jobs_status ON jobs(status);
+CREATE VIEW urgent_jobs AS SELECT id, title FROM jobs WHERE urgent;

@@ -1,0 +1,2 @@
+CREATE TABLE posts(id TEXT PRIMARY KEY NOT NULL, title TEXT, state TEXT NOT NULL DEFAULT 'draft', kind TEXT DEFAULT 'a');
+CREATE VIEW titles AS SELECT id, title FROM posts;
