@@ -20,6 +20,46 @@ static void put_tables(const dbk_json_node *tables)
     }
 }
 
+static void put_column(const char *words, const dbk_json_node *table, const dbk_json_node *column)
+{
+    if (!table || !column) return;
+    printf("%s column ", words);
+    dbk_out(table->text);
+    putchar('.');
+    dbk_out(column->text);
+}
+
+/* The columns that go and come of one table, or that it goes; true: something goes. */
+static bool put_columns(const dbk_json_node *table)
+{
+    const dbk_json_node *name = dbk_json_member(table, "table"), *gone = dbk_json_member(table, "columns_gone"),
+                        *made = dbk_json_member(table, "columns_new"), *rows = dbk_json_member(table, "rows_before");
+    const dbk_json_node *item = gone ? gone + 1 : NULL;
+    for (uint32_t i = 0; gone && i < gone->count; i++, item = dbk_json_next(item)) {
+        const dbk_json_node *values = dbk_json_member(item, "values");
+        put_column("gone:", name, dbk_json_member(item, "column"));
+        if (values) printf(", rows with a value of their own: %.*s\n", DBK_SLICE_ARG(values->text));
+    }
+    item = made ? made + 1 : NULL;
+    for (uint32_t i = 0; made && i < made->count; i++, item = dbk_json_next(item)) {
+        put_column("new:", name, item);
+        putchar('\n');
+    }
+    bool whole = dbk_json_member(table, "gone") != NULL;
+    if (whole && name && rows)
+        printf("gone: table %.*s, rows: %.*s\n", DBK_SLICE_ARG(name->text), DBK_SLICE_ARG(rows->text));
+    return whole || (gone && gone->count > 0);
+}
+
+static bool put_gone(const dbk_json_node *tables)
+{
+    bool any = false;
+    const dbk_json_node *table = tables ? tables + 1 : NULL;
+    for (uint32_t i = 0; tables && i < tables->count; i++, table = dbk_json_next(table))
+        any = put_columns(table) || any;
+    return any;
+}
+
 static void put_lost(const dbk_json_node *lost)
 {
     bool terminal = dbk_terminal_is(stdout);
@@ -67,8 +107,14 @@ static void show(const dbk_json_node *root)
         if (dbk_json_member(model, "failed")) put_failed(dbk_json_member(model, "failed"));
     }
     put_tables(dbk_json_member(root, "tables"));
+    bool goes = put_gone(dbk_json_member(root, "tables"));
     put_lost(dbk_json_member(root, "lost"));
     printf(upgraded && upgraded->kind == DBK_JSON_TRUE ? "upgraded\n" : "nothing was changed\n");
+    if (!goes || !dbk_out_flush()) return;
+    fputs("hint: the log keeps what goes; what only has another name now keeps its values by an upcast (upcasts.sql) "
+          "and a "
+          "higher version of the app\n",
+          stderr);
 }
 
 /* The store's own process may stand elsewhere: it gets the whole path. */

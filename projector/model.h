@@ -336,7 +336,9 @@ dbk_result dbk_model_due(dbk_model *model, const struct dbk_retention_rule *rule
 dbk_result dbk_model_count_rows(dbk_model *model, const dbk_table *table, uint64_t *rows, dbk_error *err) DBK_MUST_USE;
 
 /* Two model files of different definitions: `{"table","rows_before","rows_after","only_before","only_after",
- * "writer_before","writer_after"},…` of every table of either; rows are compared by the columns they share. */
+ * "writer_before","writer_after"},…` of every table of either; rows are compared by the columns they share. A table of
+ * both has `"columns_gone":[{"column","values"},…]` too, values being the rows that hold neither NULL nor the default
+ * there, and `"columns_new":["…"]`; one that no model of the second has, `"gone":true`. */
 typedef struct dbk_upgrade_side {
     const char *path;
     const dbk_definition *definition;

@@ -59,12 +59,69 @@ static dbk_result count_only(dbk_upgrade_walk *walk, const char *schema, const c
     return count(walk, rows, err);
 }
 
+/* Rows of the table before that hold something of their own in a column. A default that only a model's connection can
+ * compute (it asks a function of the engine) is taken for none. The default stands in a query of its own, where a name
+ * in double quotes is no column of the table. */
+static dbk_result count_values(dbk_upgrade_walk *walk, const dbk_table *table, const dbk_column *column, int64_t *rows,
+                               dbk_error *err)
+{
+    dbk_result result = DBK_NONE;
+    for (int with_default = column->default_sql != NULL; result != DBK_OK && with_default >= 0; with_default--) {
+        if (with_default) dbk_buffer_printf(&walk->sql, "WITH _default(v) AS (SELECT (%s)) ", column->default_sql);
+        dbk_buffer_put_text(&walk->sql, "SELECT count(*) FROM old.");
+        dbk_put_name(&walk->sql, table->name);
+        dbk_buffer_put_text(&walk->sql, " WHERE ");
+        dbk_put_name(&walk->sql, column->name);
+        dbk_buffer_put_text(&walk->sql, " IS NOT NULL");
+        if (with_default) {
+            dbk_buffer_put_text(&walk->sql, " AND ");
+            dbk_put_name(&walk->sql, column->name);
+            dbk_buffer_put_text(&walk->sql, " IS NOT (SELECT v FROM _default)");
+        }
+        result = count(walk, rows, err);
+    }
+    return result;
+}
+
+static dbk_result put_columns(dbk_upgrade_walk *walk, const dbk_table *before, const dbk_table *after, dbk_error *err)
+{
+    const char *comma = "";
+    dbk_result result = DBK_OK;
+    dbk_buffer_put_text(walk->out, ",\"columns_gone\":[");
+    for (uint16_t i = 0; result == DBK_OK && i < before->column_count; i++) {
+        const dbk_column *column = &before->columns[i];
+        int64_t values = 0;
+        if (dbk_table_column(after, dbk_slice_text(column->name)) >= 0) continue;
+        result = count_values(walk, before, column, &values, err);
+        dbk_buffer_printf(walk->out, "%s{\"column\":\"%s\",\"values\":%lld}", comma, column->name, (long long)values);
+        comma = ",";
+    }
+    dbk_buffer_put_text(walk->out, "],\"columns_new\":[");
+    comma = "";
+    for (uint16_t i = 0; i < after->column_count; i++) {
+        if (dbk_table_column(before, dbk_slice_text(after->columns[i].name)) >= 0) continue;
+        dbk_buffer_printf(walk->out, "%s\"%s\"", comma, after->columns[i].name);
+        comma = ",";
+    }
+    dbk_buffer_put_u8(walk->out, ']');
+    return result;
+}
+
+/* A table that an async model has from now on does not go. */
+static bool is_of_a_model(const dbk_definition *definition, const char *table)
+{
+    for (size_t i = 0; i < definition->model_count; i++)
+        if (dbk_definition_table(definition->models[i], dbk_slice_text(table))) return true;
+    return false;
+}
+
 static const char *writer_of(const dbk_table *table)
 {
     return !table ? "none" : table->collection ? "commands" : "projections";
 }
 
-static dbk_result put_table(dbk_upgrade_walk *walk, const dbk_table *before, const dbk_table *after, dbk_error *err)
+static dbk_result put_table(dbk_upgrade_walk *walk, const dbk_table *before, const dbk_table *after, bool goes,
+                            dbk_error *err)
 {
     int64_t had = 0, has = 0, gone = 0, came = 0;
     dbk_result result = count_rows(walk, "old", before, &had, err);
@@ -78,9 +135,12 @@ static dbk_result put_table(dbk_upgrade_walk *walk, const dbk_table *before, con
     dbk_buffer_printf(walk->out, ",\"rows_before\":%lld,\"rows_after\":%lld,\"only_before\":%lld,\"only_after\":%lld",
                       (long long)had, (long long)has, (long long)(after ? gone : had),
                       (long long)(before ? came : has));
-    dbk_buffer_printf(walk->out, ",\"writer_before\":\"%s\",\"writer_after\":\"%s\"}", writer_of(before),
+    dbk_buffer_printf(walk->out, ",\"writer_before\":\"%s\",\"writer_after\":\"%s\"", writer_of(before),
                       writer_of(after));
-    return DBK_OK;
+    if (goes) dbk_buffer_put_text(walk->out, ",\"gone\":true");
+    if (before && after) result = put_columns(walk, before, after, err);
+    dbk_buffer_put_u8(walk->out, '}');
+    return result;
 }
 
 static dbk_result compare(dbk_upgrade_walk *walk, const dbk_definition *before, const dbk_definition *after,
@@ -89,11 +149,12 @@ static dbk_result compare(dbk_upgrade_walk *walk, const dbk_definition *before, 
     dbk_result result = DBK_OK;
     for (size_t i = 0; result == DBK_OK && i < after->table_count; i++) {
         const dbk_table *table = &after->tables[i];
-        result = put_table(walk, dbk_definition_table(before, dbk_slice_text(table->name)), table, err);
+        result = put_table(walk, dbk_definition_table(before, dbk_slice_text(table->name)), table, false, err);
     }
     for (size_t i = 0; result == DBK_OK && i < before->table_count; i++) {
         const dbk_table *table = &before->tables[i];
-        if (!dbk_definition_table(after, dbk_slice_text(table->name))) result = put_table(walk, table, NULL, err);
+        if (!dbk_definition_table(after, dbk_slice_text(table->name)))
+            result = put_table(walk, table, NULL, !is_of_a_model(after, table->name), err);
     }
     return result;
 }

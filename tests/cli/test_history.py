@@ -88,6 +88,33 @@ class History(Case):
         self.assertIn("was upgraded to a definition that came after", self.run_program("send", "u.daybook", input=ndjson([put(3)])).stderr)
         self.assertIn("does not pass the check", self.refused(1, "upgrade", self.filled(), "--app", self.app("bad", "CREATE TABLE x (y)")))
 
+    def test_what_an_upgrade_takes_away_is_told(self):
+        first = ("CREATE TABLE recipes (id TEXT PRIMARY KEY NOT NULL, title TEXT, servings INTEGER DEFAULT 4, \"order\" TEXT,\n"
+                 "  at DATETIME DEFAULT CURRENT_TIMESTAMP);\nCREATE TABLE tags (id TEXT PRIMARY KEY NOT NULL);\n")
+        self.daybook("init", "u.daybook", "--app", self.app("v1", first))
+        self.receipts("u.daybook", ndjson([
+            {"id": f"r{i}", "do": "put", "table": "recipes", "key": f"k{i}", "data": data}
+            for i, data in enumerate([{"servings": 4}, {"servings": 2}, {"servings": None}, {"servings": 9, "order": "x"}, {}])]
+            + [{"id": "t", "do": "put", "table": "tags", "key": "x"}]))
+        self.app("v2", "CREATE TABLE recipes (id TEXT PRIMARY KEY NOT NULL, title TEXT, portions INTEGER DEFAULT 4, at DATETIME);\n")
+        shown = json.loads(self.daybook("upgrade", "u.daybook", "--app", "v2", "--dry-run", "--json"))
+        tables = {t["table"]: t for t in shown["tables"]}
+        self.assertEqual(tables["recipes"]["columns_gone"], [{"column": "servings", "values": 2}, {"column": "order", "values": 1}])
+        self.assertEqual((tables["recipes"]["columns_new"], "gone" in tables["recipes"]), (["portions"], False))
+        self.assertEqual((tables["tags"]["gone"], tables["tags"]["rows_before"], "columns_gone" in tables["tags"]), (True, 1, False))
+        told = ("gone: column recipes.servings, rows with a value of their own: 2\ngone: column recipes.order, rows with a value of their own: 1\n"
+                "new: column recipes.portions\ngone: table tags, rows: 1\n")
+        for more, end in ((["--dry-run"], "nothing was changed\n"), ([], "upgraded\n")):
+            done = self.run_program("upgrade", "u.daybook", "--app", "v2", *more)
+            self.assertIn(told + end, done.stdout)
+            self.assertIn("upcasts.sql", done.stderr)
+        done = self.run_program("upgrade", "u.daybook", "--app", self.app("v3", first))
+        self.assertEqual(done.returncode, 1, "the first definition again")
+        self.app("v4", first + "CREATE TABLE more (id TEXT PRIMARY KEY NOT NULL);\n")
+        done = self.run_program("upgrade", "u.daybook", "--app", "v4")
+        self.assertIn("gone: column recipes.portions, rows with a value of their own: 0\n", done.stdout)
+        self.assertEqual(self.rows("u.daybook", "SELECT id, servings FROM recipes WHERE servings <> 4"), [["k1", 2], ["k3", 9]])
+
     def test_beside_a_daemon_and_through_it(self):
         store = self.filled()
         before = self.daybook("history", store, "notes", "n1")
