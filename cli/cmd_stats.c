@@ -1,10 +1,13 @@
 /* daybook stats and daybook rebuild: one request each. */
 #include "cli/cli.h"
 
+/* The answer to a rebuild of an async model has a list of that one: its members are shown as those of main are. */
 static void show(const dbk_cli *cli, const dbk_json_node *root)
 {
+    const dbk_json_node *models = dbk_json_member(root, "models");
+    bool one = cli->command == &dbk_cmd_rebuild && models && models->kind == DBK_JSON_ARRAY && models->count == 1;
     if (dbk_cli_flag(cli, "json")) dbk_out_line(root->text);
-    else dbk_out_members(root);
+    else dbk_out_members(one ? models + 1 : root);
 }
 
 static int ask_and_show(dbk_cli *cli, dbk_cli_target *target, const char *text)

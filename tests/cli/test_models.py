@@ -70,6 +70,8 @@ class Models(Case):
         now = json.loads(self.daybook("fingerprint", store, "--model", "stats", "--json"))
         rebuilt = json.loads(self.daybook("rebuild", store, "stats", "--json"))["models"][0]
         self.assertEqual((now["fingerprint"], now["position"]), (rebuilt["fingerprint"], rebuilt["position"]))
+        lines = dict(line.split() for line in self.daybook("rebuild", store, "stats").splitlines() if len(line.split()) == 2)
+        self.assertEqual((lines["fingerprint"], lines["position"]), (rebuilt["fingerprint"], str(rebuilt["position"])))
         made = json.loads(self.daybook("replay", store, "--model", "stats", "--into", "made.sqlite", "--json"))
         self.assertEqual(made["fingerprint"], now["fingerprint"])
         self.assertEqual(json.loads(self.daybook("stats", store, "--json"))["models"][0]["state"], "running")
