@@ -14,6 +14,32 @@ static void put_item(uint32_t number, const dbk_json_node *item)
     putchar('\n');
 }
 
+static void put_member(const char *before, const dbk_json_node *object, const char *name)
+{
+    const dbk_json_node *node = dbk_json_member(object, name);
+    if (!node) return;
+    fputs(before, stdout);
+    dbk_out_shown(node->text, dbk_terminal_is(stdout));
+}
+
+/* What was wanted, of which row or stream, by which command: a line for each event. */
+static void put_wanted(const dbk_json_node *item)
+{
+    const dbk_json_node *events = dbk_json_member(item, "events");
+    bool any = events && events->kind == DBK_JSON_ARRAY && events->count > 0;
+    const dbk_json_node *event = any ? events + 1 : NULL;
+    for (uint32_t i = 0; any && i < events->count; i++, event = dbk_json_next(event)) {
+        put_member("   ", event, "type");
+        put_member("  ", event, "subject");
+        if (i == 0) {
+            put_member("  command ", item, "commandid");
+            put_member("  by ", item, "actor");
+            put_member("  ", item, "time");
+        }
+        putchar('\n');
+    }
+}
+
 static const dbk_json_node *items_of(const dbk_cli_answer *answer)
 {
     const dbk_json_node *items = dbk_json_member(answer->root, "items");
@@ -42,7 +68,10 @@ static int list(const dbk_cli *cli, dbk_cli_target *target)
         dbk_out_line(dbk_slice_of(answer.text.data, answer.text.size));
     } else {
         const dbk_json_node *items = items_of(&answer), *item = items + 1;
-        for (uint32_t i = 0; i < items->count; i++, item = dbk_json_next(item)) put_item(i + 1, item);
+        for (uint32_t i = 0; i < items->count; i++, item = dbk_json_next(item)) {
+            put_item(i + 1, item);
+            put_wanted(item);
+        }
         if (items->count == 0) dbk_cli_note("the inbox is empty");
     }
     dbk_cli_answer_release(&answer);
@@ -72,6 +101,19 @@ static dbk_result find_entry(const dbk_cli *cli, dbk_cli_target *target, const c
     return result;
 }
 
+/* Refused, it stays in the inbox. */
+static int fail_verb(dbk_error *err, dbk_result result, const char *verb, const char *word, const dbk_buffer *entry)
+{
+    int status = result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED;
+    if (entry->size == 0 || result == DBK_USAGE) return dbk_cli_fail(err, status);
+    dbk_slice id = dbk_buffer_slice(entry);
+    (void)dbk_error_wrap(err, result, "cannot %s entry %.*s", verb, DBK_SLICE_ARG(id));
+    if (!err->hint[0])
+        dbk_error_hint(err, "'daybook inbox' shows what it wanted: make room for it, or 'daybook inbox dismiss %s'",
+                       word);
+    return dbk_cli_fail(err, status);
+}
+
 static int decide(const dbk_cli *cli, dbk_cli_target *target, const char *verb, const char *word)
 {
     dbk_cli_answer answer = {0};
@@ -89,7 +131,7 @@ static int decide(const dbk_cli *cli, dbk_cli_target *target, const char *verb, 
     if (result == DBK_OK || told) dbk_out_line(answer.root->text);
     int status = result == DBK_OK ? DBK_EXIT_DONE
                  : told           ? DBK_EXIT_FAILED
-                                  : dbk_cli_fail(&err, result == DBK_USAGE ? DBK_EXIT_USAGE : DBK_EXIT_FAILED);
+                                  : fail_verb(&err, result, verb, word, &entry);
     dbk_cli_answer_release(&answer);
     dbk_buffer_release(&entry);
     dbk_buffer_release(&request);

@@ -366,17 +366,21 @@ static dbk_result put(dbk_model *model, dbk_draft *draft, dbk_slice table, const
 dbk_result dbk_model_put(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
                          const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
-    return dbk_row_note_constraint(model, draft, put(model, draft, table, key, data, expect, err), err);
+    dbk_result result = dbk_row_note_constraint(model, draft, put(model, draft, table, key, data, expect, err), err);
+    return dbk_row_name_foreign(model, table, data, false, result, err);
 }
 
 dbk_result dbk_model_patch(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
                            const dbk_json_node *data, const dbk_json_node *expect, dbk_error *err)
 {
-    return dbk_row_note_constraint(model, draft, dbk_row_patch(model, draft, table, key, data, expect, err), err);
+    dbk_result result =
+        dbk_row_note_constraint(model, draft, dbk_row_patch(model, draft, table, key, data, expect, err), err);
+    return dbk_row_name_foreign(model, table, data, false, result, err);
 }
 
 dbk_result dbk_model_delete(dbk_model *model, dbk_draft *draft, dbk_slice table, const dbk_json_node *key,
                             const dbk_json_node *expect, dbk_error *err)
 {
-    return dbk_row_note_constraint(model, draft, delete_row(model, draft, table, key, expect, err), err);
+    dbk_result result = dbk_row_note_constraint(model, draft, delete_row(model, draft, table, key, expect, err), err);
+    return dbk_row_name_foreign(model, table, NULL, true, result, err);
 }

@@ -219,6 +219,11 @@ dbk_result dbk_row_bad_key(dbk_model *model, const dbk_table *table, dbk_slice k
 /* Puts the name of a constraint that does not hold into the draft's detail, and the app's words for it
  * into the error; returns `result`. */
 dbk_result dbk_row_note_constraint(dbk_model *model, dbk_draft *draft, dbk_result result, dbk_error *err);
+
+/* rows/foreign.c. Where `err` says "FOREIGN KEY" and no more of a put or patch with `data`, or of a delete (`gone`), which
+ * one it is, and what to do; the app's own words stay. Returns `result`. */
+dbk_result dbk_row_name_foreign(dbk_model *model, dbk_slice table, const dbk_json_node *data, bool gone,
+                                dbk_result result, dbk_error *err);
 dbk_result dbk_row_engine_event(dbk_model *model, const dbk_event *event,
                                 dbk_error *err) DBK_MUST_USE; /* rows/append.c */
 

@@ -115,6 +115,30 @@ class History(Case):
         self.assertIn("gone: column recipes.portions, rows with a value of their own: 0\n", done.stdout)
         self.assertEqual(self.rows("u.daybook", "SELECT id, servings FROM recipes WHERE servings <> 4"), [["k1", 2], ["k3", 9]])
 
+    def test_the_inbox_says_what_was_wanted_and_what_stands_against_it(self):
+        schema = "CREATE TABLE authors (id TEXT PRIMARY KEY NOT NULL);\nCREATE TABLE books (id TEXT PRIMARY KEY NOT NULL, author TEXT%s);\n"
+        self.daybook("init", "i.daybook", "--app", self.app("v1", schema % ""))
+        self.receipts("i.daybook", ndjson([{"id": "b-1", "do": "put", "table": "books", "key": "b1", "data": {"author": "x9"}, "actor": "ann"}]))
+        self.app("v2", schema % " REFERENCES authors" + "CREATE INDEX by_author ON books (author);\n")
+        self.daybook("upgrade", "i.daybook", "--app", "v2", "--accept")
+        lines = self.daybook("inbox", "i.daybook").splitlines()
+        self.assertRegex(lines[0], r"^1  skipped  \w+\.1\.2  FOREIGN KEY")
+        self.assertRegex(lines[1], r"^   books\.put  books/b1  command b-1  by ann  20")
+        refused = self.refused(1, "inbox", "i.daybook", "apply", "1")
+        self.assertRegex(refused, r"cannot apply entry \w+\.1\.2: FOREIGN KEY books\.author: 'authors' has no 'x9'\nhint: put the row of 'authors' first")
+        for command in ({"do": "put", "key": "b2", "data": {"author": "x9"}}, {"do": "put", "key": "b2", "data": {"author": "y" * 100}}):
+            receipt = self.receipts("i.daybook", ndjson([dict(command, id=command["data"]["author"], table="books")]), status=1)[0]
+            self.assertEqual((receipt["constraint"], receipt["message"]),
+                             ("FOREIGN KEY", "FOREIGN KEY books.author: 'authors' has no " + ("'x9'" if len(receipt["id"]) == 2 else "such row")))
+        self.receipts("i.daybook", ndjson([{"id": "a", "do": "put", "table": "authors", "key": "x9"}]))
+        self.daybook("inbox", "i.daybook", "apply", "1")
+        self.assertEqual(self.daybook("inbox", "i.daybook"), "")
+        patched = self.receipts("i.daybook", ndjson([{"id": "p", "do": "patch", "table": "books", "key": "b1", "data": {"author": "z"}}]), status=1)[0]
+        self.assertIn("'authors' has no 'z'", patched["message"])
+        gone = self.receipts("i.daybook", ndjson([{"id": "d", "do": "delete", "table": "authors", "key": "x9"}]), status=1)[0]
+        self.assertEqual((gone["constraint"], gone["message"]),
+                         ("FOREIGN KEY", "FOREIGN KEY books.author: rows of 'books' still refer to this one of 'authors'"))
+
     def test_beside_a_daemon_and_through_it(self):
         store = self.filled()
         before = self.daybook("history", store, "notes", "n1")
