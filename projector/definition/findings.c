@@ -164,9 +164,54 @@ static int compare(const void *a, const void *b)
     return strcmp(x->text, y->text);
 }
 
+static bool is_of_schema(const dbk_finding *finding)
+{
+    const char *slash = strrchr(finding->file, '/');
+
+    return strcmp(slash ? slash + 1 : finding->file, "schema.sql") == 0;
+}
+
+/* The cause before what may follow from it. */
+static int compare_schema_first(const void *a, const void *b)
+{
+    bool first_a = is_of_schema(a), first_b = is_of_schema(b);
+
+    if (first_a != first_b) return first_a ? -1 : 1;
+    return compare(a, b);
+}
+
+static bool is_of_lack(const dbk_finding *finding)
+{
+    /* a step whose table is not there is no step, and uses no argument */
+    static const char *const texts[] = {"no such table",    "no such column",  "there is no table", "has no column",
+                                        "' is of no table", "' is no table: ", "' has no step",     "' is not used"};
+
+    if (!finding->file[0] || is_of_schema(finding)) return false;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (strstr(finding->text, texts[i])) return true;
+    return false;
+}
+
+void dbk_report_settle(dbk_report *report)
+{
+    size_t kept = 0, all = report->count;
+
+    if (!report->lacks) return;
+    for (size_t i = 0; i < all; i++) {
+        const dbk_finding *finding = &report->items[i];
+        if (!is_of_lack(finding)) report->items[kept++] = *finding;
+        else if (!finding->warning) report->errors--;
+    }
+    report->count = kept;
+    if (kept < all)
+        dbk_report_warning(report, (dbk_span){NULL, 0, 0}, NULL,
+                           "what other files ask of tables and columns is checked when schema.sql is right");
+}
+
 void dbk_report_take(dbk_report *report, dbk_findings *out)
 {
-    if (report->count > 1) qsort(report->items, report->count, sizeof(*report->items), compare);
+    if (report->count > 1)
+        qsort(report->items, report->count, sizeof(*report->items), report->lacks ? compare_schema_first : compare);
     *out = (dbk_findings){report->items, report->count, report->errors, report};
 }
 

@@ -56,9 +56,13 @@ typedef struct dbk_report {
     size_t count, errors;
     const char *schema_name; /* what findings call schema.sql; NULL: so */
     bool failed;             /* out of memory */
+    bool lacks;              /* a statement of a schema.sql was refused that would have made a table or view */
 } dbk_report;
 
 dbk_report *dbk_report_new(const dbk_port *port); /* NULL: out of memory */
+/* At the end of a check: where a schema lacks a table for an error of its own, what other files say of tables and columns
+ * that are not there says nothing of them: it is left out, which is said once. */
+void dbk_report_settle(dbk_report *report);
 /* `advice` may be NULL; it is copied. */
 void dbk_report_error(dbk_report *report, dbk_span at, const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -123,6 +123,9 @@ void dbk_lint_table(dbk_check *check, const dbk_object *object)
 {
     const dbk_table *table = dbk_check_table(check, object->name);
 
+    if (strcasecmp(object->name, "events") == 0)
+        dbk_report_warning(check->report, dbk_sql_span(object->sql, object->name_token), "another name",
+                           "a table 'events' hides the log's: queries cannot ask the log then");
     lint_words(check, object->sql, object->body_token);
     lint_clock(check, object->sql, object->body_token);
     if (!table) return;

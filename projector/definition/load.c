@@ -160,6 +160,7 @@ static dbk_result run_check(dbk_check *check, dbk_error *err)
     if (check->steps > DBK_CHECK_STEPS_MAX)
         dbk_report_error(check->report, (dbk_span){NULL, 0, 0}, "fewer tables, keys and columns",
                          "the definition takes too long to check");
+    dbk_report_settle(check->report);
     if (check->report->errors == 0) return DBK_OK;
     return dbk_fail(err, DBK_SCHEMA, "the definition has %zu error%s", check->report->errors,
                     check->report->errors == 1 ? "" : "s");

@@ -153,17 +153,25 @@ static void run_statement(dbk_check *check, const dbk_sql *sql)
     if (!object) return;
     object->sql = sql;
     if (!dbk_sql_is(sql, 0, "create")) return refuse_word(check, sql);
-    if (refuse_create(check, sql)) return;
-    bool known = find_name(object, sql);
-    bool good = !known || (check_name(check, object) && check_new(check, object) && !is_as_select(check, object));
+    if (refuse_create(check, sql)) {
+        if (!dbk_sql_is(sql, 1, "trigger")) check->report->lacks = true;
+        return;
+    }
+    bool known = find_name(object, sql), again = false;
+    bool good =
+        !known || (check_name(check, object) && !(again = !check_new(check, object)) && !is_as_select(check, object));
     sqlite3_stmt *statement = good ? dbk_check_prepare(check, sql, DBK_SQL_DDL) : NULL;
-    if (!statement) return keep_refused(check, object);
+    if (!statement) {
+        if (!again && object->kind != DBK_OBJECT_INDEX) check->report->lacks = true;
+        return keep_refused(check, object);
+    }
     check->sandbox.role = DBK_SQL_DDL; /* CREATE compiles more SQL while it runs */
     int rc = sqlite3_step(statement);
     if (rc != SQLITE_DONE) dbk_check_refused(check, sql);
     check->sandbox.role = DBK_SQL_ENGINE;
     (void)sqlite3_finalize(statement);
     if (rc == SQLITE_DONE && known && object->name) keep_object(check, object);
+    else if (rc != SQLITE_DONE && object->kind != DBK_OBJECT_INDEX) check->report->lacks = true;
 }
 
 void dbk_check_schema(dbk_check *check)
@@ -179,6 +187,7 @@ void dbk_check_schema(dbk_check *check)
             break;
         }
         if (!sql->broken) run_statement(check, sql);
+        else check->report->lacks = true;
     }
 }
 

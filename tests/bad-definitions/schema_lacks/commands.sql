@@ -1,0 +1,3 @@
+-- command note.make(title TEXT)
+-- put notes
+SELECT :title AS title;

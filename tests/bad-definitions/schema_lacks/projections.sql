@@ -1,0 +1,2 @@
+-- on note.made
+INSERT INTO notes (id, title) VALUES ($id, $title);

@@ -1,0 +1,4 @@
+-- query all_notes()
+SELECT id, title FROM notes;
+-- query some(x)
+SELECT id FROM authors;

@@ -1,0 +1,6 @@
+CREATE TABLE notes (
+  id TEXT PRIMARY KEY NOT NULL,
+  title TEXT NOT NULL
+  author TEXT REFERENCES authors
+);
+CREATE TABLE authors (id TEXT PRIMARY KEY NOT NULL);
