@@ -11,6 +11,23 @@ static void put_json_text(dbk_buffer *out, const char *name, const char *text)
     dbk_json_put_string(out, dbk_slice_text(text));
 }
 
+/* `reason` is the first of `reasons`. */
+static void put_json_reasons(dbk_buffer *out, const dbk_import_table *table)
+{
+    if (table->reason_count == 0) return;
+    dbk_buffer_put_u8(out, ',');
+    put_json_text(out, "reason", table->reasons[0].reason);
+    dbk_buffer_put_text(out, ",\"reasons\":[");
+    for (size_t i = 0; i < table->reason_count; i++) {
+        const dbk_import_refusal *refusal = &table->reasons[i];
+        dbk_buffer_put_text(out, i ? ",{" : "{");
+        put_json_text(out, "reason", refusal->reason);
+        dbk_buffer_printf(out, ",\"rows\":%llu,\"first\":%s}", (unsigned long long)refusal->rows,
+                          refusal->row[0] ? refusal->row : "null");
+    }
+    dbk_buffer_put_u8(out, ']');
+}
+
 static void put_json_table(dbk_import *import, dbk_buffer *out, const dbk_import_table *table, bool sent)
 {
     dbk_buffer_put_u8(out, '{');
@@ -21,7 +38,7 @@ static void put_json_table(dbk_import *import, dbk_buffer *out, const dbk_import
     if (sent)
         dbk_buffer_printf(out, ",\"new\":%llu,\"again\":%llu,\"refused\":%llu", (unsigned long long)table->fresh,
                           (unsigned long long)table->again, (unsigned long long)table->refused);
-    if (table->refused) dbk_buffer_put_u8(out, ','), put_json_text(out, "reason", table->reason);
+    put_json_reasons(out, table);
     dbk_buffer_put_u8(out, '}');
 }
 
@@ -74,6 +91,20 @@ static void put_line(const char *text)
     putchar('\n');
 }
 
+static const char *with_reasons(dbk_import *import, const char *line, const dbk_import_table *table)
+{
+    uint64_t told = 0;
+    line = dbk_import_printf(import, "%s, %llu refused:", line, (unsigned long long)table->refused);
+    for (size_t i = 0; i < table->reason_count; i++) {
+        const dbk_import_refusal *refusal = &table->reasons[i];
+        line = dbk_import_printf(import, "%s%s %s (%llu %s%s%s)", line, i ? ";" : "", refusal->reason,
+                                 (unsigned long long)refusal->rows, dbk_plural(refusal->rows, "row", "rows"),
+                                 refusal->row[0] ? ", first " : "", refusal->row);
+        told += refusal->rows;
+    }
+    return told < table->refused ? dbk_import_printf(import, "%s; others", line) : line;
+}
+
 static void show(dbk_import *import, bool sent)
 {
     for (size_t i = 0; i < import->table_count; i++) {
@@ -84,8 +115,7 @@ static void show(dbk_import *import, bool sent)
         if (sent)
             line = dbk_import_printf(import, "%s, %llu new, %llu again", line, (unsigned long long)t->fresh,
                                      (unsigned long long)t->again);
-        if (t->refused)
-            line = dbk_import_printf(import, "%s, %llu refused: %s", line, (unsigned long long)t->refused, t->reason);
+        if (t->refused) line = with_reasons(import, line, t);
         put_line(line);
     }
     for (size_t i = 0; i < import->note_count; i++) {

@@ -23,6 +23,12 @@ typedef struct dbk_import_column {
     bool no_boolean, no_time, no_uuid, no_json; /* a value is none */
 } dbk_import_column;
 
+enum { DBK_IMPORT_REASONS_MAX = 3 };
+typedef struct dbk_import_refusal { /* one reason, and the key of the first row that it met */
+    char reason[256], row[64];      /* row as JSON, "": it cannot be shown */
+    uint64_t rows;
+} dbk_import_refusal;
+
 typedef struct dbk_import_table {
     const char *from, *name, *sql;
     dbk_import_column *columns;
@@ -31,7 +37,8 @@ typedef struct dbk_import_table {
     const char *rowid;      /* own key: the file's name for the rowid; NULL: the file's own primary key serves */
     const char *rowid_name; /* and the name here */
     uint64_t rows, fresh, again, refused;
-    char reason[256];               /* of the first that was refused */
+    dbk_import_refusal reasons[DBK_IMPORT_REASONS_MAX];
+    size_t reason_count;            /* of those; rows refused for more reasons count in `refused` alone */
     uint32_t first_line, last_line; /* in the definition */
 } dbk_import_table;
 
@@ -111,6 +118,8 @@ const char *dbk_import_quoted(dbk_import *import, const char *from); /* "as the 
 const char *dbk_import_shown(dbk_import *import, const char *text);  /* UTF-8, whatever a damaged file says */
 void dbk_import_note_left_out(dbk_import *import, const char *what, const char *name, const char *reason);
 void dbk_import_note_changed(dbk_import *import, const char *what, const char *name, const char *reason);
+/* Whether a statement has the word, outside of names in quotes, texts and comments. */
+bool dbk_import_says(const char *sql, const char *word);
 dbk_import_piece *dbk_import_add_piece(dbk_import *import, dbk_import_kind kind, dbk_import_table *table,
                                        const char *name, const char *sql);
 dbk_import_table *dbk_import_find_table(dbk_import *import, const char *from);

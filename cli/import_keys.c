@@ -2,7 +2,6 @@
  *
  * A table's own primary key serves where it can name a row for ever: without NULL, compared byte by byte, of a
  * type with one form. Else the file's rowid becomes the key, and the old one a UNIQUE. */
-#include <ctype.h>
 #include <strings.h>
 
 #include "cli/import.h"
@@ -200,42 +199,13 @@ static void take_reference_column(reference *r, sqlite3_stmt *row)
     r->children[r->count++] = child;
 }
 
-/* Behind a name in quotes, a text or a comment that begins there; else behind one character. */
-static const char *skip_one(const char *at)
-{
-    char quote = *at == '[' ? ']' : *at;
-    if (at[0] == '-' && at[1] == '-') return at + strcspn(at, "\n");
-    if (at[0] == '/' && at[1] == '*') {
-        const char *end = strstr(at + 2, "*/");
-        return end ? end + 2 : at + strlen(at);
-    }
-    if (!strchr("'\"`[", *at)) return at + 1;
-    const char *end = strchr(at + 1, quote);
-    return end ? end + 1 : at + strlen(at);
-}
-
-/* No pragma tells of it, only the table's own words. */
-static bool says_deferred(const char *sql)
-{
-    while (*sql) {
-        if (!isalpha((unsigned char)*sql)) {
-            sql = skip_one(sql);
-            continue;
-        }
-        size_t size = strspn(sql, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$");
-        if (size == 8 && strncasecmp(sql, "DEFERRED", 8) == 0) return true;
-        sql += size;
-    }
-    return false;
-}
-
 static dbk_result note_deferred(dbk_import *import, const dbk_import_table *table, dbk_error *err)
 {
     sqlite3_stmt *row = dbk_import_prepare(import, "SELECT sql FROM sqlite_schema WHERE name = ?1", err);
     if (!row) return DBK_IO;
     int rc = sqlite3_bind_text(row, 1, table->from, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK) rc = sqlite3_step(row);
-    if (rc == SQLITE_ROW && says_deferred(cell(row, 0)))
+    if (rc == SQLITE_ROW && dbk_import_says(cell(row, 0), "DEFERRED")) /* no pragma tells of it */
         dbk_import_note_changed(import, "foreign key", table->from,
                                 "DEFERRABLE INITIALLY DEFERRED is not taken: each statement of a command holds its "
                                 "references; write it into the definition where a command needs it");

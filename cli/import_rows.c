@@ -13,8 +13,8 @@ typedef struct loader {
     dbk_store *store;
     dbk_import_table *table;
     bool links; /* the second round: patches of what is late */
-    dbk_buffer array, data, late, key;
-    size_t count;
+    dbk_buffer array, data, late, key, keys;
+    size_t count, key_ends[ARRAY_ROWS]; /* of the rows in `array`: where their keys end in `keys` */
     uint64_t done, refused;
     dbk_bar bar;
     dbk_error *err;
@@ -119,11 +119,28 @@ static void put_command(loader *l, dbk_buffer *out)
     dbk_buffer_put_text(out, "}}");
 }
 
-static void refuse(loader *l, const char *reason)
+static void refuse(loader *l, const char *reason, dbk_slice row)
 {
-    if (l->table->refused == 0) snprintf(l->table->reason, sizeof l->table->reason, "%s", reason);
-    l->table->refused++;
+    dbk_import_table *table = l->table;
+    size_t at = 0;
+    table->refused++;
     l->refused++;
+    while (at < table->reason_count && strncmp(table->reasons[at].reason, reason, sizeof table->reasons[at].reason - 1))
+        at++;
+    if (at == DBK_IMPORT_REASONS_MAX) return;
+    dbk_import_refusal *refusal = &table->reasons[at];
+    refusal->rows++;
+    if (at < table->reason_count) return;
+    table->reason_count++;
+    snprintf(refusal->reason, sizeof refusal->reason, "%s", reason);
+    bool shown = row.size < sizeof refusal->row && dbk_utf8_valid(row);
+    snprintf(refusal->row, sizeof refusal->row, "%.*s", shown ? (int)row.size : 0, (const char *)row.data);
+}
+
+static dbk_slice key_of(const loader *l, size_t at)
+{
+    size_t from = at > 0 && at < l->count ? l->key_ends[at - 1] : 0;
+    return at < l->count ? dbk_slice_of(l->keys.data + from, l->key_ends[at] - from) : dbk_slice_of(NULL, 0);
 }
 
 /* ---- receipts */
@@ -137,7 +154,7 @@ static bool is_hopeless(const dbk_json_node *receipt)
            dbk_json_text_is(error, "denied");
 }
 
-static dbk_result take_receipt(loader *l, const dbk_json_node *receipt)
+static dbk_result take_receipt(loader *l, const dbk_json_node *receipt, size_t at)
 {
     const dbk_json_node *ok = receipt->kind == DBK_JSON_OBJECT ? dbk_json_member(receipt, "ok") : NULL;
     const dbk_json_node *message = receipt->kind == DBK_JSON_OBJECT ? dbk_json_member(receipt, "message") : NULL;
@@ -153,7 +170,7 @@ static dbk_result take_receipt(loader *l, const dbk_json_node *receipt)
     dbk_slice text = message ? message->text : dbk_slice_text("refused");
     snprintf(reason, sizeof reason, "%.*s", (int)(text.size < sizeof reason ? text.size : sizeof reason - 1),
              (const char *)text.data);
-    refuse(l, reason);
+    refuse(l, reason, key_of(l, at));
     return DBK_OK;
 }
 
@@ -163,17 +180,18 @@ static dbk_result flush(loader *l)
     const dbk_json_node *root = NULL;
     if (l->count == 0) return DBK_OK;
     dbk_buffer_put_u8(&l->array, ']');
-    if (l->array.failed || l->import->no_memory) return dbk_fail(l->err, DBK_NO_MEMORY, "no memory for the rows");
+    if (l->array.failed || l->keys.failed || l->import->no_memory)
+        return dbk_fail(l->err, DBK_NO_MEMORY, "no memory for the rows");
     dbk_result result = dbk_do(l->store, (const char *)l->array.data, l->array.size, &answer, l->err);
     if (result == DBK_OK)
         result = dbk_json_parse(l->import->parser, dbk_slice_of(answer.data, answer.size), &root, l->err);
-    if (result == DBK_OK && root->kind != DBK_JSON_ARRAY) result = take_receipt(l, root);
-    else if (result == DBK_OK)
-        for (const dbk_json_node *r = dbk_json_child(root), *end = root + root->span; result == DBK_OK && r && r < end;
-             r = dbk_json_next(r))
-            result = take_receipt(l, r);
+    if (result == DBK_OK && root->kind != DBK_JSON_ARRAY) result = take_receipt(l, root, 0);
+    const dbk_json_node *r = result == DBK_OK && root->kind == DBK_JSON_ARRAY ? dbk_json_child(root) : NULL;
+    for (size_t i = 0; result == DBK_OK && r && i < root->count; i++, r = dbk_json_next(r))
+        result = take_receipt(l, r, i);
     dbk_text_free(&answer);
     dbk_buffer_clear(&l->array);
+    dbk_buffer_clear(&l->keys);
     l->done += l->links ? 0 : l->count;
     l->count = 0;
     dbk_bar_update(&l->bar, l->done, l->import->rows);
@@ -185,19 +203,20 @@ static dbk_result flush(loader *l)
 static dbk_result send_row(loader *l, sqlite3_stmt *row)
 {
     const char *problem = read_row(l, row);
+    put_key(l, row);
     if (problem) { /* the second round says nothing twice */
-        if (!l->links) refuse(l, problem);
+        if (!l->links) refuse(l, problem, dbk_buffer_slice(&l->key));
         return DBK_OK;
     }
     if (l->links && l->late.size == 0) return DBK_OK;
-    if (l->links) put_key(l, row);
     if (l->data.size + l->late.size + l->key.size + 512 > COMMAND_BYTES) {
-        if (!l->links) refuse(l, "a row of more than 1 MiB");
+        if (!l->links) refuse(l, "a row of more than 1 MiB", dbk_buffer_slice(&l->key));
         return DBK_OK;
     }
     dbk_buffer_put_u8(&l->array, l->count ? ',' : '[');
     put_command(l, &l->array);
-    l->count++;
+    dbk_buffer_put_slice(&l->keys, dbk_buffer_slice(&l->key));
+    l->key_ends[l->count++] = l->keys.size;
     return l->count >= ARRAY_ROWS || l->array.size >= ARRAY_BYTES ? flush(l) : DBK_OK;
 }
 
@@ -234,7 +253,7 @@ static bool has_late(const dbk_import_table *table)
 dbk_result dbk_import_rows(dbk_import *import, dbk_store *store, dbk_error *err)
 {
     loader l = {.import = import, .store = store, .err = err};
-    dbk_buffer *buffers[] = {&l.array, &l.data, &l.late, &l.key};
+    dbk_buffer *buffers[] = {&l.array, &l.data, &l.late, &l.key, &l.keys};
     dbk_result result = DBK_OK;
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) dbk_buffer_init(buffers[i], import->port);
     dbk_bar_begin(&l.bar, import->port, "importing", "rows");

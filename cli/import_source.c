@@ -96,6 +96,12 @@ static void take_column(dbk_import *import, dbk_import_table *table, sqlite3_stm
         collation = "BINARY";
     column->collation = strcasecmp(collation, "BINARY") == 0 ? "" : dbk_import_copy(import, collation);
     table->column_count++;
+    if (strchr(column->declared, '(') && strcasestr(column->declared, "CHAR"))
+        dbk_import_note_changed(import, "length", dbk_import_printf(import, "%s.%s", table->from, column->from),
+                                dbk_import_printf(import,
+                                                  "%s is not taken: SQLite holds no text to it; a CHECK of the "
+                                                  "definition does",
+                                                  column->declared));
     if (strcmp(column->name, column->from) != 0)
         dbk_import_note_changed(import, "column", dbk_import_printf(import, "%s.%s", table->from, column->from),
                                 dbk_import_printf(import, "is '%s' here", column->name));
@@ -291,6 +297,13 @@ static void take_table(dbk_import *import, sqlite3_stmt *row)
     dbk_import_keep_name(import, table->name);
     if (strcmp(table->name, table->from) != 0)
         dbk_import_note_changed(import, "table", table->from, dbk_import_printf(import, "is '%s' here", table->name));
+    if (dbk_import_says(sql, "AUTOINCREMENT"))
+        dbk_import_note_changed(import, "AUTOINCREMENT", table->from,
+                                "is not taken: a key made here is the highest one and 1, also when the highest was "
+                                "deleted");
+    if (strcasecmp(table->name, "events") == 0)
+        dbk_import_note_changed(import, "table", table->from,
+                                "hides the log's 'events' in queries: another name leaves both to be asked");
 }
 
 static dbk_result read_tables(dbk_import *import, dbk_error *err)

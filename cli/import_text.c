@@ -182,3 +182,31 @@ dbk_result dbk_import_finish(dbk_import *import, sqlite3_stmt *statement, int rc
     if (result == DBK_OK && import->no_memory) result = dbk_fail(err, DBK_NO_MEMORY, "no memory for the import");
     return result;
 }
+
+/* Behind a name in quotes, a text or a comment that begins there; else behind one character. */
+static const char *skip_one(const char *at)
+{
+    char quote = *at == '[' ? ']' : *at;
+    if (at[0] == '-' && at[1] == '-') return at + strcspn(at, "\n");
+    if (at[0] == '/' && at[1] == '*') {
+        const char *end = strstr(at + 2, "*/");
+        return end ? end + 2 : at + strlen(at);
+    }
+    if (!strchr("'\"`[", *at)) return at + 1;
+    const char *end = strchr(at + 1, quote);
+    return end ? end + 1 : at + strlen(at);
+}
+
+bool dbk_import_says(const char *sql, const char *word)
+{
+    while (*sql) {
+        if (!isalpha((unsigned char)*sql)) {
+            sql = skip_one(sql);
+            continue;
+        }
+        size_t size = strspn(sql, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$");
+        if (size == strlen(word) && strncasecmp(sql, word, size) == 0) return true;
+        sql += size;
+    }
+    return false;
+}

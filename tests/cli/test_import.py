@@ -47,7 +47,11 @@ class Import(Case):
         answer = self.load()
         self.assertEqual([(t["table"], t["rows"], t["new"], t["refused"]) for t in answer["tables"]], [("author", 2, 2, 0), ("book", 2, 2, 0)])
         self.assertEqual(answer["left_out"], [])
-        self.assertEqual(self.reasons(answer, "changed"), {("type", "author.born"): "declared DATE, holds texts that it would write in another form: TEXT"})
+        changed = self.reasons(answer, "changed")
+        self.assertEqual(changed.pop(("type", "author.born")), "declared DATE, holds texts that it would write in another form: TEXT")
+        self.assertIn("VARCHAR(40) is not taken", changed.pop(("length", "author.name")))
+        self.assertIn("is not taken", changed.pop(("AUTOINCREMENT", "author")))
+        self.assertEqual(changed, {})
         there, here = sqlite3.connect(self.path("source.db")), self.replayed()
         for table in ("author", "book"):
             sql = f"SELECT *, typeof(quote({table}.rowid)) FROM {table} ORDER BY 1"
@@ -204,7 +208,21 @@ class Import(Case):
         self.assertIn("no UTF-8", answer["tables"][1]["reason"])
         self.assertEqual(self.rows("a.daybook", "SELECT id, v FROM t"), [[4, "fine"], [5, 7], [6, None]])
         text = self.daybook("import", "--sqlite", "source.db", "--into", "a.daybook", status=1)
-        self.assertIn("7 rows, 0 new, 3 again, 4 refused: a text with a NUL character in 'v'", text)
+        self.assertIn("7 rows, 0 new, 3 again, 4 refused: a text with a NUL character in 'v' (1 row, first 1); an infinite number in 'v' (1 row, first 2); "
+                      "bytes among values of another kind in 'v' (1 row, first 3); others", text)
+        self.assertEqual([(r["rows"], r["first"]) for r in answer["tables"][0]["reasons"]], [(1, 1), (1, 2), (1, 3)])
+
+    def test_each_reason_has_the_key_of_its_first_row(self):
+        self.file("CREATE TABLE events (k TEXT PRIMARY KEY NOT NULL, v); INSERT INTO events VALUES ('a', 'fine'), ('b', x'00'), ('c', 'AUTOINCREMENT'), ('d', x'01');"
+                  "CREATE TABLE checked (a TEXT NOT NULL, b INTEGER NOT NULL, v INTEGER CHECK (v > 0), PRIMARY KEY (a, b)); PRAGMA ignore_check_constraints = ON;"
+                  "INSERT INTO checked VALUES ('x', 1, 5), ('x', 2, -1), ('y', 3, 7), ('z', 4, -2);")
+        answer = self.load(status=1)
+        tables = {t["table"]: t["reasons"] for t in answer["tables"]}
+        self.assertEqual(tables["events"], [{"reason": "bytes among values of another kind in 'v'", "rows": 2, "first": "b"}])
+        self.assertEqual([(r["rows"], r["first"]) for r in tables["checked"]], [(2, ["x", 2])])
+        self.assertIn("hides the log's 'events'", self.reasons(answer, "changed")["table", "events"])
+        self.assertNotIn(("AUTOINCREMENT", "events"), self.reasons(answer, "changed"))
+        self.assertIn("a table 'events' hides the log's", self.daybook("check", "a.daybook/app"))
 
     def test_rows_that_refer_to_each_other_in_any_order(self):
         rows = [(i, (i * 7919 + 13) % 500 + 1 if i % 9 else None) for i in range(1, 501)]
