@@ -94,6 +94,8 @@ typedef struct dbk_setting_rule { /* settings.<ns>; texts NULL where absent */
     bool no_watch, omits_secrets;
     uint64_t debounce_ms; /* a side of the mirror is taken over when it was quiet for so long */
 } dbk_setting_rule;
+/* As a value or a member, at any depth outside arrays: in a setting that is no value, but the lack of one. */
+bool dbk_setting_has_null(const dbk_json_node *value);
 
 /* The rule of a namespace, and what stands in its name for the variable (else empty; within `name`): 1 to 64 of
  * [A-Za-z0-9_.-], the first neither '.' nor '-'. One that has this very name comes before templates. NULL: none. */

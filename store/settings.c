@@ -208,16 +208,6 @@ static dbk_result read_old(dbk_setting_work *w, dbk_error *err)
     return DBK_OK;
 }
 
-/* A merge patch cannot write a null: in a setting it is no value, but the lack of one. */
-bool dbk_setting_has_null(const dbk_json_node *value)
-{
-    const dbk_json_node *child = dbk_json_child(value);
-    if (value->kind == DBK_JSON_NULL) return true;
-    for (uint32_t i = 0; value->kind == DBK_JSON_OBJECT && i < value->count; i++, child = dbk_json_next(child))
-        if (dbk_setting_has_null(child)) return true;
-    return false;
-}
-
 static bool is_same(const dbk_json_node *a, const dbk_json_node *b)
 {
     const dbk_json_node *one = dbk_json_child(a), *other = dbk_json_child(b);
@@ -274,42 +264,6 @@ static void put_at_path(const dbk_setting_work *w, const dbk_json_node *value, b
     if (!value) dbk_buffer_put_text(out, "null");
     else dbk_setting_put_changes(out, replaces && w->old ? dbk_setting_at(w->old, &w->place) : NULL, value);
     for (size_t i = 0; i < w->place.count; i++) dbk_buffer_put_u8(out, '}');
-}
-
-static const dbk_json_schema *schema_of(const dbk_setting_work *w)
-{
-    const char *name = w->place.rule->schema;
-    return name ? dbk_definition_schema(w->engine->definition, dbk_slice_text(name)) : NULL;
-}
-
-/* The document as it will be, by the namespace's schema; of a row per member the member alone. */
-static dbk_result judge(dbk_setting_work *w, dbk_slice patch, dbk_error *err)
-{
-    const dbk_json_schema *schema = schema_of(w);
-    const dbk_json_node *root;
-    dbk_buffer document, errors;
-    if (!schema) return DBK_OK;
-    dbk_buffer_init(&document, w->engine->port);
-    dbk_buffer_init(&errors, w->engine->port);
-    dbk_result result = dbk_json_parse(w->parser, patch, &root, err);
-    if (result == DBK_OK && w->place.of_members) {
-        dbk_buffer_put_u8(&document, '{');
-        dbk_json_put_string(&document, w->place.member);
-        dbk_buffer_put_u8(&document, ':');
-    }
-    if (result == DBK_OK) dbk_json_merge_patch(&document, w->old, root);
-    if (result == DBK_OK && w->place.of_members) dbk_buffer_put_u8(&document, '}');
-    if (result == DBK_OK && document.failed) result = no_memory(err);
-    if (result == DBK_OK) result = dbk_json_parse(w->parser, dbk_buffer_slice(&document), &root, err);
-    if (result == DBK_OK) result = dbk_json_schema_judge(schema, root, &errors, err);
-    if (result == DBK_SCHEMA) {
-        (void)dbk_error_wrap(err, DBK_SCHEMA, "settings '%.*s'", DBK_SLICE_ARG(w->place.name));
-        dbk_buffer_put_text(&w->engine->draft.detail, w->engine->draft.detail.size ? ",\"errors\":" : "\"errors\":");
-        dbk_buffer_put_slice(&w->engine->draft.detail, dbk_buffer_slice(&errors));
-    }
-    dbk_buffer_release(&document);
-    dbk_buffer_release(&errors);
-    return result;
 }
 
 /* {"key":…,"data":{…}} of the row, parsed; `document` empty: the key alone. */
@@ -375,9 +329,7 @@ static dbk_result set(dbk_setting_work *w, const dbk_json_node *value, dbk_error
         return DBK_SCHEMA;
     }
     put_at_path(w, value, true, &w->text);
-    if (w->text.failed) return no_memory(err);
-    dbk_result result = judge(w, dbk_buffer_slice(&w->text), err);
-    return result == DBK_OK ? write_row(w, false, err) : result;
+    return w->text.failed ? no_memory(err) : write_row(w, false, err);
 }
 
 static dbk_result remove_all(dbk_setting_work *w, dbk_error *err)
@@ -402,9 +354,7 @@ static dbk_result unset(dbk_setting_work *w, bool may_be_missing, dbk_error *err
     if (!found) return dbk_fail(err, DBK_NOT_FOUND, "nothing is set there in '%.*s'", DBK_SLICE_ARG(w->place.name));
     if (w->place.count == 0) return write_row(w, true, err);
     put_at_path(w, NULL, false, &w->text);
-    if (w->text.failed) return no_memory(err);
-    dbk_result result = judge(w, dbk_buffer_slice(&w->text), err);
-    return result == DBK_OK ? write_row(w, false, err) : result;
+    return w->text.failed ? no_memory(err) : write_row(w, false, err);
 }
 
 /* What a namespace of a query shows is changed where it comes from. */

@@ -28,7 +28,6 @@ const dbk_json_node *dbk_setting_at(const dbk_json_node *document,
 
 /* The merge patch that makes `value` of `old` (NULL: of nothing): what is to go is null. */
 void dbk_setting_put_changes(dbk_buffer *out, const dbk_json_node *old, const dbk_json_node *value);
-bool dbk_setting_has_null(const dbk_json_node *value); /* as a value or a member, at any depth outside arrays */
 /* What is set in a namespace of the rule, as JSON; nothing is appended where there is nothing. */
 dbk_result dbk_setting_stored(dbk_engine *engine, const dbk_setting_rule *rule, const char *name, dbk_buffer *out,
                               dbk_error *err) DBK_MUST_USE;

@@ -1,13 +1,15 @@
 /* settings of app.json, read into a list; what cannot be carried out yet is refused by name behind its checks. */
 #include "projector/definition/app.h"
 
+#include "projector/json_schema.h"
+
 #define COUNT_OF(list) (sizeof(list) / sizeof((list)[0]))
 
 /* ---- settings */
 
 typedef struct setting_reading {
     dbk_setting_rule *rule;
-    const dbk_json_node *key, *value, *where, *import;
+    const dbk_json_node *key, *value, *where, *import, *defaults;
 } setting_reading;
 
 static void read_table(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -42,7 +44,9 @@ static void read_defaults(dbk_app_reading *a, const dbk_json_node *value, const 
 {
     setting_reading *s = into;
 
-    if (dbk_app_object(a, value, path)) s->rule->defaults = dbk_check_text(a->check, value->text);
+    if (!dbk_app_object(a, value, path)) return;
+    s->defaults = value;
+    s->rule->defaults = dbk_check_text(a->check, value->text);
 }
 
 static void read_row(dbk_app_reading *a, const dbk_json_node *value, const char *path, void *into)
@@ -210,6 +214,49 @@ static void finish_query(dbk_app_reading *a, const dbk_json_node *member, const 
     if (s->import) find_import(a, path, s);
 }
 
+/* Of a row for each member each by itself, as what is set. */
+static void judge_default(dbk_app_reading *a, const dbk_json_node *member, const char *path, dbk_slice text,
+                          const dbk_json_schema *schema)
+{
+    const dbk_json_node *root;
+    dbk_error err = {0};
+    dbk_json_parser *parser = dbk_json_parser_new(a->check->port);
+    dbk_result result = parser ? dbk_json_parse(parser, text, &root, &err) : DBK_NO_MEMORY;
+
+    if (result == DBK_OK) result = dbk_json_schema_judge(schema, root, NULL, &err);
+    if (result == DBK_NO_MEMORY) a->check->failed = true;
+    else if (result != DBK_OK)
+        dbk_app_wrong_name(a, member, "defaults that a set would accept", "'%s' does not fit the schema: %s", path,
+                           err.text);
+    dbk_json_parser_free(parser);
+}
+
+static void judge_defaults(dbk_app_reading *a, const char *path, setting_reading *s)
+{
+    const char *name = s->rule->schema, *inner = dbk_app_path(a, path, dbk_slice_text("defaults"));
+    const dbk_json_schema *schema = name ? dbk_definition_schema(a->check->definition, dbk_slice_text(name)) : NULL;
+    const dbk_json_node *child = s->defaults ? dbk_json_child(s->defaults) : NULL;
+    dbk_buffer text;
+
+    if (!schema || !child) return;
+    if (!s->where) {
+        judge_default(a, s->defaults, inner, s->defaults->text, schema);
+        return;
+    }
+    dbk_buffer_init(&text, a->check->port);
+    for (uint32_t i = 0; i < s->defaults->count; i++, child = dbk_json_next(child)) {
+        dbk_buffer_clear(&text);
+        dbk_buffer_put_u8(&text, '{');
+        dbk_json_put_string(&text, child->name);
+        dbk_buffer_put_u8(&text, ':');
+        dbk_json_put_minimal(&text, child);
+        dbk_buffer_put_u8(&text, '}');
+        if (text.failed) a->check->failed = true;
+        else judge_default(a, child, dbk_app_path(a, inner, child->name), dbk_buffer_slice(&text), schema);
+    }
+    dbk_buffer_release(&text);
+}
+
 /* Columns, when the table is known. */
 static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, const char *path, setting_reading *s)
 {
@@ -231,6 +278,7 @@ static void finish_setting(dbk_app_reading *a, const dbk_json_node *member, cons
     }
     if (s->import)
         dbk_app_wrong(a, s->import, "\"query\": …, or leave it out", "'%s.import' takes edited rows of a query", path);
+    judge_defaults(a, path, s);
     if (!table) return;
     if (s->key) (void)dbk_app_column(a, s->key, dbk_app_path(a, path, dbk_slice_text("key")), table, &s->rule->key);
     const dbk_json_node *child = s->where && s->where->kind == DBK_JSON_OBJECT ? dbk_json_child(s->where) : NULL;

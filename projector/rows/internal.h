@@ -8,7 +8,7 @@
  *   json.c       is a text JSON                     upcast.c   old versions of events
  *   statement.c  prepared statements of a table     project.c  projections, bounded by bound.c
  *   fresh.c      entries not yet in the log         history.c  versions and last writers
- *   judge.c      JSON Schema                        orders.c   async models: what they leave out, where they stop
+ *   judge.c      JSON Schema (judge_setting.c)      orders.c   async models: what they leave out, where they stop
  *   trail.c      what an entry changed, told        alone.c    one row's history by itself
  *   select.c     SELECTs of the embedding process
  *   command.c, command_values.c                     commands of the app (command.h)
@@ -274,6 +274,16 @@ dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const db
                                dbk_error *err) DBK_MUST_USE;
 dbk_result dbk_row_judge_event(dbk_model *model, dbk_draft *draft, dbk_slice type, dbk_slice data,
                                dbk_error *err) DBK_MUST_USE;
+bool dbk_row_is_judged(const dbk_definition *definition, const dbk_table *table); /* whether there is something to do */
+/* All findings go into the draft's detail, the first into the error. */
+dbk_result dbk_row_judge_text(dbk_model *model, dbk_draft *draft, const struct dbk_json_schema *schema, dbk_slice text,
+                              const char *what, dbk_slice name, dbk_error *err) DBK_MUST_USE;
+/* *root holds until the next text is judged. */
+dbk_result dbk_row_judged_parse(dbk_model *model, dbk_slice text, const dbk_json_node **root,
+                                dbk_error *err) DBK_MUST_USE;
+/* rows/judge_setting.c: the documents of `settings` that the row, given as JSON, holds. */
+bool dbk_row_holds_settings(const dbk_definition *definition, const dbk_table *table);
+dbk_result dbk_row_judge_settings(dbk_decision *change, dbk_slice row, dbk_error *err) DBK_MUST_USE;
 /* rows/put.c */
 dbk_result dbk_row_put(dbk_decision *change, dbk_error *err) DBK_MUST_USE;
 /* The .put of the row that the observer saw inserted. */

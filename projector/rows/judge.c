@@ -107,17 +107,21 @@ static dbk_result put_ruled_row(dbk_decision *change, sqlite3_stmt *row, const d
     return result;
 }
 
-/* All findings go into the receipt, the first into its message. */
-static dbk_result judge(dbk_model *model, dbk_draft *draft, const dbk_json_schema *schema, dbk_slice text,
-                        const char *what, dbk_slice name, dbk_error *err)
+dbk_result dbk_row_judged_parse(dbk_model *model, dbk_slice text, const dbk_json_node **root, dbk_error *err)
 {
     dbk_row_work *work = model->work;
+
+    if (!work->judged) work->judged = dbk_json_parser_new(model->port);
+    return work->judged ? dbk_json_parse(work->judged, text, root, err) : dbk_row_no_memory(err);
+}
+
+dbk_result dbk_row_judge_text(dbk_model *model, dbk_draft *draft, const dbk_json_schema *schema, dbk_slice text,
+                              const char *what, dbk_slice name, dbk_error *err)
+{
     const dbk_json_node *root;
     dbk_buffer errors;
 
-    if (!work->judged) work->judged = dbk_json_parser_new(model->port);
-    if (!work->judged) return dbk_row_no_memory(err);
-    dbk_result result = dbk_json_parse(work->judged, text, &root, err);
+    dbk_result result = dbk_row_judged_parse(model, text, &root, err);
     if (result != DBK_OK)
         return result == DBK_BAD_JSON ? dbk_error_wrap(err, DBK_SCHEMA, "%s '%.*s'", what, DBK_SLICE_ARG(name))
                                       : result;
@@ -133,6 +137,16 @@ static dbk_result judge(dbk_model *model, dbk_draft *draft, const dbk_json_schem
     return result;
 }
 
+static const dbk_json_schema *schema_of(const dbk_definition *definition, const dbk_table *table)
+{
+    return definition->schema_count ? dbk_definition_schema(definition, dbk_slice_text(table->name)) : NULL;
+}
+
+bool dbk_row_is_judged(const dbk_definition *definition, const dbk_table *table)
+{
+    return dbk_row_holds_settings(definition, table) || schema_of(definition, table);
+}
+
 dbk_result dbk_row_judge(dbk_decision *change, sqlite3_stmt *row, dbk_error *err)
 {
     return dbk_row_judge_cells(change, row, NULL, err);
@@ -141,17 +155,19 @@ dbk_result dbk_row_judge(dbk_decision *change, sqlite3_stmt *row, dbk_error *err
 dbk_result dbk_row_judge_cells(dbk_decision *change, sqlite3_stmt *row, const dbk_mask *cells, dbk_error *err)
 {
     const dbk_definition *definition = change->model->definition;
-    const dbk_json_schema *schema =
-        definition->schema_count ? dbk_definition_schema(definition, dbk_slice_text(change->table->name)) : NULL;
+    const dbk_json_schema *schema = schema_of(definition, change->table);
+    bool settings = dbk_row_holds_settings(definition, change->table);
     dbk_buffer text;
 
     /* An undo names what goes back, not the row, and goes back to what was good when it was decided (F10). */
-    if (!schema || change->model->undo) return DBK_OK;
+    if ((!schema && !settings) || change->model->undo) return DBK_OK;
     dbk_buffer_init(&text, change->model->port);
     dbk_result result = cells ? put_ruled_row(change, row, cells, &text, err) : put_row(change, row, &text, err);
     if (result == DBK_OK && text.failed) result = dbk_row_no_memory(err);
-    if (result == DBK_OK)
-        result = judge(change->model, change->draft, schema, dbk_buffer_slice(&text), "row", change->stream, err);
+    if (result == DBK_OK && schema)
+        result = dbk_row_judge_text(change->model, change->draft, schema, dbk_buffer_slice(&text), "row",
+                                    change->stream, err);
+    if (result == DBK_OK && settings) result = dbk_row_judge_settings(change, dbk_buffer_slice(&text), err);
     dbk_buffer_release(&text);
     return result;
 }
@@ -161,5 +177,5 @@ dbk_result dbk_row_judge_event(dbk_model *model, dbk_draft *draft, dbk_slice typ
     const dbk_definition *definition = model->definition;
     const dbk_json_schema *schema = definition->schema_count ? dbk_definition_schema(definition, type) : NULL;
 
-    return schema ? judge(model, draft, schema, data, "event", type, err) : DBK_OK;
+    return schema ? dbk_row_judge_text(model, draft, schema, data, "event", type, err) : DBK_OK;
 }

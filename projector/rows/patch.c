@@ -103,8 +103,7 @@ static bool needs_no_look(const dbk_decision *change, const dbk_mask *named)
 
     if (!table->self_contained || dbk_rules_decide(table) || dbk_rules_merge(table) || dbk_mask_is_empty(named))
         return false;
-    if (model->definition->schema_count && dbk_definition_schema(model->definition, dbk_slice_text(table->name)))
-        return false;
+    if (dbk_row_is_judged(model->definition, table)) return false;
     for (uint16_t i = 0; i < table->column_count; i++) {
         if (!dbk_mask_has(named, i) || table->columns[i].type != DBK_TYPE_JSON) continue;
         if (model->work->values[i]->kind == DBK_JSON_OBJECT) return false; /* merged with the document that is there */

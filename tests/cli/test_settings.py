@@ -41,6 +41,35 @@ class Settings(Case):
         self.daybook("reset", store, "ui")
         self.assertEqual(json.loads(self.daybook("get", store, "ui")), {"theme": "light", "editor": {"size": 12}})
 
+    def send_one(self, command, status=0):
+        answer = json.loads(self.daybook("send", "s.daybook", input=json.dumps(command) + "\n", status=status))
+        return answer
+
+    def test_a_put_of_its_row_is_judged_as_a_set(self):
+        put = {"do": "put", "table": "settings", "key": "ui"}
+        for number, (do, value, said) in enumerate((
+                ("put", {"theme": "pink"}, "settings 'ui': '/theme' is none of"), ("put", [1], "the settings 'ui' are an object"),
+                ("put", None, "the settings 'ui' are an object"), ("put", "x", "the settings 'ui' are an object"), ("put", {"a": {"b": None}}, "null is no value of a setting"),
+                ("patch", {"theme": "pink"}, "settings 'ui': '/theme' is none of"), ("patch", [1], "the settings 'ui' are an object"), ("patch", None, "the settings 'ui' are an object"))):
+            if number == 5:
+                self.send_one({"id": "good", **put, "data": {"value": {"theme": "dark"}}})
+            refused = self.send_one({"id": f"c{number}", **put, "do": do, "data": {"value": value}}, status=1)
+            self.assertEqual(refused["error"], "schema")
+            self.assertIn(said, refused["message"])
+            if "/theme" in said:
+                self.assertEqual(refused["errors"][0]["pointer"], "/theme")
+        self.assertEqual(self.daybook("get", "s.daybook", "ui", "theme"), "dark\n")
+        for number, change in enumerate(({"do": "patch", "data": {"value": {"theme": None}}}, {"data": {}},
+                                         {"key": "another", "data": {"value": [1]}})):
+            self.assertTrue(self.send_one({"id": f"d{number}", **put, **change})["ok"])
+
+    def test_defaults_fit_the_schema(self):
+        path = self.path("app", "app.json")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(APP["app.json"].replace('"light"', '"pink"'))
+        said = self.daybook("check", "app", status=1)
+        self.assertIn("'settings.ui.defaults' does not fit the schema: '/theme' is none of", said)
+
     def test_on_a_store(self):
         self.walk("s.daybook")
         with open(self.path("s.daybook", "app", "schemas", "ui.json"), encoding="utf-8") as f:

@@ -469,6 +469,9 @@ const char *o_append_event(o_draft *draft, const char *stream, const char *type,
 const char *o_undo(o_draft *draft, const dbk_json_node *command); /* oracle_undo.c */
 
 /* ---- oracle_settings.c */
+/* Whether the row, as it will be, holds a document that a set would leave; `sent`: the columns named. */
+bool o_setting_fits(const o_definition *definition, const o_table *t, const char *key, const o_value *values,
+                    const bool *sent, bool is_put);
 const char *o_run_setting(o_draft *draft, const char *verb, const dbk_json_node *command);
 /* The document with a merge patch applied; old NULL: none. */
 const char *o_json_merge(const char *old, const dbk_json_node *patch);

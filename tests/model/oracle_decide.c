@@ -192,7 +192,9 @@ static const char *put_new(o_draft *draft, const o_table *t, o_event *event, o_v
     }
     for (int i = 0; i < t->column_count; i++)
         if (!draft->entry->undo) row[i] = o_merge(O_LWW, (o_value){0}, fields[i].value);
+    const o_definition *definition = draft->replica->definition;
     if (!draft->entry->undo && !is_good(t, row, given)) return "schema";
+    if (!draft->entry->undo && !o_setting_fits(definition, t, event->key, row, given, true)) return "schema";
     if (!draft->entry->undo && t->machine >= 0 && !may_move(t, NULL, values[t->machine])) return "rejected";
     event->kind = O_PUT;
     event->type = o_format("%s.put", t->name);
@@ -220,7 +222,9 @@ static const char *change_old(o_draft *draft, const o_table *t, o_event *event, 
         moves = moves && (i != t->machine || draft->entry->undo || may_move(t, row, values[i]));
         fields[count++] = (o_field){column->name, change};
     }
+    const o_definition *definition = draft->replica->definition;
     if (!draft->entry->undo && !is_good(t, will, is_put ? given : NULL)) return "schema";
+    if (!draft->entry->undo && !o_setting_fits(definition, t, event->key, will, given, is_put)) return "schema";
     if (!moves) return "rejected";
     if (!count) return NULL;
     if (t->updated >= 0 && !given[t->updated] && !draft->entry->undo)

@@ -206,6 +206,28 @@ static const char *document_of(o_value value)
     }
 }
 
+bool o_setting_fits(const o_definition *definition, const o_table *t, const char *key, const o_value *values,
+                    const bool *sent, bool is_put)
+{
+    for (int i = 0; i < definition->setting_count; i++) {
+        const o_setting *setting = &definition->settings[i];
+        const char *prefix = setting->row ? setting->row : o_format("%s/", setting->scope);
+        int column = o_column_of(t, setting->value);
+        place at = {.setting = setting};
+        if (setting->table != t->name || strncmp(key, prefix, strlen(prefix)) != 0) continue;
+        if (setting->row && key != setting->row) continue;
+        if (!setting->row) at.member = o_text(key + strlen(prefix));
+        const char *document = document_of(values[column]);
+        const dbk_json_node *root = parse(document);
+        if ((!root || root->kind == DBK_JSON_NULL) && sent[column]) return false;
+        if (!root || root->kind == DBK_JSON_NULL) continue;
+        if (setting->row && root->kind != DBK_JSON_OBJECT) return false;
+        if (is_put && sent[column] && has_null(root)) return false;
+        if (!is_good(setting, &at, document)) return false;
+    }
+    return true;
+}
+
 static const char *remove_all(o_draft *draft, int table, const place *at)
 {
     const o_state *state = draft->replica->state;

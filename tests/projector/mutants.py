@@ -105,7 +105,9 @@ MUTANTS = {
          "    if (!w->old && w->place.rule->defaults && dbk_json_parse(w->old_parser, dbk_slice_text(w->place.rule->defaults), &w->old, NULL) != DBK_OK)\n"
          "        w->old = NULL;\n")]),
     "settings are written past their schema": ([["store/test_settings"], MODEL], [
-        ("store/settings.c", "    if (!schema) return DBK_OK;\n    dbk_buffer_init(&document,", "    if (schema || !schema) return DBK_OK;\n    dbk_buffer_init(&document,")]),
+        ("projector/rows/judge_setting.c", "if (result != DBK_OK || !schema || !document)", "if (result != DBK_OK || schema || !schema || !document)")]),
+    "a patch of a settings row is not judged": ([["store/test_settings"]], [
+        ("projector/rows/patch.c", "    if (dbk_row_is_judged(model->definition, table)) return false;\n", "")]),
     "a setting keeps the members that it replaces": ([["store/test_settings"], MODEL], [
         ("store/settings.c", "replaces && w->old ? dbk_setting_at(w->old, &w->place) : NULL, value);", "replaces && !w ? value : NULL, value);")]),
     "the search keeps what an undo takes back": ([MODEL], [

@@ -1,13 +1,16 @@
 /* Settings by path: what counts is what was set, else the default; a change writes what differs and nothing else. */
 #include "tests/store/engine_fixture.h"
 
-static const char app[] = "{\"daybook\":1,\"name\":\"set\",\"settings\":{"
-                          "\"ui\":{\"table\":\"settings\",\"defaults\":{\"theme\":\"light\",\"editor\":{\"font\":"
-                          "\"mono\",\"size\":12}},\"schema\":\"ui.json\"},"
-                          "\"paths\":{\"table\":\"settings\",\"row\":\"p\"},"
-                          "\"flags\":{\"table\":\"flags\",\"where\":{ }},"
-                          "\"plugin\":{\"table\":\"prefs\",\"key\":\"name\",\"where\":{\"scope\":\"plugin\"},"
-                          "\"defaults\":{\"a\":{\"on\":true}}}}}";
+static const char app[] =
+    "{\"daybook\":1,\"name\":\"set\",\"settings\":{"
+    "\"ui\":{\"table\":\"settings\",\"defaults\":{\"theme\":\"light\",\"editor\":{\"font\":"
+    "\"mono\",\"size\":12}},\"schema\":\"ui.json\"},"
+    "\"paths\":{\"table\":\"settings\",\"row\":\"p\"},"
+    "\"tool:{id}\":{\"table\":\"settings\",\"schema\":\"plug\"},"
+    "\"box:{id}\":{\"table\":\"prefs\",\"where\":{\"scope\":\"box-{id}\"},\"schema\":\"plug\"},"
+    "\"flags\":{\"table\":\"flags\",\"where\":{ }},"
+    "\"plugin\":{\"table\":\"prefs\",\"key\":\"name\",\"where\":{\"scope\":\"plugin\"},\"schema\":\"plug\","
+    "\"defaults\":{\"a\":{\"on\":true}}}}}";
 static const char schema[] = "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NULL, value JSON);\n"
                              "CREATE TABLE flags(name TEXT PRIMARY KEY NOT NULL, value JSON);\n"
                              "CREATE TABLE prefs(scope TEXT NOT NULL, name TEXT NOT NULL, value JSON, PRIMARY "
@@ -15,13 +18,19 @@ static const char schema[] = "CREATE TABLE settings(name TEXT PRIMARY KEY NOT NU
 static const char ui[] = "{\"properties\":{\"theme\":{\"enum\":[\"light\",\"dark\"]},\"editor\":{\"properties\":{"
                          "\"size\":{\"type\":\"integer\",\"minimum\":6}}}}}";
 
+static const char plug[] = "{\"properties\":{\"level\":{\"maximum\":9}}}";
+static const char commands[] = "-- command ui.write(document JSON)\n-- put settings\n"
+                               "SELECT 'ui' AS name, :document AS value;\n";
+
 static int setup(void **state)
 {
     dbk_source sources[] = {{"app.json", dbk_slice_text(app)},
                             {"schema.sql", dbk_slice_text(schema)},
-                            {"schemas/ui.json", dbk_slice_text(ui)}};
+                            {"schemas/ui.json", dbk_slice_text(ui)},
+                            {"schemas/plug.json", dbk_slice_text(plug)},
+                            {"commands.sql", dbk_slice_text(commands)}};
     asked *a = calloc(1, sizeof *a);
-    fixture_start_with(&a->f, definition_of_sources(sources, 3));
+    fixture_start_with(&a->f, definition_of_sources(sources, 5));
     asked_wrap(a);
     *state = a;
     return 0;
@@ -115,6 +124,36 @@ static void what_is_wrong_is_refused(void **state)
 }
 
 /* No column of the key is fixed: the name is all of it. */
+#define WRITE(id, verb, table, key, value)                                                                             \
+    "{\"id\":\"" id "\",\"do\":\"" verb "\",\"table\":\"" table "\",\"key\":" key ",\"data\":{\"value\":" value "}}"
+
+static void whoever_writes_its_row_is_judged_as_a_set(void **state)
+{
+    asked *a = *state;
+    must_refuse(&a->f, WRITE("1", "put", "settings", "\"ui\"", "{\"theme\":\"pink\"}"), "schema",
+                "\"errors\":[{\"pointer\":\"/theme\"");
+    must_refuse(&a->f, WRITE("1", "put", "settings", "\"p\"", "[1]"), "schema", "the settings 'paths' are an object");
+    must_refuse(&a->f, "{\"id\":\"1\",\"do\":\"ui.write\",\"args\":{\"document\":{\"theme\":\"pink\"}}}", "schema",
+                "settings 'ui': '/theme' is none of");
+    must_refuse(&a->f, WRITE("1", "put", "prefs", "[\"plugin\",\"level\"]", "10"), "schema", "settings 'plugin'");
+    must_accept(&a->f, WRITE("2", "put", "prefs", "[\"plugin\",\"level\"]", "9"));
+    must_refuse(&a->f, WRITE("3", "patch", "prefs", "[\"plugin\",\"level\"]", "10"), "schema", "'/level'");
+    must_refuse(&a->f, WRITE("3", "put", "prefs", "[\"plugin\",\"a\"]", "{\"b\":null}"), "schema", "null is no value");
+    must_accept(&a->f, WRITE("4", "put", "prefs", "[\"other\",\"level\"]", "10"));
+    must_accept(&a->f, WRITE("5", "put", "settings", "\"uI\"", "[1]"));
+    must_refuse(&a->f, WRITE("6", "put", "settings", "\"ui\"", "null"), "schema", "the settings 'ui' are an object");
+    must_refuse(&a->f, WRITE("6", "put", "prefs", "[\"plugin\",\"level\"]", "null"), "schema", "null is no value");
+    must_accept(&a->f, "{\"id\":\"7\",\"do\":\"ui.write\",\"args\":{\"document\":{\"theme\":\"dark\"}}}");
+    must_refuse(&a->f, WRITE("8", "patch", "settings", "\"ui\"", "{\"editor\":{\"size\":1}}"), "schema",
+                "/editor/size");
+    must_refuse(&a->f, WRITE("8", "put", "settings", "\"tool:x\"", "{\"level\":10}"), "schema",
+                "settings 'tool:x': '/level'");
+    must_refuse(&a->f, WRITE("8", "put", "prefs", "[\"box-a\",\"level\"]", "10"), "schema",
+                "settings 'box:a': '/level'");
+    must_accept(&a->f, WRITE("8", "put", "prefs", "[\"box-\",\"level\"]", "10"));
+    must_accept(&a->f, WRITE("9", "patch", "settings", "\"ui\"", "{\"theme\":null}"));
+}
+
 static void a_namespace_may_have_all_rows_of_a_table(void **state)
 {
     asked *a = *state;
@@ -136,6 +175,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_set_counts_before_its_default, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(an_object_replaces_and_only_what_differs_is_logged, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(a_namespace_may_have_a_row_per_member, setup, asked_teardown),
+        cmocka_unit_test_setup_teardown(whoever_writes_its_row_is_judged_as_a_set, setup, asked_teardown),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_refused, setup, asked_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
