@@ -128,7 +128,7 @@ static void what_would_be_skipped_needs_consent(void **state)
     request_upgrade(
         f, app, ",\"dry_run\":true",
         "\"tables\":[{\"table\":\"notes\",\"rows_before\":1,\"rows_after\":0,\"only_before\":1,\"only_after\":0,"
-        "\"writer_before\":\"commands\",\"writer_after\":\"commands\"}]");
+        "\"writer_before\":\"commands\",\"writer_after\":\"commands\",\"columns_gone\":[],\"columns_new\":[]}]");
     assert_int_equal(dbk_log_position(dbk_engine_log(f->engine)), before);
     assert_true(row_has(f, "\"stars\":9"));
     request_upgrade(f, app, ",\"accept\":true", "\"lost_count\":1");
