@@ -68,6 +68,7 @@ static dbk_result merge(dbk_setting_asked *a, const dbk_json_node **merged, bool
     if (result == DBK_OK && a->place.rule->defaults)
         result = dbk_json_parse(a->other, dbk_slice_text(a->place.rule->defaults), &defaults, err);
     if (result != DBK_OK) return result;
+    if (stored && stored->kind == DBK_JSON_NULL) stored = NULL; /* a row without a value sets nothing */
     if (defaults && a->place.member.size) {
         dbk_setting_place first = {.parts = {a->place.member}, .count = 1};
         defaults = dbk_setting_at(defaults, &first);

@@ -101,6 +101,16 @@ static const char *condition_of(const dbk_engine *engine)
     return engine->behind ? "behind" : "ok";
 }
 
+/* Files of settings that were put aside, and what is wrong with which. */
+static void put_mirrors(dbk_engine *engine, dbk_buffer *out)
+{
+    const dbk_port *port = engine->port;
+    port->mutex_lock(port->ctx, engine->readers_lock);
+    if (engine->mirrors_rejected[0]) dbk_buffer_printf(out, ",\"mirrors_rejected\":[%s]", engine->mirrors_rejected);
+    if (engine->mirror_faults[0]) dbk_buffer_printf(out, ",\"mirror_faults\":{%s}", engine->mirror_faults);
+    port->mutex_unlock(port->ctx, engine->readers_lock);
+}
+
 dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, dbk_buffer *out, dbk_error *err)
 {
     const dbk_port *port = engine->port;
@@ -133,10 +143,7 @@ dbk_result dbk_request_status(dbk_engine *engine, const dbk_json_node *request, 
     dbk_request_put_u64(out, "parked", engine->parked.count);
     dbk_time_rfc3339(engine->opened_ms, opened);
     dbk_request_put_text(out, "opened", dbk_slice_text(opened));
-    port->mutex_lock(port->ctx, engine->readers_lock);
-    if (engine->mirrors_rejected[0]) dbk_buffer_printf(out, ",\"mirrors_rejected\":[%s]", engine->mirrors_rejected);
-    if (engine->mirror_faults[0]) dbk_buffer_printf(out, ",\"mirror_faults\":{%s}", engine->mirror_faults);
-    port->mutex_unlock(port->ctx, engine->readers_lock);
+    put_mirrors(engine, out);
     dbk_retention_put(engine, out);
     port->mutex_unlock(port->ctx, engine->turn);
     return DBK_OK;
@@ -216,6 +223,7 @@ dbk_result dbk_request_stats(dbk_engine *engine, const dbk_json_node *request, d
     put_bool(out, "copied", engine->copied);
     put_asides(engine, out);
     dbk_slow_put(engine, out);
+    put_mirrors(engine, out);
     dbk_retention_put(engine, out);
     if (engine->definition->model_count > 0) {
         dbk_buffer_put_text(out, ",\"models\":");

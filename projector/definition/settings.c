@@ -226,8 +226,8 @@ static void judge_default(dbk_app_reading *a, const dbk_json_node *member, const
     if (result == DBK_OK) result = dbk_json_schema_judge(schema, root, NULL, &err);
     if (result == DBK_NO_MEMORY) a->check->failed = true;
     else if (result != DBK_OK)
-        dbk_app_wrong_name(a, member, "defaults that a set would accept", "'%s' does not fit the schema: %s", path,
-                           err.text);
+        dbk_app_doubt_name(a, member, "defaults that a set would accept", "'%s' does not fit the schema: %s", path,
+                           err.text); /* no error: stores with such an app are opened all the same */
     dbk_json_parser_free(parser);
 }
 

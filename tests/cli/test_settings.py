@@ -62,12 +62,15 @@ class Settings(Case):
         for number, change in enumerate(({"do": "patch", "data": {"value": {"theme": None}}}, {"data": {}},
                                          {"key": "another", "data": {"value": [1]}})):
             self.assertTrue(self.send_one({"id": f"d{number}", **put, **change})["ok"])
+        self.daybook("reset", "s.daybook", "ui")
+        self.assertTrue(self.send_one({"id": "empty", **put, "data": {}})["ok"])
+        self.assertEqual(self.daybook("get", "s.daybook", "ui", "theme"), "light\n")
 
     def test_defaults_fit_the_schema(self):
         path = self.path("app", "app.json")
         with open(path, "w", encoding="utf-8") as f:
             f.write(APP["app.json"].replace('"light"', '"pink"'))
-        said = self.daybook("check", "app", status=1)
+        said = self.daybook("check", "app")
         self.assertIn("'settings.ui.defaults' does not fit the schema: '/theme' is none of", said)
 
     def test_on_a_store(self):

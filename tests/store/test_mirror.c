@@ -120,6 +120,7 @@ static void a_broken_edit_is_kept_aside_and_wipes_nothing(void **state)
         expect_setting(f, "\"value\":{\"size\":5}");
         expect_file(f, "ui.json", broken[i]);
         expect_file(f, "ui.json.rejected", broken[i]);
+        expect_answer(f, "{\"do\":\"stats\"}", "\"mirrors_rejected\":[\"ui.json\"]");
         expect_answer(f, "{\"do\":\"status\"}", "\"mirrors_rejected\":[\"ui.json\"],\"mirror_faults\":{\"ui.json\":\"");
     }
     write_file(f, "{\"size\":6}");
