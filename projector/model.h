@@ -307,7 +307,8 @@ uint64_t dbk_ahead_position(const dbk_ahead *ahead); /* up to where the log's en
 /* Beside the turns: what the log got since. *fits false: one of these sorts below something that was folded, or has the
  * command id of one of the round. */
 dbk_result dbk_ahead_follow(dbk_ahead *ahead, bool *fits, dbk_error *err) DBK_MUST_USE;
-/* In the turn, when the log ends with the round: the shadow is the log's fold then, committed. *fits as above. */
+/* In the turn, when the log ends with the round: the shadow is the log's fold then. *fits as above. Its file says so only
+ * once dbk_model_take_over has committed too, which has to follow. */
 dbk_result dbk_ahead_land(dbk_ahead *ahead, bool *fits, dbk_error *err) DBK_MUST_USE;
 void dbk_ahead_free(dbk_ahead *ahead); /* before its shadow; accepts NULL */
 

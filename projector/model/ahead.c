@@ -158,9 +158,10 @@ static dbk_result apply_own(dbk_ahead *ahead, dbk_error *err)
 }
 
 /* The states in between are none of the log: their head is zero, and their position counts entries. */
+static const uint8_t none[DBK_LEAF_SIZE];
+
 static dbk_result commit(dbk_ahead *ahead, dbk_error *err)
 {
-    static const uint8_t none[DBK_LEAF_SIZE];
     uint64_t begun = ahead->model->state.position;
     dbk_result result = dbk_model_commit(ahead->model, begun + ahead->done, none, ahead->top, NULL, err);
     ahead->done = 0;
@@ -392,6 +393,9 @@ static dbk_result is_logged(dbk_ahead *ahead, uint64_t end, bool *is, dbk_error 
     return DBK_OK;
 }
 
+/* The log's head is in memory only, until the switch commits it together with the journal of the model that was. A power
+ * loss between the two commits leaves a state of no log: with this shadow's own journal it would tell subscribers of
+ * positions that it counted. */
 static dbk_result land(dbk_ahead *ahead, uint64_t end, bool *fits, dbk_error *err)
 {
     dbk_model *model = ahead->model;
@@ -404,7 +408,9 @@ static dbk_result land(dbk_ahead *ahead, uint64_t end, bool *fits, dbk_error *er
     if (result == DBK_OK) result = dbk_log_head_at(model->log, end, head, err);
     if (result == DBK_NONE)
         result = dbk_fail(err, DBK_GAP, "the log has no head at position %llu", (unsigned long long)end);
-    return result == DBK_OK ? dbk_model_commit(model, end, head, ahead->top, NULL, err) : result;
+    if (result == DBK_OK) result = dbk_model_commit(model, end, none, ahead->top, NULL, err);
+    if (result == DBK_OK) memcpy(model->state.head, head, sizeof head);
+    return result;
 }
 
 dbk_result dbk_ahead_land(dbk_ahead *ahead, bool *fits, dbk_error *err)
