@@ -289,7 +289,6 @@ static dbk_result fold_all(dbk_ahead *ahead, dbk_error *err)
     logged l = {0};
     uint64_t begun = model->state.position;
     dbk_result result = DBK_OK;
-    ahead->folded = dbk_log_position(model->log);
     if (ahead->folded > begun) result = dbk_log_fold_open(model->log, begun, ahead->folded, NULL, NULL, &l.fold, err);
     model->wanted_last = ahead->folded;
     if (result == DBK_OK) result = dbk_model_begin(model, err);
@@ -308,6 +307,8 @@ dbk_result dbk_ahead_make(dbk_model *shadow, const dbk_slice *origins, size_t co
     dbk_ahead *ahead = dbk_alloc_zero(port, 1, sizeof *ahead);
     if (!ahead) return dbk_row_no_memory(err);
     *ahead = (dbk_ahead){.model = shadow, .origins = origins, .count = count};
+    /* before command ids are looked up: what comes behind it is looked at as it is followed */
+    ahead->folded = dbk_log_position(shadow->log);
     dbk_buffer_init(&ahead->places, port);
     memcpy(ahead->top, shadow->state.top, sizeof ahead->top);
     ahead->keys = dbk_alloc_zero(port, count + 1, DBK_ORDER_KEY_SIZE);

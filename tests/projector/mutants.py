@@ -153,6 +153,8 @@ MUTANTS = {
         ("projector/model/narrow.c", "(at < others && compare_keys(&other[at], &items[i]) == 0)", "(at > others)")]),
     "a decision below a round ahead of the log is folded behind it": ([["projector/test_round_ahead"]], [
         ("projector/model/ahead.c", "memcmp(key, ahead->top, sizeof key) > 0 &&", "key[0] < 255 &&")]),
+    "a command decided as a round is taken in is not seen": ([["projector/test_round_ahead"]], [
+        ("projector/model/ahead.c", "    if (ahead->folded > begun) result", "    ahead->folded = dbk_log_position(model->log);\n    if (ahead->folded > begun) result")]),
     "half a switch is taken for a model of the log": ([["sim/test_late_switch"]], [
         ("projector/model/ahead.c", "dbk_model_commit(model, end, none, ahead->top", "dbk_model_commit(model, end, head, ahead->top")]),
     "what is decided beside a late round is left to its turn": ([["store/test_round_beside"]], [

@@ -1,5 +1,6 @@
 /* A round that is folded into a shadow before the log has it: once it is logged the shadow is the very file that one fold of
  * the log gives, whatever was decided meanwhile, and the switch tells what a comparison of all rows tells. */
+#include "projector/model/internal.h"
 #include "tests/projector/late_fixture.h"
 
 #include <stdio.h>
@@ -285,6 +286,56 @@ static void one_command_under_two_names_is_not_folded_ahead(void **state)
     }
 }
 
+/* A port that decides something as memory is asked of it. */
+typedef struct deciding_port {
+    dbk_port port;
+    const dbk_port *below;
+    fold_place *place;
+    const fact *decision;
+    int left; /* of its calls; below 0: it was */
+} deciding_port;
+
+static void *decide_and_resize(void *ctx, void *memory, size_t size)
+{
+    deciding_port *p = ctx;
+    if (p->left-- == 0) place_append(p->place, p->decision, 1);
+    return p->below->resize(p->below->ctx, memory, size);
+}
+
+/* Whether its command is asked for before or behind it, one of both is seen to have the id of the other. */
+static bool decides_while_it_is_taken_in(int calls)
+{
+    static history h;
+    static stage s;
+    dbk_arena *arena = dbk_arena_new(dbk_port_system(), 64 * 1024);
+    start_small(&s, &h, arena);
+    fact decision = put_job(arena, 0, 900, 10000, "new");
+    deciding_port deciding = {*dbk_port_system(), dbk_port_system(), &s.place, &decision, calls};
+    deciding.port.ctx = &deciding;
+    deciding.port.resize = decide_and_resize;
+    h.late[0] = put_job(arena, LATE, 900, BEGUN + 1, "new");
+    h.late[1] = put_job(arena, LATE, 901, BEGUN + 2, "other");
+    for (int k = 0; k < 2; k++) s.origins[k] = h.late[k].origin;
+    const dbk_port *own = s.shadow->port;
+    s.shadow->port = &deciding.port;
+    make(&s, 2);
+    bool decided = deciding.left < 0;
+    deciding.left = -1;
+    s.shadow->port = own;
+    if (decided && s.ahead) assert_false(follow(&s));
+    stop(&s);
+    dbk_arena_free(arena);
+    return decided;
+}
+
+static void a_decision_with_its_command_is_seen_whenever_it_comes(void **state)
+{
+    int calls = 0;
+    (void)state;
+    while (decides_while_it_is_taken_in(calls)) calls++;
+    assert_in_range(calls, 8, 1000);
+}
+
 static void a_decision_that_does_not_stand_behind_it_ends_it(void **state)
 {
     static history h;
@@ -335,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_ahead_of_the_log_is_its_fold),
         cmocka_unit_test(one_command_under_two_names_is_not_folded_ahead),
+        cmocka_unit_test(a_decision_with_its_command_is_seen_whenever_it_comes),
         cmocka_unit_test(a_decision_that_does_not_stand_behind_it_ends_it),
         cmocka_unit_test(another_round_than_that_of_the_log_does_not_land),
     };
