@@ -151,6 +151,8 @@ MUTANTS = {
         ("projector/rows/history.c", "return result == DBK_OK && model->ahead ? last_ahead", "return result == DBK_OK && false ? last_ahead")]),
     "rows changed behind the comparison are not looked at": ([["projector/test_round_ahead"]], [
         ("projector/model/narrow.c", "(at < others && compare_keys(&other[at], &items[i]) == 0)", "(at > others)")]),
+    "a comparison is believed that the journal does not reach": ([["projector/test_round_ahead"]], [
+        ("projector/model/narrow.c", "old->state.floor > before->other ||", "false ||")]),
     "a decision below a round ahead of the log is folded behind it": ([["projector/test_round_ahead"]], [
         ("projector/model/ahead.c", "memcmp(key, ahead->top, sizeof key) > 0 &&", "key[0] < 255 &&")]),
     "a command decided as a round is taken in is not seen": ([["projector/test_round_ahead"]], [

@@ -246,6 +246,49 @@ static void a_round_ahead_of_the_log_is_its_fold(void **state)
         fail_msg("%zu left out, %zu records, %zu told of much", skips, records, told);
 }
 
+/* The live model goes on with a journal that keeps no more than the last few keys. */
+static void forget(stage *s, const history *h)
+{
+    dbk_model_state state;
+    uint64_t compared = dbk_log_position(s->place.log);
+    dbk_model_close(s->live);
+    good(s, dbk_model_open(s->place.port, s->live_path, definition, s->place.log,
+                           &(dbk_model_options){.journal_rows = 1}, &s->live, &s->place.err));
+    decide(s, h->decided, DECIDED);
+    dbk_model_get_state(s->live, &state);
+    assert_true(state.floor > compared);
+}
+
+/* What was compared then says nothing of the rows that changed since. */
+static void a_journal_that_forgot_what_was_compared_is_not_believed(void **state)
+{
+    static history h;
+    static stage s;
+    int compared = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        dbk_arena *arena = dbk_arena_new(dbk_port_system(), 64 * 1024);
+        draw_history(seed * 17, arena, &h);
+        start(&s, &h, 0);
+        make(&s, h.late_count);
+        compare(&s);
+        compared += s.shadow->compared != NULL;
+        forget(&s, &h);
+        place_append(&s.place, h.late, h.late_count);
+        assert_true(land(&s));
+        dbk_model *cold = place_build(&s.place, (dbk_shadow_options){0});
+        char *ahead = take_over(&s, s.shadow), *whole = take_over(&s, cold);
+        assert_string_equal(ahead, whole);
+        assert_same_rows(definition, s.shadow, cold, true);
+        free(ahead);
+        free(whole);
+        dbk_model_close(cold);
+        stop(&s);
+        dbk_arena_free(arena);
+    }
+    assert_true(compared > SEEDS / 2);
+}
+
 /* ---- what cannot be */
 
 static void start_small(stage *s, history *h, dbk_arena *arena)
@@ -385,6 +428,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_ahead_of_the_log_is_its_fold),
+        cmocka_unit_test(a_journal_that_forgot_what_was_compared_is_not_believed),
         cmocka_unit_test(one_command_under_two_names_is_not_folded_ahead),
         cmocka_unit_test(a_decision_with_its_command_is_seen_whenever_it_comes),
         cmocka_unit_test(a_decision_that_does_not_stand_behind_it_ends_it),
