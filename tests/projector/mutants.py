@@ -151,6 +151,14 @@ MUTANTS = {
         ("projector/rows/history.c", "return result == DBK_OK && model->ahead ? last_ahead", "return result == DBK_OK && false ? last_ahead")]),
     "rows changed behind the comparison are not looked at": ([["projector/test_round_ahead"]], [
         ("projector/model/narrow.c", "(at < others && compare_keys(&other[at], &items[i]) == 0)", "(at > others)")]),
+    "a shadow goes on that does not fit in the turn": ([["store/test_round_beside"]], [
+        ("store/switch.c", "    dbk_ahead_free(ahead);\n    if (result == DBK_OK && fits) {",
+         "    if (result == DBK_OK && !fits && ahead) result = go_on_from(s, NULL, &fits, err);\n    dbk_ahead_free(ahead);\n"
+         "    if (result == DBK_OK && fits) {")]),
+    "a shadow goes on that does not fit beside the turns": ([["store/test_round_beside"]], [
+        ("store/late_base.c", "    if (result == DBK_OK && fits) return DBK_OK;\n    dbk_base_drop(engine, base);\n",
+         "    if (result == DBK_OK && !fits) {\n        dbk_ahead_free(base->ahead);\n        base->ahead = NULL;\n    }\n"
+         "    if (result == DBK_OK) return DBK_OK;\n    dbk_base_drop(engine, base);\n")]),
     "a comparison is believed that the journal does not reach": ([["projector/test_round_ahead"]], [
         ("projector/model/narrow.c", "old->state.floor > before->other ||", "false ||")]),
     "a decision below a round ahead of the log is folded behind it": ([["projector/test_round_ahead"]], [

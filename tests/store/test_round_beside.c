@@ -161,6 +161,67 @@ static void decisions_below_the_round_take_another_shadow(void **state)
     stop(&w, &f);
 }
 
+/* The author ends with entries that a catch-up would take as they come: one that went on with a shadow that no longer fits
+ * would not notice by their order. */
+static void author_plain_ones(world *w, facts *f)
+{
+    char command[200];
+    memset(f, 0, sizeof *f);
+    world_accept(w, 1, "{\"id\":\"first\",\"do\":\"put\",\"table\":\"free\",\"key\":1,\"data\":{\"what\":\"x\"}}");
+    w->now_ms[0] = w->now_ms[1] + 10;
+    for (int i = 0; i < FACTS; i++) {
+        if (i < FACTS / 4)
+            snprintf(command, sizeof command,
+                     "{\"id\":\"f%d\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"n%d\",\"data\":{\"title\":\"t%d\"}}",
+                     i, i, i);
+        else
+            snprintf(command, sizeof command,
+                     "{\"id\":\"f%d\",\"do\":\"put\",\"table\":\"free\",\"key\":%d,\"data\":{\"what\":\"%d\"}}", i,
+                     100 + i, i);
+        world_accept(w, 0, command);
+        facts_take(f, w, 0, (uint64_t)i + 1);
+    }
+    w->now_ms[1] += 1000000;
+    world_accept(w, 1,
+                 "{\"id\":\"l\",\"do\":\"put\",\"table\":\"notes\",\"key\":\"own\",\"data\":{\"title\":\"own\"}}");
+}
+
+/* The first one under the command id of a fact; so many that it is met as they are followed, or only in the turn. */
+static int decide_its_command(void *arg, dbk_engine *engine, const char *point, dbk_slice id)
+{
+    deciding *d = arg;
+    char command[200];
+    (void)engine, (void)id;
+    if (strcmp(point, "ahead") != 0) return 0;
+    for (; d->accepted < d->at_once; d->accepted++) {
+        snprintf(command, sizeof command,
+                 "{\"id\":\"%c%d\",\"do\":\"put\",\"table\":\"free\",\"key\":%d,\"data\":{\"what\":\"own\"}}",
+                 d->accepted == 0 ? 'f' : 'd', d->accepted, 500 + d->accepted);
+        world_accept(d->w, 1, command);
+    }
+    return 0;
+}
+
+static void a_shadow_that_does_not_fit_is_given_up(void **state)
+{
+    static const int numbers[] = {2, NEAR, NEAR + 1, NEAR + 8};
+    static facts f;
+    world w;
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        deciding d = {.w = &w, .at_once = numbers[i]};
+        world_start(&w, 5);
+        author_plain_ones(&w, &f);
+        reopen(&w, decide_its_command, &d);
+        assert_int_equal(facts_deliver(&f, &w, 1, NULL, NULL), DBK_OK);
+        assert_int_equal(d.accepted, numbers[i]);
+        assert_int_equal(w.engines[1]->counts.aheads, 0);
+        assert_int_equal(w.engines[1]->counts.rebuilds, 1);
+        assert_same_elsewhere(&w);
+        stop(&w, &f);
+    }
+}
+
 /* A tag fits by its kind, but the note that it is about came back behind it: that is seen before it is logged. */
 static void what_meets_a_later_row_is_foreseen(void **state)
 {
@@ -280,6 +341,7 @@ int main(void)
         cmocka_unit_test(what_is_decided_meanwhile_is_folded_before_the_turn),
         cmocka_unit_test(the_approach_ends),
         cmocka_unit_test(decisions_below_the_round_take_another_shadow),
+        cmocka_unit_test(a_shadow_that_does_not_fit_is_given_up),
         cmocka_unit_test(what_meets_a_later_row_is_foreseen),
         cmocka_unit_test(a_death_at_any_point_loses_nothing),
         cmocka_unit_test(random_rounds_are_the_fold_whatever_comes_between),
