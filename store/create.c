@@ -2,20 +2,20 @@
  * one is known to be unfinished. */
 #include "store/identity.h"
 #include "store/place.h"
+#include "store/unmake.h"
 
 static int note_entry(void *arg, const char *name)
 {
-    (void)name;
+    if (strcmp(name, "LOCK") == 0) return 0;
     *(bool *)arg = true;
     return 1;
 }
 
-static dbk_result open_empty(const dbk_port *port, const char *path, dbk_dir **dir, dbk_error *err)
+/* Empty but for LOCK, which tells by itself whether somebody is at work there. */
+static dbk_result check_empty(const dbk_port *port, const char *path, dbk_dir *dir, dbk_error *err)
 {
-    dbk_result result = dbk_io_open_dir(port, NULL, path, DBK_OPEN_DIRECTORY, dir, err);
-    if (result != DBK_OK) return result;
     bool any = false;
-    int rc = port->list(port->ctx, *dir, note_entry, &any);
+    int rc = port->list(port->ctx, dir, note_entry, &any);
     if (rc < 0) return dbk_fail_os(err, dbk_result_of_errno(-rc), -rc, "cannot list '%s'", path);
     if (any) {
         dbk_fail(err, DBK_EXISTS, "'%s' exists and is not empty", path);
@@ -96,7 +96,7 @@ static dbk_result fill(const dbk_port *port, dbk_dir *dir, const dbk_store_plan 
 
 /* The folder's own name is durable only after its parent was synced: else a power loss soon after takes
  * the whole store. A parent that may not be read was made by another, and earlier. */
-static dbk_result open_parent(const dbk_port *port, const char *path, dbk_dir **dir, dbk_error *err)
+dbk_result dbk_store_open_parent(const dbk_port *port, const char *path, dbk_dir **dir, dbk_error *err)
 {
     char *parent = dbk_copy_text(port, path);
     if (!parent) return dbk_fail(err, DBK_NO_MEMORY, "no memory for a path");
@@ -113,7 +113,7 @@ static dbk_result open_parent(const dbk_port *port, const char *path, dbk_dir **
 static dbk_result sync_parent(const dbk_port *port, const char *path, dbk_error *err)
 {
     dbk_dir *dir = NULL;
-    dbk_result result = open_parent(port, path, &dir, err);
+    dbk_result result = dbk_store_open_parent(port, path, &dir, err);
     if (result != DBK_OK) return result == DBK_NO_MEMORY ? result : DBK_OK;
     result = dbk_io_sync_dir(port, dir, path, err);
     port->close_dir(port->ctx, dir);
@@ -125,7 +125,7 @@ static dbk_result check_location(const dbk_port *port, const char *path, const d
                                  dbk_error *err)
 {
     dbk_dir *dir = NULL;
-    if (open_parent(port, path, &dir, NULL) != DBK_OK) return DBK_OK; /* making it will tell */
+    if (dbk_store_open_parent(port, path, &dir, NULL) != DBK_OK) return DBK_OK; /* making it will tell */
     dbk_result result = dbk_location_check(port, dir, options->force_fs, options->force_location, err);
     port->close_dir(port->ctx, dir);
     return result;
@@ -145,20 +145,34 @@ static dbk_result load(const dbk_port *port, const char *app, dbk_definition **o
     return result;
 }
 
+/* The folder is looked at again under the lock: from there on all that is in it was made here. */
+static dbk_result make_locked(const dbk_port *port, dbk_dir *dir, const char *path, const dbk_store_plan *plan,
+                              const dbk_engine_options *options, dbk_error *err)
+{
+    dbk_lock *lock = NULL;
+    dbk_result result = dbk_lock_take(port, dir, "LOCK", &lock, err);
+    if (result == DBK_OK) result = check_empty(port, path, dir, err);
+    bool own = result == DBK_OK;
+    if (result == DBK_OK) result = sync_parent(port, path, err);
+    if (result == DBK_OK) result = fill(port, dir, plan, options, err);
+    if (own && result != DBK_OK) dbk_store_unmake(port, dir);
+    dbk_lock_release(lock);
+    return result;
+}
+
 dbk_result dbk_store_make(const char *path, const dbk_store_plan *plan, const dbk_engine_options *options,
                           dbk_error *err)
 {
     const dbk_port *port = options->port ? options->port : dbk_port_system();
     dbk_dir *dir = NULL;
-    dbk_lock *lock = NULL;
     dbk_result result = check_location(port, path, options, err);
-    if (result == DBK_OK) result = open_empty(port, path, &dir, err);
+    bool was_there = dbk_folder_is_there(port, path);
+    if (result == DBK_OK) result = dbk_io_open_dir(port, NULL, path, DBK_OPEN_DIRECTORY, &dir, err);
+    if (result == DBK_OK) result = check_empty(port, path, dir, err);
     if (result == DBK_OK) result = dbk_location_check(port, dir, options->force_fs, options->force_location, err);
-    if (result == DBK_OK) result = dbk_lock_take(port, dir, "LOCK", &lock, err);
-    if (result == DBK_OK) result = sync_parent(port, path, err);
-    if (result == DBK_OK) result = fill(port, dir, plan, options, err);
-    dbk_lock_release(lock);
+    if (result == DBK_OK) result = make_locked(port, dir, path, plan, options, err);
     if (dir) port->close_dir(port->ctx, dir);
+    if (result != DBK_OK && dir && !was_there) dbk_folder_remove_empty(port, path);
     return result;
 }
 

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "store/unmake.h"
+
 enum { PAGE = 64 };
 
 /* ---- what the log says */
@@ -89,26 +91,10 @@ dbk_result dbk_definitions_inherit(const dbk_definition_list *list, dbk_definiti
 
 /* ---- the folder */
 
-static int remove_entry(void *arg, const char *name)
-{
-    const void **pair = arg;
-    const dbk_port *port = pair[0];
-    dbk_dir *inner = NULL, *dir = (dbk_dir *)pair[1];
-    if (port->unlink(port->ctx, dir, name) == 0) return 0;
-    if (port->open_dir(port->ctx, dir, name, 0, &inner) != 0) return 0;
-    const void *below[2] = {port, inner};
-    (void)port->list(port->ctx, inner, remove_entry, below);
-    port->close_dir(port->ctx, inner);
-    (void)port->remove_dir(port->ctx, dir, name);
-    return 0;
-}
-
 /* Best effort: what stays is removed by the next one. */
 static void remove_folder(dbk_engine *engine, const char *name)
 {
-    const void *pair[2] = {engine->port, engine->dir};
-    dbk_identity identity;
-    if (engine->port->identify(engine->port->ctx, engine->dir, name, &identity) == 0) (void)remove_entry(pair, name);
+    dbk_folder_remove(engine->port, engine->dir, name);
 }
 
 static bool is_there(dbk_engine *engine, const char *name)
@@ -204,7 +190,8 @@ dbk_result dbk_definitions_settle(dbk_engine *engine, bool *again, dbk_error *er
     if (result == DBK_OK && !*again && !engine->options.read_only && place >= 0 && place + 1 < (int)list.count) {
         result =
             dbk_fail(err, DBK_READ_ONLY, "the store was upgraded to a definition that came after the one in 'app'");
-        dbk_error_hint(err, "put the newer app back into 'app', or look at the store for reading only");
+        dbk_error_hint(err, "put the newer app's folder back to '%s/app', or look at the store for reading only",
+                       engine->path);
     }
     if (result == DBK_OK && !*again) result = dbk_definitions_inherit(&list, engine->own_definition, err);
     dbk_definitions_release(engine, &list);

@@ -10,6 +10,7 @@
 
 #include "store/carry.h"
 #include "store/disk.h"
+#include "store/unmake.h"
 
 typedef struct dbk_author {
     uint8_t replica[16];
@@ -32,6 +33,7 @@ typedef struct dbk_salvage {
     uint8_t definition[16]; /* that the log recorded last */
     bool recorded;
     dbk_carry *carry;
+    uint8_t made[16]; /* the new store's id */
 } dbk_salvage;
 
 /* ---- what is met */
@@ -204,6 +206,7 @@ static dbk_result fill(void *arg, const dbk_port *port, dbk_dir *dir, const dbk_
     if (result == DBK_OK) result = dbk_carry_flush(s->carry, err);
     dbk_carry_close(s->carry);
     dbk_uuid_text(identity->store_id, s->report->id);
+    memcpy(s->made, identity->store_id, 16);
     return result;
 }
 
@@ -256,6 +259,46 @@ static dbk_result finish(dbk_salvage *s, const char *into, const dbk_definition 
     return result;
 }
 
+/* The new store is whole and does not open: it goes, so that salvage can be run again. Not where another process has it,
+ * who may have written to it by now. */
+static void take_back(const dbk_salvage *s, const char *into, bool was_there)
+{
+    const dbk_port *port = s->port;
+    dbk_identity_file found;
+    dbk_dir *dir = NULL;
+    dbk_lock *lock = NULL;
+    if (dbk_io_open_dir(port, NULL, into, 0, &dir, NULL) != DBK_OK) return;
+    dbk_result result = dbk_lock_take(port, dir, "LOCK", &lock, NULL);
+    if (result == DBK_OK) result = dbk_identity_read(port, dir, &found, NULL);
+    if (result == DBK_OK && memcmp(found.store_id, s->made, 16) == 0) dbk_store_unmake(port, dir);
+    dbk_lock_release(lock);
+    port->close_dir(port->ctx, dir);
+    if (!was_there) dbk_folder_remove_empty(port, into);
+}
+
+/* The only one that opening for writing refuses with this code is an app before the log's newest. */
+static void hint_app(const char *path, const char *app, dbk_error *err)
+{
+    if (app)
+        dbk_error_hint(err, "'%s' is older than the app that '%s' ran last: name the newer one's folder with --app",
+                       app, path);
+    else
+        dbk_error_hint(err,
+                       "'%s/app' is older than the app that the log names last: name the newer one's folder with --app",
+                       path);
+}
+
+static dbk_result make_and_open(dbk_salvage *s, const char *into, const dbk_definition *definition,
+                                const dbk_engine_options *options, dbk_error *err)
+{
+    bool was_there = dbk_folder_is_there(s->port, into);
+    dbk_result result = make(s, into, definition, options, err);
+    if (result != DBK_OK) return result;
+    result = finish(s, into, definition, options, err);
+    if (result != DBK_OK && result != DBK_LOCKED) take_back(s, into, was_there);
+    return result;
+}
+
 dbk_result dbk_engine_salvage(const char *path, const char *into, const char *app, const dbk_engine_options *options,
                               const dbk_salvage_watcher *watcher, dbk_salvage_report *report, dbk_error *err)
 {
@@ -271,8 +314,8 @@ dbk_result dbk_engine_salvage(const char *path, const char *into, const char *ap
     if (result == DBK_OK) result = examine(&s, path, err);
     if (result == DBK_OK && !options->definition) result = load_definition(port, path, app, &loaded, err);
     const dbk_definition *definition = loaded ? loaded : options->definition;
-    if (result == DBK_OK) result = make(&s, into, definition, options, err);
-    if (result == DBK_OK) result = finish(&s, into, definition, options, err);
+    if (result == DBK_OK) result = make_and_open(&s, into, definition, options, err);
+    if (result == DBK_READ_ONLY) hint_app(path, app, err);
     dbk_definition_free(loaded);
     if (s.log_dir) port->close_dir(port->ctx, s.log_dir);
     dbk_free(port, s.authors);

@@ -131,6 +131,29 @@ class Salvage(Case):
         self.assertIn("runs another definition", out.stderr)
         self.daybook("verify", "b.daybook")
 
+    def test_an_app_before_the_last_leaves_nothing_in_the_way(self):
+        later = self.path("later")
+        shutil.copytree(APP, later)
+        with open(os.path.join(later, "schema.sql"), "a", encoding="utf-8") as f:
+            f.write("-- later\n")
+        self.daybook("upgrade", "a.daybook", "--app", later)
+        os.mkdir(self.path("b.daybook"))
+        for into, left in (("b.daybook", []), ("c.daybook", None), ("./d.daybook//", None)):
+            said = self.refused(3, "salvage", "a.daybook", "--into", into, "--app", APP)
+            self.assertIn(f"'{APP}' is older than the app that 'a.daybook' ran last", said)
+            self.assertIn("with --app", said)
+            there = os.listdir(self.path(into)) if os.path.exists(self.path(into)) else None
+            self.assertEqual(there, left)
+            self.daybook("salvage", "a.daybook", "--into", into)
+            self.assertEqual(len(self.titles(into)), TURNS)
+        shutil.rmtree(self.path("a.daybook", "app"))
+        shutil.copytree(APP, self.path("a.daybook", "app"))
+        said = self.refused(3, "salvage", "a.daybook", "--into", "e.daybook")
+        self.assertIn("'a.daybook/app' is older than the app that the log names last", said)
+        self.assertFalse(os.path.exists(self.path("e.daybook")))
+        said = self.refused(3, "send", "a.daybook", input=ndjson([put(99)]))
+        self.assertIn("hint: put the newer app's folder back to 'a.daybook/app'", said)
+
     def test_what_is_said_without_json(self):
         self.flip(*self.where(b"title 7 "))
         done = self.run_program("salvage", "a.daybook", "--into", "b.daybook")
