@@ -279,6 +279,13 @@ dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t of
     return rc;
 }
 
+uint64_t dbk_image_place(const dbk_image *image, uint64_t offset)
+{
+    if (!image->packed) return offset;
+    if (offset >= image->head.end) return dbk_pack_blocks_end(&image->head);
+    return image->blocks[dbk_pack_block_at(image->blocks, image->head.block_count, offset)].offset;
+}
+
 size_t dbk_image_whole_blocks(const dbk_image *image, uint64_t offset, size_t least, size_t most)
 {
     if (!image->packed || offset + most >= image->head.end) return most;

@@ -55,6 +55,9 @@ void dbk_image_close(dbk_image *image); /* accepts NULL */
  * their own checksums, which whoever reads them checks. */
 dbk_result dbk_image_read(dbk_image *image, dbk_unpacker **unpacker, uint64_t offset, void *out, size_t size,
                           size_t *got, dbk_error *err) DBK_MUST_USE;
+/* Where in the file what the plain form has at `offset` is told as damaged: of a packed image where its block begins, or
+ * behind the last one. */
+uint64_t dbk_image_place(const dbk_image *image, uint64_t offset);
 /* How much to read from `offset`, at least `least` and at most `most`, so that a packed image need not
  * decompress a block for a part of it. */
 size_t dbk_image_whole_blocks(const dbk_image *image, uint64_t offset, size_t least, size_t most);

@@ -140,12 +140,12 @@ dbk_result dbk_log_find_stream(dbk_log *log, dbk_slice stream, uint64_t before, 
  * too; at the depth PROOF they are held against the entries. A fault of one has law 4 and no positions. */
 typedef enum dbk_verify_depth { DBK_VERIFY_CHECKSUMS, DBK_VERIFY_PROOF } dbk_verify_depth;
 typedef struct dbk_log_fault {
-    dbk_result code;  /* DBK_CORRUPT, DBK_LOST, DBK_GAP, DBK_DUPLICATE, DBK_FOREIGN, DBK_IO … */
-    const char *file; /* within the log's folder */
-    uint64_t offset;
+    dbk_result code;                        /* DBK_CORRUPT, DBK_LOST, DBK_GAP, DBK_DUPLICATE, DBK_FOREIGN, DBK_IO … */
+    const char *file;                       /* within the log's folder */
+    uint64_t offset;                        /* in the file; of a packed one where the block begins that has it */
     uint64_t first_position, last_position; /* that are not readable because of it; 0, 0: none */
     const char *text;
-    uint64_t bytes; /* from offset on that hold no sound record because of it; 0: not known */
+    uint64_t bytes; /* of the file, from offset on, that hold no sound record because of it; 0: not known */
     unsigned law;   /* of the four laws, which one is at stake: 1 to 4 */
 } dbk_log_fault;
 typedef struct dbk_log_report {

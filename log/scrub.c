@@ -165,7 +165,8 @@ static dbk_result read_records(dbk_scrub *s, dbk_scanner *scanner, const dbk_seg
             return rc;
         }
         if (rc != DBK_OK || head != DBK_HEAD_RECORD) {
-            note_fault(s, segment, at, expect.position, rc != DBK_OK ? local.text : "the record is damaged");
+            note_fault(s, segment, dbk_image_place(scanner->image, at), expect.position,
+                       rc != DBK_OK ? local.text : "the record is damaged");
             return DBK_OK;
         }
         expect = (dbk_expect){record.first_position + record.count, record.checksum, false};

@@ -56,10 +56,11 @@ typedef struct dbk_verifier {
     uint64_t last_packed; /* the next one had begun */
     dbk_expect expect;    /* of the next record, across segments */
     dbk_log_state *state;
-    dbk_pack_head sum; /* of the segment in work */
-    bool linked;       /* state holds all before expect.position: the proof can go on */
-    bool ended;        /* by the watcher, or for lack of memory: not a fault of a file */
-    bool doubted;      /* a record of another history was met: what follows is not known to be this one's */
+    const dbk_image *image; /* of the segment in work, as the next */
+    dbk_pack_head sum;
+    bool linked;  /* state holds all before expect.position: the proof can go on */
+    bool ended;   /* by the watcher, or for lack of memory: not a fault of a file */
+    bool doubted; /* a record of another history was met: what follows is not known to be this one's */
     uint64_t all_bytes, done_bytes;
     dbk_verify_begun *begun; /* NULL: nobody asks */
     dbk_seen **seen;         /* [number - 1]; NULL: no such file was read. Of one segment one thread at a time, as the

@@ -2,6 +2,22 @@
  * damage on with the next that is sound. */
 #include "log/verify.h"
 
+/* Faults are told with places of the file, as whoever looks into it needs them; all else here counts in the plain form. */
+static uint64_t in_file(const dbk_verifier *v, uint64_t offset)
+{
+    return dbk_image_place(v->image, offset);
+}
+
+/* How much of the file holds what the plain form has from `offset` to `end`: whole blocks of a packed one. */
+static uint64_t extent(const dbk_verifier *v, uint64_t offset, uint64_t end)
+{
+    const dbk_image *image = v->image;
+    uint64_t from = in_file(v, offset), to = in_file(v, end);
+
+    if (!image->packed || to != from || offset >= image->head.end) return to - from;
+    return image->blocks[dbk_pack_block_at(image->blocks, image->head.block_count, offset)].bytes;
+}
+
 /* Hands the entries on. Where the head cannot be computed they must at least decode. */
 static dbk_result give(dbk_verifier *v, const dbk_segment *segment, const dbk_record *record, const uint8_t *whole,
                        dbk_error *err)
@@ -21,7 +37,7 @@ static dbk_result give(dbk_verifier *v, const dbk_segment *segment, const dbk_re
         } else {
             dbk_verify_tell(v, (dbk_log_fault){.code = local.code,
                                                .file = segment->name,
-                                               .offset = record->offset,
+                                               .offset = in_file(v, record->offset),
                                                .last_position = position,
                                                .text = local.text});
         }
@@ -46,12 +62,12 @@ static dbk_result check_batch(dbk_verifier *v, dbk_segment *segment, const dbk_r
             return give(v, segment, record, whole, err);
         }
         v->linked = false;
-        dbk_verify_say(v, local.code, segment->name, record->offset, last, local.text);
+        dbk_verify_say(v, local.code, segment->name, in_file(v, record->offset), last, local.text);
         return DBK_OK;
     }
     while (dbk_record_next_origin(&rest, &origin)) count++;
     if (count == record->count && rest.size == 0) return give(v, segment, record, whole, err);
-    dbk_verify_say(v, DBK_CORRUPT, segment->name, record->offset, last,
+    dbk_verify_say(v, DBK_CORRUPT, segment->name, in_file(v, record->offset), last,
                    "the batch does not hold the entries it counts");
     return DBK_OK;
 }
@@ -75,14 +91,15 @@ static void check_start(dbk_verifier *v, const dbk_segment *segment, const dbk_r
     dbk_start start;
 
     if (!dbk_start_decode(payload, &start) || start.range.count != record->first_position - 1) {
-        dbk_verify_say(v, DBK_CORRUPT, segment->name, record->offset, 0, "the start record does not decode");
+        dbk_verify_say(v, DBK_CORRUPT, segment->name, in_file(v, record->offset), 0,
+                       "the start record does not decode");
         return;
     }
     if (v->begun) *v->begun = (dbk_verify_begun){true, record->first_position, record->previous, start.range};
     if (!dbk_verify_goes_on(v, &start.range)) {
         dbk_verify_tell(v, (dbk_log_fault){.code = DBK_CORRUPT,
                                            .file = segment->name,
-                                           .offset = record->offset,
+                                           .offset = in_file(v, record->offset),
                                            .law = 2,
                                            .text = "the start has another head than the entries before it"});
         v->doubted = true;
@@ -171,9 +188,9 @@ static dbk_result step_over(dbk_verifier *v, dbk_scanner *scanner, dbk_head head
     tell_head(v,
               (dbk_log_fault){
                   .file = scanner->name,
-                  .offset = spot,
+                  .offset = in_file(v, spot),
                   .last_position = *offset ? next.first_position - 1 : dbk_verify_last_of(v, number),
-                  .bytes = (*offset ? *offset : scanner->header.size) - spot,
+                  .bytes = extent(v, spot, *offset ? *offset : scanner->header.size),
               },
               head);
     v->linked = false;
@@ -189,7 +206,8 @@ static dbk_result check_rest(dbk_verifier *v, dbk_scanner *scanner, uint64_t off
         dbk_result rc = dbk_scanner_view(scanner, offset, DBK_UNIT_MIN, &at, err);
         if (rc != DBK_OK) return rc;
         if (dbk_all_zero(at, DBK_UNIT_MIN)) continue;
-        dbk_verify_say(v, DBK_CORRUPT, scanner->name, offset, 0, "bytes behind the end of a sealed segment");
+        dbk_verify_say(v, DBK_CORRUPT, scanner->name, in_file(v, offset), 0,
+                       "bytes behind the end of a sealed segment");
         return DBK_OK;
     }
     return DBK_OK;
@@ -202,7 +220,9 @@ static void check_seal(dbk_verifier *v, const dbk_scanner *scanner, const dbk_se
     bool right = dbk_seal_decode(dbk_slice_of(whole + DBK_RECORD_HEADER_SIZE, record->payload_bytes), &seal) &&
                  (!seen->first_position || (seal.first_position == seen->first_position &&
                                             seal.entries == record->first_position - seen->first_position));
-    if (!right) dbk_verify_say(v, DBK_CORRUPT, scanner->name, record->offset, 0, "the seal is not that of its segment");
+    if (!right)
+        dbk_verify_say(v, DBK_CORRUPT, scanner->name, in_file(v, record->offset), 0,
+                       "the seal is not that of its segment");
 }
 
 /* Where the segment begins and ends, for what is held against it. */
@@ -241,6 +261,7 @@ dbk_result dbk_verify_records(dbk_verifier *v, dbk_scanner *scanner, dbk_segment
 {
     uint64_t offset = DBK_SEGMENT_DATA_OFFSET, bytes = 0;
 
+    v->image = scanner->image;
     while (offset) {
         const uint8_t *whole;
         dbk_record record = {0};

@@ -322,6 +322,57 @@ static void damage_block(bool in_front)
     world_free(&w);
 }
 
+typedef struct told {
+    uint64_t offset, bytes, faults;
+} told;
+
+static void take_fault(void *arg, const dbk_log_fault *fault)
+{
+    told *t = arg;
+    if (t->faults++ == 0) *t = (told){fault->offset, fault->bytes, 1};
+}
+
+/* Faults name the place in the packed file, whose plain form is larger: each block, damaged alone, as it lies. */
+static void test_told_places(void **state)
+{
+    world w;
+    dbk_image *image;
+
+    (void)state;
+    world_wide(&w, 21);
+    for (int i = 0; i < 300; i++) assert_int_equal(append(w.log, 20), DBK_OK);
+    world_close(&w);
+    dbk_simdisk_image *whole = dbk_simdisk_snapshot(w.disk);
+    assert_int_equal(world_open(&w, NULL), DBK_OK);
+    dbk_segment *segment = w.log->segments[1];
+    assert_true(segment->packed);
+    assert_int_equal(dbk_segment_pin(w.log, segment, &image, NULL), DBK_OK);
+    uint32_t count = image->head.block_count;
+    uint64_t end = image->head.end, blocks_end = dbk_pack_blocks_end(&image->head);
+    dbk_pack_block blocks[16];
+    char path[40];
+    assert_true(count > 2 && count <= 16);
+    memcpy(blocks, image->blocks, count * sizeof(*blocks));
+    snprintf(path, sizeof(path), "log/%s", segment->name);
+    assert_int_equal(dbk_image_place(image, end), blocks_end);
+    dbk_segment_unpin(w.log, image);
+    world_close(&w);
+    for (uint32_t i = 0; i < count; i++) {
+        told t = {0};
+        dbk_log_watcher watcher = {.arg = &t, .fault = take_fault};
+        dbk_log_report report;
+        dbk_simdisk_restore(w.disk, whole);
+        assert_int_equal(dbk_simdisk_flip_bit(w.disk, path, blocks[i].offset + 40, 5), 0);
+        w.dir = root_of(w.port);
+        assert_int_equal(dbk_log_verify(w.port, w.dir, &w.options, DBK_VERIFY_PROOF, &watcher, &report, NULL), DBK_OK);
+        world_close(&w);
+        assert_true(t.faults >= 1);
+        assert_int_equal(t.offset, blocks[i].offset);
+        assert_int_equal(t.bytes, blocks[i].bytes);
+    }
+    world_free(&w);
+}
+
 static void test_damaged_block(void **state)
 {
     (void)state;
@@ -604,23 +655,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 
-        cmocka_unit_test(test_large_batches),
-        cmocka_unit_test(test_roots),
-        cmocka_unit_test(test_left_beside),
-        cmocka_unit_test(test_damaged_stays_plain),
-        cmocka_unit_test(test_next_is_gone),
-        cmocka_unit_test(test_misplaced),
-        cmocka_unit_test(test_newer),
-        cmocka_unit_test(test_two_heads),
-        cmocka_unit_test(test_damaged_block),
-        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_deterministic),
-        cmocka_unit_test(test_swapped_beneath),
-        cmocka_unit_test(test_many_types),
-        cmocka_unit_test(test_other_content),
-        cmocka_unit_test(test_false_head_stays_plain),
-        cmocka_unit_test(test_no_thread),
-        cmocka_unit_test(test_mends),
+        cmocka_unit_test(test_large_batches),   cmocka_unit_test(test_roots),
+        cmocka_unit_test(test_left_beside),     cmocka_unit_test(test_damaged_stays_plain),
+        cmocka_unit_test(test_next_is_gone),    cmocka_unit_test(test_misplaced),
+        cmocka_unit_test(test_newer),           cmocka_unit_test(test_two_heads),
+        cmocka_unit_test(test_damaged_block),   cmocka_unit_test(test_told_places),
+        cmocka_unit_test(test_stopped),         cmocka_unit_test(test_deterministic),
+        cmocka_unit_test(test_swapped_beneath), cmocka_unit_test(test_many_types),
+        cmocka_unit_test(test_other_content),   cmocka_unit_test(test_false_head_stays_plain),
+        cmocka_unit_test(test_no_thread),       cmocka_unit_test(test_mends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

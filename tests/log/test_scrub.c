@@ -115,6 +115,9 @@ static void test_packed(void **state)
         dbk_simdisk_advance_ms(w.disk, 20);
         dbk_scrub_state found = round_of(scrub);
         if (found.faults == 0) fail_msg("byte %d of %d: not found", (int)at, (int)size);
+        unsigned long long told = 0;
+        assert_int_equal(sscanf(found.fault, "log/0000000000000002.seg at offset %llu", &told), 1);
+        assert_true(told < (uint64_t)size); /* the plain form begins behind the end of this file */
         dbk_simdisk_flip_bit(w.disk, "log/0000000000000002.seg", at, 4);
     }
     dbk_simdisk_advance_ms(w.disk, 20);
